@@ -1,0 +1,84 @@
+/** The only reader of the environment. Every setting, with its default and what it does. */
+import os from 'node:os';
+import path from 'node:path';
+
+/** How to reach a Kafka cluster. */
+export interface KafkaConfig {
+  /** `host:port,host:port` */
+  readonly brokers: string;
+  /** TLS to the brokers. `caFile` is a PEM file; the system's certificates when absent. */
+  readonly tls?: { readonly caFile?: string };
+  readonly sasl?: {
+    readonly mechanism: 'plain' | 'scram-sha-256' | 'scram-sha-512';
+    readonly username: string;
+    readonly password: string;
+  };
+}
+
+/** The addresses of the three servers. */
+export interface Servers {
+  readonly kafka: KafkaConfig;
+  readonly schemaRegistryUrl: string;
+  readonly databaseUrl: string;
+}
+
+/** Everything that can be configured. The three server addresses are absent where the embedded server is to be used. */
+export interface Config {
+  readonly home: string;
+  readonly cache: string;
+  readonly logLevel: string;
+  readonly http: { readonly host: string; readonly port: number };
+  readonly replication: number;
+  readonly kafka: KafkaConfig | undefined;
+  readonly schemaRegistryUrl: string | undefined;
+  readonly databaseUrl: string | undefined;
+}
+
+/** A setting in the environment that can't be used. */
+export class ConfigError extends Error {}
+
+/**
+ * Reads the configuration.
+ * @throws ConfigError naming the variable and what it may hold.
+ */
+export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  return {
+    home: path.resolve(env['SAMVAD_HOME'] ?? '.samvad'),
+    cache: path.resolve(env['SAMVAD_CACHE'] ?? path.join(os.homedir(), '.cache', 'samvad')),
+    logLevel: env['SAMVAD_LOG_LEVEL'] ?? 'info',
+    http: { host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1', port: integer(env, 'SAMVAD_HTTP_PORT', 8080) },
+    replication: integer(env, 'SAMVAD_REPLICATION', 1),
+    kafka: readKafka(env),
+    schemaRegistryUrl: env['SCHEMA_REGISTRY_URL'],
+    databaseUrl: env['DATABASE_URL'],
+  };
+}
+
+function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
+  const brokers = env['KAFKA_BROKERS'];
+  if (brokers === undefined) return undefined;
+  const caFile = env['KAFKA_TLS_CA_FILE'];
+  const username = env['KAFKA_SASL_USERNAME'];
+  const tls = env['KAFKA_TLS'] === 'true' || caFile !== undefined;
+  return {
+    brokers,
+    ...(tls && { tls: caFile === undefined ? {} : { caFile } }),
+    ...(username !== undefined && {
+      sasl: { mechanism: saslMechanism(env), username, password: env['KAFKA_SASL_PASSWORD'] ?? '' },
+    }),
+  };
+}
+
+function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scram-sha-512' {
+  const mechanism = env['KAFKA_SASL_MECHANISM'] ?? 'scram-sha-512';
+  if (mechanism === 'plain' || mechanism === 'scram-sha-256' || mechanism === 'scram-sha-512') return mechanism;
+  throw new ConfigError(`KAFKA_SASL_MECHANISM is ${mechanism}; it may be plain, scram-sha-256 or scram-sha-512.`);
+}
+
+function integer(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const text = env[name];
+  if (text === undefined) return fallback;
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0) throw new ConfigError(`${name} is ${text}; it must be a whole number.`);
+  return value;
+}

@@ -1,0 +1,117 @@
+import type { Orders } from '../intents.ts';
+
+export const enOrders: Orders = {
+  food: {
+    order_food: [
+      'I want to order {qty} {dish} from {restaurant}',
+      'get me {qty} {dish} and one {dish2}',
+      'Can you deliver {dish} to {place} by {time}?',
+      'Need {dish} for {qty} people, less spicy',
+      'order {dish} from {restaurant}, budget {amount}',
+      'Is {dish} available right now? Add {qty} to my order',
+    ],
+    track_order: [
+      'Where is my food? Order {order_id}',
+      '{dish} not delivered yet, it has been {minutes} minutes',
+      'how long for my {restaurant} order {order_id}',
+      'The delivery boy for {order_id} is not moving on the map',
+      'when will my {dish} reach {place}',
+    ],
+    cancel_order: [
+      'Cancel my food order {order_id}',
+      'I ordered {dish} by mistake, please cancel it',
+      'dont want the {dish} anymore, cancel {order_id}',
+      'It is late by {minutes} min. Cancel the {restaurant} order',
+      'can I still cancel {qty} {dish} from my order?',
+    ],
+    report_wrong_item: [
+      'I ordered {dish} but got {dish2}',
+      'wrong item in order {order_id}, {dish} is missing',
+      'The {dish} from {restaurant} was cold and stale',
+      'one {dish} missing, I paid {amount} for it',
+      'You sent {dish2} instead of {dish}. I am vegetarian!',
+    ],
+    restaurant_hours: [
+      'Is {restaurant} open {day}?',
+      'what time does {restaurant} close',
+      'any place serving {dish} near {place} after {time}',
+      'Does {restaurant} in {city} take orders at {time}?',
+      'opening time of {restaurant} {day}',
+    ],
+  },
+  shop: {
+    search_product: [
+      'Show me {product} under {amount}',
+      'looking for a good {product}',
+      'Do you have {product} in stock in {city}?',
+      'which {product} is best below {amount}',
+      '{product} price?',
+      'I need {qty} {product} delivered {day}',
+    ],
+    track_order: [
+      'Where is my {product}? Order {order_id}',
+      'status of order {order_id}',
+      'My {product} was to come {day}, still shows shipped',
+      'order {order_id} not out for delivery yet, I am in {city}',
+      'when will I get the {product} I ordered',
+    ],
+    return_product: [
+      'I want to return the {product}, order {order_id}',
+      'the {product} does not work, exchange it',
+      'Size is wrong, how do I return my {product}?',
+      'arrange a return pickup for {order_id} {day}',
+      'Return {product}. The colour is different from the photo',
+    ],
+    refund_status: [
+      'Where is my refund of {amount}?',
+      'refund for {order_id} not received',
+      'I returned the {product} last week, when will I get {amount} back',
+      'Refund status for order {order_id}, mail me at {email}',
+      'you said refund in 5 days but {amount} not credited',
+    ],
+    apply_coupon: [
+      'Coupon {coupon} is not working',
+      'how to apply code {coupon} on {product}',
+      'any offer on {product}?',
+      'I applied {coupon} but no discount on {amount}',
+      'Is {coupon} valid {day}?',
+    ],
+  },
+  parcel: {
+    book_parcel: [
+      'Book a courier from {pickup} to {drop}',
+      'I want to send a parcel to {city} {day}',
+      'need pickup at {time} from {pickup}, my number is {phone}',
+      'send documents from {city} to {city2}',
+      'Please collect a {weight} box from {pickup}',
+    ],
+    track_parcel: [
+      'Track parcel {tracking_id}',
+      'where has my courier {tracking_id} reached',
+      'My parcel from {city} is not here yet',
+      '{tracking_id} stuck at {city} hub since {qty} days',
+      'has the {weight} parcel left {city}?',
+    ],
+    reschedule_delivery: [
+      'I am not at home, deliver {tracking_id} {day}',
+      'change delivery time to {time}',
+      'Can you deliver my parcel {day} after {time}?',
+      'reschedule {tracking_id}, call me on {phone} first',
+      'Please deliver to {drop} and not {pickup}, {tracking_id}',
+    ],
+    delivery_charges: [
+      'How much to send {weight} to {city}?',
+      'courier charges from {city} to {city2}',
+      'is {amount} the final price for {weight}',
+      'What will it cost to send a parcel from {pickup} to {drop}?',
+      'rate for {weight} parcel {city} to {city2}',
+    ],
+    damaged_parcel: [
+      'My parcel {tracking_id} came broken',
+      'box was open and the {product} inside is damaged',
+      'Parcel {tracking_id} is wet, who will pay {amount}?',
+      'the {product} is cracked, I want a claim for {tracking_id}',
+      'received a torn packet {day}, photos sent from {email}',
+    ],
+  },
+};

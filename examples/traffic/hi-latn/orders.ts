@@ -1,0 +1,115 @@
+import type { Orders } from '../intents.ts';
+
+export const hiLatnOrders: Orders = {
+  food: {
+    order_food: [
+      '{restaurant} se {qty} plate {dish} mangwana hai',
+      '{dish} aur {dish2} bhej do',
+      '{time} tak {place} pe {dish} mil jayega kya?',
+      '{qty} logo ke liye {dish} chahiye, mirchi kam',
+      '{amount} ke andar {dish} order karna hai',
+    ],
+    track_order: [
+      'mera khana kaha pahucha? order {order_id}',
+      '{minutes} min ho gaye {dish} abhi tak nahi aaya',
+      'khane ka order {order_id} kab tak aayega',
+      '{restaurant} wala order kitni der me milega?',
+      'delivery boy {place} pe hi khada hai, khana kab aayega',
+    ],
+    cancel_order: [
+      'khane ka order {order_id} cancel kar do',
+      'galti se {dish} order ho gaya, cancel karo',
+      'ab {dish} nahi chahiye order cancel kar dijiye',
+      '{minutes} minute late hai, {restaurant} ka order cancel karo',
+      'kya order {order_id} abhi cancel ho sakta hai?',
+    ],
+    report_wrong_item: [
+      '{dish} mangaya tha {dish2} aa gaya',
+      'order {order_id} me {dish} nahi tha',
+      '{restaurant} ka khana thanda aur basi tha',
+      'galat khana bheja hai, {amount} wapas karo',
+      'main veg hu aur aapne {dish} ki jagah kuch aur bhej diya',
+    ],
+    restaurant_hours: [
+      '{restaurant} {day} khula hai kya?',
+      '{restaurant} kitne baje band hota hai',
+      '{time} ke baad {place} ke paas {dish} kaha milega',
+      '{city} me {restaurant} kab khulta hai?',
+      '{restaurant} ki timing batao',
+    ],
+  },
+  shop: {
+    search_product: [
+      '{amount} se kam me {product} dikhao',
+      'ek accha sa {product} chahiye',
+      '{city} me {product} mil jayega kya?',
+      '{product} kitne ka hai',
+      'sabse sasta {product} kaunsa hai?',
+    ],
+    track_order: [
+      'mera {product} kaha hai? order {order_id}',
+      'order {order_id} ka status batao',
+      '{product} {day} aana tha abhi tak nahi aaya',
+      'order {order_id} {city} kab pahuchega',
+      'maine jo {product} order kiya tha wo kab milega?',
+    ],
+    return_product: [
+      '{product} return karna hai, order {order_id}',
+      '{product} kharab nikla, exchange kar do',
+      'size galat hai, {product} return kaise karu?',
+      '{day} return pickup bhej do, {order_id}',
+      'photo me color alag tha, {product} wapas le jao',
+    ],
+    refund_status: [
+      'mera {amount} ka refund kab aayega?',
+      'order {order_id} ka paisa wapas nahi mila',
+      '{product} return kar diya tha, {amount} abhi tak nahi aaye',
+      'refund ka status {email} pe bhej do',
+      '5 din bola tha, {amount} refund ab tak pending hai',
+    ],
+    apply_coupon: [
+      'coupon {coupon} kaam nahi kar raha',
+      '{product} pe {coupon} code kaise lagaye',
+      '{product} pe koi offer hai kya?',
+      '{coupon} lagaya par discount nahi mila',
+      '{coupon} {day} bhi chalega kya?',
+    ],
+  },
+  parcel: {
+    book_parcel: [
+      '{pickup} se {drop} courier book karna hai',
+      '{day} {city} parcel bhejna hai',
+      '{time} {pickup} se pickup karwa do, mera number {phone}',
+      '{city} se {city2} documents bhejne hai',
+      '{weight} ka box {pickup} se uthwana hai',
+    ],
+    track_parcel: [
+      'parcel {tracking_id} kaha pahucha?',
+      '{tracking_id} track karke batao',
+      '{city} se mera parcel abhi tak nahi aaya',
+      'courier {qty} din se {city} me atka hai, {tracking_id}',
+      '{weight} wala parcel {city} se nikla kya',
+    ],
+    reschedule_delivery: [
+      'main ghar pe nahi hu, {tracking_id} {day} bhejna',
+      'delivery ka time {time} kar do',
+      'parcel {day} {time} ke baad aa sakta hai kya?',
+      '{tracking_id} ki date change karo, pehle {phone} pe call karna',
+      'parcel {pickup} ki jagah {drop} pe de dena',
+    ],
+    delivery_charges: [
+      '{city} tak {weight} bhejne ka kitna lagega?',
+      '{city} se {city2} courier ka rate kya hai',
+      '{weight} ka {amount} hi lagega kya?',
+      '{pickup} se {drop} parcel ka charge batao',
+      '{weight} parcel ka price batao, {city} bhejna hai',
+    ],
+    damaged_parcel: [
+      'parcel {tracking_id} toota hua mila',
+      'box khula tha aur {product} toot gaya hai',
+      'parcel bheega hua aaya, {amount} kaun dega?',
+      '{tracking_id} ka claim karna hai, {product} kharab ho gaya',
+      'packet fata hua aaya, photo {email} se bheji hai',
+    ],
+  },
+};

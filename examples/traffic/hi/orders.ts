@@ -1,0 +1,115 @@
+import type { Orders } from '../intents.ts';
+
+export const hiOrders: Orders = {
+  food: {
+    order_food: [
+      'मुझे {restaurant} से {qty} प्लेट {dish} मँगाना है',
+      '{dish} और {dish2} भेज दो',
+      'क्या {time} तक {place} पर {dish} मिल जाएगा?',
+      '{qty} लोगों के लिए {dish} चाहिए, मिर्च कम रखना',
+      '{amount} के अंदर {dish} ऑर्डर करना है',
+    ],
+    track_order: [
+      'मेरा खाना कहाँ पहुँचा? ऑर्डर नंबर {order_id}',
+      '{minutes} मिनट हो गए, {dish} अभी तक नहीं आया',
+      'खाने का ऑर्डर {order_id} कब तक आएगा',
+      '{restaurant} वाला ऑर्डर कितनी देर में पहुँचेगा?',
+      'डिलीवरी वाला {place} पर ही खड़ा है, खाना कब आएगा',
+    ],
+    cancel_order: [
+      'मेरा खाने का ऑर्डर {order_id} कैंसल कर दो',
+      'गलती से {dish} ऑर्डर हो गया, कैंसल कीजिए',
+      'अब {dish} नहीं चाहिए, ऑर्डर रद्द कर दीजिए',
+      '{minutes} मिनट की देरी है, {restaurant} का ऑर्डर cancel करो',
+      'क्या मैं ऑर्डर {order_id} अभी रद्द कर सकता हूँ?',
+    ],
+    report_wrong_item: [
+      '{dish} मँगाया था, {dish2} आ गया',
+      'ऑर्डर {order_id} में {dish} नहीं था',
+      '{restaurant} का खाना ठंडा और बासी था',
+      'गलत खाना भेजा है, {amount} वापस करो',
+      'मैं शाकाहारी हूँ और आपने {dish} की जगह कुछ और भेज दिया',
+    ],
+    restaurant_hours: [
+      'क्या {restaurant} {day} खुला है?',
+      '{restaurant} कितने बजे बंद होता है',
+      '{time} के बाद {place} के पास {dish} कहाँ मिलेगा',
+      '{city} में {restaurant} कब खुलता है?',
+      '{restaurant} का समय बताइए',
+    ],
+  },
+  shop: {
+    search_product: [
+      '{amount} से कम में {product} दिखाओ',
+      'अच्छा सा {product} चाहिए',
+      'क्या {city} में {product} मिल जाएगा?',
+      '{product} कितने का है',
+      'सबसे सस्ता {product} कौन सा है?',
+    ],
+    track_order: [
+      'मेरा {product} कहाँ है? ऑर्डर {order_id}',
+      'ऑर्डर {order_id} का स्टेटस बताइए',
+      '{product} {day} आना था, अभी तक नहीं आया',
+      'ऑर्डर {order_id} {city} कब पहुँचेगा',
+      'मैंने जो {product} मँगाया था वो कब मिलेगा?',
+    ],
+    return_product: [
+      'मुझे {product} वापस करना है, ऑर्डर {order_id}',
+      '{product} खराब निकला, बदल दीजिए',
+      'साइज़ गलत है, {product} रिटर्न कैसे करूँ?',
+      '{day} रिटर्न का पिकअप भेज दो, {order_id}',
+      'फोटो में रंग अलग था, {product} वापस ले जाओ',
+    ],
+    refund_status: [
+      'मेरा {amount} का रिफंड कब आएगा?',
+      'ऑर्डर {order_id} का पैसा वापस नहीं मिला',
+      '{product} लौटा दिया था, {amount} अभी तक नहीं आए',
+      'रिफंड का स्टेटस {email} पर भेज दीजिए',
+      'पाँच दिन बोले थे, रिफंड {amount} अब तक pending है',
+    ],
+    apply_coupon: [
+      'कूपन {coupon} काम नहीं कर रहा',
+      '{product} पर {coupon} कोड कैसे लगाएँ',
+      '{product} पर कोई ऑफर है क्या?',
+      '{coupon} लगाया पर छूट नहीं मिली',
+      'क्या {coupon} {day} भी चलेगा?',
+    ],
+  },
+  parcel: {
+    book_parcel: [
+      '{pickup} से {drop} तक कूरियर बुक करना है',
+      '{day} {city} पार्सल भेजना है',
+      '{time} {pickup} से पिकअप करवा दो, मेरा नंबर {phone}',
+      '{city} से {city2} कागज़ात भेजने हैं',
+      '{weight} का डिब्बा {pickup} से उठवाना है',
+    ],
+    track_parcel: [
+      'पार्सल {tracking_id} कहाँ पहुँचा?',
+      '{tracking_id} ट्रैक करके बताइए',
+      '{city} से मेरा पार्सल अभी तक नहीं आया',
+      'मेरा कूरियर {qty} दिन से {city} में अटका है, {tracking_id}',
+      '{weight} वाला पार्सल {city} से निकला क्या',
+    ],
+    reschedule_delivery: [
+      'मैं घर पर नहीं हूँ, {tracking_id} {day} भेजना',
+      'डिलीवरी का समय {time} कर दीजिए',
+      'क्या पार्सल {day} {time} के बाद आ सकता है?',
+      '{tracking_id} की तारीख बदल दो, पहले {phone} पर फोन करना',
+      'पार्सल {pickup} की जगह {drop} पर दे देना',
+    ],
+    delivery_charges: [
+      '{city} तक {weight} भेजने का कितना लगेगा?',
+      '{city} से {city2} कूरियर का रेट क्या है',
+      'क्या {weight} का {amount} ही लगेगा?',
+      '{pickup} से {drop} पार्सल का चार्ज बताओ',
+      '{weight} पार्सल का दाम बताइए, {city} भेजना है',
+    ],
+    damaged_parcel: [
+      'पार्सल {tracking_id} टूटा हुआ मिला',
+      'डिब्बा खुला था और {product} टूट गया है',
+      'पार्सल भीगा हुआ आया, {amount} कौन देगा?',
+      '{tracking_id} का क्लेम करना है, {product} खराब हो गया',
+      'पैकेट फटा हुआ आया, फोटो {email} से भेजी है',
+    ],
+  },
+};

@@ -1,0 +1,85 @@
+import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { withLock } from './lock.ts';
+import { PlatformError, twoWaysOn } from './platform-error.ts';
+import { runProgram } from './process.ts';
+
+const oldestJava = 17;
+
+/** A server that comes as Java archives from Maven Central. */
+export interface JavaArtifact {
+  /** For messages, such as `Apache Kafka 4.2.0`. */
+  readonly title: string;
+  /** The folder in the cache; holds the version. */
+  readonly folder: string;
+  /** A file under platform/maven/ whose dependencies are what to fetch. */
+  readonly pom: string;
+  /** Whether the one dependency is a tar.gz to unpack. */
+  readonly unpack: boolean;
+}
+
+/** Checks that `java` is there and recent enough. Throws PlatformError with the two ways on. */
+export async function requireJava(): Promise<void> {
+  const { code, output } = await runProgram('java', ['-version']);
+  const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
+  if (code !== 0) throw new PlatformError(`The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` does not run here: ${ways}.`);
+  const major = javaMajor(output);
+  if (major < oldestJava) throw new PlatformError(`The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` here is version ${major}: ${ways}.`);
+}
+
+/** The major version that `java -version` printed; "1.8.0_392" is Java 8. */
+export function javaMajor(output: string): number {
+  const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(output) ?? [];
+  return Number(first === '1' ? second : first);
+}
+
+/** The folder with the files of an artifact, fetched by Maven the first time. Throws PlatformError. */
+export async function fetchArtifact(artifact: JavaArtifact, cache: string, progress: (message: string) => void): Promise<string> {
+  const target = join(cache, artifact.folder);
+  if (await exists(target)) return target;
+  await mkdir(cache, { recursive: true });
+  const onWait = (holder: number): void => {
+    progress(`waiting for process ${holder}, which is downloading ${artifact.title}`);
+  };
+  await withLock(`${target}.lock`, onWait, async () => {
+    if (await exists(target)) return;
+    progress(`downloading ${artifact.title} (once, into ${cache})`);
+    // Only a finished folder gets the final name: an interrupted download starts again.
+    const partial = `${target}.partial`;
+    await rm(partial, { recursive: true, force: true });
+    await copyDependencies(artifact, partial);
+    if (artifact.unpack) await unpackArchives(partial);
+    await rename(partial, target);
+  });
+  return target;
+}
+
+async function copyDependencies(artifact: JavaArtifact, output: string): Promise<void> {
+  const pom = fileURLToPath(new URL(`./maven/${artifact.pom}`, import.meta.url));
+  const found = await runProgram('mvn', ['-version']);
+  if (found.code !== 0) {
+    throw new PlatformError(`Maven is needed once to download ${artifact.title}, and \`mvn\` does not run here: ${twoWaysOn('apt-get install openjdk-17-jdk maven')}.`);
+  }
+  const copied = await runProgram('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${output}`]);
+  if (copied.code === 0) return;
+  const errors = copied.output.split('\n').filter((line) => line.includes('ERROR'));
+  throw new PlatformError(`Maven could not download ${artifact.title}; check the network or the proxy in ~/.m2/settings.xml. It said:\n${errors.slice(0, 3).join('\n')}`);
+}
+
+async function unpackArchives(target: string): Promise<void> {
+  for (const name of (await readdir(target)).filter((file) => file.endsWith('.tar.gz'))) {
+    const archive = join(target, name);
+    const { code, output } = await runProgram('tar', ['-xzf', archive, '-C', target]);
+    if (code !== 0) throw new PlatformError(`${archive} could not be unpacked: ${output.trim()}`);
+    await rm(archive);
+  }
+}
+
+/** Whether a file or folder is there. */
+export async function exists(path: string): Promise<boolean> {
+  return access(path).then(
+    () => true,
+    () => false,
+  );
+}

@@ -1,0 +1,106 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Kafka, logLevel } from 'kafkajs';
+import { exists, fetchArtifact, requireJava, type JavaArtifact } from './artifacts.ts';
+import { PlatformError } from './platform-error.ts';
+import { runProgram } from './process.ts';
+import type { Launch, Server, ServerContext } from './server.ts';
+import { folder, type PlatformState } from './state.ts';
+
+const artifact: JavaArtifact = { title: 'Apache Kafka 4.2.0', folder: 'kafka-4.2.0', pom: 'kafka.xml', unpack: false };
+
+const address = (state: PlatformState): string => `127.0.0.1:${state.kafkaPort}`;
+
+/** A real Kafka broker that is its own controller (KRaft combined mode, one node). */
+export const kafkaServer: Server = {
+  name: 'kafka',
+  title: 'Kafka',
+  stopSignal: 'SIGTERM',
+  ports: (state) => [state.kafkaPort, state.kafkaControllerPort],
+  address,
+  prepare,
+  probe,
+};
+
+async function prepare({ home, cache, state, progress }: ServerContext): Promise<Launch> {
+  await requireJava();
+  const libraries = await fetchArtifact(artifact, cache, progress);
+  const root = await folder(home, 'kafka');
+  const data = join(root, 'data');
+  const configuration = join(root, 'server.properties');
+  const logging = join(root, 'log4j2.properties');
+  await writeFile(configuration, serverProperties(state, data));
+  await writeFile(logging, loggingProperties);
+  const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
+  // The format is complete once meta.properties is there: the storage tool writes it last.
+  if (!(await exists(join(data, 'meta.properties')))) {
+    const format = ['kafka.tools.StorageTool', 'format', '--standalone', '-t', state.kafkaClusterId, '-c', configuration];
+    const { code, output } = await runProgram('java', ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', ...java, ...format]);
+    if (code !== 0) throw new PlatformError(`Kafka's storage tool could not format ${data}: ${output.trim()}`);
+  }
+  return { command: 'java', args: ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', ...java, 'kafka.Kafka', configuration], cwd: root };
+}
+
+/** Asks for the brokers of the cluster: metadata names a broker only once it takes requests. */
+async function probe(state: PlatformState): Promise<void> {
+  const kafka = new Kafka({
+    clientId: 'samvad-platform',
+    brokers: [address(state)],
+    logLevel: logLevel.NOTHING,
+    connectionTimeout: 1_000,
+    requestTimeout: 5_000,
+    retry: { retries: 0 },
+  });
+  const admin = kafka.admin();
+  try {
+    await admin.connect();
+    const { brokers } = await admin.describeCluster();
+    if (brokers.length === 0) throw new Error('the broker has not joined its cluster yet');
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/** In a properties file a backslash starts an escape. */
+const escaped = (path: string): string => path.replaceAll('\\', '\\\\');
+
+const serverProperties = (state: PlatformState, data: string): string => `# Written by Samvad at each start; edits are lost.
+process.roles=broker,controller
+node.id=1
+controller.quorum.bootstrap.servers=127.0.0.1:${state.kafkaControllerPort}
+listeners=PLAINTEXT://127.0.0.1:${state.kafkaPort},CONTROLLER://127.0.0.1:${state.kafkaControllerPort}
+advertised.listeners=PLAINTEXT://127.0.0.1:${state.kafkaPort},CONTROLLER://127.0.0.1:${state.kafkaControllerPort}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+controller.listener.names=CONTROLLER
+inter.broker.listener.name=PLAINTEXT
+log.dirs=${escaped(data)}
+auto.create.topics.enable=false
+num.partitions=6
+
+# One node: nothing can be replicated.
+default.replication.factor=1
+min.insync.replicas=1
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=10
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=10
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+
+# One machine: a consumer that joins need not wait for others, and after kill -9 the broker's old session ends soon.
+group.initial.rebalance.delay.ms=0
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
+`;
+
+/** Standard output is the log file, see lifecycle.ts; at level INFO it would grow with every rebalance. */
+const loggingProperties = `# Written by Samvad at each start; edits are lost.
+status=error
+appender.out.type=Console
+appender.out.name=out
+appender.out.layout.type=PatternLayout
+appender.out.layout.pattern=%d{ISO8601} %-5p %m (%c{1})%n
+rootLogger.level=warn
+rootLogger.appenderRef.out.ref=out
+`;

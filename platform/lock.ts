@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto';
+import { link, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { identify, isAlive, type ProcessIdentity } from './process.ts';
+import { isErrorCode, parseJson, readTextIfPresent } from './state.ts';
+
+/** Whether a value read from a file names a process. */
+export const isProcessIdentity = (value: unknown): value is ProcessIdentity =>
+  typeof value === 'object' && value !== null && 'pid' in value && Number.isInteger(value.pid) && 'startedAt' in value && typeof value.startedAt === 'string';
+
+/** The identity of this process. */
+export async function thisProcess(): Promise<ProcessIdentity> {
+  return (await identify(process.pid)) ?? { pid: process.pid, startedAt: 'unknown' };
+}
+
+/**
+ * Runs `work` while holding the lock file `path`, waiting for another process that holds it (`onWait` is told once).
+ * The lock of a process that no longer runs is taken over.
+ */
+export async function withLock<T>(path: string, onWait: (holder: number) => void, work: () => Promise<T>): Promise<T> {
+  const claim = `${path}.${randomUUID()}`;
+  await writeFile(claim, JSON.stringify(await thisProcess()));
+  try {
+    for (let waiting = false; !(await isLinked(claim, path)); waiting = true) {
+      const text = await readTextIfPresent(path);
+      if (text === undefined) continue;
+      const holder = parseJson(text);
+      if (!isProcessIdentity(holder) || !(await isAlive(holder))) {
+        await rm(path, { force: true });
+        continue;
+      }
+      if (!waiting) onWait(holder.pid);
+      await sleep(200);
+    }
+  } finally {
+    await rm(claim, { force: true });
+  }
+  try {
+    return await work();
+  } finally {
+    await rm(path, { force: true });
+  }
+}
+
+/** A hard link appears with its content or not at all, so nobody ever reads a half-written lock. */
+async function isLinked(claim: string, path: string): Promise<boolean> {
+  try {
+    await link(claim, path);
+    return true;
+  } catch (cause) {
+    if (isErrorCode(cause, 'EEXIST')) return false;
+    throw cause;
+  }
+}

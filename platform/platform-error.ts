@@ -1,0 +1,8 @@
+/** A failure of the embedded servers that a person can act on: the message is complete without a stack trace. */
+export class PlatformError extends Error {
+  override readonly name = 'PlatformError';
+}
+
+/** The sentence part that names the two ways on when a program is missing. */
+export const twoWaysOn = (install: string): string =>
+  `install it (for example \`${install}\`), or point Samvad at servers of your own with KAFKA_BROKERS, SCHEMA_REGISTRY_URL and DATABASE_URL`;

@@ -1,0 +1,207 @@
+import { mkdir } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { kafkaServer } from './kafka.ts';
+import { describeEnd, startServer, stopServer } from './lifecycle.ts';
+import { thisProcess, withLock } from './lock.ts';
+import { PlatformError } from './platform-error.ts';
+import { postgresServer } from './postgres.ts';
+import { isAlive, signalProcess, type ProcessIdentity, type SpawnedServer } from './process.ts';
+import { registryServer } from './registry.ts';
+import { isRunning, readRunRecord, type RunRecord } from './run-record.ts';
+import { serverNames, type Server, type ServerContext, type ServerName } from './server.ts';
+import { readOrCreateState, readState, type PlatformState } from './state.ts';
+
+/** What clients connect to. The registry's URL is the base of its Confluent-compatible API. */
+export interface PlatformAddresses {
+  readonly kafkaBrokers: string;
+  readonly schemaRegistryUrl: string;
+  readonly databaseUrl: string;
+}
+
+export interface PlatformOptions {
+  /** The data folder, such as `.samvad`. */
+  readonly home: string;
+  /** Where downloaded programs are kept for all data folders, such as `~/.cache/samvad`. */
+  readonly cache: string;
+  readonly servers: ReadonlySet<ServerName>;
+  /** Detached servers outlive this process until `stopPlatform`; others are stopped by `stop`, at the latest when this process exits. */
+  readonly detached: boolean;
+  readonly progress: (message: string) => void;
+}
+
+export interface RunningPlatform {
+  /** The addresses of the servers that were asked for. */
+  readonly addresses: Partial<PlatformAddresses>;
+  readonly pids: Readonly<Partial<Record<ServerName, number>>>;
+  /** Stops the servers in order; leaves alone those that already ran detached before this start. */
+  stop(): Promise<void>;
+  /** Sends a signal to one server, for crash tests. */
+  kill(name: ServerName, signal: NodeJS.Signals): void;
+  /** Stops one server if it still runs, and starts it on the same port and data. */
+  restart(name: ServerName): Promise<void>;
+}
+
+export type ServerStatus =
+  | { readonly server: ServerName; readonly state: 'running'; readonly pid: number; readonly address: string; readonly detached: boolean }
+  | { readonly server: ServerName; readonly state: 'stopped' };
+
+const servers: Readonly<Record<ServerName, Server>> = { kafka: kafkaServer, registry: registryServer, postgres: postgresServer };
+
+/** A server of this platform. `found` means that it already ran, detached. */
+interface Member {
+  identity: ProcessIdentity;
+  found: boolean;
+}
+
+/**
+ * Starts the servers in parallel and returns once all of them answer. Servers left over by a process that was killed are
+ * stopped first; detached ones that run already are used as they are. Throws PlatformError, with nothing left running.
+ */
+export async function startPlatform(options: PlatformOptions): Promise<RunningPlatform> {
+  const { detached, progress } = options;
+  const home = resolve(options.home);
+  await mkdir(home, { recursive: true });
+  const owner = detached ? null : await thisProcess();
+  const names = serverNames.filter((name) => options.servers.has(name));
+  return withLock(
+    join(home, 'start.lock'),
+    (holder) => {
+      progress(`waiting for process ${holder}, which is starting the servers in ${home}`);
+    },
+    async () => {
+      const context: ServerContext = { home, cache: resolve(options.cache), state: await readOrCreateState(home), progress };
+      const members = await settleLeftovers(home, names, owner, progress);
+      await startMissing(context, names, owner, members);
+      return runningPlatform(context, names, owner, members);
+    },
+  );
+}
+
+/** Stops what a killed process left behind, and returns the detached servers that already run. */
+async function settleLeftovers(
+  home: string,
+  names: readonly ServerName[],
+  owner: ProcessIdentity | null,
+  progress: (message: string) => void,
+): Promise<Map<ServerName, Member>> {
+  const members = new Map<ServerName, Member>();
+  for (const name of names) {
+    const record = await readRunRecord(home, name);
+    if (record === undefined || !(await isRunning(record))) continue;
+    if (record.owner === null) members.set(name, { identity: record, found: owner !== null });
+    else if (await isAlive(record.owner)) throw new PlatformError(`${ownedElsewhere(home, name, record.owner)}; stop that process first, or choose another data folder.`);
+    else {
+      progress(`stopping a ${servers[name].title} that an interrupted run left behind (process ${record.pid})`);
+      await stopServer(servers[name], record, home, progress);
+    }
+  }
+  return members;
+}
+
+const ownedElsewhere = (home: string, name: ServerName, owner: ProcessIdentity): string => `${servers[name].title} in ${home} belongs to the running process ${owner.pid}`;
+
+/** Starts the servers that don't run yet, in parallel. If one fails, those started here are stopped and the first error is thrown. */
+async function startMissing(
+  context: ServerContext,
+  names: readonly ServerName[],
+  owner: ProcessIdentity | null,
+  members: Map<ServerName, Member>,
+): Promise<void> {
+  const missing = names.filter((name) => !members.has(name));
+  const results = await Promise.allSettled(
+    missing.map(async (name) => {
+      const spawned = await startServer(servers[name], context, owner);
+      members.set(name, { identity: spawned.identity, found: false });
+      reportEnd(name, spawned, context, members);
+    }),
+  );
+  const failure = results.find((result) => result.status === 'rejected');
+  if (failure === undefined) return;
+  for (const name of missing) await stopMember(name, context, members);
+  throw failure.reason;
+}
+
+/** Says so when a server ends while it is still a member. */
+function reportEnd(name: ServerName, spawned: SpawnedServer, { home, progress }: ServerContext, members: ReadonlyMap<ServerName, Member>): void {
+  void spawned.ended.then((end) => {
+    if (members.get(name)?.identity !== spawned.identity) return;
+    progress(`${servers[name].title} ended unexpectedly (${describeEnd(end)}); see ${join(home, 'logs', `${name}.log`)}`);
+  });
+}
+
+async function stopMember(name: ServerName, { home, progress }: ServerContext, members: Map<ServerName, Member>): Promise<void> {
+  const member = members.get(name);
+  if (member === undefined) return;
+  members.delete(name);
+  if (!member.found) await stopServer(servers[name], member.identity, home, progress);
+}
+
+function runningPlatform(
+  context: ServerContext,
+  names: readonly ServerName[],
+  owner: ProcessIdentity | null,
+  members: Map<ServerName, Member>,
+): RunningPlatform {
+  const endWithParent = (): void => {
+    for (const [name, { identity, found }] of members) if (!found) signalProcess(identity.pid, servers[name].stopSignal);
+  };
+  if (owner !== null) process.once('exit', endWithParent);
+  const require = (name: ServerName): Member => {
+    const member = members.get(name);
+    if (member === undefined) throw new PlatformError(`${servers[name].title} is not one of the servers that were started here.`);
+    return member;
+  };
+  return {
+    addresses: addressesOf(context.state, names),
+    get pids() {
+      return Object.fromEntries([...members].map(([name, { identity }]) => [name, identity.pid]));
+    },
+    async stop() {
+      for (const name of names) await stopMember(name, context, members);
+      process.off('exit', endWithParent);
+    },
+    kill(name, signal) {
+      signalProcess(require(name).identity.pid, signal);
+    },
+    async restart(name) {
+      const { identity } = require(name);
+      members.delete(name);
+      await stopServer(servers[name], identity, context.home, context.progress);
+      const spawned = await startServer(servers[name], context, owner);
+      members.set(name, { identity: spawned.identity, found: false });
+      reportEnd(name, spawned, context, members);
+    },
+  };
+}
+
+const addressesOf = (state: PlatformState, names: readonly ServerName[]): Partial<PlatformAddresses> => ({
+  ...(names.includes('kafka') ? { kafkaBrokers: kafkaServer.address(state) } : {}),
+  ...(names.includes('registry') ? { schemaRegistryUrl: registryServer.address(state) } : {}),
+  ...(names.includes('postgres') ? { databaseUrl: postgresServer.address(state) } : {}),
+});
+
+/** Stops the detached servers of a data folder, and those that a killed process left behind. Never touches a process it can't identify. */
+export async function stopPlatform(folderPath: string, progress: (message: string) => void): Promise<void> {
+  const home = resolve(folderPath);
+  for (const name of serverNames) {
+    const record = await readRunRecord(home, name);
+    if (record === undefined || !(await isRunning(record))) continue;
+    if (await isOwned(record)) progress(`${ownedElsewhere(home, name, record.owner)}, which stops it when it ends`);
+    else await stopServer(servers[name], record, home, progress);
+  }
+}
+
+const isOwned = async (record: RunRecord): Promise<boolean> => record.owner !== null && (await isAlive(record.owner));
+
+/** What runs in a data folder. */
+export async function platformStatus(folderPath: string): Promise<readonly ServerStatus[]> {
+  const home = resolve(folderPath);
+  const state = await readState(home);
+  return Promise.all(
+    serverNames.map(async (server): Promise<ServerStatus> => {
+      const record = await readRunRecord(home, server);
+      if (state === undefined || record === undefined || !(await isRunning(record))) return { server, state: 'stopped' };
+      return { server, state: 'running', pid: record.pid, address: servers[server].address(state), detached: record.owner === null };
+    }),
+  );
+}

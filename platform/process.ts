@@ -1,0 +1,122 @@
+import { execFile, spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Launch } from './server.ts';
+
+/** A process that can't be mistaken for a later one with the same pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** An opaque text that differs between two processes with the same pid. */
+  readonly startedAt: string;
+}
+
+/** How a process ended. */
+export type ProcessEnd = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
+
+/** The identity of a running process; undefined if there is none (a zombie has ended too). */
+export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
+  const startedAt = process.platform === 'linux' ? await startOnLinux(pid) : await startByPs(pid);
+  return startedAt === undefined ? undefined : { pid, startedAt };
+}
+
+async function startOnLinux(pid: number): Promise<string | undefined> {
+  try {
+    const [stat, boot] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readFile('/proc/sys/kernel/random/boot_id', 'utf8')]);
+    // proc(5): the command name in parentheses may hold spaces; after it come state (field 3) … starttime (field 22).
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    const [state, ticks] = [fields[0], fields[19]];
+    return state === 'Z' || state === 'X' || ticks === undefined ? undefined : `${boot.trim()}/${ticks}`;
+  } catch {
+    return undefined;
+  }
+}
+
+async function startByPs(pid: number): Promise<string | undefined> {
+  const { code, output } = await runProgram('ps', ['-o', 'stat=,lstart=', '-p', String(pid)]);
+  const [, state, started] = /^\s*(\S+)\s+(.+?)\s*$/.exec(output) ?? [];
+  return code !== 0 || state === undefined || state.startsWith('Z') ? undefined : started;
+}
+
+/** Whether exactly this process still runs. */
+export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
+  return (await identify(identity.pid))?.startedAt === identity.startedAt;
+}
+
+/** Sends a signal; a process that has just ended is no error. */
+export function signalProcess(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (cause) {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ESRCH')) throw cause;
+  }
+}
+
+/** Ends a process in an orderly way, after `graceMs` by SIGKILL. Returns once it is gone; true if it went by itself. */
+export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals, graceMs: number): Promise<boolean> {
+  if (!(await isAlive(identity))) return true;
+  signalProcess(identity.pid, signal);
+  if (await hasEndedWithin(identity, graceMs)) return true;
+  signalProcess(identity.pid, 'SIGKILL');
+  await hasEndedWithin(identity, graceMs);
+  return false;
+}
+
+async function hasEndedWithin(identity: ProcessIdentity, milliseconds: number): Promise<boolean> {
+  const deadline = performance.now() + milliseconds;
+  while (await isAlive(identity)) {
+    if (performance.now() > deadline) return false;
+    await sleep(25);
+  }
+  return true;
+}
+
+/** Runs a program to its end and returns its exit code (-1: not found or not startable) with stdout and stderr together. */
+export const runProgram = (
+  command: string,
+  args: readonly string[],
+  options: Partial<Pick<Launch, 'cwd' | 'account'>> = {},
+): Promise<{ readonly code: number; readonly output: string }> =>
+  new Promise((resolve) => {
+    execFile(command, args, { cwd: options.cwd, ...options.account, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+      resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
+    });
+  });
+
+/** A server process just started. */
+export interface SpawnedServer {
+  readonly identity: ProcessIdentity;
+  readonly ended: Promise<ProcessEnd>;
+}
+
+/**
+ * Starts a server with its output appended to a log file. It gets a process group of its own, so that Ctrl-C in a
+ * terminal reaches the parent alone and servers stop in order; it never keeps the parent's event loop alive.
+ * Rejects if the program can't be started.
+ */
+export async function spawnServer(launch: Launch, logFile: string): Promise<SpawnedServer> {
+  const log = openSync(logFile, 'a', 0o600);
+  const child = spawn(launch.command, launch.args, {
+    cwd: launch.cwd,
+    env: { ...process.env, ...launch.env },
+    detached: true,
+    stdio: ['ignore', log, log],
+    ...launch.account,
+  });
+  closeSync(log);
+  const ended = new Promise<ProcessEnd>((resolve) => {
+    child.once('exit', (code, signal) => {
+      resolve({ code, signal });
+    });
+  });
+  const pid = await new Promise<number>((resolve, reject) => {
+    child.once('error', reject);
+    child.once('spawn', () => {
+      resolve(child.pid ?? -1);
+    });
+  });
+  child.unref();
+  // A process that ended at once has no start time any more; the pid of an unreaped child can't be reused meanwhile.
+  return { identity: (await identify(pid)) ?? { pid, startedAt: 'ended at once' }, ended };
+}

@@ -1,0 +1,44 @@
+import { join } from 'node:path';
+import { fetchArtifact, requireJava, type JavaArtifact } from './artifacts.ts';
+import type { Launch, Server, ServerContext } from './server.ts';
+import { folder, type PlatformState } from './state.ts';
+
+const version = '2.6.13.Final'; // version 3 needs Java 21
+const artifact: JavaArtifact = { title: `Apicurio Registry ${version}`, folder: `apicurio-${version}`, pom: 'registry.xml', unpack: true };
+
+const address = (state: PlatformState): string => `http://127.0.0.1:${state.registryPort}/apis/ccompat/v7`;
+
+/** Apicurio Registry, which speaks the Confluent schema registry's protocol under `/apis/ccompat/v7`. */
+export const registryServer: Server = {
+  name: 'registry',
+  title: 'Schema registry',
+  stopSignal: 'SIGTERM',
+  ports: (state) => [state.registryPort],
+  address,
+  prepare,
+  probe: async (state) => {
+    const response = await fetch(`${address(state)}/subjects`, { signal: AbortSignal.timeout(5_000) });
+    await response.body?.cancel();
+    if (!response.ok) throw new Error(`the schema registry answers with status ${response.status}`);
+  },
+};
+
+async function prepare({ home, cache, state, progress }: ServerContext): Promise<Launch> {
+  await requireJava();
+  const programs = await fetchArtifact(artifact, cache, progress);
+  const root = await folder(home, 'registry');
+  return {
+    command: 'java',
+    args: ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-jar', join(programs, `apicurio-registry-app-${version}-runner.jar`)],
+    cwd: root,
+    env: {
+      // The default is memory, and a registry that forgets its ids makes the whole log unreadable. A file, and with
+      // WRITE_DELAY=0 every commit reaches it before it is acknowledged: this survives kill -9.
+      REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(root, 'db')};MODE=PostgreSQL;WRITE_DELAY=0`,
+      QUARKUS_HTTP_HOST: '127.0.0.1',
+      QUARKUS_HTTP_PORT: String(state.registryPort),
+      LOG_LEVEL: 'WARN',
+      REGISTRY_LOG_LEVEL: 'WARN',
+    },
+  };
+}

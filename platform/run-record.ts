@@ -1,0 +1,34 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isProcessIdentity } from './lock.ts';
+import { isAlive, type ProcessIdentity } from './process.ts';
+import type { ServerName } from './server.ts';
+import { folder, parseJson, readTextIfPresent, writePrivateFile } from './state.ts';
+
+/** The pid file of a server (`<home>/run/<server>.json`). */
+export interface RunRecord extends ProcessIdentity {
+  /** The process that will stop it; null if it was started to outlive its starter. */
+  readonly owner: ProcessIdentity | null;
+}
+
+const recordFile = (home: string, name: ServerName): string => join(home, 'run', `${name}.json`);
+
+/** Reads a pid file; undefined if there is none. The process in it may have ended long ago. */
+export async function readRunRecord(home: string, name: ServerName): Promise<RunRecord | undefined> {
+  const value = parseJson((await readTextIfPresent(recordFile(home, name))) ?? '');
+  if (!isProcessIdentity(value) || !('owner' in value)) return undefined;
+  const { pid, startedAt, owner } = value;
+  return { pid, startedAt, owner: isProcessIdentity(owner) ? owner : null };
+}
+
+export async function writeRunRecord(home: string, name: ServerName, record: RunRecord): Promise<void> {
+  await folder(home, 'run');
+  await writePrivateFile(recordFile(home, name), JSON.stringify(record));
+}
+
+export async function removeRunRecord(home: string, name: ServerName): Promise<void> {
+  await rm(recordFile(home, name), { force: true });
+}
+
+/** Whether the recorded server still runs: the same process, not another that got its pid. */
+export const isRunning = (record: RunRecord | undefined): Promise<boolean> => (record === undefined ? Promise.resolve(false) : isAlive(record));

@@ -1,0 +1,154 @@
+/**
+ * Walks Avro bytes before they are decoded. avsc trusts block counts: six bytes that claim an array of 1e9 items end
+ * the process out of memory, which no `catch` sees. Here every count and length is held against the bytes that remain.
+ */
+import { isUtf8 } from 'node:buffer';
+import type avsc from 'avsc';
+import { Poison } from '../stream/poison.ts';
+
+interface Cursor {
+  readonly bytes: Buffer;
+  at: number;
+}
+type Walk = (cursor: Cursor) => void;
+type Node = string | Node[] | { type: Node; name?: string; namespace?: string; fields?: { type: Node }[]; symbols?: string[]; items?: Node; values?: Node; size?: number };
+
+/**
+ * A check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`.
+ * @throws Poison when the schema itself has array or map items that take no bytes: their count can't be bounded.
+ */
+export function avroGuard(type: avsc.Type): (bytes: Buffer, start: number) => void {
+  const walk = compile(JSON.parse(JSON.stringify(type.schema({ exportAttrs: false }))) as Node, new Map(), '');
+  return (bytes, start) => {
+    const cursor = { bytes, at: start };
+    walk(cursor);
+    if (cursor.at !== bytes.length) throw new Poison('bad-avro', 'Bytes follow the Avro record.');
+  };
+}
+
+function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk {
+  if (Array.isArray(node)) {
+    const branches = node.map((branch) => compile(branch, named, namespace));
+    return (c) => at(branches, long(c), 'union branch')(c);
+  }
+  if (typeof node === 'string') return primitive(node) ?? reference(node, named, namespace);
+  if (typeof node.type !== 'string') return compile(node.type, named, namespace);
+  const name = node.name === undefined || node.name.includes('.') ? node.name : join(node.namespace ?? namespace, node.name);
+  const register = (walk: Walk): Walk => {
+    if (name !== undefined) named.set(name, walk);
+    return walk;
+  };
+  switch (node.type) {
+    case 'record': {
+      const fields: Walk[] = [];
+      register((c) => {
+        for (const field of fields) field(c);
+      });
+      const inner = name?.slice(0, Math.max(0, name.lastIndexOf('.'))) ?? namespace;
+      for (const field of node.fields ?? []) fields.push(compile(field.type, named, inner));
+      return named.get(name ?? '') ?? reference(name ?? '', named, namespace);
+    }
+    case 'enum': {
+      const symbols = node.symbols ?? [];
+      return register((c) => void at(symbols, long(c), 'enum symbol'));
+    }
+    case 'fixed': {
+      const size = node.size ?? 0;
+      return register((c) => skip(c, size));
+    }
+    case 'array':
+      return blocks(compile(node.items ?? 'null', named, namespace), node.items);
+    case 'map': {
+      const value = compile(node.values ?? 'null', named, namespace);
+      return blocks((c) => {
+        text(c);
+        value(c);
+      }, 'string');
+    }
+    default:
+      return compile(node.type, named, namespace);
+  }
+}
+
+function primitive(name: string): Walk | undefined {
+  switch (name) {
+    case 'null':
+      return () => undefined;
+    case 'boolean':
+      return (c) => {
+        skip(c, 1);
+        if ((c.bytes[c.at - 1] ?? 2) > 1) throw new Poison('bad-avro', `A boolean is ${String(c.bytes[c.at - 1])}.`);
+      };
+    case 'int':
+    case 'long':
+      return (c) => void long(c);
+    case 'float':
+      return (c) => skip(c, 4);
+    case 'double':
+      return (c) => skip(c, 8);
+    case 'bytes':
+      return (c) => skip(c, long(c));
+    case 'string':
+      return text;
+    default:
+      return undefined;
+  }
+}
+
+function reference(name: string, named: Map<string, Walk>, namespace: string): Walk {
+  return (c) => {
+    const walk = named.get(name) ?? named.get(join(namespace, name));
+    if (!walk) throw new Poison('unreadable-schema', `The schema names a type ${name} that it does not define.`);
+    walk(c);
+  };
+}
+
+function blocks(item: Walk, items: Node | undefined): Walk {
+  if (items === 'null' || (typeof items === 'object' && !Array.isArray(items) && (items.fields?.length === 0 || items.size === 0))) {
+    throw new Poison('unreadable-schema', 'The schema has items that take no bytes; their number can not be checked.');
+  }
+  return (c) => {
+    for (let count = long(c); count !== 0; count = long(c)) {
+      if (count < 0) long(c); // a negative count is followed by the block's size in bytes
+      const n = Math.abs(count);
+      if (n > c.bytes.length - c.at) throw new Poison('bad-avro', `A block claims ${String(n)} items; ${String(c.bytes.length - c.at)} bytes remain.`);
+      for (let i = 0; i < n; i++) item(c);
+    }
+  };
+}
+
+function text(c: Cursor): void {
+  const start = c.at;
+  const length = long(c);
+  skip(c, length);
+  if (!isUtf8(c.bytes.subarray(c.at - length, c.at))) throw new Poison('bad-utf8', `The string at byte ${String(start)} is not UTF-8.`);
+}
+
+function skip(c: Cursor, n: number): void {
+  if (n < 0 || n > c.bytes.length - c.at) throw new Poison('bad-avro', `The Avro record is cut off: ${String(n)} bytes wanted, ${String(c.bytes.length - c.at)} remain.`);
+  c.at += n;
+}
+
+/** Zig-zag varint, at most ten bytes. Values above 2^53 lose precision, which no length or count can have. */
+function long(c: Cursor): number {
+  let value = 0;
+  let scale = 1;
+  for (let i = 0; i < 10; i++) {
+    const byte = c.bytes[c.at++];
+    if (byte === undefined) throw new Poison('bad-avro', 'The Avro record is cut off inside a number.');
+    value += (byte & 0x7f) * scale;
+    scale *= 128;
+    if (byte < 0x80) return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+  throw new Poison('bad-avro', 'A number has more than ten bytes.');
+}
+
+function at<T>(list: readonly T[], index: number, what: string): T {
+  const found = list[index];
+  if (found === undefined) throw new Poison('bad-avro', `There is no ${what} ${String(index)}.`);
+  return found;
+}
+
+function join(namespace: string, name: string): string {
+  return namespace === '' ? name : `${namespace}.${name}`;
+}

@@ -1,0 +1,108 @@
+/**
+ * Avro in Confluent framing: one zero byte, the schema id as a big-endian int32, then the Avro binary.
+ * https://docs.confluent.io/platform/current/schema-registry/fundamentals/serdes-develop/index.html#wire-format
+ */
+import avsc from 'avsc';
+import type { RecordTypes } from '../schemas/types.ts';
+import { schemas } from '../schemas/types.ts';
+import type { Topic } from '../stream/topic.ts';
+import { avroGuard } from './avro-guard.ts';
+import type { SchemaRegistryClient } from './schema-registry.ts';
+import { Poison } from '../stream/poison.ts';
+
+const HEADER_BYTES = 5;
+
+/** Encodes and decodes the records of one topic. */
+export interface Codec<V> {
+  /** The framed bytes of `record`, in a buffer of their own. */
+  encode(record: V): Buffer;
+  /**
+   * The record in `bytes`. Synchronous: call `prepare` first for bytes from elsewhere.
+   * @throws Poison when the bytes are not a record of this topic.
+   */
+  decode(bytes: Buffer): V;
+  /** Fetches the writers' schemas that `messages` name and that are not known yet. */
+  prepare(messages: Iterable<Buffer | null>): Promise<void>;
+}
+
+interface Reader {
+  decode(bytes: Buffer): unknown;
+}
+
+/** A codec that writes with schema `id`, and reads what any registered version wrote. */
+export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegistryClient | undefined): Codec<V> {
+  const type = avroType(topic.schema);
+  const readers = new Map<number, Reader | Poison>([[id, readerOf(topic.external, type, type)]]);
+  let scratch = Buffer.allocUnsafe(64 * 1024);
+
+  function encode(record: V): Buffer {
+    let end = type.encode(record, scratch, HEADER_BYTES);
+    if (end < 0) {
+      scratch = Buffer.allocUnsafe((scratch.length - end) * 2);
+      end = type.encode(record, scratch, HEADER_BYTES);
+    }
+    scratch.writeUInt8(0, 0);
+    scratch.writeInt32BE(id, 1);
+    return Buffer.from(scratch.subarray(0, end));
+  }
+
+  function decode(bytes: Buffer): V {
+    const writer = readers.get(schemaId(bytes));
+    if (writer === undefined) throw new Error(`Schema ${String(schemaId(bytes))} was not prepared.`);
+    if (writer instanceof Poison) throw writer;
+    return writer.decode(bytes) as V;
+  }
+
+  async function prepare(messages: Iterable<Buffer | null>): Promise<void> {
+    for (const bytes of messages) {
+      if (bytes === null || bytes.length < HEADER_BYTES || bytes[0] !== 0) continue;
+      const writer = bytes.readInt32BE(1);
+      if (!readers.has(writer)) readers.set(writer, await fetchReader(writer));
+    }
+  }
+
+  async function fetchReader(writer: number): Promise<Reader | Poison> {
+    const schema = await registry?.schemaById(writer);
+    if (schema === undefined) return new Poison('unknown-schema', `No schema has the id ${String(writer)}.`);
+    try {
+      return readerOf(topic.external, avsc.Type.forSchema(JSON.parse(schema) as avsc.Schema), type);
+    } catch (error) {
+      return new Poison('unreadable-schema', `Schema ${String(writer)} can't be read as ${topic.schema}: ${String(error)}`);
+    }
+  }
+
+  return { encode, decode, prepare };
+}
+
+const types = new Map<keyof RecordTypes, avsc.Type>();
+
+/** The compiled Avro type of a record. */
+export function avroType(name: keyof RecordTypes): avsc.Type {
+  const known = types.get(name);
+  if (known) return known;
+  const type = avsc.Type.forSchema(JSON.parse(schemas[name]) as avsc.Schema);
+  types.set(name, type);
+  return type;
+}
+
+/** Bytes from elsewhere are walked before they are decoded; our own were encoded by us. */
+function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Reader {
+  const check = external ? avroGuard(writer) : undefined;
+  const resolver = writer.fingerprint().equals(reader.fingerprint()) ? undefined : reader.createResolver(writer);
+  return {
+    decode(bytes) {
+      check?.(bytes, HEADER_BYTES);
+      const { value, offset } = reader.decode(bytes, HEADER_BYTES, resolver) as { value: unknown; offset: number };
+      if (offset !== bytes.length) {
+        throw new Poison('bad-avro', offset < 0 ? 'The Avro record is cut off.' : 'Bytes follow the Avro record.');
+      }
+      return value;
+    },
+  };
+}
+
+function schemaId(bytes: Buffer): number {
+  if (bytes.length < HEADER_BYTES) throw new Poison('bad-frame', `The record has ${String(bytes.length)} bytes; a framed one has 5 or more.`);
+  if (bytes[0] !== 0) throw new Poison('bad-frame', `The record starts with byte ${String(bytes[0])}; Confluent framing starts with 0.`);
+  return bytes.readInt32BE(1);
+}

@@ -1,0 +1,69 @@
+/** The two Kafka clients, configured for one cluster: node-rdkafka writes and processes, kafkajs reads and administers. */
+import { readFileSync } from 'node:fs';
+import { Kafka, logLevel } from 'kafkajs';
+import type { SASLOptions } from 'kafkajs';
+import type { ConsumerGlobalConfig, GlobalConfig } from 'node-rdkafka';
+import type { KafkaConfig } from '../config.ts';
+
+/**
+ * Settings that every librdkafka client shares.
+ * Short retry back-off: after a commit the next transaction meets CONCURRENT_TRANSACTIONS until its markers are
+ * written, and the default of 100 ms then is most of a transaction's time.
+ */
+export function librdkafkaConfig(kafka: KafkaConfig, clientId: string): GlobalConfig {
+  return {
+    'client.id': clientId,
+    'metadata.broker.list': kafka.brokers,
+    'retry.backoff.ms': 5,
+    'reconnect.backoff.ms': 50,
+    'reconnect.backoff.max.ms': 1000,
+    'topic.metadata.refresh.interval.ms': 30_000,
+    'log.connection.close': false,
+    log_level: 3,
+    ...security(kafka),
+  };
+}
+
+/** A librdkafka consumer that sees committed transactions only. */
+export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, groupId: string): ConsumerGlobalConfig {
+  return {
+    ...librdkafkaConfig(kafka, clientId),
+    'group.id': groupId,
+    'isolation.level': 'read_committed',
+    'enable.auto.commit': false,
+    'enable.auto.offset.store': false,
+    'enable.partition.eof': true,
+    'fetch.wait.max.ms': 10,
+    'fetch.error.backoff.ms': 50,
+    'queued.max.messages.kbytes': 16_384,
+    'partition.assignment.strategy': 'range', // the only one that gives a task the same partition of all its topics
+    'session.timeout.ms': 6000,
+    'heartbeat.interval.ms': 1000,
+  };
+}
+
+/** kafkajs for readers and administration. */
+export function kafkajsClient(kafka: KafkaConfig, clientId: string): Kafka {
+  return new Kafka({
+    clientId,
+    brokers: kafka.brokers.split(','),
+    logLevel: logLevel.NOTHING,
+    retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 5 },
+    ...(kafka.tls && { ssl: kafka.tls.caFile === undefined ? true : { ca: [readFileSync(kafka.tls.caFile)] } }),
+    ...(kafka.sasl && { sasl: kafka.sasl as SASLOptions }),
+  });
+}
+
+function security({ tls, sasl }: KafkaConfig): GlobalConfig {
+  if (!tls && !sasl) return {};
+  const transport = tls ? 'ssl' : 'plaintext';
+  return {
+    'security.protocol': sasl ? `sasl_${transport}` : transport,
+    ...(tls?.caFile !== undefined && { 'ssl.ca.location': tls.caFile }),
+    ...(sasl && {
+      'sasl.mechanisms': sasl.mechanism.toUpperCase(),
+      'sasl.username': sasl.username,
+      'sasl.password': sasl.password,
+    }),
+  } as GlobalConfig;
+}

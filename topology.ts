@@ -1,0 +1,73 @@
+/** Every topic, once: the nouns of the pipeline. `pipeline.ts` has the verbs. */
+import { topic } from './stream/topic.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+
+/** Partitions of every topic: equal everywhere, so that all records of one conversation meet in one task. */
+export const PARTITIONS = 6;
+
+export const topics = {
+  conversations: topic('conversations', {
+    schema: 'ConversationCaptured',
+    key: 'conversation id',
+    keeps: { retentionMs: 7 * DAY_MS },
+    external: true,
+    holds: 'conversations as the NLU service sent them',
+  }),
+  reviews: topic('reviews', {
+    schema: 'ReviewSubmitted',
+    key: 'conversation id',
+    keeps: { retentionMs: 7 * DAY_MS },
+    external: true,
+    holds: "reviewers' answers as they were sent",
+  }),
+  intakeLedger: topic('intake-ledger', {
+    schema: 'IntakeEntry',
+    key: 'conversation id',
+    keeps: 'latest per key',
+    holds: 'digests that intake has seen, and reviews that wait for their conversation',
+  }),
+  conversationEvents: topic('conversation-events', {
+    schema: 'ConversationEvent',
+    key: 'conversation id',
+    keeps: 'for ever',
+    holds: 'the canonical log: captured and reviewed, each once, in one order',
+  }),
+  routingDecisions: topic('routing-decisions', {
+    schema: 'RoutingDecision',
+    key: 'conversation id',
+    keeps: 'latest per key',
+    holds: 'route, reasons, policy version, audit and standing of each conversation',
+  }),
+  reviewQueue: topic('review-queue', {
+    schema: 'ReviewItem',
+    key: 'conversation id',
+    keeps: 'latest per key',
+    holds: 'what waits for a person; a tombstone when done',
+  }),
+  trainingSamples: topic('training-samples', {
+    schema: 'SampleEvent',
+    key: 'conversation id',
+    keeps: 'for ever',
+    holds: 'samples approved and withdrawn',
+  }),
+  currentSamples: topic('current-samples', {
+    schema: 'SampleApproved',
+    key: 'conversation id',
+    keeps: 'latest per key',
+    holds: 'the sample that stands for each conversation; a tombstone when withdrawn',
+  }),
+  approvedSampleCounts: topic('approved-sample-counts', {
+    schema: 'ApprovedSampleCount',
+    key: 'data set / partition',
+    keeps: 'latest per key',
+    holds: 'approved samples so far, by module, intent and language, and the offset counted up to',
+  }),
+  deadLetters: topic('dead-letters', {
+    schema: 'DeadLetter',
+    key: 'original key',
+    keeps: { retentionMs: 30 * DAY_MS },
+    maxRecordBytes: 4 * 1024 * 1024,
+    holds: 'bytes that could not be processed, the reason, and where they came from',
+  }),
+} as const;
