@@ -1,0 +1,78 @@
+/** Which label a conversation gives, and how the set of approved samples changes with it. */
+import type { ApprovedSampleCount, RoutingDecision, SampleApproved, SampleEvent, SampleWithdrawn } from '../schemas/types.ts';
+
+/** The sample that a conversation stands for now, or undefined when its label can't be trusted. */
+export function sampleOf(decision: RoutingDecision): SampleApproved | undefined {
+  const { conversation, review } = decision;
+  const vouched = review?.verdict === 'approve' || review?.verdict === 'correct';
+  if (!vouched && decision.review_status !== 'auto_approved') return undefined;
+  return {
+    conversation_id: decision.conversation_id,
+    text: conversation.user_message,
+    language: conversation.language,
+    intent: (vouched ? review.corrected_intent : null) ?? conversation.nlu_intent,
+    module: (vouched ? review.corrected_module : null) ?? conversation.nlu_module,
+    entities: conversation.entities,
+    source: vouched ? 'human' : 'auto',
+    confidence: conversation.nlu_confidence,
+    reviewer: vouched ? review.reviewer : null,
+    policy_version: decision.policy_version,
+    captured_at: conversation.created_at,
+    approved_at: vouched ? review.reviewed_at : conversation.created_at,
+    revision: decision.revision,
+  };
+}
+
+/** The events that lead from the sample that stood to the one that stands; none when the label is the same. */
+export function sampleChanges(before: SampleApproved | undefined, after: SampleApproved | undefined, decision: RoutingDecision): readonly SampleEvent[] {
+  if (before && after && sameLabel(before, after)) return [];
+  const id = decision.conversation_id;
+  const events: SampleEvent[] = [];
+  if (before) events.push({ conversation_id: id, approved: null, withdrawn: withdrawal(before, after, decision) });
+  if (after) events.push({ conversation_id: id, approved: after, withdrawn: null });
+  return events;
+}
+
+function withdrawal(before: SampleApproved, after: SampleApproved | undefined, decision: RoutingDecision): SampleWithdrawn {
+  const relabelled = after && before.intent === after.intent && before.module === after.module;
+  return {
+    conversation_id: before.conversation_id,
+    intent: before.intent,
+    module: before.module,
+    language: before.language,
+    reason: after ? (relabelled ? 'relabelled' : 'corrected') : 'rejected',
+    withdrawn_at: decision.review?.reviewed_at ?? decision.conversation.created_at,
+  };
+}
+
+/** A label is its intent and module and who vouches for it. */
+function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
+  return a.intent === b.intent && a.module === b.module && a.source === b.source && a.reviewer === b.reviewer && a.approved_at === b.approved_at;
+}
+
+/** The count after one more event of training-samples. `offset` is that event's own. */
+export function countSample(
+  count: ApprovedSampleCount | undefined,
+  event: SampleEvent,
+  { dataSet, partition, offset }: { readonly dataSet: string; readonly partition: number; readonly offset: number },
+): ApprovedSampleCount {
+  const before = count ?? { data_set: dataSet, partition, approved: 0, approvals: 0, by_module: {}, by_intent: {}, by_language: {}, next_offset: 0 };
+  const label = event.approved ?? event.withdrawn;
+  if (!label) return { ...before, next_offset: offset + 1 };
+  const change = event.approved ? 1 : -1;
+  return {
+    ...before,
+    approved: before.approved + change,
+    approvals: before.approvals + Math.max(change, 0),
+    by_module: add(before.by_module, label.module, change),
+    by_intent: add(before.by_intent, `${label.module}/${label.intent}`, change),
+    by_language: add(before.by_language, label.language, change),
+    next_offset: offset + 1,
+  };
+}
+
+function add(counts: Readonly<Record<string, number>>, name: string, change: number): Record<string, number> {
+  const { [name]: before = 0, ...rest } = counts;
+  const after = before + change;
+  return after === 0 ? rest : { ...rest, [name]: after };
+}

@@ -1,0 +1,35 @@
+/** Masks personal data in messages before they enter the log that is kept for ever. */
+import type { ConversationCaptured, Entity } from '../schemas/types.ts';
+
+/**
+ * What is masked, in this order. Deliberately narrow: an order number must survive, a payment card must not.
+ * UPI handles have no dot after the @, e-mail addresses have one. Aadhaar numbers are written in three groups of four
+ * and start with 2 to 9 (UIDAI). Indian mobile numbers have ten digits and start with 6 to 9.
+ */
+const PATTERNS: readonly (readonly [string, RegExp])[] = [
+  ['<email>', /[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+/gu],
+  ['<upi>', /[\p{L}\p{N}._-]{2,}@[A-Za-z]{2,}/gu],
+  ['<card>', /(?<!\d)(?:\d{4}[ -]){3}\d{4}(?!\d)|(?<!\d)\d{16}(?!\d)/g],
+  ['<aadhaar>', /(?<!\d)[2-9]\d{3}[ -]\d{4}[ -]\d{4}(?!\d)/g],
+  ['<phone>', /(?<![\d-])(?:\+91[ -]?|0)?[6-9]\d{4}[ -]?\d{5}(?!\d)/g],
+];
+
+/** `text` with e-mail addresses, UPI handles, card, Aadhaar and Indian mobile numbers replaced by their kind. */
+export function redactText(text: string): string {
+  return PATTERNS.reduce((masked, [mask, pattern]) => masked.replace(pattern, mask), text);
+}
+
+/** The conversation as it may be kept. Spans are dropped from entities where the mask moved the text under them. */
+export function redact(conversation: ConversationCaptured): ConversationCaptured {
+  const message = redactText(conversation.user_message);
+  if (message === conversation.user_message) return conversation;
+  const keepSpan = (entity: Entity) =>
+    entity.start !== null && entity.end !== null && message.slice(entity.start, entity.end) === entity.value;
+  const entities = conversation.entities.map((entity) => ({
+    name: entity.name,
+    value: redactText(entity.value),
+    start: keepSpan(entity) ? entity.start : null,
+    end: keepSpan(entity) ? entity.end : null,
+  }));
+  return { ...conversation, user_message: message, entities };
+}

@@ -1,0 +1,106 @@
+/** Which answers may be trusted as labels. Functions of values: no clock, no chance, no other system. */
+import type { ConversationCaptured, ReviewStatus, ReviewSubmitted, Route, RoutingDecision } from '../schemas/types.ts';
+import { unitHash } from './hash.ts';
+
+/** Confidence limits: above `trust` an answer is a label, below `doubt` a person must see it first. */
+export interface Thresholds {
+  readonly trust: number;
+  readonly doubt: number;
+}
+
+/** A routing policy. It is a record with a version: each decision names the one that made it. */
+export interface RoutingPolicy {
+  readonly version: string;
+  readonly thresholds: Thresholds;
+  /** Exceptions, first match wins; an absent field matches everything. */
+  readonly exceptions: readonly {
+    readonly module?: string;
+    readonly intent?: string;
+    readonly language?: string;
+    readonly thresholds: Thresholds;
+  }[];
+  /** Share of auto-approved conversations that a person checks all the same, 0 to 1. */
+  readonly auditShare: number;
+  /** Makes the audit's choice unpredictable to who picks conversation ids. */
+  readonly auditSalt: string;
+}
+
+/** The policy of the user's document: > 0.85 trusted, 0.70 to 0.85 reviewed, below that reviewed first; 5 % audited. */
+export const defaultPolicy: RoutingPolicy = {
+  version: 'routing-v1',
+  thresholds: { trust: 0.85, doubt: 0.7 },
+  exceptions: [],
+  auditShare: 0.05,
+  auditSalt: 'samvad-audit-1',
+};
+
+/** What a policy says of one conversation. */
+export interface Routing {
+  readonly route: Route;
+  readonly reasons: readonly string[];
+  readonly audit: boolean;
+  readonly audit_propensity: number | null;
+}
+
+/** Routes one conversation. Both limits belong to `needs_review`: 0.85 is not above 0.85, and 0.70 is not below 0.70. */
+export function route(policy: RoutingPolicy, c: ConversationCaptured): Routing {
+  const { trust, doubt } = thresholdsFor(policy, c);
+  const confidence = c.nlu_confidence;
+  if (c.nlu_provider === 'llm') return toPeople('priority_review', 'llm-fallback');
+  if (confidence === null || Number.isNaN(confidence)) return toPeople('priority_review', 'no-confidence');
+  if (confidence < doubt) return toPeople('priority_review', 'low-confidence');
+  if (confidence <= trust) return toPeople('needs_review', 'medium-confidence');
+  if (c.nlu_provider !== 'indicbert') return toPeople('needs_review', 'untrusted-provider');
+  return {
+    route: 'auto_approved',
+    reasons: ['high-confidence'],
+    audit: unitHash(`${policy.auditSalt}/${c.conversation_id}`) < policy.auditShare,
+    audit_propensity: policy.auditShare,
+  };
+}
+
+/** The thresholds that hold for a conversation. */
+export function thresholdsFor(policy: RoutingPolicy, c: ConversationCaptured): Thresholds {
+  const exception = policy.exceptions.find(
+    ({ module, intent, language }) =>
+      (module ?? c.nlu_module) === c.nlu_module && (intent ?? c.nlu_intent) === c.nlu_intent && (language ?? c.language) === c.language,
+  );
+  return exception?.thresholds ?? policy.thresholds;
+}
+
+function toPeople(to: Route, reason: string): Routing {
+  return { route: to, reasons: [reason], audit: false, audit_propensity: null };
+}
+
+/** The first decision on a conversation. */
+export function decide(policy: RoutingPolicy, conversation: ConversationCaptured): RoutingDecision {
+  const routing = route(policy, conversation);
+  return {
+    conversation_id: conversation.conversation_id,
+    conversation,
+    ...routing,
+    policy_version: policy.version,
+    review_status: routing.route === 'auto_approved' ? 'auto_approved' : 'needs_review',
+    review: null,
+    revision: 0,
+  };
+}
+
+/** The decision after one more review. The latest verdict counts, but a skip never takes back an answer. */
+export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
+  const revision = decision.revision + 1;
+  if (review.verdict === 'skip' && decision.review !== null) return { ...decision, revision };
+  return { ...decision, revision, review, review_status: statusAfter(decision.route, review) };
+}
+
+function statusAfter(routed: Route, { verdict }: ReviewSubmitted): ReviewStatus {
+  switch (verdict) {
+    case 'approve':
+    case 'correct':
+      return 'approved';
+    case 'reject':
+      return 'rejected';
+    case 'skip':
+      return routed === 'auto_approved' ? 'auto_approved' : 'skipped';
+  }
+}

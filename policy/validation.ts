@@ -1,0 +1,108 @@
+/** The rules for values that cross the border, the same for JSON at the edge and for Avro at intake. */
+import type { ConversationCaptured, Entity, ReviewSubmitted } from '../schemas/types.ts';
+
+/** A rule that a field breaks, as a sentence. */
+export interface Problem {
+  readonly field: string;
+  readonly message: string;
+}
+
+const MAX_ID = 200;
+const MAX_NAME = 100;
+const MAX_MESSAGE = 32_768;
+const MAX_ENTITIES = 200;
+const EARLIEST_MS = Date.UTC(2000, 0, 1);
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** Words that mean something to JavaScript's objects; as names they could only be an attack. */
+const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
+const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} _.:/-]*$/u;
+/** The shape of a BCP 47 tag; the registry of subtags is not consulted. */
+const LANGUAGE = /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/;
+
+/**
+ * What is wrong with a conversation; empty when nothing is.
+ * `arrivedAtMs` is the time at which the log received it: no event may be a day or more ahead of its arrival.
+ */
+export function conversationProblems(c: ConversationCaptured, arrivedAtMs: number): readonly Problem[] {
+  return [
+    ...idProblems('conversation_id', c.conversation_id),
+    ...(c.user_id === null ? [] : idProblems('user_id', c.user_id)),
+    ...(c.session_id === null ? [] : idProblems('session_id', c.session_id)),
+    ...messageProblems(c.user_message),
+    ...unless(LANGUAGE.test(c.language), 'language', `${quote(c.language)} is not a BCP 47 tag such as hi or hi-Latn.`),
+    ...nameProblems('nlu_intent', c.nlu_intent),
+    ...nameProblems('nlu_module', c.nlu_module),
+    ...confidenceProblems(c.nlu_confidence),
+    ...(c.model_version === null ? [] : nameProblems('model_version', c.model_version)),
+    ...unless(c.entities.length <= MAX_ENTITIES, 'entities', `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are kept.`),
+    ...c.entities.slice(0, MAX_ENTITIES).flatMap((entity, i) => entityProblems(`entities[${String(i)}]`, entity, c.user_message)),
+    ...unless((c.processing_time_ms ?? 0) >= 0, 'processing_time_ms', 'It must not be negative.'),
+    ...timeProblems('created_at', c.created_at, arrivedAtMs),
+  ];
+}
+
+/** What is wrong with a review; empty when nothing is. */
+export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonly Problem[] {
+  const corrects = r.verdict === 'correct';
+  return [
+    ...idProblems('conversation_id', r.conversation_id),
+    ...idProblems('reviewer', r.reviewer),
+    ...correctionProblems('corrected_intent', r.corrected_intent, corrects),
+    ...correctionProblems('corrected_module', r.corrected_module, corrects),
+    ...timeProblems('reviewed_at', r.reviewed_at, arrivedAtMs),
+  ];
+}
+
+function correctionProblems(field: string, value: string | null, wanted: boolean): readonly Problem[] {
+  if (!wanted) return unless(value === null, field, 'It is for the verdict correct only.');
+  return value === null ? [{ field, message: 'The verdict correct needs it.' }] : nameProblems(field, value);
+}
+
+function idProblems(field: string, value: string): readonly Problem[] {
+  const fits = value.length > 0 && value.length <= MAX_ID && !hasControl(value) && !RESERVED.has(value);
+  return unless(fits, field, `${quote(value)} is not an id of 1 to ${String(MAX_ID)} printable characters.`);
+}
+
+function nameProblems(field: string, value: string): readonly Problem[] {
+  const fits = value.length <= MAX_NAME && NAME.test(value) && !RESERVED.has(value);
+  return unless(fits, field, `${quote(value)} is not a name of 1 to ${String(MAX_NAME)} letters, digits and _ . : / - .`);
+}
+
+function messageProblems(message: string): readonly Problem[] {
+  if (message.trim() === '') return [{ field: 'user_message', message: 'It is empty.' }];
+  return unless(message.length <= MAX_MESSAGE, 'user_message', `It has ${String(message.length)} UTF-16 code units; at most ${String(MAX_MESSAGE)} are kept.`);
+}
+
+function confidenceProblems(confidence: number | null): readonly Problem[] {
+  if (confidence === null || Number.isNaN(confidence)) return [];
+  return unless(confidence >= 0 && confidence <= 1, 'nlu_confidence', `${String(confidence)} is not between 0 and 1.`);
+}
+
+function entityProblems(field: string, entity: Entity, message: string): readonly Problem[] {
+  const { start, end } = entity;
+  const spanned = start !== null && end !== null;
+  const span = spanned ? 0 <= start && start < end && end <= message.length : start === null && end === null;
+  return [...nameProblems(`${field}.name`, entity.name), ...unless(span, `${field}.start`, 'start and end must be a span inside user_message, or both be absent.')];
+}
+
+function timeProblems(field: string, ms: number, arrivedAtMs: number): readonly Problem[] {
+  if (!Number.isSafeInteger(ms) || ms < EARLIEST_MS) return [{ field, message: `${time(ms)} is before the year 2000.` }];
+  return unless(ms < arrivedAtMs + DAY_MS, field, `${time(ms)} lies more than a day after its arrival at ${time(arrivedAtMs)}.`);
+}
+
+function time(ms: number): string {
+  return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${String(ms)} ms`;
+}
+
+function hasControl(value: string): boolean {
+  // eslint-disable-next-line no-control-regex -- control characters are what is looked for
+  return /[\u0000-\u001f\u007f]/.test(value);
+}
+
+function quote(value: string): string {
+  return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+}
+
+function unless(fits: boolean, field: string, message: string): readonly Problem[] {
+  return fits ? [] : [{ field, message }];
+}

@@ -1,0 +1,59 @@
+/** A processor as a value: what it reads, what it may write, what it remembers, and a pure step. No I/O. */
+import type { Topic } from './topic.ts';
+
+/** A decoded record and where it stands in the log. */
+export interface LogRecord<V> {
+  readonly key: string;
+  readonly value: V;
+  readonly partition: number;
+  readonly offset: number;
+  /** Milliseconds since 1970: when the broker received it on external topics, the event's own time on others. */
+  readonly timestamp: number;
+}
+
+/** The processor's memory, as of the step before. Writing is an emission to its topic. */
+export interface Table<T> {
+  get(key: string): T | undefined;
+}
+
+/** A record to write. A null value is a tombstone. */
+export interface Emission {
+  readonly topic: Topic;
+  readonly key: string;
+  readonly value: unknown;
+  /** Event time in milliseconds since 1970. */
+  readonly timestamp: number;
+}
+
+/** One step: the same record and table always give the same emissions. Throws Poison for a record that breaks a rule. */
+export type Step<V, T> = (record: LogRecord<V>, table: Table<T>) => readonly Emission[];
+
+/** One topic that a processor reads. */
+export interface Input<T = unknown> {
+  readonly topic: Topic;
+  /** The key that a record should have: one that arrives under another partition is first sent on to its own. */
+  readonly keyOf: ((value: never) => string) | undefined;
+  readonly step: Step<never, T>;
+}
+
+/** A node of the pipeline. */
+export interface Processor<T = never> {
+  /** Name of its file, consumer group, metrics label and CLI argument. */
+  readonly name: string;
+  readonly does: string;
+  readonly inputs: readonly Input<T>[];
+  /** Topics that it may write besides its table and the dead letters. */
+  readonly outputs: readonly Topic[];
+  /** Compacted topic in which it keeps its state. One record a key and transaction is written, the latest. */
+  readonly table: Topic<T>;
+}
+
+/** Declares that a topic is read, and with which step. `keyOf` is for topics that others write. */
+export function on<V, T>(topic: Topic<V>, step: Step<V, T>, keyOf?: (value: V) => string): Input<T> {
+  return { topic, step, keyOf };
+}
+
+/** An emission whose value must fit its topic. */
+export function emit<V>(topic: Topic<V>, key: string, value: V | null, timestamp: number): Emission {
+  return { topic, key, value, timestamp };
+}
