@@ -23,9 +23,15 @@ export interface JavaArtifact {
 export async function requireJava(): Promise<void> {
   const { code, output } = await runProgram('java', ['-version']);
   const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
-  if (code !== 0) throw new PlatformError(`The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` does not run here: ${ways}.`);
+  if (code !== 0)
+    throw new PlatformError(
+      `The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` does not run here: ${ways}.`,
+    );
   const major = javaMajor(output);
-  if (major < oldestJava) throw new PlatformError(`The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` here is version ${major}: ${ways}.`);
+  if (major < oldestJava)
+    throw new PlatformError(
+      `The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` here is version ${major}: ${ways}.`,
+    );
 }
 
 /** The major version that `java -version` printed; "1.8.0_392" is Java 8. */
@@ -35,9 +41,14 @@ export function javaMajor(output: string): number {
 }
 
 /** The folder with the files of an artifact, fetched by Maven the first time. Throws PlatformError. */
-export async function fetchArtifact(artifact: JavaArtifact, cache: string, progress: (message: string) => void): Promise<string> {
+export async function fetchArtifact(
+  artifact: JavaArtifact,
+  cache: string,
+  progress: (message: string) => void,
+): Promise<string> {
   const target = join(cache, artifact.folder);
   if (await exists(target)) return target;
+  await requireMaven(artifact);
   await mkdir(cache, { recursive: true });
   const onWait = (holder: number): void => {
     progress(`waiting for process ${holder}, which is downloading ${artifact.title}`);
@@ -55,16 +66,29 @@ export async function fetchArtifact(artifact: JavaArtifact, cache: string, progr
   return target;
 }
 
+/** Checks that `mvn` is there. Throws PlatformError with the two ways on. */
+async function requireMaven({ title }: JavaArtifact): Promise<void> {
+  const { code } = await runProgram('mvn', ['-version']);
+  if (code === 0) return;
+  const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
+  throw new PlatformError(`Maven is needed once to download ${title}, and \`mvn\` does not run here: ${ways}.`);
+}
+
 async function copyDependencies(artifact: JavaArtifact, output: string): Promise<void> {
   const pom = fileURLToPath(new URL(`./maven/${artifact.pom}`, import.meta.url));
-  const found = await runProgram('mvn', ['-version']);
-  if (found.code !== 0) {
-    throw new PlatformError(`Maven is needed once to download ${artifact.title}, and \`mvn\` does not run here: ${twoWaysOn('apt-get install openjdk-17-jdk maven')}.`);
-  }
-  const copied = await runProgram('mvn', ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${output}`]);
+  const copied = await runProgram('mvn', [
+    '-q',
+    '-B',
+    '-f',
+    pom,
+    'dependency:copy-dependencies',
+    `-DoutputDirectory=${output}`,
+  ]);
   if (copied.code === 0) return;
   const errors = copied.output.split('\n').filter((line) => line.includes('ERROR'));
-  throw new PlatformError(`Maven could not download ${artifact.title}; check the network or the proxy in ~/.m2/settings.xml. It said:\n${errors.slice(0, 3).join('\n')}`);
+  throw new PlatformError(
+    `Maven could not download ${artifact.title}; check the network or the proxy in ~/.m2/settings.xml. It said:\n${errors.slice(0, 3).join('\n')}`,
+  );
 }
 
 async function unpackArchives(target: string): Promise<void> {

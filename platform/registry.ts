@@ -4,7 +4,12 @@ import type { Launch, Server, ServerContext } from './server.ts';
 import { folder, type PlatformState } from './state.ts';
 
 const version = '2.6.13.Final'; // version 3 needs Java 21
-const artifact: JavaArtifact = { title: `Apicurio Registry ${version}`, folder: `apicurio-${version}`, pom: 'registry.xml', unpack: true };
+const artifact: JavaArtifact = {
+  title: `Apicurio Registry ${version}`,
+  folder: `apicurio-${version}`,
+  pom: 'registry.xml',
+  unpack: true,
+};
 
 const address = (state: PlatformState): string => `http://127.0.0.1:${state.registryPort}/apis/ccompat/v7`;
 
@@ -29,7 +34,13 @@ async function prepare({ home, cache, state, progress }: ServerContext): Promise
   const root = await folder(home, 'registry');
   return {
     command: 'java',
-    args: ['-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-jar', join(programs, `apicurio-registry-app-${version}-runner.jar`)],
+    args: [
+      '-Xmx256m',
+      '-XX:+UseSerialGC',
+      '-XX:TieredStopAtLevel=1',
+      '-jar',
+      join(programs, `apicurio-registry-app-${version}-runner.jar`),
+    ],
     cwd: root,
     env: {
       // The default is memory, and a registry that forgets its ids makes the whole log unreadable. A file, and with

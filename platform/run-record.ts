@@ -31,4 +31,5 @@ export async function removeRunRecord(home: string, name: ServerName): Promise<v
 }
 
 /** Whether the recorded server still runs: the same process, not another that got its pid. */
-export const isRunning = (record: RunRecord | undefined): Promise<boolean> => (record === undefined ? Promise.resolve(false) : isAlive(record));
+export const isRunning = (record: RunRecord | undefined): Promise<boolean> =>
+  record === undefined ? Promise.resolve(false) : isAlive(record);

@@ -17,7 +17,8 @@ export interface PlatformState {
 
 const stateFile = (home: string): string => join(home, 'platform.json');
 
-const isPort = (value: unknown): value is number => Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536;
+const isPort = (value: unknown): value is number =>
+  Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536;
 
 const isState = (value: unknown): value is PlatformState => {
   if (typeof value !== 'object' || value === null) return false;
@@ -39,7 +40,9 @@ export async function readState(home: string): Promise<PlatformState | undefined
   if (text === undefined) return undefined;
   const value = parseJson(text);
   if (isState(value)) return value;
-  throw new PlatformError(`${path} is not readable as the platform's state; restore it from a backup, or move ${home} away to start empty.`);
+  throw new PlatformError(
+    `${path} is not readable as the platform's state; restore it from a backup, or move ${home} away to start empty.`,
+  );
 }
 
 /** Reads the state, or on the first start chooses ports, cluster id and password and writes them down. */
@@ -93,7 +96,8 @@ export function parseJson(text: string): unknown {
   }
 }
 
-export const isErrorCode = (error: unknown, code: string): boolean => error instanceof Error && 'code' in error && error.code === code;
+export const isErrorCode = (error: unknown, code: string): boolean =>
+  error instanceof Error && 'code' in error && error.code === code;
 
 /** Creates `<home>/<name>` and returns its path. */
 export async function folder(home: string, name: string): Promise<string> {

@@ -1,5 +1,11 @@
 /** Which label a conversation gives, and how the set of approved samples changes with it. */
-import type { ApprovedSampleCount, RoutingDecision, SampleApproved, SampleEvent, SampleWithdrawn } from '../schemas/types.ts';
+import type {
+  ApprovedSampleCount,
+  RoutingDecision,
+  SampleApproved,
+  SampleEvent,
+  SampleWithdrawn,
+} from '../schemas/types.ts';
 
 /** The sample that a conversation stands for now, or undefined when its label can't be trusted. */
 export function sampleOf(decision: RoutingDecision): SampleApproved | undefined {
@@ -24,7 +30,11 @@ export function sampleOf(decision: RoutingDecision): SampleApproved | undefined 
 }
 
 /** The events that lead from the sample that stood to the one that stands; none when the label is the same. */
-export function sampleChanges(before: SampleApproved | undefined, after: SampleApproved | undefined, decision: RoutingDecision): readonly SampleEvent[] {
+export function sampleChanges(
+  before: SampleApproved | undefined,
+  after: SampleApproved | undefined,
+  decision: RoutingDecision,
+): readonly SampleEvent[] {
   if (before && after && sameLabel(before, after)) return [];
   const id = decision.conversation_id;
   const events: SampleEvent[] = [];
@@ -33,7 +43,11 @@ export function sampleChanges(before: SampleApproved | undefined, after: SampleA
   return events;
 }
 
-function withdrawal(before: SampleApproved, after: SampleApproved | undefined, decision: RoutingDecision): SampleWithdrawn {
+function withdrawal(
+  before: SampleApproved,
+  after: SampleApproved | undefined,
+  decision: RoutingDecision,
+): SampleWithdrawn {
   const relabelled = after && before.intent === after.intent && before.module === after.module;
   return {
     conversation_id: before.conversation_id,
@@ -47,7 +61,13 @@ function withdrawal(before: SampleApproved, after: SampleApproved | undefined, d
 
 /** A label is its intent and module and who vouches for it. */
 function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
-  return a.intent === b.intent && a.module === b.module && a.source === b.source && a.reviewer === b.reviewer && a.approved_at === b.approved_at;
+  return (
+    a.intent === b.intent &&
+    a.module === b.module &&
+    a.source === b.source &&
+    a.reviewer === b.reviewer &&
+    a.approved_at === b.approved_at
+  );
 }
 
 /** The count after one more event of training-samples. `offset` is that event's own. */
@@ -56,7 +76,16 @@ export function countSample(
   event: SampleEvent,
   { dataSet, partition, offset }: { readonly dataSet: string; readonly partition: number; readonly offset: number },
 ): ApprovedSampleCount {
-  const before = count ?? { data_set: dataSet, partition, approved: 0, approvals: 0, by_module: {}, by_intent: {}, by_language: {}, next_offset: 0 };
+  const before = count ?? {
+    data_set: dataSet,
+    partition,
+    approved: 0,
+    approvals: 0,
+    by_module: {},
+    by_intent: {},
+    by_language: {},
+    next_offset: 0,
+  };
   const label = event.approved ?? event.withdrawn;
   if (!label) return { ...before, next_offset: offset + 1 };
   const change = event.approved ? 1 : -1;

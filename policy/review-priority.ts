@@ -23,11 +23,9 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
     conversation_id: decision.conversation_id,
     conversation,
     priority_class: priorityClass(decision),
-    score: WEIGHTS.uncertainty * parts.uncertainty + WEIGHTS.failure * parts.failure + WEIGHTS.fallback * parts.fallback,
-    reasons: [
-      ...(blind ? ['sampled'] : decision.reasons),
-      ...(parts.failure > 0 ? ['failed-response'] : []),
-    ],
+    score:
+      WEIGHTS.uncertainty * parts.uncertainty + WEIGHTS.failure * parts.failure + WEIGHTS.fallback * parts.fallback,
+    reasons: [...(blind ? ['sampled'] : decision.reasons), ...(parts.failure > 0 ? ['failed-response'] : [])],
     fingerprint: textHash(normalise(conversation.user_message)),
     policy_version: decision.policy_version,
   };

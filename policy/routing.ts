@@ -63,7 +63,9 @@ export function route(policy: RoutingPolicy, c: ConversationCaptured): Routing {
 export function thresholdsFor(policy: RoutingPolicy, c: ConversationCaptured): Thresholds {
   const exception = policy.exceptions.find(
     ({ module, intent, language }) =>
-      (module ?? c.nlu_module) === c.nlu_module && (intent ?? c.nlu_intent) === c.nlu_intent && (language ?? c.language) === c.language,
+      (module ?? c.nlu_module) === c.nlu_module &&
+      (intent ?? c.nlu_intent) === c.nlu_intent &&
+      (language ?? c.language) === c.language,
   );
   return exception?.thresholds ?? policy.thresholds;
 }

@@ -11,6 +11,7 @@ const MAX_ID = 200;
 const MAX_NAME = 100;
 const MAX_MESSAGE = 32_768;
 const MAX_ENTITIES = 200;
+const MAX_ENTITY_VALUE = 1000;
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Words that mean something to JavaScript's objects; as names they could only be an attack. */
@@ -34,8 +35,14 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
     ...nameProblems('nlu_module', c.nlu_module),
     ...confidenceProblems(c.nlu_confidence),
     ...(c.model_version === null ? [] : nameProblems('model_version', c.model_version)),
-    ...unless(c.entities.length <= MAX_ENTITIES, 'entities', `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are kept.`),
-    ...c.entities.slice(0, MAX_ENTITIES).flatMap((entity, i) => entityProblems(`entities[${String(i)}]`, entity, c.user_message)),
+    ...unless(
+      c.entities.length <= MAX_ENTITIES,
+      'entities',
+      `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are kept.`,
+    ),
+    ...c.entities
+      .slice(0, MAX_ENTITIES)
+      .flatMap((entity, i) => entityProblems(`entities[${String(i)}]`, entity, c.user_message)),
     ...unless((c.processing_time_ms ?? 0) >= 0, 'processing_time_ms', 'It must not be negative.'),
     ...timeProblems('created_at', c.created_at, arrivedAtMs),
   ];
@@ -65,12 +72,20 @@ function idProblems(field: string, value: string): readonly Problem[] {
 
 function nameProblems(field: string, value: string): readonly Problem[] {
   const fits = value.length <= MAX_NAME && NAME.test(value) && !RESERVED.has(value);
-  return unless(fits, field, `${quote(value)} is not a name of 1 to ${String(MAX_NAME)} letters, digits and _ . : / - .`);
+  return unless(
+    fits,
+    field,
+    `${quote(value)} is not a name of 1 to ${String(MAX_NAME)} letters, digits and _ . : / - .`,
+  );
 }
 
 function messageProblems(message: string): readonly Problem[] {
   if (message.trim() === '') return [{ field: 'user_message', message: 'It is empty.' }];
-  return unless(message.length <= MAX_MESSAGE, 'user_message', `It has ${String(message.length)} UTF-16 code units; at most ${String(MAX_MESSAGE)} are kept.`);
+  return unless(
+    message.length <= MAX_MESSAGE,
+    'user_message',
+    `It has ${String(message.length)} UTF-16 code units; at most ${String(MAX_MESSAGE)} are kept.`,
+  );
 }
 
 function confidenceProblems(confidence: number | null): readonly Problem[] {
@@ -82,12 +97,25 @@ function entityProblems(field: string, entity: Entity, message: string): readonl
   const { start, end } = entity;
   const spanned = start !== null && end !== null;
   const span = spanned ? 0 <= start && start < end && end <= message.length : start === null && end === null;
-  return [...nameProblems(`${field}.name`, entity.name), ...unless(span, `${field}.start`, 'start and end must be a span inside user_message, or both be absent.')];
+  return [
+    ...nameProblems(`${field}.name`, entity.name),
+    ...unless(
+      entity.value.length <= MAX_ENTITY_VALUE,
+      `${field}.value`,
+      `It has more than ${String(MAX_ENTITY_VALUE)} UTF-16 code units.`,
+    ),
+    ...unless(span, `${field}.start`, 'start and end must be a span inside user_message, or both be absent.'),
+  ];
 }
 
 function timeProblems(field: string, ms: number, arrivedAtMs: number): readonly Problem[] {
-  if (!Number.isSafeInteger(ms) || ms < EARLIEST_MS) return [{ field, message: `${time(ms)} is before the year 2000.` }];
-  return unless(ms < arrivedAtMs + DAY_MS, field, `${time(ms)} lies more than a day after its arrival at ${time(arrivedAtMs)}.`);
+  if (!Number.isSafeInteger(ms) || ms < EARLIEST_MS)
+    return [{ field, message: `${time(ms)} is before the year 2000.` }];
+  return unless(
+    ms < arrivedAtMs + DAY_MS,
+    field,
+    `${time(ms)} lies more than a day after its arrival at ${time(arrivedAtMs)}.`,
+  );
 }
 
 function time(ms: number): string {

@@ -18,7 +18,8 @@ export function confidenceRouter(policy: RoutingPolicy): Processor<RoutingDecisi
         if (captured) return [emit(topics.routingDecisions, id, decide(policy, captured), captured.created_at)];
         if (!reviewed) return []; // a kind of event that this version does not know
         const decision = decisions.get(id);
-        if (!decision) throw new Poison('review-before-conversation', `The log holds a review of ${id} before ${id} itself.`);
+        if (!decision)
+          throw new Poison('review-before-conversation', `The log holds a review of ${id} before ${id} itself.`);
         return [emit(topics.routingDecisions, id, applyReview(decision, reviewed), reviewed.reviewed_at)];
       }),
     ],

@@ -26,7 +26,10 @@ export const intake: Processor<IntakeEntry> = {
   ],
 };
 
-function capture({ value, timestamp }: LogRecord<ConversationCaptured>, ledger: Table<IntakeEntry>): readonly Emission[] {
+function capture(
+  { value, timestamp }: LogRecord<ConversationCaptured>,
+  ledger: Table<IntakeEntry>,
+): readonly Emission[] {
   refuse(conversationProblems(value, timestamp));
   const id = value.conversation_id;
   const entry = ledger.get(id) ?? UNSEEN;
@@ -36,7 +39,12 @@ function capture({ value, timestamp }: LogRecord<ConversationCaptured>, ledger: 
     throw new Poison('conflicting-duplicate', `Conversation ${id} is in the log already, with other content.`);
   }
   return [
-    emit(topics.conversationEvents, id, { conversation_id: id, captured: redact(value), reviewed: null }, value.created_at),
+    emit(
+      topics.conversationEvents,
+      id,
+      { conversation_id: id, captured: redact(value), reviewed: null },
+      value.created_at,
+    ),
     ...entry.parked_reviews.map(reviewed),
     emit(topics.intakeLedger, id, { ...entry, captured_digest: digest, parked_reviews: [] }, value.created_at),
   ];
@@ -53,16 +61,25 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
     return [reviewed(value), emit(topics.intakeLedger, id, { ...entry, review_digests }, value.reviewed_at)];
   }
   if (entry.parked_reviews.length >= MAX_PARKED) {
-    throw new Poison('unknown-conversation', `${String(MAX_PARKED)} reviews wait for conversation ${id} already, which has not come.`);
+    throw new Poison(
+      'unknown-conversation',
+      `${String(MAX_PARKED)} reviews wait for conversation ${id} already, which has not come.`,
+    );
   }
   const parked_reviews = [...entry.parked_reviews, value];
   return [emit(topics.intakeLedger, id, { ...entry, review_digests, parked_reviews }, value.reviewed_at)];
 }
 
 function reviewed(value: ReviewSubmitted): Emission {
-  return emit(topics.conversationEvents, value.conversation_id, { conversation_id: value.conversation_id, captured: null, reviewed: value }, value.reviewed_at);
+  return emit(
+    topics.conversationEvents,
+    value.conversation_id,
+    { conversation_id: value.conversation_id, captured: null, reviewed: value },
+    value.reviewed_at,
+  );
 }
 
 function refuse(problems: readonly Problem[]): void {
-  if (problems.length > 0) throw new Poison('invalid-value', problems.map(({ field, message }) => `${field}: ${message}`).join(' '));
+  if (problems.length > 0)
+    throw new Poison('invalid-value', problems.map(({ field, message }) => `${field}: ${message}`).join(' '));
 }

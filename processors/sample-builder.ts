@@ -16,7 +16,10 @@ export const sampleBuilder: Processor<SampleApproved> = {
       const after = sampleOf(decision);
       const changes = sampleChanges(current.get(id), after, decision);
       if (changes.length === 0) return [];
-      return [...changes.map((change) => emit(topics.trainingSamples, id, change, timestamp)), emit(topics.currentSamples, id, after ?? null, timestamp)];
+      return [
+        ...changes.map((change) => emit(topics.trainingSamples, id, change, timestamp)),
+        emit(topics.currentSamples, id, after ?? null, timestamp),
+      ];
     }),
   ],
 };

@@ -11,7 +11,19 @@ interface Cursor {
   at: number;
 }
 type Walk = (cursor: Cursor) => void;
-type Node = string | Node[] | { type: Node; name?: string; namespace?: string; fields?: { type: Node }[]; symbols?: string[]; items?: Node; values?: Node; size?: number };
+type Node =
+  | string
+  | Node[]
+  | {
+      type: Node;
+      name?: string;
+      namespace?: string;
+      fields?: { type: Node }[];
+      symbols?: string[];
+      items?: Node;
+      values?: Node;
+      size?: number;
+    };
 
 /**
  * A check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`.
@@ -33,7 +45,8 @@ function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk 
   }
   if (typeof node === 'string') return primitive(node) ?? reference(node, named, namespace);
   if (typeof node.type !== 'string') return compile(node.type, named, namespace);
-  const name = node.name === undefined || node.name.includes('.') ? node.name : join(node.namespace ?? namespace, node.name);
+  const name =
+    node.name === undefined || node.name.includes('.') ? node.name : join(node.namespace ?? namespace, node.name);
   const register = (walk: Walk): Walk => {
     if (name !== undefined) named.set(name, walk);
     return walk;
@@ -104,14 +117,21 @@ function reference(name: string, named: Map<string, Walk>, namespace: string): W
 }
 
 function blocks(item: Walk, items: Node | undefined): Walk {
-  if (items === 'null' || (typeof items === 'object' && !Array.isArray(items) && (items.fields?.length === 0 || items.size === 0))) {
+  if (
+    items === 'null' ||
+    (typeof items === 'object' && !Array.isArray(items) && (items.fields?.length === 0 || items.size === 0))
+  ) {
     throw new Poison('unreadable-schema', 'The schema has items that take no bytes; their number can not be checked.');
   }
   return (c) => {
     for (let count = long(c); count !== 0; count = long(c)) {
       if (count < 0) long(c); // a negative count is followed by the block's size in bytes
       const n = Math.abs(count);
-      if (n > c.bytes.length - c.at) throw new Poison('bad-avro', `A block claims ${String(n)} items; ${String(c.bytes.length - c.at)} bytes remain.`);
+      if (n > c.bytes.length - c.at)
+        throw new Poison(
+          'bad-avro',
+          `A block claims ${String(n)} items; ${String(c.bytes.length - c.at)} bytes remain.`,
+        );
       for (let i = 0; i < n; i++) item(c);
     }
   };
@@ -121,11 +141,16 @@ function text(c: Cursor): void {
   const start = c.at;
   const length = long(c);
   skip(c, length);
-  if (!isUtf8(c.bytes.subarray(c.at - length, c.at))) throw new Poison('bad-utf8', `The string at byte ${String(start)} is not UTF-8.`);
+  if (!isUtf8(c.bytes.subarray(c.at - length, c.at)))
+    throw new Poison('bad-utf8', `The string at byte ${String(start)} is not UTF-8.`);
 }
 
 function skip(c: Cursor, n: number): void {
-  if (n < 0 || n > c.bytes.length - c.at) throw new Poison('bad-avro', `The Avro record is cut off: ${String(n)} bytes wanted, ${String(c.bytes.length - c.at)} remain.`);
+  if (n < 0 || n > c.bytes.length - c.at)
+    throw new Poison(
+      'bad-avro',
+      `The Avro record is cut off: ${String(n)} bytes wanted, ${String(c.bytes.length - c.at)} remain.`,
+    );
   c.at += n;
 }
 

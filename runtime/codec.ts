@@ -67,7 +67,10 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
     try {
       return readerOf(topic.external, avsc.Type.forSchema(JSON.parse(schema) as avsc.Schema), type);
     } catch (error) {
-      return new Poison('unreadable-schema', `Schema ${String(writer)} can't be read as ${topic.schema}: ${String(error)}`);
+      return new Poison(
+        'unreadable-schema',
+        `Schema ${String(writer)} can't be read as ${topic.schema}: ${String(error)}`,
+      );
     }
   }
 
@@ -102,7 +105,9 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
 }
 
 function schemaId(bytes: Buffer): number {
-  if (bytes.length < HEADER_BYTES) throw new Poison('bad-frame', `The record has ${String(bytes.length)} bytes; a framed one has 5 or more.`);
-  if (bytes[0] !== 0) throw new Poison('bad-frame', `The record starts with byte ${String(bytes[0])}; Confluent framing starts with 0.`);
+  if (bytes.length < HEADER_BYTES)
+    throw new Poison('bad-frame', `The record has ${String(bytes.length)} bytes; a framed one has 5 or more.`);
+  if (bytes[0] !== 0)
+    throw new Poison('bad-frame', `The record starts with byte ${String(bytes[0])}; Confluent framing starts with 0.`);
   return bytes.readInt32BE(1);
 }

@@ -41,7 +41,10 @@ async function register(registry: SchemaRegistry, url: string, topic: Topic): Pr
   const subject = `${topic.name}-value`;
   try {
     await setCompatibility(url, subject);
-    const { id } = await registry.register({ type: SchemaType.AVRO, schema: schemas[topic.schema] }, { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE });
+    const { id } = await registry.register(
+      { type: SchemaType.AVRO, schema: schemas[topic.schema] },
+      { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE },
+    );
     return id;
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
@@ -61,7 +64,8 @@ async function setCompatibility(url: string, subject: string): Promise<void> {
     body: JSON.stringify({ compatibility: COMPATIBILITY.FULL_TRANSITIVE }),
   });
   // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version.
-  if (!response.ok && response.status !== 404) throw new Error(`The registry answered ${String(response.status)} for ${subject}: ${await response.text()}`);
+  if (!response.ok && response.status !== 404)
+    throw new Error(`The registry answered ${String(response.status)} for ${subject}: ${await response.text()}`);
 }
 
 async function schemaById(url: string, id: number): Promise<string | undefined> {

@@ -17,16 +17,19 @@ export function graphProblems(processors: readonly AnyProcessor[], topics: reado
       writers.set(topic.name, name);
     }
     for (const { topic, keyOf } of inputs) {
-      if (topic.external && keyOf === undefined) problems.push(`${name} reads ${topic.name}, which others write, without keyOf.`);
+      if (topic.external && keyOf === undefined)
+        problems.push(`${name} reads ${topic.name}, which others write, without keyOf.`);
     }
   }
   for (const { name, inputs } of processors) {
     for (const { topic } of inputs) {
-      if (!topic.external && !writers.has(topic.name)) problems.push(`${name} reads ${topic.name}, which nobody writes.`);
+      if (!topic.external && !writers.has(topic.name))
+        problems.push(`${name} reads ${topic.name}, which nobody writes.`);
     }
   }
   for (const topic of topics) {
-    if (topic.external && writers.has(topic.name)) problems.push(`${topic.name} belongs to others but ${writers.get(topic.name) ?? ''} writes it.`);
+    if (topic.external && writers.has(topic.name))
+      problems.push(`${topic.name} belongs to others but ${writers.get(topic.name) ?? ''} writes it.`);
   }
   return problems;
 }

@@ -33,11 +33,12 @@ export interface Input<T = unknown> {
   readonly topic: Topic;
   /** The key that a record should have: one that arrives under another partition is first sent on to its own. */
   readonly keyOf: ((value: never) => string) | undefined;
-  readonly step: Step<never, T>;
+  /** Declared as a method, so that a processor of any table fits where its table's type does not matter. */
+  step(record: LogRecord<never>, table: Table<T>): readonly Emission[];
 }
 
 /** A node of the pipeline. */
-export interface Processor<T = never> {
+export interface Processor<T = unknown> {
   /** Name of its file, consumer group, metrics label and CLI argument. */
   readonly name: string;
   readonly does: string;

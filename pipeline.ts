@@ -1,0 +1,13 @@
+/** Every processor and projection, once: the verbs of the pipeline. `topology.ts` has the nouns. */
+import type { RoutingPolicy } from './policy/routing.ts';
+import { confidenceRouter } from './processors/confidence-router.ts';
+import { intake } from './processors/intake.ts';
+import { reviewPrioritizer } from './processors/review-prioritizer.ts';
+import { sampleBuilder } from './processors/sample-builder.ts';
+import { sampleCounter } from './processors/sample-counter.ts';
+import type { AnyProcessor } from './stream/graph.ts';
+
+/** The processors, in the order in which a conversation meets them. */
+export function processorsOf(policy: RoutingPolicy): readonly AnyProcessor[] {
+  return [intake, confidenceRouter(policy), reviewPrioritizer, sampleBuilder, sampleCounter];
+}

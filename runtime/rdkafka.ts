@@ -1,0 +1,131 @@
+/** node-rdkafka with promises: every call that may fail gives a Transient that says what was being done. */
+import rdkafka from 'node-rdkafka';
+import type {
+  ConsumerGlobalConfig,
+  KafkaConsumer,
+  LibrdKafkaError,
+  Message,
+  Producer,
+  ProducerGlobalConfig,
+  TopicPartitionOffset,
+} from 'node-rdkafka';
+
+/** A failure that may pass: the session is given up, and a new one takes the work again after a pause. */
+export class Transient extends Error {}
+
+/** librdkafka's logical offset "from the beginning". */
+export const OFFSET_BEGINNING = -2;
+
+const CALL_MS = 10_000;
+const CLOSE_MS = 20_000;
+
+type Done<T> = (error: LibrdKafkaError | Error | null | undefined, value: T) => void;
+
+/** Waits for a callback call. @throws Transient with the client's error as its cause. */
+export function call<T = void>(what: string, start: (done: Done<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const fail = (cause: unknown) => {
+      reject(new Transient(`${what} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause }));
+    };
+    try {
+      start((error, value) => {
+        if (error) fail(error);
+        else resolve(value);
+      });
+    } catch (cause) {
+      fail(cause);
+    }
+  });
+}
+
+/** Connects a consumer. `onRebalance` must answer each assignment with `assign` and each revocation with `unassign`. */
+export async function connectConsumer(
+  config: ConsumerGlobalConfig,
+  onRebalance?: (revoked: boolean, partitions: readonly TopicPartitionOffset[]) => void,
+): Promise<KafkaConsumer> {
+  const { ERR__ASSIGN_PARTITIONS, ERR__REVOKE_PARTITIONS } = rdkafka.CODES.ERRORS;
+  const rebalance_cb = (error: LibrdKafkaError, partitions: TopicPartitionOffset[]) => {
+    if (error.code === ERR__ASSIGN_PARTITIONS) onRebalance?.(false, partitions);
+    else if (error.code === ERR__REVOKE_PARTITIONS) onRebalance?.(true, partitions);
+  };
+  const consumer = new rdkafka.KafkaConsumer(onRebalance ? { ...config, rebalance_cb } : config, {
+    'auto.offset.reset': 'earliest',
+  });
+  await connect(consumer);
+  consumer.setDefaultConsumeTimeout(100);
+  return consumer;
+}
+
+/** Connects a producer and, where it has a transactional id, makes it ready for transactions. */
+export async function connectProducer(config: ProducerGlobalConfig): Promise<Producer> {
+  const producer = new rdkafka.Producer(config, { partitioner: 'murmur2_random' });
+  await connect(producer);
+  if (config['transactional.id'] !== undefined) {
+    try {
+      await call('initialising transactions', (done) =>
+        producer.initTransactions(30_000, (error) => done(error, undefined)),
+      );
+    } catch (error) {
+      await disconnect(producer);
+      throw error;
+    }
+  }
+  return producer;
+}
+
+async function connect(client: KafkaConsumer | Producer): Promise<void> {
+  try {
+    await call('connecting to Kafka', (done) =>
+      client.connect({ allTopics: false, timeout: CALL_MS, topic: '' }, (error) => done(error, undefined)),
+    );
+  } catch (error) {
+    await disconnect(client);
+    throw error;
+  }
+}
+
+/**
+ * Closes a client. One that does not close would keep its group membership or its transaction open beside its
+ * successor, so that ends the process.
+ */
+export async function disconnect(client: KafkaConsumer | Producer): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const tooLong = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error('A Kafka client did not close within 20 s.')), CLOSE_MS);
+  });
+  const closed = new Promise<void>((resolve) => {
+    client.disconnect(() => resolve());
+  });
+  try {
+    await Promise.race([closed, tooLong]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** Up to `max` records; fewer, or none after 100 ms, when no more are there. */
+export function consume(consumer: KafkaConsumer, max: number): Promise<Message[]> {
+  return call<Message[]>('consuming', (done) => consumer.consume(max, done));
+}
+
+/** The committed offsets; waits for transactions that are about to move them. */
+export function committedOffsets(
+  consumer: KafkaConsumer,
+  partitions: readonly TopicPartitionOffset[],
+): Promise<TopicPartitionOffset[]> {
+  return call<TopicPartitionOffset[]>('reading committed offsets', (done) =>
+    consumer.committed(
+      partitions.map(({ topic, partition }) => ({ topic, partition })),
+      30_000,
+      done,
+    ),
+  );
+}
+
+/** The end of a partition. With a read_uncommitted consumer: of everything written, open transactions included. */
+export async function endOffset(client: KafkaConsumer, topic: string, partition: number): Promise<number> {
+  const { highOffset } = await call<{ highOffset: number }>(`reading the end of ${topic}`, (done) =>
+    client.queryWatermarkOffsets(topic, partition, CALL_MS, done),
+  );
+  return highOffset;
+}

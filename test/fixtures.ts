@@ -1,0 +1,38 @@
+/** Records that tests start from. */
+import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
+
+/** A trusted conversation, with `fields` changed; another message has no entities unless they are given. */
+export function conversation(fields: Partial<ConversationCaptured> = {}): ConversationCaptured {
+  return {
+    conversation_id: 'conversation-1',
+    user_id: 'u-1',
+    session_id: null,
+    user_message: 'मेरा ऑर्डर 4521 कहाँ है?',
+    language: 'hi',
+    nlu_intent: 'track_order',
+    nlu_module: 'food',
+    nlu_confidence: 0.93,
+    nlu_provider: 'indicbert',
+    model_version: 'router-v1.0.0',
+    entities: fields.user_message === undefined ? [{ name: 'order_id', value: '4521', start: 11, end: 15 }] : [],
+    routing_target: 'opensearch',
+    response_success: true,
+    processing_time_ms: 41,
+    created_at: Date.UTC(2026, 9, 5, 9, 30),
+    ...fields,
+  };
+}
+
+/** An answer of a reviewer; a correction says cancel_order. */
+export function review(fields: Partial<ReviewSubmitted> = {}): ReviewSubmitted {
+  const corrects = fields.verdict === 'correct';
+  return {
+    conversation_id: 'conversation-1',
+    verdict: 'approve',
+    corrected_intent: corrects ? 'cancel_order' : null,
+    corrected_module: corrects ? 'food' : null,
+    reviewer: 'asha',
+    reviewed_at: Date.UTC(2026, 9, 5, 12, 0),
+    ...fields,
+  };
+}

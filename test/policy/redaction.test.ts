@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { redact, redactText } from '../../policy/redaction.ts';
+import { conversation } from '../fixtures.ts';
+
+describe('redactText', () => {
+  const cases: readonly (readonly [string, string])[] = [
+    ['mail me at a.b+c@example.co.in please', 'mail me at <email> please'],
+    ['call 9876500001 now', 'call <phone> now'],
+    ['मेरा नंबर +91 98765 00001 है', 'मेरा नंबर <phone> है'],
+    ['pay asha@okbank', 'pay <upi>'],
+    ['card 4111 1111 1111 1111', 'card <card>'],
+    ['aadhaar 2345 6789 0123', 'aadhaar <aadhaar>'],
+    ['order 4521 of ₹1,250', 'order 4521 of ₹1,250'],
+    ['order 123456789012', 'order 123456789012'],
+  ];
+  for (const [text, masked] of cases) it(text, () => assert.equal(redactText(text), masked));
+});
+
+describe('redact', () => {
+  it('leaves a conversation without personal data as it is', () => {
+    const sent = conversation();
+    assert.equal(redact(sent), sent);
+  });
+  it('masks entity values and drops spans that no longer fit', () => {
+    const sent = conversation({
+      user_message: 'I am at a@example.com for order 77',
+      entities: [
+        { name: 'email', value: 'a@example.com', start: 8, end: 21 },
+        { name: 'order_id', value: '77', start: 32, end: 34 },
+      ],
+    });
+    const kept = redact(sent);
+    assert.equal(kept.user_message, 'I am at <email> for order 77');
+    assert.deepEqual(kept.entities, [
+      { name: 'email', value: '<email>', start: null, end: null },
+      { name: 'order_id', value: '77', start: null, end: null },
+    ]);
+  });
+});

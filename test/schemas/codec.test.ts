@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import avsc from 'avsc';
+import { createCodec } from '../../runtime/codec.ts';
+import { schemas } from '../../schemas/types.ts';
+import { Poison } from '../../stream/poison.ts';
+import { topics } from '../../topology.ts';
+import { conversation } from '../fixtures.ts';
+
+const registered = new Map<number, string>();
+const codec = createCodec(topics.conversations, 7, { schemaById: (id) => Promise.resolve(registered.get(id)) });
+const good = codec.encode(conversation());
+
+function frame(id: number, body: Buffer): Buffer {
+  const head = Buffer.alloc(5);
+  head.writeInt32BE(id, 1);
+  return Buffer.concat([head, body]);
+}
+
+async function poison(bytes: Buffer): Promise<string> {
+  await codec.prepare([bytes]);
+  try {
+    codec.decode(bytes);
+  } catch (error) {
+    assert.ok(error instanceof Poison, String(error));
+    return error.code;
+  }
+  assert.fail('the bytes were decoded');
+}
+
+describe('codec', () => {
+  it('gives back what it wrote, in Confluent framing', () => {
+    assert.equal(good[0], 0);
+    assert.equal(good.readInt32BE(1), 7);
+    assert.deepEqual({ ...codec.decode(good) }.user_message, conversation().user_message);
+    assert.equal(codec.decode(good).entities[0]?.value, '4521');
+  });
+  it('refuses every truncation of a record', async () => {
+    for (let length = 0; length < good.length; length++) assert.match(await poison(good.subarray(0, length)), /bad-/);
+  });
+  it('refuses bytes after the record', async () =>
+    assert.equal(await poison(Buffer.concat([good, Buffer.from([0])])), 'bad-avro'));
+  it('refuses another first byte', async () => assert.equal(await poison(Buffer.from('{"json": true}')), 'bad-frame'));
+  it('refuses an unknown schema id', async () =>
+    assert.equal(await poison(frame(4242, good.subarray(5))), 'unknown-schema'));
+  it('refuses invalid UTF-8', async () => {
+    const bytes = Buffer.from(good);
+    bytes[bytes.indexOf('track_order')] = 0xff;
+    assert.equal(await poison(bytes), 'bad-utf8');
+  });
+  it('refuses an array that claims 1e9 items before it allocates them', async () => {
+    const list = avsc.Type.forSchema({
+      type: 'record',
+      name: 'ConversationCaptured',
+      namespace: 'samvad',
+      fields: [{ name: 'entities', type: { type: 'array', items: 'string' } }],
+    });
+    registered.set(8, JSON.stringify(list.schema()));
+    // Same start as ConversationCaptured would have is not needed: the count is the first thing in the record.
+    const claim = avsc.Type.forSchema('long').toBuffer(1e9);
+    const own = createCodec({ ...topics.conversations, schema: 'IntakeEntry', external: true }, 9, undefined);
+    // IntakeEntry: captured_digest null (branch 0), then review_digests with a count of 1e9.
+    assert.throws(
+      () => own.decode(frame(9, Buffer.concat([Buffer.from([0]), claim]))),
+      (error) => error instanceof Poison && error.code === 'bad-avro',
+    );
+  });
+  it('refuses a schema whose array items take no bytes', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    registered.set(
+      10,
+      JSON.stringify({
+        ...base,
+        fields: [{ name: 'nothing', type: { type: 'array', items: 'null' } }, ...base.fields],
+      }),
+    );
+    assert.equal(await poison(frame(10, good.subarray(5))), 'unreadable-schema');
+  });
+  it('refuses a schema that is not a conversation', async () => {
+    registered.set(11, '"string"');
+    assert.equal(await poison(frame(11, avsc.Type.forSchema('string').toBuffer('hi'))), 'unreadable-schema');
+  });
+  it('reads what an older version wrote', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: { name: string }[] };
+    const older = { ...base, fields: base.fields.filter(({ name }) => name !== 'processing_time_ms') };
+    registered.set(12, JSON.stringify(older));
+    const bytes = frame(12, avsc.Type.forSchema(older as avsc.Schema).toBuffer(conversation()));
+    await codec.prepare([bytes]);
+    assert.equal(codec.decode(bytes).processing_time_ms, null);
+    assert.equal(codec.decode(bytes).nlu_intent, 'track_order');
+  });
+});
