@@ -25,7 +25,6 @@ export function sampleOf(decision: RoutingDecision): SampleApproved | undefined 
     policy_version: decision.policy_version,
     captured_at: conversation.created_at,
     approved_at: vouched ? review.reviewed_at : conversation.created_at,
-    revision: decision.revision,
   };
 }
 
