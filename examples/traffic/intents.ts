@@ -26,6 +26,8 @@ export interface Words {
   readonly place: readonly string[];
   readonly city: readonly string[];
   readonly day: readonly string[];
+  /** Days for what has already happened, where `day` would say "tomorrow". */
+  readonly past_day: readonly string[];
   readonly time: readonly string[];
   readonly specialty: readonly string[];
   readonly medicine: readonly string[];

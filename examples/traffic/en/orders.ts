@@ -51,7 +51,7 @@ export const enOrders: Orders = {
     track_order: [
       'Where is my {product}? Order {order_id}',
       'status of order {order_id}',
-      'My {product} was to come {day}, still shows shipped',
+      'My {product} was to come {past_day}, still shows shipped',
       'order {order_id} not out for delivery yet, I am in {city}',
       'when will I get the {product} I ordered',
     ],
@@ -111,7 +111,7 @@ export const enOrders: Orders = {
       'box was open and the {product} inside is damaged',
       'Parcel {tracking_id} is wet, who will pay {amount}?',
       'the {product} is cracked, I want a claim for {tracking_id}',
-      'received a torn packet {day}, photos sent from {email}',
+      'received a torn packet {past_day}, photos sent from {email}',
     ],
   },
 };

@@ -33,7 +33,7 @@ export const enServices: Services = {
     lost_item: [
       'I left my {item} in the cab',
       'forgot my {item} in the auto to {drop}, call me on {phone}',
-      'Lost {item} in my ride {day}',
+      'Lost {item} in my ride {past_day}',
       'my {item} is with the driver, how do I get it back',
       'Please ask the driver to return my {item} at {pickup}',
     ],
@@ -64,7 +64,7 @@ export const enServices: Services = {
       'When will my {test} report come?',
       'send {test} test report to {email}',
       'Download link for my {test} report does not open',
-      'gave sample {day} morning, {test} report not here',
+      'gave sample {past_day}, {test} report not here',
       'How do I see the old {test} results?',
     ],
     consult_doctor: [
@@ -113,7 +113,15 @@ export const enServices: Services = {
     ],
   },
   general: {
-    greeting: ['Hi', 'Hello there', 'good morning', 'hey, anyone here?', 'Good evening, I need help with something', 'hello from {city}', 'Namaste'],
+    greeting: [
+      'Hi',
+      'Hello there',
+      'good morning',
+      'hey, anyone here?',
+      'Good evening, I need help with something',
+      'hello from {city}',
+      'Namaste',
+    ],
     thanks: [
       'Thank you so much',
       'thanks, got my {product}',
@@ -125,7 +133,7 @@ export const enServices: Services = {
     ],
     complaint: [
       'Your service is very bad',
-      'third time the app crashed {day}',
+      'third time the app crashed {past_day}',
       'I am not happy, nobody replied for {minutes} minutes',
       'Worst experience in {city}, I will not use this again',
       'why do you charge {amount} and give no service',

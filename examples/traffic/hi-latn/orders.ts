@@ -49,7 +49,7 @@ export const hiLatnOrders: Orders = {
     track_order: [
       'mera {product} kaha hai? order {order_id}',
       'order {order_id} ka status batao',
-      '{product} {day} aana tha abhi tak nahi aaya',
+      '{product} {past_day} aana tha abhi tak nahi aaya',
       'order {order_id} {city} kab pahuchega',
       'maine jo {product} order kiya tha wo kab milega?',
     ],

@@ -33,7 +33,7 @@ export const hiLatnServices: Services = {
     lost_item: [
       'mera {item} cab me chhoot gaya',
       '{drop} wale auto me {item} reh gaya, {phone} pe call karo',
-      '{day} ride me {item} kho gaya',
+      '{past_day} ride me {item} kho gaya',
       'mera {item} driver ke paas hai kaise milega?',
       'driver ko bolo {item} {pickup} pe de de',
     ],
@@ -64,7 +64,7 @@ export const hiLatnServices: Services = {
       '{test} ki report kab aayegi?',
       '{test} ki report {email} pe bhej do',
       '{test} report ka link nahi khul raha',
-      '{day} sample diya tha, {test} ki report nahi mili',
+      '{past_day} sample diya tha, {test} ki report nahi mili',
       'purani {test} report kaha dikhegi',
     ],
     consult_doctor: [
@@ -113,11 +113,27 @@ export const hiLatnServices: Services = {
     ],
   },
   general: {
-    greeting: ['namaste', 'hello ji', 'kaise ho', 'koi hai kya?', 'ram ram bhai', 'good morning ji, thodi help chahiye', '{city} se hello'],
-    thanks: ['bahut dhanyavaad', 'shukriya, {product} mil gaya', 'theek hai thank you 🙏', '{dish} mast tha, thanks', 'order {order_id} me help ke liye shukriya', 'thanku bhai', '{amount} mil gaye, thanks'],
+    greeting: [
+      'namaste',
+      'hello ji',
+      'kaise ho',
+      'koi hai kya?',
+      'ram ram bhai',
+      'good morning ji, thodi help chahiye',
+      '{city} se hello',
+    ],
+    thanks: [
+      'bahut dhanyavaad',
+      'shukriya, {product} mil gaya',
+      'theek hai thank you 🙏',
+      '{dish} mast tha, thanks',
+      'order {order_id} me help ke liye shukriya',
+      'thanku bhai',
+      '{amount} mil gaye, thanks',
+    ],
     complaint: [
       'aapki service bahut kharab hai',
-      '{day} teesri baar app band ho gaya',
+      '{past_day} teesri baar app band ho gaya',
       '{minutes} minute se koi reply nahi de raha',
       '{city} me sabse bekar service hai aapki',
       '{amount} lete ho aur kaam kuch nahi',
@@ -129,6 +145,12 @@ export const hiLatnServices: Services = {
       '{order_id} ke baare me agent se baat karni hai',
       '{city} ka helpline number do, kisi aadmi se baat karni hai',
     ],
-    out_of_scope: ['{day} {city} me baarish hogi kya?', 'match kaun jeeta', 'ek joke sunao', '{dish} banane ki recipe batao', '{city} me kaunsa college accha hai'],
+    out_of_scope: [
+      '{day} {city} me baarish hogi kya?',
+      'match kaun jeeta',
+      'ek joke sunao',
+      '{dish} banane ki recipe batao',
+      '{city} me kaunsa college accha hai',
+    ],
   },
 };

@@ -49,7 +49,7 @@ export const hiOrders: Orders = {
     track_order: [
       'मेरा {product} कहाँ है? ऑर्डर {order_id}',
       'ऑर्डर {order_id} का स्टेटस बताइए',
-      '{product} {day} आना था, अभी तक नहीं आया',
+      '{product} {past_day} आना था, अभी तक नहीं आया',
       'ऑर्डर {order_id} {city} कब पहुँचेगा',
       'मैंने जो {product} मँगाया था वो कब मिलेगा?',
     ],

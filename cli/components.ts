@@ -1,0 +1,70 @@
+/** Starts processors and projections by name, and tells how far each has come. */
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { defaultPolicy } from '../policy/routing.ts';
+import { processorsOf, projections } from '../pipeline.ts';
+import { startProcessor } from '../runtime/processor-runner.ts';
+import { createProjectionRunner } from '../runtime/projection-runner.ts';
+import { openDeadLetterWriter } from '../runtime/dead-letters.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+import { folderOf } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { UsageError } from './terminal.ts';
+
+/** Names that `samvad run` takes. */
+export const componentNames: readonly string[] = [...processorsOf(defaultPolicy), ...projections].map(({ name }) => name);
+
+/** Components that run in this process. */
+export interface RunningComponents {
+  /** Rejects when one of them met an error that it can't mend. */
+  readonly failed: Promise<never>;
+  stop(): Promise<void>;
+  stats(): Record<string, Readonly<Record<string, number>>>;
+}
+
+/** Starts the components with these names; `all` means every one. */
+export async function startComponents(names: readonly string[], prepared: Prepared): Promise<RunningComponents> {
+  const wanted = new Set(names.includes('all') ? componentNames : names);
+  for (const name of wanted) {
+    if (!componentNames.includes(name)) throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, or all.`);
+  }
+  const { config, servers, codecs, pool, log } = prepared;
+  const processors = processorsOf(defaultPolicy)
+    .filter(({ name }) => wanted.has(name))
+    .map((processor) => ({
+      name: processor.name,
+      ...startProcessor({
+        processor,
+        kafka: servers.kafka,
+        codecs,
+        deadLetters: topics.deadLetters,
+        partitions: PARTITIONS,
+        stateFolder: folderOf(config, 'state', processor.name),
+        log: log.child({ component: processor.name }),
+      }),
+    }));
+  const chosen = projections.filter(({ name }) => wanted.has(name));
+  const deadLetters = chosen.length > 0 ? await openDeadLetterWriter(servers.kafka, codecs, topics.deadLetters) : undefined;
+  const runners = chosen.map((projection) =>
+    createProjectionRunner({
+      projection,
+      kafka: kafkajsClient(servers.kafka, projection.name),
+      codec: codecs.of(projection.topic),
+      pool,
+      log: log.child({ component: projection.name }),
+      onPoison: async (raw, poison) => deadLetters?.write(projection.name, raw, poison),
+    }),
+  );
+  await Promise.all(runners.map((runner) => runner.start()));
+  return {
+    failed: Promise.race(processors.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
+    async stop() {
+      await Promise.all([...processors.map((runner) => runner.stop()), ...runners.map((runner) => runner.stop())]);
+      await deadLetters?.close();
+    },
+    stats: () =>
+      Object.fromEntries([
+        ...processors.map((runner) => [runner.name, { ...runner.stats() }] as const),
+        ...runners.map((runner, i) => [chosen[i]?.name ?? '', { ...runner.stats() }] as const),
+      ]),
+  };
+}

@@ -1,0 +1,40 @@
+import { Command } from 'commander';
+import { openCodecs } from '../runtime/schema-registry.ts';
+import { listDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
+import { topics } from '../topology.ts';
+import { findEnvironment } from './environment.ts';
+import { columns } from './terminal.ts';
+
+/** `samvad dead-letters`: what could not be processed, and another try at it. */
+export function deadLettersCommand(): Command {
+  const command = new Command('dead-letters').description('records that could not be processed');
+  command
+    .command('list')
+    .description('list them with their reasons')
+    .option('--json', 'one JSON object a line, bytes as base64')
+    .action(async ({ json }: { json?: boolean }) => {
+      const { letters } = await read();
+      if (json === true) {
+        for (const letter of letters) process.stdout.write(`${JSON.stringify({ ...letter, key: letter.key?.toString('base64'), value: letter.value?.toString('base64') })}\n`);
+      } else {
+        const rows = letters.map(({ id, code, topic, partition, offset, message }) => [id, code, `${topic}/${String(partition)}@${String(offset)}`, message.slice(0, 90)]);
+        process.stdout.write(rows.length === 0 ? 'There are none.\n' : `${columns([['id', 'code', 'from', 'reason'], ...rows])}\n`);
+      }
+    });
+  command
+    .command('replay')
+    .description('send their bytes to the topic they came from again, after the cause was mended')
+    .option('--code <code>', 'those with this code only')
+    .action(async ({ code }: { code?: string }) => {
+      const { servers, letters } = await read();
+      const chosen = letters.filter((letter) => code === undefined || letter.code === code);
+      process.stdout.write(`Sent ${String(await replayDeadLetters(servers.kafka, chosen))} again.\n`);
+    });
+  return command;
+}
+
+async function read() {
+  const { servers } = await findEnvironment();
+  const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.deadLetters]);
+  return { servers, letters: await listDeadLetters(servers.kafka, codecs, topics.deadLetters) };
+}

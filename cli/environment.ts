@@ -1,0 +1,97 @@
+/** From configuration to a prepared set of servers: embedded ones where none is configured, topics, schemas, tables. */
+import path from 'node:path';
+import pg from 'pg';
+import { pino } from 'pino';
+import type { Logger } from 'pino';
+import { readConfig } from '../config.ts';
+import type { Config, Servers } from '../config.ts';
+import { platformStatus, startPlatform } from '../platform/platform.ts';
+import type { PlatformAddresses } from '../platform/platform.ts';
+import type { ServerName } from '../platform/server.ts';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { migrate } from '../runtime/migrate.ts';
+import { openCodecs } from '../runtime/schema-registry.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import { ensureTopics } from '../runtime/topics.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+import { progress, UsageError } from './terminal.ts';
+
+/** Servers that a command may use, and how to leave them. */
+export interface Environment {
+  readonly config: Config;
+  readonly servers: Servers;
+  /** Stops the servers that this command started. */
+  stop(): Promise<void>;
+}
+
+/** An environment whose topics, schemas and tables are in place. */
+export interface Prepared extends Environment {
+  readonly codecs: Codecs;
+  readonly pool: pg.Pool;
+  readonly log: Logger;
+}
+
+/** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. */
+export async function startEnvironment(config: Config = readConfig()): Promise<Environment> {
+  const missing = new Set<ServerName>([
+    ...(config.kafka ? [] : ['kafka' as const]),
+    ...(config.schemaRegistryUrl === undefined ? ['registry' as const] : []),
+    ...(config.databaseUrl === undefined ? ['postgres' as const] : []),
+  ]);
+  if (missing.size === 0) return { config, servers: serversOf(config, {}), stop: () => Promise.resolve() };
+  const platform = await startPlatform({ home: config.home, cache: config.cache, servers: missing, detached: false, progress });
+  return { config, servers: serversOf(config, platform.addresses), stop: () => platform.stop() };
+}
+
+/**
+ * The servers that run already, configured or embedded.
+ * @throws UsageError when one of them neither is configured nor runs.
+ */
+export async function findEnvironment(config: Config = readConfig()): Promise<Environment> {
+  const running = new Map((await platformStatus(config.home)).map((server) => [server.server, server.state === 'running' ? server.address : undefined]));
+  const found = {
+    ...(running.get('kafka') !== undefined && { kafkaBrokers: running.get('kafka') ?? '' }),
+    ...(running.get('registry') !== undefined && { schemaRegistryUrl: running.get('registry') ?? '' }),
+    ...(running.get('postgres') !== undefined && { databaseUrl: running.get('postgres') ?? '' }),
+  };
+  return { config, servers: serversOf(config, found), stop: () => Promise.resolve() };
+}
+
+/** Creates topics, registers schemas and migrates the database, all of them idempotent. */
+export async function prepare(environment: Environment): Promise<Prepared> {
+  const { config, servers } = environment;
+  await ensureTopics(kafkajsClient(servers.kafka, 'samvad-setup'), Object.values(topics), PARTITIONS, config.replication);
+  const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
+  await migrate(servers.databaseUrl);
+  const pool = new pg.Pool({ connectionString: servers.databaseUrl, max: 10 });
+  // An idle connection that the server drops must not end the process; the next query says what is wrong.
+  pool.on('error', () => undefined);
+  return {
+    ...environment,
+    codecs,
+    pool,
+    log: pino({ level: config.logLevel, base: null }, pino.destination(2)),
+    async stop() {
+      await pool.end();
+      await environment.stop();
+    },
+  };
+}
+
+/** The folder in which a component keeps its local files. */
+export function folderOf(config: Config, ...names: string[]): string {
+  return path.join(config.home, ...names);
+}
+
+function serversOf(config: Config, addresses: Partial<PlatformAddresses>): Servers {
+  const kafka = config.kafka ?? (addresses.kafkaBrokers === undefined ? undefined : { brokers: addresses.kafkaBrokers });
+  const schemaRegistryUrl = config.schemaRegistryUrl ?? addresses.schemaRegistryUrl;
+  const databaseUrl = config.databaseUrl ?? addresses.databaseUrl;
+  if (kafka && schemaRegistryUrl !== undefined && databaseUrl !== undefined) return { kafka, schemaRegistryUrl, databaseUrl };
+  const absent = [
+    ...(kafka ? [] : ['Kafka (KAFKA_BROKERS)']),
+    ...(schemaRegistryUrl === undefined ? ['the schema registry (SCHEMA_REGISTRY_URL)'] : []),
+    ...(databaseUrl === undefined ? ['Postgres (DATABASE_URL)'] : []),
+  ];
+  throw new UsageError(`Not running and not configured: ${absent.join(', ')}. Start them with \`samvad platform start\`, or set the variables.`);
+}

@@ -1,0 +1,47 @@
+import { Command } from 'commander';
+import { readConfig } from '../config.ts';
+import { platformStatus, startPlatform, stopPlatform } from '../platform/platform.ts';
+import { serverNames } from '../platform/server.ts';
+import { findEnvironment } from './environment.ts';
+import { columns, progress } from './terminal.ts';
+
+/** `samvad platform`: the embedded servers alone. */
+export function platformCommand(): Command {
+  const command = new Command('platform').description('the embedded Kafka, schema registry and Postgres alone');
+  command
+    .command('start')
+    .description('start them in the background')
+    .action(async () => {
+      const { home, cache } = readConfig();
+      await startPlatform({ home, cache, servers: new Set(serverNames), detached: true, progress });
+      progress('Ready. `eval "$(npx samvad platform env)"` sets the variables; `npx samvad platform stop` ends it.');
+    });
+  command
+    .command('stop')
+    .description('stop them')
+    .action(() => stopPlatform(readConfig().home, progress));
+  command
+    .command('status')
+    .description('tell which run, and where')
+    .option('--json', 'as JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const servers = (await platformStatus(readConfig().home)).map((s) => ('address' in s ? { ...s, address: withoutPassword(s.address) } : s));
+      if (json === true) process.stdout.write(`${JSON.stringify(servers)}\n`);
+      else process.stdout.write(`${columns(servers.map((s) => [s.server, s.state, s.state === 'running' ? s.address : '']))}\n`);
+      if (servers.some(({ state }) => state === 'stopped')) process.exitCode = 1;
+    });
+  command
+    .command('env')
+    .description('print export lines for a shell')
+    .action(async () => {
+      const { servers } = await findEnvironment();
+      process.stdout.write(
+        `export KAFKA_BROKERS='${servers.kafka.brokers}'\nexport SCHEMA_REGISTRY_URL='${servers.schemaRegistryUrl}'\nexport DATABASE_URL='${servers.databaseUrl}'\n`,
+      );
+    });
+  return command;
+}
+
+function withoutPassword(address: string): string {
+  return address.replace(/:[^:@/]+@/, ':***@');
+}

@@ -1,0 +1,52 @@
+/** The command line: one file a command, listed here. */
+import { Command } from 'commander';
+import { ConfigError } from '../config.ts';
+import { PlatformError } from '../platform/platform-error.ts';
+import { SchemaRefused } from '../runtime/schema-registry.ts';
+import { TopicMismatch } from '../runtime/topics.ts';
+import { deadLettersCommand } from './dead-letters.ts';
+import { demoCommand } from './demo.ts';
+import { ingestCommand } from './ingest.ts';
+import { migrateCommand } from './migrate.ts';
+import { platformCommand } from './platform.ts';
+import { rebuildCommand } from './rebuild.ts';
+import { runCommand } from './run.ts';
+import { statusCommand } from './status.ts';
+import { UsageError } from './terminal.ts';
+import { topologyCommand } from './topology.ts';
+import { upCommand } from './up.ts';
+
+const program = new Command('samvad')
+  .description('Turns the conversations of an NLU service into better models: an event-sourced pipeline on Kafka.')
+  .addHelpText('after', '\nStart with `samvad demo`: the whole pipeline on example traffic, in about a minute.')
+  .showHelpAfterError();
+
+for (const command of [
+  upCommand,
+  demoCommand,
+  platformCommand,
+  runCommand,
+  ingestCommand,
+  rebuildCommand,
+  topologyCommand,
+  statusCommand,
+  migrateCommand,
+  deadLettersCommand,
+]) {
+  program.addCommand(command());
+}
+
+try {
+  await program.parseAsync();
+  process.exit(process.exitCode ?? 0); // native clients may keep the loop alive after they were closed
+} catch (error) {
+  process.stderr.write(`${explain(error)}\n`);
+  process.exit(1);
+}
+
+/** A sentence for what the user can mend; a stack trace only for what is a bug. */
+function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const known = [ConfigError, PlatformError, SchemaRefused, TopicMismatch, UsageError].some((kind) => error instanceof kind);
+  return known || 'code' in error ? error.message : (error.stack ?? error.message);
+}

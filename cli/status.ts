@@ -1,0 +1,22 @@
+import { Command } from 'commander';
+import { findEnvironment, prepare } from './environment.ts';
+import { readLag } from './lag.ts';
+import { readSummary } from './summary.ts';
+import { columns } from './terminal.ts';
+
+/** `samvad status`: how far everything has come, and the figures that matter. */
+export function statusCommand(): Command {
+  return new Command('status')
+    .description('lag of each component and the key figures')
+    .option('--json', 'as JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const { servers, pool, stop } = await prepare(await findEnvironment());
+      const [lag, summary] = [await readLag(servers, pool), await readSummary(pool)];
+      if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary })}\n`);
+      else {
+        process.stdout.write(`${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.lag])])}\n`);
+        process.stdout.write(`${columns(Object.entries(summary.totals))}\n`);
+      }
+      await stop();
+    });
+}

@@ -1,0 +1,49 @@
+/** What a person sees: progress, tables, bars. */
+import { styleText } from 'node:util';
+
+/** A command line that can't be carried out as it is. */
+export class UsageError extends Error {}
+
+/** `text` in a style, where the terminal can show it. */
+export function style(format: Parameters<typeof styleText>[0], text: string): string {
+  return process.stdout.hasColors?.() ? styleText(format, text) : text;
+}
+
+/** Prints a line of progress to standard error, so that standard output stays data. */
+export function progress(message: string): void {
+  process.stderr.write(`${message}\n`);
+}
+
+/** Overwrites one status line on a terminal; elsewhere it prints nothing. */
+export function liveLine(message: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${message}`);
+}
+
+/** Columns padded to equal width; numbers to the right. */
+export function columns(rows: readonly (readonly (string | number)[])[]): string {
+  const cells = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-IN') : cell)));
+  const widths = cells.reduce<number[]>((sizes, row) => row.map((cell, i) => Math.max(sizes[i] ?? 0, cell.length)), []);
+  return cells
+    .map((row, r) => row.map((cell, i) => (typeof rows[r]?.[i] === 'number' ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  '))
+    .map((line) => `  ${line.trimEnd()}`)
+    .join('\n');
+}
+
+/** A bar of up to `width` cells for a share of 0 to 1. */
+export function bar(share: number, width = 30): string {
+  return '█'.repeat(Math.round(share * width)).padEnd(width, '·');
+}
+
+/** Resolves at the first Ctrl-C or SIGTERM; a second one ends the process at once. */
+export function untilStopped(): Promise<void> {
+  return new Promise((resolve) => {
+    let asked = false;
+    for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+      process.on(signal, () => {
+        if (asked) process.exit(130);
+        asked = true;
+        resolve();
+      });
+    }
+  });
+}

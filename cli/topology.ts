@@ -1,0 +1,62 @@
+import { Command } from 'commander';
+import { defaultPolicy } from '../policy/routing.ts';
+import { processorsOf, projections } from '../pipeline.ts';
+import type { Topic } from '../stream/topic.ts';
+import { topics } from '../topology.ts';
+import { columns, style } from './terminal.ts';
+
+/** `samvad topology`: the pipeline, drawn from the values that run. */
+export function topologyCommand(): Command {
+  return new Command('topology')
+    .description('draw the pipeline')
+    .option('--mermaid', 'as a Mermaid flow chart')
+    .option('--json', 'as JSON')
+    .action(({ mermaid, json }: { mermaid?: boolean; json?: boolean }) => {
+      if (json === true) process.stdout.write(`${JSON.stringify(describe(), undefined, 2)}\n`);
+      else process.stdout.write(mermaid === true ? drawMermaid() : drawText());
+    });
+}
+
+function describe(): object {
+  return {
+    topics: Object.values(topics).map(({ name, schema, key, keeps, external, holds }: Topic) => ({ name, schema, key, keeps, external, holds })),
+    processors: processorsOf(defaultPolicy).map(({ name, does, inputs, outputs, table }) => ({
+      name,
+      does,
+      reads: inputs.map(({ topic }) => topic.name),
+      writes: outputs.map((topic) => topic.name),
+      table: table.name,
+    })),
+    projections: projections.map(({ name, topic, table }) => ({ name, reads: topic.name, table })),
+  };
+}
+
+function drawText(): string {
+  const lines = processorsOf(defaultPolicy).flatMap(({ name, does, inputs, outputs, table }) => [
+    `${style('bold', name)}  ${style('dim', does)}`,
+    ...inputs.map(({ topic }) => `  ◀ ${topic.name}`),
+    ...outputs.map((topic) => `  ▶ ${topic.name}`),
+    `  ▶ ${table.name} ${style('dim', '(its table)')}`,
+    '',
+  ]);
+  const tables = projections.flatMap(({ name, topic, table }) => [style('bold', name), `  ◀ ${topic.name}`, `  ▶ Postgres ${table}`, '']);
+  const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), topic.key, topic.holds]);
+  return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
+}
+
+/** A flow chart; boxes are topics, round ones processors, cylinders tables. */
+export function drawMermaid(): string {
+  const id = (name: string) => name.replaceAll(/[^a-z]/g, '_');
+  const lines = Object.values(topics).map(({ name }) => `  ${id(name)}[${name}]`);
+  for (const { name, inputs, outputs, table } of processorsOf(defaultPolicy)) {
+    lines.push(`  ${id(name)}([${name}])`);
+    for (const { topic } of inputs) lines.push(`  ${id(topic.name)} --> ${id(name)}`);
+    for (const topic of [...outputs, table]) lines.push(`  ${id(name)} --> ${id(topic.name)}`);
+  }
+  for (const { name, topic, table } of projections) lines.push(`  ${id(topic.name)} --> ${id(`pg ${name}`)}[(${table})]`);
+  return `flowchart LR\n${lines.join('\n')}\n`;
+}
+
+function keeps({ keeps: retention }: Topic): string {
+  return typeof retention === 'string' ? retention : `${String(retention.retentionMs / 86_400_000)} days`;
+}
