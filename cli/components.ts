@@ -1,9 +1,8 @@
 /** Starts processors and projections by name, and tells how far each has come. */
-import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import { processorsOf, projections } from '../pipeline.ts';
 import { startProcessor } from '../runtime/processor-runner.ts';
-import { createProjectionRunner } from '../runtime/projection-runner.ts';
+import { startProjection } from '../runtime/projection-runner.ts';
 import { openDeadLetterWriter } from '../runtime/dead-letters.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { folderOf } from './environment.ts';
@@ -11,7 +10,9 @@ import type { Prepared } from './environment.ts';
 import { UsageError } from './terminal.ts';
 
 /** Names that `samvad run` takes. */
-export const componentNames: readonly string[] = [...processorsOf(defaultPolicy), ...projections].map(({ name }) => name);
+export const componentNames: readonly string[] = [...processorsOf(defaultPolicy), ...projections].map(
+  ({ name }) => name,
+);
 
 /** Components that run in this process. */
 export interface RunningComponents {
@@ -25,7 +26,8 @@ export interface RunningComponents {
 export async function startComponents(names: readonly string[], prepared: Prepared): Promise<RunningComponents> {
   const wanted = new Set(names.includes('all') ? componentNames : names);
   for (const name of wanted) {
-    if (!componentNames.includes(name)) throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, or all.`);
+    if (!componentNames.includes(name))
+      throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, or all.`);
   }
   const { config, servers, codecs, pool, log } = prepared;
   const processors = processorsOf(defaultPolicy)
@@ -43,28 +45,26 @@ export async function startComponents(names: readonly string[], prepared: Prepar
       }),
     }));
   const chosen = projections.filter(({ name }) => wanted.has(name));
-  const deadLetters = chosen.length > 0 ? await openDeadLetterWriter(servers.kafka, codecs, topics.deadLetters) : undefined;
-  const runners = chosen.map((projection) =>
-    createProjectionRunner({
+  const deadLetters =
+    chosen.length > 0 ? await openDeadLetterWriter(servers.kafka, codecs, topics.deadLetters) : undefined;
+  const runners = chosen.map((projection) => ({
+    name: projection.name,
+    ...startProjection({
       projection,
-      kafka: kafkajsClient(servers.kafka, projection.name),
+      kafka: servers.kafka,
       codec: codecs.of(projection.topic),
       pool,
       log: log.child({ component: projection.name }),
-      onPoison: async (raw, poison) => deadLetters?.write(projection.name, raw, poison),
+      onPoison: async (record, poison) => deadLetters?.write(projection.name, record, poison),
     }),
-  );
-  await Promise.all(runners.map((runner) => runner.start()));
+  }));
+  const components = [...processors, ...runners];
   return {
-    failed: Promise.race(processors.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
+    failed: Promise.race(components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
     async stop() {
-      await Promise.all([...processors.map((runner) => runner.stop()), ...runners.map((runner) => runner.stop())]);
+      await Promise.all(components.map((component) => component.stop()));
       await deadLetters?.close();
     },
-    stats: () =>
-      Object.fromEntries([
-        ...processors.map((runner) => [runner.name, { ...runner.stats() }] as const),
-        ...runners.map((runner, i) => [chosen[i]?.name ?? '', { ...runner.stats() }] as const),
-      ]),
+    stats: () => Object.fromEntries(components.map((component) => [component.name, { ...component.stats() }])),
   };
 }

@@ -15,10 +15,20 @@ export function deadLettersCommand(): Command {
     .action(async ({ json }: { json?: boolean }) => {
       const { letters } = await read();
       if (json === true) {
-        for (const letter of letters) process.stdout.write(`${JSON.stringify({ ...letter, key: letter.key?.toString('base64'), value: letter.value?.toString('base64') })}\n`);
+        for (const letter of letters)
+          process.stdout.write(
+            `${JSON.stringify({ ...letter, key: letter.key?.toString('base64'), value: letter.value?.toString('base64') })}\n`,
+          );
       } else {
-        const rows = letters.map(({ id, code, topic, partition, offset, message }) => [id, code, `${topic}/${String(partition)}@${String(offset)}`, message.slice(0, 90)]);
-        process.stdout.write(rows.length === 0 ? 'There are none.\n' : `${columns([['id', 'code', 'from', 'reason'], ...rows])}\n`);
+        const rows = letters.map(({ id, code, topic, partition, offset, message }) => [
+          id,
+          code,
+          `${topic}/${String(partition)}@${String(offset)}`,
+          message.slice(0, 90),
+        ]);
+        process.stdout.write(
+          rows.length === 0 ? 'There are none.\n' : `${columns([['id', 'code', 'from', 'reason'], ...rows])}\n`,
+        );
       }
     });
   command

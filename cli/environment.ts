@@ -39,7 +39,13 @@ export async function startEnvironment(config: Config = readConfig()): Promise<E
     ...(config.databaseUrl === undefined ? ['postgres' as const] : []),
   ]);
   if (missing.size === 0) return { config, servers: serversOf(config, {}), stop: () => Promise.resolve() };
-  const platform = await startPlatform({ home: config.home, cache: config.cache, servers: missing, detached: false, progress });
+  const platform = await startPlatform({
+    home: config.home,
+    cache: config.cache,
+    servers: missing,
+    detached: false,
+    progress,
+  });
   return { config, servers: serversOf(config, platform.addresses), stop: () => platform.stop() };
 }
 
@@ -48,7 +54,12 @@ export async function startEnvironment(config: Config = readConfig()): Promise<E
  * @throws UsageError when one of them neither is configured nor runs.
  */
 export async function findEnvironment(config: Config = readConfig()): Promise<Environment> {
-  const running = new Map((await platformStatus(config.home)).map((server) => [server.server, server.state === 'running' ? server.address : undefined]));
+  const running = new Map(
+    (await platformStatus(config.home)).map((server) => [
+      server.server,
+      server.state === 'running' ? server.address : undefined,
+    ]),
+  );
   const found = {
     ...(running.get('kafka') !== undefined && { kafkaBrokers: running.get('kafka') ?? '' }),
     ...(running.get('registry') !== undefined && { schemaRegistryUrl: running.get('registry') ?? '' }),
@@ -60,7 +71,12 @@ export async function findEnvironment(config: Config = readConfig()): Promise<En
 /** Creates topics, registers schemas and migrates the database, all of them idempotent. */
 export async function prepare(environment: Environment): Promise<Prepared> {
   const { config, servers } = environment;
-  await ensureTopics(kafkajsClient(servers.kafka, 'samvad-setup'), Object.values(topics), PARTITIONS, config.replication);
+  await ensureTopics(
+    kafkajsClient(servers.kafka, 'samvad-setup'),
+    Object.values(topics),
+    PARTITIONS,
+    config.replication,
+  );
   const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
   await migrate(servers.databaseUrl);
   const pool = new pg.Pool({ connectionString: servers.databaseUrl, max: 10 });
@@ -84,14 +100,18 @@ export function folderOf(config: Config, ...names: string[]): string {
 }
 
 function serversOf(config: Config, addresses: Partial<PlatformAddresses>): Servers {
-  const kafka = config.kafka ?? (addresses.kafkaBrokers === undefined ? undefined : { brokers: addresses.kafkaBrokers });
+  const kafka =
+    config.kafka ?? (addresses.kafkaBrokers === undefined ? undefined : { brokers: addresses.kafkaBrokers });
   const schemaRegistryUrl = config.schemaRegistryUrl ?? addresses.schemaRegistryUrl;
   const databaseUrl = config.databaseUrl ?? addresses.databaseUrl;
-  if (kafka && schemaRegistryUrl !== undefined && databaseUrl !== undefined) return { kafka, schemaRegistryUrl, databaseUrl };
+  if (kafka && schemaRegistryUrl !== undefined && databaseUrl !== undefined)
+    return { kafka, schemaRegistryUrl, databaseUrl };
   const absent = [
     ...(kafka ? [] : ['Kafka (KAFKA_BROKERS)']),
     ...(schemaRegistryUrl === undefined ? ['the schema registry (SCHEMA_REGISTRY_URL)'] : []),
     ...(databaseUrl === undefined ? ['Postgres (DATABASE_URL)'] : []),
   ];
-  throw new UsageError(`Not running and not configured: ${absent.join(', ')}. Start them with \`samvad platform start\`, or set the variables.`);
+  throw new UsageError(
+    `Not running and not configured: ${absent.join(', ')}. Start them with \`samvad platform start\`, or set the variables.`,
+  );
 }

@@ -20,7 +20,9 @@ export async function readLag({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Pr
   try {
     const ends = new Map<string, Map<number, number>>();
     const endsOf = async (topic: string) => {
-      const known = ends.get(topic) ?? new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]));
+      const known =
+        ends.get(topic) ??
+        new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]));
       ends.set(topic, known);
       return known;
     };
@@ -28,12 +30,23 @@ export async function readLag({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Pr
     for (const { name, inputs } of processorsOf(defaultPolicy)) {
       const committed = await admin.fetchOffsets({ groupId: name, topics: inputs.map(({ topic }) => topic.name) });
       for (const { topic, partitions } of committed) {
-        lags.push(lagOf(name, topic, await endsOf(topic), new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)]))));
+        lags.push(
+          lagOf(
+            name,
+            topic,
+            await endsOf(topic),
+            new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)])),
+          ),
+        );
       }
     }
-    const { rows } = await pool.query<{ projection: string; partition: number; next_offset: string }>('SELECT projection, partition, next_offset FROM projection_offsets');
+    const { rows } = await pool.query<{ projection: string; partition: number; next_offset: string }>(
+      'SELECT projection, partition, next_offset FROM projection_offsets',
+    );
     for (const { name, topic } of projections) {
-      const stored = new Map(rows.filter((row) => row.projection === name).map((row) => [row.partition, Number(row.next_offset)]));
+      const stored = new Map(
+        rows.filter((row) => row.projection === name).map((row) => [row.partition, Number(row.next_offset)]),
+      );
       lags.push(lagOf(name, topic.name, await endsOf(topic.name), stored));
     }
     return lags;
@@ -56,8 +69,12 @@ function lagOf(component: string, topic: string, ends: Map<number, number>, posi
  * Waits until nothing is left to process. Components are read in pipeline order, so one look that finds all of them
  * at their ends, twice in a row, means that nothing moves between them either.
  */
-export async function untilCaughtUp(servers: Pick<Servers, 'kafka'>, pool: Pool, onLag: (lags: readonly Lag[]) => void = () => undefined): Promise<void> {
-  for (let quiet = 0; quiet < 2; ) {
+export async function untilCaughtUp(
+  servers: Pick<Servers, 'kafka'>,
+  pool: Pool,
+  onLag: (lags: readonly Lag[]) => void = () => undefined,
+): Promise<void> {
+  for (let quiet = 0; quiet < 2;) {
     const lags = await readLag(servers, pool);
     onLag(lags);
     quiet = lags.every(({ lag }) => lag === 0) ? quiet + 1 : 0;

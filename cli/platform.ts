@@ -25,9 +25,14 @@ export function platformCommand(): Command {
     .description('tell which run, and where')
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
-      const servers = (await platformStatus(readConfig().home)).map((s) => ('address' in s ? { ...s, address: withoutPassword(s.address) } : s));
+      const servers = (await platformStatus(readConfig().home)).map((s) =>
+        'address' in s ? { ...s, address: withoutPassword(s.address) } : s,
+      );
       if (json === true) process.stdout.write(`${JSON.stringify(servers)}\n`);
-      else process.stdout.write(`${columns(servers.map((s) => [s.server, s.state, s.state === 'running' ? s.address : '']))}\n`);
+      else
+        process.stdout.write(
+          `${columns(servers.map((s) => [s.server, s.state, s.state === 'running' ? s.address : '']))}\n`,
+        );
       if (servers.some(({ state }) => state === 'stopped')) process.exitCode = 1;
     });
   command

@@ -1,6 +1,5 @@
 import { Command } from 'commander';
 import { projections } from '../pipeline.ts';
-import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { digestTable, rebuildProjection } from '../runtime/rebuild.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import { columns, progress, UsageError } from './terminal.ts';
@@ -8,18 +7,23 @@ import { columns, progress, UsageError } from './terminal.ts';
 /** `samvad rebuild`: tables again from the log. */
 export function rebuildCommand(): Command {
   return new Command('rebuild')
-    .description('empty tables and fill them again from the log; readers see the old rows until the new ones are complete')
+    .description(
+      'empty tables and fill them again from the log; readers see the old rows until the new ones are complete',
+    )
     .argument('[projection...]', `${projections.map(({ name }) => name).join(', ')}; all of them when none is named`)
     .action(async (names: string[]) => {
       const unknown = names.find((name) => !projections.some((projection) => projection.name === name));
-      if (unknown !== undefined) throw new UsageError(`There is no projection ${unknown}. There are: ${projections.map(({ name }) => name).join(', ')}.`);
+      if (unknown !== undefined)
+        throw new UsageError(
+          `There is no projection ${unknown}. There are: ${projections.map(({ name }) => name).join(', ')}.`,
+        );
       const { servers, codecs, pool, stop } = await prepare(await findEnvironment());
       const rows: (string | number)[][] = [];
       for (const projection of projections.filter(({ name }) => names.length === 0 || names.includes(name))) {
-        const before = await digestTable(pool, projection.table);
+        const before = await digestTable(pool, projection);
         progress(`Rebuilding ${projection.name} …`);
-        await rebuildProjection({ projection, kafka: kafkajsClient(servers.kafka, 'samvad-rebuild'), codec: codecs.of(projection.topic), pool });
-        const after = await digestTable(pool, projection.table);
+        await rebuildProjection({ projection, kafka: servers.kafka, codec: codecs.of(projection.topic), pool });
+        const after = await digestTable(pool, projection);
         rows.push([projection.table, after.slice(0, 16), before === after ? 'same as before' : 'changed']);
       }
       process.stdout.write(`${columns(rows)}\n`);

@@ -47,6 +47,8 @@ try {
 /** A sentence for what the user can mend; a stack trace only for what is a bug. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const known = [ConfigError, PlatformError, SchemaRefused, TopicMismatch, UsageError].some((kind) => error instanceof kind);
+  const known = [ConfigError, PlatformError, SchemaRefused, TopicMismatch, UsageError].some(
+    (kind) => error instanceof kind,
+  );
   return known || 'code' in error ? error.message : (error.stack ?? error.message);
 }

@@ -14,7 +14,9 @@ export function statusCommand(): Command {
       const [lag, summary] = [await readLag(servers, pool), await readSummary(pool)];
       if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary })}\n`);
       else {
-        process.stdout.write(`${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.lag])])}\n`);
+        process.stdout.write(
+          `${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.lag])])}\n`,
+        );
         process.stdout.write(`${columns(Object.entries(summary.totals))}\n`);
       }
       await stop();

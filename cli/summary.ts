@@ -19,8 +19,17 @@ export interface Summary {
 /** Reads the summary. */
 export async function readSummary(pool: Pool): Promise<Summary> {
   const counts = async (sql: string) =>
-    (await pool.query<{ name: string; count: string }>(sql)).rows.map(({ name, count }) => ({ name, count: Number(count) }));
-  const { rows } = await pool.query<{ conversations: string; confidence: number | null; auto: number | null; waiting: string; samples: string }>(
+    (await pool.query<{ name: string; count: string }>(sql)).rows.map(({ name, count }) => ({
+      name,
+      count: Number(count),
+    }));
+  const { rows } = await pool.query<{
+    conversations: string;
+    confidence: number | null;
+    auto: number | null;
+    waiting: string;
+    samples: string;
+  }>(
     `SELECT count(*) AS conversations, avg(nlu_confidence)::float8 AS confidence, avg((route = 'auto-approved')::int)::float8 AS auto,
             (SELECT count(*) FROM training_queue) AS waiting,
             (SELECT count(*) FROM training_samples WHERE review_status = 'approved') AS samples
@@ -32,8 +41,14 @@ export async function readSummary(pool: Pool): Promise<Summary> {
     averageConfidence: row?.confidence ?? null,
     autoApprovalRate: row?.auto ?? null,
     routes: await counts('SELECT route AS name, count(*) FROM conversation_logs GROUP BY 1 ORDER BY 2 DESC, 1'),
-    statuses: await counts('SELECT review_status AS name, count(*) FROM conversation_logs GROUP BY 1 ORDER BY 2 DESC, 1'),
-    samplesByModule: await counts("SELECT module_type AS name, count(*) FROM training_samples WHERE review_status = 'approved' GROUP BY 1 ORDER BY 2 DESC, 1"),
-    samplesByLanguage: await counts("SELECT language AS name, count(*) FROM training_samples WHERE review_status = 'approved' GROUP BY 1 ORDER BY 2 DESC, 1"),
+    statuses: await counts(
+      'SELECT review_status AS name, count(*) FROM conversation_logs GROUP BY 1 ORDER BY 2 DESC, 1',
+    ),
+    samplesByModule: await counts(
+      "SELECT module_type AS name, count(*) FROM training_samples WHERE review_status = 'approved' GROUP BY 1 ORDER BY 2 DESC, 1",
+    ),
+    samplesByLanguage: await counts(
+      "SELECT language AS name, count(*) FROM training_samples WHERE review_status = 'approved' GROUP BY 1 ORDER BY 2 DESC, 1",
+    ),
   };
 }

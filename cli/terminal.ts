@@ -24,7 +24,13 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
   const cells = rows.map((row) => row.map((cell) => (typeof cell === 'number' ? cell.toLocaleString('en-IN') : cell)));
   const widths = cells.reduce<number[]>((sizes, row) => row.map((cell, i) => Math.max(sizes[i] ?? 0, cell.length)), []);
   return cells
-    .map((row, r) => row.map((cell, i) => (typeof rows[r]?.[i] === 'number' ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0))).join('  '))
+    .map((row, r) =>
+      row
+        .map((cell, i) =>
+          typeof rows[r]?.[i] === 'number' ? cell.padStart(widths[i] ?? 0) : cell.padEnd(widths[i] ?? 0),
+        )
+        .join('  '),
+    )
     .map((line) => `  ${line.trimEnd()}`)
     .join('\n');
 }

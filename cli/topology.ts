@@ -19,7 +19,14 @@ export function topologyCommand(): Command {
 
 function describe(): object {
   return {
-    topics: Object.values(topics).map(({ name, schema, key, keeps, external, holds }: Topic) => ({ name, schema, key, keeps, external, holds })),
+    topics: Object.values(topics).map(({ name, schema, key, keeps, external, holds }: Topic) => ({
+      name,
+      schema,
+      key,
+      keeps,
+      external,
+      holds,
+    })),
     processors: processorsOf(defaultPolicy).map(({ name, does, inputs, outputs, table }) => ({
       name,
       does,
@@ -39,7 +46,12 @@ function drawText(): string {
     `  ▶ ${table.name} ${style('dim', '(its table)')}`,
     '',
   ]);
-  const tables = projections.flatMap(({ name, topic, table }) => [style('bold', name), `  ◀ ${topic.name}`, `  ▶ Postgres ${table}`, '']);
+  const tables = projections.flatMap(({ name, topic, table }) => [
+    style('bold', name),
+    `  ◀ ${topic.name}`,
+    `  ▶ Postgres ${table}`,
+    '',
+  ]);
   const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), topic.key, topic.holds]);
   return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
 }
@@ -53,7 +65,8 @@ export function drawMermaid(): string {
     for (const { topic } of inputs) lines.push(`  ${id(topic.name)} --> ${id(name)}`);
     for (const topic of [...outputs, table]) lines.push(`  ${id(name)} --> ${id(topic.name)}`);
   }
-  for (const { name, topic, table } of projections) lines.push(`  ${id(topic.name)} --> ${id(`pg ${name}`)}[(${table})]`);
+  for (const { name, topic, table } of projections)
+    lines.push(`  ${id(topic.name)} --> ${id(`pg ${name}`)}[(${table})]`);
   return `flowchart LR\n${lines.join('\n')}\n`;
 }
 

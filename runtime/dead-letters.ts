@@ -17,11 +17,25 @@ export interface DeadLetterWriter {
 }
 
 /** Opens a writer to `topic`. */
-export async function openDeadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topic<DeadLetter>): Promise<DeadLetterWriter> {
-  const producer = await connectProducer({ ...librdkafkaConfig(kafka, 'dead-letters'), 'enable.idempotence': true, 'message.max.bytes': 4 * 1024 * 1024 });
+export async function openDeadLetterWriter(
+  kafka: KafkaConfig,
+  codecs: Codecs,
+  topic: Topic<DeadLetter>,
+): Promise<DeadLetterWriter> {
+  const producer = await connectProducer({
+    ...librdkafkaConfig(kafka, 'dead-letters'),
+    'enable.idempotence': true,
+    'message.max.bytes': 4 * 1024 * 1024,
+  });
   return {
     async write(component, raw, poison) {
-      producer.produce(topic.name, null, codecs.of(topic).encode(deadLetter(component, raw, poison)), raw.key, raw.timestamp);
+      producer.produce(
+        topic.name,
+        null,
+        codecs.of(topic).encode(deadLetter(component, raw, poison)),
+        raw.key,
+        raw.timestamp,
+      );
       await call('writing a dead letter', (done) => producer.flush(10_000, (error) => done(error, undefined)));
     },
     close: () => disconnect(producer),
@@ -35,7 +49,11 @@ export interface PlacedDeadLetter extends DeadLetter {
 }
 
 /** All dead letters that are kept, in partition and offset order. */
-export async function listDeadLetters(kafka: KafkaConfig, codecs: Codecs, topic: Topic<DeadLetter>): Promise<PlacedDeadLetter[]> {
+export async function listDeadLetters(
+  kafka: KafkaConfig,
+  codecs: Codecs,
+  topic: Topic<DeadLetter>,
+): Promise<PlacedDeadLetter[]> {
   const letters: PlacedDeadLetter[] = [];
   for await (const { partition, offset, value } of readTopic(kafka, topic.name)) {
     if (value) letters.push({ ...codecs.of(topic).decode(value), id: `${String(partition)}/${String(offset)}` });
@@ -45,7 +63,10 @@ export async function listDeadLetters(kafka: KafkaConfig, codecs: Codecs, topic:
 
 /** Sends the original bytes to the topic that they came from, for processing anew. Returns how many were sent. */
 export async function replayDeadLetters(kafka: KafkaConfig, letters: readonly DeadLetter[]): Promise<number> {
-  const producer = await connectProducer({ ...librdkafkaConfig(kafka, 'dead-letters-replay'), 'enable.idempotence': true });
+  const producer = await connectProducer({
+    ...librdkafkaConfig(kafka, 'dead-letters-replay'),
+    'enable.idempotence': true,
+  });
   try {
     for (const { topic, key, value } of letters) producer.produce(topic, null, value, key);
     await call('replaying dead letters', (done) => producer.flush(30_000, (error) => done(error, undefined)));

@@ -7,8 +7,10 @@ import type {
   Message,
   Producer,
   ProducerGlobalConfig,
+  ProducerTopicConfig,
   TopicPartitionOffset,
 } from 'node-rdkafka';
+import type { RawRecord } from '../stream/batch.ts';
 
 /** A failure that may pass: the session is given up, and a new one takes the work again after a pause. */
 export class Transient extends Error {}
@@ -57,8 +59,11 @@ export async function connectConsumer(
 }
 
 /** Connects a producer and, where it has a transactional id, makes it ready for transactions. */
-export async function connectProducer(config: ProducerGlobalConfig): Promise<Producer> {
-  const producer = new rdkafka.Producer(config, { partitioner: 'murmur2_random' });
+export async function connectProducer(
+  config: ProducerGlobalConfig,
+  topicConfig: ProducerTopicConfig = {},
+): Promise<Producer> {
+  const producer = new rdkafka.Producer(config, { ...topicConfig, partitioner: 'murmur2_random' });
   await connect(producer);
   if (config['transactional.id'] !== undefined) {
     try {
@@ -128,4 +133,16 @@ export async function endOffset(client: KafkaConsumer, topic: string, partition:
     client.queryWatermarkOffsets(topic, partition, CALL_MS, done),
   );
   return highOffset;
+}
+
+/** A consumed message as the pipeline knows it. */
+export function rawRecord({ topic, partition, offset, timestamp, key, value }: Message): RawRecord {
+  return {
+    topic,
+    partition,
+    offset,
+    timestamp: timestamp ?? 0,
+    key: typeof key === 'string' ? Buffer.from(key) : (key ?? null),
+    value,
+  };
 }

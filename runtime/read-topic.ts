@@ -4,14 +4,16 @@ import type { TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { kafkajsClient, librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
 
 /** Every committed record of `topic`, in offset order within each partition. Commits nothing, joins no group. */
 export async function* readTopic(kafka: KafkaConfig, topic: string): AsyncGenerator<RawRecord> {
   const admin = kafkajsClient(kafka, 'samvad-read').admin();
   await admin.connect();
   const ends = await admin.fetchTopicOffsets(topic).finally(() => admin.disconnect());
-  const waiting = new Map(ends.filter(({ low, high }) => Number(high) > Number(low)).map(({ partition, high }) => [partition, Number(high)]));
+  const waiting = new Map(
+    ends.filter(({ low, high }) => Number(high) > Number(low)).map(({ partition, high }) => [partition, Number(high)]),
+  );
   if (waiting.size === 0) return;
   const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, 'samvad-read', `samvad-read-${randomUUID()}`));
   // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
@@ -21,9 +23,7 @@ export async function* readTopic(kafka: KafkaConfig, topic: string): AsyncGenera
   try {
     consumer.assign([...waiting.keys()].map((partition) => ({ topic, partition, offset: -2 })));
     while (waiting.size > 0) {
-      for (const { partition, offset, timestamp, key, value } of await consume(consumer, 1000)) {
-        yield { topic, partition, offset, timestamp: timestamp ?? 0, key: typeof key === 'string' ? Buffer.from(key) : (key ?? null), value };
-      }
+      for (const message of await consume(consumer, 1000)) yield rawRecord(message);
     }
   } finally {
     consumer.unassign();

@@ -1,0 +1,144 @@
+import { mkdtemp, rm, chmod } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { Command } from 'commander';
+import { readConfig } from '../config.ts';
+import { createConversationProducer } from '../producers/conversation-producer.ts';
+import { ingestJsonl } from '../producers/jsonl.ts';
+import { startComponents } from './components.ts';
+import { prepare, startEnvironment } from './environment.ts';
+import { reportRefusals } from './ingest.ts';
+import { untilCaughtUp } from './lag.ts';
+import { listDeadLetters } from '../runtime/dead-letters.ts';
+import { topics } from '../topology.ts';
+import type { Counts, Summary } from './summary.ts';
+import { readSummary } from './summary.ts';
+import { bar, columns, liveLine, progress, style } from './terminal.ts';
+
+const EXAMPLES = path.join(import.meta.dirname, '..', 'examples');
+
+/** `samvad demo`: the main job end to end on a fresh data folder. */
+export function demoCommand(): Command {
+  return new Command('demo')
+    .description('start everything on a fresh data folder, run the example traffic through it, print a summary, end')
+    .option('--input <file>', 'other conversations, one JSON object a line')
+    .option('--keep', 'keep the data folder')
+    .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
+      const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-demo-'));
+      await chmod(home, 0o755); // Postgres may run as another user
+      const { cache, logLevel, http, replication } = readConfig();
+      const environment = await startEnvironment({
+        home,
+        cache,
+        logLevel: logLevel === 'info' ? 'warn' : logLevel,
+        http,
+        replication,
+        kafka: undefined,
+        schemaRegistryUrl: undefined,
+        databaseUrl: undefined,
+      });
+      try {
+        await runDemo(environment, input);
+      } finally {
+        if (keep === true) progress(`The data is kept in ${home}; SAMVAD_HOME=${home} npm start continues with it.`);
+        else await rm(home, { recursive: true, force: true });
+      }
+    });
+}
+
+async function runDemo(
+  environment: Awaited<ReturnType<typeof startEnvironment>>,
+  input: string | undefined,
+): Promise<void> {
+  const prepared = await prepare(environment);
+  try {
+    progress('Topics, schemas and tables are in place; starting processors and projections.');
+    const components = await startComponents(['all'], prepared);
+    const producer = await createConversationProducer(prepared.servers.kafka, prepared.codecs);
+    const started = Date.now();
+    const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
+    progress(`Sending ${path.relative(process.cwd(), file)} …`);
+    const conversations = await ingestJsonl({ file, kind: 'conversations', producer });
+    reportRefusals(path.basename(file), conversations);
+    let reviews = 0;
+    if (input === undefined) {
+      const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'reviews', producer });
+      reportRefusals('reviews.jsonl', sent);
+      reviews = sent.accepted;
+    }
+    await producer.close();
+    await Promise.race([
+      components.failed,
+      untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
+        liveLine(lags.map(({ component, lag }) => `${component} ${String(lag)}`).join('  '));
+      }),
+    ]);
+    liveLine('');
+    const seconds = (Date.now() - started) / 1000;
+    const letters = await listDeadLetters(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
+    const summary = await readSummary(prepared.pool);
+    await components.stop();
+    process.stdout.write(
+      render(summary, {
+        sent: conversations.accepted,
+        refused: conversations.rejected,
+        reviews,
+        deadLetters: letters.length,
+        seconds,
+      }),
+    );
+  } finally {
+    await prepared.stop();
+  }
+}
+
+interface RunFigures {
+  readonly sent: number;
+  readonly refused: number;
+  readonly reviews: number;
+  readonly deadLetters: number;
+  readonly seconds: number;
+}
+
+function render(summary: Summary, run: RunFigures): string {
+  const share = (counts: Counts) => {
+    const total = counts.reduce((sum, { count }) => sum + count, 0);
+    return columns(
+      counts.map(({ name, count }) => [name, count, `${((100 * count) / total).toFixed(1)} %`, bar(count / total)]),
+    );
+  };
+  const percent = (value: number | null) => (value === null ? '–' : `${(100 * value).toFixed(1)} %`);
+  const { sent, refused, reviews, deadLetters, seconds } = run;
+  return `
+${style('bold', 'Samvad: what became of the conversations')}
+
+${columns([
+  ['lines sent', sent],
+  ['lines refused before sending', refused],
+  ['reviews sent', reviews],
+  ['conversations in the log', summary.totals.conversations],
+  ['dead letters', deadLetters],
+  ['seconds until the last table had them', Math.round(seconds * 10) / 10],
+  ['records a second, end to end', Math.round((sent + reviews) / seconds)],
+])}
+
+${style('bold', 'Routes')}
+${share(summary.routes)}
+
+${style('bold', 'Standing')}
+${share(summary.statuses)}
+
+  waiting for a person      ${summary.totals.waiting.toLocaleString('en-IN')}
+  auto-approval rate        ${percent(summary.autoApprovalRate)}
+  average confidence        ${summary.averageConfidence?.toFixed(3) ?? '–'}
+  approved training samples ${summary.totals.samples.toLocaleString('en-IN')}
+
+${style('bold', 'Samples by module')}
+${share(summary.samplesByModule)}
+
+${style('bold', 'Samples by language')}
+${share(summary.samplesByLanguage)}
+
+Next: \`npm start\` runs it for good; \`npx samvad topology\` draws it; \`npx samvad ingest FILE.jsonl\` takes your own traffic.
+`;
+}

@@ -1,0 +1,32 @@
+import { Command } from 'commander';
+import { startComponents } from './components.ts';
+import { prepare, startEnvironment } from './environment.ts';
+import { readLag } from './lag.ts';
+import { liveLine, progress, untilStopped } from './terminal.ts';
+
+const STATUS_MS = 2000;
+
+/** `samvad up`: everything in one process, until Ctrl-C. */
+export function upCommand(): Command {
+  return new Command('up')
+    .description('start the servers where none are configured, and every component; until Ctrl-C')
+    .action(async () => {
+      const stopped = untilStopped();
+      const prepared = await prepare(await startEnvironment());
+      const components = await startComponents(['all'], prepared);
+      progress('Samvad is up. Send traffic with `npx samvad ingest FILE.jsonl`; stop with Ctrl-C.');
+      const timer = setInterval(() => {
+        readLag(prepared.servers, prepared.pool).then(
+          (lags) =>
+            liveLine(
+              lags.map(({ component, end, lag }) => `${component} ${String(end - lag)}/${String(end)}`).join('  '),
+            ),
+          (error: unknown) => liveLine(`status unknown: ${String(error)}`),
+        );
+      }, STATUS_MS);
+      await Promise.race([stopped, components.failed]).finally(() => clearInterval(timer));
+      progress('\nStopping.');
+      await components.stop();
+      await prepared.stop();
+    });
+}

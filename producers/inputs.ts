@@ -1,0 +1,185 @@
+/** From JSON, as services and people send it, to the Avro records of the log. */
+import { z } from 'zod';
+import type { Problem } from '../policy/validation.ts';
+import { conversationProblems, reviewProblems } from '../policy/validation.ts';
+import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
+
+/** A valid record on its way into the log, and of which kind it is. */
+export type ProducedEvent =
+  | { readonly kind: 'conversation'; readonly record: ConversationCaptured }
+  | { readonly kind: 'review'; readonly record: ReviewSubmitted };
+
+/** What may be sent. */
+export type EventKind = ProducedEvent['kind'];
+
+/** JSON that is not a valid record. `problems` has a sentence for each field that is wrong. */
+export class InputError extends Error {
+  readonly problems: readonly Problem[];
+
+  constructor(problems: readonly Problem[]) {
+    super(problems.map(({ field, message }) => `${field}: ${message}`).join(' '));
+    this.name = 'InputError';
+    this.problems = problems;
+  }
+}
+
+const text = z.string({ error: notA('a string') });
+const optionalText = orNull(text);
+const int32 = z.int32({ error: notA('a whole number of 32 bits') });
+const timestamp = z.iso
+  .datetime({ offset: true, error: notA('an RFC 3339 time such as 2026-10-05T09:30:00Z') })
+  .transform((time) => Date.parse(time));
+
+const entity = z.strictObject(
+  { name: text, value: text, start: orNull(int32), end: orNull(int32) },
+  { error: notA('an object with name, value, start and end') },
+);
+
+const conversationShape = z.strictObject(
+  {
+    conversation_id: text,
+    user_id: optionalText,
+    session_id: optionalText,
+    user_message: text,
+    language: text,
+    nlu_intent: text,
+    nlu_module: text,
+    // A model that computed NaN in JavaScript has no confidence to report, and its conversation is worth keeping.
+    nlu_confidence: z
+      .union([z.number(), z.nan(), z.null()], { error: notA('a number from 0 to 1, or null') })
+      .optional()
+      .transform((confidence) => (Number.isNaN(confidence) ? null : (confidence ?? null))),
+    nlu_provider: oneOf(['indicbert', 'llm', 'other']),
+    model_version: optionalText,
+    entities: z.preprocess(entityList, z.array(entity, { error: notA('an array or an object of entities') })),
+    routing_target: orNull(oneOf(['opensearch', 'php', 'other'])),
+    response_success: orNull(z.boolean({ error: notA('true or false') })),
+    processing_time_ms: orNull(int32),
+    created_at: timestamp,
+  },
+  { error: notA('a JSON object') },
+);
+
+const reviewShape = z.strictObject(
+  {
+    conversation_id: text,
+    verdict: oneOf(['approve', 'correct', 'reject', 'skip']),
+    corrected_intent: optionalText,
+    corrected_module: optionalText,
+    reviewer: text,
+    reviewed_at: timestamp,
+  },
+  { error: notA('a JSON object') },
+);
+
+/**
+ * A conversation from JSON. `arrivedAtMs` is now: an event can't be far ahead of its arrival.
+ * @throws InputError with all that is wrong.
+ */
+export function parseConversation(json: unknown, arrivedAtMs: number = Date.now()): ConversationCaptured {
+  const record = parse('conversation', conversationShape, json);
+  refuse(conversationProblems(record, arrivedAtMs));
+  return record;
+}
+
+/**
+ * A review from JSON. `arrivedAtMs` is now: an event can't be far ahead of its arrival.
+ * @throws InputError with all that is wrong.
+ */
+export function parseReview(json: unknown, arrivedAtMs: number = Date.now()): ReviewSubmitted {
+  const record = parse('review', reviewShape, json);
+  refuse(reviewProblems(record, arrivedAtMs));
+  return record;
+}
+
+/** A record of either kind. @throws InputError with all that is wrong. */
+export function parseEvent(kind: EventKind, json: unknown, arrivedAtMs: number = Date.now()): ProducedEvent {
+  return kind === 'conversation'
+    ? { kind, record: parseConversation(json, arrivedAtMs) }
+    : { kind, record: parseReview(json, arrivedAtMs) };
+}
+
+/** A record of either kind from a line of JSON. @throws InputError with all that is wrong. */
+export function parseEventText(kind: EventKind, line: string, arrivedAtMs: number = Date.now()): ProducedEvent {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new InputError([{ field: kind, message: `It is not JSON: ${shorten(why, 120)}.` }]);
+  }
+  return parseEvent(kind, json, arrivedAtMs);
+}
+
+function parse<S extends z.ZodObject>(kind: EventKind, shape: S, json: unknown): z.output<S> {
+  // zod passes over a key named __proto__, which JSON.parse makes an ordinary one: no field may be lost in silence.
+  if (typeof json === 'object' && json !== null && Object.hasOwn(json, '__proto__')) {
+    throw new InputError([unknownField('__proto__', kind, shape)]);
+  }
+  const result = shape.safeParse(json);
+  if (result.success) return result.data;
+  throw new InputError(
+    result.error.issues.flatMap((issue) => {
+      const field = fieldName(issue.path);
+      if (issue.code !== 'unrecognized_keys')
+        return [{ field: field === '' ? kind : field, message: sentence(issue.message) }];
+      return issue.keys.map((key) =>
+        field === ''
+          ? unknownField(key, kind, shape)
+          : { field: `${field}.${shorten(key, 40)}`, message: 'It is not a field of an entity.' },
+      );
+    }),
+  );
+}
+
+function refuse(problems: readonly Problem[]): void {
+  if (problems.length > 0) throw new InputError(problems);
+}
+
+function unknownField(key: string, kind: EventKind, shape: z.ZodObject): Problem {
+  const fields = Object.keys(shape.shape).join(', ');
+  return { field: shorten(key, 40), message: `It is not a field of a ${kind}; those are ${fields}.` };
+}
+
+function fieldName(path: readonly PropertyKey[]): string {
+  return path.reduce<string>((name, part) => {
+    if (typeof part === 'number') return `${name}[${String(part)}]`;
+    return name === '' ? String(part) : `${name}.${String(part)}`;
+  }, '');
+}
+
+/** `{name: value}` is short for an array of entities without spans. */
+function entityList(entities: unknown): unknown {
+  if (entities === undefined || entities === null) return [];
+  if (typeof entities !== 'object' || Array.isArray(entities)) return entities;
+  return Object.entries(entities).map(([name, value]: [string, unknown]) => ({ name, value }));
+}
+
+function orNull<T extends z.ZodType>(type: T) {
+  return type.nullish().transform((value): z.output<T> | null => value ?? null);
+}
+
+function oneOf<const V extends readonly [string, ...string[]]>(values: V) {
+  return z.enum(values, { error: notA(`one of ${values.join(', ')}`) });
+}
+
+function notA(what: string) {
+  return ({ input }: { readonly input?: unknown }) =>
+    input === undefined ? 'It is missing.' : `${describe(input)} is not ${what}.`;
+}
+
+/** Objects are named by their kind only: printing one that is nested deeply could overflow the stack. */
+function describe(value: unknown): string {
+  if (typeof value === 'string') return JSON.stringify(shorten(value, 40));
+  if (Array.isArray(value)) return 'An array';
+  if (typeof value === 'object' && value !== null) return 'An object';
+  return String(value);
+}
+
+function sentence(message: string): string {
+  return message.endsWith('.') ? message : `${message}.`;
+}
+
+function shorten(value: string, length: number): string {
+  return value.length > length ? `${value.slice(0, length)}…` : value;
+}

@@ -1,0 +1,293 @@
+/**
+ * The spool keeps records on disk while Kafka can't take them.
+ *
+ * Each process appends to segments (NDJSON files) in a subfolder of its own. An append is acknowledged after its line and
+ * everything before it are on disk (fdatasync, shared by all appends that wait); so after a kill, what was acknowledged
+ * is a prefix of the file, and a last line without a line feed was not. Subfolders of processes that ended are adopted.
+ */
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
+import path from 'node:path';
+import type { Logger } from 'pino';
+import type { ProducedEvent } from './inputs.ts';
+import type { Line } from './lines.ts';
+import { linesOf } from './lines.ts';
+import { ownedName, ownershipOf, unownedName } from './spool-owner.ts';
+
+const SEGMENT_BYTES = 8 * 1024 * 1024;
+/** Appends that may wait for the disk, in bytes: memory stays bounded where the disk is slow. */
+const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+const SEGMENT = /^\d{12}\.ndjson$/;
+
+/** The spool can take no more; the record was not stored. Try again after `retryAfterSeconds`. */
+export class SpoolFull extends Error {
+  readonly retryAfterSeconds: number;
+
+  constructor(message: string, retryAfterSeconds: number, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'SpoolFull';
+    this.retryAfterSeconds = retryAfterSeconds;
+  }
+}
+
+/** A file of spooled records that is written no more. */
+export interface Segment {
+  readonly file: string;
+  readonly bytes: number;
+}
+
+/** Where a spool lies and how much it may hold. */
+export interface SpoolOptions {
+  readonly folder: string;
+  /** Bytes that this process may have on disk, those it adopted included. */
+  readonly maxBytes: number;
+  /** Size at which a new segment is begun; 8 MiB when absent. */
+  readonly segmentBytes?: number;
+  readonly log?: Logger;
+}
+
+interface Append {
+  readonly line: Buffer;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+interface ActiveSegment {
+  readonly file: string;
+  readonly handle: FileHandle;
+  bytes: number;
+}
+
+/** Opens the spool in `folder` and adopts what processes that ended have left there. */
+export async function openSpool(options: SpoolOptions): Promise<Spool> {
+  await mkdir(options.folder, { recursive: true, mode: 0o700 });
+  const own = path.join(options.folder, await ownedName());
+  await mkdir(own, { mode: 0o700 });
+  await syncFolder(options.folder);
+  const spool = new Spool(own, options);
+  await spool.adoptOrphans();
+  return spool;
+}
+
+/** A spool; `openSpool` makes one. */
+export class Spool {
+  readonly #own: string;
+  readonly #options: SpoolOptions;
+  readonly #sealed: Segment[] = [];
+  readonly #warnedOf = new Set<string>();
+  #active: ActiveSegment | undefined;
+  #number = 0;
+  #bytes = 0;
+  #waiting: Append[] = [];
+  #waitingBytes = 0;
+  #sealWanted = false;
+  #committing: Promise<void> | undefined;
+  #closed = false;
+
+  constructor(own: string, options: SpoolOptions) {
+    this.#own = own;
+    this.#options = options;
+  }
+
+  /** Bytes that wait, on disk or on their way there. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  /** Resolves once the record is safe on disk. @throws SpoolFull when there is no room for it. */
+  async append(event: ProducedEvent): Promise<void> {
+    if (this.#closed) throw new Error('The spool is closed; the record was not stored.');
+    const line = Buffer.from(`${JSON.stringify(event)}\n`);
+    if (this.#bytes + line.length > this.#options.maxBytes) {
+      throw new SpoolFull(
+        `The spool in ${this.#options.folder} is full (${String(this.#bytes)} of ${String(this.#options.maxBytes)} bytes): ` +
+          'Kafka must take what waits before more can be stored.',
+        30,
+      );
+    }
+    if (this.#waitingBytes + line.length > MAX_WAITING_BYTES) {
+      throw new SpoolFull(`The disk of ${this.#options.folder} is slower than what is to be stored; slow down.`, 1);
+    }
+    this.#bytes += line.length;
+    this.#waitingBytes += line.length;
+    await new Promise<void>((resolve, reject) => {
+      this.#waiting.push({ line, resolve, reject });
+      void this.#commit();
+    });
+  }
+
+  /** The oldest segment that waits, or undefined. Its lines are read with `readSegment`. */
+  async next(): Promise<Segment | undefined> {
+    if (this.#sealed.length === 0 && this.#bytes > 0) {
+      this.#sealWanted = true;
+      await this.#commit();
+    }
+    return this.#sealed[0];
+  }
+
+  /** Deletes a segment whose records are all stored elsewhere. */
+  async remove(segment: Segment): Promise<void> {
+    await rm(segment.file, { force: true });
+    this.#sealed.splice(this.#sealed.indexOf(segment), 1);
+    this.#bytes -= segment.bytes;
+    const folder = path.dirname(segment.file);
+    if (folder !== this.#own && !this.#sealed.some(({ file }) => path.dirname(file) === folder))
+      await removeEmpty(folder);
+  }
+
+  /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */
+  async setAside(line: string, reason: string): Promise<void> {
+    const handle = await open(path.join(this.#options.folder, 'refused.ndjson'), 'a', 0o600);
+    try {
+      await handle.writeFile(`${JSON.stringify({ reason, line })}\n`);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+  }
+
+  /** Takes over the folders of processes that ended. Returns the number of segments. */
+  async adoptOrphans(): Promise<number> {
+    const { folder, log } = this.#options;
+    const adopted: Segment[] = [];
+    for (const entry of await readdir(folder, { withFileTypes: true })) {
+      if (!entry.isDirectory()) continue;
+      const ownership = await ownershipOf(entry.name);
+      if (ownership === 'foreign' && !this.#warnedOf.has(entry.name)) {
+        this.#warnedOf.add(entry.name);
+        log?.warn({ folder: entry.name }, "another host's spool: only a producer of that host name can send it");
+      }
+      if (ownership !== 'orphaned') continue;
+      const target = path.join(folder, await ownedName());
+      try {
+        await rename(path.join(folder, entry.name), target);
+      } catch (cause) {
+        if (codeOf(cause) === 'ENOENT') continue; // another process was faster
+        throw cause;
+      }
+      const segments = await segmentsIn(target);
+      if (segments.length === 0) await removeEmpty(target);
+      adopted.push(...segments);
+    }
+    this.#sealed.unshift(...adopted);
+    this.#bytes += adopted.reduce((sum, { bytes }) => sum + bytes, 0);
+    return adopted.length;
+  }
+
+  /** Finishes what is being written. What still waits is for the next process. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#sealWanted = true;
+    await this.#commit();
+    const folders = new Set([this.#own, ...this.#sealed.map(({ file }) => path.dirname(file))]);
+    for (const folder of folders) {
+      if (!(await removeEmpty(folder))) await rename(folder, path.join(this.#options.folder, unownedName()));
+    }
+  }
+
+  /** One writer at a time: whoever comes while it works is served by its next round. */
+  #commit(): Promise<void> {
+    this.#committing ??= this.#write().finally(() => {
+      this.#committing = undefined;
+    });
+    return this.#committing;
+  }
+
+  async #write(): Promise<void> {
+    await Promise.resolve(); // lets all appends of this turn of the event loop share the first write
+    while (this.#waiting.length > 0 || this.#sealWanted) {
+      const batch = this.#waiting;
+      this.#waiting = [];
+      if (batch.length > 0) await this.#writeBatch(batch);
+      if (this.#sealWanted || (this.#active?.bytes ?? 0) >= (this.#options.segmentBytes ?? SEGMENT_BYTES)) {
+        this.#sealWanted = false;
+        await this.#seal();
+      }
+    }
+  }
+
+  async #writeBatch(batch: readonly Append[]): Promise<void> {
+    const bytes = Buffer.concat(batch.map(({ line }) => line));
+    this.#waitingBytes -= bytes.length;
+    try {
+      const active = (this.#active ??= await this.#begin());
+      await active.handle.writeFile(bytes);
+      await active.handle.datasync();
+      active.bytes += bytes.length;
+      for (const { resolve } of batch) resolve();
+    } catch (cause) {
+      this.#bytes -= bytes.length;
+      const error = writeFailure(this.#options.folder, cause);
+      for (const { reject } of batch) reject(error);
+      await this.#seal(); // half a line may be at its end, after which nothing may be written
+    }
+  }
+
+  async #begin(): Promise<ActiveSegment> {
+    const file = path.join(this.#own, `${String(++this.#number).padStart(12, '0')}.ndjson`);
+    const handle = await open(file, 'ax', 0o600);
+    await syncFolder(this.#own);
+    return { file, handle, bytes: 0 };
+  }
+
+  async #seal(): Promise<void> {
+    const active = this.#active;
+    if (!active) return;
+    this.#active = undefined;
+    await active.handle.close().catch(() => undefined);
+    if (active.bytes > 0) this.#sealed.push({ file: active.file, bytes: active.bytes });
+    else await rm(active.file, { force: true });
+  }
+}
+
+/** The lines of a segment from its start; a torn last line, which was never acknowledged, is left out. */
+export async function* readSegment(segment: Segment): AsyncGenerator<Line> {
+  for await (const line of linesOf(createReadStream(segment.file) as AsyncIterable<Buffer>)) {
+    if (line.terminated) yield line;
+  }
+}
+
+async function segmentsIn(folder: string): Promise<Segment[]> {
+  const names = (await readdir(folder)).filter((name) => SEGMENT.test(name)).sort();
+  const files = names.map((name) => path.join(folder, name));
+  return Promise.all(files.map(async (file) => ({ file, bytes: (await stat(file)).size })));
+}
+
+function writeFailure(folder: string, cause: unknown): Error {
+  if (codeOf(cause) === 'ENOSPC' || codeOf(cause) === 'EDQUOT') {
+    return new SpoolFull(`The disk of the spool in ${folder} is full; the record was not stored. Make room.`, 30, {
+      cause,
+    });
+  }
+  return new Error(`The spool in ${folder} can't be written, so the record was not stored: ${String(cause)}.`, {
+    cause,
+  });
+}
+
+/** A file's name is safe only once its folder is on disk too. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}
+
+/** True when the folder is gone, false when something is in it. */
+async function removeEmpty(folder: string): Promise<boolean> {
+  try {
+    await rmdir(folder);
+    return true;
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return true;
+    if (codeOf(cause) === 'ENOTEMPTY' || codeOf(cause) === 'EEXIST') return false;
+    throw cause;
+  }
+}
+
+function codeOf(error: unknown): unknown {
+  return error instanceof Error && 'code' in error ? error.code : undefined;
+}

@@ -1,0 +1,49 @@
+/** Brings the database to the schema of `migrations/`. */
+import { createHash } from 'node:crypto';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
+import pg from 'pg';
+
+const FOLDER = path.join(import.meta.dirname, '..', 'migrations');
+/** Any fixed number: it only has to be the same in every process. */
+const LOCK = 7_264_231;
+
+/** A migration that was changed after it was applied. */
+export class MigrationChanged extends Error {}
+
+/**
+ * Applies what is missing, each file in a transaction, one process at a time. Returns the names of the applied files.
+ * @throws MigrationChanged when an applied file has other content now.
+ */
+export async function migrate(databaseUrl: string, folder = FOLDER): Promise<string[]> {
+  const client = new pg.Client({ connectionString: databaseUrl });
+  await client.connect();
+  try {
+    await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
+    await client.query(
+      'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())',
+    );
+    const { rows } = await client.query<{ name: string; sha256: string }>('SELECT name, sha256 FROM schema_migrations');
+    const known = new Map(rows.map(({ name, sha256 }) => [name, sha256]));
+    const applied: string[] = [];
+    for (const name of (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()) {
+      const sql = await readFile(path.join(folder, name), 'utf8');
+      const sha256 = createHash('sha256').update(sql).digest('hex');
+      const before = known.get(name);
+      if (before !== undefined && before !== sha256) {
+        throw new MigrationChanged(
+          `${name} was changed after it was applied; put it back and write the change as a new file.`,
+        );
+      }
+      if (before !== undefined) continue;
+      await client.query('BEGIN');
+      await client.query(sql);
+      await client.query('INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)', [name, sha256]);
+      await client.query('COMMIT');
+      applied.push(name);
+    }
+    return applied;
+  } finally {
+    await client.end(); // an open transaction is rolled back and the lock is given back
+  }
+}

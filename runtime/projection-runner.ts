@@ -1,0 +1,184 @@
+/**
+ * Runs one projection effectively once: rows and offsets go to Postgres in one transaction, and reading starts from
+ * the offsets that are there. Kafka's committed offsets are kept up for monitors only.
+ */
+import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
+import type { Pool, PoolClient } from 'pg';
+import type { Logger } from 'pino';
+import type { KafkaConfig } from '../config.ts';
+import type { RawRecord } from '../stream/batch.ts';
+import { Poison } from '../stream/poison.ts';
+import { foldBatch } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
+import type { Codec } from './codec.ts';
+import { runGroupSession } from './group-session.ts';
+import { advance, applyRows, holdPartition } from './projection-store.ts';
+import type { HeldPartition } from './projection-store.ts';
+import { rawRecord, Transient } from './rdkafka.ts';
+import { runSessions } from './sessions.ts';
+import type { Background } from './sessions.ts';
+import { Fenced } from './state-store.ts';
+
+/** What a projection needs to run. */
+export interface ProjectionRunnerOptions {
+  readonly projection: Projection;
+  readonly kafka: KafkaConfig;
+  readonly codec: Codec<unknown>;
+  readonly pool: Pool;
+  readonly log: Logger;
+  /** Gets a record that can't be projected; the batch goes on when it resolves. */
+  readonly onPoison: (record: RawRecord, poison: Poison) => Promise<void>;
+}
+
+/** Counters since the start. */
+export interface ProjectionStats {
+  readonly processed: number;
+  readonly transactions: number;
+  readonly deadLetters: number;
+  readonly sessions: number;
+  readonly assigned: number;
+}
+
+/** A running projection. */
+export interface ProjectionRunner extends Background {
+  stats(): ProjectionStats;
+}
+
+const MAX_BATCH = 10_000;
+
+/** Starts `projection`. Returns at once; sessions come and go in the background. */
+export function startProjection(options: ProjectionRunnerOptions): ProjectionRunner {
+  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, assigned: 0 };
+  const background = runSessions({
+    session: (stopping) => runSession(options, stopping, stats),
+    mayPass: (error) => error instanceof Transient || error instanceof Fenced || fromPostgres(error),
+    progress: () => stats.transactions,
+    log: options.log,
+  });
+  return { ...background, stats: () => stats };
+}
+
+type Counters = { -readonly [K in keyof ProjectionStats]: ProjectionStats[K] };
+
+async function runSession(options: ProjectionRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
+  const { projection, kafka, pool } = options;
+  const held = new Map<number, HeldPartition>();
+  stats.sessions++;
+  await runGroupSession(
+    {
+      kafka,
+      groupId: projection.name,
+      topics: [projection.topic.name],
+      maxBatch: MAX_BATCH,
+      stopping,
+      takeOver: (_, partitions) => takeOver(projection, pool, held, partitions),
+      process: (_, messages) => project(options, held, messages, stats),
+      atEnds: (consumer, ends) => storeEnds(projection, pool, held, consumer, ends),
+      checkpoint: () => Promise.resolve(),
+    },
+    (assigned) => (stats.assigned = assigned),
+  );
+}
+
+async function takeOver(
+  projection: Projection,
+  pool: Pool,
+  held: Map<number, HeldPartition>,
+  partitions: readonly TopicPartitionOffset[],
+): Promise<TopicPartitionOffset[]> {
+  held.clear();
+  await inTransaction(pool, async (client) => {
+    for (const { partition } of partitions) held.set(partition, await holdPartition(client, projection, partition));
+  });
+  return partitions.map(({ topic, partition }) => ({ topic, partition, offset: held.get(partition)?.nextOffset ?? 0 }));
+}
+
+async function project(
+  options: ProjectionRunnerOptions,
+  held: Map<number, HeldPartition>,
+  messages: readonly Message[],
+  stats: Counters,
+): Promise<void> {
+  const { projection, codec, pool, onPoison } = options;
+  const next = new Map<number, number>();
+  for (const { partition, offset } of messages) next.set(partition, offset + 1);
+  const poisoned: [RawRecord, Poison][] = [];
+  await codec.prepare(messages.map(({ value }) => value));
+  const rows = foldBatch(projection, messages.map(rawRecord), codec.decode, (record, error) => {
+    if (!(error instanceof Poison)) throw error;
+    poisoned.push([record, error]);
+  });
+  for (const [record, poison] of poisoned) await onPoison(record, poison);
+  await moveTo(pool, projection, held, next, (client) => applyRows(client, projection, rows));
+  stats.processed += messages.length;
+  stats.transactions++;
+  stats.deadLetters += poisoned.length;
+}
+
+/**
+ * Stores the ends that were met. Behind the last record stands the marker of its transaction; without this the
+ * projection would seem to be one behind for ever.
+ */
+async function storeEnds(
+  projection: Projection,
+  pool: Pool,
+  held: Map<number, HeldPartition>,
+  consumer: KafkaConsumer,
+  ends: readonly TopicPartitionOffset[],
+): Promise<void> {
+  await moveTo(pool, projection, held, new Map(ends.map(({ partition, offset }) => [partition, offset])));
+  consumer.commit([...ends]);
+}
+
+/** In one transaction: `work`, and the offsets of `next`. */
+async function moveTo(
+  pool: Pool,
+  projection: Projection,
+  held: Map<number, HeldPartition>,
+  next: ReadonlyMap<number, number>,
+  work: (client: PoolClient) => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  const moves = [...next].flatMap(([partition, offset]) => {
+    const position = held.get(partition);
+    return position && offset > position.nextOffset ? [{ position, offset }] : [];
+  });
+  if (moves.length === 0) return;
+  await inTransaction(pool, async (client) => {
+    for (const { position, offset } of moves) await advance(client, projection, position, offset);
+    await work(client);
+  });
+  for (const { position, offset } of moves) position.nextOffset = offset;
+}
+
+/** Runs `work` in a transaction on a connection of its own. */
+export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  const client = await pool.connect();
+  let failed: Error | undefined;
+  // A server that goes away while the connection is idle between two statements says so by this event alone.
+  const onError = (error: Error) => (failed = error);
+  client.on('error', onError);
+  try {
+    await client.query('BEGIN');
+    const result = await work(client);
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    failed ??= error instanceof Error ? error : new Error(String(error));
+    throw error;
+  } finally {
+    client.removeListener('error', onError);
+    client.release(failed); // a failed connection is closed, which rolls back
+  }
+}
+
+/**
+ * Whether a failure comes from the database's absence or from a conflict, not from a bug in a statement: connection
+ * errors and SQLSTATE classes 08, 40, 53, 57 and 58.
+ */
+function fromPostgres(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const code = 'code' in error ? String(error.code) : '';
+  return (
+    /^(08|40|53|57|58)...$/.test(code) || /^E[A-Z]+$/.test(code) || /connection|terminated|timeout/i.test(error.message)
+  );
+}

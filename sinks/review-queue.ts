@@ -1,0 +1,47 @@
+import type { ReviewItem } from '../schemas/types.ts';
+import { timestamp } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
+import { topics } from '../topology.ts';
+
+/** What waits for a person; ranked by the view `training_queue`. */
+export const reviewQueue: Projection<ReviewItem> = {
+  name: 'review-queue',
+  topic: topics.reviewQueue,
+  table: 'review_queue',
+  key: 'conversation_id',
+  columns: {
+    conversation_id: 'text',
+    user_message: 'text',
+    language: 'text',
+    nlu_intent: 'text',
+    nlu_module: 'text',
+    nlu_confidence: 'float8',
+    nlu_provider: 'text',
+    entities: 'jsonb',
+    priority_class: 'smallint',
+    score: 'float8',
+    reasons: 'jsonb',
+    fingerprint: 'text',
+    policy_version: 'text',
+    created_at: 'timestamptz',
+  },
+  row: (item) => {
+    const { conversation: c } = item;
+    return [
+      item.conversation_id,
+      c.user_message,
+      c.language,
+      c.nlu_intent,
+      c.nlu_module,
+      c.nlu_confidence === null || Number.isNaN(c.nlu_confidence) ? null : c.nlu_confidence,
+      c.nlu_provider,
+      JSON.stringify(c.entities),
+      item.priority_class,
+      item.score,
+      JSON.stringify(item.reasons),
+      item.fingerprint,
+      item.policy_version,
+      timestamp(c.created_at),
+    ];
+  },
+};

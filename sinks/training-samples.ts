@@ -1,0 +1,43 @@
+import type { SampleEvent } from '../schemas/types.ts';
+import { timestamp } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
+import { topics } from '../topology.ts';
+
+/** The samples that may be trained on now. A withdrawn one leaves the table; the log keeps its history. */
+export const trainingSamples: Projection<SampleEvent> = {
+  name: 'training-samples',
+  topic: topics.trainingSamples,
+  table: 'training_samples',
+  key: 'conversation_id',
+  columns: {
+    conversation_id: 'text',
+    text: 'text',
+    language: 'text',
+    intent: 'text',
+    module_type: 'text',
+    entities: 'jsonb',
+    source: 'text',
+    confidence: 'float8',
+    review_status: 'text',
+    reviewer: 'text',
+    policy_version: 'text',
+    created_at: 'timestamptz',
+    approved_at: 'timestamptz',
+  },
+  row: ({ approved: s }) =>
+    s && [
+      s.conversation_id,
+      s.text,
+      s.language,
+      s.intent,
+      s.module,
+      JSON.stringify(s.entities),
+      s.source,
+      s.confidence === null || Number.isNaN(s.confidence) ? null : s.confidence,
+      'approved',
+      s.reviewer,
+      s.policy_version,
+      timestamp(s.captured_at),
+      timestamp(s.approved_at),
+    ],
+};

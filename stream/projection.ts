@@ -1,0 +1,63 @@
+/** A projection as a value: a topic, a Postgres table, and the row that each record stands for. No I/O. */
+import type { RawRecord } from './batch.ts';
+import type { Topic } from './topic.ts';
+
+/** A value that a column can hold. Booleans and JSON travel as text and are cast by the column's type. */
+export type Cell = string | number | boolean | null;
+
+/** A projection. The columns `log_partition` and `log_offset` are added to each row by the runner. */
+export interface Projection<V = unknown> {
+  /** Name of its file, consumer group, metrics label and CLI argument. */
+  readonly name: string;
+  readonly topic: Topic<V>;
+  readonly table: string;
+  /** Column that holds the record key. */
+  readonly key: string;
+  /** Column name → Postgres type; the key's among them. */
+  readonly columns: Readonly<Record<string, string>>;
+  /** The cells of the record's row in the order of `columns`, or null when the row is to go. */
+  row(value: V): readonly Cell[] | null;
+}
+
+/** The latest row of each key in a batch; null where it is to go. */
+export interface FoldedRow {
+  readonly key: string;
+  readonly partition: number;
+  readonly offset: number;
+  readonly cells: readonly Cell[] | null;
+}
+
+/** Folds a batch to one row a key. `decode` may throw Poison; `onPoison` then gets the record. */
+export function foldBatch<V>(
+  projection: Projection<V>,
+  records: readonly RawRecord[],
+  decode: (bytes: Buffer) => V,
+  onPoison: (record: RawRecord, error: unknown) => void,
+): FoldedRow[] {
+  const rows = new Map<string, FoldedRow>();
+  for (const record of records) {
+    const key = storable(record.key?.toString() ?? '') as string;
+    try {
+      const cells = record.value === null ? null : (projection.row(decode(record.value))?.map(storable) ?? null);
+      rows.set(key, { key, partition: record.partition, offset: record.offset, cells });
+    } catch (error) {
+      onPoison(record, error);
+    }
+  }
+  return [...rows.values()];
+}
+
+/** Postgres text holds no NUL; it becomes the replacement character, as any reader would show it. */
+function storable(cell: Cell): Cell {
+  return typeof cell === 'string' ? cell.replaceAll('\u0000', '\ufffd').replaceAll('\\u0000', '\\ufffd') : cell;
+}
+
+/** Milliseconds since 1970 as Postgres reads them. */
+export function timestamp(ms: number): string {
+  return new Date(ms).toISOString();
+}
+
+/** An Avro enum symbol as the tables spell it: `auto_approved` is `auto-approved` there. */
+export function symbol(name: string): string {
+  return name.replaceAll('_', '-');
+}
