@@ -6,7 +6,7 @@ import { readConfig } from '../config.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import { startComponents } from './components.ts';
-import { prepare, startEnvironment } from './environment.ts';
+import { prepare, producerOptions, startEnvironment } from './environment.ts';
 import { reportRefusals } from './ingest.ts';
 import { untilCaughtUp } from './lag.ts';
 import { listDeadLetters } from '../runtime/dead-letters.ts';
@@ -54,15 +54,15 @@ async function runDemo(
   try {
     progress('Topics, schemas and tables are in place; starting processors and projections.');
     const components = await startComponents(['all'], prepared);
-    const producer = await createConversationProducer(prepared.servers.kafka, prepared.codecs);
+    const producer = await createConversationProducer(producerOptions(prepared));
     const started = Date.now();
     const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
     progress(`Sending ${path.relative(process.cwd(), file)} …`);
-    const conversations = await ingestJsonl({ file, kind: 'conversations', producer });
+    const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
     reportRefusals(path.basename(file), conversations);
     let reviews = 0;
     if (input === undefined) {
-      const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'reviews', producer });
+      const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
       reportRefusals('reviews.jsonl', sent);
       reviews = sent.accepted;
     }

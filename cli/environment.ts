@@ -8,6 +8,7 @@ import type { Config, Servers } from '../config.ts';
 import { platformStatus, startPlatform } from '../platform/platform.ts';
 import type { PlatformAddresses } from '../platform/platform.ts';
 import type { ServerName } from '../platform/server.ts';
+import type { ProducerOptions } from '../producers/conversation-producer.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { migrate } from '../runtime/migrate.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
@@ -92,6 +93,12 @@ export async function prepare(environment: Environment): Promise<Prepared> {
       await environment.stop();
     },
   };
+}
+
+/** How a producer of this process reaches the servers, and where it spools. */
+export function producerOptions({ config, servers, log }: Prepared): ProducerOptions {
+  const { kafka, schemaRegistryUrl } = servers;
+  return { kafka, schemaRegistryUrl, spoolFolder: folderOf(config, 'spool'), log };
 }
 
 /** The folder in which a component keeps its local files. */

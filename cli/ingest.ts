@@ -2,7 +2,7 @@ import { Command } from 'commander';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
-import { findEnvironment, prepare } from './environment.ts';
+import { findEnvironment, prepare, producerOptions } from './environment.ts';
 import { untilCaughtUp } from './lag.ts';
 import { liveLine, progress } from './terminal.ts';
 
@@ -15,11 +15,11 @@ export function ingestCommand(): Command {
     .option('--rate <n>', 'at most this many lines a second', Number)
     .option('--wait', 'until every component has caught up')
     .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean }) => {
-      const { servers, codecs, pool, stop } = await prepare(await findEnvironment());
-      const producer = await createConversationProducer(servers.kafka, codecs);
+      const prepared = await prepare(await findEnvironment());
+      const producer = await createConversationProducer(producerOptions(prepared));
       const result = await ingestJsonl({
         file,
-        kind: options.reviews === true ? 'reviews' : 'conversations',
+        kind: options.reviews === true ? 'review' : 'conversation',
         producer,
         ...(options.rate !== undefined && { rate: options.rate }),
         onProgress: (lines) => liveLine(`${String(lines)} lines`),
@@ -29,8 +29,8 @@ export function ingestCommand(): Command {
       process.stdout.write(
         `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
       );
-      if (options.wait === true) await untilCaughtUp(servers, pool);
-      await stop();
+      if (options.wait === true) await untilCaughtUp(prepared.servers, prepared.pool);
+      await prepared.stop();
       if (result.rejected > 0) process.exitCode = 1;
     });
 }
@@ -38,7 +38,6 @@ export function ingestCommand(): Command {
 /** Prints each refused line with its reason. */
 export function reportRefusals(file: string, { refusals }: IngestResult): void {
   for (const { line, problems } of refusals) {
-    for (const { field, message } of problems)
-      progress(`${file}:${String(line)}: ${field === '' ? '' : `${field}: `}${message}`);
+    for (const { field, message } of problems) progress(`${file}:${String(line)}: ${field}: ${message}`);
   }
 }

@@ -17,7 +17,8 @@ export function rebuildCommand(): Command {
         throw new UsageError(
           `There is no projection ${unknown}. There are: ${projections.map(({ name }) => name).join(', ')}.`,
         );
-      const { servers, codecs, pool, stop } = await prepare(await findEnvironment());
+      const prepared = await prepare(await findEnvironment());
+      const { servers, codecs, pool } = prepared;
       const rows: (string | number)[][] = [];
       for (const projection of projections.filter(({ name }) => names.length === 0 || names.includes(name))) {
         const before = await digestTable(pool, projection);
@@ -27,6 +28,6 @@ export function rebuildCommand(): Command {
         rows.push([projection.table, after.slice(0, 16), before === after ? 'same as before' : 'changed']);
       }
       process.stdout.write(`${columns(rows)}\n`);
-      await stop();
+      await prepared.stop();
     });
 }

@@ -10,7 +10,8 @@ export function statusCommand(): Command {
     .description('lag of each component and the key figures')
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
-      const { servers, pool, stop } = await prepare(await findEnvironment());
+      const prepared = await prepare(await findEnvironment());
+      const { servers, pool } = prepared;
       const [lag, summary] = [await readLag(servers, pool), await readSummary(pool)];
       if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary })}\n`);
       else {
@@ -19,6 +20,6 @@ export function statusCommand(): Command {
         );
         process.stdout.write(`${columns(Object.entries(summary.totals))}\n`);
       }
-      await stop();
+      await prepared.stop();
     });
 }

@@ -6,7 +6,7 @@ export class UsageError extends Error {}
 
 /** `text` in a style, where the terminal can show it. */
 export function style(format: Parameters<typeof styleText>[0], text: string): string {
-  return process.stdout.hasColors?.() ? styleText(format, text) : text;
+  return process.stdout.isTTY && process.stdout.hasColors() ? styleText(format, text) : text;
 }
 
 /** Prints a line of progress to standard error, so that standard output stays data. */

@@ -144,7 +144,7 @@ export const writeMessage = ({ module, intent }: Label, language: Language, draw
 
 /** A message without a wish: keys struck at random, a lone mark, a test. */
 export const writeGibberish = (draw: Draw): Message => {
-  const keys = Array.from({ length: draw.whole(4, 10) }, () => draw.pick([...'asdfghjklqwe'])).join('');
+  const keys = Array.from({ length: draw.whole(4, 10) }, () => draw.pick(Array.from('asdfghjklqwe'))).join('');
   return {
     text: draw.pick([
       keys,

@@ -1,60 +1,196 @@
-/** The SDK that an NLU service uses to publish conversations, and a reviewing tool to publish answers. */
-import type { LibrdKafkaError } from 'node-rdkafka';
+/**
+ * The SDK that an NLU service calls. A record that was accepted is on all in-sync replicas or on this host's disk; an
+ * outage of Kafka or of the schema registry neither fails nor blocks the service.
+ *
+ * New records may overtake spooled ones. That is sound: intake drops the same content by id and keeps reviews that come
+ * before their conversation, so that the log holds each conversation before its reviews in any case.
+ */
+import { randomUUID } from 'node:crypto';
+import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
-import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
-import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { connectProducer, disconnect, Transient } from '../runtime/rdkafka.ts';
-import type { Codecs } from '../runtime/schema-registry.ts';
-import type { Topic } from '../stream/topic.ts';
-import { topics } from '../topology.ts';
+import type { Entity, NluProvider, RoutingTarget, Verdict } from '../schemas/types.ts';
+import { drainSpool } from './drain.ts';
+import type { ProducedEvent } from './inputs.ts';
+import { InputError, parseEvent } from './inputs.ts';
+import { KafkaLink, Undelivered } from './kafka-link.ts';
+import { openSpool } from './spool.ts';
 
-/** Publishes to the log. Each promise resolves when all in-sync replicas have the record. */
-export interface ConversationProducer {
-  /** @throws Transient when the broker did not acknowledge in time; sending it again is safe, intake drops duplicates. */
-  captureConversation(conversation: ConversationCaptured): Promise<void>;
-  submitReview(review: ReviewSubmitted): Promise<void>;
-  /** Waits for what is under way, then closes. */
-  close(): Promise<void>;
+export { InputError } from './inputs.ts';
+export { RecordTooLarge } from './kafka-link.ts';
+export { SpoolFull } from './spool.ts';
+
+/** A conversation as a service reports it. Absent and null mean the same. */
+export interface ConversationInput {
+  /** Identity of the turn; a random UUID when absent. Sending it again with the same content is harmless. */
+  readonly conversation_id?: string;
+  readonly user_id?: string | null;
+  readonly session_id?: string | null;
+  readonly user_message: string;
+  /** BCP 47 tag, for example hi or hi-Latn. */
+  readonly language: string;
+  readonly nlu_intent: string;
+  readonly nlu_module: string;
+  /** 0 to 1; absent, null or NaN when the provider gives none. */
+  readonly nlu_confidence?: number | null;
+  readonly nlu_provider: NluProvider;
+  readonly model_version?: string | null;
+  /** A list, or `{name: value}` where there are no spans. */
+  readonly entities?: readonly (Pick<Entity, 'name' | 'value'> & Partial<Entity>)[] | Readonly<Record<string, string>>;
+  readonly routing_target?: RoutingTarget | null;
+  readonly response_success?: boolean | null;
+  /** Whole milliseconds. */
+  readonly processing_time_ms?: number | null;
+  /** RFC 3339 or a Date; now when absent. */
+  readonly created_at?: string | Date;
 }
 
-const DELIVERY_TIMEOUT_MS = 30_000;
-const POLL_MS = 20;
+/** A reviewer's answer. `corrected_intent` and `corrected_module` go with the verdict correct only. */
+export interface ReviewInput {
+  readonly conversation_id: string;
+  readonly verdict: Verdict;
+  readonly corrected_intent?: string | null;
+  readonly corrected_module?: string | null;
+  readonly reviewer: string;
+  /** RFC 3339 or a Date; now when absent. */
+  readonly reviewed_at?: string | Date;
+}
 
-/** Connects an idempotent producer: acknowledged by all in-sync replicas, no duplicates by its own retries. */
-export async function createConversationProducer(kafka: KafkaConfig, codecs: Codecs): Promise<ConversationProducer> {
-  const producer = await connectProducer(
-    {
-      ...librdkafkaConfig(kafka, 'conversation-producer'),
-      'enable.idempotence': true,
-      'linger.ms': 5,
-      'compression.codec': 'lz4',
-      dr_cb: true,
-    },
-    { 'message.timeout.ms': DELIVERY_TIMEOUT_MS },
-  );
-  producer.on('delivery-report', (error, { opaque }) => {
-    const { resolve, reject } = opaque as { resolve: () => void; reject: (error: Error) => void };
-    if ((error as LibrdKafkaError | null) === null) resolve();
-    else reject(new Transient(`Kafka did not acknowledge the record: ${error.message}.`, { cause: error }));
+/** Where a record is safe: on all in-sync replicas of Kafka, or on the disk of this host, from where it is sent on. */
+export interface Stored {
+  readonly conversation_id: string;
+  readonly stored: 'kafka' | 'spool';
+}
+
+/** Counts since the start, and what waits now. */
+export interface ProducerStats {
+  /** Whether Kafka and the schema registry have answered. */
+  readonly connected: boolean;
+  readonly inFlight: number;
+  /** Records that Kafka acknowledged at once. */
+  readonly acknowledged: number;
+  readonly spooled: number;
+  /** Spooled records, also of earlier processes, that Kafka has acknowledged. */
+  readonly drained: number;
+  /** Spooled lines that can never be delivered, set aside in `refused.ndjson`. */
+  readonly setAside: number;
+  readonly spoolBytes: number;
+}
+
+/** Sends conversations and reviews into the log. */
+export interface ConversationProducer {
+  /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
+  captureConversation(input: ConversationInput): Promise<Stored>;
+  /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
+  submitReview(input: ReviewInput): Promise<Stored>;
+  /** Sends a record that was validated already. @throws RecordTooLarge, SpoolFull */
+  send(event: ProducedEvent): Promise<Stored>;
+  /** Resolves when all that was sent so far is stored, in Kafka or in the spool. */
+  flush(): Promise<void>;
+  /** Flushes, gives a healthy Kafka a moment to take the spool, and closes. The rest is for the next process. */
+  close(): Promise<void>;
+  stats(): ProducerStats;
+}
+
+/** What a producer needs. */
+export interface ProducerOptions {
+  readonly kafka: KafkaConfig;
+  /** Base of the Confluent-compatible API. */
+  readonly schemaRegistryUrl: string;
+  /** Folder on a local disk, shared by all producers of this host. */
+  readonly spoolFolder: string;
+  /** Records that may wait for Kafka at a time; more go to the spool. 10,000 when absent. */
+  readonly maxInFlight?: number;
+  /** Milliseconds to wait for Kafka before a record goes to the spool. 5,000 when absent. */
+  readonly deliveryTimeoutMs?: number;
+  /** Bytes that this process may spool. 1 GiB when absent. */
+  readonly maxSpoolBytes?: number;
+  readonly log?: Logger;
+}
+
+/**
+ * Opens a producer at once, whether or not Kafka and the registry answer.
+ * Fails only when the spool folder can't be written.
+ */
+export async function createConversationProducer(options: ProducerOptions): Promise<ConversationProducer> {
+  const { kafka, schemaRegistryUrl, log, maxInFlight = 10_000, deliveryTimeoutMs = 5000 } = options;
+  const maxBytes = options.maxSpoolBytes ?? 1024 ** 3;
+  const spool = await openSpool({ folder: options.spoolFolder, maxBytes, ...(log && { log }) });
+  const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, log });
+  const drain = drainSpool(spool, link, log);
+  const sending = new Set<Promise<unknown>>();
+  const counts = { acknowledged: 0, spooled: 0 };
+  let starting = true;
+  let closing: Promise<void> | undefined;
+
+  const started = link.firstAttempt.then(() => {
+    starting = false;
   });
-  producer.setPollInterval(POLL_MS);
 
-  function send<V>(topic: Topic<V>, key: string, value: V): Promise<void> {
-    return new Promise((resolve, reject) => {
+  async function store(event: ProducedEvent): Promise<Stored> {
+    const { conversation_id } = event.record;
+    if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
+    if (link.healthy && link.inFlight < maxInFlight) {
       try {
-        producer.produce(topic.name, null, codecs.of(topic).encode(value), key, undefined, { resolve, reject });
-      } catch (cause) {
-        reject(new Transient(`The producer takes no more: ${String(cause)}.`, { cause }));
+        await link.deliver(event);
+        counts.acknowledged++;
+        return { conversation_id, stored: 'kafka' };
+      } catch (error) {
+        if (!(error instanceof Undelivered)) throw error;
       }
-    });
+    }
+    await spool.append(event);
+    counts.spooled++;
+    return { conversation_id, stored: 'spool' };
+  }
+
+  async function send(event: ProducedEvent): Promise<Stored> {
+    if (closing) throw new Error('The producer is closed; the record was not stored.');
+    const stored = store(event);
+    sending.add(stored);
+    try {
+      return await stored;
+    } finally {
+      sending.delete(stored);
+    }
+  }
+
+  async function flush(): Promise<void> {
+    await Promise.allSettled(sending);
+  }
+
+  async function close(): Promise<void> {
+    await flush();
+    await drain.finish(deliveryTimeoutMs);
+    await link.close();
+    await spool.close();
   }
 
   return {
-    captureConversation: (conversation) => send(topics.conversations, conversation.conversation_id, conversation),
-    submitReview: (review) => send(topics.reviews, review.conversation_id, review),
-    async close() {
-      await new Promise((resolve) => producer.flush(DELIVERY_TIMEOUT_MS, resolve));
-      await disconnect(producer);
-    },
+    captureConversation: async (input) =>
+      send(
+        parseEvent('conversation', {
+          ...input,
+          conversation_id: input.conversation_id ?? randomUUID(),
+          created_at: timeOf('created_at', input.created_at),
+        }),
+      ),
+    submitReview: async (input) =>
+      send(parseEvent('review', { ...input, reviewed_at: timeOf('reviewed_at', input.reviewed_at) })),
+    send,
+    flush,
+    close: () => (closing ??= close()),
+    stats: () => ({
+      connected: link.connected,
+      inFlight: link.inFlight,
+      ...counts,
+      ...drain.counts(),
+      spoolBytes: spool.bytes,
+    }),
   };
+}
+
+function timeOf(field: string, time: string | Date = new Date()): string {
+  if (typeof time === 'string') return time;
+  if (Number.isNaN(time.getTime())) throw new InputError([{ field, message: 'It is an invalid Date.' }]);
+  return time.toISOString();
 }

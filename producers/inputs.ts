@@ -23,6 +23,9 @@ export class InputError extends Error {
   }
 }
 
+/** Unknown fields that are named; a record could have thousands. */
+const MAX_UNKNOWN = 10;
+
 const text = z.string({ error: notA('a string') });
 const optionalText = orNull(text);
 const int32 = z.int32({ error: notA('a whole number of 32 bits') });
@@ -123,11 +126,13 @@ function parse<S extends z.ZodObject>(kind: EventKind, shape: S, json: unknown):
       const field = fieldName(issue.path);
       if (issue.code !== 'unrecognized_keys')
         return [{ field: field === '' ? kind : field, message: sentence(issue.message) }];
-      return issue.keys.map((key) =>
-        field === ''
-          ? unknownField(key, kind, shape)
-          : { field: `${field}.${shorten(key, 40)}`, message: 'It is not a field of an entity.' },
-      );
+      return issue.keys
+        .slice(0, MAX_UNKNOWN)
+        .map((key) =>
+          field === ''
+            ? unknownField(key, kind, shape)
+            : { field: `${field}.${shorten(key, 40)}`, message: 'It is not a field of an entity.' },
+        );
     }),
   );
 }

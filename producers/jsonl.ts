@@ -1,75 +1,168 @@
 /** Conversations and reviews from files, one JSON object a line. */
+import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
-import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Problem } from '../policy/validation.ts';
 import type { ConversationProducer } from './conversation-producer.ts';
-import { InputError, parseConversation, parseReview } from './inputs.ts';
+import type { EventKind, ProducedEvent } from './inputs.ts';
+import { InputError, parseEventText } from './inputs.ts';
+import { RecordTooLarge } from './kafka-link.ts';
+import type { Line } from './lines.ts';
+import { linesOf } from './lines.ts';
+import { SpoolFull } from './spool.ts';
 
 /** What became of a file. */
 export interface IngestResult {
+  /** Lines of the file, blank ones included. */
   readonly lines: number;
+  /** Lines whose record is safe in Kafka or in the spool. */
   readonly accepted: number;
   readonly rejected: number;
-  /** The first hundred refused lines. */
-  readonly refusals: readonly { readonly line: number; readonly problems: readonly Problem[] }[];
+  /** The first hundred refused lines, in the order of the file. */
+  readonly refusals: readonly Refusal[];
+}
+
+/** A line that was refused, counted from 1, and why. */
+export interface Refusal {
+  readonly line: number;
+  readonly problems: readonly Problem[];
+}
+
+/** What is read, and to where. */
+export interface IngestOptions {
+  readonly file: string;
+  readonly kind: EventKind;
+  readonly producer: Pick<ConversationProducer, 'send'>;
+  /** Lines a second at most. */
+  readonly rate?: number;
+  /** Told the number of lines read, a few times a second, and at the end. */
+  readonly onProgress?: (lines: number) => void;
+}
+
+/** A file that can't be read to its end. */
+export class UnreadableFile extends Error {
+  override readonly name = 'UnreadableFile';
 }
 
 const MAX_REFUSALS = 100;
-const MAX_UNACKNOWLEDGED = 5000;
+const MAX_IN_FLIGHT = 5000;
+const PROGRESS_MS = 200;
 
-/** Sends each line of `file`. A bad line is reported and does not stop the others. `rate` is lines a second at most. */
-export async function ingestJsonl(options: {
-  readonly file: string;
-  readonly kind: 'conversations' | 'reviews';
-  readonly producer: ConversationProducer;
-  readonly rate?: number;
-  readonly onProgress?: (lines: number) => void;
-}): Promise<IngestResult> {
-  const { file, kind, producer, rate, onProgress } = options;
-  const send = (text: string) => {
-    const json = parseLine(text);
-    return kind === 'conversations'
-      ? producer.captureConversation(parseConversation(json))
-      : producer.submitReview(parseReview(json));
-  };
-  const refusals: { line: number; problems: readonly Problem[] }[] = [];
-  const started = Date.now();
-  let [lines, accepted, rejected] = [0, 0, 0];
-  let pending: Promise<void>[] = [];
-  for await (const text of createInterface({ input: createReadStream(file, 'utf8'), crlfDelay: Infinity })) {
-    lines++;
-    if (text.trim() === '') continue;
+/**
+ * Sends each line of `file`, many at a time. A bad line is reported and does not stop the others; a full spool makes it
+ * wait. Memory does not grow with the file.
+ * @throws UnreadableFile
+ */
+export async function ingestJsonl({ file, kind, producer, rate, onProgress }: IngestOptions): Promise<IngestResult> {
+  const refusals: Refusal[] = [];
+  let [lines, accepted, rejected, shownAt] = [0, 0, 0, 0];
+  const inFlight = new Window(MAX_IN_FLIGHT);
+  const startedAt = Date.now();
+
+  function refuse(line: number, problems: readonly Problem[]): void {
+    rejected++;
+    if (refusals.length < MAX_REFUSALS) refusals.push({ line, problems });
+  }
+
+  async function deliver(line: number, event: ProducedEvent): Promise<void> {
     try {
-      pending.push(send(text));
+      await sendPatiently(producer, event);
       accepted++;
     } catch (error) {
-      if (!(error instanceof InputError)) throw error;
-      rejected++;
-      if (refusals.length < MAX_REFUSALS) refusals.push({ line: lines, problems: error.problems });
+      if (!(error instanceof RecordTooLarge)) throw error;
+      refuse(line, [{ field: kind, message: error.message }]);
     }
-    if (pending.length >= MAX_UNACKNOWLEDGED) {
-      await Promise.all(pending);
-      pending = [];
+  }
+
+  for await (const line of await linesOfFile(file)) {
+    lines = line.number;
+    if (line.text?.trim() === '') continue;
+    const event = eventOf(kind, line);
+    if (event instanceof InputError) refuse(line.number, event.problems);
+    else await inFlight.add(() => deliver(line.number, event));
+    if (rate !== undefined) await pace(startedAt, lines, rate);
+    if (Date.now() - shownAt >= PROGRESS_MS) {
+      shownAt = Date.now();
       onProgress?.(lines);
     }
-    if (rate !== undefined) await pace(started, lines, rate);
   }
-  await Promise.all(pending);
+  await inFlight.drain();
   onProgress?.(lines);
-  return { lines, accepted, rejected, refusals };
+  return { lines, accepted, rejected, refusals: refusals.sort((a, b) => a.line - b.line) };
 }
 
-function parseLine(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new InputError([
-      { field: '', message: `This is not JSON: ${error instanceof Error ? error.message : String(error)}.` },
-    ]);
+/** A bounded number of promises under way. A rejection is kept, so that it is thrown where somebody waits. */
+class Window {
+  readonly #size: number;
+  readonly #running = new Set<Promise<void>>();
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** Starts `work` as soon as there is room. @throws what earlier work threw. */
+  async add(work: () => Promise<void>): Promise<void> {
+    while (this.#running.size >= this.#size) await Promise.race(this.#running);
+    if (this.#failure) throw this.#failure.error;
+    const running: Promise<void> = work()
+      .catch((error: unknown) => {
+        this.#failure ??= { error };
+      })
+      .finally(() => this.#running.delete(running));
+    this.#running.add(running);
+  }
+
+  /** Waits for all. @throws what any threw. */
+  async drain(): Promise<void> {
+    await Promise.all(this.#running);
+    if (this.#failure) throw this.#failure.error;
   }
 }
 
-async function pace(started: number, sent: number, rate: number): Promise<void> {
-  const ahead = started + (sent / rate) * 1000 - Date.now();
-  if (ahead > 5) await new Promise((resolve) => setTimeout(resolve, ahead));
+function eventOf(kind: EventKind, { text, problem }: Line): ProducedEvent | InputError {
+  if (text === undefined) return new InputError([{ field: kind, message: problem }]);
+  try {
+    return parseEventText(kind, text);
+  } catch (error) {
+    if (error instanceof InputError) return error;
+    throw error;
+  }
+}
+
+/** A file can wait, so a full spool slows it down instead of losing a line. */
+async function sendPatiently(producer: Pick<ConversationProducer, 'send'>, event: ProducedEvent): Promise<void> {
+  for (;;) {
+    try {
+      await producer.send(event);
+      return;
+    } catch (error) {
+      if (!(error instanceof SpoolFull)) throw error;
+      await sleep(error.retryAfterSeconds * 1000);
+    }
+  }
+}
+
+async function linesOfFile(file: string): Promise<AsyncGenerator<Line>> {
+  const stream = createReadStream(file);
+  const unreadable = (cause: unknown) =>
+    new UnreadableFile(`${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}.`, { cause });
+  try {
+    await once(stream, 'open');
+  } catch (cause) {
+    throw unreadable(cause);
+  }
+  async function* read(): AsyncGenerator<Line> {
+    try {
+      yield* linesOf(stream as AsyncIterable<Buffer>);
+    } catch (cause) {
+      throw unreadable(cause);
+    }
+  }
+  return read();
+}
+
+async function pace(startedAt: number, lines: number, rate: number): Promise<void> {
+  const ahead = startedAt + (lines / rate) * 1000 - Date.now();
+  if (ahead > 5) await sleep(ahead);
 }

@@ -189,9 +189,7 @@ export class Spool {
 
   /** One writer at a time: whoever comes while it works is served by its next round. */
   #commit(): Promise<void> {
-    this.#committing ??= this.#write().finally(() => {
-      this.#committing = undefined;
-    });
+    this.#committing ??= this.#write();
     return this.#committing;
   }
 
@@ -206,6 +204,7 @@ export class Spool {
         await this.#seal();
       }
     }
+    this.#committing = undefined; // in the same turn as the last look at what waits, so that no append is missed
   }
 
   async #writeBatch(batch: readonly Append[]): Promise<void> {
@@ -238,7 +237,7 @@ export class Spool {
     this.#active = undefined;
     await active.handle.close().catch(() => undefined);
     if (active.bytes > 0) this.#sealed.push({ file: active.file, bytes: active.bytes });
-    else await rm(active.file, { force: true });
+    else await rm(active.file, { force: true }).catch(() => undefined);
   }
 }
 

@@ -95,7 +95,7 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
   return {
     decode(bytes) {
       check?.(bytes, HEADER_BYTES);
-      const { value, offset } = reader.decode(bytes, HEADER_BYTES, resolver) as { value: unknown; offset: number };
+      const { value, offset } = (reader.decode as Decode)(bytes, HEADER_BYTES, resolver);
       if (offset !== bytes.length) {
         throw new Poison('bad-avro', offset < 0 ? 'The Avro record is cut off.' : 'Bytes follow the Avro record.');
       }

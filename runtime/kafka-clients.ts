@@ -65,5 +65,5 @@ function security({ tls, sasl }: KafkaConfig): GlobalConfig {
       'sasl.username': sasl.username,
       'sasl.password': sasl.password,
     }),
-  } as GlobalConfig;
+  };
 }

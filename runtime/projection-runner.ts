@@ -104,10 +104,15 @@ async function project(
   for (const { partition, offset } of messages) next.set(partition, offset + 1);
   const poisoned: [RawRecord, Poison][] = [];
   await codec.prepare(messages.map(({ value }) => value));
-  const rows = foldBatch(projection, messages.map(rawRecord), codec.decode, (record, error) => {
-    if (!(error instanceof Poison)) throw error;
-    poisoned.push([record, error]);
-  });
+  const rows = foldBatch(
+    projection,
+    messages.map(rawRecord),
+    (bytes) => codec.decode(bytes),
+    (record, error) => {
+      if (!(error instanceof Poison)) throw error;
+      poisoned.push([record, error]);
+    },
+  );
   for (const [record, poison] of poisoned) await onPoison(record, poison);
   await moveTo(pool, projection, held, next, (client) => applyRows(client, projection, rows));
   stats.processed += messages.length;

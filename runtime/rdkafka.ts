@@ -129,9 +129,9 @@ export function committedOffsets(
 
 /** The end of a partition. With a read_uncommitted consumer: of everything written, open transactions included. */
 export async function endOffset(client: KafkaConsumer, topic: string, partition: number): Promise<number> {
-  const { highOffset } = await call<{ highOffset: number }>(`reading the end of ${topic}`, (done) =>
-    client.queryWatermarkOffsets(topic, partition, CALL_MS, done),
-  );
+  const { highOffset } = await call<{ highOffset: number }>(`reading the end of ${topic}`, (done) => {
+    client.queryWatermarkOffsets(topic, partition, CALL_MS, done);
+  });
   return highOffset;
 }
 

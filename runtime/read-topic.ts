@@ -6,14 +6,32 @@ import type { RawRecord } from '../stream/batch.ts';
 import { kafkajsClient, librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
 
-/** Every committed record of `topic`, in offset order within each partition. Commits nothing, joins no group. */
-export async function* readTopic(kafka: KafkaConfig, topic: string): AsyncGenerator<RawRecord> {
+/** The end of each partition that holds anything: the offset after the last record or transaction marker. */
+export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
   const admin = kafkajsClient(kafka, 'samvad-read').admin();
   await admin.connect();
-  const ends = await admin.fetchTopicOffsets(topic).finally(() => admin.disconnect());
-  const waiting = new Map(
-    ends.filter(({ low, high }) => Number(high) > Number(low)).map(({ partition, high }) => [partition, Number(high)]),
-  );
+  try {
+    const offsets = await admin.fetchTopicOffsets(topic);
+    return new Map(
+      offsets
+        .filter(({ low, high }) => Number(high) > Number(low))
+        .map(({ partition, high }) => [partition, Number(high)]),
+    );
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+/**
+ * Every committed record of `topic` up to `ends`, and perhaps some more, in offset order within each partition.
+ * Commits nothing, joins no group.
+ */
+export async function* readTopic(
+  kafka: KafkaConfig,
+  topic: string,
+  ends?: ReadonlyMap<number, number>,
+): AsyncGenerator<RawRecord> {
+  const waiting = new Map(ends ?? (await topicEnds(kafka, topic)));
   if (waiting.size === 0) return;
   const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, 'samvad-read', `samvad-read-${randomUUID()}`));
   // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.

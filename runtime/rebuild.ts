@@ -10,7 +10,7 @@ import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
 import { inTransaction } from './projection-runner.ts';
 import { advance, applyRows, holdPartition } from './projection-store.ts';
-import { readTopic } from './read-topic.ts';
+import { readTopic, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
 
@@ -32,20 +32,26 @@ export function rebuildProjection({ projection, kafka, codec, pool }: RebuildOpt
     await client.query('UPDATE projection_offsets SET next_offset = 0 WHERE projection = $1', [projection.name]);
     await client.query(`TRUNCATE ${projection.table}`);
     // 2. Batch after batch, as a runner does. Poison went to the dead letters when it was first met.
-    const next = new Map<number, number>();
+    const ends = await topicEnds(kafka, projection.topic.name);
+    const next = new Map(ends);
     let read = 0;
     let batch: RawRecord[] = [];
     const flush = async () => {
       await codec.prepare(batch.map(({ value }) => value));
-      const rows = foldBatch(projection, batch, codec.decode, (_, error) => {
-        if (!(error instanceof Poison)) throw error;
-      });
+      const rows = foldBatch(
+        projection,
+        batch,
+        (bytes) => codec.decode(bytes),
+        (_, error) => {
+          if (!(error instanceof Poison)) throw error;
+        },
+      );
       await applyRows(client, projection, rows);
-      for (const { partition, offset } of batch) next.set(partition, offset + 1);
+      for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
       read += batch.length;
       batch = [];
     };
-    for await (const record of readTopic(kafka, projection.topic.name)) {
+    for await (const record of readTopic(kafka, projection.topic.name, ends)) {
       batch.push(record);
       if (batch.length === BATCH) await flush();
     }

@@ -21,9 +21,9 @@ export async function restoreTable(options: {
   readonly clientId: string;
 }): Promise<number> {
   const { topic, partition, store, watermarks, kafka, clientId } = options;
-  const watermark = await call<{ lowOffset: number; highOffset: number }>(`reading the ends of ${topic}`, (done) =>
-    watermarks.queryWatermarkOffsets(topic, partition, 10_000, done),
-  );
+  const watermark = await call<{ lowOffset: number; highOffset: number }>(`reading the ends of ${topic}`, (done) => {
+    watermarks.queryWatermarkOffsets(topic, partition, 10_000, done);
+  });
   const end = watermark.highOffset;
   let from = store.claim(partition);
   if (from > end) {

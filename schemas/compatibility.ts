@@ -90,7 +90,7 @@ function matches(from: ObjectNode | Node[], to: ObjectNode | Node[]): boolean {
 }
 
 function kind(node: ObjectNode | Node[]): string {
-  return Array.isArray(node) ? 'a union' : (node.name ?? String(node.type));
+  return Array.isArray(node) ? 'a union' : (node.name ?? (node.type as string));
 }
 
 function shortName(name: string): string {

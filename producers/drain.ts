@@ -1,0 +1,113 @@
+/** Sends what is in the spool on to Kafka, oldest first. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { EventKind, ProducedEvent } from './inputs.ts';
+import { RecordTooLarge, Undelivered } from './kafka-link.ts';
+import type { KafkaLink } from './kafka-link.ts';
+import type { Line } from './lines.ts';
+import { readSegment } from './spool.ts';
+import type { Segment, Spool } from './spool.ts';
+
+/** Records in flight at a time; a single one as long as Kafka is not known to answer. */
+const WINDOW = 1000;
+const IDLE_MS = 100;
+const ADOPT_EVERY_MS = 30_000;
+const MAX_BACKOFF_MS = 5000;
+
+/** The part of the way to Kafka that draining needs. */
+export type DrainLink = Pick<KafkaLink, 'connected' | 'healthy' | 'deliver'>;
+
+/** A spool that is being drained in the background. */
+export interface Drain {
+  counts(): { readonly drained: number; readonly setAside: number };
+  /** Goes on for `graceMs` at most while Kafka takes records, then stops. */
+  finish(graceMs: number): Promise<void>;
+}
+
+/** Starts to drain. A segment is deleted once Kafka has acknowledged all its records. */
+export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefined): Drain {
+  const stopping = new AbortController();
+  const counts = { drained: 0, setAside: 0 };
+
+  async function run(): Promise<void> {
+    let adoptedAt = Date.now();
+    let backoff = IDLE_MS;
+    while (!stopping.signal.aborted) {
+      try {
+        if (Date.now() - adoptedAt >= ADOPT_EVERY_MS) {
+          adoptedAt = Date.now();
+          await spool.adoptOrphans();
+        }
+        const segment = link.connected ? await spool.next() : undefined;
+        if (segment) await drainSegment(segment, stopping.signal);
+        backoff = IDLE_MS;
+        if (segment) continue;
+      } catch (error) {
+        log?.warn({ error: String(error) }, 'the spool could not be sent on; trying again');
+        backoff = Math.min(backoff * 2, MAX_BACKOFF_MS);
+      }
+      await sleep(backoff, undefined, { signal: stopping.signal, ref: false }).catch(() => undefined);
+    }
+  }
+
+  // A segment that fails half-way is sent again from where it failed: only after a crash from its start.
+  const progress = { file: '', lines: 0 };
+
+  async function drainSegment(segment: Segment, signal: AbortSignal): Promise<void> {
+    if (progress.file !== segment.file) Object.assign(progress, { file: segment.file, lines: 0 });
+    const skip = progress.lines;
+    let window: Line[] = [];
+    for await (const line of readSegment(segment)) {
+      if (line.number <= skip) continue;
+      window.push(line);
+      if (window.length < (link.healthy ? WINDOW : 1)) continue;
+      await sendWindow(window);
+      window = [];
+      if (signal.aborted) return;
+    }
+    await sendWindow(window);
+    await spool.remove(segment);
+  }
+
+  async function sendWindow(window: readonly Line[]): Promise<void> {
+    const outcomes = await Promise.allSettled(window.map(sendLine));
+    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
+    if (failed) throw failed.reason;
+    progress.lines = window.at(-1)?.number ?? progress.lines;
+  }
+
+  async function sendLine(line: Line): Promise<void> {
+    try {
+      await link.deliver(eventOf(line));
+      counts.drained++;
+    } catch (error) {
+      if (error instanceof Undelivered) throw error;
+      // Neither now nor later: it must not keep the others from going on, and a person may want to see it.
+      await spool.setAside(line.text ?? '', error instanceof RecordTooLarge ? error.message : String(error));
+      counts.setAside++;
+      log?.error({ error: String(error) }, 'a spooled record can not be delivered; it is in refused.ndjson');
+    }
+  }
+
+  const running = run();
+  return {
+    counts: () => counts,
+    async finish(graceMs) {
+      const deadline = Date.now() + graceMs;
+      while (link.healthy && spool.bytes > 0 && Date.now() < deadline) await sleep(20);
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+/** A spooled line was written by us, and yet a damaged disk or a later version's rules may make it unreadable. */
+function eventOf({ text, problem }: Line): ProducedEvent {
+  if (text === undefined) throw new Error(problem);
+  const event = JSON.parse(text) as Partial<ProducedEvent> | null;
+  const kinds: readonly unknown[] = ['conversation', 'review'] satisfies EventKind[];
+  if (!kinds.includes(event?.kind) || typeof event?.record?.conversation_id !== 'string') {
+    throw new Error('The line is not a spooled record.');
+  }
+  return event as ProducedEvent;
+}

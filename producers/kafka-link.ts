@@ -1,0 +1,223 @@
+/** The way to Kafka: connects in the background for as long as it takes, and promises each record's acknowledgement. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import rdkafka from 'node-rdkafka';
+import type { LibrdKafkaError, Producer } from 'node-rdkafka';
+import type { KafkaConfig } from '../config.ts';
+import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
+import { call, disconnect } from '../runtime/rdkafka.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import { openCodecs } from '../runtime/schema-registry.ts';
+import { topics } from '../topology.ts';
+import type { ProducedEvent } from './inputs.ts';
+
+const CONNECT_MS = 3000;
+const POLL_MS = 5;
+const FIRST_BACKOFF_MS = 250;
+const MAX_BACKOFF_MS = 5000;
+/** librdkafka's own limits: bytes of a record, of a batch, and of all that is in flight. */
+const MAX_RECORD_BYTES = 1_000_000;
+const BATCH_BYTES = 256 * 1024;
+const QUEUE_KBYTES = 256 * 1024;
+/** Kafka's error codes for a record that is too large: INVALID_FETCH_SIZE, MSG_SIZE_TOO_LARGE, RECORD_LIST_TOO_LARGE. */
+const TOO_LARGE: readonly number[] = [4, 10, 18];
+
+/** The record was not acknowledged; it may have been stored all the same, and sending it again is right. */
+export class Undelivered extends Error {}
+
+/** Kafka refuses the record for its size, now and later. */
+export class RecordTooLarge extends Error {
+  override readonly name = 'RecordTooLarge';
+}
+
+/** What the way to Kafka needs. */
+export interface LinkOptions {
+  readonly kafka: KafkaConfig;
+  readonly schemaRegistryUrl: string;
+  /** Milliseconds after which a record counts as not delivered. */
+  readonly deliveryTimeoutMs: number;
+  readonly log: Logger | undefined;
+}
+
+interface Pending {
+  readonly event: ProducedEvent;
+  readonly deadline: number;
+  readonly resolve: () => void;
+  readonly reject: (error: Error) => void;
+}
+
+/** A producer's way to Kafka. */
+export class KafkaLink {
+  /** Resolves when the first connection was made or failed, at the latest after the delivery time-out. */
+  readonly firstAttempt: Promise<void>;
+  readonly #options: LinkOptions;
+  readonly #pending = new Map<number, Pending>();
+  readonly #stopping = new AbortController();
+  #codecs: Codecs | undefined;
+  #producer: Producer | undefined;
+  #healthy = true;
+  #lastId = 0;
+  #polling: NodeJS.Timeout | undefined;
+
+  constructor(options: LinkOptions) {
+    this.#options = options;
+    const timeout = sleep(options.deliveryTimeoutMs, undefined, { ref: false });
+    this.firstAttempt = Promise.race([new Promise<void>((done) => void this.#connect(done)), timeout]);
+  }
+
+  /** Whether Kafka and the schema registry have answered. */
+  get connected(): boolean {
+    return this.#producer !== undefined;
+  }
+
+  /** Whether the last outcome was an acknowledgement: others then need not wait for a time-out to learn of an outage. */
+  get healthy(): boolean {
+    return this.connected && this.#healthy;
+  }
+
+  /** Records that wait for their acknowledgement. */
+  get inFlight(): number {
+    return this.#pending.size;
+  }
+
+  /**
+   * Resolves when all in-sync replicas have the record.
+   * @throws Undelivered when that can't be known in time. @throws RecordTooLarge
+   */
+  deliver(event: ProducedEvent): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const [producer, codecs] = [this.#producer, this.#codecs];
+      if (!producer || !codecs) {
+        reject(new Undelivered('Kafka has not answered yet.'));
+        return;
+      }
+      const [topic, value] = encode(codecs, event);
+      const id = ++this.#lastId;
+      const deadline = Date.now() + this.#options.deliveryTimeoutMs + 1000; // librdkafka's own time-out comes first
+      this.#pending.set(id, { event, deadline, resolve, reject });
+      try {
+        producer.produce(topic, null, value, event.record.conversation_id, undefined, id);
+        this.#polling ??= setInterval(() => this.#poll(), POLL_MS);
+      } catch (error) {
+        this.#settle(id, error as LibrdKafkaError);
+      }
+    });
+  }
+
+  /** Closes the connection. What is in flight is given up as undelivered. */
+  async close(): Promise<void> {
+    this.#stopping.abort();
+    await this.#drop('The producer was closed.');
+  }
+
+  async #connect(attempted: () => void): Promise<void> {
+    const { signal } = this.#stopping;
+    for (let backoff = FIRST_BACKOFF_MS; !signal.aborted; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
+      try {
+        this.#codecs ??= await openCodecs(this.#options.schemaRegistryUrl, [topics.conversations, topics.reviews]);
+        const producer = await this.#open();
+        if (signal.aborted) await disconnect(producer);
+        else this.#producer = producer;
+        this.#healthy = true;
+        attempted();
+        return;
+      } catch (error) {
+        attempted();
+        this.#options.log?.warn({ error: String(error) }, 'not connected: records go to the spool meanwhile');
+        await sleep(backoff, undefined, { signal, ref: false }).catch(() => undefined);
+      }
+    }
+  }
+
+  async #open(): Promise<Producer> {
+    const producer = new rdkafka.Producer(
+      {
+        ...librdkafkaConfig(this.#options.kafka, 'samvad-producer'),
+        'enable.idempotence': true,
+        'compression.codec': 'lz4',
+        'message.max.bytes': MAX_RECORD_BYTES,
+        'batch.size': BATCH_BYTES,
+        'queue.buffering.max.kbytes': QUEUE_KBYTES,
+        dr_cb: true,
+      },
+      {
+        'request.required.acks': -1,
+        'message.timeout.ms': this.#options.deliveryTimeoutMs,
+        partitioner: 'murmur2_random', // as Java's producers choose, so that intake need not re-key
+      },
+    );
+    producer.on('delivery-report', (error, { opaque }) => {
+      this.#settle(opaque as number, error as LibrdKafkaError | null);
+    });
+    producer.on('event.error', (error) => {
+      if (error.isFatal) void this.#reconnect();
+    });
+    // One that fails to connect has closed itself.
+    await call('connecting to Kafka', (done) =>
+      producer.connect({ allTopics: false, timeout: CONNECT_MS, topic: '' }, (error) => done(error, undefined)),
+    );
+    return producer;
+  }
+
+  #poll(): void {
+    this.#producer?.poll();
+    // Ids grow and the time-out is one for all, so the first that is not due ends the search.
+    const now = Date.now();
+    for (const [id, { deadline }] of this.#pending) {
+      if (deadline > now) break;
+      this.#settle(id, new Error('no acknowledgement came'));
+    }
+    if (this.#pending.size > 0) return;
+    clearInterval(this.#polling);
+    this.#polling = undefined;
+  }
+
+  #settle(id: number, error: LibrdKafkaError | Error | null): void {
+    const pending = this.#pending.get(id);
+    if (!pending) return; // given up already: it was spooled
+    this.#pending.delete(id);
+    if (!error) {
+      this.#healthy = true;
+      pending.resolve();
+      return;
+    }
+    const code = 'code' in error ? error.code : undefined;
+    const subject = `${pending.event.kind} ${pending.event.record.conversation_id}`;
+    if (code !== undefined && TOO_LARGE.includes(code)) {
+      const message = `Kafka refuses ${subject} for its size: ${error.message}. Send less than ${String(MAX_RECORD_BYTES)} bytes.`;
+      pending.reject(new RecordTooLarge(message, { cause: error }));
+      return;
+    }
+    if (code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) this.#healthy = false;
+    pending.reject(new Undelivered(`Kafka did not acknowledge ${subject}: ${error.message}.`, { cause: error }));
+    if (code === rdkafka.CODES.ERRORS.ERR__FATAL) void this.#reconnect();
+  }
+
+  /** An idempotent producer that met a fatal error is of no more use; a new one is. */
+  async #reconnect(): Promise<void> {
+    if (!this.#producer || this.#stopping.signal.aborted) return;
+    await this.#drop('The connection to Kafka is being made anew.');
+    await this.#connect(() => undefined);
+  }
+
+  async #drop(why: string): Promise<void> {
+    const producer = this.#producer;
+    this.#producer = undefined;
+    clearInterval(this.#polling);
+    this.#polling = undefined;
+    for (const [id, { reject }] of this.#pending) {
+      this.#pending.delete(id);
+      reject(new Undelivered(why));
+    }
+    if (!producer) return;
+    await disconnect(producer).catch((error: unknown) => {
+      this.#options.log?.warn({ error: String(error) }, 'the old connection did not close');
+    });
+  }
+}
+
+function encode(codecs: Codecs, event: ProducedEvent): [topic: string, value: Buffer] {
+  return event.kind === 'conversation'
+    ? [topics.conversations.name, codecs.of(topics.conversations).encode(event.record)]
+    : [topics.reviews.name, codecs.of(topics.reviews).encode(event.record)];
+}

@@ -1,0 +1,204 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { startComponents } from '../../cli/components.ts';
+import type { RunningComponents } from '../../cli/components.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { projections } from '../../pipeline.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { ingestJsonl } from '../../producers/jsonl.ts';
+import { listDeadLetters } from '../../runtime/dead-letters.ts';
+import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { migrate } from '../../runtime/migrate.ts';
+import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { readTopic } from '../../runtime/read-topic.ts';
+import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
+import { topics } from '../../topology.ts';
+import { conversation } from '../fixtures.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+const examples = path.join(import.meta.dirname, '..', '..', 'examples');
+
+async function count(stack: Stack, sql: string): Promise<number> {
+  const { rows } = await stack.prepared.pool.query<{ count: string }>(sql);
+  return Number(rows[0]?.count);
+}
+
+async function digests(stack: Stack): Promise<string[]> {
+  return Promise.all(projections.map((projection) => digestTable(stack.prepared.pool, projection)));
+}
+
+describe('the example traffic on real servers', () => {
+  let stack: Stack;
+  let components: RunningComponents;
+
+  before(async () => {
+    stack = await startStack();
+    const { prepared } = stack;
+    components = await startComponents(['all'], prepared);
+    const producer = await createConversationProducer(producerOptions(prepared));
+    const sent = await ingestJsonl({
+      file: path.join(examples, 'conversations.jsonl'),
+      kind: 'conversation',
+      producer,
+    });
+    assert.deepEqual([sent.lines, sent.rejected], [3797, 8]);
+    await ingestJsonl({ file: path.join(examples, 'reviews.jsonl'), kind: 'review', producer });
+    await producer.close();
+    await untilCaughtUp(prepared.servers, prepared.pool);
+  });
+  after(async () => {
+    await components.stop();
+    await stack.stop();
+  });
+
+  it('has each conversation once, with one decision and one row', async () => {
+    const ids: string[] = [];
+    for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.conversationEvents.name)) {
+      const event = stack.prepared.codecs.of(topics.conversationEvents).decode(value ?? Buffer.alloc(0));
+      if (event.captured) ids.push(event.conversation_id);
+    }
+    assert.equal(ids.length, 3721);
+    assert.equal(new Set(ids).size, 3721);
+    assert.equal(await count(stack, 'SELECT count(*) FROM conversation_logs'), 3721);
+  });
+
+  it('counts exactly the samples that stand', async () => {
+    const counts = new Map<string, number>();
+    for await (const { key, value } of readTopic(stack.prepared.servers.kafka, topics.approvedSampleCounts.name)) {
+      if (value) counts.set(String(key), stack.prepared.codecs.of(topics.approvedSampleCounts).decode(value).approved);
+    }
+    const approved = [...counts.values()].reduce((sum, n) => sum + n, 0);
+    assert.equal(
+      approved,
+      await count(stack, "SELECT count(*) FROM training_samples WHERE review_status = 'approved'"),
+    );
+    assert.equal(
+      approved,
+      await count(stack, "SELECT count(*) FROM conversation_logs WHERE review_status IN ('approved', 'auto-approved')"),
+    );
+  });
+
+  it('queues what waits, and only that, first the class, then one of each near-duplicate', async () => {
+    const waiting = "(review_status = 'needs-review' OR (audit AND verdict IS NULL))";
+    assert.equal(
+      await count(stack, 'SELECT count(*) FROM training_queue'),
+      await count(stack, `SELECT count(*) FROM conversation_logs WHERE ${waiting}`),
+    );
+    const { rows } = await stack.prepared.pool.query<{ priority_class: number; duplicates_before: string }>(
+      'SELECT * FROM training_queue ORDER BY review_priority',
+    );
+    const order = rows.map(
+      ({ priority_class, duplicates_before }) => priority_class * 2 + (Number(duplicates_before) > 0 ? 1 : 0),
+    );
+    assert.deepEqual(
+      order,
+      [...order].sort((a, b) => a - b),
+    );
+  });
+
+  it('put exactly the eight conflicting ids into the dead letters', async () => {
+    const letters = await listDeadLetters(stack.prepared.servers.kafka, stack.prepared.codecs, topics.deadLetters);
+    assert.deepEqual(
+      letters.map(({ code }) => code),
+      Array.from({ length: 8 }, () => 'conflicting-duplicate'),
+    );
+  });
+
+  it('answers every query of the acceptance list', async () => {
+    const sql = await readFile(path.join(import.meta.dirname, 'acceptance.sql'), 'utf8');
+    const statements = sql
+      .replaceAll(/^--.*$/gm, '')
+      .split(';')
+      .map((s) => s.trim())
+      .filter((s) => s !== '');
+    assert.equal(statements.length, 12);
+    const results = await Promise.all(
+      statements.map((statement) => stack.prepared.pool.query<Record<string, unknown>>(statement)),
+    );
+    const [statuses, latest, queue, , production] = results.map(({ rows }) => rows);
+    assert.deepEqual(
+      new Set(statuses?.map((row) => row['review_status'])),
+      new Set(['auto-approved', 'needs-review', 'approved', 'rejected', 'skipped']),
+    );
+    assert.equal(latest?.length, 20);
+    assert.deepEqual(
+      queue?.map((row) => Number(row['review_priority'])),
+      Array.from({ length: 20 }, (_, i) => i + 1),
+    );
+    assert.deepEqual(production, [
+      { version: 'router-v1.0.0', test_accuracy: 0.82, production_accuracy: null, traffic_percentage: 100 },
+    ]);
+  });
+
+  it('gives the same tables when they are rebuilt from the log, timestamps included, while the runners live', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    const before = await digests(stack);
+    for (const projection of projections)
+      await rebuildProjection({ projection, kafka: servers.kafka, codec: codecs.of(projection.topic), pool });
+    assert.deepEqual(await digests(stack), before);
+    await untilCaughtUp(servers, pool);
+    assert.deepEqual(await digests(stack), before);
+  });
+
+  it('changes nothing when the same input comes again', async () => {
+    const { servers, pool } = stack.prepared;
+    const before = await digests(stack);
+    const producer = await createConversationProducer(producerOptions(stack.prepared));
+    await ingestJsonl({ file: path.join(examples, 'conversations.jsonl'), kind: 'conversation', producer });
+    await ingestJsonl({ file: path.join(examples, 'reviews.jsonl'), kind: 'review', producer });
+    await producer.close();
+    await untilCaughtUp(servers, pool);
+    assert.deepEqual(await digests(stack), before);
+  });
+
+  it('sends poison to the dead letters with its reason, and goes on', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    const known = (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length;
+    const good = codecs.of(topics.conversations).encode(conversation({ conversation_id: 'after-poison' }));
+    const encode = (fields: Parameters<typeof conversation>[0]) =>
+      codecs.of(topics.conversations).encode(conversation(fields));
+    const unknown = Buffer.from(good);
+    unknown.writeInt32BE(987_654, 1);
+    const broken = Buffer.from(good);
+    broken[broken.indexOf('track_order')] = 0xff;
+    const poison: readonly (readonly [string, Buffer])[] = [
+      ['bad-avro', good.subarray(0, 40)],
+      ['unknown-schema', unknown],
+      ['bad-utf8', broken],
+      ['bad-frame', Buffer.from('{"conversation_id":"x"}')],
+      ['invalid-value', encode({ conversation_id: '' })],
+      ['invalid-value', encode({ conversation_id: 'p1', nlu_confidence: 1.7 })],
+      ['invalid-value', encode({ conversation_id: 'p2', created_at: Date.UTC(2190, 0, 1) })],
+      [
+        'invalid-value',
+        encode({ conversation_id: 'p3', entities: [{ name: '__proto__', value: 'x', start: null, end: null }] }),
+      ],
+    ];
+    const producer = await connectProducer(librdkafkaConfig(servers.kafka, 'poison'));
+    for (const [, bytes] of poison) producer.produce(topics.conversations.name, 0, bytes, 'poison');
+    producer.produce(topics.conversations.name, 0, good, 'wrong partition perhaps');
+    await call('flushing', (done) => producer.flush(10_000, (error) => done(error, undefined)));
+    await disconnect(producer);
+    await untilCaughtUp(servers, pool);
+    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    assert.deepEqual(
+      letters
+        .slice()
+        .filter(({ code }) => code !== 'conflicting-duplicate')
+        .map(({ code }) => code)
+        .sort(),
+      poison.map(([code]) => code).sort(),
+    );
+    assert.equal(letters.length, known + poison.length);
+    assert.equal(
+      await count(stack, "SELECT count(*) FROM conversation_logs WHERE conversation_id = 'after-poison'"),
+      1,
+    );
+  });
+
+  it('applies migrations once', async () => assert.deepEqual(await migrate(stack.prepared.servers.databaseUrl), []));
+});

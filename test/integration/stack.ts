@@ -1,0 +1,59 @@
+/** Real servers for tests: Kafka, registry and Postgres on a folder of their own. */
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { prepare } from '../../cli/environment.ts';
+import type { Prepared } from '../../cli/environment.ts';
+import { readConfig } from '../../config.ts';
+import { startPlatform } from '../../platform/platform.ts';
+import type { RunningPlatform } from '../../platform/platform.ts';
+import { serverNames } from '../../platform/server.ts';
+
+/** A started stack. */
+export interface Stack {
+  readonly platform: RunningPlatform;
+  readonly prepared: Prepared;
+  readonly home: string;
+  /** The environment in which a child process finds these servers. */
+  readonly env: Record<string, string>;
+  stop(): Promise<void>;
+}
+
+/** Starts the three servers and creates topics, schemas and tables. */
+export async function startStack(): Promise<Stack> {
+  const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
+  await chmod(home, 0o755); // Postgres may run as another user
+  const { cache } = readConfig();
+  const platform = await startPlatform({
+    home,
+    cache,
+    servers: new Set(serverNames),
+    detached: false,
+    progress: () => undefined,
+  });
+  const { kafkaBrokers = '', schemaRegistryUrl = '', databaseUrl = '' } = platform.addresses;
+  const env = {
+    KAFKA_BROKERS: kafkaBrokers,
+    SCHEMA_REGISTRY_URL: schemaRegistryUrl,
+    DATABASE_URL: databaseUrl,
+    SAMVAD_HOME: home,
+    SAMVAD_LOG_LEVEL: 'warn',
+    UV_THREADPOOL_SIZE: '32',
+  };
+  const config = { ...readConfig(env), cache };
+  const prepared = await prepare({
+    config,
+    servers: { kafka: { brokers: kafkaBrokers }, schemaRegistryUrl, databaseUrl },
+    stop: () => platform.stop(),
+  });
+  return {
+    platform,
+    prepared,
+    home,
+    env,
+    async stop() {
+      await prepared.stop();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}

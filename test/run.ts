@@ -1,0 +1,46 @@
+/**
+ * `npm test`: every level, one after the other, and a closing line of counts. `npm test -- policy topology` runs some.
+ * The servers that a level needs are started by its files; a missing one fails the test.
+ */
+import { spawn } from 'node:child_process';
+import { existsSync, readdirSync } from 'node:fs';
+import path from 'node:path';
+
+const LEVELS = ['policy', 'schemas', 'topology', 'integration'];
+const root = path.join(import.meta.dirname);
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : LEVELS;
+let [passed, failed] = [0, 0];
+
+for (const level of chosen) {
+  const folder = path.join(root, level);
+  const files = existsSync(folder)
+    ? readdirSync(folder)
+        .filter((file) => file.endsWith('.test.ts'))
+        .map((file) => path.join(folder, file))
+    : [];
+  if (files.length === 0) throw new Error(`There are no tests in test/${level}; the levels are ${LEVELS.join(', ')}.`);
+  process.stdout.write(`\n── ${level}\n`);
+  await run(files);
+}
+
+process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed\n`);
+process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
+
+async function run(files: readonly string[]): Promise<void> {
+  // One file at a time: each of the upper levels starts servers of its own, and there may be two cores only.
+  const args = ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-reporter=spec', ...files];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    env: { ...process.env, UV_THREADPOOL_SIZE: '32', FORCE_COLOR: '0' },
+  });
+  let tail = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    process.stdout.write(chunk);
+    tail = (tail + chunk.toString()).slice(-4000);
+  });
+  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
+  const count = (name: string) => Number(new RegExp(`^ℹ ${name} (\\d+)`, 'm').exec(tail)?.[1] ?? 0);
+  passed += count('pass');
+  const bad = count('fail') + count('cancelled');
+  failed += bad > 0 || code === 0 ? bad : 1;
+}
