@@ -116,7 +116,7 @@ export class KafkaLink {
       try {
         this.#codecs ??= await openCodecs(this.#options.schemaRegistryUrl, [topics.conversations, topics.reviews]);
         const producer = await this.#open();
-        if (signal.aborted) await disconnect(producer);
+        if (this.#stopping.signal.aborted) await disconnect(producer);
         else this.#producer = producer;
         this.#healthy = true;
         attempted();
@@ -147,7 +147,7 @@ export class KafkaLink {
       },
     );
     producer.on('delivery-report', (error, { opaque }) => {
-      this.#settle(opaque as number, error as LibrdKafkaError | null);
+      this.#settle(opaque as number, error);
     });
     producer.on('event.error', (error) => {
       if (error.isFatal) void this.#reconnect();

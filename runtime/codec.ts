@@ -95,11 +95,18 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
   return {
     decode(bytes) {
       check?.(bytes, HEADER_BYTES);
-      const { value, offset } = (reader.decode as Decode)(bytes, HEADER_BYTES, resolver);
-      if (offset !== bytes.length) {
-        throw new Poison('bad-avro', offset < 0 ? 'The Avro record is cut off.' : 'Bytes follow the Avro record.');
+      const decoded: { readonly value: unknown; readonly offset: number } = reader.decode(
+        bytes,
+        HEADER_BYTES,
+        resolver,
+      );
+      if (decoded.offset !== bytes.length) {
+        throw new Poison(
+          'bad-avro',
+          decoded.offset < 0 ? 'The Avro record is cut off.' : 'Bytes follow the Avro record.',
+        );
       }
-      return value;
+      return decoded.value;
     },
   };
 }

@@ -118,7 +118,7 @@ function answerTo(error: FastifyError, request: FastifyRequest): Answer {
 /** Whether Postgres could not be reached or is going down or coming up, by Node's codes and Postgres' classes 08 and 57P. */
 function isUnreachable({ code, message }: FastifyError): boolean {
   return (
-    /^(ECONN|ENOTFOUND|ETIMEDOUT|EPIPE|EHOSTUNREACH|08|57P)/.test(String(code)) ||
+    /^(ECONN|ENOTFOUND|ETIMEDOUT|EPIPE|EHOSTUNREACH|08|57P)/.test(code) ||
     /^Connection terminated|timeout exceeded when trying to connect/.test(message)
   );
 }

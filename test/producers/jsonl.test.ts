@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { ingestJsonl, UnreadableFile } from '../../producers/jsonl.ts';
+import { RecordTooLarge } from '../../producers/kafka-link.ts';
+import { SpoolFull } from '../../producers/spool.ts';
+import { memoryProducer } from './memory-producer.ts';
+
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-jsonl-'));
+});
+after(() => rm(folder, { recursive: true, force: true }));
+
+const line = (id: string) =>
+  JSON.stringify({
+    conversation_id: id,
+    user_message: 'where is my order?',
+    language: 'en',
+    nlu_intent: 'track_order',
+    nlu_module: 'food',
+    nlu_provider: 'llm',
+    created_at: '2025-10-05T09:30:00Z',
+  });
+
+async function fileOf(content: string | Buffer): Promise<string> {
+  const file = path.join(folder, `${String(Math.random())}.jsonl`);
+  await writeFile(file, content);
+  return file;
+}
+
+describe('ingest of a file', () => {
+  it('takes every good line, and reports each bad one with its number', async () => {
+    const bytes = Buffer.concat([
+      Buffer.from(`\ufeff${line('c-1')}\r\n`),
+      Buffer.from('\n'),
+      Buffer.from('{"conversation_id": \n'),
+      Buffer.from(`${line('c-4')}\n`),
+      Buffer.from([0x22, 0xff, 0xfe, 0x22, 0x0a]),
+      Buffer.from(`${line('c-6').replace('"en"', '"no language"')}\n`),
+      Buffer.from(`${'x'.repeat(5 * 1024 * 1024)}\n`),
+      Buffer.from(line('c-8')),
+    ]);
+    const producer = memoryProducer();
+    const result = await ingestJsonl({ file: await fileOf(bytes), kind: 'conversation', producer });
+    assert.deepEqual(
+      producer.events.map(({ record }) => record.conversation_id),
+      ['c-1', 'c-4', 'c-8'],
+    );
+    assert.deepEqual([result.lines, result.accepted, result.rejected], [8, 3, 4]);
+    assert.deepEqual(
+      result.refusals.map((refusal) => [refusal.line, refusal.problems[0]?.field]),
+      [
+        [3, 'conversation'],
+        [5, 'conversation'],
+        [6, 'language'],
+        [7, 'conversation'],
+      ],
+    );
+    assert.match(result.refusals[0]?.problems[0]?.message ?? '', /^It is not JSON: /);
+    assert.match(result.refusals[1]?.problems[0]?.message ?? '', /UTF-8/);
+    assert.match(result.refusals[3]?.problems[0]?.message ?? '', /has 5242880 bytes/);
+  });
+
+  it('counts all refusals and keeps the first hundred', async () => {
+    const file = await fileOf('{}\n'.repeat(250));
+    const result = await ingestJsonl({ file, kind: 'review', producer: memoryProducer() });
+    assert.equal(result.rejected, 250);
+    assert.deepEqual(
+      result.refusals.map((refusal) => refusal.line),
+      Array.from({ length: 100 }, (_, i) => i + 1),
+    );
+  });
+
+  it('has many lines under way, and not all of them', async () => {
+    let [now, most] = [0, 0];
+    const file = await fileOf(Array.from({ length: 20_000 }, (_, i) => `${line(String(i))}\n`).join(''));
+    const producer = memoryProducer();
+    const seen: number[] = [];
+    const result = await ingestJsonl({
+      file,
+      kind: 'conversation',
+      producer: {
+        async send(event) {
+          most = Math.max(most, ++now);
+          await new Promise((resolve) => setTimeout(resolve, 5));
+          now--;
+          return producer.send(event);
+        },
+      },
+      onProgress: (lines) => seen.push(lines),
+    });
+    assert.equal(result.accepted, 20_000);
+    assert.ok(most > 100 && most <= 5000, `${most} at a time`);
+    assert.equal(seen.at(-1), 20_000);
+  });
+
+  it('keeps to the rate', async () => {
+    const file = await fileOf(`${line('c')}\n`.repeat(50));
+    const started = performance.now();
+    await ingestJsonl({ file, kind: 'conversation', producer: memoryProducer(), rate: 100 });
+    const took = performance.now() - started;
+    assert.ok(took > 400 && took < 2000, `${took} ms`);
+  });
+
+  it('waits for room in a full spool', async () => {
+    let full = 2;
+    const producer = memoryProducer(() => {
+      if (full-- > 0) throw new SpoolFull('Full.', 0.01);
+    });
+    const result = await ingestJsonl({ file: await fileOf(line('c')), kind: 'conversation', producer });
+    assert.equal(result.accepted, 1);
+  });
+
+  it('reports a line that Kafka refuses, and stops at any other failure', async () => {
+    const file = await fileOf(`${line('small')}\n${line('large')}\n`);
+    const refusing = memoryProducer(({ record }) => {
+      if (record.conversation_id === 'large') throw new RecordTooLarge('Too large.');
+    });
+    const result = await ingestJsonl({ file, kind: 'conversation', producer: refusing });
+    assert.deepEqual(result.refusals, [{ line: 2, problems: [{ field: 'conversation', message: 'Too large.' }] }]);
+    const broken = memoryProducer(() => {
+      throw new Error('The disk is gone.');
+    });
+    await assert.rejects(ingestJsonl({ file, kind: 'conversation', producer: broken }), /The disk is gone/);
+  });
+
+  it('says which file is missing', async () => {
+    const missing = ingestJsonl({ file: '/nowhere/x.jsonl', kind: 'review', producer: memoryProducer() });
+    await assert.rejects(
+      missing,
+      (error) => error instanceof UnreadableFile && error.message.includes('/nowhere/x.jsonl'),
+    );
+  });
+});

@@ -1,0 +1,193 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Pool } from 'pg';
+import { SpoolFull } from '../../producers/spool.ts';
+import { createServer, MAX_BODY_BYTES } from '../../status/server.ts';
+import { memoryProducer } from './memory-producer.ts';
+
+const conversation = {
+  conversation_id: 'c-1',
+  user_message: 'where is my order?',
+  language: 'en',
+  nlu_intent: 'track_order',
+  nlu_module: 'food',
+  nlu_provider: 'llm',
+  created_at: '2025-10-05T09:30:00Z',
+};
+const review = { conversation_id: 'c-1', verdict: 'approve', reviewer: 'asha', reviewed_at: '2025-10-05T12:00:00Z' };
+const bad = { ...conversation, conversation_id: 'c-2', language: '?' };
+const NDJSON = 'application/x-ndjson';
+
+interface Setup {
+  readonly producer?: ReturnType<typeof memoryProducer>;
+  readonly query?: (sql: string, values?: unknown[]) => Promise<{ rows: object[] }>;
+  readonly readiness?: () => Promise<Record<string, string>>;
+}
+
+function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
+  const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
+  const status = () => Promise.resolve({ lag: [] });
+  return createServer({ producer, pool, readiness: readiness ?? (() => Promise.resolve({ kafka: 'ok' })), status });
+}
+
+function post(app: ReturnType<typeof server>, url: string, body: unknown, type = 'application/json') {
+  const payload = typeof body === 'string' || Buffer.isBuffer(body) ? body : JSON.stringify(body);
+  return app.inject({ method: 'POST', url, payload, headers: { 'content-type': type } });
+}
+
+interface Refused {
+  readonly error: string;
+  readonly problems: { line?: number; field: string; message: string }[];
+}
+
+describe('POST', () => {
+  it('accepts one conversation', async () => {
+    const producer = memoryProducer();
+    const response = await post(server({ producer }), '/v1/conversations', conversation);
+    assert.equal(response.statusCode, 202);
+    assert.deepEqual(response.json(), { accepted: 1, ids: ['c-1'], stored: { kafka: 1, spool: 0 } });
+    assert.equal(producer.events[0]?.kind, 'conversation');
+  });
+
+  it('accepts a review', async () => {
+    const producer = memoryProducer();
+    assert.equal((await post(server({ producer }), '/v1/reviews', review)).statusCode, 202);
+    assert.equal(producer.events[0]?.kind, 'review');
+  });
+
+  it('accepts an array and NDJSON, in order, more than are sent at a time', async () => {
+    const many = Array.from({ length: 2500 }, (_, i) => ({ ...conversation, conversation_id: `c-${String(i)}` }));
+    for (const [body, type] of [
+      [JSON.stringify(many), 'application/json; charset=utf-8'],
+      [many.map((one) => `${JSON.stringify(one)}\r\n`).join('\n'), NDJSON],
+    ] as const) {
+      const response = await post(server(), '/v1/conversations', body, type);
+      assert.equal(response.statusCode, 202);
+      assert.deepEqual(
+        response.json<{ ids: string[] }>().ids,
+        many.map((one) => one.conversation_id),
+      );
+    }
+  });
+
+  it('refuses one bad record with its fields', async () => {
+    const response = await post(server(), '/v1/conversations', { ...bad, colour: 'red' });
+    assert.equal(response.statusCode, 400);
+    const { error, problems } = response.json<Refused>();
+    assert.match(error, /^The conversation is invalid; nothing .*\.$/);
+    assert.deepEqual(
+      problems.map(({ line, field }) => [line, field]),
+      [[undefined, 'colour']],
+    );
+  });
+
+  it('stores nothing of a batch with a bad line, and names every bad line', async () => {
+    const producer = memoryProducer();
+    const app = server({ producer });
+    const lines = [conversation, bad, conversation].map((one) => JSON.stringify(one));
+    const ndjson = await post(app, '/v1/conversations', [...lines, '', '{'].join('\n'), NDJSON);
+    assert.equal(ndjson.statusCode, 400);
+    assert.match(ndjson.json<Refused>().error, /^2 of 4 records are invalid/);
+    assert.deepEqual(
+      ndjson.json<Refused>().problems.map(({ line, field }) => [line, field]),
+      [
+        [2, 'language'],
+        [5, 'conversation'],
+      ],
+    );
+    const array = await post(app, '/v1/conversations', [conversation, bad, 7]);
+    assert.deepEqual(
+      array.json<Refused>().problems.map(({ line, field }) => [line, field]),
+      [
+        [2, 'language'],
+        [3, 'conversation'],
+      ],
+    );
+    assert.deepEqual(producer.events, []);
+  });
+
+  const refused: readonly (readonly [string, string | Buffer, string, number])[] = [
+    ['an empty array', '[]', 'application/json', 400],
+    ['empty NDJSON', '\n\n', NDJSON, 400],
+    ['an empty body', '', 'application/json', 400],
+    ['broken JSON', '{', 'application/json', 400],
+    ['bytes that are not UTF-8', Buffer.from([0x22, 0xff, 0x22]), NDJSON, 400],
+    ['a poisoned prototype', '{"__proto__":{"x":1}}', 'application/json', 400],
+    ['a poisoned prototype in NDJSON', '{"__proto__":{"x":1}}', NDJSON, 400],
+    ['a form', 'conversation_id=c-1', 'application/x-www-form-urlencoded', 415],
+    ['plain text', JSON.stringify(conversation), 'text/plain', 415],
+    ['a body above the limit', JSON.stringify('x'.repeat(MAX_BODY_BYTES)), 'application/json', 413],
+    ['NDJSON above the limit', 'x'.repeat(MAX_BODY_BYTES + 1), NDJSON, 413],
+  ];
+  for (const [what, body, type, status] of refused) {
+    it(`refuses ${what} with ${status} and a sentence`, async () => {
+      const response = await post(server(), '/v1/conversations', body, type);
+      assert.equal(response.statusCode, status);
+      assert.match(response.json<Refused>().error, /^[A-Z].*\.$/);
+    });
+  }
+
+  it('answers 503 with Retry-After when the spool is full', async () => {
+    const producer = memoryProducer(() => {
+      throw new SpoolFull('The spool is full.', 30);
+    });
+    const response = await post(server({ producer }), '/v1/conversations', conversation);
+    assert.equal(response.statusCode, 503);
+    assert.equal(response.headers['retry-after'], '30');
+    assert.match(response.json<Refused>().error, /spool is full/);
+  });
+
+  it('shows no inside of an unexpected failure', async () => {
+    const producer = memoryProducer(() => {
+      throw new Error('secret of /var/lib');
+    });
+    const response = await post(server({ producer }), '/v1/conversations', conversation);
+    assert.equal(response.statusCode, 500);
+    assert.doesNotMatch(response.body, /secret|at .*\.ts/);
+    assert.match(response.json<Refused>().error, /its log has the reason under req-/);
+  });
+});
+
+describe('GET', () => {
+  it('tells health, readiness and status', async () => {
+    const app = server();
+    assert.deepEqual((await app.inject('/healthz')).json(), { status: 'ok' });
+    assert.deepEqual((await app.inject('/readyz')).json(), { status: 'ok', parts: { kafka: 'ok' } });
+    assert.deepEqual((await app.inject('/v1/status')).json(), { lag: [] });
+  });
+
+  it('is not ready while a part is not', async () => {
+    const parts = { kafka: 'It does not answer.', postgres: 'ok' };
+    const response = await server({ readiness: () => Promise.resolve(parts) }).inject('/readyz');
+    assert.equal(response.statusCode, 503);
+    assert.deepEqual(response.json(), { status: 'not ready', parts });
+  });
+
+  it('gives models, and a conversation by its id', async () => {
+    const asked: unknown[] = [];
+    const app = server({
+      query: (_sql, values) => {
+        asked.push(values);
+        return Promise.resolve({ rows: [{ conversation_id: 'a/b' }] });
+      },
+    });
+    assert.deepEqual((await app.inject('/v1/models')).json(), [{ conversation_id: 'a/b' }]);
+    assert.deepEqual((await app.inject('/v1/conversations/a%2Fb')).json(), { conversation_id: 'a/b' });
+    assert.deepEqual(asked, [undefined, ['a/b']]);
+  });
+
+  for (const url of ['/v1/conversations/unknown', '/v1/conversations/%00', '/nowhere']) {
+    it(`answers 404 for ${url}`, async () => {
+      const response = await server().inject(url);
+      assert.equal(response.statusCode, 404);
+      assert.match(response.json<Refused>().error, /^There is no .*\.$/);
+    });
+  }
+
+  it('answers 503 while the database is away', async () => {
+    const query = () => Promise.reject(Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' }));
+    const response = await server({ query }).inject('/v1/models');
+    assert.equal(response.statusCode, 503);
+    assert.equal(response.headers['retry-after'], '5');
+  });
+});

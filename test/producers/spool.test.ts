@@ -1,0 +1,236 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { afterEach, beforeEach, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { drainSpool } from '../../producers/drain.ts';
+import type { DrainLink } from '../../producers/drain.ts';
+import type { ProducedEvent } from '../../producers/inputs.ts';
+import { RecordTooLarge, Undelivered } from '../../producers/kafka-link.ts';
+import { openSpool, SpoolFull } from '../../producers/spool.ts';
+import type { Spool } from '../../producers/spool.ts';
+import { conversation } from '../fixtures.ts';
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-spool-'));
+});
+afterEach(() => rm(folder, { recursive: true, force: true }));
+
+const open = (options: { maxBytes?: number; segmentBytes?: number } = {}) =>
+  openSpool({ folder, maxBytes: 10 * 1024 * 1024, ...options });
+const event = (id: string): ProducedEvent => ({ kind: 'conversation', record: conversation({ conversation_id: id }) });
+const ids = (count: number) => Array.from({ length: count }, (_, i) => `c-${String(i)}`);
+const append = (spool: Spool, all: readonly string[]) => Promise.all(all.map((id) => spool.append(event(id))));
+
+/** Kafka as far as draining sees it; `refuse` may throw. */
+function link(refuse: (id: string) => void = () => undefined): DrainLink & { readonly taken: string[] } {
+  const taken: string[] = [];
+  return {
+    taken,
+    connected: true,
+    healthy: true,
+    deliver({ record: { conversation_id } }) {
+      try {
+        refuse(conversation_id);
+      } catch (error) {
+        return Promise.reject(error);
+      }
+      taken.push(conversation_id);
+      return Promise.resolve();
+    },
+  };
+}
+
+async function drained(spool: Spool, kafka = link()): Promise<readonly string[]> {
+  const drain = drainSpool(spool, kafka, undefined);
+  await drain.finish(10_000);
+  return kafka.taken;
+}
+
+async function killedChild(prefix: string, acknowledged: number): Promise<string[]> {
+  const script = path.join(import.meta.dirname, 'spool-child.ts');
+  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', script, folder, prefix], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout?.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+    if (output.split('\n').length > acknowledged) child.kill('SIGKILL');
+  });
+  await once(child, 'close');
+  return output.slice(0, output.lastIndexOf('\n')).split('\n');
+}
+
+describe('the spool', () => {
+  it('gives records back in order, across segments, and leaves nothing behind', async () => {
+    const spool = await open({ segmentBytes: 2000 });
+    for (const id of ids(50)) await spool.append(event(id));
+    assert.deepEqual(await drained(spool), ids(50));
+    assert.equal(spool.bytes, 0);
+    await spool.close();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('keeps the record as it was', async () => {
+    const spool = await open();
+    await spool.append(event('c-0'));
+    const seen: ProducedEvent[] = [];
+    const kafka = { ...link(), deliver: (e: ProducedEvent) => Promise.resolve(void seen.push(e)) };
+    await drained(spool, { ...kafka, taken: [] });
+    assert.deepEqual(seen, [event('c-0')]);
+    await spool.close();
+  });
+
+  it('takes appends at any time while it is drained', async () => {
+    const spool = await open({ segmentBytes: 5000 });
+    const kafka = link();
+    const drain = drainSpool(spool, kafka, undefined);
+    for (let i = 0; i < 20; i++) {
+      await append(
+        spool,
+        ids(100).map((id) => `${String(i)}-${id}`),
+      );
+      if (i % 4 === 0) await sleep(5);
+    }
+    await drain.finish(10_000);
+    assert.equal(kafka.taken.length, 2000);
+    assert.equal(new Set(kafka.taken).size, 2000);
+    await spool.close();
+  });
+
+  it('refuses what has no room, and has room again when Kafka has taken what waited', async () => {
+    const spool = await open({ maxBytes: 2000 });
+    const outcomes = await Promise.allSettled(ids(10).map((id) => spool.append(event(id))));
+    const stored = outcomes.filter(({ status }) => status === 'fulfilled').length;
+    const full = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));
+    assert.ok(stored > 0 && full.length > 0);
+    for (const error of full) {
+      assert.ok(error instanceof SpoolFull);
+      assert.ok(error.retryAfterSeconds > 0);
+    }
+    assert.equal((await drained(spool)).length, stored);
+    await spool.append(event('again'));
+    await spool.close();
+  });
+
+  it('leaves what waits to the next process when it is closed', async () => {
+    const first = await open();
+    await append(first, ids(20));
+    await first.close();
+    const second = await open();
+    assert.deepEqual(await drained(second), ids(20));
+    await second.close();
+  });
+
+  it('leaves alone the folder of a spool that is open in a running process', async () => {
+    const first = await open();
+    await append(first, ids(20));
+    const second = await open();
+    assert.equal(second.bytes, 0);
+    assert.deepEqual(await drained(first), ids(20));
+    await first.close();
+    await second.close();
+  });
+
+  it("leaves alone another host's folder and what is no spool", async () => {
+    await mkdir(path.join(folder, 'elsewhere~12~boot.1~1d0c9b1e'));
+    await mkdir(path.join(folder, 'notes'));
+    const spool = await open();
+    await spool.close();
+    assert.deepEqual((await readdir(folder)).sort(), ['elsewhere~12~boot.1~1d0c9b1e', 'notes']);
+  });
+
+  it('loses nothing that it acknowledged before kill -9, and two successors share it without doubles', async () => {
+    const acknowledged = [...(await killedChild('a', 3000)), ...(await killedChild('b', 500))];
+    assert.ok(acknowledged.length >= 3500);
+    const successors = await Promise.all([open(), open()]);
+    const taken = (await Promise.all(successors.map((spool) => drained(spool)))).flat();
+    const unique = new Set(taken);
+    assert.equal(unique.size, taken.length);
+    assert.deepEqual(
+      acknowledged.filter((id) => !unique.has(id)),
+      [],
+    );
+    for (const spool of successors) await spool.close();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('drops a torn last line', async () => {
+    const segment = await leftOver(['c-0', 'c-1']);
+    await appendFile(segment, JSON.stringify(event('torn')).slice(0, 40));
+    const spool = await open();
+    assert.deepEqual(await drained(spool), ['c-0', 'c-1']);
+    await spool.close();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('sets a damaged line aside and goes on', async () => {
+    const segment = await leftOver(['c-0', 'c-1', 'c-2']);
+    const lines = (await readFile(segment, 'utf8')).split('\n');
+    await writeFile(segment, [lines[0], '\0\0\0', lines[1], '{"kind":"other"}', lines[2], ''].join('\n'));
+    const spool = await open();
+    assert.deepEqual(await drained(spool), ['c-0', 'c-1', 'c-2']);
+    await spool.close();
+    assert.equal((await refusedLines()).length, 2);
+  });
+
+  it('sets a record aside that Kafka refuses for good', async () => {
+    const spool = await open();
+    await append(spool, ids(3));
+    const kafka = link((id) => {
+      if (id === 'c-1') throw new RecordTooLarge('Too large.');
+    });
+    assert.deepEqual(await drained(spool, kafka), ['c-0', 'c-2']);
+    const [refused] = await refusedLines();
+    assert.equal(refused?.reason, 'Too large.');
+    assert.deepEqual(JSON.parse(refused.line), event('c-1'));
+    await spool.close();
+  });
+
+  it('tries again after a failure, and deletes a segment only when all of it was acknowledged', async () => {
+    const spool = await open();
+    await append(spool, ids(2500));
+    let failures = 3;
+    const kafka = link((id) => {
+      if (id === 'c-1700' && failures-- > 0) throw new Undelivered('Not now.');
+    });
+    const drain = drainSpool(spool, kafka, undefined);
+    while (failures > 1) await sleep(10);
+    assert.ok(spool.bytes > 0);
+    await drain.finish(10_000);
+    assert.deepEqual(new Set(kafka.taken), new Set(ids(2500)));
+    assert.equal(kafka.taken.filter((id) => id === 'c-0').length, 1, 'the first window is not sent again');
+    assert.equal(spool.bytes, 0);
+    await spool.close();
+  });
+
+  it('says so when the disk refuses, and stores what comes later', async () => {
+    const spool = await open();
+    await append(spool, ['c-0']);
+    await rm(path.join(folder, (await readdir(folder))[0] ?? ''), { recursive: true });
+    await spool.next(); // seals the segment that has lost its file, so that the next append must create one
+    await assert.rejects(spool.append(event('c-1')), /can't be written, so the record was not stored/);
+  });
+});
+
+async function leftOver(all: readonly string[]): Promise<string> {
+  const spool = await open();
+  await append(spool, all);
+  await spool.close();
+  const [owner = ''] = await readdir(folder);
+  const [segment = ''] = await readdir(path.join(folder, owner));
+  return path.join(folder, owner, segment);
+}
+
+async function refusedLines(): Promise<{ reason: string; line: string }[]> {
+  const text = await readFile(path.join(folder, 'refused.ndjson'), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as { reason: string; line: string });
+}
