@@ -38,7 +38,7 @@ function link(refuse: (id: string) => void = () => undefined): DrainLink & { rea
       try {
         refuse(conversation_id);
       } catch (error) {
-        return Promise.reject(error);
+        return Promise.reject(error instanceof Error ? error : new Error(String(error)));
       }
       taken.push(conversation_id);
       return Promise.resolve();
