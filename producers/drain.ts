@@ -1,4 +1,5 @@
 /** Sends what is in the spool on to Kafka, oldest first. */
+import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { EventKind, ProducedEvent } from './inputs.ts';
@@ -39,7 +40,10 @@ export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefine
           await spool.adoptOrphans();
         }
         const segment = link.connected ? await spool.next() : undefined;
-        if (segment) await drainSegment(segment, stopping.signal);
+        if (segment && !existsSync(segment.file)) {
+          log?.error({ file: segment.file }, 'a spooled segment was deleted by somebody; its records are lost');
+          await spool.remove(segment);
+        } else if (segment) await drainSegment(segment, stopping.signal);
         backoff = IDLE_MS;
         if (segment) continue;
       } catch (error) {

@@ -226,6 +226,7 @@ export class Spool {
 
   async #begin(): Promise<ActiveSegment> {
     const file = path.join(this.#own, `${String(++this.#number).padStart(12, '0')}.ndjson`);
+    await mkdir(this.#own, { recursive: true, mode: 0o700 }); // somebody may have emptied the folder
     const handle = await open(file, 'ax', 0o600);
     await syncFolder(this.#own);
     return { file, handle, bytes: 0 };
