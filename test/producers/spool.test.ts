@@ -212,9 +212,16 @@ describe('the spool', () => {
   it('says so when the disk refuses, and stores what comes later', async () => {
     const spool = await open();
     await append(spool, ['c-0']);
-    await rm(path.join(folder, (await readdir(folder))[0] ?? ''), { recursive: true });
-    await spool.next(); // seals the segment that has lost its file, so that the next append must create one
+    const own = path.join(folder, (await readdir(folder))[0] ?? '');
+    await rm(own, { recursive: true });
+    const lost = await spool.next(); // seals the segment that has lost its file, so that the next append must create one
+    await writeFile(own, 'in the way');
     await assert.rejects(spool.append(event('c-1')), /can't be written, so the record was not stored/);
+    await rm(own);
+    await append(spool, ['c-2']);
+    assert.ok(lost);
+    await spool.remove(lost);
+    assert.match(await readFile((await spool.next())?.file ?? '', 'utf8'), /c-2/);
   });
 });
 
