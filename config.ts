@@ -45,7 +45,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
   return {
     home: path.resolve(env['SAMVAD_HOME'] ?? '.samvad'),
     cache: path.resolve(env['SAMVAD_CACHE'] ?? path.join(os.homedir(), '.cache', 'samvad')),
-    logLevel: env['SAMVAD_LOG_LEVEL'] ?? 'info',
+    logLevel: logLevel(env),
     http: { host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1', port: integer(env, 'SAMVAD_HTTP_PORT', 8080) },
     replication: integer(env, 'SAMVAD_REPLICATION', 1),
     kafka: readKafka(env),
@@ -73,6 +73,14 @@ function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scr
   const mechanism = env['KAFKA_SASL_MECHANISM'] ?? 'scram-sha-512';
   if (mechanism === 'plain' || mechanism === 'scram-sha-256' || mechanism === 'scram-sha-512') return mechanism;
   throw new ConfigError(`KAFKA_SASL_MECHANISM is ${mechanism}; it may be plain, scram-sha-256 or scram-sha-512.`);
+}
+
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
+function logLevel(env: NodeJS.ProcessEnv): string {
+  const level = env['SAMVAD_LOG_LEVEL'] ?? 'info';
+  if (LOG_LEVELS.includes(level)) return level;
+  throw new ConfigError(`SAMVAD_LOG_LEVEL is ${level}; it may be ${LOG_LEVELS.join(', ')}.`);
 }
 
 function integer(env: NodeJS.ProcessEnv, name: string, fallback: number): number {

@@ -3,7 +3,13 @@ import { openCodecs } from '../runtime/schema-registry.ts';
 import { listDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
 import { topics } from '../topology.ts';
 import { findEnvironment } from './environment.ts';
-import { columns } from './terminal.ts';
+import { columns, progress } from './terminal.ts';
+
+const external = new Set(
+  Object.values(topics)
+    .filter((topic) => topic.external)
+    .map(({ name }) => name),
+);
 
 /** `samvad dead-letters`: what could not be processed, and another try at it. */
 export function deadLettersCommand(): Command {
@@ -38,7 +44,14 @@ export function deadLettersCommand(): Command {
     .action(async ({ code }: { code?: string }) => {
       const { servers, letters } = await read();
       const chosen = letters.filter((letter) => code === undefined || letter.code === code);
-      process.stdout.write(`Sent ${String(await replayDeadLetters(servers.kafka, chosen))} again.\n`);
+      // Topics of our own hold tables and decisions: an old record sent again would count as the newest.
+      const replayed = chosen.filter((letter) => external.has(letter.topic));
+      process.stdout.write(`Sent ${String(await replayDeadLetters(servers.kafka, replayed))} again.\n`);
+      const kept = chosen.length - replayed.length;
+      if (kept > 0)
+        progress(
+          `${String(kept)} of internal topics were not sent: run \`samvad rebuild\` after the cause was mended.`,
+        );
     });
   return command;
 }

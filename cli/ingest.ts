@@ -1,10 +1,14 @@
-import { Command } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command, InvalidArgumentError } from 'commander';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
 import { findEnvironment, prepare, producerOptions } from './environment.ts';
 import { untilCaughtUp } from './lag.ts';
-import { liveLine, progress } from './terminal.ts';
+import { liveLine, progress, UsageError } from './terminal.ts';
+
+const DRAIN_MS = 60_000;
 
 /** `samvad ingest`: conversations or reviews from a file into the log. */
 export function ingestCommand(): Command {
@@ -12,7 +16,7 @@ export function ingestCommand(): Command {
     .description('send a file of conversations (or reviews), one JSON object a line')
     .argument('<file>', 'JSONL file; bad lines are reported and do not stop the others')
     .option('--reviews', 'the lines are reviews')
-    .option('--rate <n>', 'at most this many lines a second', Number)
+    .option('--rate <n>', 'at most this many lines a second', positive)
     .option('--wait', 'until every component has caught up')
     .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean }) => {
       const prepared = await prepare(await findEnvironment());
@@ -24,6 +28,7 @@ export function ingestCommand(): Command {
         ...(options.rate !== undefined && { rate: options.rate }),
         onProgress: (lines) => liveLine(`${String(lines)} lines`),
       });
+      await untilDrained(producer);
       await producer.close();
       reportRefusals(file, result);
       process.stdout.write(
@@ -33,6 +38,28 @@ export function ingestCommand(): Command {
       await prepared.stop();
       if (result.rejected > 0) process.exitCode = 1;
     });
+}
+
+/** Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one. */
+async function untilDrained(producer: ConversationProducer): Promise<void> {
+  await producer.flush();
+  const deadline = Date.now() + DRAIN_MS;
+  for (let stats = producer.stats(); stats.spoolBytes > 0; stats = producer.stats()) {
+    if (Date.now() > deadline) {
+      throw new UsageError(
+        `Kafka does not take the records: ${String(stats.spoolBytes)} bytes wait in the spool and nothing is lost. ` +
+          'Run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
+      );
+    }
+    liveLine(`${String(stats.spoolBytes)} bytes wait for Kafka in the spool`);
+    await sleep(100);
+  }
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
 }
 
 /** Prints each refused line with its reason. */

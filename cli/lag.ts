@@ -4,6 +4,9 @@ import { defaultPolicy } from '../policy/routing.ts';
 import { processorsOf, projections } from '../pipeline.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import type { Servers } from '../config.ts';
+import { UsageError } from './terminal.ts';
+
+const STALLED_MS = 60_000;
 
 /** Records between a component's position and the end of a topic, over all partitions. */
 export interface Lag {
@@ -68,15 +71,23 @@ function lagOf(component: string, topic: string, ends: Map<number, number>, posi
 /**
  * Waits until nothing is left to process. Components are read in pipeline order, so one look that finds all of them
  * at their ends, twice in a row, means that nothing moves between them either.
+ * @throws UsageError when components are behind and nothing has moved for a minute.
  */
 export async function untilCaughtUp(
   servers: Pick<Servers, 'kafka'>,
   pool: Pool,
   onLag: (lags: readonly Lag[]) => void = () => undefined,
 ): Promise<void> {
+  let [before, movedAt] = ['', Date.now()];
   for (let quiet = 0; quiet < 2;) {
     const lags = await readLag(servers, pool);
     onLag(lags);
+    const now = JSON.stringify(lags);
+    if (now !== before) [before, movedAt] = [now, Date.now()];
+    if (Date.now() - movedAt > STALLED_MS && lags.some(({ lag }) => lag > 0)) {
+      const behind = [...new Set(lags.filter(({ lag }) => lag > 0).map(({ component }) => component))];
+      throw new UsageError(`Nothing has moved for a minute, and these are behind: ${behind.join(', ')}. Do they run?`);
+    }
     quiet = lags.every(({ lag }) => lag === 0) ? quiet + 1 : 0;
     await new Promise((resolve) => setTimeout(resolve, 150));
   }

@@ -2,7 +2,9 @@
 import { Command } from 'commander';
 import { ConfigError } from '../config.ts';
 import { PlatformError } from '../platform/platform-error.ts';
-import { SchemaRefused } from '../runtime/schema-registry.ts';
+import { MigrationChanged } from '../runtime/migrate.ts';
+import { Transient } from '../runtime/rdkafka.ts';
+import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
 import { TopicMismatch } from '../runtime/topics.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
@@ -47,8 +49,16 @@ try {
 /** A sentence for what the user can mend; a stack trace only for what is a bug. */
 function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  const known = [ConfigError, PlatformError, SchemaRefused, TopicMismatch, UsageError].some(
-    (kind) => error instanceof kind,
-  );
+  const known = [
+    ConfigError,
+    MigrationChanged,
+    PlatformError,
+    RegistryUnavailable,
+    SchemaRefused,
+    TopicMismatch,
+    Transient,
+    UsageError,
+  ].some((kind) => error instanceof kind);
+  if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${error.message}`;
   return known || 'code' in error ? error.message : (error.stack ?? error.message);
 }

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { startComponents } from './components.ts';
 import { prepare, startEnvironment } from './environment.ts';
+import { startHttp } from './http.ts';
 import { readLag } from './lag.ts';
 import { liveLine, progress, untilStopped } from './terminal.ts';
 
@@ -14,7 +15,15 @@ export function upCommand(): Command {
       const stopped = untilStopped();
       const prepared = await prepare(await startEnvironment());
       const components = await startComponents(['all'], prepared);
-      progress('Samvad is up. Send traffic with `npx samvad ingest FILE.jsonl`; stop with Ctrl-C.');
+      const http = await startHttp(prepared, components).catch(async (error: unknown) => {
+        await components.stop();
+        await prepared.stop();
+        throw error;
+      });
+      progress(
+        `Samvad is up on ${http.url}. Send traffic with POST ${http.url}/v1/conversations or ` +
+          '`npx samvad ingest FILE.jsonl`; stop with Ctrl-C.',
+      );
       const timer = setInterval(() => {
         readLag(prepared.servers, prepared.pool).then(
           (lags) =>
@@ -26,6 +35,7 @@ export function upCommand(): Command {
       }, STATUS_MS);
       await Promise.race([stopped, components.failed]).finally(() => clearInterval(timer));
       progress('\nStopping.');
+      await http.stop();
       await components.stop();
       await prepared.stop();
     });

@@ -85,6 +85,8 @@ export function countSample(
     by_language: {},
     next_offset: 0,
   };
+  // Read again, after the group's offsets have expired or were reset: it is counted already.
+  if (offset < before.next_offset) return before;
   const label = event.approved ?? event.withdrawn;
   if (!label) return { ...before, next_offset: offset + 1 };
   const change = event.approved ? 1 : -1;

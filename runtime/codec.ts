@@ -21,8 +21,13 @@ export interface Codec<V> {
    * @throws Poison when the bytes are not a record of this topic.
    */
   decode(bytes: Buffer): V;
-  /** Fetches the writers' schemas that `messages` name and that are not known yet. */
+  /**
+   * Fetches the writers' schemas that `messages` name and that are not known yet.
+   * @throws RegistryUnavailable when the registry does not answer.
+   */
   prepare(messages: Iterable<Buffer | null>): Promise<void>;
+  /** Fetches every registered version, so that whatever an earlier or later release wrote can be decoded. */
+  prepareAll(): Promise<void>;
 }
 
 interface Reader {
@@ -57,13 +62,25 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
     for (const bytes of messages) {
       if (bytes === null || bytes.length < HEADER_BYTES || bytes[0] !== 0) continue;
       const writer = bytes.readInt32BE(1);
-      if (!readers.has(writer)) readers.set(writer, await fetchReader(writer));
+      const known = readers.get(writer);
+      // An id that nobody knew may have been registered, or restored, meanwhile.
+      if (known === undefined || (known instanceof Poison && known.code === 'unknown-schema'))
+        readers.set(writer, await fetchReader(writer));
     }
+  }
+
+  async function prepareAll(): Promise<void> {
+    for (const { id: writer, schema } of (await registry?.versions(`${topic.name}-value`)) ?? [])
+      if (!readers.has(writer)) readers.set(writer, compile(writer, schema));
   }
 
   async function fetchReader(writer: number): Promise<Reader | Poison> {
     const schema = await registry?.schemaById(writer);
     if (schema === undefined) return new Poison('unknown-schema', `No schema has the id ${String(writer)}.`);
+    return compile(writer, schema);
+  }
+
+  function compile(writer: number, schema: string): Reader | Poison {
     try {
       return readerOf(topic.external, avsc.Type.forSchema(JSON.parse(schema) as avsc.Schema), type);
     } catch (error) {
@@ -74,7 +91,7 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
     }
   }
 
-  return { encode, decode, prepare };
+  return { encode, decode, prepare, prepareAll };
 }
 
 const types = new Map<keyof RecordTypes, avsc.Type>();

@@ -42,6 +42,9 @@ export async function openDeadLetterWriter(
   };
 }
 
+/** Records sent before waiting for their acknowledgement; the client's queue holds 100,000. */
+const REPLAY_CHUNK = 5000;
+
 /** A dead letter and its own place. */
 export interface PlacedDeadLetter extends DeadLetter {
   /** `partition/offset` in the dead-letters topic. */
@@ -68,8 +71,11 @@ export async function replayDeadLetters(kafka: KafkaConfig, letters: readonly De
     'enable.idempotence': true,
   });
   try {
-    for (const { topic, key, value } of letters) producer.produce(topic, null, value, key);
-    await call('replaying dead letters', (done) => producer.flush(30_000, (error) => done(error, undefined)));
+    for (let sent = 0; sent < letters.length; sent += REPLAY_CHUNK) {
+      for (const { topic, key, value } of letters.slice(sent, sent + REPLAY_CHUNK))
+        producer.produce(topic, null, value, key);
+      await call('replaying dead letters', (done) => producer.flush(30_000, (error) => done(error, undefined)));
+    }
     return letters.length;
   } finally {
     await disconnect(producer);

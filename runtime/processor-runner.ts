@@ -25,6 +25,7 @@ import {
   rawRecord,
   Transient,
 } from './rdkafka.ts';
+import { RegistryUnavailable } from './schema-registry.ts';
 import type { Codecs } from './schema-registry.ts';
 import { Fenced, openStateStore } from './state-store.ts';
 import type { StateStore } from './state-store.ts';
@@ -71,7 +72,7 @@ export function startProcessor(options: ProcessorRunnerOptions): ProcessorRunner
   const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, assigned: 0 };
   const background = runSessions({
     session: (stopping) => runSession(options, stopping, stats),
-    mayPass: (error) => error instanceof Transient || error instanceof Fenced,
+    mayPass: (error) => [Transient, Fenced, RegistryUnavailable].some((kind) => error instanceof kind),
     progress: () => stats.transactions,
     log: options.log,
   });
@@ -138,6 +139,8 @@ async function takeOver(
   const { options, watermarks, store } = session;
   const committed = await committedOffsets(consumer, partitions);
   const { processor, kafka, log } = options;
+  // Another release may have written to the table since this process started.
+  await options.codecs.of(processor.table).prepareAll();
   for (const partition of new Set(partitions.map((p) => p.partition))) {
     const started = Date.now();
     const restored = await restoreTable({
@@ -167,10 +170,7 @@ async function transact(session: Session, consumer: KafkaConsumer, messages: rea
   for (const { topic } of options.processor.inputs) {
     await options.codecs
       .of(topic)
-      .prepare(messages.filter((message) => message.topic === topic.name).map(({ value }) => value))
-      .catch((cause: unknown) => {
-        throw new Transient(`The schema registry did not answer: ${String(cause)}`, { cause });
-      });
+      .prepare(messages.filter((message) => message.topic === topic.name).map(({ value }) => value));
   }
   // 2. The steps, on staged state.
   const result = runBatch(options.processor, messages.map(rawRecord), {

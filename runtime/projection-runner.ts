@@ -15,6 +15,7 @@ import { runGroupSession } from './group-session.ts';
 import { advance, applyRows, holdPartition } from './projection-store.ts';
 import type { HeldPartition } from './projection-store.ts';
 import { rawRecord, Transient } from './rdkafka.ts';
+import { RegistryUnavailable } from './schema-registry.ts';
 import { runSessions } from './sessions.ts';
 import type { Background } from './sessions.ts';
 import { Fenced } from './state-store.ts';
@@ -51,7 +52,8 @@ export function startProjection(options: ProjectionRunnerOptions): ProjectionRun
   const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, assigned: 0 };
   const background = runSessions({
     session: (stopping) => runSession(options, stopping, stats),
-    mayPass: (error) => error instanceof Transient || error instanceof Fenced || fromPostgres(error),
+    mayPass: (error) =>
+      [Transient, Fenced, RegistryUnavailable].some((kind) => error instanceof kind) || fromPostgres(error),
     progress: () => stats.transactions,
     log: options.log,
   });

@@ -78,15 +78,11 @@ export async function connectProducer(
   return producer;
 }
 
-async function connect(client: KafkaConsumer | Producer): Promise<void> {
-  try {
-    await call('connecting to Kafka', (done) =>
-      client.connect({ allTopics: false, timeout: CALL_MS, topic: '' }, (error) => done(error, undefined)),
-    );
-  } catch (error) {
-    await disconnect(client);
-    throw error;
-  }
+/** A client that can't connect within the time-out closes itself. */
+function connect(client: KafkaConsumer | Producer): Promise<void> {
+  return call('connecting to Kafka', (done) =>
+    client.connect({ allTopics: false, timeout: CALL_MS, topic: '' }, (error) => done(error, undefined)),
+  );
 }
 
 /**
@@ -94,6 +90,7 @@ async function connect(client: KafkaConsumer | Producer): Promise<void> {
  * successor, so that ends the process.
  */
 export async function disconnect(client: KafkaConsumer | Producer): Promise<void> {
+  if (!client.isConnected()) return;
   let timer: NodeJS.Timeout | undefined;
   const tooLong = new Promise<never>((_, reject) => {
     timer = setTimeout(() => reject(new Error('A Kafka client did not close within 20 s.')), CLOSE_MS);

@@ -9,7 +9,18 @@ import type { Codec } from './codec.ts';
 export interface SchemaRegistryClient {
   /** The schema with this id as JSON, or undefined when the registry has none. */
   schemaById(id: number): Promise<string | undefined>;
+  /** Every registered version of a subject. */
+  versions(subject: string): Promise<readonly RegisteredSchema[]>;
 }
+
+/** A registered schema as JSON, with the id that records carry. */
+export interface RegisteredSchema {
+  readonly id: number;
+  readonly schema: string;
+}
+
+/** The registry does not answer; it may later. */
+export class RegistryUnavailable extends Error {}
 
 /** A schema that the registry refuses. */
 export class SchemaRefused extends Error {}
@@ -19,10 +30,18 @@ export class SchemaRefused extends Error {}
  * @throws SchemaRefused when a schema can't read, or be read by, every registered version.
  */
 export async function openCodecs(url: string, topics: readonly Topic[]): Promise<Codecs> {
-  const registry = new SchemaRegistry({ host: url, retry: { retries: 3 } });
-  const client: SchemaRegistryClient = { schemaById: (id) => schemaById(url, id) };
+  const { host, auth } = endpoint(url);
+  const registry = new SchemaRegistry({ host, retry: { retries: 3 }, ...(auth && { auth }) });
+  const client: SchemaRegistryClient = {
+    schemaById: (id) => schemaById(url, id),
+    versions: (subject) => versions(url, subject),
+  };
   const codecs = new Map<string, Codec<unknown>>();
-  for (const topic of topics) codecs.set(topic.name, createCodec(topic, await register(registry, url, topic), client));
+  for (const topic of topics) {
+    const codec = createCodec(topic, await register(registry, url, topic), client);
+    await codec.prepareAll();
+    codecs.set(topic.name, codec);
+  }
   return {
     of: <V>(topic: Topic<V>) => {
       const codec = codecs.get(topic.name);
@@ -58,7 +77,7 @@ async function register(registry: SchemaRegistry, url: string, topic: Topic): Pr
 }
 
 async function setCompatibility(url: string, subject: string): Promise<void> {
-  const response = await fetch(`${url}/config/${subject}`, {
+  const response = await request(url, `/config/${subject}`, {
     method: 'PUT',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ compatibility: COMPATIBILITY.FULL_TRANSITIVE }),
@@ -69,8 +88,47 @@ async function setCompatibility(url: string, subject: string): Promise<void> {
 }
 
 async function schemaById(url: string, id: number): Promise<string | undefined> {
-  const response = await fetch(`${url}/schemas/ids/${String(id)}`);
+  return (await read<{ schema: string }>(url, `/schemas/ids/${String(id)}`))?.schema;
+}
+
+async function versions(url: string, subject: string): Promise<readonly RegisteredSchema[]> {
+  const numbers = (await read<number[]>(url, `/subjects/${subject}/versions`)) ?? [];
+  const found = await Promise.all(
+    numbers.map((n) => read<RegisteredSchema>(url, `/subjects/${subject}/versions/${String(n)}`)),
+  );
+  return found.filter((version) => version !== undefined);
+}
+
+async function read<T>(url: string, resource: string): Promise<T | undefined> {
+  const response = await request(url, resource);
   if (response.status === 404) return undefined;
-  if (!response.ok) throw new Error(`The registry answered ${String(response.status)} for schema ${String(id)}.`);
-  return ((await response.json()) as { schema: string }).schema;
+  if (!response.ok)
+    throw new RegistryUnavailable(`The schema registry answered ${String(response.status)} to ${resource}.`);
+  return (await response.json()) as T;
+}
+
+async function request(url: string, resource: string, init: RequestInit = {}): Promise<Response> {
+  const { host, auth } = endpoint(url);
+  const basic = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
+  try {
+    return await fetch(`${host}${resource}`, {
+      ...init,
+      headers: { ...(init.headers as Record<string, string> | undefined), ...(basic && { authorization: basic }) },
+    });
+  } catch (cause) {
+    throw new RegistryUnavailable(`The schema registry at ${host} does not answer: ${reason(cause)}.`, { cause });
+  }
+}
+
+/** The address without a user's name and password, which `fetch` refuses in it. */
+function endpoint(url: string): { host: string; auth?: { username: string; password: string } } {
+  const { username, password, origin, pathname } = new URL(url);
+  const host = `${origin}${pathname}`.replace(/\/$/, '');
+  if (username === '') return { host };
+  return { host, auth: { username: decodeURIComponent(username), password: decodeURIComponent(password) } };
+}
+
+function reason(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  return cause instanceof Error ? cause.message || String(cause) : String(cause);
 }

@@ -1,5 +1,5 @@
 /** The HTTP API: takes conversations and reviews, and tells how the pipeline stands. Answers are JSON, errors too. */
-import fastify from 'fastify';
+import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Pool } from 'pg';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
@@ -33,7 +33,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   const { producer, log } = options;
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),
   }) as FastifyInstance;
   // A page of another site may send text/plain without being asked, and nothing here needs it.

@@ -8,7 +8,10 @@ import { topics } from '../../topology.ts';
 import { conversation } from '../fixtures.ts';
 
 const registered = new Map<number, string>();
-const codec = createCodec(topics.conversations, 7, { schemaById: (id) => Promise.resolve(registered.get(id)) });
+const codec = createCodec(topics.conversations, 7, {
+  schemaById: (id) => Promise.resolve(registered.get(id)),
+  versions: () => Promise.resolve([...registered].map(([id, schema]) => ({ id, schema }))),
+});
 const good = codec.encode(conversation());
 
 function frame(id: number, body: Buffer): Buffer {
@@ -80,5 +83,23 @@ describe('codec', () => {
     await codec.prepare([bytes]);
     assert.equal(codec.decode(bytes).processing_time_ms, null);
     assert.equal(codec.decode(bytes).nlu_intent, 'track_order');
+  });
+
+  it('reads every registered version of its subject once it has asked for them', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: { name: string }[] };
+    const older = { ...base, fields: base.fields.filter(({ name }) => name !== 'session_id') };
+    registered.set(13, JSON.stringify(older));
+    const bytes = frame(13, avsc.Type.forSchema(older as avsc.Schema).toBuffer(conversation()));
+    assert.throws(() => codec.decode(bytes), /Schema 13 was not prepared/);
+    await codec.prepareAll();
+    assert.equal(codec.decode(bytes).session_id, null);
+  });
+
+  it('asks again for an id that the registry did not know', async () => {
+    const bytes = frame(14, good.subarray(5));
+    assert.equal(await poison(bytes), 'unknown-schema');
+    registered.set(14, schemas.ConversationCaptured);
+    await codec.prepare([bytes]);
+    assert.deepEqual(codec.decode(bytes), conversation());
   });
 });
