@@ -1,0 +1,104 @@
+/** Whether a trained model may take the place of the one in production. A function of values: no clock, no chance. */
+
+/** What a candidate must reach. Shares are 0 to 1. */
+export interface PromotionPolicy {
+  /** Fewer test rows than this prove nothing. */
+  readonly minRows: number;
+  /** Least recall of an intent, and least accuracy of a language. */
+  readonly intentFloor: number;
+  readonly languageFloor: number;
+  /** Slices with fewer rows are too small to judge. */
+  readonly minSliceRows: number;
+  /** Floors of single intents (`module/intent`) and languages, in place of the general ones. */
+  readonly floors: {
+    readonly intents: Readonly<Record<string, number>>;
+    readonly languages: Readonly<Record<string, number>>;
+  };
+}
+
+/** The defaults. */
+export const defaultPromotionPolicy: PromotionPolicy = {
+  minRows: 50,
+  intentFloor: 0.5,
+  languageFloor: 0.6,
+  minSliceRows: 10,
+  floors: { intents: {}, languages: {} },
+};
+
+/** How a slice of the test rows does under both models; `production` is null where there is none to compare with. */
+export interface SliceEvidence {
+  readonly name: string;
+  readonly rows: number;
+  readonly candidate: number;
+  readonly production: number | null;
+}
+
+/** What is known of a candidate. */
+export interface PromotionEvidence {
+  readonly rows: number;
+  readonly candidateAccuracy: number;
+  /** Candidate minus production on the same rows, with its interval; null when nothing is in production. */
+  readonly comparison: { readonly difference: number; readonly interval: readonly [low: number, high: number] } | null;
+  readonly intents: readonly SliceEvidence[];
+  readonly languages: readonly SliceEvidence[];
+}
+
+/** The answer, and why, in sentences. */
+export interface PromotionDecision {
+  readonly verdict: 'promote' | 'reject' | 'inconclusive';
+  readonly reasons: readonly string[];
+}
+
+/**
+ * Decides. A slice below its floor rejects, unless production is no better there: then the candidate does no harm. A
+ * candidate is promoted only when the whole interval of the difference is above zero, rejected when it is below, and
+ * otherwise nothing is known: inconclusive.
+ */
+export function decidePromotion(evidence: PromotionEvidence, policy = defaultPromotionPolicy): PromotionDecision {
+  const { rows, comparison } = evidence;
+  if (rows < policy.minRows)
+    return verdict(
+      'inconclusive',
+      `There are ${rows} test rows labelled by people; at least ${policy.minRows} are needed.`,
+    );
+  const broken = [
+    ...belowFloor('intent', evidence.intents, policy.floors.intents, policy.intentFloor, policy.minSliceRows),
+    ...belowFloor('language', evidence.languages, policy.floors.languages, policy.languageFloor, policy.minSliceRows),
+  ];
+  if (broken.length > 0) return { verdict: 'reject', reasons: broken };
+  if (!comparison)
+    return verdict(
+      'promote',
+      `Nothing is in production, and ${percent(evidence.candidateAccuracy)} of ${rows} rows are right.`,
+    );
+  const [low, high] = comparison.interval;
+  const range = `${percent(comparison.difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${rows} rows`;
+  if (low > 0) return verdict('promote', `It is better than production by ${range}.`);
+  if (high < 0) return verdict('reject', `It is worse than production: ${range}.`);
+  return verdict('inconclusive', `The difference to production is within chance: ${range}.`);
+}
+
+function belowFloor(
+  kind: 'intent' | 'language',
+  slices: readonly SliceEvidence[],
+  floors: Readonly<Record<string, number>>,
+  general: number,
+  minRows: number,
+): readonly string[] {
+  return slices.flatMap(({ name, rows, candidate, production }) => {
+    const floor = Object.hasOwn(floors, name) ? (floors[name] ?? general) : general;
+    if (rows < minRows || candidate >= floor || (production !== null && candidate >= production)) return [];
+    const before = production === null ? '' : `; production has ${percent(production)}`;
+    return [
+      `The ${kind} ${name} is at ${percent(candidate)} of ${rows} rows, below its floor of ${percent(floor)}${before}.`,
+    ];
+  });
+}
+
+function verdict(value: PromotionDecision['verdict'], reason: string): PromotionDecision {
+  return { verdict: value, reasons: [reason] };
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,68 @@
+/** Embeddings on disk, so that a text goes through a large encoder once, however often models are trained on it. */
+import { createHash } from 'node:crypto';
+import { appendFile, mkdir, readFile, truncate } from 'node:fs/promises';
+import path from 'node:path';
+
+const KEY_BYTES = 16;
+
+/** A map of texts to embeddings of one encoder; appended to a file where there is a folder for it. */
+export class EmbeddingCache {
+  readonly #dimensions: number;
+  readonly #file: string | undefined;
+  readonly #known = new Map<string, Float32Array>();
+
+  private constructor(dimensions: number, file: string | undefined) {
+    this.#dimensions = dimensions;
+    this.#file = file;
+  }
+
+  /** `encoderId` tells encoders apart; a record that a crash cut off is dropped. */
+  static async open(encoderId: string, dimensions: number, folder?: string): Promise<EmbeddingCache> {
+    if (folder === undefined) return new EmbeddingCache(dimensions, undefined);
+    await mkdir(folder, { recursive: true });
+    const name = createHash('sha256').update(`${encoderId}/${dimensions}`).digest('hex').slice(0, 32);
+    const cache = new EmbeddingCache(dimensions, path.join(folder, `${name}.embeddings`));
+    await cache.#read();
+    return cache;
+  }
+
+  get(text: string): Float32Array | undefined {
+    return this.#known.get(keyOf(text));
+  }
+
+  /** Remembers the embeddings of `texts`, in order. */
+  async add(texts: readonly string[], embeddings: readonly Float32Array[]): Promise<void> {
+    const records = texts.map((text, i) => {
+      const [key, embedding] = [keyOf(text), embeddings[i] ?? new Float32Array(this.#dimensions)];
+      this.#known.set(key, embedding);
+      return Buffer.concat([
+        Buffer.from(key, 'hex'),
+        Buffer.from(embedding.buffer, embedding.byteOffset, embedding.byteLength),
+      ]);
+    });
+    if (this.#file !== undefined && records.length > 0) await appendFile(this.#file, Buffer.concat(records));
+  }
+
+  async #read(): Promise<void> {
+    const file = this.#file ?? '';
+    const bytes = await readFile(file).catch((error: unknown) => {
+      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return Buffer.alloc(0);
+      throw error;
+    });
+    const size = KEY_BYTES + 4 * this.#dimensions;
+    const whole = bytes.length - (bytes.length % size);
+    for (let at = 0; at < whole; at += size) {
+      const key = bytes.subarray(at, at + KEY_BYTES).toString('hex');
+      const embedding = new Float32Array(Uint8Array.from(bytes.subarray(at + KEY_BYTES, at + size)).buffer);
+      this.#known.set(key, embedding);
+    }
+    if (whole < bytes.length) await truncate(file, whole);
+  }
+}
+
+function keyOf(text: string): string {
+  return createHash('sha256')
+    .update(text.normalize('NFC'))
+    .digest('hex')
+    .slice(0, 2 * KEY_BYTES);
+}

@@ -1,0 +1,49 @@
+/**
+ * The port between text and numbers. An encoder turns a text into one sparse row for each of its views; what is learned
+ * (weights of features, what they mean) is in the model, so an encoder is only a configuration.
+ */
+import { HashedNgrams } from './hashed-ngrams.ts';
+import { TransformerEncoder } from './transformer-encoder.ts';
+import type { HashedNgramsConfig } from './hashed-ngrams.ts';
+import type { TransformerConfig } from './transformer-encoder.ts';
+
+/** One way to look at a text. `width` is the number of different features, so indices are below it. */
+export interface View {
+  readonly name: string;
+  readonly width: number;
+}
+
+/**
+ * Sparse rows, one a text (compressed sparse rows): row r has the features `indices[starts[r]]` up to
+ * `indices[starts[r + 1]]`, each once, with their `values`.
+ */
+export interface Rows {
+  readonly starts: Int32Array;
+  readonly indices: Int32Array;
+  readonly values: Float32Array;
+}
+
+/** What a model file says of its encoder: all that is needed to build the same one again. */
+export type EncoderConfig = HashedNgramsConfig | TransformerConfig;
+
+/** Turns texts into features. The same text always gives the same features. */
+export interface Encoder {
+  readonly config: EncoderConfig;
+  readonly views: readonly View[];
+  /** The rows of `texts` in each view, in the order of `views`. */
+  encode(texts: readonly string[]): Promise<readonly Rows[]>;
+  close(): Promise<void>;
+}
+
+/** Folders for encoders that are files. */
+export interface EncoderPlaces {
+  /** Where local encoders are, one folder each; `models` where it is absent. */
+  readonly models?: string;
+  /** Where embeddings and downloaded encoders are kept; embeddings stay in memory where it is absent. */
+  readonly cache?: string;
+}
+
+/** The encoder that a configuration describes. */
+export async function createEncoder(config: EncoderConfig, places: EncoderPlaces = {}): Promise<Encoder> {
+  return config.kind === 'hashed-ngrams' ? new HashedNgrams(config) : TransformerEncoder.load(config, places);
+}

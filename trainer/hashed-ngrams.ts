@@ -1,0 +1,176 @@
+/**
+ * The encoder that needs nothing downloaded: words, pairs of words and character n-grams of any script, hashed to a
+ * fixed number of features (Weinberger et al. 2009, "Feature hashing for large scale multitask learning").
+ */
+import type { Encoder, Rows, View } from './encoder.ts';
+
+/** The views, with the lengths of n-grams in characters as a reader sees them, not in code points. */
+export interface HashedNgramsConfig {
+  readonly kind: 'hashed-ngrams';
+  /** Features a view, as a power of two. */
+  readonly bits: number;
+  /** n-grams inside a word with its edges. */
+  readonly letters: readonly [from: number, to: number];
+  /** n-grams of the running text, across words. */
+  readonly runs: readonly [from: number, to: number];
+  /** Units of the n-grams: a base character with its marks, or each code point. */
+  readonly unit: 'character' | 'code-point';
+}
+
+/** The defaults, for every data set. */
+export const hashedNgrams: HashedNgramsConfig = {
+  kind: 'hashed-ngrams',
+  bits: 18,
+  letters: [2, 5],
+  runs: [3, 6],
+  unit: 'code-point',
+};
+
+/** Longest text that is read, in words; the rest of a longer one says little about its intent. */
+const MAX_WORDS = 400;
+/** A word of letters, marks and digits (in Indic scripts the vowel signs are marks), or a sign on its own. */
+const WORD = /[\p{L}\p{M}\p{N}\u200c\u200d]+|[^\s\p{L}\p{M}\p{N}]/gu;
+/** A base character with what is written on it. Not Intl.Segmenter: its answer changes with the version of Unicode. */
+const CHARACTER = /\P{M}\p{M}*|\p{M}+/gu;
+const EDGE = 0x10_ffff;
+
+type Builders = readonly [RowsBuilder, RowsBuilder, RowsBuilder, RowsBuilder];
+
+/** Words and character n-grams, hashed. */
+export class HashedNgrams implements Encoder {
+  readonly config: HashedNgramsConfig;
+  readonly views: readonly View[];
+  /** Kept between calls: to clear their counters would cost more than to encode a short text. */
+  readonly #builders: Builders;
+
+  constructor(config: HashedNgramsConfig) {
+    this.config = config;
+    const width = 2 ** config.bits;
+    this.views = ['words', 'gaps', 'letters', 'runs'].map((name) => ({ name, width }));
+    this.#builders = [new RowsBuilder(width), new RowsBuilder(width), new RowsBuilder(width), new RowsBuilder(width)];
+  }
+
+  encode(texts: readonly string[]): Promise<readonly Rows[]> {
+    for (const text of texts) {
+      this.#encodeOne(text, this.#builders);
+      for (const builder of this.#builders) builder.endRow();
+    }
+    return Promise.resolve(this.#builders.map((builder) => builder.takeRows()));
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+
+  #encodeOne(text: string, [words, gaps, letters, runs]: Builders): void {
+    const units = tokens(text).map((word) => this.#units(word));
+    const hashes = [1, ...units.map((unit) => sequenceHash(unit, 0, unit.length)), 2];
+    for (let i = 0; i < hashes.length; i++) {
+      const [a, b, c, d] = [hashes[i] ?? 0, hashes[i + 1], hashes[i + 2], hashes[i + 3]];
+      if (i > 0 && b !== undefined) words.add(a);
+      if (b !== undefined) words.add(pairHash(a, b, 1));
+      if (c !== undefined) gaps.add(pairHash(a, c, 2));
+      if (d !== undefined) gaps.add(pairHash(a, d, 3));
+    }
+    for (const unit of units) ngrams([EDGE, ...unit, EDGE], this.config.letters, letters, true);
+    ngrams([EDGE, ...units.flatMap((unit) => [...unit, EDGE])], this.config.runs, runs, false);
+  }
+
+  #units(word: string): readonly number[] {
+    if (this.config.unit === 'code-point') return Array.from(word, (char) => char.codePointAt(0) ?? 0);
+    return (word.match(CHARACTER) ?? []).map((character) => {
+      const points = Array.from(character, (char) => char.codePointAt(0) ?? 0);
+      return points.length === 1 ? (points[0] ?? 0) : sequenceHash(points, 0, points.length);
+    });
+  }
+}
+
+/** The words of a text, in compatibility form and lower case, signs on their own. */
+export function tokens(text: string): readonly string[] {
+  return (text.normalize('NFKC').toLowerCase().match(WORD) ?? []).slice(0, MAX_WORDS);
+}
+
+/** All n-grams of `units`; with `whole` a sequence shorter than n counts once, as it is. */
+function ngrams(
+  units: readonly number[],
+  [from, to]: readonly [number, number],
+  out: RowsBuilder,
+  whole: boolean,
+): void {
+  for (let n = from; n <= to; n++) {
+    if (whole && n >= units.length) return out.add(sequenceHash(units, 0, units.length));
+    for (let i = 0; i + n <= units.length; i++) out.add(sequenceHash(units, i, i + n));
+  }
+}
+
+/** FNV-1a over numbers instead of bytes. */
+function sequenceHash(units: readonly number[], from: number, to: number): number {
+  let hash = 0x811c9dc5;
+  for (let i = from; i < to; i++) hash = Math.imul(hash ^ (units[i] ?? 0), 0x01000193) ^ (hash >>> 15);
+  return finish(hash);
+}
+
+function pairHash(a: number, b: number, kind: number): number {
+  return finish(Math.imul(a ^ Math.imul(kind, 0x9e3779b9), 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35) ^ (b >>> 13));
+}
+
+/** The last steps of MurmurHash3 (Appleby): every bit of the input moves every bit of the result. */
+function finish(value: number): number {
+  let h = value;
+  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
+  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
+  return (h ^ (h >>> 16)) >>> 0;
+}
+
+/** Collects features row by row. A value is 1 + ln(count): the tenth time says less than the first. */
+class RowsBuilder {
+  readonly #mask: number;
+  readonly #counts: Int32Array;
+  #starts: number[] = [0];
+  #indices = new Int32Array(1024);
+  #values = new Float32Array(1024);
+  #length = 0;
+
+  constructor(width: number) {
+    this.#mask = width - 1;
+    this.#counts = new Int32Array(width);
+  }
+
+  add(hash: number): void {
+    const index = hash & this.#mask;
+    if (this.#counts[index] === 0) {
+      if (this.#length === this.#indices.length) this.#grow();
+      this.#indices[this.#length++] = index;
+    }
+    this.#counts[index] = (this.#counts[index] ?? 0) + 1;
+  }
+
+  endRow(): void {
+    for (let i = this.#starts.at(-1) ?? 0; i < this.#length; i++) {
+      const index = this.#indices[i] ?? 0;
+      this.#values[i] = 1 + Math.log(this.#counts[index] ?? 1);
+      this.#counts[index] = 0;
+    }
+    this.#starts.push(this.#length);
+  }
+
+  /** The rows so far; the builder is empty afterwards. */
+  takeRows(): Rows {
+    const rows = {
+      starts: Int32Array.from(this.#starts),
+      indices: this.#indices.slice(0, this.#length),
+      values: this.#values.slice(0, this.#length),
+    };
+    this.#starts = [0];
+    this.#length = 0;
+    return rows;
+  }
+
+  #grow(): void {
+    const [indices, values] = [new Int32Array(2 * this.#length), new Float32Array(2 * this.#length)];
+    indices.set(this.#indices);
+    values.set(this.#values);
+    this.#indices = indices;
+    this.#values = values;
+  }
+}
