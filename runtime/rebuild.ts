@@ -1,15 +1,18 @@
 /**
  * Fills a table again from its topic, in one Postgres transaction: a failure leaves everything as it was.
  */
-import type { Pool } from 'pg';
+import { Readable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { Pool, PoolClient } from 'pg';
+import { from as copyFrom } from 'pg-copy-streams';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { foldBatch } from '../stream/projection.ts';
-import type { Projection } from '../stream/projection.ts';
+import type { Cell, FoldedRow, Projection } from '../stream/projection.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
 import { inTransaction } from './projection-runner.ts';
-import { advance, applyRows, holdPartition } from './projection-store.ts';
+import { advance, holdPartition, writtenColumns } from './projection-store.ts';
 import { readTopic, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
@@ -26,41 +29,115 @@ export interface RebuildOptions {
  * Empties the projection's table and replays its topic into it. Runners of the projection are fenced, wait, and go on
  * from the new offsets by themselves. Returns the number of records read.
  */
-export function rebuildProjection({ projection, kafka, codec, pool }: RebuildOptions): Promise<number> {
+export function rebuildProjection(options: RebuildOptions): Promise<number> {
+  const { projection, kafka, pool } = options;
+  const { table, name, topic } = projection;
   return inTransaction(pool, async (client) => {
     // 1. Fence the live runners; the offset rows stay locked until the end.
-    await client.query('UPDATE projection_offsets SET next_offset = 0 WHERE projection = $1', [projection.name]);
-    await client.query(`TRUNCATE ${projection.table}`);
-    // 2. Batch after batch, as a runner does. Poison went to the dead letters when it was first met.
-    const ends = await topicEnds(kafka, projection.topic.name);
+    await client.query('UPDATE projection_offsets SET next_offset = 0 WHERE projection = $1', [name]);
+    await client.query(`TRUNCATE ${table}`);
+    // 2. Without indexes COPY takes each record as a row, outdated ones too.
+    const indexes = await dropIndexes(client, table);
+    await client.query('CREATE TEMP TABLE gone (key text, log_offset bigint) ON COMMIT DROP');
+    const ends = await topicEnds(kafka, topic.name);
     const next = new Map(ends);
-    let read = 0;
-    let batch: RawRecord[] = [];
-    const flush = async () => {
-      await codec.prepare(batch.map(({ value }) => value));
-      const rows = foldBatch(
-        projection,
-        batch,
-        (bytes) => codec.decode(bytes),
-        (_, error) => {
-          if (!(error instanceof Poison)) throw error;
-        },
-      );
-      await applyRows(client, projection, rows);
-      for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
-      read += batch.length;
-      batch = [];
-    };
-    for await (const record of readTopic(kafka, projection.topic.name, ends)) {
-      batch.push(record);
-      if (batch.length === BATCH) await flush();
-    }
-    await flush();
-    // 3. The runners go on from here.
+    const copy = client.query(
+      copyFrom(`COPY ${table} (${Object.keys(writtenColumns(projection)).join(', ')}) FROM STDIN`),
+    );
+    const gone: FoldedRow[] = [];
+    const read = { records: 0 };
+    await pipeline(Readable.from(copyLines(options, ends, next, gone, read), { objectMode: false }), copy);
+    // 3. The latest row of each key stays, unless the key was deleted after it.
+    await dropOutdated(client, projection, gone);
+    for (const statement of indexes) await client.query(statement);
+    // 4. The runners go on from here.
     for (const [partition, offset] of next)
       await advance(client, projection, await holdPartition(client, projection, partition), offset);
-    return read;
+    return read.records;
   });
+}
+
+/** The topic as lines of COPY, a batch at a time; deletions go to `gone`, positions to `next`. */
+async function* copyLines(
+  { projection, kafka, codec }: RebuildOptions,
+  ends: ReadonlyMap<number, number>,
+  next: Map<number, number>,
+  gone: FoldedRow[],
+  read: { records: number },
+): AsyncGenerator<Buffer> {
+  let batch: RawRecord[] = [];
+  const lines = async () => {
+    await codec.prepare(batch.map(({ value }) => value));
+    const rows = foldBatch(
+      projection,
+      batch,
+      (bytes) => codec.decode(bytes),
+      (_, error) => {
+        if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first met
+      },
+    );
+    for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
+    read.records += batch.length;
+    batch = [];
+    let text = '';
+    for (const row of rows) {
+      if (row.cells) text += copyLine([...row.cells, row.partition, row.offset]);
+      else gone.push(row);
+    }
+    return Buffer.from(text);
+  };
+  for await (const record of readTopic(kafka, projection.topic.name, ends)) {
+    batch.push(record);
+    if (batch.length === BATCH) yield await lines();
+  }
+  yield await lines();
+}
+
+/**
+ * Drops the indexes of `table`, those of its constraints too. Returns the statements that make them again, the
+ * constraints first.
+ */
+async function dropIndexes(client: PoolClient, table: string): Promise<string[]> {
+  const constraints = await client.query<{ name: string; definition: string }>(
+    `SELECT quote_ident(conname) AS name, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+      WHERE conrelid = $1::regclass AND contype IN ('p', 'u', 'x') ORDER BY contype, conname`,
+    [table],
+  );
+  for (const { name } of constraints.rows) await client.query(`ALTER TABLE ${table} DROP CONSTRAINT ${name}`);
+  const indexes = await client.query<{ name: string; definition: string }>(
+    `SELECT indexrelid::regclass::text AS name, pg_get_indexdef(indexrelid) AS definition FROM pg_index
+      WHERE indrelid = $1::regclass ORDER BY 1`,
+    [table],
+  );
+  for (const { name } of indexes.rows) await client.query(`DROP INDEX ${name}`);
+  return [
+    ...constraints.rows.map(({ name, definition }) => `ALTER TABLE ${table} ADD CONSTRAINT ${name} ${definition}`),
+    ...indexes.rows.map(({ definition }) => definition),
+  ];
+}
+
+/** All records of a key are in one partition, so that the highest offset is the latest. */
+async function dropOutdated(client: PoolClient, { table, key }: Projection, gone: readonly FoldedRow[]): Promise<void> {
+  await client.query(
+    `DELETE FROM ${table} t USING (
+       SELECT ${key} AS key, max(log_offset) AS latest FROM ${table} GROUP BY 1 HAVING count(*) > 1
+     ) twice WHERE t.${key} = twice.key AND t.log_offset < twice.latest`,
+  );
+  await client.query('INSERT INTO gone SELECT * FROM unnest($1::text[], $2::bigint[])', [
+    gone.map((row) => row.key),
+    gone.map((row) => row.offset),
+  ]);
+  await client.query(`DELETE FROM ${table} t USING gone WHERE t.${key} = gone.key AND t.log_offset < gone.log_offset`);
+}
+
+const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
+
+/** A row in the text format of COPY. https://www.postgresql.org/docs/current/sql-copy.html */
+function copyLine(cells: readonly Cell[]): string {
+  const fields = cells.map((cell) =>
+    cell === null ? '\\N' : String(cell).replace(/[\\\t\n\r]/g, (character) => ESCAPES[character] ?? character),
+  );
+  return `${fields.join('\t')}\n`;
 }
 
 /** A digest of all rows and columns in key order: equal tables have equal digests. */

@@ -1,0 +1,158 @@
+/** What the broker and the clients can do, and what the router makes of it. Rates are records a second. */
+import { execFileSync } from 'node:child_process';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Prepared } from '../cli/environment.ts';
+import { defaultPolicy, decide } from '../policy/routing.ts';
+import { confidenceRouter } from '../processors/confidence-router.ts';
+import { kafkajsClient, librdkafkaConfig, librdkafkaConsumerConfig } from '../runtime/kafka-clients.ts';
+import { startProcessor } from '../runtime/processor-runner.ts';
+import { call, connectConsumer, connectProducer, consume, disconnect } from '../runtime/rdkafka.ts';
+import type { ConversationCaptured, ConversationEvent } from '../schemas/types.ts';
+import { partitionOf } from '../stream/partition.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+
+const TRANSACTION = 5000;
+const MESSAGES = ['where is my order 4521?', 'मेरा ऑर्डर कहाँ है?', 'refund kab milega bhai', 'என் ஆர்டர் எங்கே?'];
+
+/** Conversation number `i`; confidences from 0 to 1 in even steps. */
+export function benchConversation(i: number): ConversationCaptured {
+  return {
+    conversation_id: `bench-${String(i)}`,
+    user_id: `u-${String(i % 5000)}`,
+    session_id: `s-${String(i % 50_000)}`,
+    user_message: `${MESSAGES[i % MESSAGES.length] ?? ''} ${String(i)}`,
+    language: ['en', 'hi', 'hi-Latn', 'ta'][i % 4] ?? 'en',
+    nlu_intent: 'track_order',
+    nlu_module: ['food', 'parcel', 'payment'][i % 3] ?? 'food',
+    nlu_confidence: (i % 101) / 100,
+    nlu_provider: 'indicbert',
+    model_version: 'router-v1.0.0',
+    entities: [],
+    routing_target: 'opensearch',
+    response_success: true,
+    processing_time_ms: 41,
+    created_at: Date.UTC(2026, 9, 5) + i,
+  };
+}
+
+/** Fills the canonical log with `count` conversations, as intake would. */
+export async function fillLog({ servers, codecs }: Prepared, count: number): Promise<void> {
+  const codec = codecs.of(topics.conversationEvents);
+  const producer = await connectProducer(producing(servers.kafka));
+  for (let i = 0; i < count; i++) {
+    const captured = benchConversation(i);
+    const event = { conversation_id: captured.conversation_id, captured, reviewed: null } as ConversationEvent;
+    await produce(producer, topics.conversationEvents.name, event.conversation_id, codec.encode(event));
+  }
+  await call('flushing', (done) => producer.flush(120_000, (error) => done(error, undefined)));
+  await disconnect(producer);
+}
+
+/** Consuming `count` records of the log and doing nothing with them. */
+export async function rawConsume({ servers }: Prepared, count: number): Promise<number> {
+  const consumer = await connectConsumer(
+    librdkafkaConsumerConfig(servers.kafka, 'bench', `bench-${String(Date.now())}`),
+  );
+  const topic = topics.conversationEvents.name;
+  consumer.assign(Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition, offset: -2 })));
+  let [seen, started] = [0, 0];
+  while (seen < count) {
+    const messages = await consume(consumer, TRANSACTION);
+    if (started === 0 && messages.length > 0) started = performance.now();
+    seen += messages.length;
+  }
+  const seconds = (performance.now() - started) / 1000;
+  consumer.unassign();
+  await disconnect(consumer);
+  return count / seconds;
+}
+
+/** Writing `count` encoded decisions in transactions of 5,000, without consuming. */
+export async function rawTransactions({ servers, codecs }: Prepared, count: number): Promise<number> {
+  const topic = await scratchTopic(servers.kafka, 'bench-transactions');
+  const value = codecs.of(topics.routingDecisions).encode(decide(defaultPolicy, benchConversation(99)));
+  const producer = await connectProducer({ ...producing(servers.kafka), 'transactional.id': 'bench-transactions' });
+  const started = performance.now();
+  for (let i = 0; i < count; i += TRANSACTION) {
+    await call('beginning', (done) => producer.beginTransaction((error) => done(error, undefined)));
+    for (let j = i; j < i + TRANSACTION; j++) producer.produce(topic, j % PARTITIONS, value, `bench-${String(j)}`);
+    await call('committing', (done) => producer.commitTransaction(30_000, (error) => done(error, undefined)));
+  }
+  const seconds = (performance.now() - started) / 1000;
+  await disconnect(producer);
+  return count / seconds;
+}
+
+/** The router, exactly once, from the first assignment until the last of `count` records is committed. */
+export async function routerRate(prepared: Prepared, count: number): Promise<number> {
+  const stateFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-bench-'));
+  const runner = startProcessor({
+    processor: confidenceRouter(defaultPolicy),
+    kafka: prepared.servers.kafka,
+    codecs: prepared.codecs,
+    deadLetters: topics.deadLetters,
+    partitions: PARTITIONS,
+    stateFolder,
+    log: prepared.log,
+  });
+  while (runner.stats().assigned < PARTITIONS) await sleep(1);
+  const started = performance.now();
+  while (runner.stats().processed < count) await sleep(5);
+  const seconds = (performance.now() - started) / 1000;
+  await runner.stop();
+  await rm(stateFolder, { recursive: true });
+  return count / seconds;
+}
+
+/** The Kafka Streams program of bench/peers on the same input. */
+export async function streamsRate({ servers }: Prepared, count: number): Promise<number> {
+  const folder = path.join(import.meta.dirname, 'peers');
+  execFileSync('mvn', ['-q', '-f', path.join(folder, 'pom.xml'), 'package'], { stdio: 'inherit' });
+  const versions = `${servers.schemaRegistryUrl}/subjects/${topics.routingDecisions.name}-value/versions/latest`;
+  const { id } = (await (await fetch(versions)).json()) as { id: number };
+  const state = await mkdtemp(path.join(os.tmpdir(), 'samvad-peer-'));
+  const target = path.join(folder, 'target');
+  const classes = [path.join(target, 'classes'), path.join(target, 'libs', '*')].join(path.delimiter);
+  const names = [
+    servers.kafka.brokers,
+    topics.conversationEvents.name,
+    'bench-peer',
+    path.join(folder, '..', '..', 'schemas'),
+  ];
+  const numbers = [String(id), state, String(count)];
+  const args = ['-Xmx512m', '-cp', classes, 'samvad.peer.ConfidenceRouter', ...names, ...numbers];
+  const output = execFileSync('java', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
+  await rm(state, { recursive: true, force: true });
+  return (JSON.parse(output.trim().split('\n').at(-1) ?? '') as { ratePerSecond: number }).ratePerSecond;
+}
+
+function producing(kafka: Prepared['servers']['kafka']) {
+  return { ...librdkafkaConfig(kafka, 'bench'), 'queue.buffering.max.messages': 200_000, 'linger.ms': 5 } as const;
+}
+
+async function produce(
+  producer: Awaited<ReturnType<typeof connectProducer>>,
+  topic: string,
+  key: string,
+  value: Buffer,
+) {
+  for (;;) {
+    try {
+      producer.produce(topic, partitionOf(key, PARTITIONS), value, key);
+      return;
+    } catch {
+      await sleep(5); // the client's queue is full
+    }
+  }
+}
+
+async function scratchTopic(kafka: Prepared['servers']['kafka'], topic: string): Promise<string> {
+  const admin = kafkajsClient(kafka, 'bench').admin();
+  await admin.connect();
+  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }] });
+  await admin.disconnect();
+  return topic;
+}
