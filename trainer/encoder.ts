@@ -3,6 +3,7 @@
  * (weights of features, what they mean) is in the model, so an encoder is only a configuration.
  */
 import { HashedNgrams } from './hashed-ngrams.ts';
+import type { TokensConfig } from './token-encoder.ts';
 import { TransformerEncoder } from './transformer-encoder.ts';
 import type { HashedNgramsConfig } from './hashed-ngrams.ts';
 import type { TransformerConfig } from './transformer-encoder.ts';
@@ -15,7 +16,7 @@ export interface View {
 
 /**
  * Sparse rows, one a text (compressed sparse rows): row r has the features `indices[starts[r]]` up to
- * `indices[starts[r + 1]]`, each once, with their `values`.
+ * `indices[starts[r + 1]]`, with their `values`.
  */
 export interface Rows {
   readonly starts: Int32Array;
@@ -24,7 +25,7 @@ export interface Rows {
 }
 
 /** What a model file says of its encoder: all that is needed to build the same one again. */
-export type EncoderConfig = HashedNgramsConfig | TransformerConfig;
+export type EncoderConfig = HashedNgramsConfig | TransformerConfig | TokensConfig;
 
 /** Turns texts into features. The same text always gives the same features. */
 export interface Encoder {
@@ -45,5 +46,15 @@ export interface EncoderPlaces {
 
 /** The encoder that a configuration describes. */
 export async function createEncoder(config: EncoderConfig, places: EncoderPlaces = {}): Promise<Encoder> {
-  return config.kind === 'hashed-ngrams' ? new HashedNgrams(config) : TransformerEncoder.load(config, places);
+  switch (config.kind) {
+    case 'hashed-ngrams':
+      return new HashedNgrams(config);
+    case 'transformer':
+      return TransformerEncoder.load(config, places);
+    case 'tokens': {
+      // Only where it is needed: the library takes a second to load.
+      const { TokenEncoder } = await import('./token-encoder.ts');
+      return new TokenEncoder(config);
+    }
+  }
 }

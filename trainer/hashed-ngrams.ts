@@ -64,6 +64,7 @@ export class HashedNgrams implements Encoder {
 
   #encodeOne(text: string, [words, gaps, letters, runs]: Builders): void {
     const units = tokens(text).map((word) => this.#units(word));
+    if (units.length === 0) return;
     const hashes = [1, ...units.map((unit) => sequenceHash(unit, 0, unit.length)), 2];
     for (let i = 0; i < hashes.length; i++) {
       const [a, b, c, d] = [hashes[i] ?? 0, hashes[i + 1], hashes[i + 2], hashes[i + 3]];

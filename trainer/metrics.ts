@@ -84,7 +84,7 @@ export function auroc(high: readonly number[], low: readonly number[]): number {
 
 /** The share of `low` that is below the score which `acceptance` of `high` reach. NaN when either is empty. */
 export function recallAtAcceptance(high: readonly number[], low: readonly number[], acceptance: number): number {
-  const limit = [...high].sort((a, b) => a - b)[Math.floor(high.length * (1 - acceptance))] ?? NaN;
+  const limit = [...high].sort((a, b) => a - b)[Math.floor(high.length * (1 - acceptance) + 1e-9)] ?? NaN;
   return low.filter((score) => score < limit).length / (Number.isNaN(limit) ? NaN : low.length);
 }
 

@@ -12,7 +12,7 @@ const INT_ATTRIBUTE = 2;
 /** A value of the graph that comes in or goes out. Names of dimensions stand for sizes that vary. */
 export interface GraphValue {
   readonly name: string;
-  readonly type: 'float' | 'int32';
+  readonly type: 'float' | 'int32' | 'int64';
   readonly shape: readonly (string | number)[];
 }
 
@@ -109,7 +109,7 @@ function valueFields({ name, type, shape }: GraphValue): readonly Field[] {
         [
           1,
           [
-            [1, type === 'float' ? FLOAT : INT32],
+            [1, { float: FLOAT, int32: INT32, int64: INT64 }[type]],
             [2, dimensions],
           ],
         ],

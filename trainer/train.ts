@@ -337,7 +337,7 @@ function acceptanceThreshold(
     .filter((row) => (truth[row] ?? -1) >= 0 && labels[truth[row] ?? 0]?.intent !== OUT_OF_SCOPE)
     .map((row) => Math.max(...inScope.map((c) => p[row * labels.length + c] ?? 0)))
     .sort((a, b) => a - b);
-  return confidences[Math.floor(confidences.length * (1 - acceptance))] ?? 0;
+  return confidences[Math.floor(confidences.length * (1 - acceptance) + 1e-9)] ?? 0;
 }
 
 function missing(what: string): never {

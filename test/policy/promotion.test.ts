@@ -1,0 +1,50 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { decidePromotion, defaultPromotionPolicy } from '../../policy/promotion.ts';
+import type { PromotionEvidence } from '../../policy/promotion.ts';
+
+const evidence = (fields: Partial<PromotionEvidence> = {}): PromotionEvidence => ({
+  rows: 500,
+  candidateAccuracy: 0.9,
+  comparison: { difference: 0.02, interval: [0.005, 0.035] },
+  intents: [{ name: 'food/track_order', rows: 40, candidate: 0.9, production: 0.9 }],
+  languages: [{ name: 'hi', rows: 200, candidate: 0.88, production: 0.86 }],
+  ...fields,
+});
+const slice = (rows: number, candidate: number, production: number | null) => [
+  { name: 'x', rows, candidate, production },
+];
+const compared = (low: number, high: number) => ({ difference: (low + high) / 2, interval: [low, high] as const });
+
+const table: readonly (readonly [string, Partial<PromotionEvidence>, string, RegExp])[] = [
+  ['better beyond the interval', {}, 'promote', /better than production by 2\.0 %/],
+  ['the interval touches zero', { comparison: compared(0, 0.03) }, 'inconclusive', /within chance/],
+  ['the interval holds zero', { comparison: compared(-0.01, 0.03) }, 'inconclusive', /-1\.0 % to 3\.0 %/],
+  ['worse beyond the interval', { comparison: compared(-0.03, -0.01) }, 'reject', /worse than production/],
+  ['too few rows', { rows: 49 }, 'inconclusive', /49 test rows.*at least 50/],
+  ['first model', { comparison: null }, 'promote', /Nothing is in production/],
+  [
+    'first model, a language below its floor',
+    { comparison: null, languages: slice(20, 0.5, null) },
+    'reject',
+    /language x is at 50\.0 % of 20 rows, below its floor of 60\.0 %/,
+  ],
+  ['an intent falls below its floor', { intents: slice(10, 0.49, 0.8) }, 'reject', /intent x.*production has 80\.0 %/],
+  ['an intent at its floor', { intents: slice(10, 0.5, 0.8) }, 'promote', /./],
+  ['an intent below its floor, but better than production', { intents: slice(10, 0.4, 0.3) }, 'promote', /./],
+  ['a slice too small to judge', { intents: slice(9, 0, 1) }, 'promote', /./],
+];
+
+describe('decidePromotion', () => {
+  for (const [name, fields, verdict, reason] of table)
+    it(`${name} → ${verdict}`, () => {
+      const decision = decidePromotion(evidence(fields));
+      assert.equal(decision.verdict, verdict);
+      assert.match(decision.reasons.join(' '), reason);
+    });
+  it('takes floors of single intents', () => {
+    const policy = { ...defaultPromotionPolicy, floors: { intents: { x: 0.95 }, languages: {} } };
+    assert.equal(decidePromotion(evidence({ intents: slice(30, 0.9, 0.92) }), policy).verdict, 'reject');
+    assert.equal(decidePromotion(evidence({ intents: slice(30, 0.9, 0.92) })).verdict, 'promote');
+  });
+});

@@ -1,0 +1,70 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { Rows } from '../../trainer/encoder.ts';
+import { HashedNgrams, hashedNgrams, tokens } from '../../trainer/hashed-ngrams.ts';
+
+const encoder = new HashedNgrams(hashedNgrams);
+async function features(text: string, view: string, using = encoder): Promise<ReadonlySet<number>> {
+  const rows: Rows | undefined = (await using.encode([text]))[using.views.findIndex(({ name }) => name === view)];
+  return new Set(rows?.indices);
+}
+
+describe('HashedNgrams', () => {
+  it('keeps vowel signs with their words', () => {
+    assert.deepEqual(tokens('मेरी गाड़ी कहाँ है?').length, 5);
+    assert.deepEqual(tokens('என் ஆர்டர் எங்கே'), ['என்', 'ஆர்டர்', 'எங்கே']);
+  });
+
+  it('tells words apart that differ in a vowel sign only', async () => {
+    for (const [a, b] of [
+      ['की', 'का'],
+      ['कि', 'की'],
+      ['பாலை', 'பாலி'],
+      ['కాలు', 'కాలి'],
+    ] as const)
+      for (const view of ['words', 'letters', 'runs']) {
+        const [left, right] = [await features(a, view), await features(b, view)];
+        assert.ok(
+          [...left].some((index) => !right.has(index)),
+          `${a} and ${b} have the same ${view}`,
+        );
+      }
+  });
+
+  it('counts a character with its marks as one unit when told to', async () => {
+    const byCharacter = new HashedNgrams({ ...hashedNgrams, unit: 'character', letters: [2, 2] });
+    const byCodePoint = new HashedNgrams({ ...hashedNgrams, letters: [2, 2] });
+    // क + ि, त + ा, ब: three characters, five code points, two edges.
+    assert.equal((await features('किताब', 'letters', byCharacter)).size, 4);
+    assert.equal((await features('किताब', 'letters', byCodePoint)).size, 6);
+  });
+
+  it('takes composed and decomposed text, and upper and lower case, for the same', async () => {
+    assert.deepEqual(await encoder.encode(['CAFE\u0301']), await encoder.encode(['café']));
+  });
+
+  it('gives the same features for a text alone and among others', async () => {
+    const [alone] = await encoder.encode(['book a cab']);
+    const [among] = await encoder.encode(['x y z', 'book a cab']);
+    assert.deepEqual(alone?.indices, among?.indices.slice(among.starts[1]));
+  });
+
+  it('has features that never change: models in production depend on them', async () => {
+    const rows = await encoder.encode(['मेरा order']);
+    assert.deepEqual(
+      rows.map(({ indices }) => indices[0]),
+      PINNED,
+    );
+  });
+
+  it('gives texts without words no features', async () => {
+    const rows = await encoder.encode(['', ' \n']);
+    assert.deepEqual(
+      rows.map(({ starts }) => [...starts]),
+      Array(4).fill([0, 0, 0]),
+    );
+  });
+});
+
+/** First features of «मेरा order» in each view. */
+const PINNED = [78333, 42695, 46924, 175678];

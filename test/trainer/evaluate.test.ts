@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { fitTemperature } from '../../trainer/calibration.ts';
+import { OUT_OF_SCOPE, softmax } from '../../trainer/classifier.ts';
+import { compare, mcnemarP } from '../../trainer/compare.ts';
+import { evaluate } from '../../trainer/evaluate.ts';
+import type { Judged } from '../../trainer/evaluate.ts';
+import {
+  auroc,
+  expectedCalibrationError,
+  percentile,
+  recallAtAcceptance,
+  scoresByClass,
+} from '../../trainer/metrics.ts';
+import { confusion, reportPage } from '../../trainer/report.ts';
+
+const close = (actual: number, expected: number) =>
+  assert.ok(Math.abs(actual - expected) < 1e-9, `${actual} is not ${expected}`);
+const judged = (
+  truth: string,
+  said: string,
+  confidence: number,
+  language = 'en',
+  text = `${truth}-${said}`,
+): Judged => ({
+  row: { text, intent: truth, module: truth === OUT_OF_SCOPE ? OUT_OF_SCOPE : 'm', language, source: 'human' },
+  answer: { intent: said, module: 'm', confidence, outOfScope: confidence < 0.5, runnersUp: [] },
+});
+
+describe('metrics, by hand', () => {
+  it('precision, recall and F1', () => {
+    const scores = scoresByClass(['a', 'a', 'a', 'b', 'c'], ['a', 'a', 'b', 'b', 'a']);
+    assert.deepEqual(scores.get('a'), { rows: 3, precision: 2 / 3, recall: 2 / 3, f1: 2 / 3 });
+    assert.deepEqual(scores.get('b'), { rows: 1, precision: 0.5, recall: 1, f1: 2 / 3 });
+    assert.deepEqual(scores.get('c'), { rows: 1, precision: 0, recall: 0, f1: 0 });
+  });
+  it('calibration error', () => {
+    // One bin at 0.9 with half right (gap 0.4, two rows), one at 0.3 with none right (gap 0.3, one row).
+    const rows = [
+      { confidence: 0.9, correct: true },
+      { confidence: 0.9, correct: false },
+      { confidence: 0.3, correct: false },
+    ];
+    close(expectedCalibrationError(rows, 10), (2 * 0.4 + 0.3) / 3);
+    close(expectedCalibrationError([{ confidence: 1, correct: true }]), 0);
+  });
+  it('AUROC with ties, and recall at 90 % acceptance', () => {
+    close(auroc([3, 2], [1, 2]), 3.5 / 4);
+    close(auroc([1, 1], [1]), 0.5);
+    assert.ok(Number.isNaN(auroc([], [1])));
+    const inside = Array.from({ length: 10 }, (_, i) => (i + 1) / 10);
+    // One of ten may be turned away, so 0.2 is the limit; of the outsiders 0.05 and 0.15 are below it.
+    close(recallAtAcceptance(inside, [0.05, 0.15, 0.2, 0.9], 0.9), 0.5);
+  });
+  it('percentiles by nearest rank', () => {
+    assert.equal(percentile([5, 1, 4, 2, 3], 0.5), 3);
+    assert.equal(percentile([1, 2], 0.99), 2);
+  });
+  it('temperature that undoes a scale', () => {
+    // At the truth 0.8 to 0.2, logits ln 4 are right; three times that needs temperature 3.
+    const logits = new Float32Array(20).map((_, i) => (i % 2 === 0 ? 3 * Math.log(4) : 0));
+    const labels = Int32Array.from({ length: 10 }, (_, i) => (i < 8 ? 0 : 1));
+    assert.ok(Math.abs(fitTemperature(logits, labels, 2) - 3) < 0.01);
+    close(softmax(Float32Array.of(0, 0), 2, 1)[0] ?? 0, 0.5);
+  });
+});
+
+describe('evaluate, by hand', () => {
+  const rows = [
+    judged('a', 'a', 0.95),
+    judged('a', 'b', 0.9),
+    judged('b', 'b', 0.8, 'hi'),
+    judged('b', 'b', 0.4, 'hi'),
+    judged(OUT_OF_SCOPE, 'a', 0.3),
+    judged(OUT_OF_SCOPE, 'b', 0.9),
+  ];
+  const e = evaluate(rows, defaultPolicy);
+  it('counts rows in scope', () => {
+    assert.equal(e.rows, 6);
+    assert.equal(e.outOfScopeRows, 2);
+    close(e.accuracy, 0.75);
+    close(e.macroF1, (2 / 3 + 0.8) / 2);
+    assert.deepEqual(e.byLanguage, { en: { rows: 2, accuracy: 0.5 }, hi: { rows: 2, accuracy: 1 } });
+    assert.deepEqual(e.byModule, { m: { rows: 4, accuracy: 0.75 } });
+  });
+  it('counts rejection, approval by the policy and fallback', () => {
+    // Right: the first, the third, and the outsider that was turned away.
+    close(e.accuracyWithRejection, 3 / 6);
+    // Above 0.85: 0.95, 0.9 and 0.9, of which one is right.
+    close(e.autoApprovalRate, 3 / 6);
+    close(e.autoApprovedAccuracy ?? 0, 1 / 3);
+    close(e.fallbackRate, 2 / 6);
+    // Pairs: 0.95>0.3, 0.95>0.9, 0.9>0.3, 0.9=0.9, 0.8>0.3, 0.8<0.9, 0.4>0.3, 0.4<0.9.
+    close(e.outOfScope?.auroc ?? 0, 5.5 / 8);
+    close(e.outOfScope?.recallAtThreshold ?? 0, 0.5);
+  });
+});
+
+describe('compare', () => {
+  it('gives McNemar its exact value', () => {
+    close(mcnemarP(0, 5), 2 / 32);
+    close(mcnemarP(2, 8), (2 * (1 + 10 + 45)) / 1024);
+    close(mcnemarP(4, 4), 1);
+    close(mcnemarP(0, 0), 1);
+    assert.ok(mcnemarP(900, 1100) < 1e-4);
+  });
+  const make = (right: readonly boolean[]) =>
+    right.map((ok, i) => judged(i % 2 ? 'a' : 'b', ok ? (i % 2 ? 'a' : 'b') : 'z', 0.9, 'en', `text ${i}`));
+  it('reports what flipped, by intent, with an interval that holds the difference', () => {
+    const production = make(Array.from({ length: 100 }, (_, i) => i % 4 !== 0));
+    const candidate = make(Array.from({ length: 100 }, (_, i) => i % 10 !== 1));
+    const c = compare(candidate, production);
+    close(c.productionAccuracy, 0.75);
+    close(c.candidateAccuracy, 0.9);
+    close(c.difference, 0.15);
+    assert.equal(c.mcnemar.onlyCandidate, 25);
+    assert.equal(c.mcnemar.onlyProduction, 10);
+    assert.deepEqual(c.flipsByIntent, { 'm/a': { better: 0, worse: 10 }, 'm/b': { better: 25, worse: 0 } });
+    assert.ok(c.interval[0] < 0.15 && 0.15 < c.interval[1]);
+    // Standard error of the mean of the gains is 0.0575: the interval is near ± 1.96 of it.
+    assert.ok(Math.abs(c.interval[0] - (0.15 - 1.96 * 0.0572)) < 0.02, String(c.interval[0]));
+    assert.deepEqual(compare(candidate, production), c);
+  });
+  it('refuses different rows', () => {
+    assert.throws(() => compare(make([true]), []), /1 and 0 rows/);
+    assert.throws(() => compare([judged('a', 'a', 1)], [judged('b', 'b', 1)]), /not the same/);
+  });
+});
+
+describe('report', () => {
+  it('is one page that fetches nothing and escapes what users wrote', () => {
+    const rows = [judged('a', 'b', 0.9, 'en', '<script>alert(1)</script>'), judged('b', 'b', 0.8)];
+    const better = rows.map((one) => ({ ...one, answer: { ...one.answer, intent: one.row.intent } }));
+    const page = reportPage({
+      version: 'router-v1.2.0',
+      rows: { train: 1000, dev: 10, test: 2 },
+      dropped: { 'empty-text': 1, duplicate: 2, 'test-text-with-automatic-label': 3, 'contradicting-labels': 4 },
+      history: [
+        { stage: 'fit', epoch: 1, epochs: 2, trainLoss: 2, devLoss: 1, devAccuracy: 0.5 },
+        { stage: 'fit', epoch: 2, epochs: 2, trainLoss: 1, devLoss: 0.8, devAccuracy: 0.6 },
+      ],
+      evaluation: evaluate(rows, defaultPolicy, { p50: 1, p99: 2 }),
+      confusion: confusion(rows),
+      comparison: compare(better, rows),
+      decision: { verdict: 'inconclusive', reasons: ['a < b'] },
+      manifest: { x: '</pre><script>' },
+    });
+    assert.ok(!page.includes('<script'), 'a script got in');
+    assert.ok(!/(?:src|href)=|url\(|@import/.test(page), 'something is fetched');
+    assert.match(page, /color-scheme:light dark/);
+    assert.match(page, /a &lt; b/);
+    assert.deepEqual(confusion(rows), {
+      names: ['m/a', 'm/b'],
+      counts: [
+        [0, 1],
+        [0, 1],
+      ],
+      hidden: 0,
+    });
+    assert.deepEqual(confusion(rows, 1), { names: ['m/a'], counts: [[0]], hidden: 1 });
+  });
+});

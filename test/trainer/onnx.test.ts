@@ -1,0 +1,203 @@
+import assert from 'node:assert/strict';
+import { before, describe, it } from 'node:test';
+import { probabilities } from '../../trainer/classifier.ts';
+import { createEncoder } from '../../trainer/encoder.ts';
+import { loadModel } from '../../trainer/model.ts';
+import { readClassifier } from '../../trainer/onnx-classifier.ts';
+import { modelFields } from '../../trainer/onnx-schema.ts';
+import type { OnnxModel } from '../../trainer/onnx-schema.ts';
+import { writeModel } from '../../trainer/onnx-writer.ts';
+import { message } from '../../trainer/protobuf.ts';
+import type { Field } from '../../trainer/protobuf.ts';
+import { train } from '../../trainer/train.ts';
+import type { TrainingOutcome } from '../../trainer/train.ts';
+import { quick, samples } from './samples.ts';
+
+let outcome: TrainingOutcome;
+let bytes: Buffer;
+const manifest = { sha256: 'abc', offsets: { '0': [0, 12] }, note: 'मेरा' };
+
+before(async () => {
+  outcome = await train({ train: samples(20), dev: [], options: quick });
+  bytes = writeModel(outcome.classifier, outcome.views, { encoder: outcome.encoder, manifest, training: { seed: 1 } });
+});
+
+describe('the file', () => {
+  it('gives the same numbers in onnxruntime as in the trainer', async () => {
+    const texts = [...samples(10, 7).map(({ text }) => text), '', '😀', 'नमस्ते दुनिया', 'word '.repeat(500)];
+    const encoder = await createEncoder(outcome.encoder);
+    const mine = probabilities(outcome.classifier, await encoder.encode(texts));
+    const model = await loadModel(bytes);
+    const theirs = await model.probabilities(texts);
+    await model.close();
+    assert.equal(mine.length, theirs.length);
+    mine.forEach((p, i) => assert.ok(Math.abs(p - (theirs[i] ?? 9)) < 1e-5, `${p} and ${theirs[i]} at ${i}`));
+  });
+
+  it('carries labels, temperature, threshold, encoder and manifest', async () => {
+    const model = await loadModel(bytes);
+    const { labels, temperature, threshold } = outcome.classifier;
+    assert.deepEqual(model.metadata.manifest, manifest);
+    assert.deepEqual(
+      { labels, temperature, threshold, encoder: outcome.encoder },
+      {
+        labels: model.metadata.labels,
+        temperature: model.metadata.temperature,
+        threshold: model.metadata.threshold,
+        encoder: model.metadata.encoder,
+      },
+    );
+    await model.close();
+  });
+
+  it('can be read back into the classifier that was written, to the same bytes', async () => {
+    const model = await loadModel(bytes);
+    const again = readClassifier(model.file, outcome.views);
+    await model.close();
+    const { encoder } = outcome;
+    assert.ok(writeModel(again, outcome.views, { encoder, manifest, training: { seed: 1 } }).equals(bytes));
+  });
+
+  it('answers with runners-up in order, the same alone and in a batch', async () => {
+    const model = await loadModel(bytes);
+    const [answer] = await model.classify(['cancel my order']);
+    assert.equal(answer?.intent, 'cancel_order');
+    assert.equal(answer.module, 'food');
+    assert.equal(answer.runnersUp.length, 3);
+    const ranked = [answer.confidence, ...answer.runnersUp.map(({ confidence }) => confidence)];
+    assert.deepEqual(
+      ranked,
+      [...ranked].sort((a, b) => b - a),
+    );
+    const many = await model.classify(['a much longer text about a taxi that is late', 'cancel my order', 'x']);
+    assert.ok(Math.abs((many[1]?.confidence ?? 0) - answer.confidence) < 1e-6);
+    assert.deepEqual(await model.classify([]), []);
+    await model.close();
+  });
+});
+
+describe('refused files', () => {
+  const tiny: OnnxModel = {
+    inputs: [{ name: 'x', type: 'float', shape: ['n'] }],
+    outputs: [{ name: 'y', type: 'float', shape: ['n'] }],
+    constants: [{ name: 'c', shape: [1], data: Float32Array.of(1) }],
+    nodes: [{ op: 'Add', inputs: ['x', 'c'], output: 'y' }],
+    metadata: [],
+  };
+  const refusal = (code: string, pattern: RegExp) => (error: unknown) =>
+    error instanceof Error && 'code' in error && error.code === code && pattern.test(error.message);
+  const graphOf = (fields: readonly Field[]) => fields.find(([number]) => number === 7)?.[1] as readonly Field[];
+  const withGraph = (more: readonly Field[]) =>
+    message([...modelFields(tiny).filter(([number]) => number !== 7), [7, [...graphOf(modelFields(tiny)), ...more]]]);
+
+  it('another hash than recorded', async () => {
+    await assert.rejects(loadModel(bytes, '0'.repeat(64)), refusal('hash-mismatch', /not 0000/));
+  });
+  it('cut off, empty, or no ONNX at all', async () => {
+    for (const part of [0.1, 0.5, 0.999])
+      await assert.rejects(
+        loadModel(bytes.subarray(0, Math.floor(bytes.length * part))),
+        refusal('damaged', /not a whole ONNX|no graph/),
+      );
+    await assert.rejects(loadModel(Buffer.alloc(0)), refusal('damaged', /empty/));
+    await assert.rejects(loadModel(Buffer.from('<html>no model here</html>')), refusal('damaged', /./));
+  });
+  it('whole outside, damaged inside', async () => {
+    const broken = message(
+      modelFields({ ...tiny, nodes: [{ op: 'NoSuchOperator', inputs: ['x'], output: 'y' }], metadata: metadata() }),
+    );
+    await assert.rejects(loadModel(broken), refusal('damaged', /onnxruntime can't load/));
+  });
+  it('of somebody else', async () => {
+    await assert.rejects(loadModel(message(modelFields(tiny))), refusal('foreign', /samvad/));
+    const other = message(modelFields({ ...tiny, metadata: metadata({ format: '2' }) }));
+    await assert.rejects(loadModel(other), refusal('foreign', /format/));
+    const unfit = message(modelFields({ ...tiny, metadata: metadata() }));
+    await assert.rejects(loadModel(unfit), refusal('foreign', /do not fit its encoder/));
+  });
+  it('with tensors in other files, at the top or inside an attribute', async () => {
+    const outside: Field = [
+      5,
+      [
+        [1, 1],
+        [2, 1],
+        [8, 'weights'],
+        [
+          13,
+          [
+            [1, 'location'],
+            [2, '/etc/passwd'],
+          ],
+        ],
+        [14, 1],
+      ],
+    ];
+    await assert.rejects(loadModel(withGraph([outside])), refusal('external-data', /weights/));
+    const [, tensor] = outside;
+    const inAttribute: Field = [
+      1,
+      [
+        [2, 'z'],
+        [4, 'Constant'],
+        [
+          5,
+          [
+            [1, 'value'],
+            [5, tensor],
+            [20, 4],
+          ],
+        ],
+      ],
+    ];
+    await assert.rejects(loadModel(withGraph([inAttribute])), refusal('external-data', /weights/));
+  });
+  it('with operators that are not of the standard, at the top or in a branch', async () => {
+    const custom: Field = [
+      1,
+      [
+        [1, 'x'],
+        [2, 'z'],
+        [4, 'Evil'],
+        [7, 'com.example'],
+      ],
+    ];
+    await assert.rejects(loadModel(withGraph([custom])), refusal('custom-operators', /Evil.*com\.example/));
+    const branch: Field = [
+      1,
+      [
+        [1, 'x'],
+        [2, 'z'],
+        [4, 'If'],
+        [
+          5,
+          [
+            [1, 'then_branch'],
+            [6, [custom]],
+            [20, 5],
+          ],
+        ],
+      ],
+    ];
+    await assert.rejects(loadModel(withGraph([branch])), refusal('custom-operators', /Evil/));
+    const imported = message([
+      ...modelFields(tiny),
+      [
+        8,
+        [
+          [1, 'com.microsoft'],
+          [2, 1],
+        ],
+      ],
+    ]);
+    await assert.rejects(loadModel(imported), refusal('custom-operators', /com\.microsoft/));
+  });
+
+  function metadata(changes: Readonly<Record<string, unknown>> = {}): readonly (readonly [string, string])[] {
+    const { encoder, classifier } = outcome;
+    const { labels, temperature, threshold } = classifier;
+    return Object.entries({ format: '1', encoder, labels, temperature, threshold, ...changes }).map(([key, value]) => [
+      `samvad.${key}`,
+      JSON.stringify(value),
+    ]);
+  }
+});

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { normalise } from '../../policy/review-priority.ts';
+import { split } from '../../trainer/split.ts';
+import type { Sample } from '../../trainer/split.ts';
+
+const options = { dev: 0.2, test: 0.3, salt: 's' };
+const row = (fields: Partial<Sample>): Sample => ({
+  text: 'where is my order',
+  intent: 'track',
+  module: 'food',
+  language: 'en',
+  source: 'human',
+  ...fields,
+});
+const anyRow: fc.Arbitrary<Sample> = fc.record(
+  {
+    text: fc.oneof(
+      fc.constantFrom(
+        'Where is my ORDER?',
+        'where  is my order',
+        'ओर्डर',
+        'cafe\u0301',
+        'café',
+        '!!',
+        'a',
+        'b',
+        'c',
+        'd',
+      ),
+      fc.string({ unit: 'grapheme', maxLength: 6 }),
+    ),
+    intent: fc.constantFrom('x', 'y'),
+    module: fc.constant('m'),
+    language: fc.constantFrom('en', 'hi'),
+    source: fc.constantFrom('human', 'auto'),
+    translationId: fc.constantFrom('1', '2', '3', '4', '5'),
+  },
+  { requiredKeys: ['text', 'intent', 'module', 'language', 'source'] },
+);
+
+describe('split', () => {
+  it('never leaves a text or a translation on two sides, and every row is somewhere once', () => {
+    fc.assert(
+      fc.property(fc.array(anyRow, { maxLength: 60 }), (rows) => {
+        const { train, dev, test, dropped, dropCounts } = split(rows, options);
+        const sides = [train, dev, test];
+        for (const keyOf of [(r: Sample) => normalise(r.text), (r: Sample) => r.translationId]) {
+          const side = new Map<string, number>();
+          for (const [i, part] of sides.entries())
+            for (const one of part) {
+              const key = keyOf(one);
+              if (key === undefined) continue;
+              assert.equal(side.get(key) ?? i, i, `${key} is on two sides`);
+              side.set(key, i);
+            }
+        }
+        assert.equal(train.length + dev.length + test.length + dropped.length, rows.length);
+        assert.equal(
+          Object.values(dropCounts).reduce((a, b) => a + b, 0),
+          dropped.length,
+        );
+        assert.ok(test.every(({ source }) => source === 'human'));
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('does not depend on the order of rows', () => {
+    const sideOf = (rows: readonly Sample[]) => {
+      const { train, dev } = split(rows, options);
+      return new Map([...train.map((r) => [r.text, 'train']), ...dev.map((r) => [r.text, 'dev'])] as [
+        string,
+        string,
+      ][]);
+    };
+    const rows = Array.from({ length: 200 }, (_, i) =>
+      row({ text: `text ${'abcdefghij'[i % 10] ?? ''} ${i.toString(36)} q`, translationId: String(i % 50) }),
+    );
+    assert.deepEqual([...sideOf(rows)].sort(), [...sideOf([...rows].reverse())].sort());
+  });
+
+  it('puts about the shares asked for on each side', () => {
+    const rows = Array.from({ length: 5000 }, (_, i) =>
+      row({
+        text: `word${String.fromCharCode(97 + (i % 26))}${String(i).replace(/\d/g, (d) => 'abcdefghij'[Number(d)] ?? '')}`,
+      }),
+    );
+    const { train, dev, test } = split(rows, { dev: 0.1, test: 0.1, salt: 'x' });
+    assert.ok(Math.abs(test.length / 5000 - 0.1) < 0.015, String(test.length));
+    assert.ok(Math.abs(dev.length / 5000 - 0.1) < 0.015, String(dev.length));
+    assert.equal(train.length + dev.length + test.length, 5000);
+  });
+
+  it('says why a row is dropped, and keeps the human one of two equal rows', () => {
+    const all = { dev: 0, test: 1, salt: '' };
+    const rows = [
+      row({ source: 'auto' }),
+      row({}),
+      row({ text: ' … ' }),
+      row({ text: 'only a machine said so', source: 'auto' }),
+      row({ text: 'disputed', intent: 'a' }),
+      row({ text: 'Disputed!', intent: 'b' }),
+    ];
+    const result = split(rows, all);
+    assert.deepEqual(result.test, [rows[1]]);
+    assert.deepEqual(result.dropCounts, {
+      'empty-text': 1,
+      duplicate: 1,
+      'test-text-with-automatic-label': 1,
+      'contradicting-labels': 2,
+    });
+  });
+});

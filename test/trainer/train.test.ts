@@ -1,0 +1,144 @@
+import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
+import { describe, it } from 'node:test';
+import type { Classifier } from '../../trainer/classifier.ts';
+import { labelName, OUT_OF_SCOPE, probabilities } from '../../trainer/classifier.ts';
+import { createEncoder } from '../../trainer/encoder.ts';
+import { loadModel } from '../../trainer/model.ts';
+import { readClassifier } from '../../trainer/onnx-classifier.ts';
+import { writeModel } from '../../trainer/onnx-writer.ts';
+import type { Sample } from '../../trainer/split.ts';
+import { train, TrainingError } from '../../trainer/train.ts';
+import type { TrainingOutcome } from '../../trainer/train.ts';
+import { trainInWorker } from '../../trainer/train-worker.ts';
+import { intentNames, quick, samples } from './samples.ts';
+
+const rows = samples(20);
+const fileOf = (outcome: TrainingOutcome) =>
+  writeModel(outcome.classifier, outcome.views, { encoder: outcome.encoder, manifest: { rows: 1 }, training: null });
+const hash = (bytes: Uint8Array) => createHash('sha256').update(bytes).digest('hex');
+
+async function accuracy(classifier: Classifier, test: readonly Sample[]): Promise<number> {
+  const encoder = await createEncoder({
+    ...(await train({ train: rows, dev: [], options: { ...quick, epochs: 1 } })).encoder,
+  });
+  const p = probabilities(classifier, await encoder.encode(test.map(({ text }) => text)));
+  const classes = classifier.labels.length;
+  const right = test.filter((row, i) => {
+    const mine = p.subarray(i * classes, (i + 1) * classes);
+    const best = classifier.labels[mine.indexOf(Math.max(...mine))];
+    return best !== undefined && labelName(best) === labelName(row);
+  });
+  return right.length / test.length;
+}
+
+describe('train', () => {
+  it('learns a small corpus', async () => {
+    const { classifier, history } = await train({ train: rows, dev: [], options: quick });
+    assert.ok((await accuracy(classifier, samples(20, 9))) > 0.95);
+    assert.ok((history.at(-1)?.trainLoss ?? 9) < (history[0]?.trainLoss ?? 0));
+  });
+
+  it('gives the same bytes for the same data and seed, in this thread or another, and others for another seed', async () => {
+    const input = { train: rows, dev: samples(5, 2), options: quick };
+    const [one, two, other] = [
+      await train(input),
+      await trainInWorker(input),
+      await train({ ...input, options: { ...quick, seed: 2 } }),
+    ];
+    assert.equal(hash(fileOf(one)), hash(fileOf(two)));
+    assert.notEqual(hash(fileOf(one)), hash(fileOf(other)));
+  });
+
+  it('holds some rows out where no dev rows are given, and learns from them in the end', async () => {
+    const outcome = await train({ train: rows, dev: [], options: quick });
+    assert.equal(outcome.rows.heldOut, 12);
+    assert.equal(
+      outcome.history.filter(({ stage }) => stage === 'refit').length,
+      outcome.history.filter(({ stage }) => stage === 'fit').length,
+    );
+    const given = await train({ train: rows, dev: samples(5, 2), options: quick });
+    assert.equal(given.rows.heldOut, 0);
+  });
+
+  it('stops early when dev gets no better', async () => {
+    const { history } = await train({ train: rows, dev: samples(5, 2), options: { ...quick, epochs: 50 } });
+    assert.ok(history.length < 50, `${history.length} epochs`);
+  });
+
+  const bad: readonly (readonly [string, readonly Sample[], RegExp])[] = [
+    ['no rows', [], /no training rows/],
+    ['one class', samples(10, 1, ['ride/fare']), /ride\/fare; a classifier needs at least two/],
+    ['texts without words', samples(4).map((row) => ({ ...row, text: ' ' })), /has a word/],
+  ];
+  for (const [name, train_, message] of bad)
+    it(`says what is wrong with ${name}`, async () => {
+      await assert.rejects(
+        train({ train: train_, dev: [], options: quick }),
+        (error) => error instanceof TrainingError && message.test(error.message),
+      );
+      await assert.rejects(
+        trainInWorker({ train: train_, dev: [], options: quick }),
+        (error) => error instanceof TrainingError && message.test(error.message),
+      );
+    });
+  it('refuses more than 50 epochs', async () => {
+    await assert.rejects(train({ train: rows, dev: [], options: { epochs: 51 } }), /epochs is 51/);
+  });
+
+  it('ends when it is aborted, in this thread and in another', async () => {
+    for (const run of [train, trainInWorker]) {
+      const controller = new AbortController();
+      const started = run(
+        { train: samples(300), dev: [], options: { epochs: 50, patience: 50 } },
+        {
+          signal: controller.signal,
+          onEpoch: () => controller.abort(new Error('enough')),
+        },
+      );
+      await assert.rejects(started, /enough/);
+    }
+  });
+
+  it('takes out-of-scope rows as a class that is never the answer', async () => {
+    const outside = [
+      'what is the meaning of life',
+      'sing me a song',
+      'who won the match',
+      'tell me a joke',
+      'is it raining',
+    ];
+    const more = outside
+      .flatMap((text) => [text, `hey ${text}`])
+      .map((text) => ({ text, intent: OUT_OF_SCOPE, module: OUT_OF_SCOPE, language: 'en', source: 'human' }) as const);
+    const model = await loadModel(fileOf(await train({ train: [...rows, ...more], dev: [], options: quick })));
+    const [unknown, known] = await model.classify(['please sing me a song', 'cancel my order']);
+    assert.notEqual(unknown?.intent, OUT_OF_SCOPE);
+    assert.ok((unknown?.confidence ?? 1) < (known?.confidence ?? 0) / 2, `${unknown?.confidence} ${known?.confidence}`);
+    assert.equal(unknown?.outOfScope, true);
+    await model.close();
+  });
+});
+
+describe('incremental training', () => {
+  it('learns new intents from the last file and keeps the old ones', async () => {
+    const [old, fresh] = [intentNames.slice(0, 4), intentNames.slice(4)];
+    const before = await train({ train: samples(20, 1, old), dev: [], options: quick });
+    const model = await loadModel(fileOf(before));
+    const previous = readClassifier(model.file, before.views);
+    const seen = samples(20, 1, old).map((row) => ({ ...row, seen: true }));
+    const after = await train({
+      train: [...seen, ...samples(20, 1, fresh)],
+      dev: [],
+      previous,
+      options: { ...quick, epochs: 12, incremental: { epochs: 0.5, learningRate: 0.5, rehearsalPerIntent: 8 } },
+    });
+    await model.close();
+    assert.equal(after.rows.rehearsed, 8 * old.length);
+    assert.deepEqual(after.classifier.labels.slice(0, 4), before.classifier.labels);
+    const oldTest = samples(20, 5, old);
+    const [was, is] = [await accuracy(before.classifier, oldTest), await accuracy(after.classifier, oldTest)];
+    assert.ok(is >= was - 0.02, `old intents fell from ${was} to ${is}`);
+    assert.ok((await accuracy(after.classifier, samples(20, 5, fresh))) > 0.9);
+  });
+});

@@ -1,0 +1,39 @@
+/** Token ids for models of external trainers, whose graph holds the whole transformer; the tokenizer is in their metadata. */
+import { PreTrainedTokenizer } from '@xenova/transformers';
+import type { Encoder, Rows, View } from './encoder.ts';
+
+/** A tokenizer as Hugging Face writes it. */
+export interface TokensConfig {
+  readonly kind: 'tokens';
+  /** What is in tokenizer.json. */
+  readonly tokenizer: Readonly<Record<string, unknown>>;
+  /** What is in tokenizer_config.json. */
+  readonly tokenizerConfig: Readonly<Record<string, unknown>>;
+  /** Longer texts are cut to this many tokens. */
+  readonly maxLength: number;
+}
+
+/** Indices are the tokens in their order, values are 1: input ids and attention mask. */
+export class TokenEncoder implements Encoder {
+  readonly config: TokensConfig;
+  readonly views: readonly View[];
+  readonly #tokenizer: PreTrainedTokenizer;
+
+  constructor(config: TokensConfig) {
+    this.config = config;
+    this.views = [{ name: 'tokens', width: 2 ** 31 }];
+    this.#tokenizer = new PreTrainedTokenizer(config.tokenizer, config.tokenizerConfig);
+  }
+
+  encode(texts: readonly string[]): Promise<readonly Rows[]> {
+    const ids = texts.map((text) => this.#tokenizer.encode(text).slice(0, this.config.maxLength));
+    const starts = new Int32Array(texts.length + 1);
+    ids.forEach((row, i) => (starts[i + 1] = (starts[i] ?? 0) + row.length));
+    const indices = Int32Array.from(ids.flat());
+    return Promise.resolve([{ starts, indices, values: new Float32Array(indices.length).fill(1) }]);
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve();
+  }
+}
