@@ -1,0 +1,68 @@
+/**
+ * An external trainer for tests: counts words. `external-trainer.ts MODE --train F --dev F --manifest F --output F`.
+ * It writes the file as somebody else would: a graph of its own on token ids, with the tokenizer in the metadata.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { tokens } from '../../trainer/hashed-ngrams.ts';
+import { modelFields } from '../../trainer/onnx-schema.ts';
+import { message } from '../../trainer/protobuf.ts';
+import type { Sample } from '../../trainer/split.ts';
+import { tinyTokenizer, tinyTokenizerConfig } from './tiny-encoder.ts';
+
+const [mode = 'good'] = process.argv.slice(2);
+const file = { type: 'string', default: '' } as const;
+const { values } = parseArgs({
+  args: process.argv.slice(3),
+  options: { train: file, dev: file, manifest: file, output: file },
+});
+if (mode === 'fails') {
+  process.stderr.write('loading\nno GPU here\n');
+  process.exit(3);
+}
+if (mode === 'hangs') await sleep(60_000);
+if (mode !== 'silent') {
+  const rows = readFileSync(values.train, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Sample);
+  const names = [...new Set(rows.map((row) => `${row.module}/${row.intent}`))].slice(mode === 'forgets' ? 1 : 0);
+  const labels = names.map((name) => ({ module: name.split('/')[0], intent: name.split('/')[1] }));
+  const words = [...new Set(rows.flatMap(({ text }) => tokens(text)))];
+  const table = new Float32Array((words.length + 2) * names.length);
+  for (const row of rows)
+    for (const word of tokens(row.text)) {
+      const at = (words.indexOf(word) + 2) * names.length + names.indexOf(`${row.module}/${row.intent}`);
+      table[at] = (table[at] ?? 0) + 0.05;
+    }
+  const metadata = {
+    format: '1',
+    encoder: { kind: 'tokens', tokenizer: tinyTokenizer(words), tokenizerConfig: tinyTokenizerConfig, maxLength: 32 },
+    labels,
+    temperature: 1,
+    threshold: 0.2,
+    manifest: JSON.parse(readFileSync(values.manifest, 'utf8')) as unknown,
+    training: { by: 'test' },
+  };
+  const model = modelFields({
+    inputs: [
+      { name: 'tokens.features', type: 'int32', shape: ['texts', 'length'] },
+      { name: 'tokens.values', type: 'float', shape: ['texts', 'length'] },
+    ],
+    outputs: [{ name: 'probabilities', type: 'float', shape: ['texts', names.length] }],
+    constants: [
+      { name: 'table', shape: [words.length + 2, names.length], data: table },
+      { name: 'axis', shape: [1], data: BigInt64Array.of(1n) },
+    ],
+    nodes: [
+      { op: 'Gather', inputs: ['table', 'tokens.features'], output: 'rows' },
+      { op: 'Unsqueeze', inputs: ['tokens.values', 'axis'], output: 'mask' },
+      { op: 'MatMul', inputs: ['mask', 'rows'], output: 'sum' },
+      { op: 'Squeeze', inputs: ['sum', 'axis'], output: 'scores' },
+      { op: 'Softmax', inputs: ['scores'], output: 'probabilities', attributes: { axis: 1 } },
+    ],
+    metadata: Object.entries(metadata).map(([key, value]) => [`samvad.${key}`, JSON.stringify(value)]),
+  });
+  writeFileSync(values.output, message(model));
+}

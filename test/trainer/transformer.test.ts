@@ -1,0 +1,85 @@
+import assert from 'node:assert/strict';
+import { appendFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { createEncoder } from '../../trainer/encoder.ts';
+import { tokens } from '../../trainer/hashed-ngrams.ts';
+import { loadModel } from '../../trainer/model.ts';
+import { writeModel } from '../../trainer/onnx-writer.ts';
+import { train } from '../../trainer/train.ts';
+import type { TransformerConfig } from '../../trainer/transformer-encoder.ts';
+import { samples } from './samples.ts';
+import { TINY_DIMENSIONS, writeTinyEncoder } from './tiny-encoder.ts';
+
+const config: TransformerConfig = { kind: 'transformer', model: 'tiny', pooling: 'mean', dimensions: TINY_DIMENSIONS };
+const rows = samples(30);
+const words = [...new Set(rows.flatMap(({ text }) => tokens(text)))];
+let home: string;
+let places: { models: string; cache: string };
+
+before(async () => {
+  home = await mkdtemp(path.join(os.tmpdir(), 'samvad-encoder-'));
+  places = { models: path.join(home, 'models'), cache: path.join(home, 'cache') };
+  await writeTinyEncoder(path.join(places.models, 'tiny'), words);
+});
+after(async () => {
+  await rm(home, { recursive: true, force: true });
+});
+
+describe('TransformerEncoder', () => {
+  it('gives one unit vector a text, pooled over the tokens that are there, and not over padding', async () => {
+    const encoder = await createEncoder(config, places);
+    const [together] = await encoder.encode(['book a cab', 'where is my order please hello']);
+    const [alone] = await (await createEncoder(config, { models: places.models })).encode(['book a cab']);
+    await encoder.close();
+    assert.deepEqual([...(together?.starts ?? [])], [0, TINY_DIMENSIONS, 2 * TINY_DIMENSIONS]);
+    const first = together?.values.slice(0, TINY_DIMENSIONS) ?? new Float32Array(0);
+    first.forEach((value, i) => assert.ok(Math.abs(value - (alone?.values[i] ?? 9)) < 1e-5));
+    assert.ok(Math.abs(first.reduce((sum, value) => sum + value * value, 0) - 1) < 1e-5);
+  });
+
+  it('keeps embeddings on disk, and drops one that a crash cut off', async () => {
+    const texts = ['send me a car', 'refund me'];
+    const first = await createEncoder(config, places);
+    const fresh = await first.encode(texts);
+    await first.close();
+    const [file = ''] = (await readdir(places.cache)).filter((name) => name.endsWith('.embeddings'));
+    const size = (await stat(path.join(places.cache, file))).size;
+    await appendFile(path.join(places.cache, file), Buffer.alloc(50, 1));
+    const second = await createEncoder(config, places);
+    assert.deepEqual(await second.encode(texts), fresh);
+    await second.close();
+    assert.equal((await stat(path.join(places.cache, file))).size, size);
+  });
+
+  it('trains a model that is served with the same encoder, and refuses another one', async () => {
+    const outcome = await train({
+      train: rows,
+      dev: [],
+      places,
+      options: { encoder: config, epochs: 40, hidden: 64, patience: 10 },
+    });
+    const bytes = writeModel(outcome.classifier, outcome.views, {
+      encoder: outcome.encoder,
+      manifest: null,
+      training: null,
+    });
+    const model = await loadModel(bytes, undefined, places);
+    const test = samples(20, 7);
+    const answers = await model.classify(test.map(({ text }) => text));
+    const right = test.filter((row, i) => answers[i]?.intent === row.intent).length / test.length;
+    assert.ok(right > 0.85, `${right} right`);
+    await model.close();
+    await writeTinyEncoder(path.join(home, 'others', 'tiny'), words, 2);
+    await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), /Bring that file back/);
+  });
+
+  it('says what is missing where there is no encoder', async () => {
+    await assert.rejects(createEncoder({ ...config, model: 'nowhere' }, places), /no encoder in .*nowhere.*revision/);
+    await assert.rejects(
+      createEncoder({ ...config, dimensions: 5 }, places).then((encoder) => encoder.encode(['a'])),
+      /gives 24 numbers a text, not 5/,
+    );
+  });
+});
