@@ -58,30 +58,23 @@ export async function runGroupSession(member: GroupMember, onAssigned: (partitio
   try {
     consumer.subscribe([...member.topics]);
     let checkpointed = Date.now();
-    let next = fetchBatch(member, membership, consumer);
     while (!member.stopping.aborted && !membership.failure) {
-      const { epoch, messages } = await next;
-      const current = epoch === membership.epoch;
-      if (!current)
+      const epoch = membership.epoch;
+      const messages = await consume(consumer, member.maxBatch);
+      if (epoch !== membership.epoch) {
         ends.clear(); // revoked meanwhile: the new owner reads these records again
-      else forgetPassed(ends, messages);
-      // The next batch is read while this one is processed; not after an empty one, whose ends must be stored first.
-      const ahead = current && messages.length > 0;
-      if (ahead) {
-        next = fetchBatch(member, membership, consumer);
+      } else if (messages.length > 0) {
         await exclusively(membership, member.process(consumer, messages));
-      } else if (current && ends.size > 0) {
+      } else if (ends.size > 0) {
         const met = [...ends.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset }));
         ends.clear();
         await exclusively(membership, member.atEnds(consumer, met));
       }
-      if (!ahead) next = fetchBatch(member, membership, consumer);
       if (Date.now() - checkpointed > CHECKPOINT_MS) {
         await exclusively(membership, member.checkpoint(membership.partitions));
         checkpointed = Date.now();
       }
     }
-    await next;
     await membership.changing;
     if (membership.failure) throw membership.failure;
     await member.checkpoint(membership.partitions);
@@ -92,42 +85,14 @@ export async function runGroupSession(member: GroupMember, onAssigned: (partitio
   }
 }
 
-interface Batch {
-  /** The membership's epoch when the reading began. */
-  readonly epoch: number;
-  readonly messages: readonly Message[];
-}
-
-/** Never rejects, because it may be read ahead: a failure ends the session where the loop looks. */
-async function fetchBatch(member: GroupMember, membership: Membership, consumer: KafkaConsumer): Promise<Batch> {
-  const { epoch } = membership;
-  try {
-    return { epoch, messages: await consume(consumer, member.maxBatch) };
-  } catch (error) {
-    fail(membership, error);
-    return { epoch, messages: [] };
-  }
-}
-
-/** An end that records have gone past is one no more; storing it would move the position back. */
-function forgetPassed(ends: Map<string, TopicPartitionOffset>, messages: readonly Message[]): void {
-  if (ends.size === 0) return;
-  for (const { topic, partition, offset } of messages) {
-    const place = `${topic}/${String(partition)}`;
-    if (offset >= (ends.get(place)?.offset ?? Infinity)) ends.delete(place);
-  }
-}
-
-function fail(membership: Membership, error: unknown): void {
-  membership.failure ??= error instanceof Error ? error : new Error(String(error));
-}
-
 /**
  * Lets revocation wait for `work`. Once it fails its outcome is unknown, so this session must not note any more that
  * its state is current.
  */
 async function exclusively(membership: Membership, work: Promise<void>): Promise<void> {
-  membership.running = work.catch((error: unknown) => fail(membership, error));
+  membership.running = work.catch((error: unknown) => {
+    membership.failure ??= error instanceof Error ? error : new Error(String(error));
+  });
   await membership.running;
 }
 
@@ -154,7 +119,7 @@ function rebalance(
     onAssigned(membership.partitions.length);
   };
   membership.changing = membership.changing.then(change).catch((error: unknown) => {
-    fail(membership, error);
+    membership.failure ??= error instanceof Error ? error : new Error(String(error));
     if (revoked) consumer.unassign();
   });
 }
