@@ -34,6 +34,10 @@ interface Membership {
   epoch: number;
   partitions: readonly number[];
   changing: Promise<void>;
+  /** Ends with the batch that is being read. */
+  reading: Promise<unknown>;
+  /** While it is there, no batch may be read: the assignment is about to change. */
+  closed: Promise<void> | undefined;
   running: Promise<void>;
   failure: Error | undefined;
 }
@@ -44,6 +48,8 @@ export async function runGroupSession(member: GroupMember, onAssigned: (partitio
     epoch: 0,
     partitions: [],
     changing: Promise.resolve(),
+    reading: Promise.resolve(),
+    closed: undefined,
     running: Promise.resolve(),
     failure: undefined,
   };
@@ -58,23 +64,30 @@ export async function runGroupSession(member: GroupMember, onAssigned: (partitio
   try {
     consumer.subscribe([...member.topics]);
     let checkpointed = Date.now();
+    let next = fetchBatch(member, membership, consumer);
     while (!member.stopping.aborted && !membership.failure) {
-      const epoch = membership.epoch;
-      const messages = await consume(consumer, member.maxBatch);
-      if (epoch !== membership.epoch) {
+      const { epoch, messages } = await next;
+      const current = epoch === membership.epoch;
+      if (!current)
         ends.clear(); // revoked meanwhile: the new owner reads these records again
-      } else if (messages.length > 0) {
+      else forgetPassed(ends, messages);
+      // The next batch is read while this one is processed; not after an empty one, whose ends must be stored first.
+      const ahead = current && messages.length > 0;
+      if (ahead) {
+        next = fetchBatch(member, membership, consumer);
         await exclusively(membership, member.process(consumer, messages));
-      } else if (ends.size > 0) {
+      } else if (current && ends.size > 0) {
         const met = [...ends.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset }));
         ends.clear();
         await exclusively(membership, member.atEnds(consumer, met));
       }
+      if (!ahead) next = fetchBatch(member, membership, consumer);
       if (Date.now() - checkpointed > CHECKPOINT_MS) {
         await exclusively(membership, member.checkpoint(membership.partitions));
         checkpointed = Date.now();
       }
     }
+    await next;
     await membership.changing;
     if (membership.failure) throw membership.failure;
     await member.checkpoint(membership.partitions);
@@ -85,14 +98,61 @@ export async function runGroupSession(member: GroupMember, onAssigned: (partitio
   }
 }
 
+interface Batch {
+  /** The membership's epoch when the reading began. */
+  readonly epoch: number;
+  readonly messages: readonly Message[];
+}
+
+/** Never rejects, because it may be read ahead: a failure ends the session where the loop looks. */
+async function fetchBatch(member: GroupMember, membership: Membership, consumer: KafkaConsumer): Promise<Batch> {
+  while (membership.closed) await membership.closed;
+  const { epoch } = membership;
+  try {
+    const reading = consume(consumer, member.maxBatch);
+    membership.reading = reading.catch(() => undefined);
+    return { epoch, messages: await reading };
+  } catch (error) {
+    fail(membership, error);
+    return { epoch, messages: [] };
+  }
+}
+
+/**
+ * Changes the assignment between two batches. One that was read across the change would hold records of both
+ * assignments: whether it were dropped or processed, some would be lost or come twice.
+ */
+async function betweenBatches(membership: Membership, change: () => void): Promise<void> {
+  let open: () => void = () => undefined;
+  membership.closed = new Promise((resolve) => (open = resolve));
+  try {
+    await membership.reading;
+    change();
+  } finally {
+    membership.closed = undefined;
+    open();
+  }
+}
+
+/** An end that records have gone past is one no more; storing it would move the position back. */
+function forgetPassed(ends: Map<string, TopicPartitionOffset>, messages: readonly Message[]): void {
+  if (ends.size === 0) return;
+  for (const { topic, partition, offset } of messages) {
+    const place = `${topic}/${String(partition)}`;
+    if (offset >= (ends.get(place)?.offset ?? Infinity)) ends.delete(place);
+  }
+}
+
+function fail(membership: Membership, error: unknown): void {
+  membership.failure ??= error instanceof Error ? error : new Error(String(error));
+}
+
 /**
  * Lets revocation wait for `work`. Once it fails its outcome is unknown, so this session must not note any more that
  * its state is current.
  */
 async function exclusively(membership: Membership, work: Promise<void>): Promise<void> {
-  membership.running = work.catch((error: unknown) => {
-    membership.failure ??= error instanceof Error ? error : new Error(String(error));
-  });
+  membership.running = work.catch((error: unknown) => fail(membership, error));
   await membership.running;
 }
 
@@ -110,16 +170,19 @@ function rebalance(
       await membership.running;
       if (!membership.failure) await member.checkpoint(membership.partitions);
       membership.partitions = [];
-      consumer.unassign();
+      await betweenBatches(membership, () => {
+        membership.epoch++; // what was read since the revocation began is of the old assignment too
+        consumer.unassign();
+      });
     } else {
       const offsets = await member.takeOver(consumer, partitions);
       membership.partitions = [...new Set(partitions.map(({ partition }) => partition))];
-      consumer.assign(offsets);
+      await betweenBatches(membership, () => consumer.assign(offsets));
     }
     onAssigned(membership.partitions.length);
   };
   membership.changing = membership.changing.then(change).catch((error: unknown) => {
-    membership.failure ??= error instanceof Error ? error : new Error(String(error));
+    fail(membership, error);
     if (revoked) consumer.unassign();
   });
 }
