@@ -1,20 +1,24 @@
 /** Every processor and projection, once: the verbs of the pipeline. `topology.ts` has the nouns. */
-import type { RoutingPolicy } from './policy/routing.ts';
 import { confidenceRouter } from './processors/confidence-router.ts';
 import { intake } from './processors/intake.ts';
 import { reviewPrioritizer } from './processors/review-prioritizer.ts';
 import { sampleBuilder } from './processors/sample-builder.ts';
 import { sampleCounter } from './processors/sample-counter.ts';
 import { conversationLogs } from './sinks/conversation-logs.ts';
+import { policies } from './sinks/policies.ts';
 import { reviewQueue } from './sinks/review-queue.ts';
 import { trainingSamples } from './sinks/training-samples.ts';
 import type { AnyProcessor } from './stream/graph.ts';
 import type { Projection } from './stream/projection.ts';
 
 /** The processors, in the order in which a conversation meets them. */
-export function processorsOf(policy: RoutingPolicy): readonly AnyProcessor[] {
-  return [intake, confidenceRouter(policy), reviewPrioritizer, sampleBuilder, sampleCounter];
-}
+export const processors: readonly AnyProcessor[] = [
+  intake,
+  confidenceRouter,
+  reviewPrioritizer,
+  sampleBuilder,
+  sampleCounter,
+];
 
 /** The Postgres tables that are made from the log. */
-export const projections: readonly Projection[] = [conversationLogs, trainingSamples, reviewQueue];
+export const projections: readonly Projection[] = [conversationLogs, trainingSamples, reviewQueue, policies];

@@ -21,17 +21,30 @@ export const topics = {
     external: true,
     holds: "reviewers' answers as they were sent",
   }),
+  policies: topic('policies', {
+    schema: 'PolicyAdopted',
+    key: 'policy / number',
+    keeps: 'for ever',
+    external: true,
+    holds: 'routing policies as they were sent, a copy for each partition',
+  }),
   intakeLedger: topic('intake-ledger', {
     schema: 'IntakeEntry',
     key: 'conversation id',
     keeps: 'latest per key',
-    holds: 'digests that intake has seen, and reviews that wait for their conversation',
+    holds: 'digests that intake has seen, reviews that wait for their conversation, the policy in force',
   }),
   conversationEvents: topic('conversation-events', {
     schema: 'ConversationEvent',
     key: 'conversation id',
     keeps: 'for ever',
     holds: 'the canonical log: captured and reviewed, each once, in one order',
+  }),
+  adoptedPolicies: topic('adopted-policies', {
+    schema: 'PolicyAdopted',
+    key: 'policy version',
+    keeps: 'for ever',
+    holds: 'the policies that came into force, each version once',
   }),
   routingDecisions: topic('routing-decisions', {
     schema: 'RoutingDecision',

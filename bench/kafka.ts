@@ -44,7 +44,12 @@ export async function fillLog({ servers, codecs }: Prepared, count: number): Pro
   const producer = await connectProducer(producing(servers.kafka));
   for (let i = 0; i < count; i++) {
     const captured = benchConversation(i);
-    const event = { conversation_id: captured.conversation_id, captured, reviewed: null } as ConversationEvent;
+    const event = {
+      conversation_id: captured.conversation_id,
+      captured,
+      reviewed: null,
+      policy: null,
+    } as ConversationEvent;
     await produce(producer, topics.conversationEvents.name, event.conversation_id, codec.encode(event));
   }
   await call('flushing', (done) => producer.flush(120_000, (error) => done(error, undefined)));
@@ -90,7 +95,7 @@ export async function rawTransactions({ servers, codecs }: Prepared, count: numb
 export async function routerRate(prepared: Prepared, count: number): Promise<number> {
   const stateFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-bench-'));
   const runner = startProcessor({
-    processor: confidenceRouter(defaultPolicy),
+    processor: confidenceRouter,
     kafka: prepared.servers.kafka,
     codecs: prepared.codecs,
     deadLetters: topics.deadLetters,

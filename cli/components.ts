@@ -1,6 +1,5 @@
 /** Starts processors and projections by name, and tells how far each has come. */
-import { defaultPolicy } from '../policy/routing.ts';
-import { processorsOf, projections } from '../pipeline.ts';
+import { processors, projections } from '../pipeline.ts';
 import { startProcessor } from '../runtime/processor-runner.ts';
 import { startProjection } from '../runtime/projection-runner.ts';
 import { openDeadLetterWriter } from '../runtime/dead-letters.ts';
@@ -10,9 +9,7 @@ import type { Prepared } from './environment.ts';
 import { UsageError } from './terminal.ts';
 
 /** Names that `samvad run` takes. */
-export const componentNames: readonly string[] = [...processorsOf(defaultPolicy), ...projections].map(
-  ({ name }) => name,
-);
+export const componentNames: readonly string[] = [...processors, ...projections].map(({ name }) => name);
 
 /** Components that run in this process. */
 export interface RunningComponents {
@@ -30,7 +27,7 @@ export async function startComponents(names: readonly string[], prepared: Prepar
       throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, or all.`);
   }
   const { config, servers, codecs, pool, log } = prepared;
-  const processors = processorsOf(defaultPolicy)
+  const processing = processors
     .filter(({ name }) => wanted.has(name))
     .map((processor) => ({
       name: processor.name,
@@ -58,7 +55,7 @@ export async function startComponents(names: readonly string[], prepared: Prepar
       onPoison: async (record, poison) => deadLetters?.write(projection.name, record, poison),
     }),
   }));
-  const components = [...processors, ...runners];
+  const components = [...processing, ...runners];
   return {
     failed: Promise.race(components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
     async stop() {

@@ -1,7 +1,6 @@
 /** How far each component is behind the end of what it reads. */
 import type { Pool } from 'pg';
-import { defaultPolicy } from '../policy/routing.ts';
-import { processorsOf, projections } from '../pipeline.ts';
+import { processors, projections } from '../pipeline.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import type { Servers } from '../config.ts';
 import { UsageError } from './terminal.ts';
@@ -30,7 +29,7 @@ export async function readLag({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Pr
       return known;
     };
     const lags: Lag[] = [];
-    for (const { name, inputs } of processorsOf(defaultPolicy)) {
+    for (const { name, inputs } of processors) {
       const committed = await admin.fetchOffsets({ groupId: name, topics: inputs.map(({ topic }) => topic.name) });
       for (const { topic, partitions } of committed) {
         lags.push(

@@ -11,6 +11,7 @@ import { demoCommand } from './demo.ts';
 import { ingestCommand } from './ingest.ts';
 import { migrateCommand } from './migrate.ts';
 import { platformCommand } from './platform.ts';
+import { policyCommand } from './policy.ts';
 import { rebuildCommand } from './rebuild.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
@@ -34,6 +35,7 @@ for (const command of [
   statusCommand,
   migrateCommand,
   deadLettersCommand,
+  policyCommand,
 ]) {
   program.addCommand(command());
 }

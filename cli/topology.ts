@@ -1,6 +1,5 @@
 import { Command } from 'commander';
-import { defaultPolicy } from '../policy/routing.ts';
-import { processorsOf, projections } from '../pipeline.ts';
+import { processors, projections } from '../pipeline.ts';
 import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
 import { columns, style } from './terminal.ts';
@@ -27,7 +26,7 @@ function describe(): object {
       external,
       holds,
     })),
-    processors: processorsOf(defaultPolicy).map(({ name, does, inputs, outputs, table }) => ({
+    processors: processors.map(({ name, does, inputs, outputs, table }) => ({
       name,
       does,
       reads: inputs.map(({ topic }) => topic.name),
@@ -39,7 +38,7 @@ function describe(): object {
 }
 
 function drawText(): string {
-  const lines = processorsOf(defaultPolicy).flatMap(({ name, does, inputs, outputs, table }) => [
+  const lines = processors.flatMap(({ name, does, inputs, outputs, table }) => [
     `${style('bold', name)}  ${style('dim', does)}`,
     ...inputs.map(({ topic }) => `  ◀ ${topic.name}`),
     ...outputs.map((topic) => `  ▶ ${topic.name}`),
@@ -60,7 +59,7 @@ function drawText(): string {
 export function drawMermaid(): string {
   const id = (name: string) => name.replaceAll(/[^a-z]/g, '_');
   const lines = Object.values(topics).map(({ name }) => `  ${id(name)}[${name}]`);
-  for (const { name, inputs, outputs, table } of processorsOf(defaultPolicy)) {
+  for (const { name, inputs, outputs, table } of processors) {
     lines.push(`  ${id(name)}([${name}])`);
     for (const { topic } of inputs) lines.push(`  ${id(topic.name)} --> ${id(name)}`);
     for (const topic of [...outputs, table]) lines.push(`  ${id(name)} --> ${id(topic.name)}`);

@@ -1,37 +1,24 @@
 /** Which answers may be trusted as labels. Functions of values: no clock, no chance, no other system. */
-import type { ConversationCaptured, ReviewStatus, ReviewSubmitted, Route, RoutingDecision } from '../schemas/types.ts';
+import type {
+  ConversationCaptured,
+  ReviewStatus,
+  ReviewSubmitted,
+  Route,
+  RoutingDecision,
+  RoutingPolicy,
+  Thresholds,
+} from '../schemas/types.ts';
 import { unitHash } from './hash.ts';
 
-/** Confidence limits: above `trust` an answer is a label, below `doubt` a person must see it first. */
-export interface Thresholds {
-  readonly trust: number;
-  readonly doubt: number;
-}
+export type { RoutingPolicy, Thresholds } from '../schemas/types.ts';
 
-/** A routing policy. It is a record with a version: each decision names the one that made it. */
-export interface RoutingPolicy {
-  readonly version: string;
-  readonly thresholds: Thresholds;
-  /** Exceptions, first match wins; an absent field matches everything. */
-  readonly exceptions: readonly {
-    readonly module?: string;
-    readonly intent?: string;
-    readonly language?: string;
-    readonly thresholds: Thresholds;
-  }[];
-  /** Share of auto-approved conversations that a person checks all the same, 0 to 1. */
-  readonly auditShare: number;
-  /** Makes the audit's choice unpredictable to who picks conversation ids. */
-  readonly auditSalt: string;
-}
-
-/** The policy of the user's document: > 0.85 trusted, 0.70 to 0.85 reviewed, below that reviewed first; 5 % audited. */
+/** The policy in force until another is adopted, that of the user's document: > 0.85 trusted, 0.70 to 0.85 reviewed, below that reviewed first; 5 % audited. */
 export const defaultPolicy: RoutingPolicy = {
   version: 'routing-v1',
   thresholds: { trust: 0.85, doubt: 0.7 },
   exceptions: [],
-  auditShare: 0.05,
-  auditSalt: 'samvad-audit-1',
+  audit_share: 0.05,
+  audit_salt: 'samvad-audit-1',
 };
 
 /** What a policy says of one conversation. */
@@ -54,8 +41,8 @@ export function route(policy: RoutingPolicy, c: ConversationCaptured): Routing {
   return {
     route: 'auto_approved',
     reasons: ['high-confidence'],
-    audit: unitHash(`${policy.auditSalt}/${c.conversation_id}`) < policy.auditShare,
-    audit_propensity: policy.auditShare,
+    audit: unitHash(`${policy.audit_salt}/${c.conversation_id}`) < policy.audit_share,
+    audit_propensity: policy.audit_share,
   };
 }
 

@@ -30,7 +30,7 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
     ...(c.user_id === null ? [] : idProblems('user_id', c.user_id)),
     ...(c.session_id === null ? [] : idProblems('session_id', c.session_id)),
     ...messageProblems(c.user_message),
-    ...unless(LANGUAGE.test(c.language), 'language', `${quote(c.language)} is not a BCP 47 tag such as hi or hi-Latn.`),
+    ...languageProblems('language', c.language),
     ...nameProblems('nlu_intent', c.nlu_intent),
     ...nameProblems('nlu_module', c.nlu_module),
     ...confidenceProblems(c.nlu_confidence),
@@ -65,18 +65,25 @@ function correctionProblems(field: string, value: string | null, wanted: boolean
   return value === null ? [{ field, message: 'The verdict correct needs it.' }] : nameProblems(field, value);
 }
 
-function idProblems(field: string, value: string): readonly Problem[] {
+/** An id of a conversation, user, session or person. */
+export function idProblems(field: string, value: string): readonly Problem[] {
   const fits = value.length > 0 && value.length <= MAX_ID && !hasControl(value) && !RESERVED.has(value);
   return unless(fits, field, `${quote(value)} is not an id of 1 to ${String(MAX_ID)} printable characters.`);
 }
 
-function nameProblems(field: string, value: string): readonly Problem[] {
+/** A name of an intent, module, version or the like. */
+export function nameProblems(field: string, value: string): readonly Problem[] {
   const fits = value.length <= MAX_NAME && NAME.test(value) && !RESERVED.has(value);
   return unless(
     fits,
     field,
     `${quote(value)} is not a name of 1 to ${String(MAX_NAME)} letters, digits and _ . : / - .`,
   );
+}
+
+/** A BCP 47 tag. */
+export function languageProblems(field: string, value: string): readonly Problem[] {
+  return unless(LANGUAGE.test(value), field, `${quote(value)} is not a BCP 47 tag such as hi or hi-Latn.`);
 }
 
 function messageProblems(message: string): readonly Problem[] {
@@ -108,7 +115,8 @@ function entityProblems(field: string, entity: Entity, message: string): readonl
   ];
 }
 
-function timeProblems(field: string, ms: number, arrivedAtMs: number): readonly Problem[] {
+/** A time from the year 2000 to a day after its arrival. */
+export function timeProblems(field: string, ms: number, arrivedAtMs: number): readonly Problem[] {
   if (!Number.isSafeInteger(ms) || ms < EARLIEST_MS)
     return [{ field, message: `${time(ms)} is before the year 2000.` }];
   return unless(
@@ -131,6 +139,7 @@ function quote(value: string): string {
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
 }
 
-function unless(fits: boolean, field: string, message: string): readonly Problem[] {
+/** The problem, unless the value fits. */
+export function unless(fits: boolean, field: string, message: string): readonly Problem[] {
   return fits ? [] : [{ field, message }];
 }

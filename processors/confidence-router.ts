@@ -1,5 +1,4 @@
-import type { RoutingPolicy } from '../policy/routing.ts';
-import { applyReview, decide } from '../policy/routing.ts';
+import { applyReview, decide, defaultPolicy } from '../policy/routing.ts';
 import type { RoutingDecision } from '../schemas/types.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Processor } from '../stream/processor.ts';
@@ -7,21 +6,22 @@ import { emit, on } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
 
 /** Decides which answers may be trusted, and keeps each conversation's standing through its reviews. */
-export function confidenceRouter(policy: RoutingPolicy): Processor<RoutingDecision> {
-  return {
-    name: 'confidence-router',
-    does: 'routes by confidence and provider, chooses the audit slice, applies reviews',
-    table: topics.routingDecisions,
-    outputs: [],
-    inputs: [
-      on(topics.conversationEvents, ({ value: { conversation_id: id, captured, reviewed } }, decisions) => {
-        if (captured) return [emit(topics.routingDecisions, id, decide(policy, captured), captured.created_at)];
-        if (!reviewed) return []; // a kind of event that this version does not know
-        const decision = decisions.get(id);
-        if (!decision)
-          throw new Poison('review-before-conversation', `The log holds a review of ${id} before ${id} itself.`);
-        return [emit(topics.routingDecisions, id, applyReview(decision, reviewed), reviewed.reviewed_at)];
-      }),
-    ],
-  };
-}
+export const confidenceRouter: Processor<RoutingDecision> = {
+  name: 'confidence-router',
+  does: 'routes by confidence and provider, chooses the audit slice, applies reviews',
+  table: topics.routingDecisions,
+  outputs: [],
+  inputs: [
+    on(topics.conversationEvents, ({ value: { conversation_id: id, captured, reviewed, policy } }, decisions) => {
+      if (captured) {
+        const decision = decide(policy ?? defaultPolicy, captured);
+        return [emit(topics.routingDecisions, id, decision, captured.created_at)];
+      }
+      if (!reviewed) return []; // a kind of event that this version does not know
+      const decision = decisions.get(id);
+      if (!decision)
+        throw new Poison('review-before-conversation', `The log holds a review of ${id} before ${id} itself.`);
+      return [emit(topics.routingDecisions, id, applyReview(decision, reviewed), reviewed.reviewed_at)];
+    }),
+  ],
+};

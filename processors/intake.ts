@@ -1,28 +1,30 @@
 import type { ConversationCaptured, IntakeEntry, ReviewSubmitted } from '../schemas/types.ts';
 import { redact } from '../policy/redaction.ts';
 import { textHash } from '../policy/hash.ts';
-import type { Problem } from '../policy/validation.ts';
 import { conversationProblems, reviewProblems } from '../policy/validation.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Emission, LogRecord, Table } from '../stream/processor.ts';
 import { emit, on } from '../stream/processor.ts';
 import type { Processor } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
+import { adoptPolicy, policyInForce } from './intake-policy.ts';
+import { refuse } from './refuse.ts';
 
 /** Reviews kept for a conversation that has not come yet, and reviews remembered for one that has. */
 const MAX_PARKED = 16;
 const MAX_REMEMBERED = 64;
-const UNSEEN: IntakeEntry = { captured_digest: null, review_digests: [], parked_reviews: [] };
+const UNSEEN: IntakeEntry = { captured_digest: null, review_digests: [], parked_reviews: [], policy: null };
 
 /** Decides once what the log holds: valid, each content once, personal data masked, a conversation before its reviews. */
 export const intake: Processor<IntakeEntry> = {
   name: 'intake',
-  does: 'validates, drops duplicates, masks personal data, puts reviews behind their conversation',
+  does: 'validates, drops duplicates, masks personal data, puts reviews behind their conversation, notes the policy',
   table: topics.intakeLedger,
-  outputs: [topics.conversationEvents],
+  outputs: [topics.conversationEvents, topics.adoptedPolicies],
   inputs: [
     on(topics.conversations, capture, (conversation) => conversation.conversation_id),
     on(topics.reviews, review, (submitted) => submitted.conversation_id),
+    on(topics.policies, adoptPolicy, (adopted) => adopted.key),
   ],
 };
 
@@ -42,7 +44,7 @@ function capture(
     emit(
       topics.conversationEvents,
       id,
-      { conversation_id: id, captured: redact(value), reviewed: null },
+      { conversation_id: id, captured: redact(value), reviewed: null, policy: policyInForce(ledger) },
       value.created_at,
     ),
     ...entry.parked_reviews.map(reviewed),
@@ -74,12 +76,7 @@ function reviewed(value: ReviewSubmitted): Emission {
   return emit(
     topics.conversationEvents,
     value.conversation_id,
-    { conversation_id: value.conversation_id, captured: null, reviewed: value },
+    { conversation_id: value.conversation_id, captured: null, reviewed: value, policy: null },
     value.reviewed_at,
   );
-}
-
-function refuse(problems: readonly Problem[]): void {
-  if (problems.length > 0)
-    throw new Poison('invalid-value', problems.map(({ field, message }) => `${field}: ${message}`).join(' '));
 }

@@ -26,7 +26,8 @@ export class InputError extends Error {
 /** Unknown fields that are named; a record could have thousands. */
 const MAX_UNKNOWN = 10;
 
-const text = z.string({ error: notA('a string') });
+/** A string. */
+export const text = z.string({ error: notA('a string') });
 const optionalText = orNull(text);
 const int32 = z.int32({ error: notA('a whole number of 32 bits') });
 const timestamp = z.iso
@@ -114,7 +115,8 @@ export function parseEventText(kind: EventKind, line: string, arrivedAtMs: numbe
   return parseEvent(kind, json, arrivedAtMs);
 }
 
-function parse<S extends z.ZodObject>(kind: EventKind, shape: S, json: unknown): z.output<S> {
+/** `json` by its shape. `kind` is what a person calls such a record. @throws InputError with all that is wrong. */
+export function parse<S extends z.ZodObject>(kind: string, shape: S, json: unknown): z.output<S> {
   // zod passes over a key named __proto__, which JSON.parse makes an ordinary one: no field may be lost in silence.
   if (typeof json === 'object' && json !== null && Object.hasOwn(json, '__proto__')) {
     throw new InputError([unknownField('__proto__', kind, shape)]);
@@ -131,7 +133,7 @@ function parse<S extends z.ZodObject>(kind: EventKind, shape: S, json: unknown):
         .map((key) =>
           field === ''
             ? unknownField(key, kind, shape)
-            : { field: `${field}.${shorten(key, 40)}`, message: 'It is not a field of an entity.' },
+            : { field: `${field}.${shorten(key, 40)}`, message: `It is not a field of ${field}.` },
         );
     }),
   );
@@ -141,7 +143,7 @@ function refuse(problems: readonly Problem[]): void {
   if (problems.length > 0) throw new InputError(problems);
 }
 
-function unknownField(key: string, kind: EventKind, shape: z.ZodObject): Problem {
+function unknownField(key: string, kind: string, shape: z.ZodObject): Problem {
   const fields = Object.keys(shape.shape).join(', ');
   return { field: shorten(key, 40), message: `It is not a field of a ${kind}; those are ${fields}.` };
 }
@@ -160,7 +162,8 @@ function entityList(entities: unknown): unknown {
   return Object.entries(entities).map(([name, value]: [string, unknown]) => ({ name, value }));
 }
 
-function orNull<T extends z.ZodType>(type: T) {
+/** Absent and null are the same. */
+export function orNull<T extends z.ZodType>(type: T) {
   return type.nullish().transform((value): z.output<T> | null => value ?? null);
 }
 
@@ -168,7 +171,8 @@ function oneOf<const V extends readonly [string, ...string[]]>(values: V) {
   return z.enum(values, { error: notA(`one of ${values.join(', ')}`) });
 }
 
-function notA(what: string) {
+/** A message for a value of the wrong type. */
+export function notA(what: string) {
   return ({ input }: { readonly input?: unknown }) =>
     input === undefined ? 'It is missing.' : `${describe(input)} is not ${what}.`;
 }

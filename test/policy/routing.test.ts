@@ -37,7 +37,10 @@ describe('route', () => {
 
   it('uses the first exception that matches module, intent and language', () => {
     const strict = { trust: 0.95, doubt: 0.9 };
-    const policy = { ...defaultPolicy, exceptions: [{ module: 'payment', language: 'ta', thresholds: strict }] };
+    const policy = {
+      ...defaultPolicy,
+      exceptions: [{ module: 'payment', intent: null, language: 'ta', thresholds: strict }],
+    };
     const sent = { nlu_confidence: 0.92, nlu_module: 'payment' };
     assert.equal(route(policy, conversation({ ...sent, language: 'ta' })).route, 'needs_review');
     assert.equal(route(policy, conversation({ ...sent, language: 'hi' })).route, 'auto_approved');

@@ -88,7 +88,7 @@ describe('a conversation from JSON', () => {
     ['entities', { entities: 'dosa' }, /array or an object/],
     ['entities[0].value', { entities: { dish: 5 } }, /^5 is not a string\.$/],
     ['entities[0].name', { entities: JSON.parse('{"__proto__":"x"}') }, /"__proto__" is not a name/],
-    ['entities[0].colour', { entities: [{ name: 'a', value: 'b', colour: 'c' }] }, /not a field of an entity/],
+    ['entities[0].colour', { entities: [{ name: 'a', value: 'b', colour: 'c' }] }, /not a field of entities\[0\]/],
     ['entities[0].start', { entities: [{ name: 'a', value: 'b', start: 3, end: 900 }] }, /span/],
     ['confidence', { confidence: 0.9 }, /not a field of a conversation; those are conversation_id, /],
   ];

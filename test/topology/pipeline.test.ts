@@ -1,33 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { defaultPolicy } from '../../policy/routing.ts';
-import { processorsOf } from '../../pipeline.ts';
-import { createCodec } from '../../runtime/codec.ts';
-import type { Codec } from '../../runtime/codec.ts';
+import { processors } from '../../pipeline.ts';
 import type { ConversationCaptured } from '../../schemas/types.ts';
 import { graphProblems } from '../../stream/graph.ts';
 import { partitionOf } from '../../stream/partition.ts';
-import { createTestDriver } from '../../stream/test-driver.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
-
-const processors = processorsOf(defaultPolicy);
-const codecs = new Map<string, Codec<unknown>>(
-  Object.values(topics).map((topic: Topic, id) => [topic.name, createCodec(topic, id, undefined)]),
-);
-
-function start(batchSize = 100) {
-  return createTestDriver({
-    processors,
-    codecs: { of: <V>(topic: Topic<V>) => codecs.get(topic.name) as Codec<V> },
-    deadLetters: topics.deadLetters,
-    partitions: PARTITIONS,
-    batchSize,
-  });
-}
-
-type Driver = ReturnType<typeof start>;
+import { start } from './driver.ts';
+import type { Driver } from './driver.ts';
 
 function capture(driver: Driver, fields: Partial<ConversationCaptured>): void {
   const sent = conversation(fields);

@@ -1,0 +1,126 @@
+import { readFile } from 'node:fs/promises';
+import os from 'node:os';
+import { Command } from 'commander';
+import { policyProblems } from '../policy/adoption.ts';
+import { InputError } from '../producers/inputs.ts';
+import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
+import type { RoutingPolicy } from '../schemas/types.ts';
+import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../status/policy.ts';
+import type { AdoptedPolicy } from '../status/policy.ts';
+import { findEnvironment, prepare } from './environment.ts';
+import { columns, style, UsageError } from './terminal.ts';
+
+/** `samvad policy`: which answers are trusted, and since when. */
+export function policyCommand(): Command {
+  const command = new Command('policy').description('the routing policy: show it, its history, adopt another');
+  command
+    .command('show')
+    .description('the policy in force')
+    .option('--json', 'as JSON; its field `policy` is what `apply` takes')
+    .action(async ({ json }: { json?: boolean }) => {
+      const prepared = await prepare(await findEnvironment());
+      const current = await policyInForce(prepared.pool);
+      process.stdout.write(json === true ? `${JSON.stringify(current, undefined, 2)}\n` : `${describe(current)}\n`);
+      await prepared.stop();
+    });
+  command
+    .command('history')
+    .description('every policy that came into force, oldest first')
+    .option('--json', 'one JSON object a line')
+    .action(async ({ json }: { json?: boolean }) => {
+      const prepared = await prepare(await findEnvironment());
+      const history = await policyHistory(prepared.pool);
+      if (json === true) for (const one of history) process.stdout.write(`${JSON.stringify(one)}\n`);
+      else process.stdout.write(`${historyTable(history)}\n`);
+      await prepared.stop();
+    });
+  command
+    .command('apply')
+    .description('adopt the policy of a file; conversations that arrive from then on are routed by it')
+    .argument('<file>', 'JSON as `samvad policy schema` describes it')
+    .requiredOption('--reason <text>', 'why, for the history')
+    .option('--by <who>', 'who decided it', os.userInfo().username)
+    .option('--dry-run', 'check it, send nothing')
+    .addHelpText('after', '\nSee its effect on past traffic first: samvad replay --policy FILE.json')
+    .action(async (file: string, options: { reason: string; by: string; dryRun?: boolean }) => {
+      const adoption = { policy: await readPolicy(file), adopted_by: options.by, reason: options.reason };
+      refuse(policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now()), file);
+      const prepared = await prepare(await findEnvironment());
+      const { version } = adoption.policy;
+      const outcome = await (
+        options.dryRun === true ? checkAdoption(prepared.pool, adoption) : adoptPolicy(prepared, adoption)
+      ).catch((error: unknown) => {
+        if (error instanceof InputError) refuse(error.problems, file);
+        throw error;
+      });
+      process.stdout.write(`${OUTCOMES[outcome](version)}\n`);
+      await prepared.stop();
+    });
+  command
+    .command('schema')
+    .description('the JSON Schema of a policy file')
+    .action(() => void process.stdout.write(`${JSON.stringify(policyJsonSchema, undefined, 2)}\n`));
+  return command;
+}
+
+const OUTCOMES = {
+  new: (version: string) => `${version} is valid and new; nothing was sent.`,
+  known: (version: string) => `${version} was adopted before with the same rules; nothing changed.`,
+  'in force': (version: string) => `${version} is in force.`,
+  sent: (version: string) =>
+    `${version} is in the log, and intake or the projection policies has not come to it yet. Do they run? ` +
+    'Should intake refuse it, `samvad dead-letters list` says why.',
+} as const;
+
+/** The policy in a file. @throws UsageError naming the file and each field that is wrong. */
+export async function readPolicy(file: string): Promise<RoutingPolicy> {
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(file, 'utf8'));
+  } catch (cause) {
+    throw new UsageError(`${file} can't be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}.`);
+  }
+  try {
+    return parsePolicy(json);
+  } catch (error) {
+    if (error instanceof InputError) refuse(error.problems, file);
+    throw error;
+  }
+}
+
+function refuse(problems: InputError['problems'], file: string): void {
+  if (problems.length === 0) return;
+  const lines = problems.map(({ field, message }) => `  ${field}: ${message}`);
+  throw new UsageError(`${file} is not a policy that can be adopted:\n${lines.join('\n')}`);
+}
+
+/** A policy as a person reads it. */
+function describe({ policy, adopted_by, adopted_at, reason }: AdoptedPolicy): string {
+  const { version, thresholds, exceptions, audit_share, audit_salt } = policy;
+  const rows = [
+    ['everything', String(thresholds.trust), String(thresholds.doubt)],
+    ...exceptions.map(({ module, intent, language, thresholds: limits }) => [
+      [module, intent, language].map((name) => name ?? '*').join(' / '),
+      String(limits.trust),
+      String(limits.doubt),
+    ]),
+  ];
+  return `${style('bold', version)}  ${adopted_by === null ? '' : `by ${adopted_by} at ${adopted_at ?? ''}: `}${reason}
+
+${columns([['module / intent / language', 'a label above', 'a person first below'], ...rows])}
+
+  audited: ${(100 * audit_share).toFixed(1)} % of what is auto-approved, salt ${audit_salt}`;
+}
+
+function historyTable(history: readonly AdoptedPolicy[]): string {
+  const rows = history.map(({ policy, adopted_by, adopted_at, reason }) => [
+    policy.version,
+    `${String(policy.thresholds.trust)} / ${String(policy.thresholds.doubt)}`,
+    String(policy.exceptions.length),
+    `${(100 * policy.audit_share).toFixed(1)} %`,
+    adopted_by ?? '',
+    adopted_at ?? '',
+    reason,
+  ]);
+  return columns([['version', 'trust / doubt', 'exceptions', 'audited', 'by', 'at', 'reason'], ...rows]);
+}

@@ -1,0 +1,80 @@
+/** What makes a routing policy fit to be adopted. The same rules hold at the command line, over HTTP and at intake. */
+import type { PolicyAdopted, PolicyException, RoutingPolicy, Thresholds } from '../schemas/types.ts';
+import { textHash } from './hash.ts';
+import { idProblems, languageProblems, nameProblems, timeProblems, unless } from './validation.ts';
+import type { Problem } from './validation.ts';
+
+/** Every captured event carries its policy, so a policy must stay small. */
+const MAX_EXCEPTIONS = 50;
+const MAX_REASON = 500;
+
+/** What is wrong with an adoption; empty when nothing is. `arrivedAtMs` is when the log received it. */
+export function policyProblems(adopted: PolicyAdopted, arrivedAtMs: number): readonly Problem[] {
+  const { reason } = adopted;
+  return [
+    ...ruleProblems(adopted.policy),
+    ...idProblems('adopted_by', adopted.adopted_by),
+    ...unless(
+      reason.trim() !== '' && reason.length <= MAX_REASON,
+      'reason',
+      `It must say in 1 to ${String(MAX_REASON)} characters why the policy is adopted.`,
+    ),
+    ...timeProblems('adopted_at', adopted.adopted_at, arrivedAtMs),
+  ];
+}
+
+/** What is wrong with a policy in itself. */
+export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
+  const { exceptions, audit_share } = policy;
+  return [
+    ...nameProblems('version', policy.version),
+    ...thresholdProblems('thresholds', policy.thresholds),
+    ...unless(
+      exceptions.length <= MAX_EXCEPTIONS,
+      'exceptions',
+      `There are ${String(exceptions.length)}; at most ${String(MAX_EXCEPTIONS)} are taken.`,
+    ),
+    ...exceptions.flatMap((exception, i) => exceptionProblems(`exceptions[${String(i)}]`, exception)),
+    ...shareProblems('audit_share', audit_share),
+    ...nameProblems('audit_salt', policy.audit_salt),
+  ];
+}
+
+/** Equal for policies that route every conversation alike and audit the same ones, but for their version. */
+export function rulesDigest({ thresholds, exceptions, audit_share, audit_salt }: RoutingPolicy): string {
+  const limits = ({ trust, doubt }: Thresholds) => [trust, doubt];
+  const rules = exceptions.map(({ module, intent, language, ...rest }) => [
+    module,
+    intent,
+    language,
+    limits(rest.thresholds),
+  ]);
+  return textHash(JSON.stringify([limits(thresholds), rules, audit_share, audit_salt]));
+}
+
+function thresholdProblems(field: string, { trust, doubt }: Thresholds): readonly Problem[] {
+  return [
+    ...shareProblems(`${field}.trust`, trust),
+    ...shareProblems(`${field}.doubt`, doubt),
+    ...unless(!(doubt > trust), `${field}.doubt`, `${String(doubt)} is above trust, which is ${String(trust)}.`),
+  ];
+}
+
+function exceptionProblems(field: string, exception: PolicyException): readonly Problem[] {
+  const { module, intent, language } = exception;
+  return [
+    ...unless(
+      module !== null || intent !== null || language !== null,
+      field,
+      'It names no module, intent or language, so it would hold for everything.',
+    ),
+    ...(module === null ? [] : nameProblems(`${field}.module`, module)),
+    ...(intent === null ? [] : nameProblems(`${field}.intent`, intent)),
+    ...(language === null ? [] : languageProblems(`${field}.language`, language)),
+    ...thresholdProblems(`${field}.thresholds`, exception.thresholds),
+  ];
+}
+
+function shareProblems(field: string, share: number): readonly Problem[] {
+  return unless(share >= 0 && share <= 1, field, `${String(share)} is not between 0 and 1.`);
+}

@@ -1,0 +1,43 @@
+/** How intake takes a policy and remembers which one is in force: as entries of its ledger, in each partition. */
+import { rulesDigest, policyProblems } from '../policy/adoption.ts';
+import { defaultPolicy } from '../policy/routing.ts';
+import type { RoutingPolicy } from '../policy/routing.ts';
+import type { IntakeEntry, PolicyAdopted } from '../schemas/types.ts';
+import { Poison } from '../stream/poison.ts';
+import type { Emission, LogRecord, Table } from '../stream/processor.ts';
+import { emit } from '../stream/processor.ts';
+import { topics } from '../topology.ts';
+import { refuse } from './refuse.ts';
+
+/** Keys of the ledger that no conversation has: an id holds no control character. */
+const IN_FORCE = '\tpolicy';
+const keyOfVersion = (version: string) => `${IN_FORCE}\t${version}`;
+/** The partition whose copy goes on to `adopted-policies`, so that each version is there once. */
+const WITNESS = 0;
+const NOTHING: IntakeEntry = { captured_digest: null, review_digests: [], parked_reviews: [], policy: null };
+
+/** The policy by which conversations of this partition are routed now; null is the built-in one. */
+export function policyInForce(ledger: Table<IntakeEntry>): RoutingPolicy | null {
+  return ledger.get(IN_FORCE)?.policy ?? null;
+}
+
+/** A version that was in force before, or is, changes nothing: to go back, its rules are adopted under a new name. */
+export function adoptPolicy(
+  { value, partition, timestamp }: LogRecord<PolicyAdopted>,
+  ledger: Table<IntakeEntry>,
+): readonly Emission[] {
+  refuse(policyProblems(value, timestamp));
+  const { policy } = value;
+  const digest = rulesDigest(policy);
+  const builtIn = policy.version === defaultPolicy.version ? rulesDigest(defaultPolicy) : null;
+  const used = ledger.get(keyOfVersion(policy.version))?.captured_digest ?? builtIn;
+  if (used === digest) return [];
+  if (used !== null)
+    throw new Poison('policy-version-used', `version: ${policy.version} was adopted before with other rules.`);
+  const at = value.adopted_at;
+  return [
+    emit(topics.intakeLedger, IN_FORCE, { ...NOTHING, policy }, at),
+    emit(topics.intakeLedger, keyOfVersion(policy.version), { ...NOTHING, captured_digest: digest }, at),
+    ...(partition === WITNESS ? [emit(topics.adoptedPolicies, policy.version, value, at)] : []),
+  ];
+}

@@ -1,0 +1,55 @@
+/** Sends a routing policy to every partition of the log, to all or to none. */
+import type { KafkaConfig } from '../config.ts';
+import { policyProblems } from '../policy/adoption.ts';
+import type { PolicyAdopted } from '../schemas/types.ts';
+import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
+import { call, connectProducer, disconnect } from '../runtime/rdkafka.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import { partitionOf } from '../stream/partition.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+import { InputError } from './inputs.ts';
+
+/** Two people who adopt at once are put in one order by it: the later one fences the earlier. */
+const TRANSACTIONAL_ID = 'samvad-policies';
+
+/** What is to be adopted, and by whom. */
+export type Adoption = Omit<PolicyAdopted, 'key' | 'adopted_at'>;
+
+/**
+ * Keys of which the partitioner puts exactly one into each partition, in partition order: so a copy that is sent by
+ * other means, such as the replay of a dead letter, finds the same way.
+ */
+export function policyKeys(partitions: number): readonly string[] {
+  const keys = new Map<number, string>();
+  for (let n = 0; keys.size < partitions; n++) {
+    const key = `policy/${String(n)}`;
+    const partition = partitionOf(key, partitions);
+    if (!keys.has(partition)) keys.set(partition, key);
+  }
+  return [...keys].sort(([a], [b]) => a - b).map(([, key]) => key);
+}
+
+/**
+ * Sends the policy; `intake` then puts it in force, in each partition for the conversations that it reads after it.
+ * @throws InputError naming the field, when intake would refuse it for its content.
+ */
+export async function sendPolicy(kafka: KafkaConfig, codecs: Codecs, adoption: Adoption): Promise<PolicyAdopted> {
+  const now = Date.now();
+  const copies = policyKeys(PARTITIONS).map((key) => ({ ...adoption, key, adopted_at: now }));
+  const [sent] = copies as [PolicyAdopted, ...PolicyAdopted[]];
+  const problems = policyProblems(sent, now);
+  if (problems.length > 0) throw new InputError(problems);
+  const producer = await connectProducer({
+    ...librdkafkaConfig(kafka, TRANSACTIONAL_ID),
+    'transactional.id': TRANSACTIONAL_ID,
+  });
+  try {
+    await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+    for (const [partition, copy] of copies.entries())
+      producer.produce(topics.policies.name, partition, codecs.of(topics.policies).encode(copy), copy.key);
+    await call('sending the policy', (done) => producer.commitTransaction(30_000, (error) => done(error, undefined)));
+  } finally {
+    await disconnect(producer);
+  }
+  return sent;
+}

@@ -1,0 +1,106 @@
+/** Which routing policies there were, which one is in force, and how to adopt another. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import type { Servers } from '../config.ts';
+import { rulesDigest } from '../policy/adoption.ts';
+import { defaultPolicy } from '../policy/routing.ts';
+import { InputError } from '../producers/inputs.ts';
+import { sendPolicy } from '../producers/policies.ts';
+import type { Adoption } from '../producers/policies.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { PolicyException, RoutingPolicy } from '../schemas/types.ts';
+
+/** A policy that came into force. The built-in one was adopted by nobody. */
+export interface AdoptedPolicy {
+  readonly policy: RoutingPolicy;
+  readonly adopted_by: string | null;
+  readonly reason: string;
+  /** RFC 3339; null for the built-in policy. */
+  readonly adopted_at: string | null;
+}
+
+const BUILT_IN: AdoptedPolicy = {
+  policy: defaultPolicy,
+  adopted_by: null,
+  reason: 'Built in; holds until another policy is adopted.',
+  adopted_at: null,
+};
+
+/** How long `adoptPolicy` waits until intake has taken the policy. */
+const TAKEN_MS = 15_000;
+const POLL_MS = 100;
+
+/** Every policy that came into force, oldest first; the last one is in force. */
+export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly AdoptedPolicy[]> {
+  const { rows } = await pool.query<{
+    version: string;
+    trust: number;
+    doubt: number;
+    exceptions: PolicyException[];
+    audit_share: number;
+    audit_salt: string;
+    adopted_by: string;
+    reason: string;
+    adopted_at: Date;
+  }>('SELECT * FROM policies ORDER BY log_offset');
+  return [
+    BUILT_IN,
+    ...rows.map(({ version, trust, doubt, exceptions, audit_share, audit_salt, adopted_by, reason, adopted_at }) => ({
+      policy: { version, thresholds: { trust, doubt }, exceptions, audit_share, audit_salt },
+      adopted_by,
+      reason,
+      adopted_at: adopted_at.toISOString(),
+    })),
+  ];
+}
+
+/** The policy by which conversations are routed that arrive now. */
+export async function policyInForce(pool: Pick<Pool, 'query'>): Promise<AdoptedPolicy> {
+  return (await policyHistory(pool)).at(-1) ?? BUILT_IN;
+}
+
+/** What became of an adoption. */
+export type AdoptionOutcome =
+  /** In force: conversations are routed by it from now on. */
+  | 'in force'
+  /** This version is in force, or was, with the same rules: nothing changed. */
+  | 'known'
+  /** In the log; intake or the projection `policies` has not come to it yet. */
+  | 'sent';
+
+/** What an adoption needs. */
+export interface PolicyDeps {
+  readonly servers: Pick<Servers, 'kafka'>;
+  readonly codecs: Codecs;
+  readonly pool: Pick<Pool, 'query'>;
+}
+
+/** What `adoptPolicy` would refuse, or would find done already, without sending anything. @throws InputError */
+export async function checkAdoption(
+  pool: Pick<Pool, 'query'>,
+  { policy }: Pick<Adoption, 'policy'>,
+): Promise<'new' | 'known'> {
+  const used = (await policyHistory(pool)).find((known) => known.policy.version === policy.version);
+  if (!used) return 'new';
+  if (rulesDigest(used.policy) === rulesDigest(policy)) return 'known';
+  throw new InputError([
+    {
+      field: 'version',
+      message: `${policy.version} was adopted before with other rules; give this policy a new name.`,
+    },
+  ]);
+}
+
+/**
+ * Adopts a policy: sends it to every partition and waits until it is in force.
+ * @throws InputError naming the field that is wrong. @throws Transient when Kafka does not answer.
+ */
+export async function adoptPolicy(deps: PolicyDeps, adoption: Adoption): Promise<AdoptionOutcome> {
+  if ((await checkAdoption(deps.pool, adoption)) === 'known') return 'known';
+  await sendPolicy(deps.servers.kafka, deps.codecs, adoption);
+  for (const deadline = Date.now() + TAKEN_MS; Date.now() < deadline; await sleep(POLL_MS)) {
+    const history = await policyHistory(deps.pool);
+    if (history.some(({ policy }) => policy.version === adoption.policy.version)) return 'in force';
+  }
+  return 'sent';
+}

@@ -1,0 +1,25 @@
+/** The pipeline in memory, as tests start it. */
+import { processors } from '../../pipeline.ts';
+import { createCodec } from '../../runtime/codec.ts';
+import type { Codec } from '../../runtime/codec.ts';
+import { createTestDriver } from '../../stream/test-driver.ts';
+import type { Topic } from '../../stream/topic.ts';
+import { PARTITIONS, topics } from '../../topology.ts';
+
+const codecs = new Map<string, Codec<unknown>>(
+  Object.values(topics).map((topic: Topic, id) => [topic.name, createCodec(topic, id, undefined)]),
+);
+
+/** Starts a pipeline with empty topics. */
+export function start(batchSize = 100) {
+  return createTestDriver({
+    processors,
+    codecs: { of: <V>(topic: Topic<V>) => codecs.get(topic.name) as Codec<V> },
+    deadLetters: topics.deadLetters,
+    partitions: PARTITIONS,
+    batchSize,
+  });
+}
+
+/** A pipeline in memory. */
+export type Driver = ReturnType<typeof start>;

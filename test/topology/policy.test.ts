@@ -1,0 +1,111 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { policyKeys } from '../../producers/policies.ts';
+import type { PolicyAdopted, RoutingPolicy } from '../../schemas/types.ts';
+import { partitionOf } from '../../stream/partition.ts';
+import { PARTITIONS, topics } from '../../topology.ts';
+import { conversation } from '../fixtures.ts';
+import { start } from './driver.ts';
+import type { Driver } from './driver.ts';
+
+const strict: RoutingPolicy = { ...defaultPolicy, version: 'routing-v2', thresholds: { trust: 0.95, doubt: 0.8 } };
+
+function adopt(driver: Driver, policy: RoutingPolicy, fields: Partial<PolicyAdopted> = {}): void {
+  for (const key of policyKeys(PARTITIONS)) {
+    const adopted = { key, policy, adopted_by: 'asha', reason: 'test', adopted_at: Date.UTC(2026, 9, 6), ...fields };
+    driver.send(topics.policies, key, adopted);
+  }
+  driver.drain();
+}
+
+/** Captures twelve conversations at a confidence of 0.9, which reach every partition; gives their routes. */
+function routes(driver: Driver, prefix: string): string[] {
+  const ids = Array.from({ length: 24 }, (_, i) => `${prefix}-${String(i)}`);
+  for (const id of ids)
+    driver.send(topics.conversations, id, conversation({ conversation_id: id, nlu_confidence: 0.9 }));
+  driver.drain();
+  const decisions = driver.table(topics.routingDecisions);
+  const found = ids.map((id) => decisions.get(id));
+  return [...new Set(found.map((d) => `${d?.policy_version ?? ''} ${d?.route ?? ''}`))];
+}
+
+function codes(driver: Driver): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const { value } of driver.records(topics.deadLetters))
+    counts.set(value?.code ?? '', (counts.get(value?.code ?? '') ?? 0) + 1);
+  return counts;
+}
+
+describe('a policy in the log', () => {
+  it('has a key for each partition', () => {
+    assert.deepEqual(
+      policyKeys(PARTITIONS).map((key) => partitionOf(key, PARTITIONS)),
+      Array.from({ length: PARTITIONS }, (_, i) => i),
+    );
+  });
+
+  it('routes what comes after it, in every partition, and nothing that came before', () => {
+    const driver = start();
+    assert.deepEqual(routes(driver, 'before'), ['routing-v1 auto_approved']);
+    adopt(driver, strict);
+    assert.deepEqual(routes(driver, 'after'), ['routing-v2 needs_review']);
+    assert.equal(driver.table(topics.routingDecisions).get('before-0')?.route, 'auto_approved');
+  });
+
+  it('stands in the canonical log with each conversation, so that the log alone replays every decision', () => {
+    const driver = start();
+    routes(driver, 'before');
+    adopt(driver, strict);
+    routes(driver, 'after');
+    const replayed = start();
+    for (const { key, partition, value } of driver.records(topics.conversationEvents))
+      if (value) replayed.send(topics.conversationEvents, key, value, { partition });
+    replayed.drain();
+    assert.deepEqual(replayed.table(topics.routingDecisions), driver.table(topics.routingDecisions));
+  });
+
+  it('is written once to adopted-policies, whatever is sent again', () => {
+    const driver = start();
+    adopt(driver, strict);
+    adopt(driver, { ...strict, version: 'routing-v3', audit_share: 0.1 });
+    adopt(driver, strict, { reason: 'again' });
+    assert.deepEqual(
+      driver.records(topics.adoptedPolicies).map(({ key, value }) => [key, value?.reason]),
+      [
+        ['routing-v2', 'test'],
+        ['routing-v3', 'test'],
+      ],
+    );
+    assert.deepEqual(routes(driver, 'after'), ['routing-v3 needs_review']);
+    assert.equal(codes(driver).size, 0);
+  });
+
+  it('is refused as a dead letter when it is not valid or its version has other rules, and the one in force stays', () => {
+    const driver = start();
+    adopt(driver, strict);
+    adopt(driver, { ...strict, version: 'routing-v3', thresholds: { trust: 0.5, doubt: 0.9 } });
+    adopt(driver, { ...strict, audit_share: 0.5 });
+    adopt(driver, { ...strict, version: defaultPolicy.version });
+    assert.deepEqual(
+      codes(driver),
+      new Map([
+        ['invalid-value', PARTITIONS],
+        ['policy-version-used', 2 * PARTITIONS],
+      ]),
+    );
+    const reasons = driver.records(topics.deadLetters).map(({ value }) => value?.message);
+    assert.ok(reasons.includes('thresholds.doubt: 0.9 is above trust, which is 0.5.'));
+    assert.deepEqual(routes(driver, 'after'), ['routing-v2 needs_review']);
+  });
+
+  it('finds its way from the wrong partition, and survives batches of one record', () => {
+    const driver = start(1);
+    for (const [i, key] of policyKeys(PARTITIONS).entries()) {
+      const adopted = { key, policy: strict, adopted_by: 'asha', reason: 'test', adopted_at: Date.UTC(2026, 9, 6) };
+      driver.send(topics.policies, key, adopted, { partition: (i + 1) % PARTITIONS });
+    }
+    driver.drain();
+    assert.deepEqual(routes(driver, 'after'), ['routing-v2 needs_review']);
+  });
+});
