@@ -1,0 +1,39 @@
+/** Whether two reviewers of the same conversations say the same. */
+
+/** Agreement of two reviewers over the conversations that both judged. */
+export interface Agreement {
+  readonly pairs: number;
+  /** Share of pairs with the same label; null without pairs. */
+  readonly observed: number | null;
+  /**
+   * Cohen's kappa (1960): (observed − expected) / (1 − expected), where expected is the agreement of two reviewers who
+   * choose labels by their own frequencies. 1 = perfect, 0 = chance. Null without pairs, and when both gave one and the
+   * same label throughout: then chance alone explains everything.
+   */
+  readonly kappa: number | null;
+  /** Its standard error at large counts, √(o·(1 − o) / n) / (1 − e) (Cohen 1960, formula 7). */
+  readonly standardError: number | null;
+}
+
+/** Agreement over pairs of labels, the first reviewer's first. */
+export function cohensKappa(pairs: readonly (readonly [first: string, second: string])[]): Agreement {
+  const n = pairs.length;
+  if (n === 0) return { pairs: 0, observed: null, kappa: null, standardError: null };
+  const observed = pairs.filter(([a, b]) => a === b).length / n;
+  const [firsts, seconds] = [frequencies(pairs.map(([a]) => a)), frequencies(pairs.map(([, b]) => b))];
+  let expected = 0;
+  for (const [label, count] of firsts) expected += (count / n) * ((seconds.get(label) ?? 0) / n);
+  if (expected >= 1) return { pairs: n, observed, kappa: null, standardError: null };
+  return {
+    pairs: n,
+    observed,
+    kappa: (observed - expected) / (1 - expected),
+    standardError: Math.sqrt((observed * (1 - observed)) / n) / (1 - expected),
+  };
+}
+
+function frequencies(labels: readonly string[]): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
+  return counts;
+}

@@ -1,0 +1,172 @@
+/**
+ * How often the answers in production are right. People see nearly all of the doubtful traffic and a small random share
+ * of the trusted traffic, so the plain share of right answers among what they saw is too low. Here each answer counts
+ * for as many conversations as it stands for: the inverse of its chance to be seen and answered.
+ *
+ * Estimator: strata of equal design (route and audit propensity), cut into bands of confidence, each weighted with its
+ * share of the traffic. That is Horvitz and Thompson's estimator (1952) in Hájek's form with the realised share of
+ * answers in place of the planned propensity, which is never less precise (post-stratification; Holt and Smith 1979).
+ * Interval: Wilson's in each stratum, joined by the method of variance estimates recovery (Zou and Donner 2008;
+ * Newcombe 1998): low = p − √Σ (w·(p_h − l_h))², high = p + √Σ (w·(u_h − p_h))². A stratum without a single mistake
+ * keeps its uncertainty that way, where a bootstrap or a normal interval would give it none. Each part is scaled by
+ * √(1 − answered / conversations): what people have seen whole is known, not estimated.
+ *
+ * Assumed: an audited conversation is chosen by a hash that knows nothing of it; and within a band of confidence those
+ * that nobody has answered yet (or were skipped) are right as often as those answered. `bounds` does without the latter.
+ */
+import { wilson } from './intervals.ts';
+import type { Interval } from './intervals.ts';
+
+/** Conversations of equal route, audit propensity and confidence band, counted. */
+export interface AuditCell {
+  readonly route: 'auto-approved' | 'needs-review' | 'priority-review';
+  /** Planned chance that a person is asked, 0 to 1; 1 on the review routes. */
+  readonly propensity: number;
+  /** Bands are ordered; neighbours with few answers are joined. */
+  readonly band: number;
+  readonly conversations: number;
+  /** How many of them were meant for a person. Answers to others don't count: nobody chose those by chance. */
+  readonly chosen: number;
+  /** Answers to chosen ones: prediction confirmed, corrected, or message unusable (rejected), which is neither. */
+  readonly right: number;
+  readonly wrong: number;
+  readonly unusable: number;
+}
+
+/** What is known of a slice of the traffic. Shares are 0 to 1. */
+export interface ProductionAccuracy {
+  readonly conversations: number;
+  /** Answers that it rests on, unusable messages left out. */
+  readonly answers: number;
+  /** Chosen for a person and not (usefully) answered: still waiting, or skipped. */
+  readonly missing: number;
+  /** Right answers by inverse propensity; null when a part of the traffic has no answer at all. */
+  readonly corrected: number | null;
+  readonly interval: Interval;
+  /** The corrected figure if all that is missing on the review routes were wrong, or right. */
+  readonly bounds: Interval;
+  /** The plain share of right answers among what people saw; null when they saw nothing. */
+  readonly naive: number | null;
+  /** Wrong answers among those judged: how often a person overrode the model. */
+  readonly overrideRate: number | null;
+}
+
+/** Upper edges of the bands; a missing confidence is in band 0. `width_bucket` of Postgres gives the same numbers. */
+export const BAND_EDGES: readonly number[] = [
+  0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.725, 0.75, 0.775, 0.8, 0.825, 0.85,
+];
+
+/** The band of a confidence, from 0: how many edges are not above it. */
+export function confidenceBand(confidence: number | null): number {
+  return confidence === null ? 0 : BAND_EDGES.filter((edge) => confidence >= edge).length;
+}
+
+/** Bands with fewer answers are joined with the next. */
+const MIN_ANSWERS = 10;
+
+/** Production accuracy of the conversations in `cells`. */
+export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccuracy {
+  const strata = [...groupBy(cells, ({ route, propensity }) => `${route}/${propensity}`).values()].flatMap(joinBands);
+  const judged = sum(strata, ({ right, wrong }) => right + wrong);
+  const right = sum(strata, (stratum) => stratum.right);
+  const population = sum(strata, usable);
+  const parts = strata.map((stratum) => partOf(stratum, population === 0 ? 0 : usable(stratum) / population));
+  const corrected = sum(parts, ({ weight, share }) => weight * share);
+  const spread = (side: 0 | 1) =>
+    Math.sqrt(sum(parts, ({ weight, share, interval }) => (weight * (interval[side] - share)) ** 2));
+  return {
+    conversations: sum(strata, ({ conversations }) => conversations),
+    answers: judged,
+    missing: sum(strata, (stratum) => stratum.chosen - answered(stratum)),
+    corrected: parts.length === 0 || parts.some(({ known }) => !known) ? null : corrected,
+    interval: parts.length === 0 ? [0, 1] : [clamp(corrected - spread(0)), clamp(corrected + spread(1))],
+    bounds: [clamp(sum(parts, ({ bounds }) => bounds[0])), clamp(sum(parts, ({ bounds }) => bounds[1]))],
+    naive: judged === 0 ? null : right / judged,
+    overrideRate: judged === 0 ? null : 1 - right / judged,
+  };
+}
+
+interface Part {
+  readonly weight: number;
+  readonly share: number;
+  readonly known: boolean;
+  /** 95 %, narrowed by what was seen. */
+  readonly interval: Interval;
+  /** Its least and its most contribution, weight included. */
+  readonly bounds: Interval;
+}
+
+function partOf(stratum: AuditCell, weight: number): Part {
+  const { right, wrong, conversations } = stratum;
+  const n = right + wrong;
+  const share = n === 0 ? 0.5 : right / n;
+  const unseen = Math.sqrt(Math.max(0, 1 - answered(stratum) / conversations));
+  const [low, high] = wilson(right, n);
+  const missing = stratum.route === 'auto-approved' ? 0 : (conversations - answered(stratum)) / conversations;
+  return {
+    weight,
+    share,
+    // All rejected: nothing in it could be right or wrong.
+    known: n > 0 || answered(stratum) === conversations,
+    interval: [share - unseen * (share - low), share + unseen * (high - share)],
+    bounds: [weight * share * (1 - missing), weight * (share * (1 - missing) + missing)],
+  };
+}
+
+/** Conversations that have a right answer: all but the rejected, estimated from those that were judged. */
+function usable(stratum: AuditCell): number {
+  const seen = answered(stratum);
+  return seen === 0 ? stratum.conversations : (stratum.conversations * (seen - stratum.unusable)) / seen;
+}
+
+function answered({ right, wrong, unusable }: AuditCell): number {
+  return right + wrong + unusable;
+}
+
+/** Bands in order, joined until each has enough answers. A band that was answered whole is known and stays alone. */
+function joinBands(cells: readonly AuditCell[]): readonly AuditCell[] {
+  const bands = [...groupBy(cells, ({ band, route }) => (route === 'auto-approved' ? '' : String(band))).values()]
+    .map(total)
+    .sort((a, b) => a.band - b.band);
+  const whole = bands.filter((band) => answered(band) === band.conversations);
+  const joined: AuditCell[] = [];
+  for (const band of bands) {
+    if (whole.includes(band)) continue;
+    const last = joined.at(-1);
+    if (last && last.right + last.wrong < MIN_ANSWERS) joined[joined.length - 1] = total([last, band]);
+    else joined.push(band);
+  }
+  const [before, last] = joined.slice(-2);
+  if (before && last && last.right + last.wrong < MIN_ANSWERS) joined.splice(-2, 2, total([before, last]));
+  return [...whole, ...joined].filter(({ conversations }) => conversations > 0);
+}
+
+function total(cells: readonly AuditCell[]): AuditCell {
+  return cells.reduce((a, b) => ({
+    ...a,
+    conversations: a.conversations + b.conversations,
+    chosen: a.chosen + b.chosen,
+    right: a.right + b.right,
+    wrong: a.wrong + b.wrong,
+    unusable: a.unusable + b.unusable,
+  }));
+}
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const name = key(item);
+    const group = groups.get(name);
+    if (group) group.push(item);
+    else groups.set(name, [item]);
+  }
+  return groups;
+}
+
+function sum<T>(items: readonly T[], value: (item: T) => number): number {
+  return items.reduce((total, item) => total + value(item), 0);
+}
+
+function clamp(share: number): number {
+  return Math.min(1, Math.max(0, share));
+}
