@@ -3,8 +3,8 @@
  * of the trusted traffic, so the plain share of right answers among what they saw is too low. Here each answer counts
  * for as many conversations as it stands for: the inverse of its chance to be seen and answered.
  *
- * Estimator: strata of equal design (route and audit propensity), cut into bands of confidence, each weighted with its
- * share of the traffic. That is Horvitz and Thompson's estimator (1952) in Hájek's form with the realised share of
+ * Estimator: strata of equal design (route and audit propensity), the review routes also cut into bands of confidence,
+ * each weighted with its share of the traffic. That is Horvitz and Thompson's estimator (1952) in Hájek's form with the realised share of
  * answers in place of the planned propensity, which is never less precise (post-stratification; Holt and Smith 1979).
  * Interval: Wilson's in each stratum, joined by the method of variance estimates recovery (Zou and Donner 2008;
  * Newcombe 1998): low = p − √Σ (w·(p_h − l_h))², high = p + √Σ (w·(u_h − p_h))². A stratum without a single mistake
@@ -80,9 +80,12 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
     missing: sum(strata, (stratum) => stratum.chosen - answered(stratum)),
     corrected: parts.length === 0 || parts.some(({ known }) => !known) ? null : corrected,
     interval: parts.length === 0 ? [0, 1] : [clamp(corrected - spread(0)), clamp(corrected + spread(1))],
-    bounds: [clamp(sum(parts, ({ bounds }) => bounds[0])), clamp(sum(parts, ({ bounds }) => bounds[1]))],
+    bounds:
+      parts.length === 0
+        ? [0, 1]
+        : [clamp(sum(parts, ({ bounds }) => bounds[0])), clamp(sum(parts, ({ bounds }) => bounds[1]))],
     naive: judged === 0 ? null : right / judged,
-    overrideRate: judged === 0 ? null : 1 - right / judged,
+    overrideRate: judged === 0 ? null : (judged - right) / judged,
   };
 }
 
@@ -123,11 +126,13 @@ function answered({ right, wrong, unusable }: AuditCell): number {
   return right + wrong + unusable;
 }
 
-/** Bands in order, joined until each has enough answers. A band that was answered whole is known and stays alone. */
+/**
+ * Bands in order, joined until each has enough answers. A band that was answered whole is known and stays alone.
+ * Audits are one band: chance chose them, and the queue hands them out by age, so those answered are a sample of all.
+ */
 function joinBands(cells: readonly AuditCell[]): readonly AuditCell[] {
-  const bands = [...groupBy(cells, ({ band, route }) => (route === 'auto-approved' ? '' : String(band))).values()]
-    .map(total)
-    .sort((a, b) => a.band - b.band);
+  const bandOf = ({ route, band }: AuditCell) => (route === 'auto-approved' ? 'all' : String(band));
+  const bands = [...groupBy(cells, bandOf).values()].map(total).sort((a, b) => a.band - b.band);
   const whole = bands.filter((band) => answered(band) === band.conversations);
   const joined: AuditCell[] = [];
   for (const band of bands) {

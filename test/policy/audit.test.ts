@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { months, simulate } from '../../bench/audit-month.ts';
+import { cohensKappa } from '../../policy/agreement.ts';
+import { confidenceBand, productionAccuracy } from '../../policy/audit.ts';
+import type { AuditCell } from '../../policy/audit.ts';
+import { wilson } from '../../policy/intervals.ts';
+import { random } from '../../trainer/random.ts';
+
+function cell(fields: Partial<AuditCell>): AuditCell {
+  return {
+    route: 'needs-review',
+    propensity: 1,
+    band: 0,
+    conversations: 100,
+    chosen: 100,
+    right: 0,
+    wrong: 0,
+    unusable: 0,
+    ...fields,
+  };
+}
+
+const audited = cell({ route: 'auto-approved', propensity: 0.1, conversations: 900, chosen: 90, right: 81, wrong: 9 });
+const reviewed = cell({ right: 50, wrong: 50 });
+
+describe('production accuracy', () => {
+  for (const month of months)
+    it(`covers the truth in at least 93 of 100 months: ${month.name}`, () => {
+      const covered = Array.from({ length: 100 }, (_, seed) => {
+        const { cells, truth } = simulate(month, random(seed + 1));
+        const { interval } = productionAccuracy(cells);
+        return interval[0] <= truth && truth <= interval[1];
+      }).filter(Boolean).length;
+      assert.ok(covered >= 93, `${covered} of 100`);
+    });
+
+  it('weights each answer with the conversations that it stands for', () => {
+    const result = productionAccuracy([audited, reviewed]);
+    assert.equal(result.corrected, 0.9 * 0.9 + 0.1 * 0.5);
+    assert.equal(result.naive, 131 / 190);
+    assert.equal(result.overrideRate, 59 / 190);
+    assert.equal(result.missing, 0);
+  });
+
+  it('knows exactly what was seen whole', () => {
+    const { corrected, interval, bounds } = productionAccuracy([reviewed]);
+    assert.deepEqual([corrected, interval, bounds], [0.5, [0.5, 0.5], [0.5, 0.5]]);
+  });
+
+  it('has no figure where trusted traffic was never audited, and an interval that says so', () => {
+    const { corrected, interval } = productionAccuracy([{ ...audited, right: 0, wrong: 0 }, reviewed]);
+    assert.equal(corrected, null);
+    assert.ok(interval[1] - interval[0] > 0.85);
+  });
+
+  it('leaves rejected messages out, and counts skipped ones as missing', () => {
+    const result = productionAccuracy([cell({ right: 40, wrong: 40, unusable: 10 })]);
+    assert.equal(result.corrected, 0.5);
+    assert.equal(result.missing, 10);
+    assert.ok(result.bounds[0] < 0.5 && result.bounds[1] > 0.5);
+  });
+
+  it('says nothing of nothing', () => {
+    assert.deepEqual(productionAccuracy([]), {
+      conversations: 0,
+      answers: 0,
+      missing: 0,
+      corrected: null,
+      interval: [0, 1],
+      bounds: [0, 1],
+      naive: null,
+      overrideRate: null,
+    });
+  });
+
+  it('stays within its interval, and that within 0 and 1, whatever the counts', () => {
+    const counts = fc.record({
+      route: fc.constantFrom('auto-approved', 'needs-review', 'priority-review'),
+      band: fc.integer({ min: 0, max: 13 }),
+      seen: fc.tuple(fc.nat(40), fc.nat(40), fc.nat(40)),
+      unseen: fc.nat(1000),
+    });
+    fc.assert(
+      fc.property(fc.array(counts, { minLength: 1 }), (list) => {
+        const cells = list.map(({ route, band, seen: [right, wrong, unusable], unseen }) => {
+          const conversations = right + wrong + unusable + unseen;
+          return cell({ route, band, conversations, chosen: conversations, right, wrong, unusable });
+        });
+        const { corrected, interval } = productionAccuracy(cells);
+        assert.ok(interval[0] >= 0 && interval[1] <= 1 && interval[0] <= interval[1]);
+        if (corrected !== null) assert.ok(interval[0] <= corrected + 1e-9 && corrected <= interval[1] + 1e-9);
+      }),
+    );
+  });
+
+  it('puts a missing confidence among the most doubtful', () => {
+    assert.deepEqual([null, 0, 0.3, 0.7, 0.85, 1].map(confidenceBand), [0, 0, 1, 7, 13, 13]);
+  });
+});
+
+describe('Wilson interval', () => {
+  // Newcombe 1998, "Two-sided confidence intervals for the single proportion", table I, method 3.
+  for (const [successes, n, low, high] of [
+    [81, 263, 0.2553, 0.3662],
+    [15, 148, 0.0624, 0.1605],
+    [0, 20, 0, 0.1611],
+    [1, 29, 0.0061, 0.1718],
+  ] as const)
+    it(`of ${successes} of ${n} is as published`, () => {
+      const [l, h] = wilson(successes, n);
+      assert.deepEqual([l.toFixed(4), h.toFixed(4)], [low.toFixed(4), high.toFixed(4)]);
+    });
+});
+
+describe("Cohen's kappa", () => {
+  const pairs = (a: string, b: string, count: number) => Array.from({ length: count }, () => [a, b] as const);
+
+  it('is as in a worked example', () => {
+    const { observed, kappa } = cohensKappa([
+      ...pairs('yes', 'yes', 20),
+      ...pairs('yes', 'no', 5),
+      ...pairs('no', 'yes', 10),
+      ...pairs('no', 'no', 15),
+    ]);
+    assert.equal(observed, 0.7);
+    assert.equal(kappa?.toFixed(6), '0.400000');
+  });
+
+  it('is 1 for reviewers who agree, below 0 for those who never do, null where it means nothing', () => {
+    assert.equal(cohensKappa([...pairs('a', 'a', 3), ...pairs('b', 'b', 3)]).kappa, 1);
+    assert.ok((cohensKappa([...pairs('a', 'b', 3), ...pairs('b', 'a', 3)]).kappa ?? 0) < 0);
+    assert.equal(cohensKappa([]).kappa, null);
+    assert.deepEqual([cohensKappa(pairs('a', 'a', 3)).observed, cohensKappa(pairs('a', 'a', 3)).kappa], [1, null]);
+  });
+});
