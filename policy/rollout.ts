@@ -1,0 +1,181 @@
+/**
+ * Whether a version on trial may have more traffic. A function of what was observed: no clock, so that nothing advances
+ * because time has passed, and the same evidence always gives the same verdict.
+ *
+ * Both versions are judged on the same stretch of the log, each on the conversations that it answered itself: people's
+ * labels, whenever they come, and signals that come at once. Labels are weighed by their chance to be asked for
+ * (policy/audit.ts), because each version sends other conversations to people.
+ */
+import { productionAccuracy } from './audit.ts';
+import type { AuditCell } from './audit.ts';
+import { wilson, Z95 } from './intervals.ts';
+import type { Interval } from './intervals.ts';
+
+/** Number, sum and sum of squares of a quantity. */
+export interface Moments {
+  readonly n: number;
+  readonly sum: number;
+  readonly squares: number;
+}
+
+/** What one version did in the stretch. */
+export interface ArmEvidence {
+  readonly conversations: number;
+  /** Conversations with people's labels, by route, propensity and confidence. */
+  readonly cells: readonly AuditCell[];
+  /** Conversations of which is known whether the response was good, and how many of them were not. */
+  readonly responses: number;
+  readonly failures: number;
+  /** Conversations that went on to an LLM. */
+  readonly fallbacks: number;
+  readonly latencyMs: Moments;
+  readonly confidence: Moments;
+}
+
+/** Limits of a rollout. Shares are 0 to 1. */
+export interface RolloutPolicy {
+  /** Traffic in percent, rising; the last is 100. */
+  readonly steps: readonly number[];
+  /** Fewer labels of either version decide nothing for the better. */
+  readonly minLabels: number;
+  /** Fewer labels of the canary decide nothing for the worse either. */
+  readonly minLabelsToFail: number;
+  /** Signals of fewer conversations of either version are not looked at. */
+  readonly minConversations: number;
+  /** So much less accuracy is not worse; what the interval of the difference must stay above for success. */
+  readonly accuracyMargin: number;
+  /** So much more failures, or fallbacks, are borne. */
+  readonly failureMargin: number;
+  readonly fallbackMargin: number;
+  /** Mean latency may be so many times that of production. */
+  readonly latencyFactor: number;
+  /** Mean confidence may fall by so much. */
+  readonly confidenceDrop: number;
+}
+
+/** The defaults. */
+export const defaultRolloutPolicy: RolloutPolicy = {
+  steps: [10, 25, 50, 100],
+  minLabels: 50,
+  minLabelsToFail: 15,
+  minConversations: 100,
+  accuracyMargin: 0.03,
+  failureMargin: 0.03,
+  fallbackMargin: 0.05,
+  latencyFactor: 1.5,
+  confidenceDrop: 0.1,
+};
+
+/** The verdict on a step, and why, in sentences. */
+export interface StepVerdict {
+  readonly verdict: 'success' | 'fail' | 'inconclusive' | 'no-data';
+  readonly reasons: readonly string[];
+}
+
+/** What to do about a verdict. */
+export type RolloutAction =
+  { readonly kind: 'hold' | 'roll-back' } | { readonly kind: 'set-traffic'; readonly traffic: number };
+
+/** Judges the step. A bad signal fails it without any label; nothing but labels lets it succeed. */
+export function judgeStep(
+  canary: ArmEvidence,
+  production: ArmEvidence,
+  policy: RolloutPolicy = defaultRolloutPolicy,
+): StepVerdict {
+  const bad = badSignals(canary, production, policy);
+  if (bad.length > 0) return { verdict: 'fail', reasons: bad };
+  const [a, b] = [productionAccuracy(future(canary.cells)), productionAccuracy(future(production.cells))];
+  if (a.answers === 0)
+    return because('no-data', `People have labelled none of its ${canary.conversations} conversations yet.`);
+  if (a.corrected === null || b.corrected === null)
+    return because('inconclusive', 'A part of the traffic of one version has no label at all yet.');
+  const difference = a.corrected - b.corrected;
+  const [low, high] = differenceInterval([a.corrected, a.interval], [b.corrected, b.interval]);
+  const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${a.answers} and ${b.answers} labels`;
+  if (high < 0 && a.answers >= policy.minLabelsToFail) return because('fail', `It is worse than production. ${range}.`);
+  if (Math.min(a.answers, b.answers) < policy.minLabels)
+    return because('inconclusive', `Each version needs ${policy.minLabels} labels. ${range}.`);
+  if (low > -policy.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);
+  return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
+}
+
+/** What follows from a verdict at `traffic` percent: only success advances, fail rolls back, all else holds. */
+export function actOn({ verdict }: StepVerdict, traffic: number, { steps } = defaultRolloutPolicy): RolloutAction {
+  if (verdict === 'fail') return { kind: 'roll-back' };
+  const next = verdict === 'success' ? steps.find((step) => step > traffic) : undefined;
+  return next === undefined ? { kind: 'hold' } : { kind: 'set-traffic', traffic: next };
+}
+
+/**
+ * Interval of a difference of independent estimates from the interval of each, by the method of variance estimates
+ * recovery (Newcombe 1998; Zou and Donner 2008).
+ */
+export function differenceInterval(
+  [a, [aLow, aHigh]]: readonly [estimate: number, interval: Interval],
+  [b, [bLow, bHigh]]: readonly [estimate: number, interval: Interval],
+): Interval {
+  return [a - b - Math.hypot(a - aLow, bHigh - b), a - b + Math.hypot(aHigh - a, b - bLow)];
+}
+
+/**
+ * The cells of a stream that goes on. What was seen whole is known of the past, but the question is how the version will
+ * do: as a small part of more of the same traffic it keeps its uncertainty.
+ */
+function future(cells: readonly AuditCell[]): readonly AuditCell[] {
+  return cells.map((cell) => ({ ...cell, conversations: 1000 * cell.conversations, chosen: 1000 * cell.chosen }));
+}
+
+function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: RolloutPolicy): readonly string[] {
+  const enough = (a: number, b: number) => Math.min(a, b) >= policy.minConversations;
+  const reasons: string[] = [];
+  const rate = (name: string, margin: number, a: readonly [number, number], b: readonly [number, number]) => {
+    if (!enough(a[1], b[1])) return;
+    const [p, q] = [a[0] / a[1], b[0] / b[1]];
+    const [low] = differenceInterval([p, wilson(...a)], [q, wilson(...b)]);
+    if (low > margin)
+      reasons.push(`${name}: ${percent(p)} of ${a[1]} conversations against ${percent(q)} of production's ${b[1]}.`);
+  };
+  rate(
+    'Failed responses',
+    policy.failureMargin,
+    [canary.failures, canary.responses],
+    [production.failures, production.responses],
+  );
+  rate(
+    'Fallbacks',
+    policy.fallbackMargin,
+    [canary.fallbacks, canary.conversations],
+    [production.fallbacks, production.conversations],
+  );
+  const [slow, usual] = [canary.latencyMs, production.latencyMs];
+  if (
+    enough(slow.n, usual.n) &&
+    mean(slow) - policy.latencyFactor * mean(usual) >
+      Z95 * Math.sqrt(variance(slow) + policy.latencyFactor ** 2 * variance(usual))
+  )
+    reasons.push(`Latency: ${mean(slow).toFixed(1)} ms on average against ${mean(usual).toFixed(1)} ms of production.`);
+  const [now, before] = [canary.confidence, production.confidence];
+  if (
+    enough(now.n, before.n) &&
+    mean(before) - mean(now) - policy.confidenceDrop > Z95 * Math.sqrt(variance(now) + variance(before))
+  )
+    reasons.push(`Confidence: ${mean(now).toFixed(3)} on average against ${mean(before).toFixed(3)} of production.`);
+  return reasons;
+}
+
+function mean({ n, sum }: Moments): number {
+  return sum / n;
+}
+
+/** Variance of the mean. */
+function variance({ n, sum, squares }: Moments): number {
+  return Math.max(0, squares / n - (sum / n) ** 2) / n;
+}
+
+function because(verdict: StepVerdict['verdict'], reason: string): StepVerdict {
+  return { verdict, reasons: [reason] };
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(1)} %`;
+}

@@ -1,0 +1,18 @@
+/** Which version answers a conversation. The same id always gets the same one while the shares stay as they are. */
+import { unitHash } from './hash.ts';
+
+/** The versions that get traffic. */
+export interface Deployment {
+  readonly production: string;
+  /** A version on trial, with its share in percent; null when there is none. */
+  readonly canary: { readonly version: string; readonly traffic: number } | null;
+}
+
+/**
+ * The version for a conversation. Its place depends on the canary and the id only, so who is with a canary at 10 %
+ * stays with it at 25, 50 and 100 %, and each new canary draws others.
+ */
+export function versionFor({ production, canary }: Deployment, conversationId: string): string {
+  if (canary === null) return production;
+  return 100 * unitHash(`${canary.version}/${conversationId}`) < canary.traffic ? canary.version : production;
+}

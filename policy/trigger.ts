@@ -1,0 +1,76 @@
+/**
+ * When to train, and on what. Functions of the log: whoever asks, in whatever order the records came and however often
+ * they were delivered, gets the same runs.
+ *
+ * "New" are approvals that no run was asked for yet. A sample that gets another label is approved anew, because no model
+ * has learned that label; a withdrawal takes nothing back, so the number never falls and a crossing happens once.
+ */
+import type { ApprovedSampleCount } from '../schemas/types.ts';
+
+/** Offsets up to which (exclusively) each partition belongs to a data set, by partition. */
+export type Watermark = ReadonlyMap<number, number>;
+
+/** A run that is due. */
+export interface DueRun {
+  /** The same for everyone who sees the same crossing. */
+  readonly id: string;
+  /** Approvals that its data set holds, those withdrawn since included. */
+  readonly approvals: number;
+}
+
+/** Approvals ever counted, over all partitions of `dataSet`. */
+export function totalApprovals(counts: Iterable<ApprovedSampleCount>, dataSet: string): number {
+  let total = 0;
+  for (const { data_set, approvals } of counts) if (data_set === dataSet) total += approvals;
+  return total;
+}
+
+/**
+ * The runs that `approvals` call for, oldest first, one for each whole `threshold` since `asked`, the approvals that the
+ * last run was asked for. 1,999 approvals call for one run at 1,000, and 2,000 for two, seen one by one or all at once.
+ */
+export function dueRuns(dataSet: string, approvals: number, asked: number, threshold: number): readonly DueRun[] {
+  if (!Number.isInteger(threshold) || threshold < 1)
+    throw new Error(`The training threshold is ${threshold}; it must be a whole number from 1.`);
+  return Array.from({ length: Math.max(0, Math.floor((approvals - asked) / threshold)) }, (_, i) =>
+    runAt(dataSet, asked + (i + 1) * threshold),
+  );
+}
+
+/** The run whose data set ends at `approvals`. */
+export function runAt(dataSet: string, approvals: number): DueRun {
+  return { id: `${dataSet}-${approvals}`, approvals };
+}
+
+/** What the trigger must know of a record of training-samples. */
+export interface SampleMark {
+  readonly partition: number;
+  readonly offset: number;
+  /** Event time, milliseconds since 1970. */
+  readonly timestamp: number;
+  readonly approves: boolean;
+}
+
+/**
+ * The watermark behind the `approvals`th approval of `marks`, which start at `from` and are in offset order within each
+ * partition. Partitions are merged by event time, then by number; a partition's time never runs backwards, so that what
+ * is taken is a prefix of each. Withdrawals up to there are taken too. Undefined when there are not so many.
+ */
+export function watermarkAt(marks: readonly SampleMark[], from: Watermark, approvals: number): Watermark | undefined {
+  const latest = new Map<number, number>();
+  const timed = marks.map((mark) => {
+    const time = Math.max(latest.get(mark.partition) ?? -Infinity, mark.timestamp);
+    latest.set(mark.partition, time);
+    return { ...mark, time };
+  });
+  timed.sort((a, b) => a.time - b.time || a.partition - b.partition || a.offset - b.offset);
+  const watermark = new Map(from);
+  let missing = approvals;
+  for (const { partition, offset, approves } of timed) {
+    if (missing === 0) break;
+    if (offset < (from.get(partition) ?? 0)) continue;
+    watermark.set(partition, offset + 1);
+    if (approves) missing--;
+  }
+  return missing === 0 ? watermark : undefined;
+}

@@ -1,0 +1,190 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import type { AuditCell } from '../../policy/audit.ts';
+import { unitHash } from '../../policy/hash.ts';
+import { actOn, judgeStep } from '../../policy/rollout.ts';
+import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
+import { versionFor } from '../../policy/traffic.ts';
+
+/** What a version did: `labels` of its conversations were labelled, `right` of them right. */
+function arm(fields: Partial<ArmEvidence> & { labels?: number; right?: number } = {}): ArmEvidence {
+  const { labels = 0, right = 0, conversations = 400, ...rest } = fields;
+  const cell: AuditCell = {
+    route: 'needs-review',
+    propensity: 1,
+    band: 9,
+    conversations,
+    chosen: conversations,
+    right,
+    wrong: labels - right,
+    unusable: 0,
+  };
+  return {
+    conversations,
+    cells: [cell],
+    responses: conversations,
+    failures: Math.round(conversations / 20),
+    fallbacks: Math.round(conversations / 10),
+    latencyMs: { n: conversations, sum: 5 * conversations, squares: 26 * conversations },
+    confidence: { n: conversations, sum: 0.8 * conversations, squares: 0.65 * conversations },
+    ...rest,
+  };
+}
+
+const production = arm({ conversations: 3600, labels: 1000, right: 850 });
+const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], RegExp])[] = [
+  ['no labels', arm(), 'no-data', /none of its 400/],
+  ['better', arm({ labels: 200, right: 190 }), 'success', /not worse/],
+  ['equal on enough labels', arm({ conversations: 4000, labels: 3000, right: 2550 }), 'success', /not worse/],
+  ['equal on few labels', arm({ labels: 100, right: 85 }), 'inconclusive', /leave open/],
+  ['better on too few labels', arm({ labels: 30, right: 30 }), 'inconclusive', /needs 50 labels/],
+  ['worse', arm({ labels: 100, right: 60 }), 'fail', /worse than production/],
+  ['worse, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', /needs 50 labels/],
+  ['all labelled, few, a little worse', arm({ conversations: 40, labels: 40, right: 33 }), 'inconclusive', /./],
+  ['failing, without a label', arm({ failures: 100 }), 'fail', /Failed responses: 25\.0 % of 400/],
+  ['failing, in a few conversations', arm({ conversations: 20, responses: 20, failures: 20 }), 'no-data', /./],
+  ['falling back', arm({ fallbacks: 150 }), 'fail', /Fallbacks/],
+  ['slow', arm({ latencyMs: { n: 400, sum: 4000, squares: 41_000 } }), 'fail', /Latency: 10\.0 ms/],
+  ['unsure', arm({ confidence: { n: 400, sum: 240, squares: 150 } }), 'fail', /Confidence: 0\.600/],
+  ['failing, though labels are good', arm({ labels: 200, right: 195, failures: 100 }), 'fail', /Failed/],
+];
+
+describe('judgeStep', () => {
+  for (const [name, canary, verdict, reason] of table)
+    it(`${name} → ${verdict}`, () => {
+      const judged = judgeStep(canary, production);
+      assert.equal(judged.verdict, verdict, judged.reasons.join(' '));
+      assert.match(judged.reasons.join(' '), reason);
+    });
+  it('weighs an audited label for the traffic that it stands for', () => {
+    const cell = (
+      route: AuditCell['route'],
+      propensity: number,
+      conversations: number,
+      right: number,
+      wrong: number,
+    ) => ({
+      route,
+      propensity,
+      band: 9,
+      conversations,
+      chosen: right + wrong,
+      right,
+      wrong,
+      unusable: 0,
+    });
+    // Of 1,000 answers 900 are trusted, 60 of them audited and half of those wrong: that outweighs 100 right reviews.
+    const canary = arm({
+      conversations: 1000,
+      cells: [cell('auto-approved', 0.05, 900, 30, 30), cell('needs-review', 1, 100, 100, 0)],
+    });
+    assert.equal(judgeStep(canary, production).verdict, 'fail');
+  });
+});
+
+describe('actOn', () => {
+  const verdicts = ['success', 'fail', 'inconclusive', 'no-data'] as const;
+  it('advances on success only, and rolls back on fail at every step', () => {
+    for (const traffic of [10, 25, 50])
+      for (const verdict of verdicts) {
+        const { kind } = actOn({ verdict, reasons: [] }, traffic);
+        assert.equal(
+          kind,
+          { success: 'set-traffic', fail: 'roll-back', inconclusive: 'hold', 'no-data': 'hold' }[verdict],
+        );
+      }
+    const steps = [10, 25, 50].map((traffic) => actOn({ verdict: 'success', reasons: [] }, traffic));
+    assert.deepEqual(
+      steps.map((step) => step.kind === 'set-traffic' && step.traffic),
+      [25, 50, 100],
+    );
+  });
+});
+
+describe('versionFor', () => {
+  const at = (traffic: number) => ({ production: 'router-v1.0.0', canary: { version: 'router-v1.1.0', traffic } });
+  it('is sticky: who is with the canary stays with it as it grows', () => {
+    fc.assert(
+      fc.property(fc.string(), (id) => {
+        const canary = [10, 25, 50, 100].map((traffic) => versionFor(at(traffic), id) === 'router-v1.1.0');
+        assert.deepEqual(
+          canary,
+          [...canary].sort((a, b) => Number(a) - Number(b)),
+        );
+        assert.equal(canary.at(-1), true);
+        assert.equal(versionFor({ production: 'router-v1.0.0', canary: null }, id), 'router-v1.0.0');
+      }),
+    );
+  });
+  it('gives each about its share', () => {
+    const share = Array.from({ length: 10_000 }, (_, i) => versionFor(at(25), `c-${i}`)).filter((v) =>
+      v.endsWith('1.0'),
+    ).length;
+    assert.ok(Math.abs(share - 2500) < 150, `${share}`);
+  });
+});
+
+/**
+ * A rollout on a simulated clock: 400 conversations an hour, answered by production (85 % right) or the canary, every one
+ * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen.
+ */
+function rollout(canaryAccuracy: number, delayHours: number, hours: number, labelsFrom = 0) {
+  const history: { hour: number; traffic: number; verdict: string }[] = [];
+  let [traffic, since] = [10, 0];
+  const seen: { version: string; hour: number; right: boolean }[] = [];
+  for (let hour = 0; hour < hours; hour++) {
+    const deployment = { production: 'router-v1.0.0', canary: { version: 'router-v1.1.0', traffic } };
+    for (let i = 0; i < 400; i++) {
+      const id = `${hour}/${i}`;
+      const version = versionFor(deployment, id);
+      const accuracy = version === 'router-v1.1.0' ? canaryAccuracy : 0.85;
+      seen.push({ version, hour, right: unitHash(`right/${id}`) < accuracy });
+    }
+    const evidence = (name: string) => {
+      const own = seen.filter((one) => one.version === name && one.hour >= since);
+      const labelled = own.filter((one) => one.hour + delayHours <= hour && hour >= labelsFrom);
+      return arm({
+        conversations: own.length,
+        failures: Math.round(0.05 * own.length),
+        fallbacks: Math.round(0.1 * own.length),
+        labels: labelled.length,
+        right: labelled.filter(({ right }) => right).length,
+      });
+    };
+    const judged = judgeStep(evidence('router-v1.1.0'), evidence('router-v1.0.0'));
+    const action = actOn(judged, traffic);
+    history.push({ hour, traffic, verdict: judged.verdict });
+    if (action.kind === 'roll-back') return { end: 'rolled back', traffic, history };
+    if (action.kind === 'set-traffic') [traffic, since] = [action.traffic, hour + 1];
+    if (traffic === 100) return { end: 'production', traffic, history };
+  }
+  return { end: 'canary', traffic, history };
+}
+
+describe('a rollout on a simulated clock', () => {
+  it('takes a better model to 100 %, step by step', () => {
+    const { end, history } = rollout(0.92, 2, 200);
+    assert.equal(end, 'production');
+    assert.deepEqual([...new Set(history.map(({ traffic }) => traffic))], [10, 25, 50]);
+  });
+  it('rolls a worse one back within its first step', () => {
+    const { end, traffic } = rollout(0.7, 2, 200);
+    assert.deepEqual([end, traffic], ['rolled back', 10]);
+  });
+  it('holds while labels are silent, however long', () => {
+    const { end, traffic, history } = rollout(0.92, Infinity, 500);
+    assert.deepEqual([end, traffic], ['canary', 10]);
+    assert.ok(history.every(({ verdict }) => verdict === 'no-data'));
+  });
+  it('decides when labels come late', () => {
+    for (const [accuracy, outcome] of [
+      [0.92, 'production'],
+      [0.7, 'rolled back'],
+    ] as const) {
+      const { end, history } = rollout(accuracy, 0, 400, 100);
+      assert.equal(end, outcome);
+      assert.ok(history.slice(0, 100).every(({ traffic, verdict }) => traffic === 10 && verdict === 'no-data'));
+    }
+  });
+});

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { countSample } from '../../policy/approval.ts';
+import { dueRuns, runAt, totalApprovals, watermarkAt } from '../../policy/trigger.ts';
+import type { SampleMark } from '../../policy/trigger.ts';
+import type { ApprovedSampleCount, SampleEvent } from '../../schemas/types.ts';
+
+const PARTITIONS = 6;
+
+/** An approval of conversation `i`. */
+function approval(i: number): SampleEvent {
+  const conversation_id = `c-${i}`;
+  const approved = {
+    conversation_id,
+    text: 'where is it',
+    language: 'en',
+    intent: 'track_order',
+    module: 'food',
+    entities: [],
+    source: 'human',
+    confidence: 0.5,
+    reviewer: 'asha',
+    policy_version: 'routing-v1',
+    captured_at: 0,
+    approved_at: 0,
+  } as const;
+  return { conversation_id, approved, withdrawn: null };
+}
+
+/** The runs asked for while `order` (conversation numbers) is counted, by trainers that look at the places `looks`. */
+function runsOf(
+  order: readonly number[],
+  looks: ReadonlySet<number>,
+  redelivered: (at: number) => boolean,
+): readonly string[] {
+  const counts = new Map<number, ApprovedSampleCount>();
+  const offsets = Array.from({ length: PARTITIONS }, () => 0);
+  const log = new Map<string, number>();
+  order.forEach((i, at) => {
+    const partition = i % PARTITIONS;
+    const offset = offsets[partition] ?? 0;
+    offsets[partition] = offset + 1;
+    for (let delivery = 0; delivery < (redelivered(at) ? 2 : 1); delivery++)
+      counts.set(partition, countSample(counts.get(partition), approval(i), { dataSet: 'default', partition, offset }));
+    if (!looks.has(at) && at < order.length - 1) return;
+    // Two trainers see the same; the log takes each run id once.
+    for (let trainer = 0; trainer < 2; trainer++) {
+      const asked = Math.max(0, ...log.values());
+      for (const run of dueRuns('default', totalApprovals(counts.values(), 'default'), asked, 1000))
+        if (!log.has(run.id)) log.set(run.id, run.approvals);
+    }
+  });
+  return [...log.keys()];
+}
+
+describe('trigger', () => {
+  const table: readonly (readonly [approvals: number, asked: number, runs: readonly string[]])[] = [
+    [0, 0, []],
+    [999, 0, []],
+    [1000, 0, ['default-1000']],
+    [1999, 0, ['default-1000']],
+    [2000, 0, ['default-1000', 'default-2000']],
+    [2000, 1000, ['default-2000']],
+    // A weekly run at 1,700 used what was there: the next thousand begins behind it.
+    [2699, 1700, []],
+    [2700, 1700, ['default-2700']],
+  ];
+  for (const [approvals, asked, runs] of table)
+    it(`${approvals} approvals, ${asked} of them asked for → ${runs.join(', ') || 'nothing'}`, () => {
+      assert.deepEqual(
+        dueRuns('default', approvals, asked, 1000).map(({ id }) => id),
+        runs,
+      );
+    });
+
+  it('refuses a threshold that would train for ever', () => {
+    assert.throws(() => dueRuns('default', 5, 0, 0), /threshold is 0/);
+  });
+
+  it('gives the same runs in any order, delivered twice, looked at at any time, by two trainers', () => {
+    fc.assert(
+      fc.property(
+        fc.constantFrom(1000, 1999, 2000),
+        fc.integer(),
+        fc.array(fc.nat(1999), { maxLength: 20 }),
+        (n, seed, looks) => {
+          const order = Array.from({ length: n }, (_, i) => i).sort(
+            (a, b) => (Math.imul(a + 1, seed | 1) >>> 0) - (Math.imul(b + 1, seed | 1) >>> 0),
+          );
+          assert.deepEqual(
+            runsOf(order, new Set(looks), (at) => (at * 7 + seed) % 3 === 0),
+            n === 2000 ? ['default-1000', 'default-2000'] : ['default-1000'],
+          );
+        },
+      ),
+      { numRuns: 30 },
+    );
+  });
+
+  it('counts one data set only', () => {
+    const counts = [{ ...countSample(undefined, approval(1), { dataSet: 'other', partition: 0, offset: 0 }) }];
+    assert.equal(totalApprovals(counts, 'default'), 0);
+    assert.equal(runAt('default', 3).id, 'default-3');
+  });
+});
+
+describe('watermarkAt', () => {
+  const mark = (partition: number, offset: number, timestamp: number, approves = true): SampleMark => ({
+    partition,
+    offset,
+    timestamp,
+    approves,
+  });
+
+  it('takes the earliest, a prefix of each partition, and withdrawals among them', () => {
+    const marks = [mark(0, 0, 10), mark(0, 1, 5), mark(0, 2, 30), mark(1, 0, 7), mark(1, 4, 12, false), mark(1, 5, 40)];
+    assert.deepEqual([...(watermarkAt(marks, new Map(), 3) ?? [])].sort(), [
+      [0, 2],
+      [1, 1],
+    ]);
+    assert.deepEqual([...(watermarkAt(marks, new Map(), 4) ?? [])].sort(), [
+      [0, 3],
+      [1, 5],
+    ]);
+  });
+  it('is undefined when there are too few', () => {
+    assert.equal(watermarkAt([mark(0, 0, 1)], new Map(), 2), undefined);
+  });
+  it('goes on from a watermark and does not count what is before it', () => {
+    assert.deepEqual(
+      [
+        ...(watermarkAt(
+          [mark(0, 0, 1), mark(0, 1, 2)],
+          new Map([
+            [0, 1],
+            [3, 8],
+          ]),
+          1,
+        ) ?? []),
+      ],
+      [
+        [0, 2],
+        [3, 8],
+      ],
+    );
+  });
+  it('does not depend on how the partitions were read', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.nat(2), fc.nat(50), fc.boolean()), { minLength: 1 }), fc.nat(20), (rows, n) => {
+        const next = [0, 0, 0];
+        const marks = rows.map(([p, time, approves]) => {
+          const offset = next[p] ?? 0;
+          next[p] = offset + 1;
+          return mark(p, offset, time, approves);
+        });
+        const byPartition = [2, 0, 1].flatMap((p) => marks.filter(({ partition }) => partition === p));
+        const sorted = (watermark: ReturnType<typeof watermarkAt>) => watermark && [...watermark].sort();
+        assert.deepEqual(sorted(watermarkAt(byPartition, new Map(), n)), sorted(watermarkAt(marks, new Map(), n)));
+      }),
+    );
+  });
+});
