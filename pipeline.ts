@@ -5,8 +5,12 @@ import { reviewPrioritizer } from './processors/review-prioritizer.ts';
 import { sampleBuilder } from './processors/sample-builder.ts';
 import { sampleCounter } from './processors/sample-counter.ts';
 import { conversationLogs } from './sinks/conversation-logs.ts';
+import { exportJobs } from './sinks/export-jobs.ts';
+import { modelDeployments } from './sinks/model-deployments.ts';
+import { modelVersions } from './sinks/model-versions.ts';
 import { policies } from './sinks/policies.ts';
 import { reviewQueue } from './sinks/review-queue.ts';
+import { trainingRuns } from './sinks/training-runs.ts';
 import { trainingSamples } from './sinks/training-samples.ts';
 import type { AnyProcessor } from './stream/graph.ts';
 import type { Projection } from './stream/projection.ts';
@@ -21,4 +25,13 @@ export const processors: readonly AnyProcessor[] = [
 ];
 
 /** The Postgres tables that are made from the log. */
-export const projections: readonly Projection[] = [conversationLogs, trainingSamples, reviewQueue, policies];
+export const projections: readonly Projection[] = [
+  conversationLogs,
+  trainingSamples,
+  reviewQueue,
+  policies,
+  modelVersions,
+  modelDeployments,
+  trainingRuns,
+  exportJobs,
+];

@@ -3,7 +3,10 @@ import { topic } from './stream/topic.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Partitions of every topic: equal everywhere, so that all records of one conversation meet in one task. */
+/**
+ * Partitions of every topic about conversations: equal everywhere, so that all records of one meet in one task. The topics
+ * about models have one partition, because their events have one order.
+ */
 export const PARTITIONS = 6;
 
 export const topics = {
@@ -75,6 +78,27 @@ export const topics = {
     key: 'data set / partition',
     keeps: 'latest per key',
     holds: 'approved samples so far, by module, intent and language, and the offset counted up to',
+  }),
+  trainingRuns: topic('training-runs', {
+    schema: 'TrainingRunEvent',
+    key: 'run id',
+    keeps: 'for ever',
+    partitions: 1,
+    holds: 'training runs: requested, started, each epoch, finished, failed, cancelled',
+  }),
+  modelEvents: topic('model-events', {
+    schema: 'ModelEvent',
+    key: 'version',
+    keeps: 'for ever',
+    partitions: 1,
+    holds: 'model versions: registered, deployed, judged, measured, with their standing',
+  }),
+  exportJobs: topic('export-jobs', {
+    schema: 'ExportJob',
+    key: 'job id',
+    keeps: 'for ever',
+    partitions: 1,
+    holds: 'exports of training data and how far they are',
   }),
   deadLetters: topic('dead-letters', {
     schema: 'DeadLetter',

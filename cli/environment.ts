@@ -11,10 +11,12 @@ import type { ServerName } from '../platform/server.ts';
 import type { ProducerOptions } from '../producers/conversation-producer.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { migrate } from '../runtime/migrate.ts';
+import { topicEnds } from '../runtime/read-topic.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { ensureTopics } from '../runtime/topics.ts';
 import { PARTITIONS, topics } from '../topology.ts';
+import { openModelLog } from '../trainer/model-log.ts';
 import { progress, UsageError } from './terminal.ts';
 
 /** Servers that a command may use, and how to leave them. */
@@ -79,6 +81,8 @@ export async function prepare(environment: Environment): Promise<Prepared> {
     config.replication,
   );
   const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
+  if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)
+    await (await openModelLog(servers.kafka, codecs)).close(); // writes the first event
   await migrate(servers.databaseUrl);
   const pool = new pg.Pool({ connectionString: servers.databaseUrl, max: 10 });
   // An idle connection that the server drops must not end the process; the next query says what is wrong.

@@ -6,7 +6,7 @@ import type { Topic } from '../stream/topic.ts';
 export class TopicMismatch extends Error {}
 
 /**
- * Creates what is missing.
+ * Creates what is missing, with `partitions` partitions where the topic does not say otherwise.
  * @throws TopicMismatch when a topic has another number of partitions: the records of one conversation would not meet.
  */
 export async function ensureTopics(
@@ -22,13 +22,14 @@ export async function ensureTopics(
     const missing = topics.filter(({ name }) => !existing.has(name));
     await admin.createTopics({
       waitForLeaders: true,
-      topics: missing.map((topic) => topicConfig(topic, partitions, replication)),
+      topics: missing.map((topic) => topicConfig(topic, topic.partitions ?? partitions, replication)),
     });
     const { topics: found } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
+    const wanted = new Map(topics.map((topic) => [topic.name, topic.partitions ?? partitions]));
     for (const { name, partitions: actual } of found) {
-      if (actual.length !== partitions) {
+      if (actual.length !== wanted.get(name)) {
         throw new TopicMismatch(
-          `Topic ${name} has ${String(actual.length)} partitions and must have ${String(partitions)}, as every topic; see docs/operations.md on changing them.`,
+          `Topic ${name} has ${String(actual.length)} partitions and must have ${String(wanted.get(name))}; see docs/operations.md on changing them.`,
         );
       }
     }

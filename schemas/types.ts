@@ -100,6 +100,35 @@ export interface Entity {
   readonly end: null | number;
 }
 
+/** An export of training data and how far it is. */
+export interface ExportJob {
+  /** The record key. */
+  readonly job_id: string;
+  /** Status of the export. */
+  readonly status: ExportStatus;
+  /** Filters as JSON. */
+  readonly filters: string;
+  /** Format of the output. */
+  readonly format: string;
+  /** File or folder that it writes. */
+  readonly output: string;
+  /** Samples written. */
+  readonly samples: null | number;
+  /** SHA-256 of the data set's canonical bytes. */
+  readonly sha256: null | string;
+  /** The manifest as JSON. */
+  readonly manifest: null | string;
+  /** Why it failed, as a sentence. */
+  readonly failure: null | string;
+  /** When it began. */
+  readonly created_at: number;
+  /** When it ended. */
+  readonly finished_at: null | number;
+}
+
+/** Status of an export. */
+export type ExportStatus = 'running' | 'finished' | 'failed';
+
 /** What intake remembers of a conversation id, so that it decides duplicates once. */
 export interface IntakeEntry {
   /** Digest of the captured content; null while only reviews have come. */
@@ -115,8 +144,105 @@ export interface IntakeEntry {
 /** auto: the model's own confident answer. human: a reviewer's. */
 export type LabelSource = 'auto' | 'human';
 
+/** Its status or share of the traffic changed. */
+export interface ModelDeployed {
+  /** Who changed it. */
+  readonly by: string;
+  /** Why, as a sentence. */
+  readonly reason: string;
+}
+
+/** Something that happened to a model version. Exactly one of the nullable fields is set; a new kind of event is a new nullable field. */
+export interface ModelEvent {
+  /** The record key. */
+  readonly version: string;
+  /** Identity of the event: the version and a number that counts its events. */
+  readonly event_id: string;
+  /** When it happened. */
+  readonly at: number;
+  /** Where the version stands after the event. */
+  readonly standing: ModelStanding;
+  /** The version was trained and evaluated. */
+  readonly registered: null | ModelRegistered;
+  /** Its status or share of the traffic changed. */
+  readonly deployed: null | ModelDeployed;
+  /** A step of its rollout was judged. */
+  readonly judged: null | StepJudged;
+  /** Its accuracy in production was measured. */
+  readonly measured: null | ModelMeasured;
+}
+
+/** Its accuracy in production was measured. */
+export interface ModelMeasured {
+  /** Who measured it. */
+  readonly by: string;
+  /** People's answers that the figure rests on. */
+  readonly answers: number;
+}
+
+/** The version was trained and evaluated. */
+export interface ModelRegistered {
+  /** Who registered it. */
+  readonly by: string;
+}
+
+/** Where the version stands after the event. */
+export interface ModelStanding {
+  /** Status of the version. */
+  readonly status: ModelStatus;
+  /** Share of the traffic, in percent. */
+  readonly traffic_percentage: number;
+  /** Share of the test rows that are right, 0 to 1. */
+  readonly test_accuracy: null | number;
+  /** Share of the answers in production that are right, corrected for what people get to see, 0 to 1. */
+  readonly production_accuracy: null | number;
+  /** Mean time of an answer. */
+  readonly average_latency_ms: null | number;
+  /** Share of texts below the model's threshold, 0 to 1. */
+  readonly fallback_rate: null | number;
+  /** Samples of its data set. */
+  readonly training_samples: number;
+  /** SHA-256 of the model file; null where another system serves it. */
+  readonly artifact_sha256: null | string;
+  /** SHA-256 of the training report as JSON. */
+  readonly report_sha256: null | string;
+  /** SHA-256 of the training report as a page. */
+  readonly page_sha256: null | string;
+  /** The training run. */
+  readonly run_id: null | string;
+  /** The version that training went on from. */
+  readonly parent_version: null | string;
+  /** The version in production that it was compared with. */
+  readonly compared_with: null | string;
+  /** promote, reject or inconclusive. */
+  readonly verdict: null | string;
+  /** Why, in sentences. */
+  readonly reasons: readonly string[];
+  /** SHA-256 of the data set's canonical bytes. */
+  readonly data_set_sha256: null | string;
+  /** Offsets of training-samples up to which its data set reaches. */
+  readonly consumed: readonly OffsetUpTo[];
+  /** Ends of conversation-events when its share of the traffic last changed: the evidence of the step begins there. */
+  readonly step_from: readonly OffsetUpTo[];
+  /** When it was registered. */
+  readonly created_at: number;
+  /** When it first got traffic. */
+  readonly deployed_at: null | number;
+}
+
+/** Status of a version. */
+export type ModelStatus = 'trained' | 'rejected' | 'canary' | 'production' | 'retired' | 'rolled_back';
+
 /** Who answered; a provider unknown to the reader reads as other. */
 export type NluProvider = 'indicbert' | 'llm' | 'other';
+
+/** A partition of a topic, up to an offset. */
+export interface OffsetUpTo {
+  /** The partition. */
+  readonly partition: number;
+  /** Offset up to which, exclusive. */
+  readonly next_offset: number;
+}
 
 /** A routing policy that is to hold from here on. It is sent once to every partition. */
 export interface PolicyAdopted {
@@ -225,6 +351,102 @@ export interface RoutingPolicy {
 /** Back end that served the answer. */
 export type RoutingTarget = 'opensearch' | 'php' | 'other';
 
+/** Somebody ended the run. */
+export interface RunCancelled {
+  /** Who. */
+  readonly by: string;
+}
+
+/** The run can't go on by itself. */
+export interface RunFailed {
+  /** Why, as a sentence. */
+  readonly reason: string;
+}
+
+/** The version is registered. */
+export interface RunFinished {
+  /** The version. */
+  readonly version: string;
+}
+
+/** An epoch has ended. */
+export interface RunProgressed {
+  /** Mean loss of the training rows. */
+  readonly train_loss: number;
+  /** Mean loss of the dev rows. */
+  readonly dev_loss: null | number;
+  /** Share of the dev rows that are right. */
+  readonly dev_accuracy: null | number;
+}
+
+/** The run was asked for, the first time or again. */
+export interface RunRequested {
+  /** Who asked. */
+  readonly by: string;
+}
+
+/** Where the run stands after the event. */
+export interface RunStanding {
+  /** Name of the data set. */
+  readonly data_set: string;
+  /** What asked for the run. */
+  readonly trigger: RunTrigger;
+  /** Status of the run. */
+  readonly status: RunStatus;
+  /** Grows whenever a trainer takes the run up; a trainer with an older one can't write any more. */
+  readonly attempt: number;
+  /** Approvals that the data set was asked to hold. */
+  readonly approvals: number;
+  /** Offsets of training-samples up to which the data set reaches. */
+  readonly watermark: readonly OffsetUpTo[];
+  /** SHA-256 of the data set's canonical bytes. */
+  readonly data_set_sha256: null | string;
+  /** The data set's manifest as JSON. */
+  readonly manifest: null | string;
+  /** The version that the run makes. */
+  readonly version: null | string;
+  /** The version that it went on from; null for a run from nothing. */
+  readonly parent_version: null | string;
+  /** SHA-256 of the model file. */
+  readonly artifact_sha256: null | string;
+  /** SHA-256 of the report as JSON. */
+  readonly report_sha256: null | string;
+  /** SHA-256 of the report as a page. */
+  readonly page_sha256: null | string;
+  /** promote, reject or inconclusive. */
+  readonly verdict: null | string;
+  /** Why, in sentences. */
+  readonly reasons: readonly string[];
+  /** What it does: data-set, fit, refit, evaluate. */
+  readonly stage: null | string;
+  /** Epoch of the stage. */
+  readonly epoch: number;
+  /** Most epochs of the stage. */
+  readonly epochs: number;
+  /** Why it failed, as a sentence. */
+  readonly failure: null | string;
+  /** When it was asked for. */
+  readonly requested_at: number;
+  /** When the last attempt began. */
+  readonly started_at: null | number;
+  /** When it ended. */
+  readonly finished_at: null | number;
+}
+
+/** A trainer took the run up. */
+export interface RunStarted {
+  /** The attempt that begins. */
+  readonly attempt: number;
+  /** Who does it. */
+  readonly trainer: string;
+}
+
+/** Status of a run. */
+export type RunStatus = 'requested' | 'running' | 'finished' | 'failed' | 'cancelled';
+
+/** What asked for the run. */
+export type RunTrigger = 'threshold' | 'weekly' | 'manual';
+
 /** A text whose label may be trained on. */
 export interface SampleApproved {
   /** The conversation that the sample comes from. */
@@ -279,12 +501,50 @@ export interface SampleWithdrawn {
   readonly withdrawn_at: number;
 }
 
+/** A step of its rollout was judged. */
+export interface StepJudged {
+  /** success, fail, inconclusive or no-data. */
+  readonly verdict: string;
+  /** Why, in sentences. */
+  readonly reasons: readonly string[];
+  /** The version in production that it was compared with. */
+  readonly against: string;
+  /** Its share of the traffic in the step. */
+  readonly traffic_percentage: number;
+  /** Offsets of conversation-events at which the evidence begins. */
+  readonly from: readonly OffsetUpTo[];
+  /** Offsets of conversation-events at which it ends, exclusive. */
+  readonly to: readonly OffsetUpTo[];
+}
+
 /** Confidence limits, 0 to 1, doubt not above trust. */
 export interface Thresholds {
   /** Above it an answer is a label. */
   readonly trust: number;
   /** Below it a person must see the answer first. */
   readonly doubt: number;
+}
+
+/** Something that happened to a training run. At most one of the nullable fields is set; a new kind of event is a new nullable field. */
+export interface TrainingRunEvent {
+  /** The record key. */
+  readonly run_id: string;
+  /** When it happened. */
+  readonly at: number;
+  /** Where the run stands after the event. */
+  readonly standing: RunStanding;
+  /** The run was asked for. */
+  readonly requested: null | RunRequested;
+  /** A trainer took the run up. */
+  readonly started: null | RunStarted;
+  /** An epoch has ended. */
+  readonly progressed: null | RunProgressed;
+  /** The version is registered. */
+  readonly finished: null | RunFinished;
+  /** The run can't go on by itself. */
+  readonly failed: null | RunFailed;
+  /** Somebody ended the run. */
+  readonly cancelled: null | RunCancelled;
 }
 
 /** approve: the prediction is right. correct: the corrected intent and module are right. reject: not usable as training data. skip: no opinion; a verdict unknown to the reader reads as this and labels nothing. */
@@ -297,7 +557,10 @@ export interface RecordTypes {
   ConversationEvent: ConversationEvent;
   DeadLetter: DeadLetter;
   Entity: Entity;
+  ExportJob: ExportJob;
   IntakeEntry: IntakeEntry;
+  ModelEvent: ModelEvent;
+  OffsetUpTo: OffsetUpTo;
   PolicyAdopted: PolicyAdopted;
   ReviewItem: ReviewItem;
   ReviewSubmitted: ReviewSubmitted;
@@ -305,6 +568,7 @@ export interface RecordTypes {
   RoutingPolicy: RoutingPolicy;
   SampleApproved: SampleApproved;
   SampleEvent: SampleEvent;
+  TrainingRunEvent: TrainingRunEvent;
 }
 
 /** Record name → self-contained Avro schema. */
@@ -314,7 +578,10 @@ export const schemas: Readonly<Record<keyof RecordTypes, string>> = {
   ConversationEvent: "{\"type\":\"record\",\"name\":\"ConversationEvent\",\"namespace\":\"samvad\",\"doc\":\"One entry of the canonical log. Exactly one of captured and reviewed is set. A new kind of event is a new nullable field, which FULL_TRANSITIVE allows; a new branch of a union it does not.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The record key.\"},{\"name\":\"captured\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"ConversationCaptured\",\"namespace\":\"samvad\",\"doc\":\"One user message and what the NLU service made of it. Published once for each turn by the NLU service.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"Identity of the turn; the record key. The same id with the same content is a redelivery.\"},{\"name\":\"user_id\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Pseudonymous user, as the service knows it.\"},{\"name\":\"session_id\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Chat session that the turn belongs to.\"},{\"name\":\"user_message\",\"type\":\"string\",\"doc\":\"What the user wrote; after intake, with personal data masked.\"},{\"name\":\"language\",\"type\":\"string\",\"doc\":\"BCP 47 tag of the detected language, for example hi or hi-Latn.\"},{\"name\":\"nlu_intent\",\"type\":\"string\",\"doc\":\"Predicted intent.\"},{\"name\":\"nlu_module\",\"type\":\"string\",\"doc\":\"Product module that the intent belongs to, for example food or ride.\"},{\"name\":\"nlu_confidence\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Probability of the predicted intent, 0 to 1; null or NaN when the provider gives none.\"},{\"name\":\"nlu_provider\",\"type\":{\"type\":\"enum\",\"name\":\"NluProvider\",\"symbols\":[\"indicbert\",\"llm\",\"other\"],\"default\":\"other\",\"doc\":\"Who answered; a provider unknown to the reader reads as other.\"},\"doc\":\"Who made the prediction.\"},{\"name\":\"model_version\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Version of the router model, for example router-v1.0.0; null for the LLM.\"},{\"name\":\"entities\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"Entity\",\"namespace\":\"samvad\",\"doc\":\"A span or value that the NLU service extracted from the message.\",\"fields\":[{\"name\":\"name\",\"type\":\"string\",\"doc\":\"Entity type, for example dish or order_id.\"},{\"name\":\"value\",\"type\":\"string\",\"doc\":\"Text of the entity as it stands in the message.\"},{\"name\":\"start\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"First UTF-16 code unit in user_message; null when the service gives no span.\"},{\"name\":\"end\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"One past the last UTF-16 code unit in user_message.\"}]}},\"default\":[],\"doc\":\"Entities found in the message.\"},{\"name\":\"routing_target\",\"type\":[\"null\",{\"type\":\"enum\",\"name\":\"RoutingTarget\",\"symbols\":[\"opensearch\",\"php\",\"other\"],\"default\":\"other\",\"doc\":\"Back end that served the answer.\"}],\"default\":null,\"doc\":\"Where the service sent the request.\"},{\"name\":\"response_success\",\"type\":[\"null\",\"boolean\"],\"default\":null,\"doc\":\"Whether the back end answered; null when unknown.\"},{\"name\":\"processing_time_ms\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"Time from message to answer, in milliseconds.\"},{\"name\":\"created_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When the user wrote it, in milliseconds since 1970-01-01 UTC.\"}]}],\"default\":null,\"doc\":\"The conversation; first event of its id.\"},{\"name\":\"reviewed\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"ReviewSubmitted\",\"namespace\":\"samvad\",\"doc\":\"A person's answer to one conversation.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The conversation that was reviewed; the record key.\"},{\"name\":\"verdict\",\"type\":{\"type\":\"enum\",\"name\":\"Verdict\",\"symbols\":[\"approve\",\"correct\",\"reject\",\"skip\"],\"default\":\"skip\",\"doc\":\"approve: the prediction is right. correct: the corrected intent and module are right. reject: not usable as training data. skip: no opinion; a verdict unknown to the reader reads as this and labels nothing.\"},\"doc\":\"What the reviewer decided.\"},{\"name\":\"corrected_intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The right intent; set with verdict correct only.\"},{\"name\":\"corrected_module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The right module; set with verdict correct only.\"},{\"name\":\"reviewer\",\"type\":\"string\",\"doc\":\"Who answered.\"},{\"name\":\"reviewed_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was answered, in milliseconds since 1970-01-01 UTC.\"}]}],\"default\":null,\"doc\":\"A review; always after the captured event of its id.\"},{\"name\":\"policy\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RoutingPolicy\",\"namespace\":\"samvad\",\"doc\":\"Which answers may be trusted as labels. A version never changes its content.\",\"fields\":[{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Name of the policy, for example routing-v2; each decision names it.\"},{\"name\":\"thresholds\",\"type\":{\"type\":\"record\",\"name\":\"Thresholds\",\"doc\":\"Confidence limits, 0 to 1, doubt not above trust.\",\"fields\":[{\"name\":\"trust\",\"type\":\"double\",\"doc\":\"Above it an answer is a label.\"},{\"name\":\"doubt\",\"type\":\"double\",\"doc\":\"Below it a person must see the answer first.\"}]},\"doc\":\"Limits where no exception matches.\"},{\"name\":\"exceptions\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"PolicyException\",\"doc\":\"Other limits for a part of the traffic; a null field matches everything, one at least is set.\",\"fields\":[{\"name\":\"module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Product module.\"},{\"name\":\"intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Predicted intent.\"},{\"name\":\"language\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"BCP 47 tag.\"},{\"name\":\"thresholds\",\"type\":\"samvad.Thresholds\",\"doc\":\"Limits for what matches.\"}]}},\"default\":[],\"doc\":\"The first that matches wins.\"},{\"name\":\"audit_share\",\"type\":\"double\",\"doc\":\"Share of auto-approved conversations that a person checks all the same, 0 to 1.\"},{\"name\":\"audit_salt\",\"type\":\"string\",\"doc\":\"Makes the audit's choice unpredictable to who picks conversation ids.\"}]}],\"default\":null,\"doc\":\"With captured: the policy in force, by which it is routed, now and in every replay. null is the built-in routing-v1.\"}]}",
   DeadLetter: "{\"type\":\"record\",\"name\":\"DeadLetter\",\"namespace\":\"samvad\",\"doc\":\"A record that could not be processed: its bytes, the reason, and where it came from.\",\"fields\":[{\"name\":\"code\",\"type\":\"string\",\"doc\":\"Reason as a stable code, see docs/dead-letters.md.\"},{\"name\":\"message\",\"type\":\"string\",\"doc\":\"Reason as a sentence.\"},{\"name\":\"component\",\"type\":\"string\",\"doc\":\"Who met it.\"},{\"name\":\"topic\",\"type\":\"string\",\"doc\":\"Topic that it came from.\"},{\"name\":\"partition\",\"type\":\"int\",\"doc\":\"Partition that it came from.\"},{\"name\":\"offset\",\"type\":\"long\",\"doc\":\"Offset that it came from.\"},{\"name\":\"timestamp\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"Time of the record in its topic.\"},{\"name\":\"key\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"doc\":\"Original key.\"},{\"name\":\"value\",\"type\":[\"null\",\"bytes\"],\"default\":null,\"doc\":\"Original value, unchanged.\"}]}",
   Entity: "{\"type\":\"record\",\"name\":\"Entity\",\"namespace\":\"samvad\",\"doc\":\"A span or value that the NLU service extracted from the message.\",\"fields\":[{\"name\":\"name\",\"type\":\"string\",\"doc\":\"Entity type, for example dish or order_id.\"},{\"name\":\"value\",\"type\":\"string\",\"doc\":\"Text of the entity as it stands in the message.\"},{\"name\":\"start\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"First UTF-16 code unit in user_message; null when the service gives no span.\"},{\"name\":\"end\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"One past the last UTF-16 code unit in user_message.\"}]}",
+  ExportJob: "{\"type\":\"record\",\"name\":\"ExportJob\",\"namespace\":\"samvad\",\"doc\":\"An export of training data and how far it is.\",\"fields\":[{\"name\":\"job_id\",\"type\":\"string\",\"doc\":\"The record key.\"},{\"name\":\"status\",\"type\":{\"type\":\"enum\",\"name\":\"ExportStatus\",\"symbols\":[\"running\",\"finished\",\"failed\"],\"default\":\"failed\",\"doc\":\"Status of an export.\"},\"doc\":\"Status of the export.\"},{\"name\":\"filters\",\"type\":\"string\",\"doc\":\"Filters as JSON.\"},{\"name\":\"format\",\"type\":\"string\",\"doc\":\"Format of the output.\"},{\"name\":\"output\",\"type\":\"string\",\"doc\":\"File or folder that it writes.\"},{\"name\":\"samples\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"Samples written.\"},{\"name\":\"sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the data set's canonical bytes.\"},{\"name\":\"manifest\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The manifest as JSON.\"},{\"name\":\"failure\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Why it failed, as a sentence.\"},{\"name\":\"created_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it began.\"},{\"name\":\"finished_at\",\"type\":[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}],\"default\":null,\"doc\":\"When it ended.\"}]}",
   IntakeEntry: "{\"type\":\"record\",\"name\":\"IntakeEntry\",\"namespace\":\"samvad\",\"doc\":\"What intake remembers of a conversation id, so that it decides duplicates once.\",\"fields\":[{\"name\":\"captured_digest\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Digest of the captured content; null while only reviews have come.\"},{\"name\":\"review_digests\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"default\":[],\"doc\":\"Digests of the reviews seen.\"},{\"name\":\"parked_reviews\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"ReviewSubmitted\",\"namespace\":\"samvad\",\"doc\":\"A person's answer to one conversation.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The conversation that was reviewed; the record key.\"},{\"name\":\"verdict\",\"type\":{\"type\":\"enum\",\"name\":\"Verdict\",\"symbols\":[\"approve\",\"correct\",\"reject\",\"skip\"],\"default\":\"skip\",\"doc\":\"approve: the prediction is right. correct: the corrected intent and module are right. reject: not usable as training data. skip: no opinion; a verdict unknown to the reader reads as this and labels nothing.\"},\"doc\":\"What the reviewer decided.\"},{\"name\":\"corrected_intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The right intent; set with verdict correct only.\"},{\"name\":\"corrected_module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The right module; set with verdict correct only.\"},{\"name\":\"reviewer\",\"type\":\"string\",\"doc\":\"Who answered.\"},{\"name\":\"reviewed_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was answered, in milliseconds since 1970-01-01 UTC.\"}]}},\"default\":[],\"doc\":\"Reviews that came before their conversation; they follow it into the log.\"},{\"name\":\"policy\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RoutingPolicy\",\"namespace\":\"samvad\",\"doc\":\"Which answers may be trusted as labels. A version never changes its content.\",\"fields\":[{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Name of the policy, for example routing-v2; each decision names it.\"},{\"name\":\"thresholds\",\"type\":{\"type\":\"record\",\"name\":\"Thresholds\",\"doc\":\"Confidence limits, 0 to 1, doubt not above trust.\",\"fields\":[{\"name\":\"trust\",\"type\":\"double\",\"doc\":\"Above it an answer is a label.\"},{\"name\":\"doubt\",\"type\":\"double\",\"doc\":\"Below it a person must see the answer first.\"}]},\"doc\":\"Limits where no exception matches.\"},{\"name\":\"exceptions\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"PolicyException\",\"doc\":\"Other limits for a part of the traffic; a null field matches everything, one at least is set.\",\"fields\":[{\"name\":\"module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Product module.\"},{\"name\":\"intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Predicted intent.\"},{\"name\":\"language\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"BCP 47 tag.\"},{\"name\":\"thresholds\",\"type\":\"samvad.Thresholds\",\"doc\":\"Limits for what matches.\"}]}},\"default\":[],\"doc\":\"The first that matches wins.\"},{\"name\":\"audit_share\",\"type\":\"double\",\"doc\":\"Share of auto-approved conversations that a person checks all the same, 0 to 1.\"},{\"name\":\"audit_salt\",\"type\":\"string\",\"doc\":\"Makes the audit's choice unpredictable to who picks conversation ids.\"}]}],\"default\":null,\"doc\":\"Under the key of the policy in force: that policy. null everywhere else.\"}]}",
+  ModelEvent: "{\"type\":\"record\",\"name\":\"ModelEvent\",\"namespace\":\"samvad\",\"doc\":\"Something that happened to a model version. Exactly one of the nullable fields is set; a new kind of event is a new nullable field.\",\"fields\":[{\"name\":\"version\",\"type\":\"string\",\"doc\":\"The record key.\"},{\"name\":\"event_id\",\"type\":\"string\",\"doc\":\"Identity of the event: the version and a number that counts its events.\"},{\"name\":\"at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it happened.\"},{\"name\":\"standing\",\"type\":{\"type\":\"record\",\"name\":\"ModelStanding\",\"doc\":\"Where the version stands after the event.\",\"fields\":[{\"name\":\"status\",\"type\":{\"type\":\"enum\",\"name\":\"ModelStatus\",\"symbols\":[\"trained\",\"rejected\",\"canary\",\"production\",\"retired\",\"rolled_back\"],\"default\":\"trained\",\"doc\":\"Status of a version.\"},\"doc\":\"Status of the version.\"},{\"name\":\"traffic_percentage\",\"type\":\"int\",\"default\":0,\"doc\":\"Share of the traffic, in percent.\"},{\"name\":\"test_accuracy\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Share of the test rows that are right, 0 to 1.\"},{\"name\":\"production_accuracy\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Share of the answers in production that are right, corrected for what people get to see, 0 to 1.\"},{\"name\":\"average_latency_ms\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Mean time of an answer.\"},{\"name\":\"fallback_rate\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Share of texts below the model's threshold, 0 to 1.\"},{\"name\":\"training_samples\",\"type\":\"int\",\"default\":0,\"doc\":\"Samples of its data set.\"},{\"name\":\"artifact_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the model file; null where another system serves it.\"},{\"name\":\"report_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the training report as JSON.\"},{\"name\":\"page_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the training report as a page.\"},{\"name\":\"run_id\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The training run.\"},{\"name\":\"parent_version\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The version that training went on from.\"},{\"name\":\"compared_with\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The version in production that it was compared with.\"},{\"name\":\"verdict\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"promote, reject or inconclusive.\"},{\"name\":\"reasons\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"default\":[],\"doc\":\"Why, in sentences.\"},{\"name\":\"data_set_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the data set's canonical bytes.\"},{\"name\":\"consumed\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"OffsetUpTo\",\"namespace\":\"samvad\",\"doc\":\"A partition of a topic, up to an offset.\",\"fields\":[{\"name\":\"partition\",\"type\":\"int\",\"doc\":\"The partition.\"},{\"name\":\"next_offset\",\"type\":\"long\",\"doc\":\"Offset up to which, exclusive.\"}]}},\"default\":[],\"doc\":\"Offsets of training-samples up to which its data set reaches.\"},{\"name\":\"step_from\",\"type\":{\"type\":\"array\",\"items\":\"samvad.OffsetUpTo\"},\"default\":[],\"doc\":\"Ends of conversation-events when its share of the traffic last changed: the evidence of the step begins there.\"},{\"name\":\"created_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was registered.\"},{\"name\":\"deployed_at\",\"type\":[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}],\"default\":null,\"doc\":\"When it first got traffic.\"}]},\"doc\":\"Where the version stands after the event.\"},{\"name\":\"registered\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"ModelRegistered\",\"doc\":\"The version was trained and evaluated.\",\"fields\":[{\"name\":\"by\",\"type\":\"string\",\"doc\":\"Who registered it.\"}]}],\"default\":null,\"doc\":\"The version was trained and evaluated.\"},{\"name\":\"deployed\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"ModelDeployed\",\"doc\":\"Its status or share of the traffic changed.\",\"fields\":[{\"name\":\"by\",\"type\":\"string\",\"doc\":\"Who changed it.\"},{\"name\":\"reason\",\"type\":\"string\",\"doc\":\"Why, as a sentence.\"}]}],\"default\":null,\"doc\":\"Its status or share of the traffic changed.\"},{\"name\":\"judged\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"StepJudged\",\"doc\":\"A step of its rollout was judged.\",\"fields\":[{\"name\":\"verdict\",\"type\":\"string\",\"doc\":\"success, fail, inconclusive or no-data.\"},{\"name\":\"reasons\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"default\":[],\"doc\":\"Why, in sentences.\"},{\"name\":\"against\",\"type\":\"string\",\"doc\":\"The version in production that it was compared with.\"},{\"name\":\"traffic_percentage\",\"type\":\"int\",\"doc\":\"Its share of the traffic in the step.\"},{\"name\":\"from\",\"type\":{\"type\":\"array\",\"items\":\"samvad.OffsetUpTo\"},\"doc\":\"Offsets of conversation-events at which the evidence begins.\"},{\"name\":\"to\",\"type\":{\"type\":\"array\",\"items\":\"samvad.OffsetUpTo\"},\"doc\":\"Offsets of conversation-events at which it ends, exclusive.\"}]}],\"default\":null,\"doc\":\"A step of its rollout was judged.\"},{\"name\":\"measured\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"ModelMeasured\",\"doc\":\"Its accuracy in production was measured.\",\"fields\":[{\"name\":\"by\",\"type\":\"string\",\"doc\":\"Who measured it.\"},{\"name\":\"answers\",\"type\":\"int\",\"doc\":\"People's answers that the figure rests on.\"}]}],\"default\":null,\"doc\":\"Its accuracy in production was measured.\"}]}",
+  OffsetUpTo: "{\"type\":\"record\",\"name\":\"OffsetUpTo\",\"namespace\":\"samvad\",\"doc\":\"A partition of a topic, up to an offset.\",\"fields\":[{\"name\":\"partition\",\"type\":\"int\",\"doc\":\"The partition.\"},{\"name\":\"next_offset\",\"type\":\"long\",\"doc\":\"Offset up to which, exclusive.\"}]}",
   PolicyAdopted: "{\"type\":\"record\",\"name\":\"PolicyAdopted\",\"namespace\":\"samvad\",\"doc\":\"A routing policy that is to hold from here on. It is sent once to every partition.\",\"fields\":[{\"name\":\"key\",\"type\":\"string\",\"doc\":\"The record key: policy/ and a number, chosen so that the partitioner gives each partition exactly one.\"},{\"name\":\"policy\",\"type\":{\"type\":\"record\",\"name\":\"RoutingPolicy\",\"namespace\":\"samvad\",\"doc\":\"Which answers may be trusted as labels. A version never changes its content.\",\"fields\":[{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Name of the policy, for example routing-v2; each decision names it.\"},{\"name\":\"thresholds\",\"type\":{\"type\":\"record\",\"name\":\"Thresholds\",\"doc\":\"Confidence limits, 0 to 1, doubt not above trust.\",\"fields\":[{\"name\":\"trust\",\"type\":\"double\",\"doc\":\"Above it an answer is a label.\"},{\"name\":\"doubt\",\"type\":\"double\",\"doc\":\"Below it a person must see the answer first.\"}]},\"doc\":\"Limits where no exception matches.\"},{\"name\":\"exceptions\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"PolicyException\",\"doc\":\"Other limits for a part of the traffic; a null field matches everything, one at least is set.\",\"fields\":[{\"name\":\"module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Product module.\"},{\"name\":\"intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Predicted intent.\"},{\"name\":\"language\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"BCP 47 tag.\"},{\"name\":\"thresholds\",\"type\":\"samvad.Thresholds\",\"doc\":\"Limits for what matches.\"}]}},\"default\":[],\"doc\":\"The first that matches wins.\"},{\"name\":\"audit_share\",\"type\":\"double\",\"doc\":\"Share of auto-approved conversations that a person checks all the same, 0 to 1.\"},{\"name\":\"audit_salt\",\"type\":\"string\",\"doc\":\"Makes the audit's choice unpredictable to who picks conversation ids.\"}]},\"doc\":\"The policy.\"},{\"name\":\"adopted_by\",\"type\":\"string\",\"doc\":\"Who decided it.\"},{\"name\":\"reason\",\"type\":\"string\",\"doc\":\"Why, for whoever reads the history.\"},{\"name\":\"adopted_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was decided, in milliseconds since 1970-01-01 UTC.\"}]}",
   ReviewItem: "{\"type\":\"record\",\"name\":\"ReviewItem\",\"namespace\":\"samvad\",\"doc\":\"A conversation that waits for a person.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The record key.\"},{\"name\":\"conversation\",\"type\":{\"type\":\"record\",\"name\":\"ConversationCaptured\",\"namespace\":\"samvad\",\"doc\":\"One user message and what the NLU service made of it. Published once for each turn by the NLU service.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"Identity of the turn; the record key. The same id with the same content is a redelivery.\"},{\"name\":\"user_id\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Pseudonymous user, as the service knows it.\"},{\"name\":\"session_id\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Chat session that the turn belongs to.\"},{\"name\":\"user_message\",\"type\":\"string\",\"doc\":\"What the user wrote; after intake, with personal data masked.\"},{\"name\":\"language\",\"type\":\"string\",\"doc\":\"BCP 47 tag of the detected language, for example hi or hi-Latn.\"},{\"name\":\"nlu_intent\",\"type\":\"string\",\"doc\":\"Predicted intent.\"},{\"name\":\"nlu_module\",\"type\":\"string\",\"doc\":\"Product module that the intent belongs to, for example food or ride.\"},{\"name\":\"nlu_confidence\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Probability of the predicted intent, 0 to 1; null or NaN when the provider gives none.\"},{\"name\":\"nlu_provider\",\"type\":{\"type\":\"enum\",\"name\":\"NluProvider\",\"symbols\":[\"indicbert\",\"llm\",\"other\"],\"default\":\"other\",\"doc\":\"Who answered; a provider unknown to the reader reads as other.\"},\"doc\":\"Who made the prediction.\"},{\"name\":\"model_version\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Version of the router model, for example router-v1.0.0; null for the LLM.\"},{\"name\":\"entities\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"Entity\",\"namespace\":\"samvad\",\"doc\":\"A span or value that the NLU service extracted from the message.\",\"fields\":[{\"name\":\"name\",\"type\":\"string\",\"doc\":\"Entity type, for example dish or order_id.\"},{\"name\":\"value\",\"type\":\"string\",\"doc\":\"Text of the entity as it stands in the message.\"},{\"name\":\"start\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"First UTF-16 code unit in user_message; null when the service gives no span.\"},{\"name\":\"end\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"One past the last UTF-16 code unit in user_message.\"}]}},\"default\":[],\"doc\":\"Entities found in the message.\"},{\"name\":\"routing_target\",\"type\":[\"null\",{\"type\":\"enum\",\"name\":\"RoutingTarget\",\"symbols\":[\"opensearch\",\"php\",\"other\"],\"default\":\"other\",\"doc\":\"Back end that served the answer.\"}],\"default\":null,\"doc\":\"Where the service sent the request.\"},{\"name\":\"response_success\",\"type\":[\"null\",\"boolean\"],\"default\":null,\"doc\":\"Whether the back end answered; null when unknown.\"},{\"name\":\"processing_time_ms\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"Time from message to answer, in milliseconds.\"},{\"name\":\"created_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When the user wrote it, in milliseconds since 1970-01-01 UTC.\"}]},\"doc\":\"What the reviewer sees.\"},{\"name\":\"priority_class\",\"type\":\"int\",\"doc\":\"1 = priority review, 2 = needs review, 3 = audit.\"},{\"name\":\"score\",\"type\":\"double\",\"doc\":\"Usefulness of a label within the class, 0 to 1, higher first.\"},{\"name\":\"reasons\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"default\":[],\"doc\":\"What the score is made of, as short codes.\"},{\"name\":\"fingerprint\",\"type\":\"string\",\"doc\":\"Equal for messages that differ in case, digits, punctuation or spacing only.\"},{\"name\":\"policy_version\",\"type\":\"string\",\"doc\":\"Version of the routing policy that sent it here.\"}]}",
   ReviewSubmitted: "{\"type\":\"record\",\"name\":\"ReviewSubmitted\",\"namespace\":\"samvad\",\"doc\":\"A person's answer to one conversation.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The conversation that was reviewed; the record key.\"},{\"name\":\"verdict\",\"type\":{\"type\":\"enum\",\"name\":\"Verdict\",\"symbols\":[\"approve\",\"correct\",\"reject\",\"skip\"],\"default\":\"skip\",\"doc\":\"approve: the prediction is right. correct: the corrected intent and module are right. reject: not usable as training data. skip: no opinion; a verdict unknown to the reader reads as this and labels nothing.\"},\"doc\":\"What the reviewer decided.\"},{\"name\":\"corrected_intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The right intent; set with verdict correct only.\"},{\"name\":\"corrected_module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The right module; set with verdict correct only.\"},{\"name\":\"reviewer\",\"type\":\"string\",\"doc\":\"Who answered.\"},{\"name\":\"reviewed_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was answered, in milliseconds since 1970-01-01 UTC.\"}]}",
@@ -322,4 +589,5 @@ export const schemas: Readonly<Record<keyof RecordTypes, string>> = {
   RoutingPolicy: "{\"type\":\"record\",\"name\":\"RoutingPolicy\",\"namespace\":\"samvad\",\"doc\":\"Which answers may be trusted as labels. A version never changes its content.\",\"fields\":[{\"name\":\"version\",\"type\":\"string\",\"doc\":\"Name of the policy, for example routing-v2; each decision names it.\"},{\"name\":\"thresholds\",\"type\":{\"type\":\"record\",\"name\":\"Thresholds\",\"doc\":\"Confidence limits, 0 to 1, doubt not above trust.\",\"fields\":[{\"name\":\"trust\",\"type\":\"double\",\"doc\":\"Above it an answer is a label.\"},{\"name\":\"doubt\",\"type\":\"double\",\"doc\":\"Below it a person must see the answer first.\"}]},\"doc\":\"Limits where no exception matches.\"},{\"name\":\"exceptions\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"PolicyException\",\"doc\":\"Other limits for a part of the traffic; a null field matches everything, one at least is set.\",\"fields\":[{\"name\":\"module\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Product module.\"},{\"name\":\"intent\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Predicted intent.\"},{\"name\":\"language\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"BCP 47 tag.\"},{\"name\":\"thresholds\",\"type\":\"samvad.Thresholds\",\"doc\":\"Limits for what matches.\"}]}},\"default\":[],\"doc\":\"The first that matches wins.\"},{\"name\":\"audit_share\",\"type\":\"double\",\"doc\":\"Share of auto-approved conversations that a person checks all the same, 0 to 1.\"},{\"name\":\"audit_salt\",\"type\":\"string\",\"doc\":\"Makes the audit's choice unpredictable to who picks conversation ids.\"}]}",
   SampleApproved: "{\"type\":\"record\",\"name\":\"SampleApproved\",\"namespace\":\"samvad\",\"doc\":\"A text whose label may be trained on.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The conversation that the sample comes from.\"},{\"name\":\"text\",\"type\":\"string\",\"doc\":\"The message.\"},{\"name\":\"language\",\"type\":\"string\",\"doc\":\"BCP 47 tag.\"},{\"name\":\"intent\",\"type\":\"string\",\"doc\":\"The label: intent.\"},{\"name\":\"module\",\"type\":\"string\",\"doc\":\"The label: module.\"},{\"name\":\"entities\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"Entity\",\"namespace\":\"samvad\",\"doc\":\"A span or value that the NLU service extracted from the message.\",\"fields\":[{\"name\":\"name\",\"type\":\"string\",\"doc\":\"Entity type, for example dish or order_id.\"},{\"name\":\"value\",\"type\":\"string\",\"doc\":\"Text of the entity as it stands in the message.\"},{\"name\":\"start\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"First UTF-16 code unit in user_message; null when the service gives no span.\"},{\"name\":\"end\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"One past the last UTF-16 code unit in user_message.\"}]}},\"default\":[],\"doc\":\"Entities of the message.\"},{\"name\":\"source\",\"type\":{\"type\":\"enum\",\"name\":\"LabelSource\",\"symbols\":[\"auto\",\"human\"],\"default\":\"auto\",\"doc\":\"auto: the model's own confident answer. human: a reviewer's.\"},\"doc\":\"Who vouches for the label.\"},{\"name\":\"confidence\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"The model's confidence in its own prediction, 0 to 1.\"},{\"name\":\"reviewer\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Who labelled it; null for auto.\"},{\"name\":\"policy_version\",\"type\":\"string\",\"doc\":\"Version of the routing policy.\"},{\"name\":\"captured_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When the user wrote it.\"},{\"name\":\"approved_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"Event time of the approval.\"}]}",
   SampleEvent: "{\"type\":\"record\",\"name\":\"SampleEvent\",\"namespace\":\"samvad\",\"doc\":\"A change to the set of approved samples. Exactly one of the nullable fields is set; a changed label is a withdrawal followed by an approval.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The record key.\"},{\"name\":\"approved\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"SampleApproved\",\"namespace\":\"samvad\",\"doc\":\"A text whose label may be trained on.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The conversation that the sample comes from.\"},{\"name\":\"text\",\"type\":\"string\",\"doc\":\"The message.\"},{\"name\":\"language\",\"type\":\"string\",\"doc\":\"BCP 47 tag.\"},{\"name\":\"intent\",\"type\":\"string\",\"doc\":\"The label: intent.\"},{\"name\":\"module\",\"type\":\"string\",\"doc\":\"The label: module.\"},{\"name\":\"entities\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"Entity\",\"namespace\":\"samvad\",\"doc\":\"A span or value that the NLU service extracted from the message.\",\"fields\":[{\"name\":\"name\",\"type\":\"string\",\"doc\":\"Entity type, for example dish or order_id.\"},{\"name\":\"value\",\"type\":\"string\",\"doc\":\"Text of the entity as it stands in the message.\"},{\"name\":\"start\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"First UTF-16 code unit in user_message; null when the service gives no span.\"},{\"name\":\"end\",\"type\":[\"null\",\"int\"],\"default\":null,\"doc\":\"One past the last UTF-16 code unit in user_message.\"}]}},\"default\":[],\"doc\":\"Entities of the message.\"},{\"name\":\"source\",\"type\":{\"type\":\"enum\",\"name\":\"LabelSource\",\"symbols\":[\"auto\",\"human\"],\"default\":\"auto\",\"doc\":\"auto: the model's own confident answer. human: a reviewer's.\"},\"doc\":\"Who vouches for the label.\"},{\"name\":\"confidence\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"The model's confidence in its own prediction, 0 to 1.\"},{\"name\":\"reviewer\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Who labelled it; null for auto.\"},{\"name\":\"policy_version\",\"type\":\"string\",\"doc\":\"Version of the routing policy.\"},{\"name\":\"captured_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When the user wrote it.\"},{\"name\":\"approved_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"Event time of the approval.\"}]}],\"default\":null,\"doc\":\"The sample that joins the set.\"},{\"name\":\"withdrawn\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"SampleWithdrawn\",\"doc\":\"A sample that leaves the set.\",\"fields\":[{\"name\":\"conversation_id\",\"type\":\"string\",\"doc\":\"The sample's conversation.\"},{\"name\":\"intent\",\"type\":\"string\",\"doc\":\"The label that it had.\"},{\"name\":\"module\",\"type\":\"string\",\"doc\":\"The module that it had.\"},{\"name\":\"language\",\"type\":\"string\",\"doc\":\"Its language.\"},{\"name\":\"reason\",\"type\":\"string\",\"doc\":\"corrected, rejected or relabelled.\"},{\"name\":\"withdrawn_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"Event time of the withdrawal.\"}]}],\"default\":null,\"doc\":\"The sample that leaves the set.\"}]}",
+  TrainingRunEvent: "{\"type\":\"record\",\"name\":\"TrainingRunEvent\",\"namespace\":\"samvad\",\"doc\":\"Something that happened to a training run. At most one of the nullable fields is set; a new kind of event is a new nullable field.\",\"fields\":[{\"name\":\"run_id\",\"type\":\"string\",\"doc\":\"The record key.\"},{\"name\":\"at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it happened.\"},{\"name\":\"standing\",\"type\":{\"type\":\"record\",\"name\":\"RunStanding\",\"doc\":\"Where the run stands after the event.\",\"fields\":[{\"name\":\"data_set\",\"type\":\"string\",\"doc\":\"Name of the data set.\"},{\"name\":\"trigger\",\"type\":{\"type\":\"enum\",\"name\":\"RunTrigger\",\"symbols\":[\"threshold\",\"weekly\",\"manual\"],\"default\":\"manual\",\"doc\":\"What asked for the run.\"},\"doc\":\"What asked for the run.\"},{\"name\":\"status\",\"type\":{\"type\":\"enum\",\"name\":\"RunStatus\",\"symbols\":[\"requested\",\"running\",\"finished\",\"failed\",\"cancelled\"],\"default\":\"failed\",\"doc\":\"Status of a run.\"},\"doc\":\"Status of the run.\"},{\"name\":\"attempt\",\"type\":\"int\",\"default\":0,\"doc\":\"Grows whenever a trainer takes the run up; a trainer with an older one can't write any more.\"},{\"name\":\"approvals\",\"type\":\"long\",\"doc\":\"Approvals that the data set was asked to hold.\"},{\"name\":\"watermark\",\"type\":{\"type\":\"array\",\"items\":{\"type\":\"record\",\"name\":\"OffsetUpTo\",\"namespace\":\"samvad\",\"doc\":\"A partition of a topic, up to an offset.\",\"fields\":[{\"name\":\"partition\",\"type\":\"int\",\"doc\":\"The partition.\"},{\"name\":\"next_offset\",\"type\":\"long\",\"doc\":\"Offset up to which, exclusive.\"}]}},\"doc\":\"Offsets of training-samples up to which the data set reaches.\"},{\"name\":\"data_set_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the data set's canonical bytes.\"},{\"name\":\"manifest\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The data set's manifest as JSON.\"},{\"name\":\"version\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The version that the run makes.\"},{\"name\":\"parent_version\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"The version that it went on from; null for a run from nothing.\"},{\"name\":\"artifact_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the model file.\"},{\"name\":\"report_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the report as JSON.\"},{\"name\":\"page_sha256\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"SHA-256 of the report as a page.\"},{\"name\":\"verdict\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"promote, reject or inconclusive.\"},{\"name\":\"reasons\",\"type\":{\"type\":\"array\",\"items\":\"string\"},\"default\":[],\"doc\":\"Why, in sentences.\"},{\"name\":\"stage\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"What it does: data-set, fit, refit, evaluate.\"},{\"name\":\"epoch\",\"type\":\"int\",\"default\":0,\"doc\":\"Epoch of the stage.\"},{\"name\":\"epochs\",\"type\":\"int\",\"default\":0,\"doc\":\"Most epochs of the stage.\"},{\"name\":\"failure\",\"type\":[\"null\",\"string\"],\"default\":null,\"doc\":\"Why it failed, as a sentence.\"},{\"name\":\"requested_at\",\"type\":{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"},\"doc\":\"When it was asked for.\"},{\"name\":\"started_at\",\"type\":[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}],\"default\":null,\"doc\":\"When the last attempt began.\"},{\"name\":\"finished_at\",\"type\":[\"null\",{\"type\":\"long\",\"logicalType\":\"timestamp-millis\"}],\"default\":null,\"doc\":\"When it ended.\"}]},\"doc\":\"Where the run stands after the event.\"},{\"name\":\"requested\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RunRequested\",\"doc\":\"The run was asked for, the first time or again.\",\"fields\":[{\"name\":\"by\",\"type\":\"string\",\"doc\":\"Who asked.\"}]}],\"default\":null,\"doc\":\"The run was asked for.\"},{\"name\":\"started\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RunStarted\",\"doc\":\"A trainer took the run up.\",\"fields\":[{\"name\":\"attempt\",\"type\":\"int\",\"doc\":\"The attempt that begins.\"},{\"name\":\"trainer\",\"type\":\"string\",\"doc\":\"Who does it.\"}]}],\"default\":null,\"doc\":\"A trainer took the run up.\"},{\"name\":\"progressed\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RunProgressed\",\"doc\":\"An epoch has ended.\",\"fields\":[{\"name\":\"train_loss\",\"type\":\"double\",\"doc\":\"Mean loss of the training rows.\"},{\"name\":\"dev_loss\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Mean loss of the dev rows.\"},{\"name\":\"dev_accuracy\",\"type\":[\"null\",\"double\"],\"default\":null,\"doc\":\"Share of the dev rows that are right.\"}]}],\"default\":null,\"doc\":\"An epoch has ended.\"},{\"name\":\"finished\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RunFinished\",\"doc\":\"The version is registered.\",\"fields\":[{\"name\":\"version\",\"type\":\"string\",\"doc\":\"The version.\"}]}],\"default\":null,\"doc\":\"The version is registered.\"},{\"name\":\"failed\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RunFailed\",\"doc\":\"The run can't go on by itself.\",\"fields\":[{\"name\":\"reason\",\"type\":\"string\",\"doc\":\"Why, as a sentence.\"}]}],\"default\":null,\"doc\":\"The run can't go on by itself.\"},{\"name\":\"cancelled\",\"type\":[\"null\",{\"type\":\"record\",\"name\":\"RunCancelled\",\"doc\":\"Somebody ended the run.\",\"fields\":[{\"name\":\"by\",\"type\":\"string\",\"doc\":\"Who.\"}]}],\"default\":null,\"doc\":\"Somebody ended the run.\"}]}",
 };

@@ -3,11 +3,14 @@ import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** The samples that may be trained on now. A withdrawn one leaves the table; the log keeps its history. */
+/**
+ * The samples that may be trained on now. A withdrawn one leaves the table; the log keeps its history. People read the view
+ * `training_samples`, which adds the version that first trained on each.
+ */
 export const trainingSamples: Projection<SampleEvent> = {
   name: 'training-samples',
   topic: topics.trainingSamples,
-  table: 'training_samples',
+  table: 'training_sample_rows',
   key: 'conversation_id',
   columns: {
     conversation_id: 'text',

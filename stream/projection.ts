@@ -11,8 +11,10 @@ export interface Projection<V = unknown> {
   readonly name: string;
   readonly topic: Topic<V>;
   readonly table: string;
-  /** Column that holds the record key. */
+  /** Column that holds the record key, or what `keyOf` gives. */
   readonly key: string;
+  /** The row that a record is about, where it is not the record key: for tables with a row for each event. */
+  keyOf?(value: V): string;
   /** Column name → Postgres type; the key's among them. */
   readonly columns: Readonly<Record<string, string>>;
   /** The cells of the record's row in the order of `columns`, or null when the row is to go. */
@@ -36,9 +38,11 @@ export function foldBatch<V>(
 ): FoldedRow[] {
   const rows = new Map<string, FoldedRow>();
   for (const record of records) {
-    const key = storable(record.key?.toString() ?? '') as string;
+    const recordKey = record.key?.toString() ?? '';
     try {
-      const cells = record.value === null ? null : (projection.row(decode(record.value))?.map(storable) ?? null);
+      const value = record.value === null ? undefined : decode(record.value);
+      const cells = value === undefined ? null : (projection.row(value)?.map(storable) ?? null);
+      const key = storable(value === undefined ? recordKey : (projection.keyOf?.(value) ?? recordKey)) as string;
       rows.set(key, { key, partition: record.partition, offset: record.offset, cells });
     } catch (error) {
       onPoison(record, error);

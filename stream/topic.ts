@@ -12,6 +12,8 @@ export interface Topic<V = unknown> {
   /** What the record key is. */
   readonly key: string;
   readonly keeps: Retention;
+  /** Number of partitions where it differs from that of the pipeline: such a topic is no input of a processor. */
+  readonly partitions?: number;
   /** Largest record in bytes that the broker accepts; the broker's default when absent. */
   readonly maxRecordBytes?: number;
   /** Whether others than this project write to it; the broker then stamps records on arrival and recompresses them. */
@@ -24,6 +26,7 @@ export interface Topic<V = unknown> {
 type Described<S extends keyof RecordTypes> = Pick<Topic, 'key' | 'keeps' | 'holds'> & {
   readonly schema: S;
   readonly external?: boolean;
+  readonly partitions?: number;
   readonly maxRecordBytes?: number;
 };
 

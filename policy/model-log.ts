@@ -1,0 +1,240 @@
+/**
+ * What the topics training-runs and model-events say together, and the events that may follow. Functions of values: the
+ * log is read, a function decides on what it says, and what it gives is appended only if nobody wrote in between.
+ */
+import type {
+  ModelEvent,
+  ModelStanding,
+  OffsetUpTo,
+  RunStanding,
+  StepJudged,
+  TrainingRunEvent,
+} from '../schemas/types.ts';
+import type { Deployment } from './traffic.ts';
+
+/** The log, folded. */
+export interface ModelLog {
+  readonly runs: ReadonlyMap<string, RunStanding>;
+  readonly models: ReadonlyMap<string, ModelRecord>;
+  /** Versions in the order in which they came into production; one may be there twice. */
+  readonly productions: readonly string[];
+}
+
+/** A version in the log. */
+export interface ModelRecord {
+  readonly version: string;
+  readonly standing: ModelStanding;
+  /** Events about it so far. */
+  readonly events: number;
+  /** The last verdict on a step of its rollout. */
+  readonly judged: StepJudged | null;
+}
+
+/** Events to append, in order, in one transaction. */
+export interface Appended {
+  readonly runs?: readonly TrainingRunEvent[];
+  readonly models?: readonly ModelEvent[];
+}
+
+/** Something that can't be done to a version or a run as it stands, as a sentence for whoever asked. */
+export class RegistryError extends Error {
+  override readonly name = 'RegistryError';
+}
+
+/** The log before its first event. */
+export const emptyLog: ModelLog = { runs: new Map(), models: new Map(), productions: [] };
+
+/** The log with `appended` at its end. */
+export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): ModelLog {
+  const [allRuns, allModels, productions] = [new Map(log.runs), new Map(log.models), [...log.productions]];
+  for (const { run_id, standing } of runs) allRuns.set(run_id, standing);
+  for (const { version, standing, judged } of models) {
+    const before = allModels.get(version);
+    if (standing.status === 'production' && before?.standing.status !== 'production') productions.push(version);
+    allModels.set(version, {
+      version,
+      standing,
+      events: (before?.events ?? 0) + 1,
+      judged: judged ?? before?.judged ?? null,
+    });
+  }
+  return { runs: allRuns, models: allModels, productions };
+}
+
+/** The first event of every log: what is in production before the first training, as the user's document describes it. */
+export function firstModel(): ModelEvent {
+  const at = Date.UTC(2025, 10, 13);
+  return {
+    version: 'router-v1.0.0',
+    event_id: 'router-v1.0.0/1',
+    at,
+    standing: {
+      ...blankStanding(at),
+      status: 'production',
+      traffic_percentage: 100,
+      test_accuracy: 0.82,
+      deployed_at: at,
+    },
+    ...kinds,
+    deployed: { by: 'initial data', reason: 'It was in production before the first training.' },
+  };
+}
+
+/** The standing of a version of which nothing is known yet. */
+export function blankStanding(createdAt: number): ModelStanding {
+  return {
+    status: 'trained',
+    traffic_percentage: 0,
+    test_accuracy: null,
+    production_accuracy: null,
+    average_latency_ms: null,
+    fallback_rate: null,
+    training_samples: 0,
+    artifact_sha256: null,
+    report_sha256: null,
+    page_sha256: null,
+    run_id: null,
+    parent_version: null,
+    compared_with: null,
+    verdict: null,
+    reasons: [],
+    data_set_sha256: null,
+    consumed: [],
+    step_from: [],
+    created_at: createdAt,
+    deployed_at: null,
+  };
+}
+
+/** Who gets traffic now. @throws RegistryError when nothing is in production. */
+export function deploymentOf({ models }: ModelLog): Deployment {
+  const all = [...models.values()];
+  const production = all.find(({ standing }) => standing.status === 'production');
+  if (!production)
+    throw new RegistryError('No version is in production; give one the traffic with `samvad promote VERSION`.');
+  const canary = all.find(({ standing }) => standing.status === 'canary');
+  return {
+    production: production.version,
+    canary: canary ? { version: canary.version, traffic: canary.standing.traffic_percentage } : null,
+  };
+}
+
+/** The number that the next version gets: one more than the highest that a model or a run has. */
+export function nextVersion({ models, runs }: ModelLog): string {
+  const taken = [...models.keys(), ...[...runs.values()].flatMap(({ version }) => version ?? [])];
+  const minors = taken.map((version) => Number(/^router-v1\.(\d+)\./.exec(version)?.[1] ?? 0));
+  return `router-v1.${Math.max(0, ...minors) + 1}.0`;
+}
+
+/** Who does something, when, and why. */
+export interface Act {
+  readonly by: string;
+  readonly reason: string;
+  /** Milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** Registers a version. Nothing when it is there already: a run that is done again registers once. */
+export function register(
+  log: ModelLog,
+  version: string,
+  standing: ModelStanding,
+  { by, at }: Act,
+): readonly ModelEvent[] {
+  if (log.models.has(version)) return [];
+  return [{ version, event_id: `${version}/1`, at, standing, ...kinds, registered: { by } }];
+}
+
+/**
+ * Gives `version` a share of the traffic, the rest to production; at 100 it takes production's place. `ends` are the ends
+ * of conversation-events: what is judged next begins there.
+ * @throws RegistryError when it is in production already, when another version is on trial, or when the share is none.
+ */
+export function setTraffic(
+  log: ModelLog,
+  version: string,
+  traffic: number,
+  act: Act,
+  ends: readonly OffsetUpTo[] = [],
+): readonly ModelEvent[] {
+  const { standing } = recordOf(log, version);
+  const { production, canary } = deploymentOf(log);
+  if (!Number.isInteger(traffic) || traffic < 1 || traffic > 100)
+    throw new RegistryError(`The traffic is ${traffic}; it must be a whole number of percent from 1 to 100.`);
+  if (production === version) throw new RegistryError(`${version} is in production already.`);
+  if (canary && canary.version !== version)
+    throw new RegistryError(
+      `${canary.version} is on trial with ${canary.traffic} %; let it end, or roll it back first.`,
+    );
+  if (standing.status === 'canary' && standing.traffic_percentage === traffic)
+    throw new RegistryError(`${version} has ${traffic} % of the traffic already.`);
+  const share = `${version} gets ${traffic} % of the traffic.`;
+  const takesOver = traffic === 100;
+  return [
+    // Production goes first, so that no reader of a part of this ever sees two.
+    deployed(
+      log,
+      production,
+      { ...act, reason: share },
+      takesOver ? { status: 'retired', traffic_percentage: 0 } : { traffic_percentage: 100 - traffic },
+    ),
+    deployed(log, version, act, {
+      status: takesOver ? 'production' : 'canary',
+      traffic_percentage: traffic,
+      deployed_at: standing.deployed_at ?? act.at,
+      step_from: ends,
+    }),
+  ];
+}
+
+/**
+ * Takes the traffic from `version`. A canary's goes to production, production's to the version that was there before.
+ * @throws RegistryError when it has none, or when there is nothing to go back to.
+ */
+export function rollBack(log: ModelLog, version: string, act: Act): readonly ModelEvent[] {
+  const { standing } = recordOf(log, version);
+  const { production, canary } = deploymentOf(log);
+  const gone = deployed(log, version, act, { status: 'rolled_back', traffic_percentage: 0 });
+  const back = { ...act, reason: `${version} was rolled back.` };
+  if (standing.status === 'canary') return [gone, deployed(log, production, back, { traffic_percentage: 100 })];
+  if (standing.status !== 'production')
+    throw new RegistryError(`${version} is ${standing.status.replace('_', ' ')} and has no traffic to give back.`);
+  if (canary) throw new RegistryError(`${canary.version} is on trial; roll it back first.`);
+  const before = log.productions.findLast((name) => log.models.get(name)?.standing.status === 'retired');
+  if (before === undefined)
+    throw new RegistryError(`There is no version to go back to: none was in production before ${version}.`);
+  return [gone, deployed(log, before, back, { status: 'production', traffic_percentage: 100 })];
+}
+
+/** Notes a verdict on the step that `version` is in. */
+export function judgedEvent(log: ModelLog, version: string, judged: StepJudged, at: number): ModelEvent {
+  return { ...follow(log, version, at, {}), judged };
+}
+
+/** Notes the accuracy in production, 0 to 1. */
+export function measuredEvent(
+  log: ModelLog,
+  version: string,
+  accuracy: number,
+  answers: number,
+  { by, at }: Act,
+): ModelEvent {
+  return { ...follow(log, version, at, { production_accuracy: accuracy }), measured: { by, answers } };
+}
+
+function deployed(log: ModelLog, version: string, { by, reason, at }: Act, change: Partial<ModelStanding>): ModelEvent {
+  return { ...follow(log, version, at, change), deployed: { by, reason } };
+}
+
+function follow(log: ModelLog, version: string, at: number, change: Partial<ModelStanding>): ModelEvent {
+  const { standing, events } = recordOf(log, version);
+  return { version, event_id: `${version}/${events + 1}`, at, standing: { ...standing, ...change }, ...kinds };
+}
+
+function recordOf({ models }: ModelLog, version: string): ModelRecord {
+  const record = models.get(version);
+  if (!record) throw new RegistryError(`There is no version ${version}. There are: ${[...models.keys()].join(', ')}.`);
+  return record;
+}
+
+const kinds = { registered: null, deployed: null, judged: null, measured: null };

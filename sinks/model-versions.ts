@@ -1,0 +1,56 @@
+import type { ModelEvent } from '../schemas/types.ts';
+import { symbol, timestamp } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
+import { topics } from '../topology.ts';
+
+/** Every model version and where it stands. */
+export const modelVersions: Projection<ModelEvent> = {
+  name: 'model-versions',
+  topic: topics.modelEvents,
+  table: 'model_versions',
+  key: 'version',
+  columns: {
+    version: 'text',
+    status: 'text',
+    traffic_percentage: 'int',
+    test_accuracy: 'float8',
+    production_accuracy: 'float8',
+    average_latency_ms: 'float8',
+    fallback_rate: 'float8',
+    training_samples: 'int',
+    artifact_sha256: 'text',
+    report_sha256: 'text',
+    page_sha256: 'text',
+    run_id: 'text',
+    parent_version: 'text',
+    compared_with: 'text',
+    verdict: 'text',
+    reasons: 'jsonb',
+    data_set_sha256: 'text',
+    consumed: 'jsonb',
+    created_at: 'timestamptz',
+    deployed_at: 'timestamptz',
+  },
+  row: ({ version, standing: s }) => [
+    version,
+    symbol(s.status),
+    s.traffic_percentage,
+    s.test_accuracy,
+    s.production_accuracy,
+    s.average_latency_ms,
+    s.fallback_rate,
+    s.training_samples,
+    s.artifact_sha256,
+    s.report_sha256,
+    s.page_sha256,
+    s.run_id,
+    s.parent_version,
+    s.compared_with,
+    s.verdict,
+    JSON.stringify(s.reasons),
+    s.data_set_sha256,
+    JSON.stringify(Object.fromEntries(s.consumed.map(({ partition, next_offset }) => [partition, next_offset]))),
+    timestamp(s.created_at),
+    s.deployed_at === null ? null : timestamp(s.deployed_at),
+  ],
+};

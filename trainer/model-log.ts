@@ -1,0 +1,116 @@
+/**
+ * The model log on Kafka: topics training-runs and model-events, read as one and written by one at a time.
+ *
+ * Appending is compare-and-set with Kafka's own means. A writer (1) initialises the transactional id that all writers
+ * share, which ends the transaction of whoever was writing and shuts that producer out; (2) reads the log to its end;
+ * (3) decides on what it reads; (4) writes and commits. When another one has begun in between, the commit is refused
+ * (fenced) and it starts again. So every event was decided on a log that ended right before it, whatever was paused or
+ * killed: two trainers can't register one run twice, and a zombie reads that it was superseded.
+ */
+import type { Producer } from 'node-rdkafka';
+import type { KafkaConfig } from '../config.ts';
+import { emptyLog, firstModel, foldLog } from '../policy/model-log.ts';
+import type { Appended, ModelLog } from '../policy/model-log.ts';
+import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
+import { call, connectProducer, disconnect, Transient } from '../runtime/rdkafka.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import { openTopicView } from '../runtime/topic-view.ts';
+import type { Topic } from '../stream/topic.ts';
+import { topics } from '../topology.ts';
+
+/** The log as whoever trains, deploys or measures needs it. */
+export interface ModelLogPort {
+  /** The log as it stands. */
+  read(): Promise<ModelLog>;
+  /**
+   * Appends what `decide` gives for the log as it stands; it may be called again on a later log. Returns the log after it.
+   * Whatever `decide` throws comes out, and nothing is written.
+   */
+  append(decide: (log: ModelLog) => Appended): Promise<ModelLog>;
+  close(): Promise<void>;
+}
+
+const TRANSACTIONAL_ID = 'samvad-model-log';
+const TRANSACTION_TIMEOUT_MS = 10_000;
+const ATTEMPTS = 20;
+
+/** Opens the log, which joins no group. The first who opens an empty log writes its first event. */
+export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<ModelLogPort> {
+  let log = emptyLog;
+  const view = async <V>(topic: Topic<V>, fold: (events: readonly V[]) => Appended) => {
+    const codec = codecs.of(topic);
+    return openTopicView({
+      kafka,
+      topic: topic.name,
+      partitions: 1,
+      async onRecords(records) {
+        await codec.prepare(records.map(({ value }) => value));
+        log = foldLog(log, fold(records.flatMap(({ value }) => (value === null ? [] : [codec.decode(value)]))));
+      },
+    });
+  };
+  const runs = await view(topics.trainingRuns, (events) => ({ runs: events }));
+  const models = await view(topics.modelEvents, (events) => ({ models: events }));
+  let busy: Promise<unknown> = Promise.resolve();
+
+  async function read(): Promise<ModelLog> {
+    await runs.catchUp();
+    await models.catchUp();
+    return log;
+  }
+
+  async function tryAppend(decide: (log: ModelLog) => Appended): Promise<ModelLog> {
+    const producer = await connectProducer({
+      ...librdkafkaConfig(kafka, 'model-log'),
+      'transactional.id': TRANSACTIONAL_ID,
+      'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS,
+    });
+    try {
+      const appended = decide(await read());
+      if ((appended.runs?.length ?? 0) + (appended.models?.length ?? 0) > 0) await write(producer, codecs, appended);
+    } finally {
+      await disconnect(producer);
+    }
+    return read();
+  }
+
+  /** One call at a time: the views are shared. */
+  function exclusively<T>(work: () => Promise<T>): Promise<T> {
+    const result = busy.then(work);
+    busy = result.catch(() => undefined);
+    return result;
+  }
+
+  const port: ModelLogPort = {
+    read: () => exclusively(read),
+    append: (decide) =>
+      exclusively(async () => {
+        for (let attempt = 1; ; attempt++) {
+          try {
+            return await tryAppend(decide);
+          } catch (error) {
+            if (!(error instanceof Transient) || attempt === ATTEMPTS) throw error;
+          }
+        }
+      }),
+    async close() {
+      await busy;
+      await runs.close();
+      await models.close();
+    },
+  };
+  if ((await port.read()).models.size === 0)
+    await port.append(({ models: known }) => (known.size === 0 ? { models: [firstModel()] } : {}));
+  return port;
+}
+
+async function write(producer: Producer, codecs: Codecs, { runs = [], models = [] }: Appended): Promise<void> {
+  await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+  for (const event of runs)
+    producer.produce(topics.trainingRuns.name, 0, codecs.of(topics.trainingRuns).encode(event), event.run_id, event.at);
+  for (const event of models)
+    producer.produce(topics.modelEvents.name, 0, codecs.of(topics.modelEvents).encode(event), event.version, event.at);
+  await call('committing', (done) =>
+    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
+  );
+}
