@@ -8,6 +8,7 @@ import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.t
 import { TopicMismatch } from '../runtime/topics.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
+import { exportCommand } from './export.ts';
 import { ingestCommand } from './ingest.ts';
 import { migrateCommand } from './migrate.ts';
 import { platformCommand } from './platform.ts';
@@ -30,6 +31,7 @@ for (const command of [
   platformCommand,
   runCommand,
   ingestCommand,
+  exportCommand,
   rebuildCommand,
   topologyCommand,
   statusCommand,

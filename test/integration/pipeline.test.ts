@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
@@ -106,6 +108,24 @@ describe('the example traffic on real servers', () => {
       letters.map(({ code }) => code),
       Array.from({ length: 8 }, () => 'conflicting-duplicate'),
     );
+  });
+
+  it('exports the samples that stand, and the same bytes again from the manifest', async () => {
+    const first = path.join(stack.home, 'first.jsonl');
+    const again = path.join(stack.home, 'again.jsonl');
+    const run = promisify(execFile);
+    const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+    const env = { ...process.env, ...stack.env };
+    await run(process.execPath, [bin, 'export', '--output', first], { env });
+    await run(process.execPath, [bin, 'export', '--manifest', `${first}.manifest.json`, '--output', again], { env });
+    const bytes = await readFile(first, 'utf8');
+    assert.equal(
+      bytes.trim().split('\n').length,
+      await count(stack, "SELECT count(*) FROM training_samples WHERE review_status = 'approved'"),
+    );
+    assert.equal(await readFile(again, 'utf8'), bytes);
+    await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+    assert.equal(await count(stack, "SELECT count(*) FROM training_export_jobs WHERE status = 'finished'"), 2);
   });
 
   it('answers every query of the acceptance list', async () => {

@@ -1,0 +1,203 @@
+/**
+ * A data set, made by reading the log of training-samples up to fixed offsets: the same offsets and filters give the same
+ * bytes, on any machine, however the partitions are read. Rows are sorted by conversation id, which is unique.
+ *
+ * What stands is folded on disk (LMDB in a folder that goes away), so that a data set may be larger than memory.
+ */
+import { createHash } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { open } from 'lmdb';
+import type { Database } from 'lmdb';
+import type { KafkaConfig } from '../config.ts';
+import type { SampleEvent } from '../schemas/types.ts';
+import { readTopic } from '../runtime/read-topic.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { Watermark } from '../policy/trigger.ts';
+import { topics } from '../topology.ts';
+import { canonicalLine, passes, rowOf } from './data-row.ts';
+import type { DataRow, Filters } from './data-row.ts';
+
+/** What a data set is, so that it can be made again. Equal data sets have equal manifests: no clock, no machine. */
+export interface Manifest {
+  readonly format: 'samvad-data-set-1';
+  readonly data_set: string;
+  readonly topic: string;
+  /** Partition → offsets of the log that were read, from and (exclusively) to. */
+  readonly offsets: Readonly<Record<string, readonly [from: number, to: number]>>;
+  readonly filters: Filters;
+  /** Partition → offset; samples below it are left out, because an earlier version was trained on them. */
+  readonly unused_since: Readonly<Record<string, number>> | null;
+  /** At most so many rows, first in order of conversation id. */
+  readonly limit: number | null;
+  readonly policy_versions: readonly string[];
+  /** Schemas that the records of those offsets were written with. */
+  readonly schema_ids: readonly number[];
+  readonly code_version: string;
+  readonly rows: number;
+  readonly by_module: Readonly<Record<string, number>>;
+  readonly by_intent: Readonly<Record<string, number>>;
+  readonly by_language: Readonly<Record<string, number>>;
+  readonly by_source: Readonly<Record<string, number>>;
+  /** Of the canonical JSONL. */
+  readonly sha256: string;
+}
+
+/** What to put into a data set. */
+export interface DataSetRequest {
+  readonly dataSet: string;
+  /** Offsets up to which training-samples is read. */
+  readonly upTo: Watermark;
+  readonly filters?: Filters;
+  readonly unusedSince?: Watermark;
+  readonly limit?: number;
+}
+
+/** A row and the place of its approval in the log. */
+export interface PlacedRow {
+  readonly row: DataRow;
+  readonly partition: number;
+  readonly offset: number;
+}
+
+/** A data set on disk. `close` it when it is no longer needed. */
+export interface DataSet {
+  readonly manifest: Manifest;
+  rows(): Iterable<PlacedRow>;
+  close(): Promise<void>;
+}
+
+/** A record of training-samples. */
+export interface PlacedSample {
+  readonly partition: number;
+  readonly offset: number;
+  readonly schemaId: number;
+  readonly event: SampleEvent;
+}
+
+/** The records of training-samples below `upTo`, in offset order within each partition. */
+export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Watermark): AsyncGenerator<PlacedSample> {
+  const codec = codecs.of(topics.trainingSamples);
+  await codec.prepareAll();
+  const ends = new Map([...upTo].filter(([, offset]) => offset > 0));
+  for await (const { partition, offset, value } of readTopic(kafka, topics.trainingSamples.name, ends)) {
+    if (value === null || offset >= (upTo.get(partition) ?? 0)) continue;
+    yield { partition, offset, schemaId: value.readInt32BE(1), event: codec.decode(value) };
+  }
+}
+
+const FLUSH = 10_000;
+
+/** Makes a data set of `samples`. */
+export async function buildDataSet(
+  request: DataSetRequest,
+  samples: AsyncIterable<PlacedSample>,
+  codeVersion: string,
+): Promise<DataSet> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-data-set-'));
+  const table = open<PlacedRow, string>({ path: folder, encoding: 'json', noSync: true });
+  const close = async () => {
+    await table.close();
+    await rm(folder, { recursive: true, force: true });
+  };
+  try {
+    const schemaIds = await fold(table, samples);
+    const rows = () => standing(table, request);
+    return { manifest: manifestOf(request, rows(), schemaIds, codeVersion), rows, close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** What stands after all `samples`, by conversation; returns the schema ids. */
+async function fold(table: Database<PlacedRow, string>, samples: AsyncIterable<PlacedSample>): Promise<Set<number>> {
+  const schemaIds = new Set<number>();
+  let read = 0;
+  for await (const { partition, offset, schemaId, event } of samples) {
+    schemaIds.add(schemaId);
+    if (event.approved) void table.put(event.conversation_id, { row: rowOf(event.approved), partition, offset });
+    else if (event.withdrawn) void table.remove(event.conversation_id);
+    if (++read % FLUSH === 0) await table.committed; // else a fast reader would queue all of the log in memory
+  }
+  await table.committed;
+  return schemaIds;
+}
+
+function* standing(table: Database<PlacedRow, string>, request: DataSetRequest): Generator<PlacedRow> {
+  const { filters = {}, unusedSince, limit = Infinity } = request;
+  let rows = 0;
+  for (const { value } of table.getRange()) {
+    if (rows >= limit) return;
+    if (value.offset < (unusedSince?.get(value.partition) ?? 0) || !passes(value.row, filters)) continue;
+    rows++;
+    yield value;
+  }
+}
+
+function manifestOf(
+  { dataSet, upTo, filters = {}, unusedSince, limit }: DataSetRequest,
+  rows: Iterable<PlacedRow>,
+  schemaIds: ReadonlySet<number>,
+  codeVersion: string,
+): Manifest {
+  const hash = createHash('sha256');
+  const policies = new Set<string>();
+  const counts = {
+    module: new Map<string, number>(),
+    intent: new Map<string, number>(),
+    language: new Map<string, number>(),
+    source: new Map<string, number>(),
+  };
+  const count = (by: keyof typeof counts, name: string) => counts[by].set(name, (counts[by].get(name) ?? 0) + 1);
+  let total = 0;
+  for (const { row } of rows) {
+    total++;
+    hash.update(canonicalLine(row));
+    policies.add(row.policy_version);
+    count('module', row.module);
+    count('intent', `${row.module}/${row.intent}`);
+    count('language', row.language);
+    count('source', row.source);
+  }
+  return {
+    format: 'samvad-data-set-1',
+    data_set: dataSet,
+    topic: topics.trainingSamples.name,
+    offsets: Object.fromEntries(inOrder(upTo).map(([partition, to]) => [partition, [0, to] as const])),
+    filters: JSON.parse(JSON.stringify(filters)) as Filters,
+    unused_since: unusedSince ? Object.fromEntries(inOrder(unusedSince)) : null,
+    limit: limit ?? null,
+    policy_versions: [...policies].sort(),
+    schema_ids: [...schemaIds].sort((a, b) => a - b),
+    code_version: codeVersion,
+    rows: total,
+    by_module: byName(counts.module),
+    by_intent: byName(counts.intent),
+    by_language: byName(counts.language),
+    by_source: byName(counts.source),
+    sha256: hash.digest('hex'),
+  };
+}
+
+/** The request that makes the data set of `manifest` again. */
+export function requestOf(manifest: Manifest): DataSetRequest {
+  const watermark = (offsets: Readonly<Record<string, number>>) =>
+    new Map(Object.entries(offsets).map(([partition, offset]) => [Number(partition), offset]));
+  return {
+    dataSet: manifest.data_set,
+    upTo: watermark(Object.fromEntries(Object.entries(manifest.offsets).map(([p, [, to]]) => [p, to]))),
+    filters: manifest.filters,
+    ...(manifest.unused_since && { unusedSince: watermark(manifest.unused_since) }),
+    ...(manifest.limit !== null && { limit: manifest.limit }),
+  };
+}
+
+function inOrder(watermark: Watermark): readonly (readonly [number, number])[] {
+  return [...watermark].sort(([a], [b]) => a - b);
+}
+
+function byName(counts: ReadonlyMap<string, number>): Record<string, number> {
+  return Object.fromEntries([...counts].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
