@@ -76,6 +76,14 @@ const reviewShape = z.strictObject(
   { error: notA('a JSON object') },
 );
 
+/** The JSON schema of what may be sent, without the rules that take more than a shape. */
+export function inputSchema(kind: EventKind): object {
+  const shape = kind === 'conversation' ? conversationShape : reviewShape;
+  const schema: Record<string, unknown> = z.toJSONSchema(shape, { io: 'input', unrepresentable: 'any' });
+  delete schema['$schema'];
+  return schema;
+}
+
 /**
  * A conversation from JSON. `arrivedAtMs` is now: an event can't be far ahead of its arrival.
  * @throws InputError with all that is wrong.

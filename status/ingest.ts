@@ -1,30 +1,28 @@
 /** `POST /v1/conversations` and `POST /v1/reviews`: one record, a JSON array, or NDJSON; all of a request or nothing. */
-import type { FastifyInstance } from 'fastify';
-import type { Problem } from '../policy/validation.ts';
+import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
 import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
 import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
-import { InputError, parseEvent, parseEventText } from '../producers/inputs.ts';
+import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
 import { LineSplitter } from '../producers/lines.ts';
+import { refusals } from './openapi.ts';
+import { HttpProblem } from './problem.ts';
+import type { FieldProblem } from './problem.ts';
 
-/** A problem and the line of a batch that has it, counted from 1; in a JSON array, its position. */
-export type BatchProblem = Problem & { readonly line?: number };
-
-/** A request of which at least one record is invalid; nothing of it was stored. */
-export class BatchError extends Error {
-  readonly problems: readonly BatchProblem[];
-
-  constructor(message: string, problems: readonly BatchProblem[]) {
-    super(message);
-    this.problems = problems;
-  }
+/** What the ingest routes send through. */
+export interface IngestDeps {
+  readonly producer: Pick<ConversationProducer, 'send'>;
 }
 
+/** Largest request body in bytes. */
+export const MAX_INGEST_BYTES = 5 * 1024 * 1024;
+/** Requests a minute that one caller may make; a request may hold thousands of records. */
+const MAX_REQUESTS_A_MINUTE = 120_000;
 /** Problems that an answer lists; the rest is counted. */
 const MAX_PROBLEMS = 1000;
 const MAX_IN_FLIGHT = 1000;
 
 /** Adds the two routes. */
-export function ingestRoutes(app: FastifyInstance, producer: Pick<ConversationProducer, 'send'>): void {
+export function ingestRoutes(app: FastifyInstance, { producer }: IngestDeps): void {
   app.addContentTypeParser(
     ['application/x-ndjson', 'application/jsonl'],
     { parseAs: 'buffer' },
@@ -36,7 +34,7 @@ export function ingestRoutes(app: FastifyInstance, producer: Pick<ConversationPr
     ['/v1/conversations', 'conversation'],
     ['/v1/reviews', 'review'],
   ] as const) {
-    app.post(url, async ({ body }, reply) => {
+    app.post(url, routeOptions(kind), async ({ body }, reply) => {
       const events = eventsOf(kind, body, Date.now());
       const stored = await sendAll(producer, events);
       return reply.code(202).send({
@@ -51,7 +49,38 @@ export function ingestRoutes(app: FastifyInstance, producer: Pick<ConversationPr
   }
 }
 
-/** Every record of a request. @throws BatchError when one is invalid. */
+function routeOptions(kind: EventKind): RouteShorthandOptions {
+  const record = inputSchema(kind);
+  const line = { type: 'string', description: 'NDJSON: one JSON object a line' };
+  const answer = {
+    description: 'every record is safe, in Kafka or in the spool of this server',
+    type: 'object',
+    properties: {
+      accepted: { type: 'integer' },
+      ids: { type: 'array', items: { type: 'string' }, description: 'in the order of the request' },
+      stored: { type: 'object', properties: { kafka: { type: 'integer' }, spool: { type: 'integer' } } },
+    },
+  };
+  return {
+    bodyLimit: MAX_INGEST_BYTES,
+    config: { role: 'ingest', rateLimit: { max: MAX_REQUESTS_A_MINUTE } },
+    // The rules are those of every other door, so that their sentences are the same: the schema only describes.
+    validatorCompiler: () => () => true,
+    schema: {
+      tags: ['ingest'],
+      summary: `One ${kind} or many; all of a request or nothing`,
+      body: {
+        content: {
+          'application/json': { schema: { anyOf: [record, { type: 'array', items: record }] } },
+          'application/x-ndjson': { schema: line },
+        },
+      },
+      response: { 202: answer, ...refusals(400, 413, 415, 503) },
+    },
+  };
+}
+
+/** Every record of a request. @throws HttpProblem when one is invalid. */
 function eventsOf(kind: EventKind, body: unknown, now: number): readonly ProducedEvent[] {
   if (Buffer.isBuffer(body)) return collect(kind, parsersOfLines(kind, body, now));
   if (Array.isArray(body)) {
@@ -81,7 +110,7 @@ function* parsersOfLines(kind: EventKind, body: Buffer, now: number): Generator<
 
 function collect(kind: EventKind, parsers: Iterable<Parser>): readonly ProducedEvent[] {
   const events: ProducedEvent[] = [];
-  const problems: BatchProblem[] = [];
+  const problems: FieldProblem[] = [];
   let [records, invalid] = [0, 0];
   for (const [line, parse] of parsers) {
     records++;
@@ -95,13 +124,17 @@ function collect(kind: EventKind, parsers: Iterable<Parser>): readonly ProducedE
       }
     }
   }
-  if (records === 0) throw new BatchError(`The request holds no ${kind}; nothing was stored.`, []);
+  if (records === 0) throw invalidRecords(`The request holds no ${kind}; nothing was stored.`, []);
   if (invalid > 0) {
     const which =
       records === 1 ? `The ${kind} is invalid` : `${String(invalid)} of ${String(records)} records are invalid`;
-    throw new BatchError(`${which}; nothing of the request was stored.`, problems);
+    throw invalidRecords(`${which}; nothing of the request was stored.`, problems);
   }
   return events;
+}
+
+function invalidRecords(detail: string, problems: readonly FieldProblem[]): HttpProblem {
+  return new HttpProblem(400, detail, { type: 'invalid-records', problems });
 }
 
 /** Sends in slices, so that one large request does not push the records of others into the spool. */

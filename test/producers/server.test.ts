@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
 import { SpoolFull } from '../../producers/spool.ts';
-import { createServer, MAX_BODY_BYTES } from '../../status/server.ts';
+import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
+import { pages } from '../../status/pages.ts';
+import { createServer } from '../../status/server.ts';
 import { memoryProducer } from './memory-producer.ts';
 
 const conversation = {
@@ -36,7 +38,10 @@ function post(app: ReturnType<typeof server>, url: string, body: unknown, type =
 }
 
 interface Refused {
-  readonly error: string;
+  readonly type: string;
+  readonly title: string;
+  readonly status: number;
+  readonly detail: string;
   readonly problems: { line?: number; field: string; message: string }[];
 }
 
@@ -73,8 +78,8 @@ describe('POST', () => {
   it('refuses one bad record with its fields', async () => {
     const response = await post(server(), '/v1/conversations', { ...bad, colour: 'red' });
     assert.equal(response.statusCode, 400);
-    const { error, problems } = response.json<Refused>();
-    assert.match(error, /^The conversation is invalid; nothing .*\.$/);
+    const { detail, problems } = response.json<Refused>();
+    assert.match(detail, /^The conversation is invalid; nothing .*\.$/);
     assert.deepEqual(
       problems.map(({ line, field }) => [line, field]),
       [[undefined, 'colour']],
@@ -87,7 +92,7 @@ describe('POST', () => {
     const lines = [conversation, bad, conversation].map((one) => JSON.stringify(one));
     const ndjson = await post(app, '/v1/conversations', [...lines, '', '{'].join('\n'), NDJSON);
     assert.equal(ndjson.statusCode, 400);
-    assert.match(ndjson.json<Refused>().error, /^2 of 4 records are invalid/);
+    assert.match(ndjson.json<Refused>().detail, /^2 of 4 records are invalid/);
     assert.deepEqual(
       ndjson.json<Refused>().problems.map(({ line, field }) => [line, field]),
       [
@@ -116,14 +121,16 @@ describe('POST', () => {
     ['a poisoned prototype in NDJSON', '{"__proto__":{"x":1}}', NDJSON, 400],
     ['a form', 'conversation_id=c-1', 'application/x-www-form-urlencoded', 415],
     ['plain text', JSON.stringify(conversation), 'text/plain', 415],
-    ['a body above the limit', JSON.stringify('x'.repeat(MAX_BODY_BYTES)), 'application/json', 413],
-    ['NDJSON above the limit', 'x'.repeat(MAX_BODY_BYTES + 1), NDJSON, 413],
+    ['a body above the limit', JSON.stringify('x'.repeat(MAX_INGEST_BYTES)), 'application/json', 413],
+    ['NDJSON above the limit', 'x'.repeat(MAX_INGEST_BYTES + 1), NDJSON, 413],
   ];
   for (const [what, body, type, status] of refused) {
     it(`refuses ${what} with ${status} and a sentence`, async () => {
       const response = await post(server(), '/v1/conversations', body, type);
       assert.equal(response.statusCode, status);
-      assert.match(response.json<Refused>().error, /^[A-Z].*\.$/);
+      assert.equal(response.headers['content-type'], 'application/problem+json; charset=utf-8');
+      assert.equal(response.json<Refused>().status, status);
+      assert.match(response.json<Refused>().detail, /^[A-Z].*\.$/);
     });
   }
 
@@ -134,7 +141,7 @@ describe('POST', () => {
     const response = await post(server({ producer }), '/v1/conversations', conversation);
     assert.equal(response.statusCode, 503);
     assert.equal(response.headers['retry-after'], '30');
-    assert.match(response.json<Refused>().error, /spool is full/);
+    assert.match(response.json<Refused>().detail, /spool is full/);
   });
 
   it('shows no inside of an unexpected failure', async () => {
@@ -144,7 +151,7 @@ describe('POST', () => {
     const response = await post(server({ producer }), '/v1/conversations', conversation);
     assert.equal(response.statusCode, 500);
     assert.doesNotMatch(response.body, /secret|at .*\.ts/);
-    assert.match(response.json<Refused>().error, /its log has the reason under req-/);
+    assert.match(response.json<Refused>().detail, /its log has the reason under req-/);
   });
 });
 
@@ -180,7 +187,7 @@ describe('GET', () => {
     it(`answers 404 for ${url}`, async () => {
       const response = await server().inject(url);
       assert.equal(response.statusCode, 404);
-      assert.match(response.json<Refused>().error, /^There is no .*\.$/);
+      assert.match(response.json<Refused>().detail, /^There is no .*\.$/);
     });
   }
 
@@ -189,5 +196,48 @@ describe('GET', () => {
     const response = await server({ query }).inject('/v1/models');
     assert.equal(response.statusCode, 503);
     assert.equal(response.headers['retry-after'], '5');
+  });
+});
+
+describe('the frame', () => {
+  it('describes every route of the API', async () => {
+    const { openapi, paths } = (await server().inject('/docs/json')).json<{ openapi: string; paths: object }>();
+    assert.match(openapi, /^3\.1/);
+    assert.deepEqual(Object.keys(paths).toSorted(), [
+      '/healthz',
+      '/readyz',
+      '/v1/conversations',
+      '/v1/conversations/{id}',
+      '/v1/models',
+      '/v1/reviews',
+      '/v1/status',
+    ]);
+  });
+
+  it('serves the pages and all that they load from here, without inline script or style', async () => {
+    const app = server();
+    for (const { path } of pages) {
+      const { statusCode, body, headers } = await app.inject(path);
+      assert.equal(statusCode, 200);
+      assert.match(
+        String(headers['content-security-policy']),
+        /default-src 'none';script-src 'self';style-src 'self';/,
+      );
+      assert.doesNotMatch(body, /<script(?![^>]* src=)|<style| style=| on[a-z]+=/);
+      for (const [, file = ''] of body.matchAll(/(?:src|href)="(\/(?:pages|assets)\/[^"]+)"/g)) {
+        assert.equal((await app.inject(file)).statusCode, 200, file);
+      }
+    }
+    for (const file of ['/assets/lit-html/lit-html.js', '/assets/uplot/uPlot.esm.js', '/pages/api.js']) {
+      assert.equal((await app.inject(file)).statusCode, 200, file);
+    }
+  });
+
+  it('serves no file from outside of its folders', async () => {
+    for (const url of ['/pages/../server.ts', '/pages/%2e%2e/server.ts', '/pages/..%2fserver.ts']) {
+      const { statusCode, body } = await server().inject(url);
+      assert.ok(statusCode >= 400, url);
+      assert.doesNotMatch(body, /createServer/);
+    }
   });
 });

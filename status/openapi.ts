@@ -1,0 +1,71 @@
+/** The description of the API, made from the routes' schemas: `/docs` for people, `/docs/json` for programs. */
+import swagger from '@fastify/swagger';
+import swaggerUi from '@fastify/swagger-ui';
+import type { FastifyInstance } from 'fastify';
+import { PROBLEM_TYPES } from './problem.ts';
+
+/** The schema of every answer that is not a success. */
+const problemSchema = {
+  $id: 'Problem',
+  type: 'object',
+  description: 'Problem details, RFC 9457',
+  required: ['type', 'title', 'status', 'detail'],
+  properties: {
+    type: { enum: ['about:blank', ...Object.keys(PROBLEM_TYPES).map((name) => `urn:samvad:problem:${name}`)] },
+    title: { type: 'string' },
+    status: { type: 'integer' },
+    detail: { type: 'string', description: 'a sentence that says what to do' },
+    problems: {
+      type: 'array',
+      items: {
+        type: 'object',
+        required: ['field', 'message'],
+        properties: {
+          line: { type: 'integer', description: 'the place of the record in a batch, from 1' },
+          field: { type: 'string' },
+          message: { type: 'string' },
+        },
+      },
+    },
+  },
+} as const;
+
+/** Answers that routes share, for `schema.response`. */
+export function refusals<S extends number>(...statuses: readonly S[]): Record<S, object> {
+  const answer = { content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } };
+  return Object.fromEntries(statuses.map((status) => [status, { description: 'refused', ...answer }])) as Record<
+    S,
+    object
+  >;
+}
+
+/** Describes all routes that are registered after it. */
+export function describeApi(app: FastifyInstance): void {
+  app.addSchema(problemSchema);
+  app.register(swagger, {
+    openapi: {
+      openapi: '3.1.0',
+      info: {
+        title: 'Samvad',
+        version: '1',
+        description:
+          'Takes the conversations of an NLU service and reviewers’ answers, and tells what became of them. ' +
+          'Errors are problem details (RFC 9457).',
+      },
+      tags: [
+        { name: 'ingest', description: 'traffic into the log' },
+        { name: 'read', description: 'what the log holds' },
+        { name: 'health', description: 'how the process stands' },
+      ],
+      components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+      security: [{ token: [] }],
+    },
+    hideUntagged: true,
+    refResolver: {
+      buildLocalReference: (schema, _base, _fragment, i) =>
+        typeof schema['$id'] === 'string' ? schema['$id'] : `def-${String(i)}`,
+    },
+  });
+  // Its own content security policy, because the interface sets styles in its page.
+  app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { docExpansion: 'list' } });
+}

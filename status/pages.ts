@@ -1,0 +1,70 @@
+/** The web pages: one frame around browser modules in `pages/`, without a build step. */
+import path from 'node:path';
+import fastifyStatic from '@fastify/static';
+import type { FastifyInstance } from 'fastify';
+
+interface Page {
+  readonly path: string;
+  readonly title: string;
+  /** `pages/<module>.js`, which fills `<div id="page">`; `pages/<module>.css` where `styles` is set. */
+  readonly module: string;
+  readonly styles?: true;
+}
+
+/** The pages, in the order of the menu. A line here and its module are all that a page takes. */
+export const pages: readonly Page[] = [{ path: '/', title: 'Overview', module: 'overview' }];
+
+/** Adds the pages, their files under `/pages/`, and the libraries that they import under `/assets/`. */
+export function pageRoutes(app: FastifyInstance): void {
+  for (const page of pages) {
+    const html = frame(page);
+    app.get(page.path, { config: { role: 'read' } }, (_request, reply) =>
+      reply.type('text/html; charset=utf-8').send(html),
+    );
+  }
+  app.register((files, _options, done) => {
+    files.addHook('onRoute', (route) => {
+      route.config = { ...route.config, role: 'anyone', rateLimit: false };
+    });
+    const packages = path.join(import.meta.dirname, '..', 'node_modules');
+    for (const [prefix, root] of [
+      ['/pages/', path.join(import.meta.dirname, 'pages')],
+      ['/assets/lit-html/', path.join(packages, 'lit-html')],
+      ['/assets/uplot/', path.join(packages, 'uplot', 'dist')],
+    ] as const) {
+      files.register(fastifyStatic, { root, prefix, decorateReply: false, index: false });
+    }
+    done();
+  });
+}
+
+function frame({ path: current, title, module, styles }: Page): string {
+  const links = pages.map(
+    (page) => `<a href="${page.path}"${page.path === current ? ' aria-current="page"' : ''}>${page.title}</a>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<title>${title} · Samvad</title>
+<link rel="icon" href="/pages/icon.svg" type="image/svg+xml">
+<link rel="stylesheet" href="/pages/style.css">
+${styles ? `<link rel="stylesheet" href="/pages/${module}.css">\n` : ''}<script type="module" src="/pages/${module}.js"></script>
+</head>
+<body>
+<a class="skip" href="#main">Skip to the content</a>
+<header class="top">
+<a class="brand" href="/"><img src="/pages/icon.svg" alt="" width="24" height="24">Samvad</a>
+<nav aria-label="Pages">${links.join('')}</nav>
+</header>
+<main id="main" tabindex="-1">
+<h1>${title}</h1>
+<div id="page"><p class="quiet">Loading …</p></div>
+</main>
+<noscript><p class="notice">These pages need JavaScript; the API at <a href="/docs">/docs</a> does not.</p></noscript>
+</body>
+</html>
+`;
+}

@@ -1,0 +1,57 @@
+// @ts-check
+/** What every page does with the API: ask, and show what was refused. */
+import { html, render } from '/assets/lit-html/lit-html.js';
+
+/**
+ * @typedef {{ type: string, title: string, status: number, detail: string,
+ *   problems?: { line?: number, field: string, message: string }[] }} Problem
+ */
+
+/** An answer that is not a success; its message is the server's sentence. */
+export class Refused extends Error {
+  /** @param {Problem} problem */
+  constructor(problem) {
+    super(problem.detail);
+    this.problem = problem;
+  }
+}
+
+/**
+ * Asks the API and gives the answer's JSON.
+ * @template [T=any]
+ * @param {string} url
+ * @param {{ method?: string, body?: unknown }} [options]
+ * @returns {Promise<T>}
+ */
+export async function ask(url, { method = 'GET', body } = {}) {
+  const response = await fetch(url, {
+    method,
+    ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+  }).catch(() => {
+    throw new Refused({ type: '', title: '', status: 0, detail: 'The server does not answer.' });
+  });
+  const answer = response.status === 204 ? undefined : await response.json();
+  if (!response.ok) throw new Refused(answer);
+  return answer;
+}
+
+/** The element that a page fills. */
+export const page = /** @type {HTMLElement} */ (document.getElementById('page'));
+
+/**
+ * Shows a template as the page's content.
+ * @param {unknown} content
+ */
+export function show(content) {
+  if (page.firstElementChild?.matches('.quiet') && !page.dataset['shown']) page.replaceChildren();
+  page.dataset['shown'] = 'yes';
+  render(content, page);
+}
+
+/**
+ * Shows what went wrong where the page's content would be.
+ * @param {unknown} error
+ */
+export function showError(error) {
+  show(html`<p class="notice bad" role="alert">${error instanceof Error ? error.message : String(error)}</p>`);
+}

@@ -1,0 +1,127 @@
+/** Every answer that is not a success, as problem details (RFC 9457) with a sentence for the caller. */
+import { STATUS_CODES } from 'node:http';
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { Problem } from '../policy/validation.ts';
+import { RecordTooLarge } from '../producers/kafka-link.ts';
+import { SpoolFull } from '../producers/spool.ts';
+
+/** What is wrong with one field; `line` is the record's place in a batch, counted from 1. */
+export type FieldProblem = Problem & { readonly line?: number };
+
+/** What an answer may tell beside its sentence. */
+interface Details {
+  /** The last part of the problem's type, one of `PROBLEM_TYPES`. */
+  readonly type?: ProblemType;
+  readonly problems?: readonly FieldProblem[];
+  readonly retryAfterSeconds?: number;
+}
+
+/** What `type` may say behind `urn:samvad:problem:`; absent (`about:blank`) where the status says it all. */
+export const PROBLEM_TYPES = {
+  'invalid-records': 'Records are invalid',
+  'invalid-request': 'The request is invalid',
+  'too-large': 'Too large',
+  'media-type': 'Content type not taken',
+  'spool-full': 'The spool is full',
+  unreachable: 'A server behind this one does not answer',
+  conflict: 'It was changed meanwhile',
+} as const;
+
+/** One of the kinds of problem. */
+export type ProblemType = keyof typeof PROBLEM_TYPES;
+
+/** Thrown by a route to answer with this status and sentence. */
+export class HttpProblem extends Error {
+  readonly status: number;
+  readonly details: Details;
+
+  constructor(status: number, detail: string, details: Details = {}) {
+    super(detail);
+    this.status = status;
+    this.details = details;
+  }
+}
+
+/** Answers an error that a route threw. */
+export function refuse(error: FastifyError | HttpProblem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const problem = problemOf(error, request);
+  if (problem.status === 500) request.log.error({ err: error, reqId: request.id }, 'a request failed');
+  return sendProblem(reply, problem);
+}
+
+/** Answers a request for what is not there. */
+export function notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  return sendProblem(reply, new HttpProblem(404, `There is no ${request.method} ${pathOf(request)}.`));
+}
+
+function sendProblem(reply: FastifyReply, { status, message, details }: HttpProblem): FastifyReply {
+  const { type, problems, retryAfterSeconds } = details;
+  if (retryAfterSeconds !== undefined) reply.header('retry-after', String(retryAfterSeconds));
+  return reply
+    .code(status)
+    .type('application/problem+json; charset=utf-8')
+    .send({
+      type: type === undefined ? 'about:blank' : `urn:samvad:problem:${type}`,
+      title: type === undefined ? (STATUS_CODES[status] ?? 'Error') : PROBLEM_TYPES[type],
+      status,
+      detail: message,
+      ...(problems && { problems }),
+    });
+}
+
+function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): HttpProblem {
+  if (error instanceof HttpProblem) return error;
+  if (error instanceof RecordTooLarge) return new HttpProblem(413, error.message, { type: 'too-large' });
+  if (error instanceof SpoolFull) {
+    const { message, retryAfterSeconds } = error;
+    const detail = `${message} What was stored of this request is harmless to send again.`;
+    return new HttpProblem(503, detail, { type: 'spool-full', retryAfterSeconds });
+  }
+  if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
+    const limit = request.routeOptions.bodyLimit;
+    const detail = `The body has more than ${String(limit)} bytes; send it in parts.`;
+    return new HttpProblem(413, detail, { type: 'too-large' });
+  }
+  if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
+    const detail = 'Send application/json; for records also application/x-ndjson with one JSON object a line.';
+    return new HttpProblem(415, detail, { type: 'media-type' });
+  }
+  if (error.validation) {
+    const where = error.validationContext ?? 'request';
+    const problems = error.validation.map(({ instancePath, message, params }) => ({
+      field: fieldOf(where, instancePath, params['missingProperty'] ?? params['additionalProperty']),
+      message: `It ${message ?? 'is invalid'}.`,
+    }));
+    return new HttpProblem(400, `The ${where} is not as the API describes it.`, { type: 'invalid-request', problems });
+  }
+  const status = error.statusCode ?? 500;
+  if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
+  if (isUnreachable(error)) {
+    const detail = 'The database does not answer; try again soon.';
+    return new HttpProblem(503, detail, { type: 'unreachable', retryAfterSeconds: 5 });
+  }
+  return new HttpProblem(500, `The server could not do that; its log has the reason under ${request.id}.`);
+}
+
+function fieldOf(where: string, path: string, property: unknown): string {
+  const names = path.split('/').filter((name) => name !== '');
+  if (typeof property === 'string') names.push(property);
+  return names.length === 0 ? where : names.join('.');
+}
+
+/** Whether Postgres could not be reached or is going down or coming up, by Node's codes and Postgres' classes 08 and 57P. */
+function isUnreachable({ code, message }: FastifyError): boolean {
+  return (
+    /^(ECONN|ENOTFOUND|ETIMEDOUT|EPIPE|EHOSTUNREACH|08|57P)/.test(code) ||
+    /^Connection terminated|timeout exceeded when trying to connect/.test(message)
+  );
+}
+
+function pathOf(request: FastifyRequest): string {
+  return shorten(request.url.split('?')[0] ?? '');
+}
+
+/** `text`, cut where it is too long for a sentence. */
+export function shorten(text: string): string {
+  return text.length > 200 ? `${text.slice(0, 200)}…` : text;
+}
