@@ -14,6 +14,7 @@ import { migrateCommand } from './migrate.ts';
 import { platformCommand } from './platform.ts';
 import { policyCommand } from './policy.ts';
 import { rebuildCommand } from './rebuild.ts';
+import { replayCommand } from './replay.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
 import { UsageError } from './terminal.ts';
@@ -38,6 +39,7 @@ for (const command of [
   migrateCommand,
   deadLettersCommand,
   policyCommand,
+  replayCommand,
 ]) {
   program.addCommand(command());
 }

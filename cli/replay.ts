@@ -1,0 +1,102 @@
+import { Command, InvalidArgumentError } from 'commander';
+import type { WhatIfReport, WrongApprovals } from '../policy/what-if.ts';
+import { openCodecs } from '../runtime/schema-registry.ts';
+import { symbol } from '../stream/projection.ts';
+import { whatIf } from '../status/what-if.ts';
+import { topics } from '../topology.ts';
+import { findEnvironment } from './environment.ts';
+import { readPolicy } from './policy.ts';
+import { columns, progress, style } from './terminal.ts';
+
+interface ReplayFlags {
+  readonly policy: string;
+  readonly from?: number;
+  readonly to?: number;
+  readonly seconds: number;
+  readonly examples: number;
+  readonly json?: boolean;
+}
+
+/** `samvad replay`: what another policy would have done. */
+export function replayCommand(): Command {
+  return new Command('replay')
+    .description('route past conversations by another policy and report what would change; nothing is written')
+    .requiredOption('--policy <file>', 'JSON as `samvad policy schema` describes it')
+    .option('--from <time>', 'conversations created at or after this RFC 3339 time or date', time)
+    .option('--to <time>', 'conversations created before it', time)
+    .option('--seconds <n>', 'what an answer of a person takes', positive, 20)
+    .option('--examples <n>', 'examples of each transition', positive, 3)
+    .option('--json', 'the report as JSON')
+    .action(async ({ policy: file, seconds, json, ...options }: ReplayFlags) => {
+      const policy = await readPolicy(file);
+      const { servers } = await findEnvironment();
+      const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.conversationEvents]);
+      progress('Reading the log twice, answers first …');
+      const report = await whatIf({ servers, codecs }, { policy, secondsPerAnswer: seconds, ...options });
+      process.stdout.write(json === true ? `${JSON.stringify(report, undefined, 2)}\n` : render(report));
+    });
+}
+
+function render({ policy, conversations, transitions, review, wrong }: WhatIfReport): string {
+  const moves = transitions.filter(({ from, to }) => from !== to);
+  const hours = (n: number) => n.toFixed(1);
+  const examples = moves.flatMap(({ from, to, examples: shown }) => [
+    `\n${style('bold', `${symbol(from)} → ${symbol(to)}`)}`,
+    columns(
+      shown.map((e) => [
+        e.nlu_confidence?.toFixed(3) ?? '–',
+        `${e.nlu_module}/${e.nlu_intent}`,
+        e.language,
+        e.user_message.slice(0, 60).replaceAll('\n', ' '),
+      ]),
+    ),
+  ]);
+  return `${style('bold', `${conversations.toLocaleString('en-IN')} conversations, routed by ${policy} instead`)}
+
+${columns([['it was', 'it would be', 'conversations'], ...transitions.map((t) => [symbol(t.from), symbol(t.to), t.conversations])])}
+
+${columns([
+  ['', 'was', 'would be', 'change'],
+  [
+    'conversations that a person sees',
+    review.before.conversations,
+    review.after.conversations,
+    review.after.conversations - review.before.conversations,
+  ],
+  [
+    `hours of review, ${String(review.seconds_per_answer)} s an answer`,
+    hours(review.before.hours),
+    hours(review.after.hours),
+    hours(review.after.hours - review.before.hours),
+  ],
+])}
+
+  wrong labels among the auto-approved, from what people said of the audited and of the reviewed:
+${columns([
+  ['was', ...wrongCells(wrong.before)],
+  ['would be', ...wrongCells(wrong.after)],
+])}
+${examples.join('\n')}
+`;
+}
+
+function wrongCells({ auto_approved, unknown, judged, expected, interval }: WrongApprovals): string[] {
+  const rest = unknown > 0 ? `; of ${String(unknown)} nothing is known, nobody has judged any` : '';
+  if (expected === null || interval === null) return [`of ${String(auto_approved)}: unknown, nobody has judged any`];
+  const [low, high] = interval.map((n) => n.toFixed(0));
+  return [
+    `${expected.toFixed(0)} of ${String(auto_approved)} (95 %: ${low ?? ''} to ${high ?? ''}), from ${String(judged)} answers${rest}`,
+  ];
+}
+
+function time(text: string): number {
+  const ms = Date.parse(text);
+  if (Number.isNaN(ms)) throw new InvalidArgumentError('It must be a time such as 2026-10-05 or 2026-10-05T09:30:00Z.');
+  return ms;
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.');
+  return value;
+}

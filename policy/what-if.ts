@@ -1,0 +1,188 @@
+/**
+ * What another policy would have done with past conversations: a tally of values, no I/O. A conversation is added with
+ * the policy that routed it and what a person said of its label, if anybody did; memory does not grow with traffic.
+ */
+import type { ConversationCaptured, Route } from '../schemas/types.ts';
+import { defaultPolicy, route } from './routing.ts';
+import type { RoutingPolicy, Routing } from './routing.ts';
+
+/** What a person said of the model's own label: `wrong` when it was corrected or rejected. */
+export type Judgement = 'right' | 'wrong';
+
+/** How the report is made. */
+export interface WhatIfOptions {
+  readonly policy: RoutingPolicy;
+  /** What an answer of a person takes. */
+  readonly secondsPerAnswer: number;
+  /** Examples of each transition. */
+  readonly examples: number;
+}
+
+/** Conversations that went one way and would go another, or the same. */
+export interface Transition {
+  readonly from: Route;
+  readonly to: Route;
+  readonly conversations: number;
+  readonly examples: readonly {
+    readonly conversation_id: string;
+    readonly user_message: string;
+    readonly nlu_module: string;
+    readonly nlu_intent: string;
+    readonly language: string;
+    readonly nlu_confidence: number | null;
+  }[];
+}
+
+/** Expected wrong labels among the auto-approved. */
+export interface WrongApprovals {
+  readonly auto_approved: number;
+  /** Of these, in groups without one answer of a person: nothing is known of them, and they are not in `expected`. */
+  readonly unknown: number;
+  /** Answers that the estimate rests on. */
+  readonly judged: number;
+  /** Null when nobody has judged any. */
+  readonly expected: number | null;
+  /** 95 %. */
+  readonly interval: readonly [low: number, high: number] | null;
+}
+
+/** Work for people. */
+export interface ReviewWork {
+  readonly conversations: number;
+  readonly hours: number;
+}
+
+/** The report. `before` is what happened, `after` what the other policy would do. */
+export interface WhatIfReport {
+  readonly policy: string;
+  readonly conversations: number;
+  readonly transitions: readonly Transition[];
+  readonly review: { readonly before: ReviewWork; readonly after: ReviewWork; readonly seconds_per_answer: number };
+  readonly wrong: { readonly before: WrongApprovals; readonly after: WrongApprovals };
+}
+
+/** Takes conversations one by one. */
+export interface WhatIf {
+  /** `routedBy` null is the built-in policy. */
+  add(conversation: ConversationCaptured, routedBy: RoutingPolicy | null, judgement: Judgement | undefined): void;
+  report(): WhatIfReport;
+}
+
+/** One cell of the transition matrix; weights are 1 over the chance that a person was asked. */
+interface Cell {
+  readonly from: Route;
+  readonly to: Route;
+  readonly examples: Transition['examples'][number][];
+  conversations: number;
+  judged: number;
+  weight: number;
+  squaredWeight: number;
+  wrongWeight: number;
+}
+
+/** Starts an empty tally. */
+export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOptions): WhatIf {
+  const cells = new Map<string, Cell>();
+  const asked = { before: 0, after: 0 };
+
+  function cellOf(from: Route, to: Route): Cell {
+    const name = `${from} ${to}`;
+    const known = cells.get(name);
+    if (known) return known;
+    const none = { conversations: 0, judged: 0, weight: 0, squaredWeight: 0, wrongWeight: 0 };
+    const cell: Cell = { from, to, examples: [], ...none };
+    cells.set(name, cell);
+    return cell;
+  }
+
+  return {
+    add(conversation, routedBy, judgement) {
+      const before = route(routedBy ?? defaultPolicy, conversation);
+      const after = route(policy, conversation);
+      const cell = cellOf(before.route, after.route);
+      cell.conversations++;
+      if (seesPerson(before)) asked.before++;
+      if (seesPerson(after)) asked.after++;
+      if (judgement && seesPerson(before)) judge(cell, judgement, before);
+      if (cell.examples.length < examples) cell.examples.push(exampleOf(conversation));
+    },
+    report() {
+      const all = [...cells.values()].sort((a, b) => b.conversations - a.conversations);
+      const work = (conversations: number) => ({ conversations, hours: (conversations * secondsPerAnswer) / 3600 });
+      return {
+        policy: policy.version,
+        conversations: all.reduce((sum, cell) => sum + cell.conversations, 0),
+        transitions: all.map(({ from, to, conversations, examples: shown }) => ({
+          from,
+          to,
+          conversations,
+          examples: shown,
+        })),
+        review: { before: work(asked.before), after: work(asked.after), seconds_per_answer: secondsPerAnswer },
+        wrong: {
+          before: wrongAmong(all.filter(({ from }) => from === 'auto_approved')),
+          after: wrongAmong(all.filter(({ to }) => to === 'auto_approved')),
+        },
+      };
+    },
+  };
+}
+
+function seesPerson(routing: Routing): boolean {
+  return routing.route !== 'auto_approved' || routing.audit;
+}
+
+/** An audited answer stands for 1 / propensity others (Horvitz and Thompson, 1952); one of a review route for itself. */
+function judge(cell: Cell, judgement: Judgement, { audit_propensity: chance }: Routing): void {
+  const weight = 1 / (chance ?? 1);
+  cell.judged++;
+  cell.weight += weight;
+  cell.squaredWeight += weight * weight;
+  if (judgement === 'wrong') cell.wrongWeight += weight;
+}
+
+/**
+ * Each cell's share of wrong labels with its Wilson interval (1927), on the effective number of answers (Kish, 1965);
+ * intervals of the sum by the method of variance estimates recovery (Zou and Donner, 2008).
+ */
+function wrongAmong(cells: readonly Cell[]): WrongApprovals {
+  const known = cells.filter(({ judged }) => judged > 0);
+  const count = (some: readonly Cell[]) => some.reduce((sum, { conversations }) => sum + conversations, 0);
+  const all = { auto_approved: count(cells), unknown: count(cells) - count(known) };
+  if (known.length === 0) return { ...all, judged: 0, expected: null, interval: null };
+  let [expected, below, above, judged] = [0, 0, 0, 0];
+  for (const cell of known) {
+    const share = cell.wrongWeight / cell.weight;
+    const [low, high] = wilson(share, cell.weight ** 2 / cell.squaredWeight);
+    judged += cell.judged;
+    expected += cell.conversations * share;
+    below += (cell.conversations * (share - low)) ** 2;
+    above += (cell.conversations * (high - share)) ** 2;
+  }
+  const interval = [
+    Math.max(0, expected - Math.sqrt(below)),
+    Math.min(count(known), expected + Math.sqrt(above)),
+  ] as const;
+  return { ...all, judged, expected, interval };
+}
+
+/** 95 % score interval of a share `p` of `n` answers. */
+function wilson(p: number, n: number): readonly [number, number] {
+  const z = 1.959964;
+  const middle = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
+  const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
+  return [Math.max(0, middle - half), Math.min(1, middle + half)];
+}
+
+function exampleOf(c: ConversationCaptured): Transition['examples'][number] {
+  const { conversation_id, user_message, nlu_module, nlu_intent, language } = c;
+  const nlu_confidence = Number.isNaN(c.nlu_confidence) ? null : c.nlu_confidence;
+  return {
+    conversation_id,
+    user_message: user_message.slice(0, 200),
+    nlu_module,
+    nlu_intent,
+    language,
+    nlu_confidence,
+  };
+}

@@ -1,0 +1,51 @@
+/** Runs another policy over a range of the canonical log, into nothing but a report. */
+import type { Servers } from '../config.ts';
+import { startWhatIf } from '../policy/what-if.ts';
+import type { Judgement, WhatIfOptions, WhatIfReport } from '../policy/what-if.ts';
+import { readTopic, topicEnds } from '../runtime/read-topic.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { ConversationEvent } from '../schemas/types.ts';
+import { topics } from '../topology.ts';
+
+/** Which conversations, by their `created_at` in milliseconds since 1970: from `from`, before `to`. */
+export interface WhatIfRange {
+  readonly from?: number;
+  readonly to?: number;
+}
+
+/**
+ * Reads the log twice, answers first. Nothing is written, no group is joined, no offset is committed. Memory grows with
+ * the answers of people, not with traffic.
+ * @throws Transient when Kafka does not answer.
+ */
+export async function whatIf(
+  { servers, codecs }: { readonly servers: Pick<Servers, 'kafka'>; readonly codecs: Codecs },
+  options: WhatIfOptions & WhatIfRange,
+): Promise<WhatIfReport> {
+  const { from = -Infinity, to = Infinity } = options;
+  const ends = await topicEnds(servers.kafka, topics.conversationEvents.name);
+  const judgements = new Map<string, Judgement>();
+  for await (const { conversation_id, reviewed } of readEvents(servers, codecs, ends)) {
+    // A later answer takes the place of an earlier one; a skip is none.
+    if (reviewed && reviewed.verdict !== 'skip')
+      judgements.set(conversation_id, reviewed.verdict === 'approve' ? 'right' : 'wrong');
+  }
+  const tally = startWhatIf(options);
+  for await (const { captured, policy } of readEvents(servers, codecs, ends)) {
+    if (captured && captured.created_at >= from && captured.created_at < to)
+      tally.add(captured, policy, judgements.get(captured.conversation_id));
+  }
+  return tally.report();
+}
+
+/** The events of the canonical log up to `ends`. */
+async function* readEvents(
+  { kafka }: Pick<Servers, 'kafka'>,
+  codecs: Codecs,
+  ends: ReadonlyMap<number, number>,
+): AsyncGenerator<ConversationEvent> {
+  const codec = codecs.of(topics.conversationEvents);
+  await codec.prepareAll();
+  for await (const { partition, offset, value } of readTopic(kafka, topics.conversationEvents.name, ends))
+    if (value && offset < (ends.get(partition) ?? 0)) yield codec.decode(value);
+}

@@ -1,0 +1,114 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startComponents } from '../../cli/components.ts';
+import type { RunningComponents } from '../../cli/components.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { projections } from '../../pipeline.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { InputError } from '../../producers/inputs.ts';
+import { kafkajsClient } from '../../runtime/kafka-clients.ts';
+import { digestTable } from '../../runtime/rebuild.ts';
+import { adoptPolicy, policyHistory, policyInForce } from '../../status/policy.ts';
+import { whatIf } from '../../status/what-if.ts';
+import { topics } from '../../topology.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+const COUNT = 120;
+const strict = { ...defaultPolicy, version: 'routing-v2', thresholds: { trust: 0.95, doubt: 0.8 } };
+const adoption = { policy: strict, adopted_by: 'asha', reason: 'fewer wrong labels' };
+
+describe('a policy on real servers', () => {
+  let stack: Stack;
+  let components: RunningComponents;
+
+  before(async () => {
+    stack = await startStack();
+    components = await startComponents(['all'], stack.prepared);
+  });
+  after(async () => {
+    await components.stop();
+    await stack.stop();
+  });
+
+  /** Sends conversations at a confidence of 0.9 and waits for their rows; gives how many each policy sent where. */
+  async function traffic(prefix: string): Promise<Record<string, unknown>[]> {
+    const { prepared } = stack;
+    const producer = await createConversationProducer(producerOptions(prepared));
+    await Promise.all(
+      Array.from({ length: COUNT }, (_, i) =>
+        producer.captureConversation({
+          conversation_id: `${prefix}-${String(i)}`,
+          user_message: 'where is my order?',
+          language: 'en',
+          nlu_intent: 'track_order',
+          nlu_module: 'food',
+          nlu_confidence: 0.9,
+          nlu_provider: 'indicbert',
+          created_at: '2026-10-05T09:30:00Z',
+        }),
+      ),
+    );
+    await producer.close();
+    await untilCaughtUp(prepared.servers, prepared.pool);
+    const { rows } = await prepared.pool.query<Record<string, unknown>>(
+      `SELECT policy_version, route, count(*)::int AS n FROM conversation_logs WHERE conversation_id LIKE $1 GROUP BY 1, 2`,
+      [`${prefix}-%`],
+    );
+    return rows;
+  }
+
+  it('routes by the built-in policy until another is adopted, and by that one from then on', async () => {
+    const { pool } = stack.prepared;
+    assert.deepEqual(await traffic('before'), [{ policy_version: 'routing-v1', route: 'auto-approved', n: COUNT }]);
+    assert.equal(await adoptPolicy(stack.prepared, adoption), 'in force');
+    await untilCaughtUp(stack.prepared.servers, pool);
+    assert.deepEqual(await traffic('after'), [{ policy_version: 'routing-v2', route: 'needs-review', n: COUNT }]);
+    assert.deepEqual((await policyInForce(pool)).policy, strict);
+  });
+
+  it('changes nothing when it is adopted again, and refuses other rules under its version before sending', async () => {
+    assert.equal(await adoptPolicy(stack.prepared, adoption), 'known');
+    await assert.rejects(
+      adoptPolicy(stack.prepared, { ...adoption, policy: { ...strict, audit_share: 0.2 } }),
+      (error) => error instanceof InputError && /version: routing-v2 was adopted before/.test(error.message),
+    );
+    assert.deepEqual(
+      (await policyHistory(stack.prepared.pool)).map(({ policy }) => policy.version),
+      ['routing-v1', 'routing-v2'],
+    );
+  });
+
+  it('reports what another policy would do, and touches no topic, group or table', async () => {
+    const { servers, pool } = stack.prepared;
+    const admin = kafkajsClient(servers.kafka, 'test').admin();
+    await admin.connect();
+    const everything = async () => ({
+      ends: await Promise.all(
+        Object.values(topics).map(async ({ name }) =>
+          (await admin.fetchTopicOffsets(name))
+            .map(({ partition, high }) => `${name}/${String(partition)}@${high}`)
+            .sort(),
+        ),
+      ),
+      topics: (await admin.listTopics()).sort(),
+      groups: (await admin.listGroups()).groups.map(({ groupId }) => groupId).sort(),
+      tables: await Promise.all(projections.map((projection) => digestTable(pool, projection))),
+    });
+    await untilCaughtUp(servers, pool);
+    const untouched = await everything();
+    const loose = { ...defaultPolicy, version: 'routing-v3', audit_share: 0 };
+    const report = await whatIf(stack.prepared, { policy: loose, secondsPerAnswer: 20, examples: 1 });
+    assert.deepEqual(report.transitions.map(({ from, to, conversations }) => [from, to, conversations]).sort(), [
+      ['auto_approved', 'auto_approved', COUNT],
+      ['needs_review', 'auto_approved', COUNT],
+    ]);
+    assert.equal(report.review.after.conversations, 0);
+    const none = await whatIf(stack.prepared, { policy: loose, secondsPerAnswer: 20, examples: 1, to: 0 });
+    assert.equal(none.conversations, 0);
+    assert.deepEqual(await everything(), untouched);
+    await admin.disconnect();
+  });
+});
