@@ -8,6 +8,7 @@ import { modelFields } from './onnx-schema.ts';
 import type { Constant, GraphNode, GraphValue } from './onnx-schema.ts';
 import { message } from './protobuf.ts';
 import { packView } from './quantise.ts';
+import type { Tower } from './tower.ts';
 
 /** What the file says of itself besides its graph. */
 export interface ModelMetadata {
@@ -18,7 +19,7 @@ export interface ModelMetadata {
   readonly temperature: number;
   readonly threshold: number;
   /** Views (by place) and hidden units of each tower, for incremental training; files of external trainers have none. */
-  readonly towers?: readonly { readonly views: readonly number[]; readonly hidden: number }[];
+  readonly towers?: readonly Pick<Tower, 'views' | 'hidden' | 'rectified'>[];
   /** The data set it was trained on, as its builder described it; any JSON. */
   readonly manifest: unknown;
   /** Seed and choices of the trainer; any JSON. */
@@ -43,7 +44,7 @@ export function writeModel(
     labels,
     temperature,
     threshold,
-    towers: towers.map((tower) => ({ views: tower.views, hidden: tower.hidden })),
+    towers: towers.map(({ views: places, hidden, rectified }) => ({ views: places, hidden, rectified })),
     manifest: about.manifest,
     training: about.training,
   };
@@ -105,7 +106,7 @@ function viewPart({ vocabularies, towers }: Classifier, { name, width }: View, i
   };
 }
 
-/** From the sums of the views to probabilities: each tower's rectifier, then all output layers as one matrix. */
+/** From the sums of the views to probabilities: the rectifiers of the towers that have one, then all output layers as one matrix. */
 function headPart({ towers, labels, temperature }: Classifier, views: readonly View[]): Part {
   const constants: Constant[] = [];
   const nodes: GraphNode[] = [];
@@ -138,6 +139,7 @@ function headPart({ towers, labels, temperature }: Classifier, views: readonly V
       inputs: [`tower${t}.mean`, constant(`tower${t}.bias`, [tower.hidden], tower.hiddenBias)],
       output: `tower${t}.before`,
     });
+    if (!tower.rectified) return `tower${t}.before`;
     nodes.push({ op: 'Relu', inputs: [`tower${t}.before`], output: `tower${t}.units` });
     return `tower${t}.units`;
   });

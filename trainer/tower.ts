@@ -1,7 +1,7 @@
 /**
  * One member of the classifier: texts → weighted features → hidden layer → intents, and how it learns from one text.
- * The first layer is an embedding of features, summed, as in fastText (Joulin et al. 2016, arXiv:1607.01759), with a
- * rectifier behind it. Indexed by numbers throughout: this is the loop in which the time of training is spent.
+ * The first layer is an embedding of features, summed, as in fastText (Joulin et al. 2016, arXiv:1607.01759); some towers
+ * have a rectifier behind it. Indexed by numbers throughout: this is the loop in which the time of training is spent.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction; checks would cost time */
 import type { Rows } from './encoder.ts';
@@ -10,6 +10,8 @@ import type { Rows } from './encoder.ts';
 export interface Tower {
   readonly views: readonly number[];
   readonly hidden: number;
+  /** Whether hidden units below zero count as zero; without that the tower is linear. */
+  readonly rectified: boolean;
   readonly classes: number;
   /** For each of `views`: features × hidden, row by row. */
   readonly features: readonly Float32Array[];
@@ -33,7 +35,7 @@ export interface LearningRates {
 export function newTower(
   views: readonly number[],
   sizes: readonly number[],
-  hidden: number,
+  { hidden, rectified }: Pick<Tower, 'hidden' | 'rectified'>,
   classes: number,
   next: () => number,
 ): Tower {
@@ -41,6 +43,7 @@ export function newTower(
   return {
     views,
     hidden,
+    rectified,
     classes,
     features: sizes.map((size) => small(size * hidden, 0.035)),
     hiddenBias: new Float32Array(hidden),
@@ -51,7 +54,7 @@ export function newTower(
 
 /** Scores of every intent for each row, rows × classes. */
 export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
-  const { hidden, classes, hiddenBias, output, outputBias } = tower;
+  const { hidden, rectified, classes, hiddenBias, output, outputBias } = tower;
   const rows = (views[0]?.starts.length ?? 1) - 1;
   const result = new Float32Array(rows * classes);
   const sums = new Float32Array(hidden);
@@ -70,7 +73,7 @@ export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
     out.set(outputBias);
     for (let j = 0; j < hidden; j++) {
       const unit = sums[j]!;
-      if (unit <= 0) continue;
+      if (rectified && unit <= 0) continue;
       const at = j * classes;
       for (let c = 0; c < classes; c++) out[c]! += unit * output[at + c]!;
     }
@@ -113,7 +116,7 @@ export class TowerLearner {
 
   /** Learns that row `row` of `views` is of class `label`. Returns the loss before. */
   learn(views: readonly Rows[], row: number, label: number, weight: number, rate: number): number {
-    const { hidden, classes, features, hiddenBias, output, outputBias } = this.tower;
+    const { hidden, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
     const { featureDropout, hiddenDropout, smoothing } = this.#rates;
     const [kept, sums, gradient, hiddenGradient] = [this.#kept, this.#sums, this.#gradient, this.#hiddenGradient];
     const next = this.#next;
@@ -142,11 +145,11 @@ export class TowerLearner {
       ends.push(length);
     }
 
-    // 2. Rectifier; only units above zero have a part in what follows.
+    // 2. Rectifier, where there is one: only units above zero have a part in what follows.
     const scale = 1 / (1 - hiddenDropout);
     let active = 0;
     for (let q = 0; q < units; q++) {
-      if (sums[q]! <= 0) continue;
+      if (rectified && sums[q]! <= 0) continue;
       kept[active] = kept[q]!;
       sums[active++] = sums[q]! * scale;
     }
@@ -221,7 +224,7 @@ export class TowerLearner {
 /** `before` with room for more features and classes; what it learned stays where it was. */
 export function widenTower(before: Tower, sizes: readonly number[], classes: number, next: () => number): Tower {
   const { hidden } = before;
-  const fresh = newTower(before.views, sizes, hidden, classes, next);
+  const fresh = newTower(before.views, sizes, before, classes, next);
   before.features.forEach((table, i) => fresh.features[i]!.set(table));
   fresh.hiddenBias.set(before.hiddenBias);
   for (let j = 0; j < hidden; j++) {

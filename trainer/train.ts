@@ -15,12 +15,23 @@ import type { Sample } from './split.ts';
 import { newTower, TowerLearner, widenTower } from './tower.ts';
 import { learnVocabulary, weigh } from './vocabulary.ts';
 
+/** A tower to be trained: the views it sees, and whether it has a rectifier. */
+export interface TowerPlan {
+  readonly views: readonly string[];
+  readonly rectified: boolean;
+}
+
 /** Every choice, for all data sets. docs/training.md tells which were measured and what they are worth. */
 export const defaults = {
   seed: 1,
   encoder: hashedNgrams as EncoderConfig,
   /** Views (by name) of each tower. They are trained apart, so no view leans on another, and vote together. */
-  towers: [['words', 'gaps'], ['letters'], ['words', 'letters'], ['runs']] as readonly (readonly string[])[],
+  towers: [
+    { views: ['words', 'gaps'], rectified: false },
+    { views: ['letters'], rectified: false },
+    { views: ['words', 'letters'], rectified: false },
+    { views: ['runs'], rectified: false },
+  ] as readonly TowerPlan[],
   hidden: 96,
   /** Features kept in each view, most frequent first: with four towers of 96 units at most 38 MB of weights. */
   features: 65_536,
@@ -127,13 +138,13 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
     const watchedRows = watched?.rows.map((rows, i) => weigh(rows, vocabularies[i] ?? missing('vocabulary')));
     const targets = Int32Array.from(order, (row) => labelOf(input.train[row] ?? missing('row')));
     const weights = classWeights(targets, labels.length, o.balance);
-    const learners = towerViews(o.towers, views).map((towerView, t) => {
+    const learners = towerViews(o.towers, views).map((plan, t) => {
       const next = random(Math.imul(o.seed, 1000) + t);
-      const sizes = towerView.map((view) => vocabularies[view]?.idf.length ?? 0);
+      const sizes = plan.views.map((view) => vocabularies[view]?.idf.length ?? 0);
       const before = previous?.towers[t];
       const tower = before
         ? widenTower(before, sizes, labels.length, next)
-        : newTower(towerView, sizes, o.hidden, labels.length, next);
+        : newTower(plan.views, sizes, { hidden: o.hidden, rectified: plan.rectified }, labels.length, next);
       return { learner: new TowerLearner(tower, o, next), next, order: Int32Array.from(order.keys()) };
     });
     let [step, best, worse] = [0, Infinity, 0];
@@ -290,10 +301,13 @@ function selectRows({ starts, indices, values }: Rows, order: Int32Array): Rows 
 function towerViews(
   towers: typeof defaults.towers,
   views: readonly { readonly name: string }[],
-): readonly (readonly number[])[] {
-  const places = towers.map((names) => names.map((name) => views.findIndex((view) => view.name === name)));
-  const usable = places.filter((tower) => tower.every((view) => view >= 0));
-  return usable.length > 0 ? usable : [[...views.keys()]];
+): readonly { readonly views: readonly number[]; readonly rectified: boolean }[] {
+  const places = towers.map(({ views: names, rectified }) => ({
+    views: names.map((name) => views.findIndex((view) => view.name === name)),
+    rectified,
+  }));
+  const usable = places.filter((tower) => tower.views.every((view) => view >= 0));
+  return usable.length > 0 ? usable : [{ views: [...views.keys()], rectified: true }];
 }
 
 function classWeights(targets: Int32Array, classes: number, power: number): Float32Array {
