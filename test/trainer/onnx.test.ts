@@ -76,6 +76,38 @@ describe('the file', () => {
   });
 });
 
+describe('texts out of the ordinary', () => {
+  it('counts one without a known word as out of scope: empty, spaces, signs, another script', async () => {
+    const model = await loadModel(bytes);
+    for (const answer of await model.classify(['', ' \n\t', '\u0000', '𓀀𓀁', '']))
+      assert.ok(answer.outOfScope && answer.confidence > 0, JSON.stringify(answer));
+    await model.close();
+  });
+
+  it('answers 100 kB, in one word or many, and the texts beside it as before', async () => {
+    const model = await loadModel(bytes);
+    const [alone] = await model.classify(['cancel my order']);
+    const long = ['cancel my order '.repeat(6400), 'x'.repeat(100_000), 'ि'.repeat(33_000)];
+    const answers = await model.classify([...long, 'cancel my order']);
+    assert.equal(answers.length, 4);
+    assert.equal(answers[0]?.intent, 'cancel_order');
+    assert.ok(Math.abs((answers[3]?.confidence ?? 0) - (alone?.confidence ?? 9)) < 1e-6);
+    await model.close();
+  });
+
+  it('answers 10,000 texts, each in its place', async () => {
+    const model = await loadModel(bytes);
+    const rows = Array.from({ length: 10_000 }, (_, i) => ['cancel my order', 'book a cab'][i % 2] ?? '');
+    const answers = await model.classify(rows);
+    assert.equal(answers.length, rows.length);
+    assert.deepEqual([...new Set(answers.map(({ intent }, i) => `${i % 2} ${intent}`))].sort(), [
+      '0 cancel_order',
+      '1 book_cab',
+    ]);
+    await model.close();
+  });
+});
+
 describe('refused files', () => {
   const tiny: OnnxModel = {
     inputs: [{ name: 'x', type: 'float', shape: ['n'] }],

@@ -6,10 +6,12 @@ import { after, before, describe, it } from 'node:test';
 import { createEncoder } from '../../trainer/encoder.ts';
 import { tokens } from '../../trainer/hashed-ngrams.ts';
 import { loadModel } from '../../trainer/model.ts';
+import { readClassifier } from '../../trainer/onnx-classifier.ts';
 import { writeModel } from '../../trainer/onnx-writer.ts';
 import { train } from '../../trainer/train.ts';
+import type { TrainingInput } from '../../trainer/train.ts';
 import type { TransformerConfig } from '../../trainer/transformer-encoder.ts';
-import { samples } from './samples.ts';
+import { intentNames, samples } from './samples.ts';
 import { TINY_DIMENSIONS, writeTinyEncoder } from './tiny-encoder.ts';
 
 const config: TransformerConfig = { kind: 'transformer', model: 'tiny', pooling: 'mean', dimensions: TINY_DIMENSIONS };
@@ -73,6 +75,34 @@ describe('TransformerEncoder', () => {
     await model.close();
     await writeTinyEncoder(path.join(home, 'others', 'tiny'), words, 2);
     await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), /Bring that file back/);
+  });
+
+  it('goes on from the last file with new intents, as good on the old ones as a model trained anew', async () => {
+    const [old, fresh] = [samples(30, 1, intentNames.slice(0, 4)), samples(30, 1, intentNames.slice(4))];
+    const options = { encoder: config, epochs: 40, hidden: 64, patience: 40 };
+    const about = { manifest: null, training: null };
+    const fileOf = async (input: Pick<TrainingInput, 'train' | 'previous' | 'options'>) => {
+      const { classifier, views, encoder } = await train({ dev: [], places, ...input });
+      const model = await loadModel(writeModel(classifier, views, { ...about, encoder }), undefined, places);
+      return { model, views };
+    };
+    const before = await fileOf({ train: old, options });
+    const after = await fileOf({
+      train: [...old.map((row) => ({ ...row, seen: true })), ...fresh],
+      previous: readClassifier(before.model.file, before.views),
+      options: { ...options, incremental: { epochs: 1, learningRate: 0.5, rehearsalPerIntent: 15 } },
+    });
+    const anew = await fileOf({ train: [...old, ...fresh], options });
+    const right = async ({ model }: typeof anew, intents: readonly string[]) => {
+      const test = samples(30, 5, intents);
+      const answers = await model.classify(test.map(({ text }) => text));
+      return test.filter((row, i) => answers[i]?.intent === row.intent).length / test.length;
+    };
+    for (const intents of [intentNames.slice(0, 4), intentNames.slice(4)]) {
+      const [best, is] = [await right(anew, intents), await right(after, intents)];
+      assert.ok(is >= best - 0.05, `${intents.join()}: ${is}, anew ${best}`);
+    }
+    for (const { model } of [before, after, anew]) await model.close();
   });
 
   it('says what is missing where there is no encoder', async () => {
