@@ -23,13 +23,15 @@ export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<
 }
 
 /**
- * Every committed record of `topic` up to `ends`, and perhaps some more, in offset order within each partition.
+ * Every committed record of `topic` from `from` (the beginning where absent) up to `ends`, and perhaps some more, in offset
+ * order within each partition.
  * Commits nothing, joins no group.
  */
 export async function* readTopic(
   kafka: KafkaConfig,
   topic: string,
   ends?: ReadonlyMap<number, number>,
+  from?: ReadonlyMap<number, number>,
 ): AsyncGenerator<RawRecord> {
   const waiting = new Map(ends ?? (await topicEnds(kafka, topic)));
   if (waiting.size === 0) return;
@@ -39,7 +41,7 @@ export async function* readTopic(
     if (offset >= (waiting.get(partition) ?? Infinity)) waiting.delete(partition);
   });
   try {
-    consumer.assign([...waiting.keys()].map((partition) => ({ topic, partition, offset: -2 })));
+    consumer.assign([...waiting.keys()].map((partition) => ({ topic, partition, offset: from?.get(partition) ?? -2 })));
     while (waiting.size > 0) {
       for (const message of await consume(consumer, 1000)) yield rawRecord(message);
     }

@@ -1,0 +1,160 @@
+/** The life of a training run as events. Functions of values, like all that is decided on the model log. */
+import type { OffsetUpTo, RunStanding, RunTrigger, TrainingRunEvent } from '../schemas/types.ts';
+import type { Act, Appended, ModelLog } from './model-log.ts';
+import { RegistryError } from './model-log.ts';
+import type { Watermark } from './trigger.ts';
+
+/** What is asked for. */
+export interface RunRequest {
+  readonly id: string;
+  readonly dataSet: string;
+  readonly trigger: RunTrigger;
+  readonly approvals: number;
+  readonly watermark: Watermark;
+  readonly fromScratch?: boolean;
+}
+
+/** Another trainer has taken the run up, or somebody has ended it: whoever gets this must stop. */
+export class Superseded extends Error {
+  override readonly name = 'Superseded';
+}
+
+/** A trainer that dies so often in one run would die in it for ever. */
+export const MAX_ATTEMPTS = 5;
+
+/** Asks for a run. Nothing when it was asked for already, by whomever. */
+export function requestRun({ runs }: ModelLog, request: RunRequest, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
+  if (runs.has(request.id)) return {};
+  const standing: RunStanding = {
+    data_set: request.dataSet,
+    trigger: request.trigger,
+    status: 'requested',
+    attempt: 0,
+    approvals: request.approvals,
+    watermark: offsetsOf(request.watermark),
+    from_scratch: request.fromScratch ?? false,
+    data_set_sha256: null,
+    manifest: null,
+    version: null,
+    parent_version: null,
+    artifact_sha256: null,
+    report_sha256: null,
+    page_sha256: null,
+    verdict: null,
+    reasons: [],
+    stage: null,
+    epoch: 0,
+    epochs: 0,
+    failure: null,
+    requested_at: at,
+    started_at: null,
+    finished_at: null,
+  };
+  return { runs: [{ ...eventOf(request.id, at, standing), requested: { by } }] };
+}
+
+/** Asks for a failed or cancelled run again: what it had done stays done. @throws RegistryError when it is neither. */
+export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
+  const run = runOf(log, id);
+  if (run.status !== 'failed' && run.status !== 'cancelled')
+    throw new RegistryError(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
+  const standing: RunStanding = { ...run, status: 'requested', attempt: 0, failure: null, finished_at: null };
+  return { runs: [{ ...eventOf(id, at, standing), requested: { by } }] };
+}
+
+/** Ends a run; the trainer at work stops at its next event. @throws RegistryError when it has ended already. */
+export function cancelRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
+  const run = runOf(log, id);
+  if (run.status !== 'requested' && run.status !== 'running')
+    throw new RegistryError(`The run ${id} is ${run.status} already.`);
+  return { runs: [{ ...eventOf(id, at, { ...run, status: 'cancelled', finished_at: at }), cancelled: { by } }] };
+}
+
+/**
+ * Takes a run up. The attempt is the trainer's token: it may write as long as no other attempt began. What the run goes on
+ * from is decided once, at its first attempt, so that doing it again gives the same bytes.
+ */
+export function startRun(log: ModelLog, id: string, trainer: string, at: number): Appended {
+  const run = runOf(log, id);
+  if (run.status !== 'requested' && run.status !== 'running') return {};
+  if (run.attempt >= MAX_ATTEMPTS)
+    return failRun(
+      log,
+      id,
+      run.attempt,
+      `${MAX_ATTEMPTS} attempts ended without a word. See the trainer's log; \`samvad train --resume ${id}\` tries again.`,
+      at,
+    );
+  const attempt = run.attempt + 1;
+  const production = [...log.models.values()].find(({ standing }) => standing.status === 'production');
+  const parent = run.from_scratch || production?.standing.artifact_sha256 == null ? null : production.version;
+  const parent_version = run.started_at === null ? parent : run.parent_version;
+  const standing: RunStanding = {
+    ...run,
+    status: 'running',
+    attempt,
+    parent_version,
+    started_at: at,
+    stage: 'data-set',
+  };
+  return { runs: [{ ...eventOf(id, at, standing), started: { attempt, trainer } }] };
+}
+
+/** Notes what `attempt` has achieved. @throws Superseded when it may not write any more. */
+export function noteRun(
+  log: ModelLog,
+  id: string,
+  attempt: number,
+  changes: Partial<RunStanding>,
+  kind: Partial<Pick<TrainingRunEvent, 'progressed' | 'finished' | 'failed'>>,
+  at: number,
+): TrainingRunEvent {
+  const run = runOf(log, id);
+  if (run.status !== 'running' || run.attempt !== attempt)
+    throw new Superseded(`The run ${id} is ${run.status} in attempt ${run.attempt}; attempt ${attempt} ends here.`);
+  return { ...eventOf(id, at, { ...run, ...changes }), ...kind };
+}
+
+/** Ends a run that can't go on by itself. Its samples stay unused, and come with the next run. */
+export function failRun(log: ModelLog, id: string, attempt: number, reason: string, at: number): Appended {
+  return {
+    runs: [
+      noteRun(log, id, attempt, { status: 'failed', failure: reason, finished_at: at }, { failed: { reason } }, at),
+    ],
+  };
+}
+
+/** The runs that wait for a trainer or were left by one, oldest request first. */
+export function openRuns({ runs }: ModelLog): readonly string[] {
+  return [...runs].filter(([, run]) => run.status === 'requested' || run.status === 'running').map(([id]) => id);
+}
+
+/** A watermark as the log holds it, in order of partition. */
+export function offsetsOf(watermark: Watermark): readonly OffsetUpTo[] {
+  return [...watermark].sort(([a], [b]) => a - b).map(([partition, next_offset]) => ({ partition, next_offset }));
+}
+
+/** And back. */
+export function watermarkOf(offsets: readonly OffsetUpTo[]): Watermark {
+  return new Map(offsets.map(({ partition, next_offset }) => [partition, next_offset]));
+}
+
+function runOf({ runs }: ModelLog, id: string): RunStanding {
+  const run = runs.get(id);
+  if (!run) throw new RegistryError(`There is no run ${id}. There are: ${[...runs.keys()].join(', ') || 'none'}.`);
+  return run;
+}
+
+function eventOf(run_id: string, at: number, standing: RunStanding): TrainingRunEvent {
+  return {
+    run_id,
+    at,
+    standing,
+    requested: null,
+    started: null,
+    progressed: null,
+    finished: null,
+    failed: null,
+    cancelled: null,
+  };
+}

@@ -1,0 +1,290 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTraffic } from '../../policy/model-log.ts';
+import { defaultPromotionPolicy } from '../../policy/promotion.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { cancelRun, MAX_ATTEMPTS, requestRun, resumeRun, startRun } from '../../policy/training-run.ts';
+import { runAt } from '../../policy/trigger.ts';
+import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
+import type { ArtifactStore } from '../../trainer/artifacts.ts';
+import type { PlacedSample } from '../../trainer/data-set.ts';
+import type { Sample } from '../../trainer/split.ts';
+import { train } from '../../trainer/train.ts';
+import { executeRun } from '../../trainer/training-run.ts';
+import type { RunPorts } from '../../trainer/training-run.ts';
+import { memoryModelLog } from './memory-model-log.ts';
+import type { MemoryModelLog } from './memory-model-log.ts';
+import { quick, samples } from './samples.ts';
+
+let home: string;
+let folders = 0;
+before(async () => {
+  home = await mkdtemp(path.join(os.tmpdir(), 'samvad-runs-'));
+});
+after(async () => {
+  await rm(home, { recursive: true, force: true });
+});
+
+/** Rows as the log of training-samples, in one partition; texts are made different so that few are repeats. */
+async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>): AsyncGenerator<PlacedSample> {
+  for (const [offset, row] of rows.slice(0, upTo.get(0)).entries()) {
+    await Promise.resolve();
+    const conversation_id = `c-${String(offset).padStart(6, '0')}`;
+    const approved = {
+      conversation_id,
+      text: row.text === '' ? '' : `${row.text} ${offset % 97}`,
+      language: row.language,
+      intent: row.intent,
+      module: row.module,
+      entities: [],
+      source: row.source,
+      confidence: 0.8,
+      reviewer: null,
+      policy_version: 'routing-v1',
+      captured_at: offset,
+      approved_at: offset,
+    };
+    yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null } };
+  }
+}
+
+const rows = [...samples(60, 1), ...samples(60, 2)];
+
+function world(of: readonly Sample[] = rows, changes: Partial<Omit<RunPorts, 'log'>> = {}): RunPorts & { log: MemoryModelLog } {
+  const log = memoryModelLog();
+  let clock = 1000;
+  return {
+    log,
+    artifacts: openArtifactFolder(path.join(home, String(folders++))),
+    samples: (upTo) => logOf(of, upTo),
+    train,
+    policy: () => Promise.resolve(defaultPolicy),
+    promotion: { ...defaultPromotionPolicy, minRows: 20, intentFloor: 0, languageFloor: 0 },
+    options: quick,
+    codeVersion: '1.0.0',
+    trainer: 'test',
+    now: () => (clock += 2000),
+    ...changes,
+  };
+}
+
+async function ask({ log }: RunPorts, approvals = rows.length) {
+  const { id } = runAt('default', approvals);
+  await log.append((now) =>
+    requestRun(
+      now,
+      { id, approvals, dataSet: 'default', trigger: 'threshold', watermark: new Map([[0, approvals]]) },
+      { by: 'test', at: 1 },
+    ),
+  );
+  return id;
+}
+const quiet = new AbortController().signal;
+
+describe('a training run', () => {
+  it('makes a data set, a file, a report and a version, and ends in the log', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const run = await executeRun(id, ports, quiet);
+    assert.equal(run?.status, 'finished');
+    assert.equal(run.version, 'router-v1.1.0');
+    const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
+    assert.equal(standing?.status, 'trained');
+    assert.equal(standing.verdict, 'promote');
+    assert.equal(standing.training_samples, rows.length);
+    assert.deepEqual(standing.consumed, [{ partition: 0, next_offset: rows.length }]);
+    assert.ok((standing.test_accuracy ?? 0) > 0.8);
+    const page = (await ports.artifacts.get(standing.page_sha256 ?? '')).toString();
+    assert.match(page, /Training report <code>router-v1.1.0/);
+    assert.ok(ports.log.runs.some(({ progressed }) => progressed !== null));
+    assert.equal(await executeRun(id, ports, quiet).then((again) => again?.status), 'finished');
+    assert.equal(ports.log.models.length, 2);
+  });
+
+  it('is registered once, with the same number and bytes, when the trainer dies after any step', async () => {
+    const whole = world();
+    await executeRun(await ask(whole), whole, quiet);
+    const expected = (await whole.log.read()).models.get('router-v1.1.0')?.standing;
+    for (const death of ['started', 'data-set', 'trained', 'evaluated', 'registered'] as const) {
+      let trainings = 0;
+      const ports = world(rows, {
+        train: (input, control) => {
+          trainings++;
+          return train(input, control);
+        },
+      });
+      const id = await ask(ports);
+      const dies = {
+        ...ports,
+        onStep: (step: string) => {
+          if (step === death) throw new Error('killed');
+        },
+      };
+      await assert.rejects(executeRun(id, dies, quiet), /killed/);
+      await ask(ports); // the crossing is delivered again
+      const run = await executeRun(id, ports, quiet);
+      assert.equal(run?.status, 'finished', death);
+      const { models, runs } = await ports.log.read();
+      assert.deepEqual([...runs.keys()], [id]);
+      assert.deepEqual([...models.keys()], ['router-v1.0.0', 'router-v1.1.0'], death);
+      assert.equal(models.get('router-v1.1.0')?.standing.artifact_sha256, expected?.artifact_sha256, death);
+      assert.equal(trainings, 1, `${death}: what is done is not done again`);
+    }
+  });
+
+  it('gives the same bytes again when all but the log is lost, also where one version goes on from another', async () => {
+    const chain = async () => {
+      const ports = world();
+      await executeRun(await ask(ports, 400), ports, quiet);
+      await ports.log.append((log) => ({
+        models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+      }));
+      await executeRun(await ask(ports, rows.length), ports, quiet);
+      const { models } = await ports.log.read();
+      return ['router-v1.1.0', 'router-v1.2.0'].map((version) => {
+        const standing = models.get(version)?.standing;
+        return [standing?.parent_version, standing?.data_set_sha256, standing?.artifact_sha256];
+      });
+    };
+    const [first, again] = [await chain(), await chain()];
+    assert.deepEqual(again, first);
+    assert.deepEqual(
+      first.map(([parent]) => parent),
+      [null, 'router-v1.1.0'],
+    );
+  });
+
+  it('compares with production on the same rows', async () => {
+    const ports = world();
+    await executeRun(await ask(ports, 400), ports, quiet);
+    await ports.log.append((log) => ({
+      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+    }));
+    await executeRun(await ask(ports), ports, quiet);
+    const standing = (await ports.log.read()).models.get('router-v1.2.0')?.standing;
+    assert.equal(standing?.compared_with, 'router-v1.1.0');
+    const report = JSON.parse((await ports.artifacts.get(standing.report_sha256 ?? '')).toString()) as {
+      comparison: { rows: number };
+      rows: { test: number };
+      history: unknown[];
+    };
+    assert.equal(report.comparison.rows, report.rows.test);
+    assert.ok(report.history.length > 0);
+  });
+
+  it('does not let a trainer write that was paused while another took over', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const paused = {
+      ...ports,
+      onStep: () => undefined,
+      train: async (...[input, control]: Parameters<typeof train>) => {
+        const outcome = await train(input, control);
+        await ports.log.append((log) => startRun(log, id, 'other', 1));
+        return outcome;
+      },
+    };
+    const seen = await executeRun(id, paused, quiet);
+    assert.deepEqual([seen?.status, seen?.attempt], ['running', 2]);
+    assert.equal((await ports.log.read()).models.size, 1);
+  });
+
+  it('stops at its next word when it is cancelled, and goes on when it is resumed', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const act = { by: 'asha', at: 2 };
+    const cancelled = {
+      ...ports,
+      options: { ...quick, epochs: 50, patience: 50 },
+      onStep: (step: string) => {
+        if (step === 'data-set') void ports.log.append((log) => cancelRun(log, id, act));
+      },
+    };
+    assert.equal((await executeRun(id, cancelled, quiet))?.status, 'cancelled');
+    assert.equal((await executeRun(id, ports, quiet))?.status, 'cancelled');
+    await ports.log.append((log) => resumeRun(log, id, act));
+    assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
+  });
+
+  it('gives a run up that kills every trainer', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    for (let i = 0; i < MAX_ATTEMPTS; i++) await ports.log.append((log) => startRun(log, id, 'dies', 1));
+    const run = await executeRun(id, ports, quiet);
+    assert.equal(run?.status, 'failed');
+    assert.match(run.failure ?? '', /5 attempts.*--resume/);
+  });
+
+  it('ends when its trainer is stopped, without a word, to be taken up again', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const stop = new AbortController();
+    const stopped = {
+      ...ports,
+      onStep: (step: string) => {
+        if (step === 'data-set') stop.abort(new Error('stopping'));
+      },
+    };
+    await assert.rejects(executeRun(id, stopped, stop.signal), /stopping/);
+    assert.equal((await ports.log.read()).runs.get(id)?.status, 'running');
+    assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
+  });
+
+  const bad: readonly (readonly [string, readonly Sample[], RegExp])[] = [
+    ['zero samples', [], /nothing to train on: of 0 samples/],
+    ['all texts empty', rows.map((row) => ({ ...row, text: '' })), /of 720 samples 0 are kept.*720 empty text/],
+    ['one class', samples(200, 1, ['ride/fare']), /ride\/fare; a classifier needs at least two/],
+  ];
+  for (const [name, of, reason] of bad)
+    it(`says what is wrong with ${name}, registers nothing, and the next run works`, async () => {
+      const ports = world(of);
+      const id = await ask(ports, Math.max(1, of.length));
+      const run = await executeRun(id, ports, quiet);
+      assert.equal(run?.status, 'failed');
+      assert.match(run.failure ?? '', reason);
+      assert.equal((await ports.log.read()).models.size, 1);
+      const next = { ...ports, samples: (upTo: ReadonlyMap<number, number>) => logOf(rows, upTo) };
+      assert.equal((await executeRun(await ask(next, rows.length + 1), next, quiet))?.status, 'finished');
+    });
+
+  it('says that the disk is full while the model is written, and goes on from there when there is room', async () => {
+    let full = true;
+    const real = openArtifactFolder(path.join(home, 'full'));
+    const artifacts: ArtifactStore = {
+      ...real,
+      put: (bytes) =>
+        full
+          ? Promise.reject(new ArtifactError('A file can’t be kept: the disk is full. Make room, then resume the run.'))
+          : real.put(bytes),
+    };
+    const ports = world(rows, { artifacts });
+    const id = await ask(ports);
+    const failed = await executeRun(id, ports, quiet);
+    assert.match(failed?.failure ?? '', /disk is full/);
+    full = false;
+    await ports.log.append((log) => resumeRun(log, id, { by: 'asha', at: 3 }));
+    assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
+  });
+
+  it('refuses a damaged file of production, and nothing is lost', async () => {
+    const ports = world();
+    await executeRun(await ask(ports, 400), ports, quiet);
+    await ports.log.append((log) => ({
+      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+    }));
+    const sha256 = (await ports.log.read()).models.get('router-v1.1.0')?.standing.artifact_sha256 ?? '';
+    const good = await ports.artifacts.get(sha256);
+    const file = path.join(home, String(folders - 1), sha256.slice(0, 2), sha256);
+    await writeFile(file, good.subarray(0, 1000));
+    const id = await ask(ports);
+    const run = await executeRun(id, ports, quiet);
+    assert.equal(run?.status, 'failed');
+    assert.match(run.failure ?? '', /was damaged/);
+    await writeFile(file, good);
+    await ports.log.append((log) => resumeRun(log, id, { by: 'asha', at: 3 }));
+    assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
+  });
+});

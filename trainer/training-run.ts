@@ -1,0 +1,380 @@
+/**
+ * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
+ * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
+ */
+import { performance } from 'node:perf_hooks';
+import { blankStanding, nextVersion, register } from '../policy/model-log.ts';
+import type { ModelLog } from '../policy/model-log.ts';
+import { decidePromotion } from '../policy/promotion.ts';
+import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
+import { failRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
+import type { Watermark } from '../policy/trigger.ts';
+import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
+import { ArtifactError } from './artifacts.ts';
+import type { ArtifactStore } from './artifacts.ts';
+import { probabilities } from './classifier.ts';
+import { compare } from './compare.ts';
+import { buildDataSet } from './data-set.ts';
+import type { Manifest, PlacedSample } from './data-set.ts';
+import { createEncoder } from './encoder.ts';
+import { evaluate, judge, measureLatency } from './evaluate.ts';
+import type { Evaluation } from './evaluate.ts';
+import { loadModel } from './model.ts';
+import type { Model } from './model.ts';
+import type { ModelLogPort } from './model-log.ts';
+import { readClassifier } from './onnx-classifier.ts';
+import { checkModel, ModelRefused } from './onnx-reader.ts';
+import { writeModel } from './onnx-writer.ts';
+import { confusion, reportPage } from './report.ts';
+import type { TrainingReport } from './report.ts';
+import { defaultSplit, split } from './split.ts';
+import type { Sample, Split } from './split.ts';
+import { TrainingError } from './train.ts';
+import type { EpochReport, TrainingControl, TrainingInput, TrainingOptions, TrainingOutcome } from './train.ts';
+
+/** What a run needs of the world. */
+export interface RunPorts {
+  readonly log: ModelLogPort;
+  readonly artifacts: ArtifactStore;
+  /** The records of training-samples below the watermark, in offset order within each partition. */
+  readonly samples: (upTo: Watermark) => AsyncIterable<PlacedSample>;
+  readonly train: (input: TrainingInput, control: TrainingControl) => Promise<TrainingOutcome>;
+  readonly policy: () => Promise<RoutingPolicy>;
+  readonly promotion: PromotionPolicy;
+  readonly options: TrainingOptions;
+  readonly codeVersion: string;
+  /** Names this trainer in the log. */
+  readonly trainer: string;
+  readonly now: () => number;
+  /** Told when a step is done and noted; a test ends the trainer here. */
+  readonly onStep?: (step: 'started' | 'data-set' | 'trained' | 'evaluated' | 'registered') => void;
+}
+
+/** What the file keeps of its training; all of it follows from the data and the seed. */
+interface FileNotes {
+  readonly options: TrainingOptions;
+  readonly parent: string | null;
+  readonly split: typeof defaultSplit;
+  readonly history: readonly EpochReport[];
+}
+
+/** Times of so many test texts are taken. */
+const LATENCY_TEXTS = 200;
+/** Notes of progress are this far apart. */
+const PROGRESS_MS = 1000;
+
+/**
+ * Takes the run up and carries it to its end, which may be a noted failure. Returns where it stands.
+ * @throws the signal's reason when aborted, and what may pass (Kafka): then the run is taken up again.
+ */
+export async function executeRun(id: string, ports: RunPorts, signal: AbortSignal): Promise<RunStanding | undefined> {
+  const { log, now } = ports;
+  const started = (await log.append((before) => startRun(before, id, ports.trainer, now()))).runs.get(id);
+  if (started?.status !== 'running') return started;
+  const attempt = started.attempt;
+  try {
+    ports.onStep?.('started');
+    await steps(id, started, ports, signal);
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof Superseded) return (await log.read()).runs.get(id);
+    if (![TrainingError, ModelRefused, ArtifactError].some((kind) => error instanceof kind)) throw error;
+    const reason = (error as Error).message;
+    await log.append((before) => failRun(before, id, attempt, reason, now()));
+  }
+  return (await log.read()).runs.get(id);
+}
+
+interface Rows extends Sample {
+  readonly seen: boolean;
+}
+
+async function steps(id: string, run: RunStanding, ports: RunPorts, signal: AbortSignal): Promise<void> {
+  const { log, now } = ports;
+  const note = (
+    decide: (log: ModelLog) => Partial<RunStanding>,
+    kind: Partial<Pick<TrainingRunEvent, 'progressed'>> = {},
+  ): Promise<ModelLog> =>
+    log.append((before) => ({ runs: [noteRun(before, id, run.attempt, decide(before), kind, now())] }));
+
+  // 1. The data set, from the log.
+  const { manifest, sides } = await readRows(run, await log.read(), ports);
+  if (run.data_set_sha256 !== null && run.data_set_sha256 !== manifest.sha256)
+    throw new TrainingError(
+      `The log gives another data set (${manifest.sha256}) than in an earlier attempt (${run.data_set_sha256}).`,
+    );
+  await note(() => ({ data_set_sha256: manifest.sha256, manifest: JSON.stringify(manifest), stage: 'fit' }));
+  ports.onStep?.('data-set');
+
+  // 2. The model file, unless an earlier attempt has left it.
+  let trained = run;
+  if (run.artifact_sha256 === null || !(await ports.artifacts.has(run.artifact_sha256))) {
+    const bytes = await trainFile(run, manifest, sides, ports, signal, (report) =>
+      note(() => progressOf(report), { progressed: lossesOf(report) }),
+    );
+    const sha256 = await ports.artifacts.put(bytes);
+    const after = await note((before) => ({
+      artifact_sha256: sha256,
+      version: run.version ?? nextVersion(before),
+      stage: 'evaluate',
+    }));
+    trained = after.runs.get(id) ?? run;
+  }
+  ports.onStep?.('trained');
+
+  // 3. The report, on the file as it will serve.
+  if (trained.report_sha256 === null || !(await ports.artifacts.has(trained.report_sha256))) {
+    const report = await reportOn(trained, manifest, sides, await log.read(), ports);
+    const report_sha256 = await ports.artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`));
+    const page_sha256 = await ports.artifacts.put(Buffer.from(reportPage(report)));
+    const { verdict, reasons } = report.decision;
+    trained = (await note(() => ({ report_sha256, page_sha256, verdict, reasons }))).runs.get(id) ?? trained;
+  }
+  ports.onStep?.('evaluated');
+
+  // 4. The version and the end of the run, at once or not at all.
+  const report = JSON.parse((await ports.artifacts.get(trained.report_sha256 ?? '')).toString()) as StoredReport;
+  await log.append((before) => {
+    const at = now();
+    const version = trained.version ?? nextVersion(before);
+    const finished = noteRun(
+      before,
+      id,
+      run.attempt,
+      { status: 'finished', stage: null, finished_at: at },
+      { finished: { version } },
+      at,
+    );
+    return {
+      runs: [finished],
+      models: register(before, version, standingOf(id, trained, report, manifest, at), {
+        by: ports.trainer,
+        reason: '',
+        at,
+      }),
+    };
+  });
+  ports.onStep?.('registered');
+}
+
+async function readRows(
+  run: RunStanding,
+  log: ModelLog,
+  ports: RunPorts,
+): Promise<{ manifest: Manifest; sides: Split<Rows> }> {
+  const upTo = watermarkOf(run.watermark);
+  const dataSet = await buildDataSet({ dataSet: run.data_set, upTo }, ports.samples(upTo), ports.codeVersion);
+  try {
+    const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
+    const rows = Array.from(dataSet.rows(), ({ row, partition, offset }) => ({
+      text: row.text,
+      intent: row.intent,
+      module: row.module,
+      language: row.language,
+      source: row.source,
+      seen: offset < (seenUpTo.get(partition) ?? 0),
+    }));
+    return { manifest: dataSet.manifest, sides: split<Rows>(rows) };
+  } finally {
+    await dataSet.close();
+  }
+}
+
+async function trainFile(
+  run: RunStanding,
+  manifest: Manifest,
+  sides: Split<Rows>,
+  ports: RunPorts,
+  signal: AbortSignal,
+  progress: (report: EpochReport) => Promise<unknown>,
+): Promise<Buffer> {
+  const left = Object.entries(sides.dropCounts)
+    .filter(([, rows]) => rows > 0)
+    .map(([reason, rows]) => `${rows} ${reason.replaceAll('-', ' ')}`);
+  if (sides.train.length === 0)
+    throw new TrainingError(
+      `There is nothing to train on: of ${manifest.rows} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
+    );
+  const previous = await previousOf(run, await ports.log.read(), ports);
+  const control = new AbortController();
+  let noting: Promise<unknown> = Promise.resolve();
+  let notedAt = 0;
+  const outcome = await ports.train(
+    { train: sides.train, dev: sides.dev, options: ports.options, ...(previous && { previous }) },
+    {
+      signal: AbortSignal.any([signal, control.signal]),
+      onEpoch(report) {
+        if (ports.now() - notedAt < PROGRESS_MS) return;
+        notedAt = ports.now();
+        noting = noting.then(() => progress(report)).catch((error: unknown) => control.abort(error));
+      },
+    },
+  );
+  await noting;
+  control.signal.throwIfAborted();
+  const bytes = writeModel(outcome.classifier, outcome.views, {
+    encoder: outcome.encoder,
+    manifest,
+    training: {
+      options: outcome.options,
+      parent: run.parent_version,
+      split: defaultSplit,
+      history: outcome.history,
+    } satisfies FileNotes,
+  });
+  await checkFile(bytes, outcome, [...sides.dev, ...sides.train].slice(0, 256));
+  return bytes;
+}
+
+/** The classifier that training goes on from: production's, where this trainer made it. */
+async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts }: RunPorts) {
+  const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
+  if (sha256 == null) return undefined;
+  const file = checkModel(await artifacts.get(sha256));
+  if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
+  const encoder = await createEncoder(file.metadata.encoder);
+  await encoder.close();
+  return readClassifier(file, encoder.views);
+}
+
+/** Loads the file and compares it with the trainer's own numbers. @throws ModelRefused when they differ. */
+async function checkFile(bytes: Buffer, outcome: TrainingOutcome, rows: readonly Sample[]): Promise<void> {
+  const texts = rows.map(({ text }) => text);
+  const model = await loadModel(bytes);
+  const encoder = await createEncoder(outcome.encoder);
+  try {
+    const [served, own] = [
+      await model.probabilities(texts),
+      probabilities(outcome.classifier, await encoder.encode(texts)),
+    ];
+    const worst = own.reduce((most, p, i) => Math.max(most, Math.abs(p - (served[i] ?? Infinity))), 0);
+    if (!(worst < 1e-3))
+      throw new ModelRefused(
+        'damaged',
+        `The file answers otherwise than the trainer: a probability differs by ${worst}.`,
+      );
+  } finally {
+    await encoder.close();
+    await model.close();
+  }
+}
+
+async function reportOn(
+  run: RunStanding,
+  manifest: Manifest,
+  { train, dev, test, dropCounts }: Split<Rows>,
+  log: ModelLog,
+  ports: RunPorts,
+): Promise<StoredReport> {
+  const policy = await ports.policy();
+  const production = [...log.models.values()].find(({ standing }) => standing.status === 'production');
+  const model = await loadModel(await ports.artifacts.get(run.artifact_sha256 ?? ''), run.artifact_sha256 ?? '');
+  try {
+    const judged = await judge(model, test);
+    const latency =
+      test.length === 0
+        ? null
+        : await measureLatency(
+            model,
+            test.slice(0, LATENCY_TEXTS).map(({ text }) => text),
+            () => performance.now(),
+          );
+    const evaluation = evaluate(judged, policy, latency);
+    const other = await loadProduction(production?.standing ?? null, ports);
+    const against = other && (await judge(other, test));
+    await other?.close();
+    const comparison = against ? compare(judged, against) : null;
+    return {
+      version: run.version ?? '',
+      comparedWith: comparison ? (production?.version ?? null) : null,
+      rows: { train: train.length, dev: dev.length, test: test.length },
+      dropped: dropCounts,
+      history: (model.metadata.training as FileNotes).history,
+      evaluation,
+      confusion: confusion(judged),
+      comparison,
+      decision: decidePromotion(
+        {
+          rows: test.length,
+          candidateAccuracy: evaluation.accuracy,
+          comparison,
+          ...slicesOf(evaluation, against ? evaluate(against, policy) : null),
+        },
+        ports.promotion,
+      ),
+      manifest,
+    };
+  } finally {
+    await model.close();
+  }
+}
+
+/** A report, and the version that it compares with; null when nothing was in production that has a file. */
+export interface StoredReport extends TrainingReport {
+  readonly comparedWith: string | null;
+}
+
+/** The model in production; undefined where another system serves it. @throws ArtifactError when its file is missing. */
+async function loadProduction(standing: ModelStanding | null, { artifacts }: RunPorts): Promise<Model | undefined> {
+  if (standing?.artifact_sha256 == null) return undefined;
+  return loadModel(await artifacts.get(standing.artifact_sha256), standing.artifact_sha256);
+}
+
+function slicesOf(
+  candidate: Evaluation,
+  production: Evaluation | null,
+): { intents: readonly SliceEvidence[]; languages: readonly SliceEvidence[] } {
+  return {
+    intents: Object.entries(candidate.byIntent)
+      .filter(([, { rows }]) => rows > 0)
+      .map(([name, { rows, recall }]) => ({
+        name,
+        rows,
+        candidate: recall,
+        production: production?.byIntent[name]?.recall ?? null,
+      })),
+    languages: Object.entries(candidate.byLanguage).map(([name, { rows, accuracy }]) => ({
+      name,
+      rows,
+      candidate: accuracy,
+      production: production?.byLanguage[name]?.accuracy ?? null,
+    })),
+  };
+}
+
+function standingOf(
+  runId: string,
+  run: RunStanding,
+  report: StoredReport,
+  manifest: Manifest,
+  at: number,
+): ModelStanding {
+  const { evaluation, decision } = report;
+  const tested = evaluation.rows > 0;
+  return {
+    ...blankStanding(at),
+    status: decision.verdict === 'reject' ? 'rejected' : 'trained',
+    test_accuracy: tested ? evaluation.accuracy : null,
+    average_latency_ms: evaluation.latencyMs?.p50 ?? null,
+    fallback_rate: tested ? evaluation.fallbackRate : null,
+    training_samples: manifest.rows,
+    artifact_sha256: run.artifact_sha256,
+    report_sha256: run.report_sha256,
+    page_sha256: run.page_sha256,
+    run_id: runId,
+    parent_version: run.parent_version,
+    compared_with: report.comparedWith,
+    verdict: decision.verdict,
+    reasons: decision.reasons,
+    data_set_sha256: manifest.sha256,
+    consumed: offsetsOf(watermarkOf(run.watermark)),
+  };
+}
+
+function progressOf({ stage, epoch, epochs }: EpochReport): Partial<RunStanding> {
+  return { stage, epoch, epochs };
+}
+
+function lossesOf({ trainLoss, devLoss, devAccuracy }: EpochReport): TrainingRunEvent['progressed'] {
+  return { train_loss: trainLoss, dev_loss: devLoss, dev_accuracy: devAccuracy };
+}
