@@ -11,10 +11,12 @@ import type { SchemaRegistryClient } from './schema-registry.ts';
 import { Poison } from '../stream/poison.ts';
 
 const HEADER_BYTES = 5;
+/** Encoded records are cut from slabs of this size. */
+const SLAB_BYTES = 64 * 1024;
 
 /** Encodes and decodes the records of one topic. */
 export interface Codec<V> {
-  /** The framed bytes of `record`, in a buffer of their own. */
+  /** The framed bytes of `record`, in a part of a buffer that is not written again. */
   encode(record: V): Buffer;
   /**
    * The record in `bytes`. Synchronous: call `prepare` first for bytes from elsewhere.
@@ -38,17 +40,22 @@ interface Reader {
 export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegistryClient | undefined): Codec<V> {
   const type = avroType(topic.schema);
   const readers = new Map<number, Reader | Poison>([[id, readerOf(topic.external, type, type)]]);
-  let scratch = Buffer.allocUnsafe(64 * 1024);
+  let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
+  let used = 0;
 
   function encode(record: V): Buffer {
-    let end = type.encode(record, scratch, HEADER_BYTES);
+    let end = type.encode(record, slab, used + HEADER_BYTES);
     if (end < 0) {
-      scratch = Buffer.allocUnsafe((scratch.length - end) * 2);
-      end = type.encode(record, scratch, HEADER_BYTES);
+      const missing = -end;
+      slab = Buffer.allocUnsafeSlow(Math.max(SLAB_BYTES, slab.length - used + missing));
+      used = 0;
+      end = type.encode(record, slab, HEADER_BYTES);
     }
-    scratch.writeUInt8(0, 0);
-    scratch.writeInt32BE(id, 1);
-    return Buffer.from(scratch.subarray(0, end));
+    slab.writeUInt8(0, used);
+    slab.writeInt32BE(id, used + 1);
+    const bytes = slab.subarray(used, end);
+    used = end;
+    return bytes;
   }
 
   function decode(bytes: Buffer): V {

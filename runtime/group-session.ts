@@ -1,17 +1,20 @@
 /**
  * One membership of a consumer group, from joining to leaving, for the runners of processors and projections.
  *
+ * Under load batches overlap: while one is committed the next is staged, and the one after it is read. Only staging and
+ * reading run ahead, and neither leaves a trace: commits follow one another, and after a failure nothing more begins.
+ *
  * The hard case is a process that was paused (SIGSTOP) in the middle of a batch: its partitions go to another member,
- * then it wakes and finishes. So a revocation is answered only when the running batch has ended, and records that were
- * consumed before it are dropped.
+ * then it wakes and finishes. So a revocation is answered only when the running commit has ended, and records that were
+ * consumed before it are dropped, staged or not.
  */
 import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect } from './rdkafka.ts';
 
-/** What a runner does at each turn of its membership. */
-export interface GroupMember {
+/** What a runner does at each turn of its membership. `S` is a batch of which nothing is written yet. */
+export interface GroupMember<S> {
   readonly kafka: KafkaConfig;
   readonly groupId: string;
   readonly topics: readonly string[];
@@ -19,15 +22,22 @@ export interface GroupMember {
   readonly stopping: AbortSignal;
   /** Makes local state current for `partitions`, and gives the offsets to read from. */
   takeOver(consumer: KafkaConsumer, partitions: readonly TopicPartitionOffset[]): Promise<TopicPartitionOffset[]>;
-  /** Handles records in log order. A failure ends the session. */
-  process(consumer: KafkaConsumer, messages: readonly Message[]): Promise<void>;
+  /**
+   * Works out what records, in log order, amount to after the batches whose commit has begun. Changes nothing: what it
+   * gives may be dropped.
+   */
+  stage(messages: readonly Message[]): Promise<S>;
+  /** Writes what was staged. A failure ends the session. */
+  commit(consumer: KafkaConsumer, staged: S): Promise<void>;
   /** Nothing more to read: `ends` are the ends of partitions that were met since the last call. */
   atEnds(consumer: KafkaConsumer, ends: readonly TopicPartitionOffset[]): Promise<void>;
-  /** Called while nothing runs, before partitions are handed back and every now and then; not after a failure. */
+  /** Called while no commit runs, before partitions are handed back and every now and then; not after a failure. */
   checkpoint(partitions: readonly number[]): Promise<void>;
 }
 
 const CHECKPOINT_MS = 60_000;
+/** Below this share of a full batch nothing is read ahead: what comes during a commit then goes into one batch. */
+const BUSY_SHARE = 0.2;
 
 interface Membership {
   /** Grows with each revocation; records consumed before it are not ours to process. */
@@ -43,7 +53,10 @@ interface Membership {
 }
 
 /** Joins the group, works until `stopping`, and leaves. Rejects with what ended it otherwise. */
-export async function runGroupSession(member: GroupMember, onAssigned: (partitions: number) => void): Promise<void> {
+export async function runGroupSession<S>(
+  member: GroupMember<S>,
+  onAssigned: (partitions: number) => void,
+): Promise<void> {
   const membership: Membership = {
     epoch: 0,
     partitions: [],
@@ -64,38 +77,74 @@ export async function runGroupSession(member: GroupMember, onAssigned: (partitio
   try {
     consumer.subscribe([...member.topics]);
     let checkpointed = Date.now();
-    let next = fetchBatch(member, membership, consumer);
+    let ahead: Promise<Batch> | undefined;
     while (!member.stopping.aborted && !membership.failure) {
-      const { epoch, messages } = await next;
-      const current = epoch === membership.epoch;
-      if (!current)
-        ends.clear(); // revoked meanwhile: the new owner reads these records again
-      else forgetPassed(ends, messages);
-      // The next batch is read while this one is processed; not after an empty one, whose ends must be stored first.
-      const ahead = current && messages.length > 0;
-      if (ahead) {
-        next = fetchBatch(member, membership, consumer);
-        await exclusively(membership, member.process(consumer, messages));
-      } else if (current && ends.size > 0) {
+      const batch = await (ahead ?? fetchBatch(member, membership, consumer));
+      ahead = undefined;
+      if (isOver(membership, batch)) ends.clear();
+      else if (batch.messages.length > 0) {
+        forgetPassed(ends, batch.messages);
+        const busy = batch.messages.length > member.maxBatch * BUSY_SHARE;
+        if (busy) ahead = fetchBatch(member, membership, consumer);
+        await handle(member, membership, consumer, batch);
+        if (!busy) await membership.running;
+      } else if (ends.size > 0) {
         const met = [...ends.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset }));
         ends.clear();
-        await exclusively(membership, member.atEnds(consumer, met));
+        await whenIdle(membership, batch, () => member.atEnds(consumer, met));
+        await membership.running;
       }
-      if (!ahead) next = fetchBatch(member, membership, consumer);
       if (Date.now() - checkpointed > CHECKPOINT_MS) {
-        await exclusively(membership, member.checkpoint(membership.partitions));
+        await whenIdle(membership, batch, () => member.checkpoint(membership.partitions));
+        await membership.running;
         checkpointed = Date.now();
       }
     }
-    await next;
+    await ahead;
+    await membership.running;
     await membership.changing;
+    await whenIdle(membership, membership, () => member.checkpoint(membership.partitions));
+    await membership.running;
     if (membership.failure) throw membership.failure;
-    await member.checkpoint(membership.partitions);
     membership.partitions = [];
   } finally {
     await disconnect(consumer);
     onAssigned(0);
   }
+}
+
+/** Stages a batch while the one before it may still be committed, then begins its commit. */
+async function handle<S>(
+  member: GroupMember<S>,
+  membership: Membership,
+  consumer: KafkaConsumer,
+  batch: Batch,
+): Promise<void> {
+  try {
+    const staged = await member.stage(batch.messages);
+    await whenIdle(membership, batch, () => member.commit(consumer, staged));
+  } catch (error) {
+    fail(membership, error);
+  }
+}
+
+/**
+ * Begins `work` when the running one has ended; not after a failure, whose outcome is unknown, nor when the partitions
+ * were revoked since `epoch`. Revocation waits for what has begun. Resolves when `work` has begun.
+ */
+async function whenIdle(
+  membership: Membership,
+  { epoch }: Pick<Membership, 'epoch'>,
+  work: () => Promise<void>,
+): Promise<void> {
+  await membership.running;
+  if (membership.failure || epoch !== membership.epoch) return;
+  membership.running = work().catch((error: unknown) => fail(membership, error));
+}
+
+/** Whether the partitions were revoked since the batch was read: the new owner reads its records again. */
+function isOver(membership: Membership, { epoch }: Batch): boolean {
+  return epoch !== membership.epoch;
 }
 
 interface Batch {
@@ -105,7 +154,7 @@ interface Batch {
 }
 
 /** Never rejects, because it may be read ahead: a failure ends the session where the loop looks. */
-async function fetchBatch(member: GroupMember, membership: Membership, consumer: KafkaConsumer): Promise<Batch> {
+async function fetchBatch<S>(member: GroupMember<S>, membership: Membership, consumer: KafkaConsumer): Promise<Batch> {
   while (membership.closed) await membership.closed;
   const { epoch } = membership;
   try {
@@ -147,17 +196,8 @@ function fail(membership: Membership, error: unknown): void {
   membership.failure ??= error instanceof Error ? error : new Error(String(error));
 }
 
-/**
- * Lets revocation wait for `work`. Once it fails its outcome is unknown, so this session must not note any more that
- * its state is current.
- */
-async function exclusively(membership: Membership, work: Promise<void>): Promise<void> {
-  membership.running = work.catch((error: unknown) => fail(membership, error));
-  await membership.running;
-}
-
-function rebalance(
-  member: GroupMember,
+function rebalance<S>(
+  member: GroupMember<S>,
   membership: Membership,
   consumer: KafkaConsumer,
   revoked: boolean,

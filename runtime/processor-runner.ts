@@ -1,5 +1,5 @@
 /**
- * Runs one processor exactly once on Kafka transactions. Each step stands in `transact`, in order.
+ * Runs one processor exactly once on Kafka transactions. Each step stands in `stage` and `commit`, in order.
  *
  * A session is a consumer, a transactional producer and the tables of the assigned partitions. There is one way out of
  * any failure: the session is closed, what was staged is dropped, and a new session starts from what is committed.
@@ -88,24 +88,26 @@ interface Session {
   readonly watermarks: KafkaConsumer;
   readonly store: StateStore;
   readonly stats: Counters;
+  /** Ends when the changes of the last commit are in the store. */
+  written: Promise<void>;
 }
 
 async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
   const { processor, kafka, maxBatch = MAX_BATCH } = options;
-  const owner = `${processor.name}-${randomUUID()}`;
+  const id = `${processor.name}-${randomUUID()}`;
   const closers: (() => Promise<void>)[] = [];
   stats.sessions++;
   try {
-    const store = openStateStore(options.stateFolder, owner);
+    const store = openStateStore(options.stateFolder);
     closers.push(() => store.close());
-    const producer = await connectProducer(producerConfig(kafka, processor.name, owner));
+    const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
     const watermarks = await connectConsumer({
-      ...librdkafkaConsumerConfig(kafka, processor.name, owner),
+      ...librdkafkaConsumerConfig(kafka, processor.name, id),
       'isolation.level': 'read_uncommitted',
     });
     closers.push(() => disconnect(watermarks));
-    const session: Session = { options, producer, watermarks, store, stats };
+    const session: Session = { options, producer, watermarks, store, stats, written: Promise.resolve() };
     await runGroupSession(
       {
         kafka,
@@ -114,7 +116,8 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         maxBatch,
         stopping,
         takeOver: (consumer, partitions) => takeOver(session, consumer, partitions),
-        process: (consumer, messages) => transact(session, consumer, messages),
+        stage: (messages) => stage(session, messages),
+        commit: (consumer, staged) => commit(session, consumer, staged),
         // Behind the last record stands the marker of its transaction: without this a monitor shows a lag for ever.
         atEnds: (consumer, ends) => Promise.resolve(void consumer.commit([...ends])),
         checkpoint: (partitions) => checkpoint(session, partitions),
@@ -164,33 +167,51 @@ async function takeOver(
   }));
 }
 
-async function transact(session: Session, consumer: KafkaConsumer, messages: readonly Message[]): Promise<void> {
-  const { options, producer, store, stats } = session;
+interface StagedBatch {
+  readonly result: BatchResult;
+  readonly records: number;
+  readonly offsets: TopicPartitionOffset[];
+}
+
+async function stage({ options, store }: Session, messages: readonly Message[]): Promise<StagedBatch> {
   // 1. Writers' schemas that are not known yet.
   for (const { topic } of options.processor.inputs) {
     await options.codecs
       .of(topic)
       .prepare(messages.filter((message) => message.topic === topic.name).map(({ value }) => value));
   }
-  // 2. The steps, on staged state.
+  // 2. The steps, on the state that the batches before will have left.
   const result = runBatch(options.processor, messages.map(rawRecord), {
     codecs: options.codecs,
     deadLetters: options.deadLetters,
     partitions: options.partitions,
     state: (partition) => store.reader(partition),
   });
-  // 3. Outputs, state and offsets in one transaction.
+  return { result, records: messages.length, offsets: nextOffsets(messages) };
+}
+
+async function commit(
+  session: Session,
+  consumer: KafkaConsumer,
+  { result, records, offsets }: StagedBatch,
+): Promise<void> {
+  const { producer, store, stats } = session;
+  // 3. The next batch is staged on this one's changes. Should this one fail, both are dropped with the session.
+  const changes = store.stage(result.changes);
+  // 4. Outputs, state and offsets in one transaction.
   await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
   produceAll(producer, result);
   await call('sending offsets', (done) =>
-    producer.sendOffsetsToTransaction(nextOffsets(messages), consumer, 10_000, (error) => done(error, undefined)),
+    producer.sendOffsetsToTransaction(offsets, consumer, 10_000, (error) => done(error, undefined)),
   );
   await call('committing', (done) =>
     producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
   );
-  // 4. Committed: the staged state becomes the state.
-  for (const [partition, entries] of result.changes) store.apply(partition, entries);
-  stats.processed += messages.length;
+  // 5. Committed: the changes go into the store, one batch at a time.
+  await session.written;
+  session.written = changes.write();
+  session.written.catch(() => undefined); // the next commit or checkpoint sees it
+  stats.processed += records;
   stats.transactions++;
   stats.deadLetters += result.deadLetters;
 }
@@ -206,14 +227,21 @@ function produceAll(producer: Producer, { outgoing }: BatchResult): void {
 }
 
 function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
-  const next = new Map<string, TopicPartitionOffset>();
-  for (const { topic, partition, offset } of messages)
-    next.set(`${topic}/${String(partition)}`, { topic, partition, offset: offset + 1 });
-  return [...next.values()];
+  const next = new Map<string, Map<number, number>>();
+  for (const { topic, partition, offset } of messages) {
+    let offsets = next.get(topic);
+    if (!offsets) next.set(topic, (offsets = new Map<number, number>()));
+    offsets.set(partition, offset + 1);
+  }
+  return [...next].flatMap(([topic, offsets]) =>
+    [...offsets].map(([partition, offset]) => ({ topic, partition, offset })),
+  );
 }
 
 /** Notes for each table that it reflects its topic up to the end: nobody else writes there, and nothing is open. */
-async function checkpoint({ options, watermarks, store }: Session, partitions: readonly number[]): Promise<void> {
+async function checkpoint(session: Session, partitions: readonly number[]): Promise<void> {
+  const { options, watermarks, store } = session;
+  await session.written;
   for (const partition of partitions)
     store.apply(partition, [], await endOffset(watermarks, options.processor.table.name, partition));
 }

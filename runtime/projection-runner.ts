@@ -9,7 +9,7 @@ import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { Poison } from '../stream/poison.ts';
 import { foldBatch } from '../stream/projection.ts';
-import type { Projection } from '../stream/projection.ts';
+import type { FoldedRow, Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
 import { runGroupSession } from './group-session.ts';
 import { advance, applyRows, holdPartition } from './projection-store.ts';
@@ -74,7 +74,8 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
       maxBatch: MAX_BATCH,
       stopping,
       takeOver: (_, partitions) => takeOver(projection, pool, held, partitions),
-      process: (_, messages) => project(options, held, messages, stats),
+      stage: (messages) => stage(options, messages),
+      commit: (_, staged) => commit(options, held, staged, stats),
       atEnds: (consumer, ends) => storeEnds(projection, pool, held, consumer, ends),
       checkpoint: () => Promise.resolve(),
     },
@@ -95,13 +96,18 @@ async function takeOver(
   return partitions.map(({ topic, partition }) => ({ topic, partition, offset: held.get(partition)?.nextOffset ?? 0 }));
 }
 
-async function project(
-  options: ProjectionRunnerOptions,
-  held: Map<number, HeldPartition>,
+interface StagedRows {
+  readonly rows: readonly FoldedRow[];
+  readonly poisoned: readonly (readonly [RawRecord, Poison])[];
+  readonly records: number;
+  /** Partition → offset to go on from. */
+  readonly next: ReadonlyMap<number, number>;
+}
+
+async function stage(
+  { projection, codec }: ProjectionRunnerOptions,
   messages: readonly Message[],
-  stats: Counters,
-): Promise<void> {
-  const { projection, codec, pool, onPoison } = options;
+): Promise<StagedRows> {
   const next = new Map<number, number>();
   for (const { partition, offset } of messages) next.set(partition, offset + 1);
   const poisoned: [RawRecord, Poison][] = [];
@@ -115,9 +121,18 @@ async function project(
       poisoned.push([record, error]);
     },
   );
+  return { rows, poisoned, records: messages.length, next };
+}
+
+async function commit(
+  { projection, pool, onPoison }: ProjectionRunnerOptions,
+  held: Map<number, HeldPartition>,
+  { rows, poisoned, records, next }: StagedRows,
+  stats: Counters,
+): Promise<void> {
   for (const [record, poison] of poisoned) await onPoison(record, poison);
   await moveTo(pool, projection, held, next, (client) => applyRows(client, projection, rows));
-  stats.processed += messages.length;
+  stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
 }

@@ -38,8 +38,8 @@ export interface StateReader {
   get(key: string): Buffer | undefined;
 }
 
-/** New table entries by partition and key; null deletes. */
-export type StateChanges = ReadonlyMap<number, ReadonlyMap<string, Buffer | null>>;
+/** New table entries by partition and key, each as the record that goes to the table's topic; a null value deletes. */
+export type StateChanges = ReadonlyMap<number, ReadonlyMap<string, OutgoingRecord>>;
 
 /** What a batch amounts to. */
 export interface BatchResult {
@@ -72,7 +72,7 @@ export function runBatch<T>(
   function tableOf(partition: number): StagedTable<T> {
     const known = staged.get(partition);
     if (known) return known;
-    const table = stageTable(context.state(partition), (bytes) => tableCodec.decode(bytes));
+    const table = stageTable(processor.table, partition, context.state(partition), tableCodec);
     staged.set(partition, table);
     return table;
   }
@@ -130,11 +130,13 @@ export function runBatch<T>(
       });
     }
   }
-  return {
-    outgoing,
-    changes: flushTables(staged, processor.table, (value) => tableCodec.encode(value), outgoing),
-    deadLetters: dead,
-  };
+  const changes = new Map<number, ReadonlyMap<string, OutgoingRecord>>();
+  for (const [partition, table] of staged) {
+    const entries = table.encoded();
+    if (entries.size > 0) changes.set(partition, entries);
+    for (const entry of entries.values()) outgoing.push(entry);
+  }
+  return { outgoing, changes, deadLetters: dead };
 }
 
 /** The dead letter for a record that `component` could not process. */
@@ -150,42 +152,46 @@ function inputOf<T>(processor: Processor<T>, topic: string): Input<T> {
 }
 
 interface StagedTable<T> extends Table<T> {
-  readonly changes: Map<string, { readonly value: T | null; readonly timestamp: number }>;
   set(key: string, value: T | null, timestamp: number): void;
+  /** The latest entry of each key that was set. */
+  encoded(): ReadonlyMap<string, OutgoingRecord>;
 }
 
-function stageTable<T>(state: StateReader, decode: (bytes: Buffer) => T): StagedTable<T> {
-  const changes = new Map<string, { readonly value: T | null; readonly timestamp: number }>();
+/**
+ * Entries are encoded as they come, so that the values need not outlive their step: holding them until the batch ends
+ * was most of the garbage collector's work. The newest entry waits for one with another key, because a counter sets
+ * the same one again and again.
+ */
+function stageTable<T>(
+  { name: topic }: Topic<T>,
+  partition: number,
+  state: StateReader,
+  codec: { encode(value: T): Buffer; decode(bytes: Buffer): T },
+): StagedTable<T> {
+  const entries = new Map<string, OutgoingRecord>();
+  let newest: { readonly key: string; readonly value: T | null; readonly timestamp: number } | undefined;
+
+  function encodeNewest(): void {
+    if (!newest) return;
+    const { key, value, timestamp } = newest;
+    newest = undefined;
+    entries.set(key, { topic, partition, key, value: value === null ? null : codec.encode(value), timestamp });
+  }
+
   return {
-    changes,
     get(key) {
-      const change = changes.get(key);
-      if (change) return change.value ?? undefined;
-      const bytes = state.get(key);
-      return bytes && decode(bytes);
+      if (newest?.key === key) return newest.value ?? undefined;
+      const entry = entries.get(key);
+      const bytes = entry ? entry.value : state.get(key);
+      return bytes ? codec.decode(bytes) : undefined;
     },
     set(key, value, timestamp) {
-      changes.set(key, { value, timestamp });
+      if (newest?.key !== key) encodeNewest();
+      newest = { key, value, timestamp };
+    },
+    encoded() {
+      encodeNewest();
+      return entries;
     },
   };
-}
-
-/** Encodes the latest value of each changed key, once for the topic and for the local store. */
-function flushTables<T>(
-  staged: Map<number, StagedTable<T>>,
-  topic: Topic<T>,
-  encode: (value: T) => Buffer,
-  outgoing: OutgoingRecord[],
-): StateChanges {
-  const changes = new Map<number, Map<string, Buffer | null>>();
-  for (const [partition, table] of staged) {
-    const encoded = new Map<string, Buffer | null>();
-    for (const [key, { value, timestamp }] of table.changes) {
-      const bytes = value === null ? null : encode(value);
-      encoded.set(key, bytes);
-      outgoing.push({ topic: topic.name, partition, key, value: bytes, timestamp });
-    }
-    if (encoded.size > 0) changes.set(partition, encoded);
-  }
-  return changes;
 }

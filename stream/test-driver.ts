@@ -79,9 +79,9 @@ export function createTestDriver({
     };
     const { outgoing, changes } = runBatch(processor, batch, { codecs, deadLetters, partitions, state: stateOf });
     for (const [p, entries] of changes) {
-      for (const [key, bytes] of entries) {
-        if (bytes === null) stateOf(p).delete(key);
-        else stateOf(p).set(key, bytes);
+      for (const [key, { value }] of entries) {
+        if (value === null) stateOf(p).delete(key);
+        else stateOf(p).set(key, value);
       }
     }
     for (const record of outgoing) append(record);
