@@ -53,7 +53,10 @@ async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>
 
 const rows = [...samples(60, 1), ...samples(60, 2)];
 
-function world(of: readonly Sample[] = rows, changes: Partial<Omit<RunPorts, 'log'>> = {}): RunPorts & { log: MemoryModelLog } {
+function world(
+  of: readonly Sample[] = rows,
+  changes: Partial<Omit<RunPorts, 'log'>> = {},
+): RunPorts & { log: MemoryModelLog } {
   const log = memoryModelLog();
   let clock = 1000;
   return {
