@@ -84,7 +84,10 @@ function turn(month: Month, i: number, next: () => number): Turn {
   };
 }
 
-/** Like `training_queue`: by class and doubt, and every eighth place for an audit or one drawn by hash, oldest first. */
+/**
+ * The order that `training_queue` is to have (docs/next.md): by class and doubt, and every eighth place for an audit or one
+ * drawn by hash, oldest first.
+ */
 function queueOf(turns: readonly Turn[], next: () => number): readonly Turn[] {
   const waiting = turns.filter(({ chosen }) => chosen);
   const drawn = waiting.map((one) => one.route === 'auto-approved' || next() < 1 / 16);

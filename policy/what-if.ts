@@ -3,6 +3,7 @@
  * the policy that routed it and what a person said of its label, if anybody did; memory does not grow with traffic.
  */
 import type { ConversationCaptured, Route } from '../schemas/types.ts';
+import { wilson } from './intervals.ts';
 import { defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
 
@@ -153,7 +154,8 @@ function wrongAmong(cells: readonly Cell[]): WrongApprovals {
   let [expected, below, above, judged] = [0, 0, 0, 0];
   for (const cell of known) {
     const share = cell.wrongWeight / cell.weight;
-    const [low, high] = wilson(share, cell.weight ** 2 / cell.squaredWeight);
+    const answers = cell.weight ** 2 / cell.squaredWeight;
+    const [low, high] = wilson(share * answers, answers);
     judged += cell.judged;
     expected += cell.conversations * share;
     below += (cell.conversations * (share - low)) ** 2;
@@ -164,14 +166,6 @@ function wrongAmong(cells: readonly Cell[]): WrongApprovals {
     Math.min(count(known), expected + Math.sqrt(above)),
   ] as const;
   return { ...all, judged, expected, interval };
-}
-
-/** 95 % score interval of a share `p` of `n` answers. */
-function wilson(p: number, n: number): readonly [number, number] {
-  const z = 1.959964;
-  const middle = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
-  const half = (z / (1 + (z * z) / n)) * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n));
-  return [Math.max(0, middle - half), Math.min(1, middle + half)];
 }
 
 function exampleOf(c: ConversationCaptured): Transition['examples'][number] {
