@@ -29,9 +29,20 @@ export interface Config {
   readonly logLevel: string;
   readonly http: { readonly host: string; readonly port: number };
   readonly replication: number;
+  readonly training: TrainingConfig;
   readonly kafka: KafkaConfig | undefined;
   readonly schemaRegistryUrl: string | undefined;
   readonly databaseUrl: string | undefined;
+}
+
+/** When to train, and where models are kept. */
+export interface TrainingConfig {
+  /** New approved samples that start a run. */
+  readonly threshold: number;
+  /** Unused samples that the weekly job needs. */
+  readonly weeklyMinimum: number;
+  /** Folder of model files and reports; share it between the machines that train, deploy and serve. */
+  readonly artifacts: string;
 }
 
 /** A setting in the environment that can't be used. */
@@ -42,12 +53,18 @@ export class ConfigError extends Error {}
  * @throws ConfigError naming the variable and what it may hold.
  */
 export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const home = path.resolve(env['SAMVAD_HOME'] ?? '.samvad');
   return {
-    home: path.resolve(env['SAMVAD_HOME'] ?? '.samvad'),
+    home,
     cache: path.resolve(env['SAMVAD_CACHE'] ?? path.join(os.homedir(), '.cache', 'samvad')),
     logLevel: logLevel(env),
     http: { host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1', port: integer(env, 'SAMVAD_HTTP_PORT', 8080) },
     replication: integer(env, 'SAMVAD_REPLICATION', 1),
+    training: {
+      threshold: positive(env, 'SAMVAD_TRAINING_THRESHOLD', 1000),
+      weeklyMinimum: positive(env, 'SAMVAD_WEEKLY_MINIMUM', 500),
+      artifacts: path.resolve(env['SAMVAD_ARTIFACTS'] ?? path.join(home, 'artifacts')),
+    },
     kafka: readKafka(env),
     schemaRegistryUrl: env['SCHEMA_REGISTRY_URL'],
     databaseUrl: env['DATABASE_URL'],
@@ -88,5 +105,11 @@ function integer(env: NodeJS.ProcessEnv, name: string, fallback: number): number
   if (text === undefined) return fallback;
   const value = Number(text);
   if (!Number.isInteger(value) || value < 0) throw new ConfigError(`${name} is ${text}; it must be a whole number.`);
+  return value;
+}
+
+function positive(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const value = integer(env, name, fallback);
+  if (value === 0) throw new ConfigError(`${name} is 0; it must be a whole number from 1.`);
   return value;
 }

@@ -1,4 +1,4 @@
-/** Every processor and projection, once: the verbs of the pipeline. `topology.ts` has the nouns. */
+/** Every processor, projection and service, once: the verbs of the pipeline. `topology.ts` has the nouns. */
 import { confidenceRouter } from './processors/confidence-router.ts';
 import { intake } from './processors/intake.ts';
 import { reviewPrioritizer } from './processors/review-prioritizer.ts';
@@ -12,6 +12,9 @@ import { policies } from './sinks/policies.ts';
 import { reviewQueue } from './sinks/review-queue.ts';
 import { trainingRuns } from './sinks/training-runs.ts';
 import { trainingSamples } from './sinks/training-samples.ts';
+import { deploymentController } from './trainer/deployment-controller.ts';
+import { trainer } from './trainer/trainer.ts';
+import type { Service } from './runtime/service.ts';
 import type { AnyProcessor } from './stream/graph.ts';
 import type { Projection } from './stream/projection.ts';
 
@@ -35,3 +38,6 @@ export const projections: readonly Projection[] = [
   trainingRuns,
   exportJobs,
 ];
+
+/** What acts on the log besides: one of each does the work, however many run. */
+export const services: readonly Service[] = [trainer, deploymentController];

@@ -17,7 +17,7 @@ const bin = path.join(import.meta.dirname, '..', 'bin', 'samvad.js');
 /** Milliseconds from acknowledgement to visible row at `rate` events a second for `seconds`, with one worker process. */
 export async function latency(rate: number, seconds: number): Promise<(string | number)[][]> {
   const stack = await startStack();
-  const worker = start(stack, ['all']);
+  const worker = start(stack, ['pipeline']);
   const producer = await createConversationProducer(producerOptions(stack.prepared));
   try {
     await producer.captureConversation({ ...input(0), conversation_id: 'warm-up' });

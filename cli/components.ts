@@ -1,5 +1,5 @@
-/** Starts processors and projections by name, and tells how far each has come. */
-import { processors, projections } from '../pipeline.ts';
+/** Starts processors, projections and services by name, and tells how far each has come. */
+import { processors, projections, services } from '../pipeline.ts';
 import { startProcessor } from '../runtime/processor-runner.ts';
 import { startProjection } from '../runtime/projection-runner.ts';
 import { openDeadLetterWriter } from '../runtime/dead-letters.ts';
@@ -9,7 +9,13 @@ import type { Prepared } from './environment.ts';
 import { UsageError } from './terminal.ts';
 
 /** Names that `samvad run` takes. */
-export const componentNames: readonly string[] = [...processors, ...projections].map(({ name }) => name);
+export const componentNames: readonly string[] = [...processors, ...projections, ...services].map(({ name }) => name);
+
+/** Names that stand for several components. */
+const groups: Readonly<Record<string, readonly string[]>> = {
+  all: componentNames,
+  pipeline: [...processors, ...projections].map(({ name }) => name),
+};
 
 /** Components that run in this process. */
 export interface RunningComponents {
@@ -19,12 +25,12 @@ export interface RunningComponents {
   stats(): Record<string, Readonly<Record<string, number>>>;
 }
 
-/** Starts the components with these names; `all` means every one. */
+/** Starts the components with these names; `all` means every one, `pipeline` the processors and projections. */
 export async function startComponents(names: readonly string[], prepared: Prepared): Promise<RunningComponents> {
-  const wanted = new Set(names.includes('all') ? componentNames : names);
+  const wanted = new Set(names.flatMap((name) => groups[name] ?? [name]));
   for (const name of wanted) {
     if (!componentNames.includes(name))
-      throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, or all.`);
+      throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, pipeline, or all.`);
   }
   const { config, servers, codecs, pool, log } = prepared;
   const processing = processors
@@ -55,7 +61,13 @@ export async function startComponents(names: readonly string[], prepared: Prepar
       onPoison: async (record, poison) => deadLetters?.write(projection.name, record, poison),
     }),
   }));
-  const components = [...processing, ...runners];
+  const acting = services
+    .filter(({ name }) => wanted.has(name))
+    .map((service) => ({
+      name: service.name,
+      ...service.start({ config, kafka: servers.kafka, codecs, pool, log: log.child({ component: service.name }) }),
+    }));
+  const components = [...processing, ...runners, ...acting];
   return {
     failed: Promise.race(components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
     async stop() {

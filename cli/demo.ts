@@ -26,13 +26,14 @@ export function demoCommand(): Command {
     .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
       const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-demo-'));
       await chmod(home, 0o755); // Postgres may run as another user
-      const { cache, logLevel, http, replication } = readConfig();
+      const { cache, logLevel, http, replication, training } = readConfig();
       const environment = await startEnvironment({
         home,
         cache,
         logLevel: logLevel === 'info' ? 'warn' : logLevel,
         http,
         replication,
+        training,
         kafka: undefined,
         schemaRegistryUrl: undefined,
         databaseUrl: undefined,
@@ -53,7 +54,7 @@ async function runDemo(
   const prepared = await prepare(environment);
   try {
     progress('Topics, schemas and tables are in place; starting processors and projections.');
-    const components = await startComponents(['all'], prepared);
+    const components = await startComponents(['pipeline'], prepared);
     const producer = await createConversationProducer(producerOptions(prepared));
     const started = Date.now();
     const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');

@@ -32,7 +32,7 @@ export async function startHttp(prepared: Prepared, components: RunningComponent
         () => 'ok',
         (error: unknown) => `Postgres does not answer: ${String(error)}`,
       );
-      const idle = Object.entries(components.stats()).filter(([, { assigned }]) => (assigned ?? 0) === 0);
+      const idle = Object.entries(components.stats()).filter(([, { assigned }]) => assigned === 0);
       return {
         kafka: producer.stats().connected ? 'ok' : 'Kafka or the schema registry has not answered yet.',
         postgres,

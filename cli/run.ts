@@ -7,7 +7,7 @@ import { progress, untilStopped } from './terminal.ts';
 export function runCommand(): Command {
   return new Command('run')
     .description('run components against running servers, until SIGTERM')
-    .argument('<component...>', `${componentNames.join(', ')}, or all`)
+    .argument('<component...>', `${componentNames.join(', ')}, pipeline (without services), or all`)
     .action(async (names: string[]) => {
       const prepared = await prepare(await findEnvironment());
       const components = await startComponents(names, prepared);

@@ -74,7 +74,9 @@ export interface StepVerdict {
 
 /** What to do about a verdict. */
 export type RolloutAction =
-  { readonly kind: 'hold' | 'roll-back' } | { readonly kind: 'set-traffic'; readonly traffic: number };
+  | { readonly kind: 'hold' }
+  | { readonly kind: 'roll-back' }
+  | { readonly kind: 'set-traffic'; readonly traffic: number };
 
 /** Judges the step. A bad signal fails it without any label; nothing but labels lets it succeed. */
 export function judgeStep(

@@ -39,7 +39,7 @@ export async function crashRun(plan: CrashPlan): Promise<string[]> {
   const start = (slot: number) => {
     const bin = path.join(plan.source, 'bin', 'samvad.js');
     const env = { ...process.env, ...stack.env };
-    workers[slot] = spawn(process.execPath, [bin, 'run', 'all'], { cwd: plan.source, env, stdio: 'ignore' });
+    workers[slot] = spawn(process.execPath, [bin, 'run', 'pipeline'], { cwd: plan.source, env, stdio: 'ignore' });
   };
   try {
     for (let slot = 0; slot < WORKERS; slot++) start(slot);

@@ -40,7 +40,7 @@ describe('the example traffic on real servers', () => {
   before(async () => {
     stack = await startStack();
     const { prepared } = stack;
-    components = await startComponents(['all'], prepared);
+    components = await startComponents(['pipeline'], prepared);
     const producer = await createConversationProducer(producerOptions(prepared));
     const sent = await ingestJsonl({
       file: path.join(examples, 'conversations.jsonl'),

@@ -1,0 +1,73 @@
+/**
+ * One at work among many, with a consumer group as the election: who owns the only partition of a topic leads. A leader
+ * that was paused may not know yet that it is none any more, so what it writes must be checked by other means.
+ */
+import type { KafkaConfig } from '../config.ts';
+import { runGroupSession } from './group-session.ts';
+
+const OFFSET_END = -1;
+
+/** What a member of the election needs. */
+export interface Candidate {
+  readonly kafka: KafkaConfig;
+  readonly groupId: string;
+  /** A topic with one partition; its records are not looked at. */
+  readonly topic: string;
+  readonly stopping: AbortSignal;
+  /** Works until the signal: leadership is lost, or all is to stop. What it throws ends the session. */
+  readonly lead: (signal: AbortSignal) => Promise<void>;
+  readonly onLeading: (leading: boolean) => void;
+}
+
+/** Joins the election until `stopping`. Rejects with what ended the work otherwise. */
+export async function leadInTurn(candidate: Candidate): Promise<void> {
+  const { kafka, groupId, topic, stopping, lead, onLeading } = candidate;
+  const ended = new AbortController();
+  let failure: Error | undefined;
+  let term: AbortController | undefined;
+  let work: Promise<void> = Promise.resolve();
+  const begin = () => {
+    term = new AbortController();
+    const signal = AbortSignal.any([term.signal, stopping]);
+    onLeading(true);
+    work = work
+      .then(() => lead(signal))
+      .catch((error: unknown) => {
+        if (signal.aborted) return;
+        failure = error instanceof Error ? error : new Error(String(error));
+        ended.abort();
+      });
+  };
+  const end = () => {
+    term?.abort();
+    term = undefined;
+    onLeading(false);
+  };
+  const nothing = () => Promise.resolve();
+  try {
+    await runGroupSession(
+      {
+        kafka,
+        groupId,
+        topics: [topic],
+        maxBatch: 100,
+        stopping: AbortSignal.any([stopping, ended.signal]),
+        takeOver: (_, partitions) =>
+          Promise.resolve(
+            partitions.map(({ topic: name, partition }) => ({ topic: name, partition, offset: OFFSET_END })),
+          ),
+        process: nothing,
+        atEnds: nothing,
+        checkpoint: nothing,
+      },
+      (assigned) => {
+        if (assigned > 0 && !term) begin();
+        else if (assigned === 0 && term) end();
+      },
+    );
+  } finally {
+    end();
+    await work;
+  }
+  if (failure) throw failure;
+}

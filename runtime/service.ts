@@ -1,0 +1,29 @@
+/** A component that is neither processor nor projection: it reads the log as it needs, and writes to it on its own account. */
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { Config, KafkaConfig } from '../config.ts';
+import type { Codecs } from './schema-registry.ts';
+import type { Background } from './sessions.ts';
+
+/** What a service is given. */
+export interface ServiceContext {
+  readonly config: Config;
+  readonly kafka: KafkaConfig;
+  readonly codecs: Codecs;
+  readonly pool: Pool;
+  readonly log: Logger;
+}
+
+/** A running service. */
+export interface RunningService extends Background {
+  stats(): Readonly<Record<string, number>>;
+}
+
+/** A service as a value. */
+export interface Service {
+  /** Name of its file, consumer group, metrics label and CLI argument. */
+  readonly name: string;
+  readonly does: string;
+  /** Returns at once; sessions come and go in the background. */
+  start(context: ServiceContext): RunningService;
+}

@@ -1,0 +1,212 @@
+/**
+ * The deployment controller: puts a version that may be promoted on trial, judges each step of its rollout on what the
+ * canonical log says since the step began, and gives it more traffic, or takes it back. It looks when the log has grown, and
+ * nothing follows from time alone. Any number may run; one leads.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
+import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
+import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
+import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
+import type { ModelEvent, StepJudged } from '../schemas/types.ts';
+import { leadInTurn } from '../runtime/leader.ts';
+import { Transient } from '../runtime/rdkafka.ts';
+import { topicEnds } from '../runtime/read-topic.ts';
+import { RegistryUnavailable } from '../runtime/schema-registry.ts';
+import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
+import { runSessions } from '../runtime/sessions.ts';
+import { openTopicView } from '../runtime/topic-view.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+import { openModelLog } from './model-log.ts';
+import type { ModelLogPort } from './model-log.ts';
+import { RolloutEvidence } from './rollout-evidence.ts';
+
+const LOOK_MS = 500;
+const BY = 'deployment-controller';
+
+/** The service. */
+export const deploymentController: Service = {
+  name: 'deployment-controller',
+  does: 'rolls versions out step by step, or back',
+  start: startController,
+};
+
+function startController(context: ServiceContext): RunningService {
+  const stats = { leading: 0, verdicts: 0, sessions: 0 };
+  const background = runSessions({
+    async session(stopping) {
+      stats.sessions++;
+      await leadInTurn({
+        kafka: context.kafka,
+        groupId: 'deployment-controller',
+        topic: topics.modelEvents.name,
+        stopping,
+        lead: (signal) => lead(context, signal, stats),
+        onLeading: (leading) => (stats.leading = Number(leading)),
+      });
+    },
+    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
+    progress: () => stats.verdicts,
+    log: context.log,
+  });
+  return { ...background, stats: () => stats };
+}
+
+async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdicts: number }): Promise<void> {
+  const log = await openModelLog(context.kafka, context.codecs);
+  let step: Step | undefined;
+  try {
+    while (!signal.aborted) {
+      const now = await log.read();
+      const { canary } = deploymentOf(now);
+      const record = now.models.get(canary?.version ?? '');
+      if (step && (!record || step.key !== keyOf(record))) {
+        await step.close();
+        step = undefined;
+      }
+      if (!record) await startNext(context, log, now);
+      else {
+        step ??= await openStep(context, now, record);
+        if (await judge(context, log, step)) stats.verdicts++;
+      }
+      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+    }
+  } finally {
+    await step?.close();
+    await log.close();
+  }
+}
+
+/** The version that may go on trial: the newest that may be promoted and was compared with what is in production now. */
+export function nextCandidate(log: ModelLog): string | undefined {
+  const { production, canary } = deploymentOf(log);
+  if (canary) return undefined;
+  const standing = log.models.get(production)?.standing;
+  const comparable = standing?.artifact_sha256 == null ? null : production;
+  const candidates = [...log.models.values()].filter(
+    ({ standing: s }) =>
+      s.status === 'trained' &&
+      s.verdict === 'promote' &&
+      s.compared_with === comparable &&
+      s.created_at > (standing?.created_at ?? 0),
+  );
+  return candidates.at(-1)?.version;
+}
+
+async function startNext(context: ServiceContext, log: ModelLogPort, now: ModelLog): Promise<void> {
+  if (nextCandidate(now) === undefined) return;
+  const ends = offsetsOf(await topicEnds(context.kafka, topics.conversationEvents.name));
+  await log.append((latest) => {
+    const version = nextCandidate(latest);
+    if (version === undefined) return {};
+    const reason = latest.models.get(version)?.standing.reasons.join(' ') ?? '';
+    return {
+      models: setTraffic(
+        latest,
+        version,
+        defaultRolloutPolicy.steps[0] ?? 10,
+        { by: BY, reason, at: Date.now() },
+        ends,
+      ),
+    };
+  });
+}
+
+/** A step of a rollout, with the evidence read so far. */
+interface Step {
+  readonly key: string;
+  readonly version: string;
+  readonly against: string;
+  readonly evidence: RolloutEvidence;
+  /** Offsets up to which the evidence reaches. */
+  readonly upTo: Map<number, number>;
+  catchUp(): Promise<void>;
+  close(): Promise<void>;
+}
+
+function keyOf({ version, standing }: ModelRecord): string {
+  return `${version} at ${standing.traffic_percentage} % since ${JSON.stringify(standing.step_from)}`;
+}
+
+async function openStep({ kafka, codecs }: ServiceContext, log: ModelLog, record: ModelRecord): Promise<Step> {
+  const { production } = deploymentOf(log);
+  const evidence = new RolloutEvidence([record.version, production]);
+  const codec = codecs.of(topics.conversationEvents);
+  const from = watermarkOf(record.standing.step_from);
+  const upTo = new Map(from);
+  const view = await openTopicView({
+    kafka,
+    topic: topics.conversationEvents.name,
+    partitions: PARTITIONS,
+    from,
+    async onRecords(records) {
+      await codec.prepare(records.map(({ value }) => value));
+      for (const { partition, offset, value } of records) {
+        if (value !== null) evidence.add(codec.decode(value));
+        upTo.set(partition, offset + 1);
+      }
+    },
+  });
+  return {
+    key: keyOf(record),
+    version: record.version,
+    against: production,
+    evidence,
+    upTo,
+    catchUp: () => view.catchUp(),
+    close: () => view.close(),
+  };
+}
+
+/** Judges the step and acts. Writes nothing when the verdict is what it was. Returns whether something was written. */
+async function judge({ kafka, log: logger }: ServiceContext, log: ModelLogPort, step: Step): Promise<boolean> {
+  await step.catchUp();
+  const verdict = judgeStep(step.evidence.of(step.version), step.evidence.of(step.against));
+  const to = offsetsOf(step.upTo);
+  const ends = offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
+  let written = false;
+  await log.append((now) => {
+    const record = now.models.get(step.version);
+    // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
+    if (!record || keyOf(record) !== step.key || deploymentOf(now).production !== step.against) return {};
+    const judged: StepJudged = {
+      ...verdict,
+      against: step.against,
+      traffic_percentage: record.standing.traffic_percentage,
+      from: record.standing.step_from,
+      to,
+    };
+    if (sameVerdict(record.judged, judged)) return {};
+    written = true;
+    logger.info({ version: step.version, ...verdict }, 'a step was judged');
+    return { models: [...withVerdict(now, step.version, judged), ...actions(now, step.version, judged, ends)] };
+  });
+  return written;
+}
+
+/** An undecided verdict is noted when it changes, not with each new conversation. */
+function sameVerdict(before: StepJudged | null, now: StepJudged): boolean {
+  return (
+    before?.verdict === now.verdict &&
+    before.traffic_percentage === now.traffic_percentage &&
+    JSON.stringify(before.from) === JSON.stringify(now.from)
+  );
+}
+
+function withVerdict(log: ModelLog, version: string, judged: StepJudged): readonly ModelEvent[] {
+  return [judgedEvent(log, version, judged, Date.now())];
+}
+
+function actions(log: ModelLog, version: string, judged: StepJudged, ends: StepJudged['to']): readonly ModelEvent[] {
+  const action = actOn({ verdict: judged.verdict as 'success', reasons: judged.reasons }, judged.traffic_percentage);
+  if (action.kind === 'hold') return [];
+  const act = { by: BY, reason: judged.reasons.join(' '), at: Date.now() };
+  const events =
+    action.kind === 'roll-back' ? rollBack(log, version, act) : setTraffic(log, version, action.traffic, act, ends);
+  // The verdict is the event before: it takes a number of this version.
+  return events.map((event) => (event.version === version ? renumbered(log, event) : event));
+}
+
+function renumbered(log: ModelLog, event: ModelEvent): ModelEvent {
+  return { ...event, event_id: `${event.version}/${(log.models.get(event.version)?.events ?? 0) + 2}` };
+}

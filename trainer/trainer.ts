@@ -1,0 +1,175 @@
+/**
+ * The trainer: asks for a run at each crossing of the threshold, and carries runs out, one after the other. Any number may
+ * run; one leads. Training is in a thread of its own and outside every poll loop, so a run may take hours and nothing is
+ * delivered again because of it.
+ */
+import { randomUUID } from 'node:crypto';
+import os from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultPromotionPolicy } from '../policy/promotion.ts';
+import { openRuns, requestRun, watermarkOf } from '../policy/training-run.ts';
+import { dueRuns, totalApprovals, watermarkAt } from '../policy/trigger.ts';
+import type { SampleMark, Watermark } from '../policy/trigger.ts';
+import type { ModelLog } from '../policy/model-log.ts';
+import type { ApprovedSampleCount } from '../schemas/types.ts';
+import { leadInTurn } from '../runtime/leader.ts';
+import { Transient } from '../runtime/rdkafka.ts';
+import { readTopic } from '../runtime/read-topic.ts';
+import { RegistryUnavailable } from '../runtime/schema-registry.ts';
+import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
+import { runSessions } from '../runtime/sessions.ts';
+import { openTopicView } from '../runtime/topic-view.ts';
+import { policyInForce } from '../status/policy.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+import { openArtifactFolder } from './artifacts.ts';
+import { codeVersion } from './code-version.ts';
+import { readSamples } from './data-set.ts';
+import { openModelLog } from './model-log.ts';
+import type { ModelLogPort } from './model-log.ts';
+import { executeRun } from './training-run.ts';
+import { trainInWorker } from './train-worker.ts';
+
+/** The data set that sample-counter counts. */
+export const DATA_SET = 'default';
+
+const LOOK_MS = 500;
+
+/** The service. */
+export const trainer: Service = {
+  name: 'trainer',
+  does: 'trains when enough new samples are approved',
+  start: startTrainer,
+};
+
+function startTrainer(context: ServiceContext): RunningService {
+  const stats = { leading: 0, runs: 0, sessions: 0 };
+  const background = runSessions({
+    async session(stopping) {
+      stats.sessions++;
+      await leadInTurn({
+        kafka: context.kafka,
+        groupId: 'trainer',
+        topic: topics.trainingRuns.name,
+        stopping,
+        lead: (signal) => lead(context, signal, stats),
+        onLeading: (leading) => (stats.leading = Number(leading)),
+      });
+    },
+    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
+    progress: () => stats.runs,
+    log: context.log,
+  });
+  return { ...background, stats: () => stats };
+}
+
+async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs: number }): Promise<void> {
+  const { config, kafka, codecs, pool, log: logger } = context;
+  const log = await openModelLog(kafka, codecs);
+  const counts = await openCounts(context);
+  const ports = {
+    log,
+    artifacts: openArtifactFolder(config.training.artifacts),
+    samples: (upTo: Watermark) => readSamples(kafka, codecs, upTo),
+    train: trainInWorker,
+    policy: async () => (await policyInForce(pool)).policy,
+    promotion: defaultPromotionPolicy,
+    options: {},
+    codeVersion,
+    trainer: `${os.hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`,
+    now: () => Date.now(),
+  };
+  try {
+    while (!signal.aborted) {
+      await askForDue(context, log, await counts.read(), ports.trainer);
+      const [next] = openRuns(await log.read());
+      if (next === undefined) {
+        await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+        continue;
+      }
+      logger.info({ run: next }, 'training run begins');
+      const run = await executeRun(next, ports, signal);
+      stats.runs++;
+      logger.info(
+        { run: next, status: run?.status, version: run?.version, verdict: run?.verdict, failure: run?.failure },
+        'training run ended',
+      );
+    }
+  } finally {
+    await counts.close();
+    await log.close();
+  }
+}
+
+/** Asks for the runs that are due. The data set of each reaches exactly to its crossing, however late it is noticed. */
+async function askForDue(
+  context: ServiceContext,
+  log: ModelLogPort,
+  counts: readonly ApprovedSampleCount[],
+  by: string,
+): Promise<void> {
+  const total = totalApprovals(counts, DATA_SET);
+  const { threshold } = context.config.training;
+  let before = await log.read();
+  for (;;) {
+    const asked = lastAsked(before);
+    const [due] = dueRuns(DATA_SET, total, asked.approvals, threshold);
+    if (!due) return;
+    const marks = await marksBetween(context, asked.watermark, countedUpTo(counts));
+    const watermark = watermarkAt(marks, asked.watermark, due.approvals - asked.approvals);
+    if (!watermark) return; // the counts are ahead of what can be read; the next look has it
+    before = await log.append((now) =>
+      requestRun(now, { ...due, dataSet: DATA_SET, trigger: 'threshold', watermark }, { by, at: Date.now() }),
+    );
+  }
+}
+
+/** The largest data set that was asked for. */
+export function lastAsked({ runs }: ModelLog): { readonly approvals: number; readonly watermark: Watermark } {
+  let last: { approvals: number; watermark: Watermark } = { approvals: 0, watermark: new Map() };
+  for (const run of runs.values())
+    if (run.data_set === DATA_SET && run.approvals > last.approvals)
+      last = { approvals: run.approvals, watermark: watermarkOf(run.watermark) };
+  return last;
+}
+
+/** Offsets of training-samples up to which the counts reach. */
+export function countedUpTo(counts: readonly ApprovedSampleCount[]): Watermark {
+  return new Map(
+    counts
+      .filter(({ data_set }) => data_set === DATA_SET)
+      .map(({ partition, next_offset }) => [partition, next_offset]),
+  );
+}
+
+async function marksBetween({ kafka, codecs }: ServiceContext, from: Watermark, to: Watermark): Promise<SampleMark[]> {
+  const codec = codecs.of(topics.trainingSamples);
+  await codec.prepareAll();
+  const ends = new Map([...to].filter(([partition, offset]) => offset > (from.get(partition) ?? 0)));
+  const marks: SampleMark[] = [];
+  for await (const { partition, offset, timestamp, value } of readTopic(kafka, topics.trainingSamples.name, ends, from))
+    if (value !== null && offset < (to.get(partition) ?? 0))
+      marks.push({ partition, offset, timestamp, approves: codec.decode(value).approved !== null });
+  return marks;
+}
+
+/** The latest count of every partition. */
+export async function openCounts({ kafka, codecs }: Pick<ServiceContext, 'kafka' | 'codecs'>) {
+  const codec = codecs.of(topics.approvedSampleCounts);
+  const latest = new Map<string, ApprovedSampleCount>();
+  const view = await openTopicView({
+    kafka,
+    topic: topics.approvedSampleCounts.name,
+    partitions: PARTITIONS,
+    async onRecords(records) {
+      await codec.prepare(records.map(({ value }) => value));
+      for (const { key, value } of records) if (value !== null) latest.set(String(key), codec.decode(value));
+    },
+  });
+  return {
+    async read(): Promise<readonly ApprovedSampleCount[]> {
+      await view.catchUp();
+      return [...latest.values()];
+    },
+    close: () => view.close(),
+  };
+}
