@@ -56,7 +56,8 @@ export async function leadInTurn(candidate: Candidate): Promise<void> {
           Promise.resolve(
             partitions.map(({ topic: name, partition }) => ({ topic: name, partition, offset: OFFSET_END })),
           ),
-        process: nothing,
+        stage: nothing,
+        commit: nothing,
         atEnds: nothing,
         checkpoint: nothing,
       },
