@@ -1,6 +1,7 @@
 /** The command line: one file a command, listed here. */
 import { Command } from 'commander';
 import { ConfigError } from '../config.ts';
+import { RegistryError } from '../policy/model-log.ts';
 import { PlatformError } from '../platform/platform-error.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
 import { Transient } from '../runtime/rdkafka.ts';
@@ -11,6 +12,7 @@ import { demoCommand } from './demo.ts';
 import { exportCommand } from './export.ts';
 import { ingestCommand } from './ingest.ts';
 import { migrateCommand } from './migrate.ts';
+import { modelsCommand, promoteCommand, rollbackCommand } from './models.ts';
 import { platformCommand } from './platform.ts';
 import { policyCommand } from './policy.ts';
 import { rebuildCommand } from './rebuild.ts';
@@ -19,6 +21,7 @@ import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
 import { UsageError } from './terminal.ts';
 import { topologyCommand } from './topology.ts';
+import { trainCommand } from './train.ts';
 import { upCommand } from './up.ts';
 
 const program = new Command('samvad')
@@ -38,6 +41,10 @@ for (const command of [
   statusCommand,
   migrateCommand,
   deadLettersCommand,
+  trainCommand,
+  modelsCommand,
+  promoteCommand,
+  rollbackCommand,
   policyCommand,
   replayCommand,
 ]) {
@@ -59,6 +66,7 @@ function explain(error: unknown): string {
     ConfigError,
     MigrationChanged,
     PlatformError,
+    RegistryError,
     RegistryUnavailable,
     SchemaRefused,
     TopicMismatch,

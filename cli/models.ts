@@ -1,0 +1,124 @@
+import { writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import { Command, InvalidArgumentError } from 'commander';
+import type { Appended, ModelLog } from '../policy/model-log.ts';
+import { deploymentOf, rollBack, setTraffic } from '../policy/model-log.ts';
+import { offsetsOf } from '../policy/training-run.ts';
+import { topicEnds } from '../runtime/read-topic.ts';
+import type { ModelStanding } from '../schemas/types.ts';
+import { topics } from '../topology.ts';
+import { openArtifactFolder } from '../trainer/artifacts.ts';
+import { openModelLog } from '../trainer/model-log.ts';
+import type { ModelLogPort } from '../trainer/model-log.ts';
+import { findEnvironment, prepare } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { columns, UsageError } from './terminal.ts';
+
+/** `samvad models`: the versions and their reports. */
+export function modelsCommand(): Command {
+  const command = new Command('models')
+    .description('the versions of the model, newest first')
+    .option('--json', 'as JSON')
+    .action(({ json }: { json?: boolean }) =>
+      onLog(async (log) => {
+        const versions = [...(await log.read()).models.values()].reverse();
+        const data = versions.map(({ version, standing }) => ({ version, ...standing }));
+        process.stdout.write(json === true ? `${JSON.stringify(data)}\n` : `${versionTable(data)}\n`);
+      }),
+    );
+  command
+    .command('report')
+    .description('what a version was trained on, and how it was found to be')
+    .argument('<version>', 'such as router-v1.1.0')
+    .option('--html <file>', 'write the readable page to this file; without it the report is printed as JSON')
+    .action((version: string, { html }: { html?: string }) =>
+      onLog(async (log, { config }) => {
+        const standing = (await log.read()).models.get(version)?.standing;
+        const sha256 = html === undefined ? standing?.report_sha256 : standing?.page_sha256;
+        if (sha256 == null)
+          throw new UsageError(`There is no report of ${version}; \`samvad models\` lists the versions.`);
+        const bytes = await openArtifactFolder(config.training.artifacts).get(sha256);
+        if (html === undefined) process.stdout.write(bytes);
+        else await writeFile(html, bytes);
+      }),
+    );
+  return command;
+}
+
+/** `samvad promote`: traffic by hand. */
+export function promoteCommand(): Command {
+  return new Command('promote')
+    .description('give a version a share of the traffic; at 100 it takes production over')
+    .argument('<version>', 'such as router-v1.1.0')
+    .option('--traffic <percent>', 'share in percent', percent, 100)
+    .option('--reason <text>', 'why, for the record', 'by hand')
+    .option('--by <who>', 'who decided it', os.userInfo().username)
+    .action((version: string, { traffic, reason, by }: { traffic: number; reason: string; by: string }) =>
+      onLog(async (log, { servers }) => {
+        const ends = offsetsOf(await topicEnds(servers.kafka, topics.conversationEvents.name));
+        await change(log, (now) => ({
+          models: setTraffic(now, version, traffic, { by, reason, at: Date.now() }, ends),
+        }));
+      }),
+    );
+}
+
+/** `samvad rollback`: traffic taken away by hand. */
+export function rollbackCommand(): Command {
+  return new Command('rollback')
+    .description('take the traffic from the version on trial, or from production, back to the one before')
+    .argument('[version]', 'the version on trial, else the one in production')
+    .option('--reason <text>', 'why, for the record', 'by hand')
+    .option('--by <who>', 'who decided it', os.userInfo().username)
+    .action((version: string | undefined, { reason, by }: { reason: string; by: string }) =>
+      onLog((log) =>
+        change(log, (now) => {
+          const { production, canary } = deploymentOf(now);
+          return { models: rollBack(now, version ?? canary?.version ?? production, { by, reason, at: Date.now() }) };
+        }),
+      ),
+    );
+}
+
+async function onLog(work: (log: ModelLogPort, prepared: Prepared) => Promise<void>): Promise<void> {
+  const prepared = await prepare(await findEnvironment());
+  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+  try {
+    await work(log, prepared);
+  } finally {
+    await log.close();
+    await prepared.stop();
+  }
+}
+
+async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended): Promise<void> {
+  const { production, canary } = deploymentOf(await log.append(decide));
+  const trial = canary ? `, ${canary.version} is on trial with ${canary.traffic} % of the traffic` : '';
+  process.stdout.write(`${production} is in production${trial}.\n`);
+}
+
+type Version = ModelStanding & { readonly version: string };
+
+function versionTable(versions: readonly Version[]): string {
+  const share = (value: number | null) => (value === null ? '' : `${(100 * value).toFixed(1)} %`);
+  return columns([
+    ['version', 'status', 'traffic', 'test accuracy', 'in production', 'samples', 'verdict', 'created'],
+    ...versions.map((v) => [
+      v.version,
+      v.status.replace('_', '-'),
+      `${v.traffic_percentage} %`,
+      share(v.test_accuracy),
+      share(v.production_accuracy),
+      v.training_samples,
+      v.verdict ?? '',
+      new Date(v.created_at).toISOString(),
+    ]),
+  ]);
+}
+
+function percent(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1 || value > 100)
+    throw new InvalidArgumentError('It must be a whole number from 1 to 100.');
+  return value;
+}

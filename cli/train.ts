@@ -1,0 +1,126 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { cancelRun, requestRun, resumeRun } from '../policy/training-run.ts';
+import { runAt, totalApprovals } from '../policy/trigger.ts';
+import type { RunStanding, RunTrigger } from '../schemas/types.ts';
+import { openModelLog } from '../trainer/model-log.ts';
+import type { ModelLogPort } from '../trainer/model-log.ts';
+import { countedUpTo, DATA_SET, lastAsked, openCounts } from '../trainer/trainer.ts';
+import { startComponents } from './components.ts';
+import { findEnvironment, prepare } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { untilCaughtUp } from './lag.ts';
+import { liveLine, progress, UsageError } from './terminal.ts';
+
+const LOOK_MS = 500;
+
+interface Options {
+  readonly weekly?: boolean;
+  readonly fromScratch?: boolean;
+  readonly resume?: string;
+  readonly cancel?: string;
+  readonly json?: boolean;
+}
+
+/** `samvad train`: a training run now, on all samples approved so far. */
+export function trainCommand(): Command {
+  return new Command('train')
+    .description('train on all approved samples, and wait for the end of the run')
+    .option('--weekly', 'only when enough samples are unused (SAMVAD_WEEKLY_MINIMUM, 500)')
+    .option('--from-scratch', 'do not go on from the version in production')
+    .option('--resume <run>', 'take a failed or cancelled run up again')
+    .option('--cancel <run>', 'end a run')
+    .option('--json', 'print the run as JSON')
+    .addHelpText(
+      'after',
+      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.',
+    )
+    .action(async (options: Options) => {
+      const prepared = await prepare(await findEnvironment());
+      const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+      try {
+        const id = await ask(prepared, log, options);
+        if (id === undefined) return;
+        const run = options.cancel === undefined ? await carryOut(prepared, log, id) : (await log.read()).runs.get(id);
+        if (!run) throw new UsageError(`There is no run ${id}.`);
+        process.stdout.write(`${options.json === true ? JSON.stringify({ id, ...run }) : summary(id, run)}\n`);
+        if (run.status === 'failed') process.exitCode = 1;
+      } finally {
+        await log.close();
+        await prepared.stop();
+      }
+    });
+}
+
+/** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
+async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Promise<string | undefined> {
+  const by = { by: 'samvad train', at: Date.now() };
+  const { resume, cancel } = options;
+  if (cancel !== undefined) {
+    await log.append((now) => cancelRun(now, cancel, by));
+    return cancel;
+  }
+  if (resume !== undefined) {
+    await log.append((now) => resumeRun(now, resume, by));
+    return resume;
+  }
+  return askForAll(prepared, log, options.weekly === true ? 'weekly' : 'manual', options.fromScratch === true);
+}
+
+/** Asks for a run on everything that is approved, once the pipeline has caught up. */
+async function askForAll(
+  prepared: Prepared,
+  log: ModelLogPort,
+  trigger: RunTrigger,
+  fromScratch: boolean,
+): Promise<string | undefined> {
+  await untilCaughtUp(prepared.servers, prepared.pool);
+  const view = await openCounts({ kafka: prepared.servers.kafka, codecs: prepared.codecs });
+  const counts = await view.read().finally(() => view.close());
+  const total = totalApprovals(counts, DATA_SET);
+  const unused = total - lastAsked(await log.read()).approvals;
+  const wanted = trigger === 'weekly' ? prepared.config.training.weeklyMinimum : 1;
+  if (unused < wanted) {
+    progress(`${unused} approved samples are unused, and a run takes ${wanted}. Nothing was started.`);
+    return undefined;
+  }
+  const { id, approvals } = runAt(DATA_SET, total);
+  const watermark = countedUpTo(counts);
+  await log.append((now) =>
+    requestRun(
+      now,
+      { id, approvals, dataSet: DATA_SET, trigger, watermark, fromScratch },
+      { by: 'samvad train', at: Date.now() },
+    ),
+  );
+  return id;
+}
+
+/** Joins the trainers until the run has ended, whoever carries it out. */
+async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Promise<RunStanding | undefined> {
+  const trainer = await startComponents(['trainer'], prepared);
+  const follow = async () => {
+    for (;;) {
+      const run = (await log.read()).runs.get(id);
+      if (run?.status !== 'requested' && run?.status !== 'running') return run;
+      liveLine(`${id}: ${run.stage ?? run.status}${run.epochs > 0 ? `, epoch ${run.epoch} of ${run.epochs}` : ''}`);
+      await sleep(LOOK_MS);
+    }
+  };
+  try {
+    return await Promise.race([follow(), trainer.failed]);
+  } finally {
+    liveLine('');
+    await trainer.stop();
+  }
+}
+
+function summary(id: string, run: RunStanding): string {
+  const { status, version, verdict, reasons, failure } = run;
+  if (status !== 'finished') return `The run ${id} is ${status}.${failure === null ? '' : ` ${failure}`}`;
+  const next =
+    verdict === 'promote'
+      ? 'The deployment controller puts it on trial; `samvad models` shows it.'
+      : `It gets no traffic; \`samvad models report ${version ?? ''}\` tells more.`;
+  return `The run ${id} made ${version ?? ''}: ${verdict ?? ''}. ${reasons.join(' ')}\n${next}`;
+}

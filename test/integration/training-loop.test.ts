@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startComponents } from '../../cli/components.ts';
+import type { RunningComponents } from '../../cli/components.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { setTraffic } from '../../policy/model-log.ts';
+import type { ModelLog, ModelRecord } from '../../policy/model-log.ts';
+import { offsetsOf, requestRun, watermarkOf } from '../../policy/training-run.ts';
+import { defaultPromotionPolicy } from '../../policy/promotion.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { ingestJsonl } from '../../producers/jsonl.ts';
+import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
+import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
+import { modelDeployments } from '../../sinks/model-deployments.ts';
+import { modelVersions } from '../../sinks/model-versions.ts';
+import type { RunStanding } from '../../schemas/types.ts';
+import { topics } from '../../topology.ts';
+import { openArtifactFolder } from '../../trainer/artifacts.ts';
+import { codeVersion } from '../../trainer/code-version.ts';
+import { readSamples } from '../../trainer/data-set.ts';
+import { openModelLog } from '../../trainer/model-log.ts';
+import type { ModelLogPort } from '../../trainer/model-log.ts';
+import { trainInWorker } from '../../trainer/train-worker.ts';
+import { executeRun } from '../../trainer/training-run.ts';
+import { conversation, review } from '../fixtures.ts';
+import { memoryModelLog } from '../trainer/memory-model-log.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+const examples = path.join(import.meta.dirname, '..', '..', 'examples');
+const THRESHOLD = 2000;
+const WAIT_MS = 240_000;
+
+describe('the training loop on real servers', () => {
+  let stack: Stack;
+  let log: ModelLogPort;
+  let running: RunningComponents[];
+
+  /** The log once `holds`, looked at until then. */
+  async function until(what: string, holds: (log: ModelLog) => boolean): Promise<ModelLog> {
+    for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await sleep(200)) {
+      const now = await log.read();
+      if (holds(now)) return now;
+    }
+    const judged = [...(await log.read()).models.values()].map((model) =>
+      JSON.stringify([model.version, model.judged]),
+    );
+    assert.fail(`This has not happened in time: ${what}. ${judged.join('\n')}`);
+  }
+
+  before(async () => {
+    stack = await startStack();
+    const { prepared } = stack;
+    const config = { ...prepared.config, training: { ...prepared.config.training, threshold: THRESHOLD } };
+    log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+    // Two trainers and two controllers side by side: one of each leads.
+    const services = ['trainer', 'deployment-controller'];
+    running = [
+      await startComponents(['pipeline'], prepared),
+      await startComponents(services, { ...prepared, config }),
+      await startComponents(services, { ...prepared, config }),
+    ];
+    const producer = await createConversationProducer(producerOptions(prepared));
+    await ingestJsonl({ file: path.join(examples, 'conversations.jsonl'), kind: 'conversation', producer });
+    await ingestJsonl({ file: path.join(examples, 'reviews.jsonl'), kind: 'review', producer });
+    await producer.close();
+    await untilCaughtUp(prepared.servers, prepared.pool);
+  });
+  after(async () => {
+    for (const components of running) await components.stop();
+    await log.close();
+    await stack.stop();
+  });
+
+  it('trains once for each crossing of the threshold, whoever else looks', async () => {
+    const { pool } = stack.prepared;
+    let approvals = 0;
+    for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.trainingSamples.name))
+      if (value !== null && stack.prepared.codecs.of(topics.trainingSamples).decode(value).approved !== null)
+        approvals++;
+    const due = Array.from({ length: Math.floor(approvals / THRESHOLD) }, (_, i) => `default-${(i + 1) * THRESHOLD}`);
+    assert.ok(due.length >= 1);
+    const now = await until('all runs end', ({ runs }) =>
+      due.every((id) => ['finished', 'failed'].includes(runs.get(id)?.status ?? '')),
+    );
+    assert.deepEqual([...now.runs.keys()], due);
+    assert.deepEqual(
+      due.map((id) => now.runs.get(id)?.status),
+      due.map(() => 'finished'),
+    );
+    await untilCaughtUp(stack.prepared.servers, pool);
+    const { rows } = await pool.query<{ version: string }>('SELECT version FROM model_versions ORDER BY created_at');
+    assert.deepEqual(
+      rows.map(({ version }) => version),
+      ['router-v1.0.0', ...due.map((_, i) => `router-v1.${i + 1}.0`)],
+    );
+  });
+
+  it('shows which samples a version was trained on', async () => {
+    const { rows } = await stack.prepared.pool.query<{ version: string; samples: string; trained: number }>(
+      `SELECT v.version, count(s.*) AS samples, v.training_samples AS trained
+         FROM model_versions v JOIN training_samples s ON s.model_version_target = v.version
+        WHERE v.version = 'router-v1.1.0' GROUP BY 1, 3`,
+    );
+    // A sample that was withdrawn or relabelled after the data set was made is not in the table as it was.
+    const [first] = rows;
+    assert.ok(first && Number(first.samples) > 0 && Number(first.samples) <= first.trained);
+  });
+
+  it('makes the same data set and the same model again, with nothing but the log', async () => {
+    const { kafka } = stack.prepared.servers;
+    const [id, run] = [...(await log.read()).runs][0] as [string, RunStanding];
+    const elsewhere = memoryModelLog();
+    await elsewhere.append((now) =>
+      requestRun(
+        now,
+        {
+          id,
+          dataSet: run.data_set,
+          trigger: 'manual',
+          approvals: run.approvals,
+          watermark: watermarkOf(run.watermark),
+        },
+        { by: 'test', at: 0 },
+      ),
+    );
+    const again = await executeRun(
+      id,
+      {
+        log: elsewhere,
+        artifacts: openArtifactFolder(path.join(stack.home, 'elsewhere')),
+        samples: (upTo) => readSamples(kafka, stack.prepared.codecs, upTo),
+        train: trainInWorker,
+        policy: () => Promise.resolve(defaultPolicy),
+        promotion: defaultPromotionPolicy,
+        options: {},
+        codeVersion,
+        trainer: 'elsewhere',
+        now: () => 0,
+      },
+      new AbortController().signal,
+    );
+    assert.equal(again?.status, 'finished');
+    assert.deepEqual([again.data_set_sha256, again.artifact_sha256], [run.data_set_sha256, run.artifact_sha256]);
+  });
+
+  it('gives a version more traffic on labels that are good, and none any more on responses that fail', async () => {
+    const canary = await onTrial();
+    const traffic = (now: ModelLog) => now.models.get(canary)?.standing.traffic_percentage;
+    const started = traffic(await log.read()) ?? 0;
+    const production = [...(await log.read()).models.values()].find(({ standing }) => standing.status === 'production');
+    assert.ok(production);
+
+    await answer('good', [canary, production.version], 220, () => true);
+    const more = await until('the good version gets more traffic', (now) => (traffic(now) ?? 0) > started);
+    assert.equal(more.models.get(canary)?.judged?.verdict, 'success');
+
+    await answer('bad', [production.version], 150, () => true);
+    await answer('bad', [canary], 150, (i) => i % 2 === 0);
+    const back = await until(
+      'the failing version is rolled back',
+      (now) => now.models.get(canary)?.standing.status === 'rolled_back',
+    );
+    assert.equal(traffic(back), 0);
+    assert.equal(back.models.get(production.version)?.standing.traffic_percentage, 100);
+    assert.match(back.models.get(canary)?.judged?.reasons.join(' ') ?? '', /Failed responses/);
+  });
+
+  it('rebuilds versions and deployments from the log as they were', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    await untilCaughtUp(servers, pool);
+    for (const projection of [modelVersions, modelDeployments]) {
+      const before = await digestTable(pool, projection);
+      await rebuildProjection({ projection, kafka: servers.kafka, codec: codecs.of(projection.topic), pool });
+      assert.equal(await digestTable(pool, projection), before);
+    }
+  });
+
+  /** The newest version on trial: by the controller where the evaluation said promote, else by hand. */
+  async function onTrial(): Promise<string> {
+    const [version, { standing }] = [...(await log.read()).models].at(-1) as [string, ModelRecord];
+    if (standing.verdict === 'promote')
+      await until(`${version} is on trial`, ({ models }) => models.get(version)?.standing.status === 'canary');
+    else {
+      const ends = offsetsOf(await topicEnds(stack.prepared.servers.kafka, topics.conversationEvents.name));
+      await log.append((now) => ({
+        models: setTraffic(now, version, 10, { by: 'test', reason: 'by hand', at: Date.now() }, ends),
+      }));
+    }
+    return version;
+  }
+
+  /** Conversations of `versions` that a person must see, each approved by one. */
+  async function answer(name: string, versions: readonly string[], each: number, success: (i: number) => boolean) {
+    const producer = await createConversationProducer(producerOptions(stack.prepared));
+    for (const version of versions) {
+      for (let i = 0; i < each; i++) {
+        const conversation_id = `${name}-${version}-${i}`;
+        const text = { user_message: `${name} message ${i} of ${version}`, language: 'en', entities: [] };
+        await producer.send({
+          kind: 'conversation',
+          record: conversation({
+            ...text,
+            conversation_id,
+            model_version: version,
+            nlu_confidence: 0.8,
+            response_success: success(i),
+          }),
+        });
+        await producer.send({ kind: 'review', record: review({ conversation_id, verdict: 'approve' }) });
+      }
+    }
+    await producer.close();
+  }
+});
