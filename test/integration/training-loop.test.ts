@@ -156,8 +156,8 @@ describe('the training loop on real servers', () => {
     assert.ok(production);
 
     await answer('good', [canary, production.version], 220, () => true);
-    const more = await until('the good version gets more traffic', (now) => (traffic(now) ?? 0) > started);
-    assert.equal(more.models.get(canary)?.judged?.verdict, 'success');
+    await until('the good version gets more traffic', (now) => (traffic(now) ?? 0) > started);
+    assert.ok((await verdictsOn(canary)).includes(`success at ${started} %`));
 
     await answer('bad', [production.version], 150, () => true);
     await answer('bad', [canary], 150, (i) => i % 2 === 0);
@@ -179,6 +179,18 @@ describe('the training loop on real servers', () => {
       assert.equal(await digestTable(pool, projection), before);
     }
   });
+
+  /** The verdicts on the steps of a version, in order. */
+  async function verdictsOn(version: string): Promise<string[]> {
+    const { servers, codecs } = stack.prepared;
+    const verdicts: string[] = [];
+    for await (const { value } of readTopic(servers.kafka, topics.modelEvents.name)) {
+      const event = value && codecs.of(topics.modelEvents).decode(value);
+      if (event?.version === version && event.judged)
+        verdicts.push(`${event.judged.verdict} at ${event.judged.traffic_percentage} %`);
+    }
+    return verdicts;
+  }
 
   /** The newest version on trial: by the controller where the evaluation said promote, else by hand. */
   async function onTrial(): Promise<string> {
