@@ -89,8 +89,8 @@ describe('the training loop on real servers', () => {
     );
     assert.deepEqual([...now.runs.keys()], due);
     assert.deepEqual(
-      due.map((id) => now.runs.get(id)?.status),
-      due.map(() => 'finished'),
+      due.map((id) => [now.runs.get(id)?.status, now.runs.get(id)?.failure]),
+      due.map(() => ['finished', null]),
     );
     await untilCaughtUp(stack.prepared.servers, pool);
     const { rows } = await pool.query<{ version: string }>('SELECT version FROM model_versions ORDER BY created_at');
