@@ -30,6 +30,7 @@ export function requestRun({ runs }: ModelLog, request: RunRequest, { by, at }: 
     trigger: request.trigger,
     status: 'requested',
     attempt: 0,
+    attempts_excused: 0,
     approvals: request.approvals,
     watermark: offsetsOf(request.watermark),
     from_scratch: request.fromScratch ?? false,
@@ -58,7 +59,14 @@ export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' 
   const run = runOf(log, id);
   if (run.status !== 'failed' && run.status !== 'cancelled')
     throw new RegistryError(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
-  const standing: RunStanding = { ...run, status: 'requested', attempt: 0, failure: null, finished_at: null };
+  // The attempts go on counting: a trainer that still has an old one must stay shut out.
+  const standing: RunStanding = {
+    ...run,
+    status: 'requested',
+    attempts_excused: run.attempt,
+    failure: null,
+    finished_at: null,
+  };
   return { runs: [{ ...eventOf(id, at, standing), requested: { by } }] };
 }
 
@@ -77,7 +85,7 @@ export function cancelRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' 
 export function startRun(log: ModelLog, id: string, trainer: string, at: number): Appended {
   const run = runOf(log, id);
   if (run.status !== 'requested' && run.status !== 'running') return {};
-  if (run.attempt >= MAX_ATTEMPTS)
+  if (run.attempt - run.attempts_excused >= MAX_ATTEMPTS)
     return failRun(
       log,
       id,
@@ -98,6 +106,17 @@ export function startRun(log: ModelLog, id: string, trainer: string, at: number)
     stage: 'data-set',
   };
   return { runs: [{ ...eventOf(id, at, standing), started: { attempt, trainer } }] };
+}
+
+/**
+ * Leaves a run that `attempt` can't go on with to the next trainer, who may have begun already. It is no failure of the run.
+ */
+export function giveBackRun(log: ModelLog, id: string, attempt: number, trainer: string, at: number): Appended {
+  const run = runOf(log, id);
+  if (run.status !== 'requested' && run.status !== 'running') return {};
+  const status = run.attempt === attempt ? 'requested' : run.status;
+  const standing: RunStanding = { ...run, status, attempts_excused: run.attempts_excused + 1 };
+  return { runs: [{ ...eventOf(id, at, standing), given_back: { attempt, trainer } }] };
 }
 
 /** Notes what `attempt` has achieved. @throws Superseded when it may not write any more. */
@@ -156,5 +175,6 @@ function eventOf(run_id: string, at: number, standing: RunStanding): TrainingRun
     finished: null,
     failed: null,
     cancelled: null,
+    given_back: null,
   };
 }

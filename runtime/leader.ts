@@ -6,6 +6,8 @@ import type { KafkaConfig } from '../config.ts';
 import { runGroupSession } from './group-session.ts';
 
 const OFFSET_END = -1;
+/** Whoever joins makes the group deal its partitions anew, and mostly the leader gets its own back: work goes on meanwhile. */
+const GRACE_MS = 5000;
 
 /** What a member of the election needs. */
 export interface Candidate {
@@ -25,6 +27,7 @@ export async function leadInTurn(candidate: Candidate): Promise<void> {
   const ended = new AbortController();
   let failure: Error | undefined;
   let term: AbortController | undefined;
+  let ending: NodeJS.Timeout | undefined;
   let work: Promise<void> = Promise.resolve();
   const begin = () => {
     term = new AbortController();
@@ -62,11 +65,13 @@ export async function leadInTurn(candidate: Candidate): Promise<void> {
         checkpoint: nothing,
       },
       (assigned) => {
+        clearTimeout(ending);
         if (assigned > 0 && !term) begin();
-        else if (assigned === 0 && term) end();
+        else if (assigned === 0 && term) ending = setTimeout(end, GRACE_MS);
       },
     );
   } finally {
+    clearTimeout(ending);
     end();
     await work;
   }

@@ -7,7 +7,7 @@ import { blankStanding, nextVersion, register } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { decidePromotion } from '../policy/promotion.ts';
 import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
-import { failRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
+import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
@@ -76,7 +76,11 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
     ports.onStep?.('started');
     await steps(id, started, ports, signal);
   } catch (error) {
-    signal.throwIfAborted();
+    if (signal.aborted) {
+      // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
+      await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
+      signal.throwIfAborted();
+    }
     if (error instanceof Superseded) return (await log.read()).runs.get(id);
     if (![TrainingError, ModelRefused, ArtifactError].some((kind) => error instanceof kind)) throw error;
     const reason = (error as Error).message;
