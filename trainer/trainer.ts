@@ -33,6 +33,8 @@ import { trainInWorker } from './train-worker.ts';
 export const DATA_SET = 'default';
 
 const LOOK_MS = 500;
+/** Longer than a trainer that leads no more goes on working (runtime/leader.ts): two must not take a run from each other in turn. */
+const HANDOVER_MS = 6000;
 
 /** The service. */
 export const trainer: Service = {
@@ -93,6 +95,8 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
         { run: next, status: run?.status, version: run?.version, verdict: run?.verdict, failure: run?.failure },
         'training run ended',
       );
+      if (run?.status === 'requested' || run?.status === 'running')
+        await sleep(HANDOVER_MS, undefined, { signal }).catch(() => undefined); // somebody else has taken it up
     }
   } finally {
     await counts.close();

@@ -76,12 +76,12 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
     ports.onStep?.('started');
     await steps(id, started, ports, signal);
   } catch (error) {
-    if (signal.aborted) {
+    if (signal.aborted || error instanceof Superseded) {
       // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
       await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
       signal.throwIfAborted();
+      return (await log.read()).runs.get(id);
     }
-    if (error instanceof Superseded) return (await log.read()).runs.get(id);
     if (![TrainingError, ModelRefused, ArtifactError].some((kind) => error instanceof kind)) throw error;
     const reason = (error as Error).message;
     await log.append((before) => failRun(before, id, attempt, reason, now()));

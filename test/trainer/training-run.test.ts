@@ -191,7 +191,7 @@ describe('a training run', () => {
       },
     };
     const seen = await executeRun(id, paused, quiet);
-    assert.deepEqual([seen?.status, seen?.attempt], ['running', 2]);
+    assert.deepEqual([seen?.status, seen?.attempt, seen?.attempts_excused], ['running', 2, 1]);
     assert.equal((await ports.log.read()).models.size, 1);
   });
 
