@@ -16,6 +16,8 @@ import { openCodecs } from '../runtime/schema-registry.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { ensureTopics } from '../runtime/topics.ts';
 import { PARTITIONS, topics } from '../topology.ts';
+import { openArtifactFolder } from '../trainer/artifacts.ts';
+import type { ArtifactStore } from '../trainer/artifacts.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { progress, UsageError } from './terminal.ts';
 
@@ -103,6 +105,11 @@ export async function prepare(environment: Environment): Promise<Prepared> {
 export function producerOptions({ config, servers, log }: Prepared): ProducerOptions {
   const { kafka, schemaRegistryUrl } = servers;
   return { kafka, schemaRegistryUrl, spoolFolder: folderOf(config, 'spool'), log };
+}
+
+/** Where model files and reports are. */
+export function artifactsOf(config: Config): ArtifactStore {
+  return openArtifactFolder(config.training.artifacts);
 }
 
 /** The folder in which a component keeps its local files. */

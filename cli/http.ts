@@ -5,6 +5,7 @@ import type { RunningComponents } from './components.ts';
 import type { Prepared } from './environment.ts';
 import { producerOptions } from './environment.ts';
 import { readLag } from './lag.ts';
+import { startServing } from './serving.ts';
 import { readSummary } from './summary.ts';
 import { UsageError } from './terminal.ts';
 
@@ -23,9 +24,12 @@ export interface RunningHttp {
 export async function startHttp(prepared: Prepared, components: RunningComponents): Promise<RunningHttp> {
   const { config, servers, pool, log } = prepared;
   const producer = await createConversationProducer(producerOptions(prepared));
+  const serving = startServing(prepared);
   const server = createServer({
     producer,
     pool,
+    classifier: serving.classifier,
+    policy: serving.policy,
     log: log.child({ component: 'http' }),
     async readiness() {
       const postgres = await pool.query('SELECT 1').then(
@@ -36,6 +40,7 @@ export async function startHttp(prepared: Prepared, components: RunningComponent
       return {
         kafka: producer.stats().connected ? 'ok' : 'Kafka or the schema registry has not answered yet.',
         postgres,
+        models: serving.classifier.readiness(),
         ...Object.fromEntries(Object.keys(components.stats()).map((name) => [name, 'ok'])),
         ...Object.fromEntries(idle.map(([name]) => [name, 'It has no partition yet.'])),
       };
@@ -43,6 +48,7 @@ export async function startHttp(prepared: Prepared, components: RunningComponent
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),
+      serving: { refused: serving.classifier.refused() },
       components: components.stats(),
       producer: producer.stats(),
     }),
@@ -54,10 +60,12 @@ export async function startHttp(prepared: Prepared, components: RunningComponent
       url,
       async stop() {
         await server.close();
+        await serving.stop();
         await producer.close();
       },
     };
   } catch (error) {
+    await serving.stop();
     await producer.close();
     const code = error instanceof Error && 'code' in error ? error.code : undefined;
     if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;

@@ -7,10 +7,9 @@ import { offsetsOf } from '../policy/training-run.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import type { ModelStanding } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
-import { openArtifactFolder } from '../trainer/artifacts.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
-import { findEnvironment, prepare } from './environment.ts';
+import { artifactsOf, findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { columns, UsageError } from './terminal.ts';
 
@@ -37,7 +36,7 @@ export function modelsCommand(): Command {
         const sha256 = html === undefined ? standing?.report_sha256 : standing?.page_sha256;
         if (sha256 == null)
           throw new UsageError(`There is no report of ${version}; \`samvad models\` lists the versions.`);
-        const bytes = await openArtifactFolder(config.training.artifacts).get(sha256);
+        const bytes = await artifactsOf(config).get(sha256);
         if (html === undefined) process.stdout.write(bytes);
         else await writeFile(html, bytes);
       }),

@@ -55,6 +55,7 @@ export function describeApi(app: FastifyInstance): void {
       tags: [
         { name: 'ingest', description: 'traffic into the log' },
         { name: 'read', description: 'what the log holds' },
+        { name: 'models', description: 'answers of the versions in charge, and where versions came from' },
         { name: 'health', description: 'how the process stands' },
       ],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },

@@ -25,6 +25,7 @@ export const PROBLEM_TYPES = {
   'spool-full': 'The spool is full',
   unreachable: 'A server behind this one does not answer',
   conflict: 'It was changed meanwhile',
+  'not-served': 'No model serves this',
 } as const;
 
 /** One of the kinds of problem. */

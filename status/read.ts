@@ -9,22 +9,9 @@ export interface ReadDeps {
   readonly pool: Pick<Pool, 'query'>;
 }
 
-/** Adds `/v1/models` and `/v1/conversations/:id`. */
+/** Adds `/v1/conversations/:id`. */
 export function readRoutes(app: FastifyInstance, { pool }: ReadDeps): void {
   const tags = ['read'];
-  app.get(
-    '/v1/models',
-    {
-      config: { role: 'read' },
-      schema: { tags, summary: 'Every model version, newest first', response: refusals(503) },
-    },
-    async () => {
-      const { rows } = await pool.query<Record<string, unknown>>(
-        'SELECT * FROM model_versions ORDER BY created_at DESC, version',
-      );
-      return rows;
-    },
-  );
   app.get<{ Params: { id: string } }>(
     '/v1/conversations/:id',
     {

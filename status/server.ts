@@ -7,6 +7,10 @@ import { healthRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { IngestDeps } from './ingest.ts';
+import { classifyRoutes } from './classify.ts';
+import type { ClassifyDeps } from './classify.ts';
+import { modelRoutes } from './models.ts';
+import type { ModelDeps } from './models.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { notFound, refuse } from './problem.ts';
@@ -19,7 +23,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_REQUESTS_A_MINUTE = 6000;
 
 /** What the server serves from: what each group of routes asks for. */
-export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps {
+export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps {
   readonly log?: FastifyBaseLogger;
 }
 
@@ -27,6 +31,8 @@ export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps {
 function routes(app: FastifyInstance, options: ServerOptions): void {
   ingestRoutes(app, options);
   readRoutes(app, options);
+  classifyRoutes(app, options);
+  modelRoutes(app, options);
   healthRoutes(app, options);
   pageRoutes(app);
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
+import { defaultPolicy } from '../../policy/routing.ts';
 import { SpoolFull } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
 import { pages } from '../../status/pages.ts';
@@ -29,7 +30,10 @@ interface Setup {
 function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
   const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
   const status = () => Promise.resolve({ lag: [] });
-  return createServer({ producer, pool, readiness: readiness ?? (() => Promise.resolve({ kafka: 'ok' })), status });
+  const classifier = { classify: () => Promise.resolve([]) };
+  const policy = () => Promise.resolve(defaultPolicy);
+  const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
+  return createServer({ producer, pool, readiness: parts, status, classifier, policy });
 }
 
 function post(app: ReturnType<typeof server>, url: string, body: unknown, type = 'application/json') {
@@ -180,7 +184,7 @@ describe('GET', () => {
     });
     assert.deepEqual((await app.inject('/v1/models')).json(), [{ conversation_id: 'a/b' }]);
     assert.deepEqual((await app.inject('/v1/conversations/a%2Fb')).json(), { conversation_id: 'a/b' });
-    assert.deepEqual(asked, [undefined, ['a/b']]);
+    assert.deepEqual(asked, [[], ['a/b']]);
   });
 
   for (const url of ['/v1/conversations/unknown', '/v1/conversations/%00', '/nowhere']) {
@@ -206,9 +210,14 @@ describe('the frame', () => {
     assert.deepEqual(Object.keys(paths).toSorted(), [
       '/healthz',
       '/readyz',
+      '/v1/classify',
       '/v1/conversations',
       '/v1/conversations/{id}',
+      '/v1/deployments',
       '/v1/models',
+      '/v1/models/production',
+      '/v1/models/{version}',
+      '/v1/models/{version}/lineage',
       '/v1/reviews',
       '/v1/status',
     ]);

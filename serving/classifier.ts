@@ -1,0 +1,181 @@
+/** Answers texts with the versions that the model log puts in charge, each conversation always with the same one. */
+import type { Logger } from 'pino';
+import { deploymentOf } from '../policy/model-log.ts';
+import type { ModelLog } from '../policy/model-log.ts';
+import { route } from '../policy/routing.ts';
+import type { RoutingPolicy } from '../policy/routing.ts';
+import { versionFor } from '../policy/traffic.ts';
+import type { Deployment } from '../policy/traffic.ts';
+import { symbol } from '../stream/projection.ts';
+import type { Answer, Model } from '../trainer/model.ts';
+import { isRefusal } from './model-shelf.ts';
+import type { ModelShelf } from './model-shelf.ts';
+
+/** A text to be answered. */
+export interface Question {
+  readonly text: string;
+  /** BCP 47; the policy may have thresholds of its own for it. */
+  readonly language: string;
+  /** Decides the version while the traffic is split; without it the text does. */
+  readonly conversationId: string | null;
+}
+
+/** What the version in charge says, and what the policy would make of it. */
+export interface Classification {
+  readonly intent: string;
+  readonly module: string;
+  /** 0 to 1, calibrated. */
+  readonly confidence: number;
+  /** Below the model's threshold: probably none of its intents. */
+  readonly out_of_scope: boolean;
+  readonly runners_up: Answer['runnersUp'];
+  readonly version: string;
+  readonly route: string;
+  readonly route_reasons: readonly string[];
+  readonly policy_version: string;
+}
+
+/** No answer from here: why, and which version would be in charge. */
+export interface Unserved {
+  readonly version: string;
+  readonly problem: string;
+}
+
+/** Answers by the log that it was last given. */
+export interface Classifier {
+  /** One result a question, in order. */
+  classify(questions: readonly Question[], policy: RoutingPolicy): Promise<readonly (Classification | Unserved)[]>;
+  /** Takes a new state of the log at once; the versions that get traffic are loaded in the background. */
+  follow(models: ModelLog): void;
+  /** `ok`, or why nothing can be answered yet. A version that is refused is no reason: another answers in its place. */
+  readiness(): string;
+  /** Versions in charge that are not served, and why. */
+  refused(): Readonly<Record<string, string>>;
+  close(): Promise<void>;
+}
+
+const NOT_READ = 'The model log has not been read yet; try again soon.';
+const PROBE = 'where is my order';
+
+/** A classifier that knows no version yet. */
+export function openClassifier(shelf: ModelShelf, log: Logger): Classifier {
+  let models: ModelLog | undefined;
+  /** Why a version in charge is not served, by version. */
+  const refused = new Map<string, string>();
+
+  /** Runs `work` with the first of `versions` that can be served. */
+  async function withFirst<T>(
+    versions: readonly string[],
+    work: (model: Model, version: string) => Promise<T>,
+  ): Promise<T | Unserved> {
+    for (const version of versions) {
+      const sha256 = models?.models.get(version)?.standing.artifact_sha256;
+      if (sha256 === null || sha256 === undefined) {
+        const why = refused.get(versions[0] ?? '');
+        const before = why === undefined ? '' : ` ${versions[0] ?? ''} is not served: ${why}`;
+        return { version, problem: `${version} has no file here; the system that it belongs to answers.${before}` };
+      }
+      try {
+        const result = await shelf.use(sha256, (model) => work(model, version));
+        refused.delete(version);
+        return result;
+      } catch (error) {
+        if (!isRefusal(error)) throw error;
+        if (refused.get(version) !== error.message) log.error({ version, reason: error.message }, 'version refused');
+        refused.set(version, error.message);
+      }
+    }
+    return { version: versions[0] ?? '', problem: refused.get(versions[0] ?? '') ?? NOT_READ };
+  }
+
+  return {
+    async classify(questions, policy) {
+      if (!models) return questions.map(() => ({ version: '', problem: NOT_READ }));
+      const now = models;
+      const deployment = deploymentOf(now);
+      const results = new Array<Classification | Unserved>(questions.length);
+      for (const [version, places] of byVersion(deployment, questions)) {
+        const texts = places.map((i) => questions[i]?.text ?? '');
+        const outcome = await withFirst(candidates(now, deployment, version), async (model, by) => ({
+          by,
+          answers: await model.classify(texts),
+        }));
+        places.forEach((place, i) => {
+          const question = questions[place];
+          if ('problem' in outcome) results[place] = outcome;
+          else if (question) results[place] = classification(question, outcome.by, outcome.answers[i], policy);
+        });
+      }
+      return results;
+    },
+    follow(next) {
+      models = next;
+      const { production, canary } = deploymentOf(next);
+      const inCharge = [production, ...(canary ? [canary.version] : [])];
+      for (const version of refused.keys()) if (!inCharge.includes(version)) refused.delete(version);
+      for (const version of inCharge) {
+        withFirst([version], (model) => model.classify([PROBE])).catch((error: unknown) =>
+          log.error({ version, error: String(error) }, 'a version could not be tried'),
+        );
+      }
+    },
+    readiness: () => (models ? 'ok' : NOT_READ),
+    refused: () => Object.fromEntries(refused),
+    close: () => shelf.close(),
+  };
+}
+
+function byVersion(deployment: Deployment, questions: readonly Question[]): ReadonlyMap<string, readonly number[]> {
+  const groups = new Map<string, number[]>();
+  questions.forEach(({ conversationId, text }, i) => {
+    const version = versionFor(deployment, conversationId ?? text);
+    const group = groups.get(version);
+    if (group) group.push(i);
+    else groups.set(version, [i]);
+  });
+  return groups;
+}
+
+/** `version`, then who answers in its place: production, then those that were in production before, latest first, but for what was rolled back. */
+function candidates({ models, productions }: ModelLog, { production }: Deployment, version: string): readonly string[] {
+  const before = productions.filter((name) => models.get(name)?.standing.status !== 'rolled_back');
+  return [...new Set([version, production, ...before.toReversed()])];
+}
+
+function classification(
+  { text, language, conversationId }: Question,
+  version: string,
+  answer: Answer | undefined,
+  policy: RoutingPolicy,
+): Classification {
+  if (!answer) throw new Error(`${version} gave fewer answers than there were texts.`);
+  const { intent, module, confidence, outOfScope, runnersUp } = answer;
+  const routing = route(policy, {
+    conversation_id: conversationId ?? '',
+    user_id: null,
+    session_id: null,
+    user_message: text,
+    language,
+    nlu_intent: intent,
+    nlu_module: module,
+    nlu_confidence: confidence,
+    nlu_provider: 'indicbert', // the provider whose own answers the policy may trust: a model that was trained here
+    model_version: version,
+    entities: [],
+    routing_target: null,
+    response_success: null,
+    processing_time_ms: null,
+    created_at: 0,
+  });
+  return {
+    intent,
+    module,
+    confidence,
+    out_of_scope: outOfScope,
+    runners_up: runnersUp,
+    version,
+    route: symbol(routing.route),
+    route_reasons: routing.reasons,
+    policy_version: policy.version,
+  };
+}

@@ -1,0 +1,95 @@
+/** Models that are loaded, a few at a time: the one that was not asked for longest goes first. */
+import type { ArtifactStore } from '../trainer/artifacts.ts';
+import { ArtifactError } from '../trainer/artifacts.ts';
+import type { EncoderPlaces } from '../trainer/encoder.ts';
+import { loadModel } from '../trainer/model.ts';
+import type { Model } from '../trainer/model.ts';
+import { ModelRefused } from '../trainer/onnx-reader.ts';
+
+/** Loaded models by the SHA-256 of their file. */
+export interface ModelShelf {
+  /**
+   * Runs `work` with a model, which stays loaded meanwhile.
+   * @throws ArtifactError or ModelRefused when the file is missing, damaged or foreign; at once when that was so a moment ago.
+   */
+  use<T>(sha256: string, work: (model: Model) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Limits of a shelf. */
+export interface ShelfOptions {
+  readonly artifacts: Pick<ArtifactStore, 'get'>;
+  readonly places?: EncoderPlaces;
+  /** Most models that are kept when nobody uses them. */
+  readonly capacity?: number;
+  /** A file that was refused is looked at again after so many milliseconds. */
+  readonly retryMs?: number;
+  /** Milliseconds since some moment. */
+  readonly now?: () => number;
+}
+
+interface Slot {
+  readonly model: Promise<Model>;
+  users: number;
+  /** When a refused file is looked at again. */
+  retryAt: number;
+}
+
+/** An empty shelf. */
+export function openModelShelf(options: ShelfOptions): ModelShelf {
+  const { artifacts, places = {}, capacity = 4, retryMs = 5000, now = () => performance.now() } = options;
+  /** Least recently used first. */
+  const slots = new Map<string, Slot>();
+
+  function take(sha256: string): Slot {
+    let slot = slots.get(sha256);
+    if (!slot || (slot.users === 0 && now() >= slot.retryAt)) {
+      const fresh: Slot = { model: load(sha256), users: 0, retryAt: Infinity };
+      fresh.model.catch(() => (fresh.retryAt = now() + retryMs));
+      slot = fresh;
+    }
+    slots.delete(sha256);
+    slots.set(sha256, slot);
+    return slot;
+  }
+
+  async function load(sha256: string): Promise<Model> {
+    return loadModel(await artifacts.get(sha256), sha256, places);
+  }
+
+  async function shrink(): Promise<void> {
+    const idle = [...slots].filter(([, { users }]) => users === 0);
+    const surplus = idle.slice(0, Math.max(0, slots.size - capacity));
+    for (const [sha256] of surplus) slots.delete(sha256);
+    for (const [, slot] of surplus) await closeModel(slot);
+  }
+
+  return {
+    async use(sha256, work) {
+      const slot = take(sha256);
+      slot.users++;
+      try {
+        return await work(await slot.model);
+      } finally {
+        slot.users--;
+        await shrink();
+      }
+    },
+    async close() {
+      for (const slot of slots.values()) await closeModel(slot);
+      slots.clear();
+    },
+  };
+}
+
+/** Whether a model can't be served because of its file. */
+export function isRefusal(error: unknown): error is ArtifactError | ModelRefused {
+  return error instanceof ArtifactError || error instanceof ModelRefused;
+}
+
+async function closeModel({ model }: Slot): Promise<void> {
+  await model.then(
+    (loaded) => loaded.close(),
+    () => undefined,
+  );
+}

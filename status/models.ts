@@ -1,0 +1,131 @@
+/** Model versions, where each came from, and who got traffic when; read from Postgres. */
+import type { FastifyInstance } from 'fastify';
+import type { Pool } from 'pg';
+import { refusals } from './openapi.ts';
+import { HttpProblem, shorten } from './problem.ts';
+
+/** What the routes ask. */
+export interface ModelDeps {
+  readonly pool: Pick<Pool, 'query'>;
+}
+
+type Row = Record<string, unknown>;
+
+const tags = ['models'];
+const version = { type: 'object', properties: { version: { type: 'string' } } } as const;
+const page = {
+  type: 'object',
+  properties: {
+    limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
+    after: { type: 'string', pattern: '^[0-9]+/[0-9]+$', description: '`next` of the page before' },
+  },
+} as const;
+
+/** Adds `/v1/models`, `/v1/models/production`, `/v1/models/:version`, `/v1/models/:version/lineage`, `/v1/deployments`. */
+export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
+  const rows = async (sql: string, values: readonly unknown[] = []) => (await pool.query<Row>(sql, [...values])).rows;
+  const config = { role: 'read' } as const;
+
+  app.get(
+    '/v1/models',
+    { config, schema: { tags, summary: 'Every model version, newest first', response: refusals(503) } },
+    () => rows('SELECT * FROM model_versions ORDER BY created_at DESC, version DESC'),
+  );
+  app.get(
+    '/v1/models/production',
+    { config, schema: { tags, summary: 'The version in production', response: refusals(404, 503) } },
+    async () => {
+      const [row] = await rows("SELECT * FROM model_versions WHERE status = 'production'");
+      if (row) return row;
+      throw new HttpProblem(404, 'No version is in production; give one the traffic with `samvad promote VERSION`.');
+    },
+  );
+  app.get<{ Params: { version: string } }>(
+    '/v1/models/:version',
+    { config, schema: { tags, summary: 'One version', params: version, response: refusals(404, 503) } },
+    ({ params }) => findVersion(rows, params.version),
+  );
+  app.get<{ Params: { version: string }; Querystring: { limit: number; after?: string } }>(
+    '/v1/models/:version/lineage',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'From a version to its run, the offsets of its data set, the samples there and their reviews',
+        description:
+          'The offset ranges and the manifest are what the version was trained on. The samples are those of the ranges that stand ' +
+          'today: one that was withdrawn or labelled anew since is not among them.',
+        params: version,
+        querystring: page,
+        response: refusals(400, 404, 503),
+      },
+    },
+    async ({ params, query }) => lineage(rows, await findVersion(rows, params.version), query.limit, query.after),
+  );
+  app.get<{ Querystring: { limit: number } }>(
+    '/v1/deployments',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Every change of a status or a share of the traffic, newest first',
+        querystring: { type: 'object', properties: { limit: page.properties.limit } },
+        response: refusals(400, 503),
+      },
+    },
+    ({ query }) => rows('SELECT * FROM model_deployments ORDER BY log_offset DESC LIMIT $1', [query.limit]),
+  );
+}
+
+type Query = (sql: string, values?: readonly unknown[]) => Promise<Row[]>;
+
+async function findVersion(rows: Query, name: string): Promise<Row> {
+  // Postgres has no text with a zero character, so no version has such a name.
+  const [row] = name.includes('\0') ? [] : await rows('SELECT * FROM model_versions WHERE version = $1', [name]);
+  if (row) return row;
+  throw new HttpProblem(404, `There is no version ${JSON.stringify(shorten(name))}; GET /v1/models lists them.`);
+}
+
+/** Samples of the log below the offsets that the version consumed. */
+const IN_DATA_SET = '($1::jsonb ->> s.log_partition::text)::bigint > s.log_offset';
+
+async function lineage(rows: Query, model: Row, limit: number, after: string | undefined): Promise<object> {
+  const consumed = model['consumed'] as Readonly<Record<string, number>>;
+  const [partition = -1, offset = -1] = (after ?? '').split('/').filter(Boolean).map(Number);
+  const [run] = await rows('SELECT * FROM training_runs WHERE run_id = $1', [model['run_id']]);
+  const [counts] = await rows(
+    `SELECT count(*)::int AS samples,
+            count(*) FILTER (WHERE s.source = 'human')::int AS by_people,
+            count(*) FILTER (WHERE s.source <> 'human')::int AS automatic
+       FROM training_samples s WHERE ${IN_DATA_SET}`,
+    [JSON.stringify(consumed)],
+  );
+  const samples = await rows(
+    `SELECT s.conversation_id, s.text, s.language, s.intent, s.module_type AS module, s.source, s.approved_at,
+            s.log_partition AS partition, s.log_offset::float8 AS "offset", s.model_version_target AS first_used_by,
+            CASE WHEN c.verdict IS NULL THEN NULL ELSE jsonb_build_object(
+              'verdict', c.verdict, 'corrected_intent', c.corrected_intent, 'corrected_module', c.corrected_module,
+              'reviewer', c.reviewer, 'reviewed_at', c.reviewed_at) END AS review
+       FROM training_samples s LEFT JOIN conversation_logs c USING (conversation_id)
+      WHERE ${IN_DATA_SET} AND (s.log_partition, s.log_offset) > ($2, $3)
+      ORDER BY s.log_partition, s.log_offset LIMIT $4`,
+    [JSON.stringify(consumed), partition, offset, limit],
+  );
+  const last = samples.length === limit ? samples.at(-1) : undefined;
+  return {
+    version: model['version'],
+    parent_version: model['parent_version'],
+    artifact_sha256: model['artifact_sha256'],
+    run: run ?? null,
+    data_set: {
+      sha256: model['data_set_sha256'],
+      training_samples: model['training_samples'],
+      ranges: Object.entries(consumed)
+        .map(([number, to]) => ({ topic: 'training-samples', partition: Number(number), from: 0, to }))
+        .sort((a, b) => a.partition - b.partition),
+    },
+    standing_today: counts,
+    samples,
+    next: last ? `${String(last['partition'])}/${String(last['offset'])}` : null,
+  };
+}
