@@ -47,15 +47,24 @@ function withdrawal(
   after: SampleApproved | undefined,
   decision: RoutingDecision,
 ): SampleWithdrawn {
-  const relabelled = after && before.intent === after.intent && before.module === after.module;
   return {
     conversation_id: before.conversation_id,
     intent: before.intent,
     module: before.module,
     language: before.language,
-    reason: after ? (relabelled ? 'relabelled' : 'corrected') : 'rejected',
-    withdrawn_at: decision.review?.reviewed_at ?? decision.conversation.created_at,
+    reason: withdrawalReason(before, after, decision),
+    withdrawn_at: decision.standing_since ?? decision.review?.reviewed_at ?? decision.conversation.created_at,
   };
+}
+
+function withdrawalReason(
+  before: SampleApproved,
+  after: SampleApproved | undefined,
+  { undone }: RoutingDecision,
+): string {
+  if (undone) return 'undone';
+  if (!after) return 'rejected';
+  return before.intent === after.intent && before.module === after.module ? 'relabelled' : 'corrected';
 }
 
 /** A label is its intent and module and who vouches for it. */

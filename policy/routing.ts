@@ -1,13 +1,5 @@
 /** Which answers may be trusted as labels. Functions of values: no clock, no chance, no other system. */
-import type {
-  ConversationCaptured,
-  ReviewStatus,
-  ReviewSubmitted,
-  Route,
-  RoutingDecision,
-  RoutingPolicy,
-  Thresholds,
-} from '../schemas/types.ts';
+import type { ConversationCaptured, Route, RoutingDecision, RoutingPolicy, Thresholds } from '../schemas/types.ts';
 import { unitHash } from './hash.ts';
 
 export type { RoutingPolicy, Thresholds } from '../schemas/types.ts';
@@ -72,24 +64,9 @@ export function decide(policy: RoutingPolicy, conversation: ConversationCaptured
     review_status: routing.route === 'auto_approved' ? 'auto_approved' : 'needs_review',
     review: null,
     revision: 0,
+    answers: [],
+    withdrawn: [],
+    standing_since: null,
+    undone: false,
   };
-}
-
-/** The decision after one more review. The latest verdict counts, but a skip never takes back an answer. */
-export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
-  const revision = decision.revision + 1;
-  if (review.verdict === 'skip' && decision.review !== null) return { ...decision, revision };
-  return { ...decision, revision, review, review_status: statusAfter(decision.route, review) };
-}
-
-function statusAfter(routed: Route, { verdict }: ReviewSubmitted): ReviewStatus {
-  switch (verdict) {
-    case 'approve':
-    case 'correct':
-      return 'approved';
-    case 'reject':
-      return 'rejected';
-    case 'skip':
-      return routed === 'auto_approved' ? 'auto_approved' : 'skipped';
-  }
 }

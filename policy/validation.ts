@@ -1,5 +1,5 @@
 /** The rules for values that cross the border, the same for JSON at the edge and for Avro at intake. */
-import type { ConversationCaptured, Entity, ReviewSubmitted } from '../schemas/types.ts';
+import type { ConversationCaptured, Entity, ReviewSubmitted, ShownPrediction } from '../schemas/types.ts';
 
 /** A rule that a field breaks, as a sentence. */
 export interface Problem {
@@ -57,6 +57,20 @@ export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonl
     ...correctionProblems('corrected_intent', r.corrected_intent, corrects),
     ...correctionProblems('corrected_module', r.corrected_module, corrects),
     ...timeProblems('reviewed_at', r.reviewed_at, arrivedAtMs),
+    ...(r.review_id === null ? [] : idProblems('review_id', r.review_id)),
+    ...unless((r.time_taken_ms ?? 0) >= 0, 'time_taken_ms', 'It must not be negative.'),
+    ...(r.shown === null ? [] : shownProblems(r.shown)),
+    ...(r.withdraws === null ? [] : idProblems('withdraws', r.withdraws)),
+    ...unless(r.withdraws === null || r.withdraws !== r.review_id, 'withdraws', 'A review can not withdraw itself.'),
+  ];
+}
+
+function shownProblems({ intent, module, confidence, model_version }: ShownPrediction): readonly Problem[] {
+  return [
+    ...nameProblems('shown.intent', intent),
+    ...nameProblems('shown.module', module),
+    ...confidenceProblems(confidence).map(({ message }) => ({ field: 'shown.confidence', message })),
+    ...(model_version === null ? [] : nameProblems('shown.model_version', model_version)),
   ];
 }
 

@@ -1,4 +1,5 @@
-import { applyReview, decide, defaultPolicy } from '../policy/routing.ts';
+import { decide, defaultPolicy } from '../policy/routing.ts';
+import { applyReview } from '../policy/standing.ts';
 import type { RoutingDecision } from '../schemas/types.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Processor } from '../stream/processor.ts';

@@ -1,6 +1,7 @@
 import type { ConversationCaptured, IntakeEntry, ReviewSubmitted } from '../schemas/types.ts';
 import { redact } from '../policy/redaction.ts';
 import { textHash } from '../policy/hash.ts';
+import { reviewDigest } from '../policy/standing.ts';
 import { conversationProblems, reviewProblems } from '../policy/validation.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Emission, LogRecord, Table } from '../stream/processor.ts';
@@ -56,11 +57,19 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
   refuse(reviewProblems(value, timestamp));
   const id = value.conversation_id;
   const entry = ledger.get(id) ?? UNSEEN;
-  const digest = textHash(JSON.stringify(value));
-  if (entry.review_digests.includes(digest)) return [];
-  const review_digests = [...entry.review_digests, digest].slice(-MAX_REMEMBERED);
+  const digest = reviewDigest(value);
+  const mark = value.review_id === null ? digest : `${textHash(value.review_id)}/${digest}`;
+  if (entry.review_digests.includes(mark)) return [];
+  if (value.review_id !== null && entry.review_digests.some((seen) => idPart(seen) === idPart(mark))) {
+    throw new Poison(
+      'conflicting-duplicate',
+      `Review ${value.review_id} of conversation ${id} is in the log already, with other content.`,
+    );
+  }
+  const review_digests = [...entry.review_digests, mark].slice(-MAX_REMEMBERED);
+  const identified = { ...value, review_id: value.review_id ?? digest };
   if (entry.captured_digest !== null) {
-    return [reviewed(value), emit(topics.intakeLedger, id, { ...entry, review_digests }, value.reviewed_at)];
+    return [reviewed(identified), emit(topics.intakeLedger, id, { ...entry, review_digests }, value.reviewed_at)];
   }
   if (entry.parked_reviews.length >= MAX_PARKED) {
     throw new Poison(
@@ -68,8 +77,13 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
       `${String(MAX_PARKED)} reviews wait for conversation ${id} already, which has not come.`,
     );
   }
-  const parked_reviews = [...entry.parked_reviews, value];
+  const parked_reviews = [...entry.parked_reviews, identified];
   return [emit(topics.intakeLedger, id, { ...entry, review_digests, parked_reviews }, value.reviewed_at)];
+}
+
+/** What a mark says of the review's id; nothing where the sender gave none. */
+function idPart(mark: string): string | undefined {
+  return mark.includes('/') ? mark.slice(0, mark.indexOf('/')) : undefined;
 }
 
 function reviewed(value: ReviewSubmitted): Emission {

@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
-import type { Entity, NluProvider, RoutingTarget, Verdict } from '../schemas/types.ts';
+import type { Entity, NluProvider, RoutingTarget, ShownPrediction, Verdict } from '../schemas/types.ts';
 import { drainSpool } from './drain.ts';
 import type { ProducedEvent } from './inputs.ts';
 import { InputError, parseEvent } from './inputs.ts';
@@ -53,6 +53,15 @@ export interface ReviewInput {
   readonly reviewer: string;
   /** RFC 3339 or a Date; now when absent. */
   readonly reviewed_at?: string | Date;
+  /** The same id again is the same review; without one the content is its identity. */
+  readonly review_id?: string | null;
+  readonly source?: 'api' | 'inbox' | 'label-studio' | 'cli' | null;
+  /** Whole milliseconds from showing the conversation to the answer. */
+  readonly time_taken_ms?: number | null;
+  /** The prediction that the reviewer saw. */
+  readonly shown?: (Pick<ShownPrediction, 'intent' | 'module'> & Partial<ShownPrediction>) | null;
+  /** Id of an earlier review that no longer counts; with the verdict skip nothing else is said: an undo. */
+  readonly withdraws?: string | null;
 }
 
 /** Where a record is safe: on all in-sync replicas of Kafka, or on the disk of this host, from where it is sent on. */

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Problem } from '../policy/validation.ts';
 import { conversationProblems, reviewProblems } from '../policy/validation.ts';
-import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
+import type { ConversationCaptured, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
 
 /** A valid record on its way into the log, and of which kind it is. */
 export type ProducedEvent =
@@ -64,6 +64,16 @@ const conversationShape = z.strictObject(
   { error: notA('a JSON object') },
 );
 
+const shown = z.strictObject(
+  {
+    intent: text,
+    module: text,
+    confidence: orNull(z.number({ error: notA('a number from 0 to 1, or null') })),
+    model_version: optionalText,
+  },
+  { error: notA('an object with intent, module, confidence and model_version') },
+);
+
 const reviewShape = z.strictObject(
   {
     conversation_id: text,
@@ -72,6 +82,13 @@ const reviewShape = z.strictObject(
     corrected_module: optionalText,
     reviewer: text,
     reviewed_at: timestamp,
+    review_id: optionalText,
+    source: orNull(oneOf(['api', 'inbox', 'label-studio', 'cli'])).transform((source): ReviewSource | null =>
+      source === 'label-studio' ? 'label_studio' : source,
+    ),
+    time_taken_ms: orNull(int32),
+    shown: orNull(shown),
+    withdraws: optionalText,
   },
   { error: notA('a JSON object') },
 );

@@ -33,6 +33,11 @@ export function review(fields: Partial<ReviewSubmitted> = {}): ReviewSubmitted {
     corrected_module: corrects ? 'food' : null,
     reviewer: 'asha',
     reviewed_at: Date.UTC(2026, 9, 5, 12, 0),
+    review_id: null,
+    source: null,
+    time_taken_ms: null,
+    shown: null,
+    withdraws: null,
     ...fields,
   };
 }

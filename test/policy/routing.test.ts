@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { applyReview, decide, defaultPolicy, route } from '../../policy/routing.ts';
+import { decide, defaultPolicy, route } from '../../policy/routing.ts';
+import { applyReview } from '../../policy/standing.ts';
 import { sampleChanges, sampleOf } from '../../policy/approval.ts';
 import { normalise, reviewItem, waits } from '../../policy/review-priority.ts';
 import type { NluProvider, Verdict } from '../../schemas/types.ts';

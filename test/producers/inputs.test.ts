@@ -143,6 +143,21 @@ describe('a review from JSON', () => {
       corrected_intent: null,
       corrected_module: null,
       reviewed_at: Date.UTC(2026, 9, 5, 12),
+      review_id: null,
+      source: null,
+      time_taken_ms: null,
+      shown: null,
+      withdraws: null,
+    });
+  });
+
+  it('takes what an inbox knows besides', () => {
+    const shown = { intent: 'track_order', module: 'food', confidence: 0.7, model_version: 'router-v1.0.0' };
+    const told = { review_id: 'annotation/7', source: 'label-studio', time_taken_ms: 4200, shown, withdraws: 'a/6' };
+    assert.deepEqual(parseReview({ ...review, ...told }, NOW), {
+      ...parseReview(review, NOW),
+      ...told,
+      source: 'label_studio',
     });
   });
 
@@ -153,6 +168,11 @@ describe('a review from JSON', () => {
     [['reviewer'], { reviewer: '' }],
     [['reviewed_at'], { reviewed_at: '2031-01-01T00:00:00Z' }],
     [['note'], { note: 'x' }],
+    [['source'], { source: 'phone' }],
+    [['time_taken_ms'], { time_taken_ms: -1 }],
+    [['shown.module'], { shown: { intent: 'track_order' } }],
+    [['shown.confidence'], { shown: { intent: 'track_order', module: 'food', confidence: 7 } }],
+    [['withdraws'], { review_id: 'a', withdraws: 'a' }],
   ];
   for (const [fields, change] of bad) {
     it(`is refused for ${JSON.stringify(change)}`, () => {
