@@ -11,6 +11,8 @@ import { classifyRoutes } from './classify.ts';
 import type { ClassifyDeps } from './classify.ts';
 import { modelRoutes } from './models.ts';
 import type { ModelDeps } from './models.ts';
+import { kpiRoutes } from './kpis.ts';
+import type { KpiDeps } from './kpis.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { notFound, refuse } from './problem.ts';
@@ -23,7 +25,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_REQUESTS_A_MINUTE = 6000;
 
 /** What the server serves from: what each group of routes asks for. */
-export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps {
+export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps, KpiDeps {
   readonly log?: FastifyBaseLogger;
 }
 
@@ -33,6 +35,7 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   readRoutes(app, options);
   classifyRoutes(app, options);
   modelRoutes(app, options);
+  kpiRoutes(app, options);
   healthRoutes(app, options);
   pageRoutes(app);
 }

@@ -1,0 +1,107 @@
+/** The key figures, from Postgres: the same numbers as the view `daily_training_stats`, over seven days. */
+import type { Pool } from 'pg';
+import { kpisOf } from '../policy/kpis.ts';
+import type { Figure, Kpi, KpiFigures } from '../policy/kpis.ts';
+import { addDays } from './day.ts';
+import type { Day } from './day.ts';
+
+/** Days that a rate is taken over. */
+export const WINDOW_DAYS = 7;
+
+/** Key figures of the days up to one. */
+export interface KpiList {
+  /** The first and the last day of the seven. */
+  readonly from: Day;
+  readonly to: Day;
+  readonly kpis: readonly Kpi[];
+}
+
+/** Key figures of the seven days that end with `day`, as the tables have them now. Queue and versions are the present ones. */
+export async function readKpis(pool: Pick<Pool, 'query'>, day: Day): Promise<KpiList> {
+  const weeks = [addDays(day, 1 - 2 * WINDOW_DAYS), addDays(day, 1 - WINDOW_DAYS), addDays(day, 1)] as const;
+  const [earlier, now] = [await readWeek(pool, weeks[0], weeks[1]), await readWeek(pool, weeks[1], weeks[2])];
+  const figures: KpiFigures = {
+    autoApprovalRate: { value: now.auto, before: earlier.auto },
+    averageConfidence: { value: now.confidence, before: earlier.confidence },
+    fallbackRate: { value: now.fallback, before: earlier.fallback },
+    reviewHours: { value: now.hours, before: earlier.hours },
+    queue: await readQueue(pool, weeks[1], weeks[2]),
+    ...(await readVersions(pool)),
+    trainingInterval: await readTraining(pool, weeks[2]),
+    approvedSamples: await readSamples(pool),
+  };
+  return { from: weeks[1], to: day, kpis: kpisOf(figures) };
+}
+
+interface Week {
+  readonly auto: number | null;
+  readonly confidence: number | null;
+  readonly fallback: number | null;
+  readonly hours: number;
+}
+
+/** From the start of one day to the start of another. */
+async function readWeek(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<Week> {
+  const { rows } = await pool.query<Week>(
+    `SELECT avg((route = 'auto-approved')::int)::float8 AS auto, avg(nlu_confidence)::float8 AS confidence,
+            avg((nlu_provider = 'llm')::int)::float8 AS fallback,
+            (SELECT coalesce(sum(review_hours), 0)::float8 FROM daily_review_effort WHERE date >= $1::date AND date < $2::date) AS hours
+       FROM conversation_logs
+      WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC' AND created_at < $2::timestamp AT TIME ZONE 'UTC'`,
+    [from, to],
+  );
+  return rows[0] ?? { auto: null, confidence: null, fallback: null, hours: 0 };
+}
+
+/** What waits now of the conversations before `to`, and what waited at `from`. */
+async function readQueue(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<Figure> {
+  const { rows } = await pool.query<{ value: number; before: number | null }>(
+    `SELECT (SELECT count(*)::int FROM review_queue WHERE created_at < $2::timestamp AT TIME ZONE 'UTC') AS value,
+            (SELECT CASE WHEN count(*) > 0
+                         THEN count(*) FILTER (WHERE (route <> 'auto-approved' OR audit)
+                                                 AND (reviewed_at IS NULL OR reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'))::int
+                    END
+               FROM conversation_logs WHERE created_at < $1::timestamp AT TIME ZONE 'UTC') AS before`,
+    [from, to],
+  );
+  return rows[0] ?? { value: 0, before: null };
+}
+
+/** The version in production, and the one that was there before it. */
+async function readVersions(
+  pool: Pick<Pool, 'query'>,
+): Promise<Pick<KpiFigures, 'testAccuracy' | 'productionGap' | 'improvement'>> {
+  const { rows } = await pool.query<{ test_accuracy: number | null; production_gap: number | null }>(
+    `SELECT test_accuracy, production_accuracy - test_accuracy AS production_gap
+       FROM model_versions
+      WHERE status IN ('production', 'retired') AND deployed_at IS NOT NULL
+      ORDER BY status = 'production' DESC, deployed_at DESC, version DESC LIMIT 3`,
+  );
+  const [current, previous, older] = rows;
+  const gain = (a: typeof current, b: typeof current) =>
+    a?.test_accuracy == null || b?.test_accuracy == null ? null : a.test_accuracy - b.test_accuracy;
+  return {
+    testAccuracy: { value: current?.test_accuracy ?? null, before: previous?.test_accuracy ?? null },
+    productionGap: { value: current?.production_gap ?? null, before: previous?.production_gap ?? null },
+    improvement: { value: gain(current, previous), before: gain(previous, older) },
+  };
+}
+
+/** Days between trainings that ended before `to`. */
+async function readTraining(pool: Pick<Pool, 'query'>, to: Day): Promise<Figure> {
+  const { rows } = await pool.query<{ since: number; gap: number | null }>(
+    `SELECT extract(epoch FROM least(now(), $1::timestamp AT TIME ZONE 'UTC') - finished_at)::float8 / 86400 AS since,
+            extract(epoch FROM finished_at - lag(finished_at) OVER (ORDER BY finished_at))::float8 / 86400 AS gap
+       FROM training_runs
+      WHERE status = 'finished' AND finished_at < $1::timestamp AT TIME ZONE 'UTC'
+      ORDER BY finished_at DESC LIMIT 2`,
+    [to],
+  );
+  const [last, before] = rows;
+  return { value: last ? Math.max(last.since, last.gap ?? 0) : null, before: before?.gap ?? null };
+}
+
+async function readSamples(pool: Pick<Pool, 'query'>): Promise<number> {
+  const { rows } = await pool.query<{ samples: number }>('SELECT count(*)::int AS samples FROM training_sample_rows');
+  return rows[0]?.samples ?? 0;
+}
