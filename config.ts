@@ -27,7 +27,8 @@ export interface Config {
   readonly home: string;
   readonly cache: string;
   readonly logLevel: string;
-  readonly http: { readonly host: string; readonly port: number };
+  /** `healthPort`: where `samvad run` answers its supervisor; absent, nowhere. */
+  readonly http: { readonly host: string; readonly port: number; readonly healthPort?: number };
   readonly replication: number;
   readonly training: TrainingConfig;
   readonly kafka: KafkaConfig | undefined;
@@ -58,7 +59,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     home,
     cache: path.resolve(env['SAMVAD_CACHE'] ?? path.join(os.homedir(), '.cache', 'samvad')),
     logLevel: logLevel(env),
-    http: { host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1', port: integer(env, 'SAMVAD_HTTP_PORT', 8080) },
+    http: {
+      host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1',
+      port: integer(env, 'SAMVAD_HTTP_PORT', 8080),
+      ...(env['SAMVAD_HEALTH_PORT'] !== undefined && { healthPort: integer(env, 'SAMVAD_HEALTH_PORT', 0) }),
+    },
     replication: integer(env, 'SAMVAD_REPLICATION', 1),
     training: {
       threshold: positive(env, 'SAMVAD_TRAINING_THRESHOLD', 1000),

@@ -2,10 +2,15 @@
 import { processors, projections, services } from '../pipeline.ts';
 import { startProcessor } from '../runtime/processor-runner.ts';
 import { startProjection } from '../runtime/projection-runner.ts';
-import { openDeadLetterWriter } from '../runtime/dead-letters.ts';
+import { deadLetterWriter } from '../runtime/dead-letters.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { WatchedServer } from '../runtime/server-watch.ts';
+import type { RunningService } from '../runtime/service.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { folderOf } from './environment.ts';
 import type { Prepared } from './environment.ts';
+import { onStandBy } from './stand-by.ts';
+import type { StandBy } from './stand-by.ts';
 import { UsageError } from './terminal.ts';
 
 /** Names that `samvad run` takes. */
@@ -19,61 +24,118 @@ const groups: Readonly<Record<string, readonly string[]>> = {
 
 /** Components that run in this process. */
 export interface RunningComponents {
+  /** Resolves when each of them has what it needs and has begun. */
+  readonly started: Promise<void>;
   /** Rejects when one of them met an error that it can't mend. */
   readonly failed: Promise<never>;
   stop(): Promise<void>;
   stats(): Record<string, Readonly<Record<string, number>>>;
+  /** By component: `ok`, or a sentence with what it waits for or what went wrong. */
+  states(): Record<string, string>;
 }
 
-/** Starts the components with these names; `all` means every one, `pipeline` the processors and projections. */
-export async function startComponents(names: readonly string[], prepared: Prepared): Promise<RunningComponents> {
+/**
+ * Starts the components with these names; `all` means every one, `pipeline` the processors and projections. Where servers
+ * are waited for, each begins when those that it needs are ready: processors do not wait for Postgres.
+ */
+export async function startComponents(
+  names: readonly string[],
+  ground: Prepared | StandBy,
+): Promise<RunningComponents> {
+  const components = startWhenReady(names, onStandBy(ground));
+  if (!('openLog' in ground)) await components.started;
+  return components;
+}
+
+function startWhenReady(names: readonly string[], ground: StandBy): RunningComponents {
   const wanted = new Set(names.flatMap((name) => groups[name] ?? [name]));
   for (const name of wanted) {
     if (!componentNames.includes(name))
       throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, pipeline, or all.`);
   }
-  const { config, servers, codecs, pool, log } = prepared;
-  const processing = processors
-    .filter(({ name }) => wanted.has(name))
-    .map((processor) => ({
-      name: processor.name,
-      ...startProcessor({
+  const { config, servers, pool } = ground;
+  const log = (component: string) => ground.log.child({ component });
+  const ofWanted = <T extends { readonly name: string }>(all: readonly T[]) =>
+    all.filter(({ name }) => wanted.has(name));
+  const closers: (() => Promise<void>)[] = [];
+  const processing = ofWanted(processors).map((processor) =>
+    deferred(ground, processor.name, false, (codecs) =>
+      startProcessor({
         processor,
         kafka: servers.kafka,
         codecs,
         deadLetters: topics.deadLetters,
         partitions: PARTITIONS,
         stateFolder: folderOf(config, 'state', processor.name),
-        log: log.child({ component: processor.name }),
+        log: log(processor.name),
       }),
-    }));
-  const chosen = projections.filter(({ name }) => wanted.has(name));
-  const deadLetters =
-    chosen.length > 0 ? await openDeadLetterWriter(servers.kafka, codecs, topics.deadLetters) : undefined;
-  const runners = chosen.map((projection) => ({
-    name: projection.name,
-    ...startProjection({
-      projection,
-      kafka: servers.kafka,
-      codec: codecs.of(projection.topic),
-      pool,
-      log: log.child({ component: projection.name }),
-      onPoison: async (record, poison) => deadLetters?.write(projection.name, record, poison),
+    ),
+  );
+  const projecting = ofWanted(projections).map((projection) =>
+    deferred(ground, projection.name, true, (codecs) => {
+      const deadLetters = deadLetterWriter(servers.kafka, codecs, topics.deadLetters);
+      closers.push(() => deadLetters.close());
+      return startProjection({
+        projection,
+        kafka: servers.kafka,
+        codec: codecs.of(projection.topic),
+        pool,
+        log: log(projection.name),
+        onPoison: (record, poison) => deadLetters.write(projection.name, record, poison),
+      });
     }),
-  }));
-  const acting = services
-    .filter(({ name }) => wanted.has(name))
-    .map((service) => ({
-      name: service.name,
-      ...service.start({ config, kafka: servers.kafka, codecs, pool, log: log.child({ component: service.name }) }),
-    }));
-  const components = [...processing, ...runners, ...acting];
+  );
+  const acting = ofWanted(services).map((service) =>
+    deferred(ground, service.name, true, (codecs) =>
+      service.start({ config, kafka: servers.kafka, codecs, pool, log: log(service.name) }),
+    ),
+  );
+  const components = [...processing, ...projecting, ...acting];
   return {
+    started: Promise.all(components.map(({ started }) => started)).then(() => undefined),
     failed: Promise.race(components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
     async stop() {
       await Promise.all(components.map((component) => component.stop()));
-      await deadLetters?.close();
+      for (const close of closers) await close();
     },
     stats: () => Object.fromEntries(components.map((component) => [component.name, { ...component.stats() }])),
+    states: () => Object.fromEntries(components.map((component) => [component.name, component.state()])),
+  };
+}
+
+interface Deferred extends RunningService {
+  readonly name: string;
+  readonly started: Promise<void>;
+}
+
+/** A component that begins once the log, and with `onTables` the tables too, are in place. */
+function deferred(
+  { openLog, openTables, watch }: StandBy,
+  name: string,
+  onTables: boolean,
+  start: (codecs: Codecs) => RunningService,
+): Deferred {
+  let running: RunningService | undefined;
+  let stopped = false;
+  const needs: readonly WatchedServer[] = onTables ? ['kafka', 'postgres'] : ['kafka'];
+  const started = Promise.all([openLog.done, onTables ? openTables.done : undefined]).then(([codecs]) => {
+    if (!stopped) running = start(codecs);
+  });
+  const finished = started.then(() => running?.finished);
+  finished.catch(() => undefined); // `failed` tells
+  return {
+    name,
+    started,
+    finished,
+    state() {
+      if (!running) return openLog.waiting() ?? (onTables ? openTables.waiting() : undefined) ?? 'It starts.';
+      const away = needs.find((server) => watch.state(server) !== 'ok');
+      return away === undefined ? running.state() : `It waits for ${away}: ${watch.state(away)}`;
+    },
+    stats: () => running?.stats() ?? {},
+    async stop() {
+      stopped = true;
+      await running?.stop();
+    },
   };
 }

@@ -29,11 +29,15 @@ export interface Environment {
   stop(): Promise<void>;
 }
 
-/** An environment whose topics, schemas and tables are in place. */
-export interface Prepared extends Environment {
-  readonly codecs: Codecs;
+/** An environment with what is needed to use it; nothing was asked of the servers yet. */
+export interface Connected extends Environment {
   readonly pool: pg.Pool;
   readonly log: Logger;
+}
+
+/** An environment whose topics, schemas and tables are in place. */
+export interface Prepared extends Connected {
+  readonly codecs: Codecs;
 }
 
 /** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. */
@@ -73,27 +77,20 @@ export async function findEnvironment(config: Config = readConfig()): Promise<En
   return { config, servers: serversOf(config, found), stop: () => Promise.resolve() };
 }
 
-/** Creates topics, registers schemas and migrates the database, all of them idempotent. */
-export async function prepare(environment: Environment): Promise<Prepared> {
-  const { config, servers } = environment;
-  await ensureTopics(
-    kafkajsClient(servers.kafka, 'samvad-setup'),
-    Object.values(topics),
-    PARTITIONS,
-    config.replication,
-  );
-  const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
-  if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)
-    await (await openModelLog(servers.kafka, codecs)).close(); // writes the first event
-  await migrate(servers.databaseUrl);
-  const pool = new pg.Pool({ connectionString: servers.databaseUrl, max: 10 });
+/** The environment with its connection pool and its log. */
+export function connect(environment: Environment): Connected {
+  const pool = new pg.Pool({
+    connectionString: environment.servers.databaseUrl,
+    max: 10,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+  });
   // An idle connection that the server drops must not end the process; the next query says what is wrong.
   pool.on('error', () => undefined);
   return {
     ...environment,
-    codecs,
     pool,
-    log: pino({ level: config.logLevel, base: null }, pino.destination(2)),
+    log: pino({ level: environment.config.logLevel, base: null }, pino.destination(2)),
     async stop() {
       await pool.end();
       await environment.stop();
@@ -101,8 +98,25 @@ export async function prepare(environment: Environment): Promise<Prepared> {
   };
 }
 
+/** Creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
+export async function prepareLog({ config, servers }: Environment): Promise<Codecs> {
+  const admin = kafkajsClient(servers.kafka, 'samvad-setup');
+  await ensureTopics(admin, Object.values(topics), PARTITIONS, config.replication);
+  const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
+  if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)
+    await (await openModelLog(servers.kafka, codecs)).close();
+  return codecs;
+}
+
+/** Creates topics, registers schemas and migrates the database, all of them idempotent; fails when a server is down. */
+export async function prepare(environment: Environment): Promise<Prepared> {
+  const codecs = await prepareLog(environment);
+  await migrate(environment.servers.databaseUrl);
+  return { ...connect(environment), codecs };
+}
+
 /** How a producer of this process reaches the servers, and where it spools. */
-export function producerOptions({ config, servers, log }: Prepared): ProducerOptions {
+export function producerOptions({ config, servers, log }: Connected): ProducerOptions {
   const { kafka, schemaRegistryUrl } = servers;
   return { kafka, schemaRegistryUrl, spoolFolder: folderOf(config, 'spool'), log };
 }

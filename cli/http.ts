@@ -1,13 +1,17 @@
 /** The HTTP API of this process: takes traffic, and tells how the pipeline stands. */
 import { createConversationProducer } from '../producers/conversation-producer.ts';
-import { createServer } from '../status/server.ts';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
+import { createServer, createWaitingServer } from '../status/server.ts';
 import type { RunningComponents } from './components.ts';
-import type { Prepared } from './environment.ts';
 import { producerOptions } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { openFront } from './front.ts';
 import { readLag } from './lag.ts';
+import { readinessOf } from './readiness.ts';
 import { startServing } from './serving.ts';
+import { onStandBy } from './stand-by.ts';
+import type { StandBy } from './stand-by.ts';
 import { readSummary } from './summary.ts';
-import { UsageError } from './terminal.ts';
 
 /** A server that listens. */
 export interface RunningHttp {
@@ -18,12 +22,46 @@ export interface RunningHttp {
 }
 
 /**
- * Listens on the configured address.
+ * Listens on the configured address at once. Until everything is in place it takes traffic, which waits in the spool, and
+ * answers all else with 503 and the reason.
  * @throws UsageError when the port is taken.
  */
-export async function startHttp(prepared: Prepared, components: RunningComponents): Promise<RunningHttp> {
-  const { config, servers, pool, log } = prepared;
-  const producer = await createConversationProducer(producerOptions(prepared));
+export async function startHttp(ground: Prepared | StandBy, components: RunningComponents): Promise<RunningHttp> {
+  const standBy = onStandBy(ground);
+  const producer = await createConversationProducer(producerOptions(standBy));
+  const waiting = createWaitingServer({
+    producer,
+    log: standBy.log.child({ component: 'http' }),
+    readiness: () => Promise.resolve(readinessOf(standBy, components)),
+    why: () => standBy.waiting() ?? 'It starts.',
+  });
+  const front = await openFront({ ...standBy.config.http, variable: 'SAMVAD_HTTP_PORT' }, waiting).catch(
+    async (error: unknown) => {
+      await producer.close();
+      throw error;
+    },
+  );
+  let api: ReturnType<typeof openApi> | undefined;
+  const serving = standBy.prepared.then((prepared) => {
+    api = openApi(standBy, prepared, components, producer);
+    return front.serve(api.server);
+  });
+  if ('openLog' in ground)
+    serving.catch(() => undefined); // whoever waits for `prepared` sees it; a component meets the same failure, and ends the process
+  else await serving;
+  return {
+    url: front.url,
+    async stop() {
+      await front.close();
+      await api?.stop();
+      await producer.close();
+    },
+  };
+}
+
+/** Everything that the API serves, when the servers behind it are ready. */
+function openApi(standBy: StandBy, prepared: Prepared, components: RunningComponents, producer: ConversationProducer) {
+  const { servers, pool, log } = prepared;
   const serving = startServing(prepared);
   const server = createServer({
     producer,
@@ -31,20 +69,7 @@ export async function startHttp(prepared: Prepared, components: RunningComponent
     classifier: serving.classifier,
     policy: serving.policy,
     log: log.child({ component: 'http' }),
-    async readiness() {
-      const postgres = await pool.query('SELECT 1').then(
-        () => 'ok',
-        (error: unknown) => `Postgres does not answer: ${String(error)}`,
-      );
-      const idle = Object.entries(components.stats()).filter(([, { assigned }]) => assigned === 0);
-      return {
-        kafka: producer.stats().connected ? 'ok' : 'Kafka or the schema registry has not answered yet.',
-        postgres,
-        models: serving.classifier.readiness(),
-        ...Object.fromEntries(Object.keys(components.stats()).map((name) => [name, 'ok'])),
-        ...Object.fromEntries(idle.map(([name]) => [name, 'It has no partition yet.'])),
-      };
-    },
+    readiness: () => Promise.resolve({ ...readinessOf(standBy, components), models: serving.classifier.readiness() }),
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),
@@ -53,23 +78,5 @@ export async function startHttp(prepared: Prepared, components: RunningComponent
       producer: producer.stats(),
     }),
   });
-  const { host, port } = config.http;
-  try {
-    const url = await server.listen({ host, port });
-    return {
-      url,
-      async stop() {
-        await server.close();
-        await serving.stop();
-        await producer.close();
-      },
-    };
-  } catch (error) {
-    await serving.stop();
-    await producer.close();
-    const code = error instanceof Error && 'code' in error ? error.code : undefined;
-    if (code !== 'EADDRINUSE' && code !== 'EACCES') throw error;
-    const why = code === 'EADDRINUSE' ? 'is taken' : 'may not be used by this user';
-    throw new UsageError(`Port ${String(port)} on ${host} ${why}; set SAMVAD_HTTP_PORT to another one, 0 for any.`);
-  }
+  return { server, stop: () => serving.stop() };
 }

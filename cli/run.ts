@@ -1,19 +1,38 @@
 import { Command } from 'commander';
 import { componentNames, startComponents } from './components.ts';
-import { findEnvironment, prepare } from './environment.ts';
+import { findEnvironment } from './environment.ts';
+import { startHealth } from './health.ts';
+import { startHttp } from './http.ts';
+import { standBy } from './stand-by.ts';
 import { progress, untilStopped } from './terminal.ts';
 
-/** `samvad run`: some components, against servers that run already. */
+/** The name under which `samvad run` starts the HTTP API and the pages. */
+const HTTP = 'http';
+
+/** `samvad run`: some components, against servers of their own; they wait for those that are away. */
 export function runCommand(): Command {
   return new Command('run')
-    .description('run components against running servers, until SIGTERM')
-    .argument('<component...>', `${componentNames.join(', ')}, pipeline (without services), or all`)
+    .description('run components against configured servers, waiting for those that are away; until SIGTERM')
+    .argument(
+      '<component...>',
+      `${componentNames.join(', ')}, pipeline (without services), all, or ${HTTP} (API and pages)`,
+    )
     .action(async (names: string[]) => {
-      const prepared = await prepare(await findEnvironment());
-      const components = await startComponents(names, prepared);
+      const stopped = untilStopped();
+      const ground = standBy(await findEnvironment());
+      const components = await startComponents(
+        names.filter((name) => name !== HTTP),
+        ground,
+      );
+      const health = await startHealth(ground, components);
+      const api = names.includes(HTTP) ? await startHttp(ground, components) : undefined;
       progress(`Running ${names.join(', ')}.`);
-      await Promise.race([untilStopped(), components.failed]);
+      if (health) progress(`Health on ${health.url}/readyz.`);
+      if (api) progress(`API and pages on ${api.url}.`);
+      await Promise.race([stopped, components.failed, ground.prepared.then(() => stopped)]);
+      await api?.stop();
+      await health?.stop();
       await components.stop();
-      await prepared.stop();
+      await ground.stop();
     });
 }

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { startComponents } from './components.ts';
-import { prepare, startEnvironment } from './environment.ts';
+import { startEnvironment } from './environment.ts';
 import { startHttp } from './http.ts';
 import { readLag } from './lag.ts';
+import { standBy } from './stand-by.ts';
 import { liveLine, progress, untilStopped } from './terminal.ts';
 
 const STATUS_MS = 2000;
@@ -13,19 +14,21 @@ export function upCommand(): Command {
     .description('start the servers where none are configured, and every component; until Ctrl-C')
     .action(async () => {
       const stopped = untilStopped();
-      const prepared = await prepare(await startEnvironment());
-      const components = await startComponents(['all'], prepared);
-      const http = await startHttp(prepared, components).catch(async (error: unknown) => {
+      const ground = standBy(await startEnvironment());
+      const components = await startComponents(['all'], ground);
+      const http = await startHttp(ground, components).catch(async (error: unknown) => {
         await components.stop();
-        await prepared.stop();
+        await ground.stop();
         throw error;
       });
-      progress(
-        `Samvad is up on ${http.url}. Send traffic with POST ${http.url}/v1/conversations or ` +
-          '`npx samvad ingest FILE.jsonl`; stop with Ctrl-C.',
-      );
+      const ready = ground.prepared.then(() => true);
+      if (await Promise.race([ready, stopped.then(() => false), components.failed]))
+        progress(
+          `Samvad is up on ${http.url}. Send traffic with POST ${http.url}/v1/conversations or ` +
+            '`npx samvad ingest FILE.jsonl`; stop with Ctrl-C.',
+        );
       const timer = setInterval(() => {
-        readLag(prepared.servers, prepared.pool).then(
+        readLag(ground.servers, ground.pool).then(
           (lags) =>
             liveLine(
               lags.map(({ component, end, lag }) => `${component} ${String(end - lag)}/${String(end)}`).join('  '),
@@ -37,6 +40,6 @@ export function upCommand(): Command {
       progress('\nStopping.');
       await http.stop();
       await components.stop();
-      await prepared.stop();
+      await ground.stop();
     });
 }

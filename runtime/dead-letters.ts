@@ -1,4 +1,5 @@
 /** Dead letters outside a processor's transaction: writing them for readers, listing and replaying them. */
+import type { Producer } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { DeadLetter } from '../schemas/types.ts';
 import type { RawRecord } from '../stream/batch.ts';
@@ -16,29 +17,38 @@ export interface DeadLetterWriter {
   close(): Promise<void>;
 }
 
-/** Opens a writer to `topic`. */
-export async function openDeadLetterWriter(
-  kafka: KafkaConfig,
-  codecs: Codecs,
-  topic: Topic<DeadLetter>,
-): Promise<DeadLetterWriter> {
-  const producer = await connectProducer({
-    ...librdkafkaConfig(kafka, 'dead-letters'),
-    'enable.idempotence': true,
-    'message.max.bytes': 4 * 1024 * 1024,
-  });
+/** A writer to `topic`, which connects with the first letter. @throws Transient when a letter can't be written now. */
+export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topic<DeadLetter>): DeadLetterWriter {
+  let connecting: Promise<Producer> | undefined;
+  const connect = () => {
+    connecting ??= connectProducer({
+      ...librdkafkaConfig(kafka, 'dead-letters'),
+      'enable.idempotence': true,
+      'message.max.bytes': 4 * 1024 * 1024,
+    });
+    connecting.catch(() => (connecting = undefined));
+    return connecting;
+  };
+  async function close(): Promise<void> {
+    const producer = await connecting?.catch(() => undefined);
+    connecting = undefined;
+    if (producer) await disconnect(producer);
+  }
   return {
     async write(component, raw, poison) {
-      producer.produce(
-        topic.name,
-        null,
-        codecs.of(topic).encode(deadLetter(component, raw, poison)),
-        raw.key,
-        raw.timestamp,
-      );
-      await call('writing a dead letter', (done) => producer.flush(10_000, (error) => done(error, undefined)));
+      const producer = await connect();
+      const value = codecs.of(topic).encode(deadLetter(component, raw, poison));
+      try {
+        await call('writing a dead letter', (done) => {
+          producer.produce(topic.name, null, value, raw.key, raw.timestamp);
+          producer.flush(10_000, (error) => done(error, undefined));
+        });
+      } catch (error) {
+        await close(); // after an unknown outcome only a new producer is of use
+        throw error;
+      }
     },
-    close: () => disconnect(producer),
+    close,
   };
 }
 

@@ -11,7 +11,7 @@
 import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect } from './rdkafka.ts';
+import { callNow, connectConsumer, consume, disconnect } from './rdkafka.ts';
 
 /** What a runner does at each turn of its membership. `S` is a batch of which nothing is written yet. */
 export interface GroupMember<S> {
@@ -75,7 +75,7 @@ export async function runGroupSession<S>(
   );
   consumer.on('partition.eof', (end: TopicPartitionOffset) => ends.set(`${end.topic}/${String(end.partition)}`, end));
   try {
-    consumer.subscribe([...member.topics]);
+    callNow('subscribing', () => consumer.subscribe([...member.topics]));
     let checkpointed = Date.now();
     let ahead: Promise<Batch> | undefined;
     while (!member.stopping.aborted && !membership.failure) {
@@ -212,17 +212,21 @@ function rebalance<S>(
       membership.partitions = [];
       await betweenBatches(membership, () => {
         membership.epoch++; // what was read since the revocation began is of the old assignment too
-        consumer.unassign();
+        callNow('handing partitions back', () => consumer.unassign());
       });
     } else {
       const offsets = await member.takeOver(consumer, partitions);
       membership.partitions = [...new Set(partitions.map(({ partition }) => partition))];
-      await betweenBatches(membership, () => consumer.assign(offsets));
+      await betweenBatches(membership, () => callNow('taking partitions', () => consumer.assign(offsets)));
     }
     onAssigned(membership.partitions.length);
   };
   membership.changing = membership.changing.then(change).catch((error: unknown) => {
     fail(membership, error);
-    if (revoked) consumer.unassign();
+    try {
+      if (revoked) consumer.unassign();
+    } catch {
+      // the consumer is gone, and with it its partitions; `failure` has the reason
+    }
   });
 }

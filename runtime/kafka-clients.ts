@@ -1,7 +1,7 @@
 /** The two Kafka clients, configured for one cluster: node-rdkafka writes and processes, kafkajs reads and administers. */
 import { readFileSync } from 'node:fs';
 import { Kafka, logLevel } from 'kafkajs';
-import type { SASLOptions } from 'kafkajs';
+import type { KafkaConfig as KafkajsConfig, SASLOptions } from 'kafkajs';
 import type { ConsumerGlobalConfig, GlobalConfig } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 
@@ -42,8 +42,8 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
   };
 }
 
-/** kafkajs for readers and administration. */
-export function kafkajsClient(kafka: KafkaConfig, clientId: string): Kafka {
+/** kafkajs for readers and administration; `settings` go before what is usual. */
+export function kafkajsClient(kafka: KafkaConfig, clientId: string, settings: Partial<KafkajsConfig> = {}): Kafka {
   return new Kafka({
     clientId,
     brokers: kafka.brokers.split(','),
@@ -51,6 +51,7 @@ export function kafkajsClient(kafka: KafkaConfig, clientId: string): Kafka {
     retry: { initialRetryTime: 100, maxRetryTime: 2000, retries: 5 },
     ...(kafka.tls && { ssl: kafka.tls.caFile === undefined ? true : { ca: [readFileSync(kafka.tls.caFile)] } }),
     ...(kafka.sasl && { sasl: kafka.sasl as SASLOptions }),
+    ...settings,
   });
 }
 

@@ -16,9 +16,10 @@ export class MigrationChanged extends Error {}
  * @throws MigrationChanged when an applied file has other content now.
  */
 export async function migrate(databaseUrl: string, folder = FOLDER): Promise<string[]> {
-  const client = new pg.Client({ connectionString: databaseUrl });
-  await client.connect();
+  const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
+  client.on('error', () => undefined); // a connection lost between two statements also rejects the next one
   try {
+    await client.connect();
     await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
     await client.query(
       'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())',
@@ -44,6 +45,6 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
     }
     return applied;
   } finally {
-    await client.end(); // an open transaction is rolled back and the lock is given back
+    await client.end().catch(() => undefined); // an open transaction is rolled back and the lock is given back
   }
 }

@@ -16,6 +16,7 @@ import type { Topic } from '../stream/topic.ts';
 import { librdkafkaConfig, librdkafkaConsumerConfig } from './kafka-clients.ts';
 import {
   call,
+  callNow,
   committedOffsets,
   connectConsumer,
   connectProducer,
@@ -25,13 +26,12 @@ import {
   rawRecord,
   Transient,
 } from './rdkafka.ts';
-import { RegistryUnavailable } from './schema-registry.ts';
 import type { Codecs } from './schema-registry.ts';
-import { Fenced, openStateStore } from './state-store.ts';
+import { openStateStore } from './state-store.ts';
 import type { StateStore } from './state-store.ts';
 import { restoreTable } from './restore.ts';
 import { runGroupSession } from './group-session.ts';
-import { runSessions } from './sessions.ts';
+import { memberState, runSessions } from './sessions.ts';
 import type { Background } from './sessions.ts';
 
 /** What a processor needs to run. */
@@ -50,13 +50,15 @@ export interface ProcessorRunnerOptions {
 }
 
 /** Counters since the start, for the status page and metrics. */
-export interface ProcessorStats {
+export type ProcessorStats = {
   readonly processed: number;
   readonly transactions: number;
   readonly deadLetters: number;
   readonly sessions: number;
+  /** 1 when it is a member of its group, with partitions or standing by for them. */
+  readonly joined: number;
   readonly assigned: number;
-}
+};
 
 /** A running processor. */
 export interface ProcessorRunner extends Background {
@@ -69,14 +71,13 @@ const TRANSACTION_TIMEOUT_MS = 10_000;
 
 /** Starts `processor`. Returns at once; sessions come and go in the background. */
 export function startProcessor(options: ProcessorRunnerOptions): ProcessorRunner {
-  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, assigned: 0 };
+  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, joined: 0, assigned: 0 };
   const background = runSessions({
     session: (stopping) => runSession(options, stopping, stats),
-    mayPass: (error) => [Transient, Fenced, RegistryUnavailable].some((kind) => error instanceof kind),
     progress: () => stats.transactions,
     log: options.log,
   });
-  return { ...background, stats: () => stats };
+  return { ...background, stats: () => stats, state: () => memberState(background, stats) };
 }
 
 type Counters = { -readonly [K in keyof ProcessorStats]: ProcessorStats[K] };
@@ -97,6 +98,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
   const id = `${processor.name}-${randomUUID()}`;
   const closers: (() => Promise<void>)[] = [];
   stats.sessions++;
+  stats.joined = 0;
   try {
     const store = openStateStore(options.stateFolder);
     closers.push(() => store.close());
@@ -119,10 +121,16 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         stage: (messages) => stage(session, messages),
         commit: (consumer, staged) => commit(session, consumer, staged),
         // Behind the last record stands the marker of its transaction: without this a monitor shows a lag for ever.
-        atEnds: (consumer, ends) => Promise.resolve(void consumer.commit([...ends])),
+        async atEnds(consumer, ends) {
+          callNow('committing ends', () => consumer.commit([...ends]));
+          return Promise.resolve();
+        },
         checkpoint: (partitions) => checkpoint(session, partitions),
       },
-      (assigned) => (stats.assigned = assigned),
+      (assigned) => {
+        stats.assigned = assigned;
+        stats.joined = 1;
+      },
     );
   } finally {
     for (const close of closers.reverse()) await close();

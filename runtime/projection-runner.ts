@@ -14,11 +14,9 @@ import type { Codec } from './codec.ts';
 import { runGroupSession } from './group-session.ts';
 import { advance, applyRows, holdPartition } from './projection-store.ts';
 import type { HeldPartition } from './projection-store.ts';
-import { rawRecord, Transient } from './rdkafka.ts';
-import { RegistryUnavailable } from './schema-registry.ts';
-import { runSessions } from './sessions.ts';
+import { callNow, rawRecord } from './rdkafka.ts';
+import { memberState, runSessions } from './sessions.ts';
 import type { Background } from './sessions.ts';
-import { Fenced } from './state-store.ts';
 
 /** What a projection needs to run. */
 export interface ProjectionRunnerOptions {
@@ -32,13 +30,15 @@ export interface ProjectionRunnerOptions {
 }
 
 /** Counters since the start. */
-export interface ProjectionStats {
+export type ProjectionStats = {
   readonly processed: number;
   readonly transactions: number;
   readonly deadLetters: number;
   readonly sessions: number;
+  /** 1 when it is a member of its group, with partitions or standing by for them. */
+  readonly joined: number;
   readonly assigned: number;
-}
+};
 
 /** A running projection. */
 export interface ProjectionRunner extends Background {
@@ -49,15 +49,13 @@ const MAX_BATCH = 10_000;
 
 /** Starts `projection`. Returns at once; sessions come and go in the background. */
 export function startProjection(options: ProjectionRunnerOptions): ProjectionRunner {
-  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, assigned: 0 };
+  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, joined: 0, assigned: 0 };
   const background = runSessions({
     session: (stopping) => runSession(options, stopping, stats),
-    mayPass: (error) =>
-      [Transient, Fenced, RegistryUnavailable].some((kind) => error instanceof kind) || fromPostgres(error),
     progress: () => stats.transactions,
     log: options.log,
   });
-  return { ...background, stats: () => stats };
+  return { ...background, stats: () => stats, state: () => memberState(background, stats) };
 }
 
 type Counters = { -readonly [K in keyof ProjectionStats]: ProjectionStats[K] };
@@ -66,6 +64,7 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
   const { projection, kafka, pool } = options;
   const held = new Map<number, HeldPartition>();
   stats.sessions++;
+  stats.joined = 0;
   await runGroupSession(
     {
       kafka,
@@ -79,7 +78,10 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
       atEnds: (consumer, ends) => storeEnds(projection, pool, held, consumer, ends),
       checkpoint: () => Promise.resolve(),
     },
-    (assigned) => (stats.assigned = assigned),
+    (assigned) => {
+      stats.assigned = assigned;
+      stats.joined = 1;
+    },
   );
 }
 
@@ -149,7 +151,7 @@ async function storeEnds(
   ends: readonly TopicPartitionOffset[],
 ): Promise<void> {
   await moveTo(pool, projection, held, new Map(ends.map(({ partition, offset }) => [partition, offset])));
-  consumer.commit([...ends]);
+  callNow('committing ends', () => consumer.commit([...ends]));
 }
 
 /** In one transaction: `work`, and the offsets of `next`. */
@@ -191,16 +193,4 @@ export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) =>
     client.removeListener('error', onError);
     client.release(failed); // a failed connection is closed, which rolls back
   }
-}
-
-/**
- * Whether a failure comes from the database's absence or from a conflict, not from a bug in a statement: connection
- * errors and SQLSTATE classes 08, 40, 53, 57 and 58.
- */
-function fromPostgres(error: unknown): boolean {
-  if (!(error instanceof Error)) return false;
-  const code = 'code' in error ? String(error.code) : '';
-  return (
-    /^(08|40|53|57|58)...$/.test(code) || /^E[A-Z]+$/.test(code) || /connection|terminated|timeout/i.test(error.message)
-  );
 }

@@ -40,6 +40,15 @@ export function call<T = void>(what: string, start: (done: Done<T>) => void): Pr
   });
 }
 
+/** Makes a call that answers at once. @throws Transient with the client's error as its cause. */
+export function callNow<T>(what: string, start: () => T): T {
+  try {
+    return start();
+  } catch (cause) {
+    throw new Transient(`${what} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+  }
+}
+
 /** Connects a consumer. `onRebalance` must answer each assignment with `assign` and each revocation with `unassign`. */
 export async function connectConsumer(
   config: ConsumerGlobalConfig,

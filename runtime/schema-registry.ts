@@ -4,6 +4,9 @@ import { schemas } from '../schemas/types.ts';
 import type { Topic } from '../stream/topic.ts';
 import { createCodec } from './codec.ts';
 import type { Codec } from './codec.ts';
+import { reasonOf } from './reason.ts';
+
+const ANSWER_MS = 10_000;
 
 /** What the codecs need of a registry. */
 export interface SchemaRegistryClient {
@@ -66,8 +69,10 @@ async function register(registry: SchemaRegistry, url: string, topic: Topic): Pr
     );
     return id;
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
-    if (!/incompatib|409/i.test(why)) throw cause;
+    if (cause instanceof RegistryUnavailable) throw cause;
+    const why = reasonOf(cause);
+    if (!/incompatib|409/i.test(why))
+      throw new RegistryUnavailable(`The schema registry did not take ${subject}: ${why}.`, { cause });
     throw new SchemaRefused(
       `The registry refuses ${topic.schema} for ${subject}: ${why}. ` +
         'Records of the old version are still in the log; add a field with a default instead of changing one.',
@@ -84,7 +89,9 @@ async function setCompatibility(url: string, subject: string): Promise<void> {
   });
   // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version.
   if (!response.ok && response.status !== 404)
-    throw new Error(`The registry answered ${String(response.status)} for ${subject}: ${await response.text()}`);
+    throw new RegistryUnavailable(
+      `The schema registry answered ${String(response.status)} for ${subject}: ${await response.text()}`,
+    );
 }
 
 async function schemaById(url: string, id: number): Promise<string | undefined> {
@@ -107,16 +114,28 @@ async function read<T>(url: string, resource: string): Promise<T | undefined> {
   return (await response.json()) as T;
 }
 
+/**
+ * Asks for something small.
+ * @throws RegistryUnavailable when it does not answer in `patienceMs`, or refuses.
+ */
+export async function askRegistry(url: string, patienceMs: number): Promise<void> {
+  const response = await request(url, '/schemas/types', { signal: AbortSignal.timeout(patienceMs) });
+  await response.body?.cancel();
+  if (response.status >= 500 || response.status === 401 || response.status === 403)
+    throw new RegistryUnavailable(`it answered ${String(response.status)}`);
+}
+
 async function request(url: string, resource: string, init: RequestInit = {}): Promise<Response> {
   const { host, auth } = endpoint(url);
   const basic = auth && `Basic ${Buffer.from(`${auth.username}:${auth.password}`).toString('base64')}`;
   try {
     return await fetch(`${host}${resource}`, {
+      signal: AbortSignal.timeout(ANSWER_MS),
       ...init,
       headers: { ...(init.headers as Record<string, string> | undefined), ...(basic && { authorization: basic }) },
     });
   } catch (cause) {
-    throw new RegistryUnavailable(`The schema registry at ${host} does not answer: ${reason(cause)}.`, { cause });
+    throw new RegistryUnavailable(`The schema registry at ${host} does not answer: ${reasonOf(cause)}.`, { cause });
   }
 }
 
@@ -126,9 +145,4 @@ function endpoint(url: string): { host: string; auth?: { username: string; passw
   const host = `${origin}${pathname}`.replace(/\/$/, '');
   if (username === '') return { host };
   return { host, auth: { username: decodeURIComponent(username), password: decodeURIComponent(password) } };
-}
-
-function reason(error: unknown): string {
-  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
-  return cause instanceof Error ? cause.message || String(cause) : String(cause);
 }

@@ -1,39 +1,47 @@
 /** Runs sessions one after another: the one way out of any failure that may pass is a new session. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { mayPass } from './may-pass.ts';
 
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
+/** A session that has lasted this long after a failure counts as a sound one: longer than connecting may take. */
+const SOUND_MS = 15_000;
 
 /** A component that runs in the background. */
 export interface Background {
   /** Ends when it was stopped; rejects when it met an error that a new session can't mend. */
   readonly finished: Promise<void>;
+  /** `ok`, or a sentence with what went wrong last, until a session works again. */
+  state(): string;
   /** Finishes the running batch, hands the partitions back and closes. */
   stop(): Promise<void>;
 }
 
 /**
- * Calls `session` until stopped. `mayPass` tells which failures a new session may mend; `progress` must grow with the
- * work done, so that the pause between sessions grows only while nothing is achieved.
+ * Calls `session` until stopped, or until a failure that does not pass (`mayPass` may name more that do). `progress` must grow with the work done, so that
+ * the pause between sessions grows only while nothing is achieved.
  */
 export function runSessions(options: {
   readonly session: (stopping: AbortSignal) => Promise<void>;
-  readonly mayPass: (error: unknown) => boolean;
+  readonly mayPass?: (error: unknown) => boolean;
   readonly progress: () => number;
   readonly log: Logger;
 }): Background {
   const stopping = new AbortController();
+  let began = { at: Date.now(), progress: 0 };
+  let trouble: string | undefined;
   async function run(): Promise<void> {
     let backoff = FIRST_BACKOFF_MS;
     while (!stopping.signal.aborted) {
-      const before = options.progress();
+      began = { at: Date.now(), progress: options.progress() };
       try {
         await options.session(stopping.signal);
       } catch (error) {
-        if (!options.mayPass(error)) throw error;
-        backoff = options.progress() > before ? FIRST_BACKOFF_MS : Math.min(backoff * 2, MAX_BACKOFF_MS);
-        options.log.warn({ error: String(error), backoff }, 'session ended, starting anew');
+        if (!mayPass(error) && options.mayPass?.(error) !== true) throw error;
+        trouble = String(error);
+        backoff = options.progress() > began.progress ? FIRST_BACKOFF_MS : Math.min(backoff * 2, MAX_BACKOFF_MS);
+        options.log.warn({ error: trouble, backoff }, 'session ended, starting anew');
         await sleep(backoff, undefined, { signal: stopping.signal }).catch(() => undefined);
       }
     }
@@ -42,9 +50,20 @@ export function runSessions(options: {
   finished.catch(() => undefined); // whoever awaits `finished` sees it; unobserved it must not end the process unlogged
   return {
     finished,
+    state() {
+      if (trouble !== undefined && (options.progress() > began.progress || Date.now() - began.at > SOUND_MS))
+        trouble = undefined;
+      return trouble === undefined ? 'ok' : `It starts anew after a failure: ${trouble}`;
+    },
     async stop() {
       stopping.abort();
       await finished;
     },
   };
+}
+
+/** The state of a component whose work is in a consumer group. */
+export function memberState(background: Background, { joined }: { readonly joined: number }): string {
+  const state = background.state();
+  return state === 'ok' && joined === 0 ? 'It is joining its group.' : state;
 }

@@ -20,10 +20,11 @@ export async function ensureTopics(
   try {
     const existing = new Set(await admin.listTopics());
     const missing = topics.filter(({ name }) => !existing.has(name));
-    await admin.createTopics({
-      waitForLeaders: true,
-      topics: missing.map((topic) => topicConfig(topic, topic.partitions ?? partitions, replication)),
-    });
+    if (missing.length > 0)
+      await admin.createTopics({
+        waitForLeaders: true,
+        topics: missing.map((topic) => topicConfig(topic, topic.partitions ?? partitions, replication)),
+      });
     const { topics: found } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
     const wanted = new Map(topics.map((topic) => [topic.name, topic.partitions ?? partitions]));
     for (const { name, partitions: actual } of found) {

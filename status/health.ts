@@ -12,9 +12,10 @@ export interface HealthDeps {
 
 const parts = { type: 'object', additionalProperties: { type: 'string' } } as const;
 
-/** Adds `/healthz`, `/readyz` and `/v1/status`. */
-export function healthRoutes(app: FastifyInstance, { readiness, status }: HealthDeps): void {
-  const tags = ['health'];
+const tags = ['health'];
+
+/** Adds `/healthz`, which tells that the process lives, and `/readyz`, which tells what can work. */
+export function livenessRoutes(app: FastifyInstance, { readiness }: Pick<HealthDeps, 'readiness'>): void {
   app.get('/healthz', { config: { role: 'anyone' }, schema: { tags, summary: 'Whether the process answers' } }, () => ({
     status: 'ok',
   }));
@@ -41,6 +42,11 @@ export function healthRoutes(app: FastifyInstance, { readiness, status }: Health
       return reply.code(ready ? 200 : 503).send({ status: ready ? 'ok' : 'not ready', parts: states });
     },
   );
+}
+
+/** Adds `/healthz`, `/readyz` and `/v1/status`. */
+export function healthRoutes(app: FastifyInstance, { readiness, status }: HealthDeps): void {
+  livenessRoutes(app, { readiness });
   app.get(
     '/v1/status',
     {

@@ -2,8 +2,8 @@
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
-import type { FastifyBaseLogger, FastifyError, FastifyInstance } from 'fastify';
-import { healthRoutes } from './health.ts';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { IngestDeps } from './ingest.ts';
@@ -15,7 +15,7 @@ import { kpiRoutes } from './kpis.ts';
 import type { KpiDeps } from './kpis.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
-import { notFound, refuse } from './problem.ts';
+import { HttpProblem, notFound, refuse } from './problem.ts';
 import { readRoutes } from './read.ts';
 import type { ReadDeps } from './read.ts';
 
@@ -42,7 +42,39 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
 
 /** The server, not yet listening. */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { log } = options;
+  return frame(options, (scope) => routes(scope, options));
+}
+
+/** What the waiting server serves from. */
+export interface WaitingOptions extends IngestDeps, Pick<HealthDeps, 'readiness'> {
+  readonly log?: FastifyBaseLogger;
+  /** Why the rest is not served yet, in a sentence. */
+  readonly why: () => string;
+}
+
+/** What stands in for the server until the servers behind it are ready: it takes traffic, and says what it waits for. */
+export function createWaitingServer(options: WaitingOptions): FastifyInstance {
+  const notYet = () => {
+    throw new HttpProblem(503, options.why(), { type: 'unreachable', retryAfterSeconds: 2 });
+  };
+  const routesOf = (scope: FastifyInstance) => {
+    ingestRoutes(scope, options);
+    livenessRoutes(scope, options);
+  };
+  return frame(options, routesOf, notYet);
+}
+
+/** What a process without the API answers its supervisor. */
+export function createHealthServer(options: Pick<HealthDeps, 'readiness'>): FastifyInstance {
+  return frame({}, (scope) => livenessRoutes(scope, options));
+}
+
+/** A server with limits, headers, errors and description, and what `add` adds to it. */
+function frame(
+  { log }: { readonly log?: FastifyBaseLogger },
+  add: (scope: FastifyInstance) => void,
+  otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
+): FastifyInstance {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
@@ -52,7 +84,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   // A page of another site may send text/plain without being asked, and nothing here needs it.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
-  app.setNotFoundHandler(notFound);
+  app.setNotFoundHandler(otherwise);
   // The schemas of answers describe; what is sent is what the route returned, nothing left out.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.register(helmet, {
@@ -78,7 +110,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
   describeApi(app);
   // In a scope of their own, which is entered when the plugins above stand: they see each route as it is added.
   app.register((scope, _options, done) => {
-    routes(scope, options);
+    add(scope);
     done();
   });
   return app;

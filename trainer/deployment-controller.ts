@@ -10,9 +10,7 @@ import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
 import type { ModelEvent, StepJudged } from '../schemas/types.ts';
 import { leadInTurn } from '../runtime/leader.ts';
-import { Transient } from '../runtime/rdkafka.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
-import { RegistryUnavailable } from '../runtime/schema-registry.ts';
 import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
@@ -45,7 +43,6 @@ function startController(context: ServiceContext): RunningService {
         onLeading: (leading) => (stats.leading = Number(leading)),
       });
     },
-    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
     progress: () => stats.verdicts,
     log: context.log,
   });

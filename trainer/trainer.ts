@@ -13,9 +13,7 @@ import type { SampleMark, Watermark } from '../policy/trigger.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 import { leadInTurn } from '../runtime/leader.ts';
-import { Transient } from '../runtime/rdkafka.ts';
 import { readTopic } from '../runtime/read-topic.ts';
-import { RegistryUnavailable } from '../runtime/schema-registry.ts';
 import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
@@ -57,7 +55,6 @@ function startTrainer(context: ServiceContext): RunningService {
         onLeading: (leading) => (stats.leading = Number(leading)),
       });
     },
-    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
     progress: () => stats.runs,
     log: context.log,
   });

@@ -1,0 +1,112 @@
+/** Asks the three servers every few seconds whether they answer, and says in the log when that changes. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Admin } from 'kafkajs';
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { Servers } from '../config.ts';
+import { kafkajsClient } from './kafka-clients.ts';
+import { reasonOf } from './reason.ts';
+import { askRegistry } from './schema-registry.ts';
+
+/** The servers, as `/readyz` and the log name them. */
+export const watchedServers = ['kafka', 'schema-registry', 'postgres'] as const;
+
+/** One of the three. */
+export type WatchedServer = (typeof watchedServers)[number];
+
+/** What is known of the servers. */
+export interface ServerWatch {
+  /** `ok`, or a sentence with the reason; as of a few seconds ago at most. */
+  state(server: WatchedServer): string;
+  /** Ends when it has asked no more. */
+  stop(): Promise<void>;
+}
+
+const EVERY_MS = 2000;
+const PATIENCE_MS = 3000;
+
+/** Begins to ask; before the first answer a server counts as not answering. */
+export function watchServers(servers: Servers, pool: Pool, log: Logger): ServerWatch {
+  const stopping = new AbortController();
+  const kafka = kafkaProbe(servers);
+  const probes: Record<WatchedServer, () => Promise<unknown>> = {
+    kafka: () => kafka.ask(),
+    'schema-registry': () => askRegistry(servers.schemaRegistryUrl, PATIENCE_MS),
+    postgres: () => pool.query('SELECT 1'),
+  };
+  const states = new Map<WatchedServer, string>();
+  const watches = watchedServers.map((server) => watch(server, probes[server], states, log, stopping.signal));
+  return {
+    state: (server) => states.get(server) ?? 'It was not asked yet.',
+    async stop() {
+      stopping.abort();
+      await Promise.all(watches);
+      await kafka.close();
+    },
+  };
+}
+
+async function watch(
+  server: WatchedServer,
+  ask: () => Promise<unknown>,
+  states: Map<WatchedServer, string>,
+  log: Logger,
+  signal: AbortSignal,
+): Promise<void> {
+  let awaySince: number | undefined;
+  while (!signal.aborted) {
+    try {
+      await withPatience(ask());
+      states.set(server, 'ok');
+      if (awaySince !== undefined)
+        log.info({ server, seconds: (Date.now() - awaySince) / 1000 }, 'server answers again');
+      awaySince = undefined;
+    } catch (error) {
+      const reason = reasonOf(error);
+      states.set(server, `It does not answer: ${reason}.`);
+      if (awaySince === undefined) log.warn({ server, reason }, 'server does not answer');
+      awaySince ??= Date.now();
+    }
+    await sleep(EVERY_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** A connection that is kept while it works; kafkajs does not always get over a broker's end by itself. */
+function kafkaProbe({ kafka }: Servers) {
+  let admin: Admin | undefined;
+  const close = async () => {
+    const old = admin;
+    admin = undefined;
+    await old?.disconnect().catch(() => undefined);
+  };
+  return {
+    close,
+    async ask() {
+      try {
+        if (!admin) {
+          const patience = { connectionTimeout: PATIENCE_MS, requestTimeout: PATIENCE_MS, retry: { retries: 0 } };
+          admin = kafkajsClient(kafka, 'samvad-watch', patience).admin();
+          await admin.connect();
+        }
+        await admin.describeCluster();
+      } catch (error) {
+        await close();
+        throw error;
+      }
+    },
+  };
+}
+
+async function withPatience(answer: Promise<unknown>): Promise<void> {
+  answer.catch(() => undefined); // it may come when nobody waits any more
+  const timer = new AbortController();
+  const late = sleep(PATIENCE_MS, undefined, { signal: timer.signal }).then(() => {
+    throw new Error(`no answer within ${PATIENCE_MS / 1000} s`);
+  });
+  late.catch(() => undefined);
+  try {
+    await Promise.race([answer, late]);
+  } finally {
+    timer.abort();
+  }
+}
