@@ -1,10 +1,13 @@
 /**
  * `npm run bench:accuracy [-- task…]`: accuracy of the trainer's defaults on public data, beside linear SVM on TF-IDF.
  * Every number is of the ONNX file, as it would serve. Median of three seeds; one run a child process, for its memory.
+ * `--json=FILE` keeps each run's numbers; runs that FILE has from the same defaults are not made again.
  */
 import { spawnSync } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { parseArgs } from 'node:util';
 import { fileURLToPath } from 'node:url';
+import { defaults } from '../trainer/train.ts';
 import { dataFolder, tasks } from './accuracy-tasks.ts';
 import type { RunResult } from './accuracy-run.ts';
 
@@ -26,15 +29,20 @@ const COLUMNS = [
   'texts/s',
 ];
 
+/** What FILE holds: runs by task and seed, all made with `defaults`. */
+interface Kept {
+  readonly defaults: string;
+  readonly runs: Record<string, RunResult>;
+}
+
 dataFolder();
-const chosen = process.argv.slice(2).filter((arg) => !arg.startsWith('--'));
+const { values, positionals: chosen } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+const kept = readKept(values.json);
 const rows: (readonly string[])[] = [];
 const notes: string[] = [];
-const results: Record<string, readonly RunResult[]> = {};
 for (const task of tasks) {
   if (chosen.length > 0 && !chosen.includes(task.name)) continue;
   const runs = SEEDS.map((seed) => runOnce(task.name, seed));
-  results[task.name] = runs;
   const of = (pick: (run: RunResult) => number) => median(runs.map(pick));
   rows.push([
     task.name,
@@ -67,10 +75,17 @@ for (const task of tasks) {
   process.stderr.write(`${task.name} done\n`);
 }
 process.stdout.write(`${table([COLUMNS, ...rows])}\n${notes.map((note) => `\n${note}`).join('')}\n`);
-const save = process.argv.find((arg) => arg.startsWith('--json='));
-if (save !== undefined) writeFileSync(save.slice('--json='.length), JSON.stringify(results, null, 2));
+
+function readKept(file: string | undefined): Kept {
+  const fresh = { defaults: JSON.stringify(defaults), runs: {} };
+  if (file === undefined || !existsSync(file)) return fresh;
+  const found = JSON.parse(readFileSync(file, 'utf8')) as Kept;
+  return found.defaults === fresh.defaults ? found : fresh;
+}
 
 function runOnce(task: string, seed: number): RunResult {
+  const known = kept.runs[`${task} ${String(seed)}`];
+  if (known) return known;
   const script = fileURLToPath(new URL('./accuracy-run.ts', import.meta.url));
   const child = spawnSync(process.execPath, ['--import', 'tsx', script, task, String(seed)], {
     encoding: 'utf8',
@@ -78,7 +93,10 @@ function runOnce(task: string, seed: number): RunResult {
     maxBuffer: 2 ** 26,
   });
   if (child.status !== 0) throw new Error(`The run of ${task} with seed ${String(seed)} failed; see above.`);
-  return JSON.parse(child.stdout) as RunResult;
+  const result = JSON.parse(child.stdout) as RunResult;
+  kept.runs[`${task} ${String(seed)}`] = result;
+  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(kept, null, 2));
+  return result;
 }
 
 function median(values: readonly number[]): number {
