@@ -2,32 +2,26 @@
  * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
  * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
  */
-import { performance } from 'node:perf_hooks';
-import { blankStanding, nextVersion, register } from '../policy/model-log.ts';
+import { nextVersion, register } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
-import { decidePromotion } from '../policy/promotion.ts';
-import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
+import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
 import type { ArtifactStore } from './artifacts.ts';
-import { probabilities } from './classifier.ts';
-import { compare } from './compare.ts';
 import { buildDataSet } from './data-set.ts';
 import type { Manifest, PlacedSample } from './data-set.ts';
 import { createEncoder } from './encoder.ts';
-import { evaluate, judge, measureLatency } from './evaluate.ts';
-import type { Evaluation } from './evaluate.ts';
 import { loadModel } from './model.ts';
-import type { Model } from './model.ts';
+import { makeModelFile } from './model-file.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { readClassifier } from './onnx-classifier.ts';
 import { checkModel, ModelRefused } from './onnx-reader.ts';
-import { writeModel } from './onnx-writer.ts';
-import { confusion, reportPage } from './report.ts';
-import type { TrainingReport } from './report.ts';
-import { defaultSplit, split } from './split.ts';
+import { reportPage } from './report.ts';
+import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
+import type { StoredReport } from './run-report.ts';
+import { split } from './split.ts';
 import type { Sample, Split } from './split.ts';
 import { TrainingError } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOptions, TrainingOutcome } from './train.ts';
@@ -50,16 +44,6 @@ export interface RunPorts {
   readonly onStep?: (step: 'started' | 'data-set' | 'trained' | 'evaluated' | 'registered') => void;
 }
 
-/** What the file keeps of its training; all of it follows from the data and the seed. */
-interface FileNotes {
-  readonly options: TrainingOptions;
-  readonly parent: string | null;
-  readonly split: typeof defaultSplit;
-  readonly history: readonly EpochReport[];
-}
-
-/** Times of so many test texts are taken. */
-const LATENCY_TEXTS = 200;
 /** Notes of progress are this far apart. */
 const PROGRESS_MS = 1000;
 
@@ -128,7 +112,7 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
 
   // 3. The report, on the file as it will serve.
   if (trained.report_sha256 === null || !(await ports.artifacts.has(trained.report_sha256))) {
-    const report = await reportOn(trained, manifest, sides, await log.read(), ports);
+    const report = await reportOnRun(trained, manifest, sides, await log.read(), ports);
     const report_sha256 = await ports.artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`));
     const page_sha256 = await ports.artifacts.put(Buffer.from(reportPage(report)));
     const { verdict, reasons } = report.decision;
@@ -216,18 +200,7 @@ async function trainFile(
   );
   await noting;
   control.signal.throwIfAborted();
-  const bytes = writeModel(outcome.classifier, outcome.views, {
-    encoder: outcome.encoder,
-    manifest,
-    training: {
-      options: outcome.options,
-      parent: run.parent_version,
-      split: defaultSplit,
-      history: outcome.history,
-    } satisfies FileNotes,
-  });
-  await checkFile(bytes, outcome, [...sides.dev, ...sides.train].slice(0, 256));
-  return bytes;
+  return makeModelFile(outcome, { manifest, parent: run.parent_version }, [...sides.dev, ...sides.train]);
 }
 
 /** The classifier that training goes on from: production's, where this trainer made it. */
@@ -241,109 +214,23 @@ async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts }:
   return readClassifier(file, encoder.views);
 }
 
-/** Loads the file and compares it with the trainer's own numbers. @throws ModelRefused when they differ. */
-async function checkFile(bytes: Buffer, outcome: TrainingOutcome, rows: readonly Sample[]): Promise<void> {
-  const texts = rows.map(({ text }) => text);
-  const model = await loadModel(bytes);
-  const encoder = await createEncoder(outcome.encoder);
-  try {
-    const [served, own] = [
-      await model.probabilities(texts),
-      probabilities(outcome.classifier, await encoder.encode(texts)),
-    ];
-    const worst = own.reduce((most, p, i) => Math.max(most, Math.abs(p - (served[i] ?? Infinity))), 0);
-    if (!(worst < 1e-3))
-      throw new ModelRefused(
-        'damaged',
-        `The file answers otherwise than the trainer: a probability differs by ${worst}.`,
-      );
-  } finally {
-    await encoder.close();
-    await model.close();
-  }
-}
-
-async function reportOn(
+async function reportOnRun(
   run: RunStanding,
   manifest: Manifest,
-  { train, dev, test, dropCounts }: Split<Rows>,
+  sides: Split<Rows>,
   log: ModelLog,
   ports: RunPorts,
 ): Promise<StoredReport> {
-  const policy = await ports.policy();
-  const production = [...log.models.values()].find(({ standing }) => standing.status === 'production');
   const model = await loadModel(await ports.artifacts.get(run.artifact_sha256 ?? ''), run.artifact_sha256 ?? '');
+  const production = await loadProduction(log, ports.artifacts);
   try {
-    const judged = await judge(model, test);
-    const latency =
-      test.length === 0
-        ? null
-        : await measureLatency(
-            model,
-            test.slice(0, LATENCY_TEXTS).map(({ text }) => text),
-            () => performance.now(),
-          );
-    const evaluation = evaluate(judged, policy, latency);
-    const other = await loadProduction(production?.standing ?? null, ports);
-    const against = other && (await judge(other, test));
-    await other?.close();
-    const comparison = against ? compare(judged, against) : null;
-    return {
-      version: run.version ?? '',
-      comparedWith: comparison ? (production?.version ?? null) : null,
-      rows: { train: train.length, dev: dev.length, test: test.length },
-      dropped: dropCounts,
-      history: (model.metadata.training as FileNotes).history,
-      evaluation,
-      confusion: confusion(judged),
-      comparison,
-      decision: decidePromotion(
-        {
-          rows: test.length,
-          candidateAccuracy: evaluation.accuracy,
-          comparison,
-          ...slicesOf(evaluation, against ? evaluate(against, policy) : null),
-        },
-        ports.promotion,
-      ),
-      manifest,
-    };
+    const { promotion } = ports;
+    const policy = await ports.policy();
+    return await reportOn({ version: run.version ?? '', model, sides, manifest, production, policy, promotion });
   } finally {
     await model.close();
+    await production?.model.close();
   }
-}
-
-/** A report, and the version that it compares with; null when nothing was in production that has a file. */
-export interface StoredReport extends TrainingReport {
-  readonly comparedWith: string | null;
-}
-
-/** The model in production; undefined where another system serves it. @throws ArtifactError when its file is missing. */
-async function loadProduction(standing: ModelStanding | null, { artifacts }: RunPorts): Promise<Model | undefined> {
-  if (standing?.artifact_sha256 == null) return undefined;
-  return loadModel(await artifacts.get(standing.artifact_sha256), standing.artifact_sha256);
-}
-
-function slicesOf(
-  candidate: Evaluation,
-  production: Evaluation | null,
-): { intents: readonly SliceEvidence[]; languages: readonly SliceEvidence[] } {
-  return {
-    intents: Object.entries(candidate.byIntent)
-      .filter(([, { rows }]) => rows > 0)
-      .map(([name, { rows, recall }]) => ({
-        name,
-        rows,
-        candidate: recall,
-        production: production?.byIntent[name]?.recall ?? null,
-      })),
-    languages: Object.entries(candidate.byLanguage).map(([name, { rows, accuracy }]) => ({
-      name,
-      rows,
-      candidate: accuracy,
-      production: production?.byLanguage[name]?.accuracy ?? null,
-    })),
-  };
 }
 
 function standingOf(
@@ -353,24 +240,13 @@ function standingOf(
   manifest: Manifest,
   at: number,
 ): ModelStanding {
-  const { evaluation, decision } = report;
-  const tested = evaluation.rows > 0;
   return {
-    ...blankStanding(at),
-    status: decision.verdict === 'reject' ? 'rejected' : 'trained',
-    test_accuracy: tested ? evaluation.accuracy : null,
-    average_latency_ms: evaluation.latencyMs?.p50 ?? null,
-    fallback_rate: tested ? evaluation.fallbackRate : null,
-    training_samples: manifest.rows,
+    ...reportedStanding(report, manifest, at),
     artifact_sha256: run.artifact_sha256,
     report_sha256: run.report_sha256,
     page_sha256: run.page_sha256,
     run_id: runId,
     parent_version: run.parent_version,
-    compared_with: report.comparedWith,
-    verdict: decision.verdict,
-    reasons: decision.reasons,
-    data_set_sha256: manifest.sha256,
     consumed: offsetsOf(watermarkOf(run.watermark)),
   };
 }

@@ -1,0 +1,59 @@
+/** From what training leaves to a model file that answers as the trainer does. */
+import { probabilities } from './classifier.ts';
+import { createEncoder } from './encoder.ts';
+import { loadModel } from './model.ts';
+import { ModelRefused } from './onnx-reader.ts';
+import { writeModel } from './onnx-writer.ts';
+import { defaultSplit } from './split.ts';
+import type { Sample } from './split.ts';
+import type { EpochReport, TrainingOptions, TrainingOutcome } from './train.ts';
+
+/** What the file keeps of its training; all of it follows from the data and the seed. */
+export interface FileNotes {
+  readonly options: TrainingOptions;
+  readonly parent: string | null;
+  readonly split: typeof defaultSplit;
+  readonly history: readonly EpochReport[];
+}
+
+/** Rows whose answers are compared. */
+const CHECKED_ROWS = 256;
+
+/**
+ * The bytes of the model file: the same outcome and manifest give the same bytes. It is loaded back, and its answers to some
+ * of `rows` are compared with the trainer's own numbers.
+ * @throws ModelRefused when they differ.
+ */
+export async function makeModelFile(
+  outcome: TrainingOutcome,
+  { manifest, parent }: { readonly manifest: unknown; readonly parent: string | null },
+  rows: readonly Sample[],
+): Promise<Buffer> {
+  const { classifier, views, encoder, options, history } = outcome;
+  const training: FileNotes = { options, parent, split: defaultSplit, history };
+  const bytes = writeModel(classifier, views, { encoder, manifest, training });
+  await checkFile(bytes, outcome, rows.slice(0, CHECKED_ROWS));
+  return bytes;
+}
+
+/** Loads the file and compares it with the trainer's own numbers. @throws ModelRefused when they differ. */
+async function checkFile(bytes: Buffer, outcome: TrainingOutcome, rows: readonly Sample[]): Promise<void> {
+  const texts = rows.map(({ text }) => text);
+  const model = await loadModel(bytes);
+  const encoder = await createEncoder(outcome.encoder);
+  try {
+    const [served, own] = [
+      await model.probabilities(texts),
+      probabilities(outcome.classifier, await encoder.encode(texts)),
+    ];
+    const worst = own.reduce((most, p, i) => Math.max(most, Math.abs(p - (served[i] ?? Infinity))), 0);
+    if (!(worst < 1e-3))
+      throw new ModelRefused(
+        'damaged',
+        `The file answers otherwise than the trainer: a probability differs by ${worst}.`,
+      );
+  } finally {
+    await encoder.close();
+    await model.close();
+  }
+}

@@ -1,0 +1,121 @@
+/** What is found out about a new model: on the test rows, against production, and what the registry is told. */
+import { performance } from 'node:perf_hooks';
+import { blankStanding } from '../policy/model-log.ts';
+import type { ModelLog } from '../policy/model-log.ts';
+import { decidePromotion } from '../policy/promotion.ts';
+import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
+import type { RoutingPolicy } from '../policy/routing.ts';
+import type { ModelStanding } from '../schemas/types.ts';
+import type { ArtifactStore } from './artifacts.ts';
+import { compare } from './compare.ts';
+import { evaluate, judge, measureLatency } from './evaluate.ts';
+import type { Evaluation } from './evaluate.ts';
+import type { FileNotes } from './model-file.ts';
+import { loadModel } from './model.ts';
+import type { Model } from './model.ts';
+import { confusion } from './report.ts';
+import type { TrainingReport } from './report.ts';
+import type { Sample, Split } from './split.ts';
+
+/** A report, and the version that it compares with; null when nothing was in production that has a file. */
+export interface StoredReport extends TrainingReport {
+  readonly comparedWith: string | null;
+}
+
+/** A version with its model, loaded. */
+export interface LoadedVersion {
+  readonly version: string;
+  readonly model: Model;
+}
+
+/** What a report is made of. */
+export interface ReportInput extends LoadedVersion {
+  readonly sides: Split<Sample>;
+  readonly manifest: unknown;
+  readonly production: LoadedVersion | undefined;
+  readonly policy: RoutingPolicy;
+  readonly promotion: PromotionPolicy;
+}
+
+/** Times of so many test texts are taken. */
+const LATENCY_TEXTS = 200;
+
+/** The report on a model as its file serves. */
+export async function reportOn(input: ReportInput): Promise<StoredReport> {
+  const { version, model, production, policy, manifest } = input;
+  const { train, dev, test, dropCounts } = input.sides;
+  const judged = await judge(model, test);
+  const texts = test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
+  const latency = texts.length === 0 ? null : await measureLatency(model, texts, () => performance.now());
+  const evaluation = evaluate(judged, policy, latency);
+  const against = production && (await judge(production.model, test));
+  const comparison = against ? compare(judged, against) : null;
+  const slices = slicesOf(evaluation, against ? evaluate(against, policy) : null);
+  const evidence = { rows: test.length, candidateAccuracy: evaluation.accuracy, comparison, ...slices };
+  return {
+    version,
+    comparedWith: comparison ? (production?.version ?? null) : null,
+    rows: { train: train.length, dev: dev.length, test: test.length },
+    dropped: dropCounts,
+    history: (model.metadata.training as FileNotes).history,
+    evaluation,
+    confusion: confusion(judged),
+    comparison,
+    decision: decidePromotion(evidence, input.promotion),
+    manifest,
+  };
+}
+
+/** The model in production; undefined where another system serves it. @throws ArtifactError when its file is missing. */
+export async function loadProduction(
+  { models }: ModelLog,
+  artifacts: Pick<ArtifactStore, 'get'>,
+): Promise<LoadedVersion | undefined> {
+  const production = [...models.values()].find(({ standing }) => standing.status === 'production');
+  const sha256 = production?.standing.artifact_sha256;
+  if (!production || sha256 == null) return undefined;
+  return { version: production.version, model: await loadModel(await artifacts.get(sha256), sha256) };
+}
+
+/** The part of a new version's standing that its report tells. */
+export function reportedStanding(
+  { evaluation, decision, comparedWith }: StoredReport,
+  { rows, sha256 }: { readonly rows: number; readonly sha256: string },
+  at: number,
+): ModelStanding {
+  const tested = evaluation.rows > 0;
+  return {
+    ...blankStanding(at),
+    status: decision.verdict === 'reject' ? 'rejected' : 'trained',
+    test_accuracy: tested ? evaluation.accuracy : null,
+    average_latency_ms: evaluation.latencyMs?.p50 ?? null,
+    fallback_rate: tested ? evaluation.fallbackRate : null,
+    training_samples: rows,
+    compared_with: comparedWith,
+    verdict: decision.verdict,
+    reasons: decision.reasons,
+    data_set_sha256: sha256,
+  };
+}
+
+function slicesOf(
+  candidate: Evaluation,
+  production: Evaluation | null,
+): { intents: readonly SliceEvidence[]; languages: readonly SliceEvidence[] } {
+  return {
+    intents: Object.entries(candidate.byIntent)
+      .filter(([, { rows }]) => rows > 0)
+      .map(([name, { rows, recall }]) => ({
+        name,
+        rows,
+        candidate: recall,
+        production: production?.byIntent[name]?.recall ?? null,
+      })),
+    languages: Object.entries(candidate.byLanguage).map(([name, { rows, accuracy }]) => ({
+      name,
+      rows,
+      candidate: accuracy,
+      production: production?.byLanguage[name]?.accuracy ?? null,
+    })),
+  };
+}
