@@ -7,6 +7,8 @@ import { MigrationChanged } from '../runtime/migrate.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
 import { TopicMismatch } from '../runtime/topics.ts';
+import { CorpusError } from '../trainer/corpus.ts';
+import { TrainingError } from '../trainer/train.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
 import { exportCommand } from './export.ts';
@@ -21,6 +23,7 @@ import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
 import { UsageError } from './terminal.ts';
 import { topologyCommand } from './topology.ts';
+import { trainRouterCommand } from './train-router.ts';
 import { trainCommand } from './train.ts';
 import { upCommand } from './up.ts';
 
@@ -42,6 +45,7 @@ for (const command of [
   migrateCommand,
   deadLettersCommand,
   trainCommand,
+  trainRouterCommand,
   modelsCommand,
   promoteCommand,
   rollbackCommand,
@@ -64,12 +68,14 @@ function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const known = [
     ConfigError,
+    CorpusError,
     MigrationChanged,
     PlatformError,
     RegistryError,
     RegistryUnavailable,
     SchemaRefused,
     TopicMismatch,
+    TrainingError,
     Transient,
     UsageError,
   ].some((kind) => error instanceof kind);

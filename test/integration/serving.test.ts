@@ -1,6 +1,10 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { artifactsOf } from '../../cli/environment.ts';
@@ -205,6 +209,24 @@ describe('serving over HTTP', () => {
     assert.equal((await get('/v1/models/router-v1.4.0/lineage?after=x')).status, 400);
     const deployments = (await get('/v1/deployments?limit=2')).body as unknown as { version: string }[];
     assert.equal(deployments.length, 2);
+  });
+
+  it('takes a model that was trained on a file as a version, which gets traffic by hand', async () => {
+    const file = path.join(stack.home, 'corpus.jsonl');
+    const rows = samples(60, 3).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${i % 9}` }));
+    await writeFile(file, `${rows.join('\n')}\n`);
+    const cli = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+    const run = (...args: string[]) =>
+      promisify(execFile)(process.execPath, [cli, ...args], { env: { ...process.env, ...stack.env } });
+    const { stdout } = await run('train-router', file, '--register', '--epochs', '2', '--json');
+    const { version, evaluation } = JSON.parse(stdout) as { version: string; evaluation: { rows: number } };
+    assert.equal(version, 'router-v1.5.0');
+    assert.ok(evaluation.rows > 20);
+    await run('promote', version);
+    await untilBy(version);
+    await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+    const lineage = (await get(`/v1/models/${version}/lineage`)).body as unknown as Lineage;
+    assert.deepEqual([lineage.data_set.ranges, lineage.samples], [[], []]);
   });
 });
 
