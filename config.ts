@@ -1,6 +1,7 @@
 /** The only reader of the environment. Every setting, with its default and what it does. */
 import os from 'node:os';
 import path from 'node:path';
+import { Cron } from 'croner';
 
 /** How to reach a Kafka cluster. */
 export interface KafkaConfig {
@@ -31,6 +32,7 @@ export interface Config {
   readonly http: { readonly host: string; readonly port: number; readonly healthPort?: number };
   readonly replication: number;
   readonly training: TrainingConfig;
+  readonly jobs: JobsConfig;
   readonly kafka: KafkaConfig | undefined;
   readonly schemaRegistryUrl: string | undefined;
   readonly databaseUrl: string | undefined;
@@ -44,6 +46,15 @@ export interface TrainingConfig {
   readonly weeklyMinimum: number;
   /** Folder of model files and reports; share it between the machines that train, deploy and serve. */
   readonly artifacts: string;
+}
+
+/** When the scheduler runs its jobs, and where reports go. */
+export interface JobsConfig {
+  /** Cron patterns, UTC. */
+  readonly daily: string;
+  readonly weekly: string;
+  /** Folder of the daily reports. */
+  readonly reports: string;
 }
 
 /** A setting in the environment that can't be used. */
@@ -69,6 +80,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       threshold: positive(env, 'SAMVAD_TRAINING_THRESHOLD', 1000),
       weeklyMinimum: positive(env, 'SAMVAD_WEEKLY_MINIMUM', 500),
       artifacts: path.resolve(env['SAMVAD_ARTIFACTS'] ?? path.join(home, 'artifacts')),
+    },
+    jobs: {
+      daily: cronPattern(env, 'SAMVAD_DAILY_AT', '0 2 * * *'),
+      weekly: cronPattern(env, 'SAMVAD_WEEKLY_AT', '0 3 * * 0'),
+      reports: path.resolve(env['SAMVAD_REPORTS'] ?? 'logs'),
     },
     kafka: readKafka(env),
     schemaRegistryUrl: env['SCHEMA_REGISTRY_URL'],
@@ -103,6 +119,16 @@ function logLevel(env: NodeJS.ProcessEnv): string {
   const level = env['SAMVAD_LOG_LEVEL'] ?? 'info';
   if (LOG_LEVELS.includes(level)) return level;
   throw new ConfigError(`SAMVAD_LOG_LEVEL is ${level}; it may be ${LOG_LEVELS.join(', ')}.`);
+}
+
+function cronPattern(env: NodeJS.ProcessEnv, name: string, fallback: string): string {
+  const pattern = env[name] ?? fallback;
+  try {
+    new Cron(pattern, { paused: true });
+    return pattern;
+  } catch (cause) {
+    throw new ConfigError(`${name} is ${pattern}; it must be a cron pattern such as ${fallback}.`, { cause });
+  }
 }
 
 function integer(env: NodeJS.ProcessEnv, name: string, fallback: number): number {

@@ -5,6 +5,7 @@ import { reviewPrioritizer } from './processors/review-prioritizer.ts';
 import { sampleBuilder } from './processors/sample-builder.ts';
 import { sampleCounter } from './processors/sample-counter.ts';
 import { conversationLogs } from './sinks/conversation-logs.ts';
+import { dailyReports } from './sinks/daily-reports.ts';
 import { exportJobs } from './sinks/export-jobs.ts';
 import { modelDeployments } from './sinks/model-deployments.ts';
 import { modelVersions } from './sinks/model-versions.ts';
@@ -12,6 +13,7 @@ import { policies } from './sinks/policies.ts';
 import { reviewQueue } from './sinks/review-queue.ts';
 import { trainingRuns } from './sinks/training-runs.ts';
 import { trainingSamples } from './sinks/training-samples.ts';
+import { scheduler } from './jobs/scheduler.ts';
 import { deploymentController } from './trainer/deployment-controller.ts';
 import { trainer } from './trainer/trainer.ts';
 import type { Service } from './runtime/service.ts';
@@ -37,7 +39,8 @@ export const projections: readonly Projection[] = [
   modelDeployments,
   trainingRuns,
   exportJobs,
+  dailyReports,
 ];
 
 /** What acts on the log besides: one of each does the work, however many run. */
-export const services: readonly Service[] = [trainer, deploymentController];
+export const services: readonly Service[] = [trainer, deploymentController, scheduler];

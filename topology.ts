@@ -100,6 +100,13 @@ export const topics = {
     partitions: 1,
     holds: 'exports of training data and how far they are',
   }),
+  dailyReports: topic('daily-reports', {
+    schema: 'DayClosed',
+    key: 'day',
+    keeps: 'for ever',
+    partitions: 1,
+    holds: 'the report on each day, made once',
+  }),
   deadLetters: topic('dead-letters', {
     schema: 'DeadLetter',
     key: 'original key',

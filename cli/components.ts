@@ -5,10 +5,11 @@ import { startProjection } from '../runtime/projection-runner.ts';
 import { deadLetterWriter } from '../runtime/dead-letters.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { WatchedServer } from '../runtime/server-watch.ts';
-import type { RunningService } from '../runtime/service.ts';
+import type { RunningService, ServiceContext } from '../runtime/service.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { folderOf } from './environment.ts';
 import type { Prepared } from './environment.ts';
+import { untilPassed } from './lag.ts';
 import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
 import { UsageError } from './terminal.ts';
@@ -32,6 +33,18 @@ export interface RunningComponents {
   stats(): Record<string, Readonly<Record<string, number>>>;
   /** By component: `ok`, or a sentence with what it waits for or what went wrong. */
   states(): Record<string, string>;
+}
+
+/** What a service or a job of this name is given. */
+export function contextOf({ config, servers, codecs, pool, log }: Prepared, name: string): ServiceContext {
+  return {
+    config,
+    kafka: servers.kafka,
+    codecs,
+    pool,
+    log: log.child({ component: name }),
+    untilPassed: () => untilPassed(servers, pool),
+  };
 }
 
 /**
@@ -86,9 +99,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
     }),
   );
   const acting = ofWanted(services).map((service) =>
-    deferred(ground, service.name, true, (codecs) =>
-      service.start({ config, kafka: servers.kafka, codecs, pool, log: log(service.name) }),
-    ),
+    deferred(ground, service.name, true, (codecs) => service.start(contextOf({ ...ground, codecs }, service.name))),
   );
   const components = [...processing, ...projecting, ...acting];
   return {

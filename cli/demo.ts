@@ -26,7 +26,7 @@ export function demoCommand(): Command {
     .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
       const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-demo-'));
       await chmod(home, 0o755); // Postgres may run as another user
-      const { cache, logLevel, http, replication, training } = readConfig();
+      const { cache, logLevel, http, replication, training, jobs } = readConfig();
       const environment = await startEnvironment({
         home,
         cache,
@@ -34,6 +34,7 @@ export function demoCommand(): Command {
         http,
         replication,
         training,
+        jobs,
         kafka: undefined,
         schemaRegistryUrl: undefined,
         databaseUrl: undefined,

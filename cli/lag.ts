@@ -6,6 +6,7 @@ import type { Servers } from '../config.ts';
 import { UsageError } from './terminal.ts';
 
 const STALLED_MS = 60_000;
+const LOOK_MS = 150;
 
 /** Records between a component's position and the end of a topic, over all partitions. */
 export interface Lag {
@@ -15,8 +16,21 @@ export interface Lag {
   readonly lag: number;
 }
 
-/** Reads the lag of every component; processors' positions are in Kafka, projections' in Postgres. */
-export async function readLag({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Promise<Lag[]> {
+/** Where a component is in a topic, by partition: the end of the topic, and the next offset that it reads. */
+interface Position {
+  readonly component: string;
+  readonly topic: string;
+  readonly ends: ReadonlyMap<number, number>;
+  readonly next: ReadonlyMap<number, number>;
+}
+
+/** Reads the lag of every component. */
+export async function readLag(servers: Pick<Servers, 'kafka'>, pool: Pool): Promise<Lag[]> {
+  return (await readPositions(servers, pool)).map(lagOf);
+}
+
+/** Every component, in pipeline order; processors' positions are in Kafka, projections' in Postgres. */
+async function readPositions({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Promise<Position[]> {
   const admin = kafkajsClient(kafka, 'samvad-lag').admin();
   await admin.connect();
   try {
@@ -28,41 +42,35 @@ export async function readLag({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Pr
       ends.set(topic, known);
       return known;
     };
-    const lags: Lag[] = [];
+    const positions: Position[] = [];
     for (const { name, inputs } of processors) {
       const committed = await admin.fetchOffsets({ groupId: name, topics: inputs.map(({ topic }) => topic.name) });
       for (const { topic, partitions } of committed) {
-        lags.push(
-          lagOf(
-            name,
-            topic,
-            await endsOf(topic),
-            new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)])),
-          ),
-        );
+        const next = new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)]));
+        positions.push({ component: name, topic, ends: await endsOf(topic), next });
       }
     }
     const { rows } = await pool.query<{ projection: string; partition: number; next_offset: string }>(
       'SELECT projection, partition, next_offset FROM projection_offsets',
     );
     for (const { name, topic } of projections) {
-      const stored = new Map(
+      const next = new Map(
         rows.filter((row) => row.projection === name).map((row) => [row.partition, Number(row.next_offset)]),
       );
-      lags.push(lagOf(name, topic.name, await endsOf(topic.name), stored));
+      positions.push({ component: name, topic: topic.name, ends: await endsOf(topic.name), next });
     }
-    return lags;
+    return positions;
   } finally {
     await admin.disconnect();
   }
 }
 
-function lagOf(component: string, topic: string, ends: Map<number, number>, positions: Map<number, number>): Lag {
+function lagOf({ component, topic, ends, next }: Position): Lag {
   let end = 0;
   let lag = 0;
   for (const [partition, high] of ends) {
     end += high;
-    lag += Math.max(0, high - Math.max(0, positions.get(partition) ?? 0));
+    lag += Math.max(0, high - Math.max(0, next.get(partition) ?? 0));
   }
   return { component, topic, end, lag };
 }
@@ -88,6 +96,32 @@ export async function untilCaughtUp(
       throw new UsageError(`Nothing has moved for a minute, and these are behind: ${behind.join(', ')}. Do they run?`);
     }
     quiet = lags.every(({ lag }) => lag === 0) ? quiet + 1 : 0;
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  }
+}
+
+/**
+ * Waits until all that had come at the call is in the tables, while more keeps coming: one component after another, in
+ * pipeline order, has to pass the ends that its topics have when its turn comes. A record that was under the wrong
+ * partition goes round once more and is not waited for.
+ * @throws UsageError when a component is behind and has not moved for a minute.
+ */
+export async function untilPassed(servers: Pick<Servers, 'kafka'>, pool: Pool, signal?: AbortSignal): Promise<void> {
+  const keyOf = ({ component, topic }: Position) => `${component} ${topic}`;
+  let positions = await readPositions(servers, pool);
+  for (const key of positions.map(keyOf)) {
+    const find = () => positions.find((position) => keyOf(position) === key);
+    const ends = find()?.ends ?? new Map<number, number>();
+    let [before, movedAt] = ['', Date.now()];
+    const behind = () => [...ends].some(([partition, end]) => Math.max(0, find()?.next.get(partition) ?? 0) < end);
+    while (behind()) {
+      signal?.throwIfAborted();
+      const now = JSON.stringify([...(find()?.next ?? [])]);
+      if (now !== before) [before, movedAt] = [now, Date.now()];
+      if (Date.now() - movedAt > STALLED_MS)
+        throw new UsageError(`${find()?.component ?? key} is behind and has not moved for a minute. Does it run?`);
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      positions = await readPositions(servers, pool);
+    }
   }
 }

@@ -1,6 +1,7 @@
 /** The command line: one file a command, listed here. */
 import { Command } from 'commander';
 import { ConfigError } from '../config.ts';
+import { DayNotOver } from '../jobs/daily.ts';
 import { RegistryError } from '../policy/model-log.ts';
 import { PlatformError } from '../platform/platform-error.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
@@ -9,6 +10,8 @@ import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.t
 import { TopicMismatch } from '../runtime/topics.ts';
 import { CorpusError } from '../trainer/corpus.ts';
 import { TrainingError } from '../trainer/train.ts';
+import { accuracyCommand } from './accuracy.ts';
+import { dailyCommand } from './daily.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
 import { exportCommand } from './export.ts';
@@ -42,6 +45,8 @@ for (const command of [
   rebuildCommand,
   topologyCommand,
   statusCommand,
+  accuracyCommand,
+  dailyCommand,
   migrateCommand,
   deadLettersCommand,
   trainCommand,
@@ -69,6 +74,7 @@ function explain(error: unknown): string {
   const known = [
     ConfigError,
     CorpusError,
+    DayNotOver,
     MigrationChanged,
     PlatformError,
     RegistryError,

@@ -1,11 +1,13 @@
 import { Command } from 'commander';
 import { dayOf } from '../kpi/day.ts';
+import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import { readLag } from './lag.ts';
 import { renderKpis } from './kpis.ts';
 import { readSummary } from './summary.ts';
 import { columns } from './terminal.ts';
+import type { ProductionAccuracy } from '../policy/audit.ts';
 
 /** `samvad status`: how far everything has come, and the figures that matter. */
 export function statusCommand(): Command {
@@ -16,14 +18,27 @@ export function statusCommand(): Command {
       const prepared = await prepare(await findEnvironment());
       const { servers, pool } = prepared;
       const [lag, summary] = [await readLag(servers, pool), await readSummary(pool)];
-      const kpis = await readKpis(pool, dayOf(Date.now()));
-      if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary, ...kpis })}\n`);
+      const today = dayOf(Date.now());
+      const kpis = await readKpis(pool, today);
+      const { all: productionAccuracy } = await readAccuracy(pool, accuracyRange(today));
+      if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary, ...kpis, productionAccuracy })}\n`);
       else {
         process.stdout.write(
           `${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.lag])])}\n`,
         );
-        process.stdout.write(`\n${columns(Object.entries(summary.totals))}\n\n${renderKpis(kpis)}\n`);
+        process.stdout.write(
+          `\n${columns(Object.entries(summary.totals))}\n\n${renderKpis(kpis)}\n\n${renderAccuracy(productionAccuracy)}\n`,
+        );
       }
       await prepared.stop();
     });
+}
+
+/** One line: the corrected figure with its interval, the naive one beside it. */
+function renderAccuracy({ corrected, interval: [low, high], naive, answers }: ProductionAccuracy): string {
+  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
+  if (naive === null)
+    return '  Accuracy in production: no answers in 30 days; `samvad accuracy --from DAY` looks further back.';
+  const figure = corrected === null ? 'not known, a part of the traffic has no answer' : percent(corrected);
+  return `  Accuracy in production, 30 days: ${figure} (95 % interval ${percent(low)} to ${percent(high)}; naive ${percent(naive)}; ${answers} answers).`;
 }

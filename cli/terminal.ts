@@ -1,8 +1,15 @@
 /** What a person sees: progress, tables, bars. */
 import { styleText } from 'node:util';
+import { isDay } from '../kpi/day.ts';
 
 /** A command line that can't be carried out as it is. */
 export class UsageError extends Error {}
+
+/** An option that is a day. @throws UsageError when it is none. */
+export function dayOption(text: string): string {
+  if (!isDay(text)) throw new UsageError(`${text} is not a day; write one such as 2026-11-25.`);
+  return text;
+}
 
 /** `text` in a style, where the terminal can show it. */
 export function style(format: Parameters<typeof styleText>[0], text: string): string {

@@ -1,11 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { cancelRun, requestRun, resumeRun } from '../policy/training-run.ts';
-import { runAt, totalApprovals } from '../policy/trigger.ts';
+import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import type { RunStanding, RunTrigger } from '../schemas/types.ts';
+import { askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
-import { countedUpTo, DATA_SET, lastAsked, openCounts } from '../trainer/trainer.ts';
 import { startComponents } from './components.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
@@ -75,25 +74,13 @@ async function askForAll(
   fromScratch: boolean,
 ): Promise<string | undefined> {
   await untilCaughtUp(prepared.servers, prepared.pool);
-  const view = await openCounts({ kafka: prepared.servers.kafka, codecs: prepared.codecs });
-  const counts = await view.read().finally(() => view.close());
-  const total = totalApprovals(counts, DATA_SET);
-  const unused = total - lastAsked(await log.read()).approvals;
+  const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
   const wanted = trigger === 'weekly' ? prepared.config.training.weeklyMinimum : 1;
-  if (unused < wanted) {
-    progress(`${unused} approved samples are unused, and a run takes ${wanted}. Nothing was started.`);
+  if (all.unused < wanted) {
+    progress(`${all.unused} approved samples are unused, and a run takes ${wanted}. Nothing was started.`);
     return undefined;
   }
-  const { id, approvals } = runAt(DATA_SET, total);
-  const watermark = countedUpTo(counts);
-  await log.append((now) =>
-    requestRun(
-      now,
-      { id, approvals, dataSet: DATA_SET, trigger, watermark, fromScratch },
-      { by: 'samvad train', at: Date.now() },
-    ),
-  );
-  return id;
+  return askForRun(log, all, { trigger, fromScratch, by: 'samvad train' });
 }
 
 /** Joins the trainers until the run has ended, whoever carries it out. */

@@ -215,7 +215,7 @@ const definitions: readonly Definition[] = [
       'production accuracy of the version in production, corrected for what people see, minus its test accuracy',
     low: 'Traffic is not what the test set is: see `samvad accuracy` by intent and language, label there, and train; roll back if it came with the version.',
     high: 'The test set is harder than the traffic, or too small: label more audited conversations.',
-    unknown: 'Production accuracy is not known yet: answer some audited conversations, then `samvad accuracy`.',
+    unknown: 'Production accuracy is not known yet: answer some audited conversations; the daily job measures.',
   },
   {
     key: 'trainingInterval',

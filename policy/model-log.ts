@@ -4,6 +4,7 @@
  */
 import type {
   ModelEvent,
+  ModelMeasured,
   ModelStanding,
   OffsetUpTo,
   RunStanding,
@@ -211,15 +212,15 @@ export function judgedEvent(log: ModelLog, version: string, judged: StepJudged, 
   return { ...follow(log, version, at, {}), judged };
 }
 
-/** Notes the accuracy in production, 0 to 1. */
+/** Notes the accuracy in production, 0 to 1, and what it rests on. */
 export function measuredEvent(
   log: ModelLog,
   version: string,
   accuracy: number,
-  answers: number,
-  { by, at }: Act,
+  measured: Omit<ModelMeasured, 'by'>,
+  { by, at }: Omit<Act, 'reason'>,
 ): ModelEvent {
-  return { ...follow(log, version, at, { production_accuracy: accuracy }), measured: { by, answers } };
+  return { ...follow(log, version, at, { production_accuracy: accuracy }), measured: { by, ...measured } };
 }
 
 function deployed(log: ModelLog, version: string, { by, reason, at }: Act, change: Partial<ModelStanding>): ModelEvent {

@@ -12,6 +12,8 @@ export interface ServiceContext {
   readonly codecs: Codecs;
   readonly pool: Pool;
   readonly log: Logger;
+  /** Waits until everything that has come is in the tables, while more keeps coming. Rejects when nothing moves. */
+  readonly untilPassed: () => Promise<void>;
 }
 
 /** A running service. */

@@ -1,35 +1,103 @@
-/** The key figures over HTTP. */
+/** The key figures and the accuracy in production over HTTP. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { dayOf, isDay } from '../kpi/day.ts';
+import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import { refusals } from './openapi.ts';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem, shorten } from './problem.ts';
 
-/** What the route asks. */
+/** What the routes ask. */
 export interface KpiDeps {
   readonly pool: Pick<Pool, 'query'>;
 }
 
-/** Adds `GET /v1/kpis`. */
-export function kpiRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
+const day = (description: string) => ({ type: 'string', description: `${description}, such as 2026-11-25` }) as const;
+
+/** Adds `GET /v1/kpis`, `GET /v1/accuracy` and the daily reports. */
+export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
+  const { pool } = deps;
+  reportRoutes(app, deps);
+  const tags = ['read'];
   app.get<{ Querystring: { date?: string } }>(
     '/v1/kpis',
     {
       config: { role: 'read' },
       schema: {
-        tags: ['read'],
+        tags,
         summary: 'The key figures with target, value, trend and advice, over the seven days (UTC) that end with a day',
+        querystring: { type: 'object', properties: { date: day('the last day; today where absent') } },
+        response: refusals(400, 503),
+      },
+    },
+    ({ query: { date } }) => readKpis(pool, checked('date', date) ?? dayOf(Date.now())),
+  );
+  app.get<{ Querystring: { from?: string; to?: string; version?: string } }>(
+    '/v1/accuracy',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags,
+        summary: 'Accuracy in production by version, predicted intent and language, corrected for what people see',
         querystring: {
           type: 'object',
-          properties: { date: { type: 'string', description: 'the last day, such as 2026-11-25; today where absent' } },
+          properties: {
+            from: day('first day (UTC) of the conversations; 30 days where absent'),
+            to: day('last day; today where absent'),
+            version: { type: 'string', description: 'only what this version answered' },
+          },
         },
         response: refusals(400, 503),
       },
     },
-    ({ query: { date = dayOf(Date.now()) } }) => {
-      if (!isDay(date)) throw new HttpProblem(400, `date is ${JSON.stringify(date)}; write a day such as 2026-11-25.`);
-      return readKpis(pool, date);
+    ({ query: { from, to, version } }) => {
+      const range = accuracyRange(checked('to', to) ?? dayOf(Date.now()));
+      return readAccuracy(pool, {
+        to: range.to,
+        from: checked('from', from) ?? range.from,
+        ...(version !== undefined && { version: version.replaceAll('\0', '') }),
+      });
     },
   );
+}
+
+/** Adds `GET /v1/daily-reports` and `/v1/daily-reports/:day`. */
+function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
+  const tags = ['read'];
+  app.get(
+    '/v1/daily-reports',
+    {
+      config: { role: 'read' },
+      schema: { tags, summary: 'The closed days (UTC), newest first', response: refusals(503) },
+    },
+    async () => (await pool.query<object>('SELECT day, closed_at FROM daily_reports ORDER BY day DESC')).rows,
+  );
+  app.get<{ Params: { day: string } }>(
+    '/v1/daily-reports/:day',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags,
+        summary: 'The report on a closed day, as the file has it',
+        params: { type: 'object', properties: { day: day('the day') } },
+        response: refusals(400, 404, 503),
+      },
+    },
+    async ({ params }) => {
+      const wanted = checked('day', params.day);
+      const { rows } = await pool.query<{ report: string }>('SELECT report FROM daily_reports WHERE day = $1', [
+        wanted,
+      ]);
+      if (rows[0]) return JSON.parse(rows[0].report) as object;
+      throw new HttpProblem(
+        404,
+        `${params.day} is not closed; the daily job closes it (\`samvad daily --date ${params.day}\`).`,
+      );
+    },
+  );
+}
+
+function checked(name: string, text: string | undefined): string | undefined {
+  if (text === undefined || isDay(text)) return text;
+  throw new HttpProblem(400, `${name} is ${JSON.stringify(shorten(text))}; write a day such as 2026-11-25.`);
 }

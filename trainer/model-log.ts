@@ -1,18 +1,15 @@
 /**
  * The model log on Kafka: topics training-runs and model-events, read as one and written by one at a time.
  *
- * Appending is compare-and-set with Kafka's own means. A writer (1) initialises the transactional id that all writers
- * share, which ends the transaction of whoever was writing and shuts that producer out; (2) reads the log to its end;
- * (3) decides on what it reads; (4) writes and commits. When another one has begun in between, the commit is refused
- * (fenced) and it starts again. So every event was decided on a log that ended right before it, whatever was paused or
+ * Appending is compare-and-set (runtime/fenced-write.ts): whoever was overtaken while it decided is refused and starts again. So every event was decided on a log that ended right before it, whatever was paused or
  * killed: two trainers can't register one run twice, and a zombie reads that it was superseded.
  */
-import type { Producer } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { emptyLog, firstModel, foldLog } from '../policy/model-log.ts';
 import type { Appended, ModelLog } from '../policy/model-log.ts';
-import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { call, connectProducer, disconnect, Transient } from '../runtime/rdkafka.ts';
+import { fencedWrite } from '../runtime/fenced-write.ts';
+import type { EncodedRecord } from '../runtime/fenced-write.ts';
+import { Transient } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import type { Topic } from '../stream/topic.ts';
@@ -31,7 +28,6 @@ export interface ModelLogPort {
 }
 
 const TRANSACTIONAL_ID = 'samvad-model-log';
-const TRANSACTION_TIMEOUT_MS = 10_000;
 const ATTEMPTS = 20;
 
 /** Opens the log, which joins no group. The first who opens an empty log writes its first event. */
@@ -60,17 +56,7 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
   }
 
   async function tryAppend(decide: (log: ModelLog) => Appended): Promise<ModelLog> {
-    const producer = await connectProducer({
-      ...librdkafkaConfig(kafka, 'model-log'),
-      'transactional.id': TRANSACTIONAL_ID,
-      'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS,
-    });
-    try {
-      const appended = decide(await read());
-      if ((appended.runs?.length ?? 0) + (appended.models?.length ?? 0) > 0) await write(producer, codecs, appended);
-    } finally {
-      await disconnect(producer);
-    }
+    await fencedWrite(kafka, TRANSACTIONAL_ID, async () => encode(codecs, decide(await read())));
     return read();
   }
 
@@ -104,13 +90,20 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
   return port;
 }
 
-async function write(producer: Producer, codecs: Codecs, { runs = [], models = [] }: Appended): Promise<void> {
-  await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
-  for (const event of runs)
-    producer.produce(topics.trainingRuns.name, 0, codecs.of(topics.trainingRuns).encode(event), event.run_id, event.at);
-  for (const event of models)
-    producer.produce(topics.modelEvents.name, 0, codecs.of(topics.modelEvents).encode(event), event.version, event.at);
-  await call('committing', (done) =>
-    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
-  );
+function encode(codecs: Codecs, { runs = [], models = [] }: Appended): readonly EncodedRecord[] {
+  const [runCodec, modelCodec] = [codecs.of(topics.trainingRuns), codecs.of(topics.modelEvents)];
+  return [
+    ...runs.map((event) => ({
+      topic: topics.trainingRuns.name,
+      key: event.run_id,
+      value: runCodec.encode(event),
+      timestamp: event.at,
+    })),
+    ...models.map((event) => ({
+      topic: topics.modelEvents.name,
+      key: event.version,
+      value: modelCodec.encode(event),
+      timestamp: event.at,
+    })),
+  ];
 }

@@ -1,28 +1,46 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { readdir, readFile, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import { startComponents } from '../../cli/components.ts';
+import { contextOf, startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { startHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
+import { runDaily } from '../../jobs/daily.ts';
+import type { DailyOptions } from '../../jobs/daily.ts';
+import type { DailyReport } from '../../jobs/daily-report.ts';
+import { runWeekly } from '../../jobs/weekly.ts';
+import { addDays, dayOf } from '../../kpi/day.ts';
+import { readAccuracy } from '../../kpi/read-accuracy.ts';
 import { readKpis } from '../../kpi/read-kpis.ts';
 import type { KpiList } from '../../kpi/read-kpis.ts';
+import { confidenceBand, productionAccuracy } from '../../policy/audit.ts';
+import type { AuditCell } from '../../policy/audit.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
+import { readTopic } from '../../runtime/read-topic.ts';
+import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
+import { dailyReports } from '../../sinks/daily-reports.ts';
+import { topics } from '../../topology.ts';
+import { conversation } from '../fixtures.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const run = promisify(execFile);
 
+const DAY_MS = 24 * 60 * 60 * 1000;
+
 describe('the jobs on real servers', () => {
   let stack: Stack;
   let components: RunningComponents;
   /** The last day of the example traffic. */
   let day: string;
+  let reports: string;
 
   async function row<R extends object>(sql: string, values: unknown[] = []): Promise<R> {
     const { rows } = await stack.prepared.pool.query<R>(sql, values);
@@ -32,6 +50,7 @@ describe('the jobs on real servers', () => {
 
   before(async () => {
     stack = await startStack();
+    reports = path.join(stack.home, 'reports');
     const { prepared } = stack;
     components = await startComponents(['pipeline'], prepared);
     const producer = await createConversationProducer(producerOptions(prepared));
@@ -89,4 +108,180 @@ describe('the jobs on real servers', () => {
     assert.match((await run(process.execPath, [bin, 'status'], { env })).stdout, /Training queue +\d/);
     await server.stop();
   });
+
+  it('weights the answers of production with what they stand for, by version, intent and language', async () => {
+    const { pool } = stack.prepared;
+    const range = { from: '2000-01-01', to: day };
+    const report = await readAccuracy(pool, range);
+    const { rows } = await pool.query<Turn>(
+      `SELECT route, coalesce(audit_propensity, 1) AS propensity, nlu_confidence AS confidence,
+              route <> 'auto-approved' OR audit AS chosen, verdict, language FROM conversation_logs`,
+    );
+    assert.deepEqual(report.all, productionAccuracy(rows.map(cellOf)));
+    const [hindi] = report.languages.filter(({ name }) => name === 'hi');
+    assert.ok(hindi && report.all.answers > 200 && report.all.corrected !== null && report.all.naive !== null);
+    assert.deepEqual(hindi, {
+      name: 'hi',
+      ...productionAccuracy(rows.filter(({ language }) => language === 'hi').map(cellOf)),
+    });
+    const total = (slices: readonly { conversations: number }[]) =>
+      slices.reduce((sum, { conversations }) => sum + conversations, 0);
+    assert.deepEqual([total(report.intents), total(report.languages)], [rows.length, rows.length]);
+    assert.ok(report.all.corrected > report.all.naive);
+  });
+
+  it('closes the days that are over, shows the measured accuracy, and writes the same files again', async () => {
+    const { prepared } = stack;
+    const first = await daily({ now: Date.parse(day) + 1.5 * DAY_MS });
+    assert.deepEqual(
+      first.steps.map(({ name, outcome }) => [name, outcome]),
+      ['catch up', 'measure accuracy', 'label studio', 'training threshold', 'reports'].map((name) => [name, 'done']),
+    );
+    const files = await readFiles();
+    assert.deepEqual([...files.keys()].sort(), first.days.flatMap((one) => [`${one}.html`, `${one}.json`]).sort());
+    assert.ok(first.days.length > 1 && first.days.at(-1) === day);
+    const report = JSON.parse(files.get(`${day}.json`) ?? '') as DailyReport;
+    const stats = await row<{ conversations: number; auto: number; samples: number }>(
+      `SELECT conversations::int, auto_approved::int AS auto, training_samples::int AS samples
+         FROM daily_training_stats WHERE date = $1::date`,
+      [day],
+    );
+    assert.deepEqual(
+      [report.conversations.conversations, report.conversations.auto_approved, report.conversations.training_samples],
+      [stats.conversations, stats.auto, stats.samples],
+    );
+    const versions = await row<{ measured: number }>(
+      "SELECT production_accuracy AS measured FROM model_versions WHERE status = 'production'",
+    );
+    assert.equal(report.accuracy.versions.find(({ name }) => name === 'router-v1.0.0')?.corrected, versions.measured);
+    assert.match(files.get(`${day}.html`) ?? '', /<title>Samvad, .*Auto-approval rate/s);
+
+    // Meanwhile a conversation of that day comes late; the day stays closed as it was, on another machine too.
+    const producer = await createConversationProducer(producerOptions(prepared));
+    const late = conversation({ conversation_id: 'late-1', created_at: Date.parse(day) + 1000 });
+    await producer.send({ kind: 'conversation', record: late });
+    await producer.close();
+    await rm(reports, { recursive: true });
+    const again = await daily({ now: Date.parse(day) + 1.6 * DAY_MS });
+    assert.deepEqual(again.days, [day]);
+    assert.deepEqual(await readFiles(), new Map([...files].filter(([name]) => name.startsWith(day))));
+    assert.match(again.steps.at(-1)?.detail ?? '', /0 closed now/);
+
+    const next = await daily({ now: Date.parse(day) + 2.5 * DAY_MS });
+    const following = addDays(day, 1);
+    assert.deepEqual(next.days, [following]);
+    const after = JSON.parse((await readFiles()).get(`${following}.json`) ?? '') as DailyReport;
+    assert.deepEqual([after.conversations.conversations, after.late], [0, [{ day, conversations: 1 }]]);
+  });
+
+  it('makes up for missed days, and refuses one that is not over', async () => {
+    const { days } = await daily({ now: Date.parse(day) + 5.5 * DAY_MS });
+    assert.deepEqual(
+      days,
+      [2, 3, 4].map((n) => addDays(day, n)),
+    );
+    await assert.rejects(daily({ now: Date.parse(day), day }), /is not over .*from tomorrow on/);
+  });
+
+  it('goes on when one step fails, and says so', async () => {
+    const { days, steps } = await daily({
+      now: Date.parse(day) + 6.5 * DAY_MS,
+      labelStudio: () => Promise.reject(new Error('Label Studio does not answer.')),
+    });
+    assert.deepEqual(
+      steps.filter(({ outcome }) => outcome === 'failed'),
+      [{ name: 'label studio', outcome: 'failed', detail: 'Label Studio does not answer.' }],
+    );
+    assert.deepEqual(days, [addDays(day, 5)]);
+  });
+
+  it('closes each day once though two schedulers run, and the one that is left takes over', async () => {
+    const { prepared } = stack;
+    const jobs = { daily: '* * * * * *', weekly: '0 3 1 1 *', reports };
+    const config = { ...prepared.config, jobs };
+    const schedulers = [
+      await startComponents(['scheduler'], { ...prepared, config }),
+      await startComponents(['scheduler'], { ...prepared, config }),
+    ];
+    const stats = () => schedulers.map((one) => one.stats()['scheduler'] ?? {});
+    const until = async (what: string, holds: () => boolean) => {
+      for (const deadline = Date.now() + 60_000; !holds(); await sleep(100))
+        assert.ok(Date.now() < deadline, `${what}: ${JSON.stringify(stats())}`);
+    };
+    await until('one has run the job', () => stats().some((one) => (one['daily'] ?? 0) >= 2));
+    assert.deepEqual(
+      stats()
+        .map((one) => one['leading'])
+        .sort(),
+      [0, 1],
+    );
+    const [leader] = schedulers.filter((one) => one.stats()['scheduler']?.['leading'] === 1);
+    await leader?.stop();
+    const [other] = schedulers.filter((one) => one !== leader);
+    await until('the other one has run the job', () => (other?.stats()['scheduler']?.['daily'] ?? 0) >= 1);
+    await other?.stop();
+    const closed: string[] = [];
+    const codec = prepared.codecs.of(topics.dailyReports);
+    for await (const { value } of readTopic(prepared.servers.kafka, topics.dailyReports.name))
+      if (value) closed.push(codec.decode(value).day);
+    assert.equal(new Set(closed).size, closed.length);
+    assert.ok(closed.includes(addDays(dayOf(Date.now()), -1)));
+  });
+
+  it('asks for the weekly run once', async () => {
+    const context = contextOf(stack.prepared, 'weekly');
+    const asked = await runWeekly(context);
+    assert.match(asked, /^Asked for the run default-\d+\.$/);
+    assert.match(await runWeekly(context), /^0 approved samples are unused, and a run takes 500\.$/);
+  });
+
+  it('rebuilds the table of reports as it was', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    await untilCaughtUp(servers, pool);
+    const digest = await digestTable(pool, dailyReports);
+    await rebuildProjection({
+      projection: dailyReports,
+      kafka: servers.kafka,
+      codec: codecs.of(dailyReports.topic),
+      pool,
+    });
+    assert.equal(await digestTable(pool, dailyReports), digest);
+  });
+
+  function daily(options: DailyOptions) {
+    const { prepared } = stack;
+    const config = { ...prepared.config, jobs: { ...prepared.config.jobs, reports } };
+    return runDaily(contextOf({ ...prepared, config }, 'daily'), options);
+  }
+
+  /** The reports, by day and ending. */
+  async function readFiles(): Promise<Map<string, string>> {
+    const files = new Map<string, string>();
+    for (const name of await readdir(reports))
+      files.set(name.replace('daily-report-', ''), await readFile(path.join(reports, name), 'utf8'));
+    return files;
+  }
 });
+
+interface Turn {
+  readonly route: AuditCell['route'];
+  readonly propensity: number;
+  readonly confidence: number | null;
+  readonly chosen: boolean;
+  readonly verdict: string | null;
+  readonly language: string;
+}
+
+function cellOf({ route, propensity, confidence, chosen, verdict }: Turn): AuditCell {
+  const counts = (answer: string) => Number(chosen && verdict === answer);
+  return {
+    route,
+    propensity,
+    band: confidenceBand(confidence),
+    conversations: 1,
+    chosen: Number(chosen),
+    right: counts('approve'),
+    wrong: counts('correct'),
+    unusable: counts('reject'),
+  };
+}

@@ -76,7 +76,13 @@ describe('model log', () => {
       to: [],
     };
     log = then(log, [judgedEvent(log, 'router-v1.1.0', verdict, 3)]);
-    const measured = measuredEvent(log, 'router-v1.1.0', 0.9, 40, act);
+    const measured = measuredEvent(
+      log,
+      'router-v1.1.0',
+      0.9,
+      { answers: 40, low: 0.8, high: 0.95, naive: 0.7, from_day: '2026-10-06', to_day: '2026-11-04' },
+      act,
+    );
     assert.equal(measured.event_id, 'router-v1.1.0/3');
     log = then(log, [measured]);
     assert.equal(log.models.get('router-v1.1.0')?.standing.production_accuracy, 0.9);

@@ -1,0 +1,62 @@
+import { Command } from 'commander';
+import { dayOf } from '../kpi/day.ts';
+import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
+import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
+import type { ProductionAccuracy } from '../policy/audit.ts';
+import { findEnvironment, prepare } from './environment.ts';
+import { columns, dayOption, style } from './terminal.ts';
+
+interface Options {
+  readonly from?: string;
+  readonly to?: string;
+  readonly version?: string;
+  readonly json?: boolean;
+}
+
+/** `samvad accuracy`: how often the answers in production are right. */
+export function accuracyCommand(): Command {
+  return new Command('accuracy')
+    .description('production accuracy by version, predicted intent and language, corrected for what people get to see')
+    .option('--from <day>', `first day (UTC) of the conversations; ${ACCURACY_DAYS} days where absent`, dayOption)
+    .option('--to <day>', 'last day; today where absent', dayOption)
+    .option('--version <version>', 'only what this version answered')
+    .option('--json', 'as JSON')
+    .action(async ({ from, to, version, json }: Options) => {
+      const prepared = await prepare(await findEnvironment());
+      const range = accuracyRange(to ?? dayOf(Date.now()));
+      const report = await readAccuracy(prepared.pool, {
+        ...range,
+        ...(from !== undefined && { from }),
+        ...(version !== undefined && { version }),
+      }).finally(() => prepared.stop());
+      process.stdout.write(json === true ? `${JSON.stringify(report)}\n` : render(report));
+    });
+}
+
+function render({ from, to, all, versions, intents, languages }: AccuracyReport): string {
+  const head = ['', 'corrected', '95 % interval', 'naive', 'overridden', 'answers', 'missing', 'conversations'];
+  const part = (title: string, slices: readonly AccuracySlice[]) =>
+    `${style('bold', title)}\n${columns([head, ...slices.map((slice) => row(slice.name, slice))])}\n\n`;
+  return (
+    `${style('bold', `Accuracy in production, ${from} to ${to} (UTC)`)}\n${columns([head, row('all', all)])}\n\n` +
+    part('By version', versions) +
+    part('By predicted intent', intents) +
+    part('By language', languages) +
+    'corrected: each answer counts for the conversations that it stands for. naive: the plain share of right answers,\n' +
+    'which is too low, because people see the doubtful ones. missing: chosen for a person, not answered yet.\n'
+  );
+}
+
+function row(name: string, { corrected, interval, ...rest }: ProductionAccuracy): readonly (string | number)[] {
+  const percent = (share: number | null) => (share === null ? '–' : `${(100 * share).toFixed(1)} %`);
+  return [
+    name,
+    percent(corrected),
+    `${percent(interval[0])} to ${percent(interval[1])}`,
+    percent(rest.naive),
+    percent(rest.overrideRate),
+    rest.answers,
+    rest.missing,
+    rest.conversations,
+  ];
+}

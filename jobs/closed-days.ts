@@ -1,0 +1,45 @@
+/** The days that were closed, in the topic daily-reports: each once, whoever tries at the same time. */
+import type { KafkaConfig } from '../config.ts';
+import type { Day } from '../kpi/day.ts';
+import { fencedWrite } from '../runtime/fenced-write.ts';
+import { readTopic } from '../runtime/read-topic.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { DayClosed } from '../schemas/types.ts';
+import { topics } from '../topology.ts';
+
+const TRANSACTIONAL_ID = 'samvad-daily-reports';
+
+/** Where the log is. */
+export interface ReportLog {
+  readonly kafka: KafkaConfig;
+  readonly codecs: Codecs;
+}
+
+/** Every closed day, by day. */
+export async function readClosedDays({ kafka, codecs }: ReportLog): Promise<ReadonlyMap<Day, DayClosed>> {
+  const codec = codecs.of(topics.dailyReports);
+  await codec.prepareAll();
+  const closed = new Map<Day, DayClosed>();
+  for await (const { value } of readTopic(kafka, topics.dailyReports.name)) {
+    if (value === null) continue;
+    const event = codec.decode(value);
+    if (!closed.has(event.day)) closed.set(event.day, event);
+  }
+  return closed;
+}
+
+/**
+ * Closes a day with `event`, unless somebody has: then theirs stands. Returns the one that stands.
+ * @throws Transient when somebody else was writing; it may be tried again.
+ */
+export async function closeDay(log: ReportLog, event: DayClosed): Promise<DayClosed> {
+  let stands = event;
+  await fencedWrite(log.kafka, TRANSACTIONAL_ID, async () => {
+    stands = (await readClosedDays(log)).get(event.day) ?? event;
+    const value = log.codecs.of(topics.dailyReports).encode(event);
+    return stands === event
+      ? [{ topic: topics.dailyReports.name, key: event.day, value, timestamp: event.closed_at }]
+      : [];
+  });
+  return stands;
+}

@@ -1,0 +1,88 @@
+/** The built-in scheduler: the daily and the weekly job at their times. Any number may run; one leads. */
+import { Cron } from 'croner';
+import { addDays, dayOf } from '../kpi/day.ts';
+import { leadInTurn } from '../runtime/leader.ts';
+import { Transient } from '../runtime/rdkafka.ts';
+import { RegistryUnavailable } from '../runtime/schema-registry.ts';
+import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
+import { runSessions } from '../runtime/sessions.ts';
+import { topics } from '../topology.ts';
+import { readClosedDays } from './closed-days.ts';
+import { runDaily } from './daily.ts';
+import { runWeekly } from './weekly.ts';
+
+/** The service. */
+export const scheduler: Service = {
+  name: 'scheduler',
+  does: 'runs the daily and the weekly job at their times',
+  start: startScheduler,
+};
+
+interface Stats {
+  leading: number;
+  sessions: number;
+  daily: number;
+  weekly: number;
+  failures: number;
+}
+
+function startScheduler(context: ServiceContext): RunningService {
+  const stats: Stats = { leading: 0, sessions: 0, daily: 0, weekly: 0, failures: 0 };
+  const background = runSessions({
+    async session(stopping) {
+      stats.sessions++;
+      await leadInTurn({
+        kafka: context.kafka,
+        groupId: 'scheduler',
+        topic: topics.dailyReports.name,
+        stopping,
+        lead: (signal) => lead(context, signal, stats),
+        onLeading: (leading) => (stats.leading = Number(leading)),
+      });
+    },
+    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
+    progress: () => stats.daily + stats.weekly,
+    log: context.log,
+  });
+  return { ...background, stats: () => ({ ...stats }) };
+}
+
+/** One job at a time: the weekly one waits for the daily one. */
+async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats): Promise<void> {
+  let busy: Promise<void> = Promise.resolve();
+  const queue = (name: 'daily' | 'weekly', job: () => Promise<void>) => {
+    busy = busy.then(async () => {
+      if (signal.aborted) return;
+      context.log.info({ job: name }, 'job begins');
+      await job().catch((error: unknown) => {
+        stats.failures++;
+        context.log.error({ job: name, error: String(error) }, 'job failed');
+      });
+      stats[name]++;
+    });
+  };
+  const daily = async () => {
+    const { steps } = await runDaily(context, { now: Date.now() });
+    const failed = steps.filter(({ outcome }) => outcome === 'failed');
+    if (failed.length > 0) throw new Error(`These steps failed: ${failed.map(({ name }) => name).join(', ')}.`);
+  };
+  const weekly = async () => context.log.info({ did: await runWeekly(context) }, 'weekly job done');
+  const { daily: dailyAt, weekly: weeklyAt } = context.config.jobs;
+  if (await missed(context, dailyAt)) queue('daily', daily);
+  const crons = [
+    new Cron(dailyAt, { timezone: 'UTC' }, () => queue('daily', daily)),
+    new Cron(weeklyAt, { timezone: 'UTC' }, () => queue('weekly', weekly)),
+  ];
+  await new Promise<void>((resolve) => {
+    if (signal.aborted) resolve();
+    signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+  for (const cron of crons) cron.stop();
+  await busy;
+}
+
+/** Whether the last time of the daily job went by without closing its day, because nobody led then. */
+async function missed(context: ServiceContext, dailyAt: string): Promise<boolean> {
+  const [last] = new Cron(dailyAt, { timezone: 'UTC' }).previousRuns(1);
+  return last !== undefined && !(await readClosedDays(context)).has(addDays(dayOf(last.getTime()), -1));
+}

@@ -1,0 +1,89 @@
+/** Production accuracy of the traffic in a range of days, of each version, predicted intent and language, from Postgres. */
+import type { Pool } from 'pg';
+import { BAND_EDGES, productionAccuracy } from '../policy/audit.ts';
+import type { AuditCell, ProductionAccuracy } from '../policy/audit.ts';
+import { addDays } from './day.ts';
+import type { Day } from './day.ts';
+
+/** Days that accuracy is measured over where nobody says otherwise: long enough for answers, short enough to notice drift. */
+export const ACCURACY_DAYS = 30;
+
+/** The traffic that is judged. */
+export interface AccuracyRange {
+  /** First and last day (UTC) of the conversations. */
+  readonly from: Day;
+  readonly to: Day;
+  /** Only conversations that this version answered. */
+  readonly version?: string;
+}
+
+/** A slice of the traffic. The intent is the predicted one, `module/intent`. */
+export interface AccuracySlice extends ProductionAccuracy {
+  readonly name: string;
+}
+
+/** How often the answers in production are right. */
+export interface AccuracyReport extends AccuracyRange {
+  readonly all: ProductionAccuracy;
+  readonly versions: readonly AccuracySlice[];
+  readonly intents: readonly AccuracySlice[];
+  readonly languages: readonly AccuracySlice[];
+}
+
+/** The range of `ACCURACY_DAYS` that ends with `day`. */
+export function accuracyRange(day: Day): AccuracyRange {
+  return { from: addDays(day, 1 - ACCURACY_DAYS), to: day };
+}
+
+/** Reads the report; slices with the most traffic first. */
+export async function readAccuracy(pool: Pick<Pool, 'query'>, range: AccuracyRange): Promise<AccuracyReport> {
+  const slices = new Map<string, Map<string, AuditCell[]>>();
+  for (const { kind, name, ...cell } of await readCells(pool, range)) {
+    const ofKind = slices.get(kind) ?? new Map<string, AuditCell[]>();
+    slices.set(kind, ofKind.set(name, [...(ofKind.get(name) ?? []), cell]));
+  }
+  const list = (kind: string): AccuracySlice[] =>
+    [...(slices.get(kind) ?? [])]
+      .map(([name, cells]) => ({ name, ...productionAccuracy(cells) }))
+      .sort((a, b) => b.conversations - a.conversations || (a.name < b.name ? -1 : 1));
+  return {
+    ...range,
+    all: productionAccuracy(slices.get('all')?.get('') ?? []),
+    versions: list('version'),
+    intents: list('intent'),
+    languages: list('language'),
+  };
+}
+
+interface NamedCell extends AuditCell {
+  readonly kind: 'all' | 'version' | 'intent' | 'language';
+  readonly name: string;
+}
+
+async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: AccuracyRange): Promise<NamedCell[]> {
+  const { rows } = await pool.query<NamedCell>(
+    `WITH turns AS (
+       SELECT coalesce(model_version, '') AS version, nlu_module || '/' || nlu_intent AS intent, language, route,
+              coalesce(audit_propensity, 1) AS propensity,
+              coalesce(width_bucket(nlu_confidence, $4::float8[]), 0) AS band,
+              route <> 'auto-approved' OR audit AS chosen, verdict
+         FROM conversation_logs
+        WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC'
+          AND created_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC'
+          AND ($3::text IS NULL OR model_version = $3))
+     SELECT CASE WHEN grouping(version) = 0 THEN 'version' WHEN grouping(intent) = 0 THEN 'intent'
+                 WHEN grouping(language) = 0 THEN 'language' ELSE 'all' END AS kind,
+            coalesce(version, intent, language, '') AS name,
+            route, propensity, band,
+            count(*)::int AS conversations,
+            (count(*) FILTER (WHERE chosen))::int AS chosen,
+            (count(*) FILTER (WHERE chosen AND verdict = 'approve'))::int AS right,
+            (count(*) FILTER (WHERE chosen AND verdict = 'correct'))::int AS wrong,
+            (count(*) FILTER (WHERE chosen AND verdict = 'reject'))::int AS unusable
+       FROM turns
+      GROUP BY route, propensity, band, GROUPING SETS ((), (version), (intent), (language))
+      ORDER BY kind, name, route, propensity, band`,
+    [from, to, version ?? null, BAND_EDGES],
+  );
+  return rows.filter(({ kind, name }) => kind === 'all' || name !== '');
+}

@@ -1,0 +1,44 @@
+/** Compare-and-set with Kafka's own means, for topics that several processes may write to, one at a time. */
+import type { KafkaConfig } from '../config.ts';
+import { librdkafkaConfig } from './kafka-clients.ts';
+import { call, connectProducer, disconnect } from './rdkafka.ts';
+
+const TRANSACTION_TIMEOUT_MS = 10_000;
+
+/** A record for partition 0 of a topic, encoded. */
+export interface EncodedRecord {
+  readonly topic: string;
+  readonly key: string;
+  readonly value: Buffer;
+  /** Event time, milliseconds since 1970. */
+  readonly timestamp: number;
+}
+
+/**
+ * Writes what `decide` gives in one transaction. (1) Initialises `transactionalId`, which ends the transaction of whoever
+ * was writing under it and shuts that producer out; (2) lets `decide` read the log to its end and decide; (3) writes and
+ * commits. When another one has begun in between, the commit is refused.
+ * @throws Transient when it was refused, or Kafka does not answer; then nothing was written, and it may be tried again.
+ */
+export async function fencedWrite(
+  kafka: KafkaConfig,
+  transactionalId: string,
+  decide: () => Promise<readonly EncodedRecord[]>,
+): Promise<void> {
+  const producer = await connectProducer({
+    ...librdkafkaConfig(kafka, transactionalId),
+    'transactional.id': transactionalId,
+    'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS,
+  });
+  try {
+    const records = await decide();
+    if (records.length === 0) return;
+    await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+    for (const { topic, key, value, timestamp } of records) producer.produce(topic, 0, value, key, timestamp);
+    await call('committing', (done) =>
+      producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
+    );
+  } finally {
+    await disconnect(producer);
+  }
+}

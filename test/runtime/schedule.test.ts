@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { Cron } from 'croner';
+import { pino } from 'pino';
+import { ConfigError, readConfig } from '../../config.ts';
+import { dailyPage } from '../../jobs/daily-page.ts';
+import type { DailyReport } from '../../jobs/daily-report.ts';
+import { daysDue } from '../../jobs/daily.ts';
+import { runSteps } from '../../jobs/steps.ts';
+import { addDays, isDay } from '../../kpi/day.ts';
+import { productionAccuracy } from '../../policy/audit.ts';
+
+const root = path.join(import.meta.dirname, '..', '..');
+
+describe('days', () => {
+  it('are calendar days of UTC', () => {
+    assert.deepEqual(
+      [addDays('2026-02-28', 1), addDays('2024-02-28', 1), addDays('2026-01-01', -1)],
+      ['2026-03-01', '2024-02-29', '2025-12-31'],
+    );
+    assert.deepEqual(['2026-02-28', '2026-02-29', '2026-2-8', 'yesterday'].map(isDay), [true, false, false, false]);
+  });
+
+  it('are due from the first one with traffic on, without those closed, and yesterday always', () => {
+    const closed = (...days: string[]) => new Map(days.map((day) => [day, true]));
+    assert.deepEqual(daysDue(closed(), '2026-11-22', '2026-11-25'), ['2026-11-22', '2026-11-23', '2026-11-24']);
+    assert.deepEqual(daysDue(closed('2026-11-22'), '2026-11-22', '2026-11-25'), ['2026-11-23', '2026-11-24']);
+    assert.deepEqual(daysDue(closed('2026-11-23', '2026-11-24'), '2026-11-22', '2026-11-25'), [
+      '2026-11-22',
+      '2026-11-24',
+    ]);
+    assert.deepEqual(daysDue(closed(), null, '2026-11-25'), ['2026-11-24']);
+    assert.equal(daysDue(closed(), '2020-01-01', '2026-11-25').length, 31);
+  });
+});
+
+describe('the schedule', () => {
+  it('is the same in crontab.conf and in the scheduler, and calls scripts that there are', () => {
+    const lines = readFileSync(path.join(root, 'crontab.conf'), 'utf8')
+      .split('\n')
+      .filter((line) => /^[\d*]/.test(line));
+    const { jobs } = readConfig({});
+    assert.deepEqual(
+      lines.map((line) => line.split(/\s+/).slice(0, 5).join(' ')),
+      [jobs.daily, jobs.weekly],
+    );
+    const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { scripts: object };
+    for (const line of lines) assert.ok((/npm run --silent (\S+)/.exec(line)?.[1] ?? '') in scripts, line);
+    const [daily, weekly] = [jobs.daily, jobs.weekly].map((at) => new Cron(at, { timezone: 'UTC', paused: true }));
+    const wednesday = new Date('2026-11-25T16:00:00Z');
+    assert.equal(daily?.nextRun(wednesday)?.toISOString(), '2026-11-26T02:00:00.000Z');
+    assert.equal(weekly?.nextRun(wednesday)?.toISOString(), '2026-11-29T03:00:00.000Z');
+  });
+
+  it('refuses a pattern that is none, by the name of the variable', () => {
+    assert.throws(
+      () => readConfig({ SAMVAD_DAILY_AT: 'at two' }),
+      (error) => error instanceof ConfigError && /SAMVAD_DAILY_AT is at two/.test(error.message),
+    );
+  });
+});
+
+describe('the steps of a job', () => {
+  it('all run, whichever fail, in order', async () => {
+    const step = (name: string, fails: boolean) => ({
+      name,
+      run: () => (fails ? Promise.reject(new Error(`${name} is broken.`)) : Promise.resolve(`${name} is done.`)),
+    });
+    const results = await runSteps([step('a', true), step('b', false), step('c', true)], pino({ level: 'silent' }));
+    assert.deepEqual(results, [
+      { name: 'a', outcome: 'failed', detail: 'a is broken.' },
+      { name: 'b', outcome: 'done', detail: 'b is done.' },
+      { name: 'c', outcome: 'failed', detail: 'c is broken.' },
+    ]);
+  });
+});
+
+describe('the page of a report', () => {
+  it('shows text from outside as text', () => {
+    const slice = {
+      name: '<script>alert(1)</script>',
+      conversations: 1,
+      auto_approval_rate: 0,
+      average_confidence: null,
+    };
+    const report: DailyReport = {
+      ...{ day: '2026-11-24', time_zone: 'UTC', from: '', to: '', closed_at: '' },
+      conversations: {
+        ...{ conversations: 1, auto_approved: 0, needs_review: 1, priority_review: 0, llm_fallbacks: 0 },
+        ...{ auto_approval_rate: 0, average_confidence: null, training_samples: 0, reviews: 0, review_hours: 0 },
+      },
+      ...{ modules: [slice], languages: [slice], doubtful_intents: [slice] },
+      training: { unused: 0, threshold: 1000, reached: false },
+      accuracy: {
+        from: '',
+        to: '',
+        all: productionAccuracy([]),
+        versions: [{ ...productionAccuracy([]), name: '<b>' }],
+      },
+      kpis: [],
+      late: [],
+    };
+    const page = dailyPage(report);
+    assert.ok(!page.includes('<script') && !page.includes('<b>,'));
+    assert.match(page, /&#60;script&#62;/);
+  });
+});

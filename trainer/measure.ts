@@ -1,0 +1,35 @@
+/** Production accuracy into the model log, whose projection shows it as `model_versions.production_accuracy`. */
+import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
+import { measuredEvent } from '../policy/model-log.ts';
+import type { ModelLog } from '../policy/model-log.ts';
+import type { ModelEvent } from '../schemas/types.ts';
+import type { ModelLogPort } from './model-log.ts';
+
+/**
+ * Notes the corrected accuracy of each version that the report knows one of. A figure that stands already is not noted
+ * again, so the same report twice writes once. Returns the versions that got a new figure.
+ */
+export async function recordAccuracy(
+  log: ModelLogPort,
+  report: AccuracyReport,
+  act: { readonly by: string; readonly at: number },
+): Promise<readonly string[]> {
+  let recorded: readonly string[] = [];
+  await log.append((now) => {
+    const events = report.versions.flatMap((slice) => eventOf(now, report, slice, act) ?? []);
+    recorded = events.map(({ version }) => version);
+    return { models: events };
+  });
+  return recorded;
+}
+
+function eventOf(
+  log: ModelLog,
+  { from, to }: AccuracyReport,
+  { name, corrected, interval: [low, high], naive, answers }: AccuracySlice,
+  act: { readonly by: string; readonly at: number },
+): ModelEvent | undefined {
+  const known = log.models.get(name)?.standing;
+  if (!known || corrected === null || known.production_accuracy === corrected) return undefined;
+  return measuredEvent(log, name, corrected, { answers, low, high, naive, from_day: from, to_day: to }, act);
+}
