@@ -2,8 +2,6 @@
 import { Cron } from 'croner';
 import { addDays, dayOf } from '../kpi/day.ts';
 import { leadInTurn } from '../runtime/leader.ts';
-import { Transient } from '../runtime/rdkafka.ts';
-import { RegistryUnavailable } from '../runtime/schema-registry.ts';
 import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import { topics } from '../topology.ts';
@@ -40,7 +38,6 @@ function startScheduler(context: ServiceContext): RunningService {
         onLeading: (leading) => (stats.leading = Number(leading)),
       });
     },
-    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
     progress: () => stats.daily + stats.weekly,
     log: context.log,
   });
