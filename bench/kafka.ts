@@ -1,5 +1,6 @@
 /** What the broker and the clients can do, and what the router makes of it. Rates are records a second. */
 import { execFileSync } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -38,11 +39,11 @@ export function benchConversation(i: number): ConversationCaptured {
   };
 }
 
-/** Fills the canonical log with `count` conversations, as intake would. */
-export async function fillLog({ servers, codecs }: Prepared, count: number): Promise<void> {
+/** Appends the conversations `from` to `to` - 1 to the canonical log, as intake would. */
+export async function fillLog({ servers, codecs }: Prepared, from: number, to: number): Promise<void> {
   const codec = codecs.of(topics.conversationEvents);
   const producer = await connectProducer(producing(servers.kafka));
-  for (let i = 0; i < count; i++) {
+  for (let i = from; i < to; i++) {
     const captured = benchConversation(i);
     const event = {
       conversation_id: captured.conversation_id,
@@ -58,9 +59,7 @@ export async function fillLog({ servers, codecs }: Prepared, count: number): Pro
 
 /** Consuming `count` records of the log and doing nothing with them. */
 export async function rawConsume({ servers }: Prepared, count: number): Promise<number> {
-  const consumer = await connectConsumer(
-    librdkafkaConsumerConfig(servers.kafka, 'bench', `bench-${String(Date.now())}`),
-  );
+  const consumer = await connectConsumer(librdkafkaConsumerConfig(servers.kafka, 'bench', `bench-${randomUUID()}`));
   const topic = topics.conversationEvents.name;
   consumer.assign(Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition, offset: -2 })));
   let [seen, started] = [0, 0];
@@ -77,7 +76,7 @@ export async function rawConsume({ servers }: Prepared, count: number): Promise<
 
 /** Writing `count` encoded decisions in transactions of 5,000, without consuming. */
 export async function rawTransactions({ servers, codecs }: Prepared, count: number): Promise<number> {
-  const topic = await scratchTopic(servers.kafka, 'bench-transactions');
+  const topic = await scratchTopic(servers.kafka);
   const value = codecs.of(topics.routingDecisions).encode(decide(defaultPolicy, benchConversation(99)));
   const producer = await connectProducer({ ...producing(servers.kafka), 'transactional.id': 'bench-transactions' });
   const started = performance.now();
@@ -124,7 +123,7 @@ export async function streamsRate({ servers }: Prepared, count: number): Promise
   const names = [
     servers.kafka.brokers,
     topics.conversationEvents.name,
-    'bench-peer',
+    `bench-peer-${randomUUID()}`,
     path.join(folder, '..', '..', 'schemas'),
   ];
   const numbers = [String(id), state, String(count)];
@@ -154,7 +153,8 @@ async function produce(
   }
 }
 
-async function scratchTopic(kafka: Prepared['servers']['kafka'], topic: string): Promise<string> {
+async function scratchTopic(kafka: Prepared['servers']['kafka']): Promise<string> {
+  const topic = `bench-${randomUUID()}`;
   const admin = kafkajsClient(kafka, 'bench').admin();
   await admin.connect();
   await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }] });

@@ -8,44 +8,75 @@ import { componentNames } from '../cli/components.ts';
 import { producerOptions } from '../cli/environment.ts';
 import { untilCaughtUp } from '../cli/lag.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { startStack } from '../test/integration/stack.ts';
 import type { Stack } from '../test/integration/stack.ts';
 import { benchConversation } from './kafka.ts';
 
 const bin = path.join(import.meta.dirname, '..', 'bin', 'samvad.js');
 
-/** Milliseconds from acknowledgement to visible row at `rate` events a second for `seconds`, with one worker process. */
-export async function latency(rate: number, seconds: number): Promise<(string | number)[][]> {
+const WARM_UP_SECONDS = 10;
+
+/**
+ * Milliseconds from acknowledgement to visible row at `rate` events a second, with one worker process: `rounds` times
+ * `seconds`, after a warm-up.
+ */
+export async function latency(rate: number, seconds: number, rounds: number): Promise<(string | number)[][]> {
   const stack = await startStack();
   const worker = start(stack, ['pipeline']);
   const producer = await createConversationProducer(producerOptions(stack.prepared));
   try {
     await producer.captureConversation({ ...input(0), conversation_id: 'warm-up' });
-    await sleep(10_000);
-    const acknowledged = new Map<string, number>();
-    const measured: number[] = [];
-    const polling = poll(stack, acknowledged, measured, rate * seconds);
-    const started = performance.now();
-    for (let i = 0; i < rate * seconds; i++) {
-      const ahead = (i * 1000) / rate - (performance.now() - started);
-      if (ahead > 2) await sleep(ahead);
-      void producer
-        .captureConversation(input(i))
-        .then(({ conversation_id }) => acknowledged.set(conversation_id, performance.now()));
-    }
-    await polling;
-    measured.sort((a, b) => a - b);
-    const at = (share: number) => Math.round(measured[Math.floor(share * (measured.length - 1))] ?? NaN);
+    await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+    let next = 0;
+    const measure = async (duration: number) => {
+      const from = next;
+      next += rate * duration;
+      return percentiles(await delays(stack, producer, { rate, from, to: next }));
+    };
+    await measure(WARM_UP_SECONDS);
     const head = `ms from acknowledgement to row at ${String(rate)}/s`;
-    return [
-      [head, 'p50', 'p95', 'p99', 'max'],
-      ['', at(0.5), at(0.95), at(0.99), at(1)],
-    ];
+    const rows: (string | number)[][] = [[head, 'p50', 'p95', 'p99', 'max']];
+    for (let i = 1; i <= rounds; i++)
+      rows.push([`round ${String(i)}, ${String(seconds)} s`, ...(await measure(seconds))]);
+    return rows;
   } finally {
     await producer.close();
     await stop(worker);
     await stack.stop();
   }
+}
+
+interface Traffic {
+  readonly rate: number;
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Sends the conversations `from` to `to` - 1 at an even pace. */
+async function delays(
+  stack: Stack,
+  producer: ConversationProducer,
+  { rate, from, to }: Traffic,
+): Promise<readonly number[]> {
+  const acknowledged = new Map<string, number>();
+  const measured: number[] = [];
+  const polling = poll(stack, acknowledged, measured, to - from);
+  const started = performance.now();
+  for (let i = from; i < to; i++) {
+    const ahead = ((i - from) * 1000) / rate - (performance.now() - started);
+    if (ahead > 2) await sleep(ahead);
+    void producer
+      .captureConversation(input(i))
+      .then(({ conversation_id }) => acknowledged.set(conversation_id, performance.now()));
+  }
+  await polling;
+  return measured;
+}
+
+function percentiles(measured: readonly number[]): readonly number[] {
+  const sorted = [...measured].sort((a, b) => a - b);
+  return [0.5, 0.95, 0.99, 1].map((share) => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? NaN));
 }
 
 /** Looks every 10 ms which of the acknowledged rows are there: the resolution of the measurement. */
@@ -65,11 +96,16 @@ async function poll(stack: Stack, acknowledged: Map<string, number>, measured: n
   }
 }
 
-/** Peak resident memory in MiB of each component, in a process of its own, after `count` conversations. */
+/**
+ * Peak resident memory in MiB of each component, in a process of its own, after `count` conversations: what the process
+ * took for itself, and with it the pages of mapped files, which the kernel takes back when others need memory (LMDB maps
+ * its whole table, and code is mapped too).
+ */
 export async function memory(count: number): Promise<(string | number)[][]> {
   const stack = await startStack();
   const workers = componentNames.map((name) => [name, start(stack, [name])] as const);
   const producer = await createConversationProducer(producerOptions(stack.prepared));
+  const watches = [...workers.map(([name, { pid }]) => watch(name, pid)), watch('this producer', process.pid)];
   try {
     for (let i = 0; i < count; i += 2000) {
       await Promise.all(
@@ -78,13 +114,10 @@ export async function memory(count: number): Promise<(string | number)[][]> {
     }
     while (producer.stats().spoolBytes > 0) await sleep(100);
     await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
-    const rows = await Promise.all(workers.map(async ([name, { pid }]) => [name, await peak(pid)]));
-    return [
-      [`peak MiB after ${count.toLocaleString('en-IN')} conversations`, 'MiB'],
-      ...rows,
-      ['this producer', await peak(process.pid)],
-    ];
+    const rows = watches.map(({ name, peak }) => [name, mib(peak.own), mib(peak.mapped)]);
+    return [[`peak MiB after ${count.toLocaleString('en-IN')} conversations`, 'its own', 'mapped files'], ...rows];
   } finally {
+    for (const { end } of watches) end();
     await producer.close();
     await Promise.all(workers.map(([, worker]) => stop(worker)));
     await stack.stop();
@@ -104,8 +137,26 @@ async function stop(worker: ChildProcess): Promise<void> {
   if (worker.exitCode === null && worker.kill('SIGTERM')) await ended;
 }
 
-/** VmHWM of proc(5). */
-async function peak(pid: number | undefined): Promise<number> {
-  const status = await readFile(`/proc/${String(pid)}/status`, 'utf8');
-  return Math.round(Number(/^VmHWM:\s+(\d+)/m.exec(status)?.[1]) / 1024);
+interface Watch {
+  readonly name: string;
+  /** In KiB. */
+  readonly peak: { own: number; mapped: number };
+  readonly end: () => void;
+}
+
+/** Looks twice a second at RssAnon and RssFile of proc(5). */
+function watch(name: string, pid: number | undefined): Watch {
+  const peak = { own: 0, mapped: 0 };
+  const look = async () => {
+    const status = await readFile(`/proc/${String(pid)}/status`, 'utf8').catch(() => ''); // it may have ended
+    const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+    peak.own = Math.max(peak.own, kib('RssAnon'));
+    peak.mapped = Math.max(peak.mapped, kib('RssFile'));
+  };
+  const timer = setInterval(() => void look(), 500);
+  return { name, peak, end: () => clearInterval(timer) };
+}
+
+function mib(kib: number): number {
+  return Math.round(kib / 1024);
 }

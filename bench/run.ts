@@ -1,7 +1,10 @@
 /**
- * `npm run bench`: rates on one broker and one database of its own, latency at 500 events a second, and peak memory.
- * `npm run bench -- --events 100000 --memory-events 0` is a short run, `--only router,rebuild` runs single parts and
- * what they are compared with.
+ * `npm run bench`: rates on one broker and one database of its own, latency at 500 events a second, and memory.
+ *
+ * Each rate is measured once in each of three rounds, beside what it is compared with: the table shows the medians of the
+ * rates and of the ratios within a round. A short round before them warms broker, database and just-in-time compilers.
+ * `npm run bench -- --events 100000 --rounds 1 --memory-events 0` is a short run, `--only router,rebuild` runs single parts
+ * and what they are compared with.
  */
 import { parseArgs } from 'node:util';
 import { columns } from '../cli/terminal.ts';
@@ -9,61 +12,93 @@ import { startStack } from '../test/integration/stack.ts';
 import { fillLog, rawConsume, rawTransactions, routerRate, streamsRate } from './kafka.ts';
 import { latency, memory } from './live.ts';
 import { projectionRate, rawCopy, rebuildRate } from './postgres.ts';
+import { emptyDecisions } from './reset.ts';
+import type { Prepared } from '../cli/environment.ts';
 
-const PARTS = ['transactions', 'router', 'streams', 'projection', 'rebuild', 'latency', 'memory'] as const;
+const RATES = ['transactions', 'router', 'streams', 'projection', 'rebuild'] as const;
+const PARTS = [...RATES, 'latency', 'memory'] as const;
 type Part = (typeof PARTS)[number];
 
 const { values } = parseArgs({
   options: {
     events: { type: 'string', default: '500000' },
+    rounds: { type: 'string', default: '3' },
     'memory-events': { type: 'string', default: '2000000' },
     only: { type: 'string', default: PARTS.join(',') },
   },
 });
-const [events, memoryEvents] = [Number(values.events), Number(values['memory-events'])];
+const [events, rounds, memoryEvents] = [Number(values.events), Number(values.rounds), Number(values['memory-events'])];
+const WARM_UP_EVENTS = Math.min(events, 100_000);
 const chosen = new Set(values.only.split(',').map(part));
 const say = (line: string) => process.stderr.write(`${line}\n`);
 
-if (['transactions', 'router', 'streams', 'projection', 'rebuild'].some((name) => chosen.has(name as Part)))
-  process.stdout.write(`${columns(await rates())}\n`);
-if (chosen.has('latency')) process.stdout.write(`${columns(await latency(500, 30))}\n`);
+if (RATES.some((name) => chosen.has(name))) process.stdout.write(`${columns(await rates())}\n`);
+if (chosen.has('latency')) process.stdout.write(`${columns(await latency(500, 30, rounds))}\n`);
 if (chosen.has('memory') && memoryEvents > 0) process.stdout.write(`${columns(await memory(memoryEvents))}\n`);
 process.exit(0); // native clients may keep the loop alive after they were closed
 
-/** Rates, each beside what it is compared with. Postgres is fed by what the router wrote. */
+/** A measured rate, a second, and the line that it is compared with. */
+interface Line {
+  readonly what: string;
+  readonly rate: number;
+  readonly of?: string;
+}
+
+/** The medians of all rounds. */
 async function rates(): Promise<(string | number)[][]> {
   const stack = await startStack();
-  const { prepared } = stack;
-  const rows: (string | number)[][] = [['what', 'a second', 'of', 'ratio']];
-  const row = (what: string, rate: number, of?: readonly [string, number]) =>
-    rows.push([what, Math.round(rate), of?.[0] ?? '', of ? (rate / of[1]).toFixed(2) : '']);
+  const measured: (readonly Line[])[] = [];
   try {
-    say(`Filling the log with ${String(events)} conversations.`);
-    await fillLog(prepared, events);
-    say('Consuming, producing, routing.');
-    const consume = await rawConsume(prepared, events);
-    row('raw consume', consume);
-    if (chosen.has('transactions'))
-      row('raw transactional produce', await rawTransactions(prepared, events), ['raw consume', consume]);
-    const router = await routerRate(prepared, events);
-    row('router, exactly once', router, ['raw consume', consume]);
-    if (chosen.has('streams')) {
-      say('Kafka Streams.');
-      row('Kafka Streams peer', await streamsRate(prepared, events), ['router', router]);
+    say(`Warming up with ${String(WARM_UP_EVENTS)} conversations.`);
+    await fillLog(stack.prepared, 0, WARM_UP_EVENTS);
+    await round(stack.prepared, WARM_UP_EVENTS);
+    await fillLog(stack.prepared, WARM_UP_EVENTS, events);
+    for (let i = 1; i <= rounds; i++) {
+      say(`Round ${String(i)} of ${String(rounds)}, ${String(events)} conversations.`);
+      measured.push(await round(stack.prepared, events));
     }
-    if (chosen.has('projection') || chosen.has('rebuild')) {
-      say('Postgres.');
-      const projection = await projectionRate(prepared, events);
-      const rebuild = chosen.has('rebuild') ? await rebuildRate(prepared) : undefined;
-      const copy = await rawCopy(prepared, events);
-      row('raw COPY', copy);
-      row('projection, catching up', projection, ['raw COPY', copy]);
-      if (rebuild !== undefined) row('rebuild', rebuild, ['raw COPY', copy]);
-    }
-    return rows;
   } finally {
     await stack.stop();
   }
+  const rateOf = (lines: readonly Line[], what: string) => lines.find((line) => line.what === what)?.rate ?? NaN;
+  const rows = (measured[0] ?? []).map(({ what, of }) => [
+    what,
+    Math.round(median(measured.map((lines) => rateOf(lines, what)))),
+    of ?? '',
+    of === undefined ? '' : ratios(measured.map((lines) => rateOf(lines, what) / rateOf(lines, of))),
+  ]);
+  return [['what', 'a second', 'of', `ratio (of each round)`], ...rows];
+}
+
+/** Rates, each beside what it is compared with. Postgres is fed by what the router wrote. */
+async function round(prepared: Prepared, count: number): Promise<Line[]> {
+  const lines: Line[] = [];
+  const line = (what: string, rate: number, of?: string) => {
+    lines.push(of === undefined ? { what, rate } : { what, rate, of });
+    say(`  ${what} ${String(Math.round(rate))}`);
+  };
+  await emptyDecisions(prepared);
+  line('raw consume', await rawConsume(prepared, count));
+  if (chosen.has('transactions'))
+    line('raw transactional produce', await rawTransactions(prepared, count), 'raw consume');
+  line('router, exactly once', await routerRate(prepared, count), 'raw consume');
+  if (chosen.has('streams')) line('Kafka Streams peer', await streamsRate(prepared, count), 'router, exactly once');
+  if (chosen.has('projection') || chosen.has('rebuild')) {
+    const projection = await projectionRate(prepared, count);
+    const rebuild = chosen.has('rebuild') ? await rebuildRate(prepared) : undefined;
+    line('raw COPY', await rawCopy(prepared, count));
+    line('projection, catching up', projection, 'raw COPY');
+    if (rebuild !== undefined) line('rebuild', rebuild, 'raw COPY');
+  }
+  return lines;
+}
+
+function median(numbers: readonly number[]): number {
+  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
+}
+
+function ratios(numbers: readonly number[]): string {
+  return `${median(numbers).toFixed(2)} (${numbers.map((one) => one.toFixed(2)).join(', ')})`;
 }
 
 function part(name: string): Part {

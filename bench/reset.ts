@@ -1,0 +1,27 @@
+/** Between two rounds: nothing routed, nothing projected, the log as it is. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Prepared } from '../cli/environment.ts';
+import { confidenceRouter } from '../processors/confidence-router.ts';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { ensureTopics } from '../runtime/topics.ts';
+import { conversationLogs } from '../sinks/conversation-logs.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+
+/** Makes the topic of decisions anew, and forgets how far router and projection were. */
+export async function emptyDecisions({ servers, pool }: Prepared): Promise<void> {
+  const kafka = kafkajsClient(servers.kafka, 'bench');
+  const admin = kafka.admin();
+  await admin.connect();
+  const { name } = topics.routingDecisions;
+  const { groups } = await admin.listGroups();
+  const known = [confidenceRouter.name, conversationLogs.name].filter((group) =>
+    groups.some(({ groupId }) => groupId === group),
+  );
+  if (known.length > 0) await admin.deleteGroups(known);
+  await admin.deleteTopics({ topics: [name] });
+  while ((await admin.listTopics()).includes(name)) await sleep(50);
+  await admin.disconnect();
+  await ensureTopics(kafka, [topics.routingDecisions], PARTITIONS, 1);
+  await pool.query('DELETE FROM projection_offsets WHERE projection = $1', [conversationLogs.name]);
+  await pool.query(`TRUNCATE ${conversationLogs.table}`);
+}
