@@ -19,6 +19,8 @@ export class Transient extends Error {}
 export const OFFSET_BEGINNING = -2;
 
 const CALL_MS = 10_000;
+/** How long a consumer waits for a record before it says that there is none. */
+const WAIT_MS = 100;
 const CLOSE_MS = 20_000;
 
 type Done<T> = (error: LibrdKafkaError | Error | null | undefined, value: T) => void;
@@ -63,7 +65,6 @@ export async function connectConsumer(
     'auto.offset.reset': 'earliest',
   });
   await connect(consumer);
-  consumer.setDefaultConsumeTimeout(100);
   return consumer;
 }
 
@@ -114,8 +115,19 @@ export async function disconnect(client: KafkaConsumer | Producer): Promise<void
   }
 }
 
-/** Up to `max` records; fewer, or none after 100 ms, when no more are there. */
-export function consume(consumer: KafkaConsumer, max: number): Promise<Message[]> {
+/**
+ * Up to `max` records: what is there, or else the next that comes and what has come with it; none after 100 ms. In two
+ * steps, because the client's own call waits for every single record, and goes on while they trickle in.
+ */
+export async function consume(consumer: KafkaConsumer, max: number): Promise<Message[]> {
+  const ready = await consumeFor(0, consumer, max);
+  if (ready.length > 0) return ready;
+  const [next] = await consumeFor(WAIT_MS, consumer, 1);
+  return next ? [next, ...(await consumeFor(0, consumer, max - 1))] : [];
+}
+
+function consumeFor(waitMs: number, consumer: KafkaConsumer, max: number): Promise<Message[]> {
+  consumer.setDefaultConsumeTimeout(waitMs);
   return call<Message[]>('consuming', (done) => consumer.consume(max, done));
 }
 

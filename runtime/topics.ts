@@ -1,6 +1,10 @@
 /** Creates the topics, and refuses to run on ones that are not as `topology.ts` says. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { ITopicConfig, Kafka } from 'kafkajs';
 import type { Topic } from '../stream/topic.ts';
+
+const PASSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
+const KNOWN_MS = 10_000;
 
 /** A topic on the cluster that the pipeline can't run on. */
 export class TopicMismatch extends Error {}
@@ -22,12 +26,12 @@ export async function ensureTopics(
     const missing = topics.filter(({ name }) => !existing.has(name));
     if (missing.length > 0)
       await admin.createTopics({
-        waitForLeaders: true,
+        waitForLeaders: false, // it fails where the broker has not heard of the topic yet
         topics: missing.map((topic) => topicConfig(topic, topic.partitions ?? partitions, replication)),
       });
-    const { topics: found } = await admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) });
+    const found = await whenKnown(() => admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) }));
     const wanted = new Map(topics.map((topic) => [topic.name, topic.partitions ?? partitions]));
-    for (const { name, partitions: actual } of found) {
+    for (const { name, partitions: actual } of found.topics) {
       if (actual.length !== wanted.get(name)) {
         throw new TopicMismatch(
           `Topic ${name} has ${String(actual.length)} partitions and must have ${String(wanted.get(name))}; see docs/operations.md on changing them.`,
@@ -37,6 +41,19 @@ export async function ensureTopics(
     return missing.map(({ name }) => name);
   } finally {
     await admin.disconnect();
+  }
+}
+
+/** Asks again while a topic that was just made is not known to the broker, or has no leader. */
+async function whenKnown<T>(ask: () => Promise<T>): Promise<T> {
+  for (const deadline = Date.now() + KNOWN_MS; ;) {
+    try {
+      return await ask();
+    } catch (error) {
+      const passes = error instanceof Error && 'type' in error && PASSING.has(String(error.type));
+      if (!passes || Date.now() > deadline) throw error;
+      await sleep(50);
+    }
   }
 }
 
