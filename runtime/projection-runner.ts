@@ -168,7 +168,7 @@ async function moveTo(
   });
   if (moves.length === 0) return;
   await inTransaction(pool, async (client) => {
-    for (const { position, offset } of moves) await advance(client, projection, position, offset);
+    await advance(client, projection, moves);
     await work(client);
   });
   for (const { position, offset } of moves) position.nextOffset = offset;

@@ -1,6 +1,8 @@
 /** The statements of a projection: taking partitions over, and applying a batch with its offsets. */
 import type { PoolClient } from 'pg';
-import type { FoldedRow, Projection } from '../stream/projection.ts';
+import type { Cell, FoldedRow, Projection } from '../stream/projection.ts';
+import { copyInto, encodeRows } from './copy-rows.ts';
+import type { EncodedRows } from './copy-rows.ts';
 import { Fenced } from './state-store.ts';
 
 /** A partition of a projection's topic, as this process holds it. */
@@ -25,31 +27,46 @@ export async function holdPartition(
   return { partition, epoch: rows[0]?.epoch ?? '0', nextOffset: Number(rows[0]?.next_offset) };
 }
 
+/** A partition and the offset that it is to move to. */
+export interface Move {
+  readonly position: HeldPartition;
+  readonly offset: number;
+}
+
 /**
- * Moves the stored offset. A compare-and-set on epoch and offset: of two processes that believe they hold the
- * partition, one succeeds. @throws Fenced for the other.
+ * Moves stored offsets. A compare-and-set on epoch and offset: of two processes that believe they hold a partition, one
+ * succeeds. @throws Fenced for the other.
  */
-export async function advance(
-  client: PoolClient,
-  projection: Projection,
-  held: HeldPartition,
-  nextOffset: number,
-): Promise<void> {
+export async function advance(client: PoolClient, projection: Projection, moves: readonly Move[]): Promise<void> {
   const { rowCount } = await client.query(
-    `UPDATE projection_offsets SET next_offset = $4 WHERE projection = $1 AND topic = $2 AND partition = $3 AND epoch = $5 AND next_offset = $6`,
-    [projection.name, projection.topic.name, held.partition, nextOffset, held.epoch, held.nextOffset],
+    `UPDATE projection_offsets held SET next_offset = move.next_offset
+       FROM unnest($3::int[], $4::bigint[], $5::bigint[], $6::bigint[]) AS move (partition, next_offset, epoch, before)
+      WHERE held.projection = $1 AND held.topic = $2 AND held.partition = move.partition
+        AND held.epoch = move.epoch AND held.next_offset = move.before`,
+    [
+      projection.name,
+      projection.topic.name,
+      moves.map(({ position }) => position.partition),
+      moves.map(({ offset }) => offset),
+      moves.map(({ position }) => position.epoch),
+      moves.map(({ position }) => position.nextOffset),
+    ],
   );
-  if (rowCount !== 1)
-    throw new Fenced(
-      `Partition ${String(held.partition)} of ${projection.name} was taken over by another process or a rebuild.`,
-    );
+  if (rowCount !== moves.length)
+    throw new Fenced(`A partition of ${projection.name} was taken over by another process or a rebuild.`);
 }
 
 /** Upserts and deletes the rows of a batch. A row that is there from a later offset stays. */
 export async function applyRows(client: PoolClient, projection: Projection, rows: readonly FoldedRow[]): Promise<void> {
   const upserts = rows.filter(({ cells }) => cells !== null);
   const deletes = rows.filter(({ cells }) => cells === null);
-  if (upserts.length > 0) await client.query(upsertSql(projection), columnArrays(projection, upserts));
+  if (upserts.length > 0) {
+    await client.query(incomingSql(projection));
+    await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [
+      encodeFolded(projection, upserts),
+    ]);
+    await client.query(upsertSql(projection));
+  }
   if (deletes.length > 0) {
     await client.query(
       `DELETE FROM ${projection.table} t USING unnest($1::text[], $2::bigint[]) AS gone (key, log_offset)
@@ -59,21 +76,33 @@ export async function applyRows(client: PoolClient, projection: Projection, rows
   }
 }
 
+/** Rows, none of which is to go, as COPY takes them. */
+export function encodeFolded(projection: Projection, rows: readonly FoldedRow[]): EncodedRows {
+  return encodeRows(Object.values(writtenColumns(projection)), rows.map(placedCells));
+}
+
+function placedCells({ cells, partition, offset }: FoldedRow): readonly Cell[] {
+  return [...(cells ?? []), partition, offset];
+}
+
 /** The columns of the table that the projection writes, with the log position. */
 export function writtenColumns(projection: Projection): Record<string, string> {
   return { ...projection.columns, log_partition: 'int', log_offset: 'bigint' };
 }
 
-function upsertSql(projection: Projection): string {
-  const columns = Object.entries(writtenColumns(projection));
-  const names = columns.map(([name]) => name);
-  const arrays = columns.map(([, type], i) => `$${String(i + 1)}::${type}[]`);
-  const updates = names.filter((name) => name !== projection.key).map((name) => `${name} = excluded.${name}`);
-  return `INSERT INTO ${projection.table} AS t (${names.join(', ')}) SELECT * FROM unnest(${arrays.join(', ')})
-    ON CONFLICT (${projection.key}) DO UPDATE SET ${updates.join(', ')} WHERE t.log_offset < excluded.log_offset`;
+/** A connection serves all projections: each has its own temporary table, which no other connection sees. */
+function incoming({ name }: Projection): string {
+  return `"incoming ${name}"`;
 }
 
-function columnArrays(projection: Projection, rows: readonly FoldedRow[]): unknown[][] {
-  const own = Object.keys(projection.columns).map((_, i) => rows.map(({ cells }) => cells?.[i] ?? null));
-  return [...own, rows.map(({ partition }) => partition), rows.map(({ offset }) => offset)];
+function incomingSql(projection: Projection): string {
+  const columns = Object.entries(writtenColumns(projection)).map(([name, type]) => `${name} ${type}`);
+  return `CREATE TEMP TABLE IF NOT EXISTS ${incoming(projection)} (${columns.join(', ')}) ON COMMIT DELETE ROWS`;
+}
+
+function upsertSql(projection: Projection): string {
+  const names = Object.keys(writtenColumns(projection));
+  const updates = names.filter((name) => name !== projection.key).map((name) => `${name} = excluded.${name}`);
+  return `INSERT INTO ${projection.table} AS t (${names.join(', ')}) SELECT * FROM ${incoming(projection)}
+    ON CONFLICT (${projection.key}) DO UPDATE SET ${updates.join(', ')} WHERE t.log_offset < excluded.log_offset`;
 }

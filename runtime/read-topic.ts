@@ -1,10 +1,12 @@
 /** Reads a whole topic once, up to the ends that it has at the start. */
 import { randomUUID } from 'node:crypto';
-import type { TopicPartitionOffset } from 'node-rdkafka';
+import type { Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { kafkajsClient, librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
+
+const BATCH = 1000;
 
 /** The end of each partition that holds anything: the offset after the last record or transaction marker. */
 export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
@@ -33,6 +35,17 @@ export async function* readTopic(
   ends?: ReadonlyMap<number, number>,
   from?: ReadonlyMap<number, number>,
 ): AsyncGenerator<RawRecord> {
+  for await (const batch of readBatches(kafka, topic, BATCH, ends, from)) yield* batch;
+}
+
+/** The records of `readTopic`, up to `max` at a time. The next batch is read while one is worked on. */
+export async function* readBatches(
+  kafka: KafkaConfig,
+  topic: string,
+  max: number,
+  ends?: ReadonlyMap<number, number>,
+  from?: ReadonlyMap<number, number>,
+): AsyncGenerator<readonly RawRecord[]> {
   const waiting = new Map(ends ?? (await topicEnds(kafka, topic)));
   if (waiting.size === 0) return;
   const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, 'samvad-read', `samvad-read-${randomUUID()}`));
@@ -40,12 +53,22 @@ export async function* readTopic(
   consumer.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => {
     if (offset >= (waiting.get(partition) ?? Infinity)) waiting.delete(partition);
   });
+  let reading: Promise<readonly Message[]> = Promise.resolve([]);
+  const read = () => {
+    reading = consume(consumer, max);
+    reading.catch(() => undefined); // whoever awaits it sees the failure
+  };
   try {
     consumer.assign([...waiting.keys()].map((partition) => ({ topic, partition, offset: from?.get(partition) ?? -2 })));
-    while (waiting.size > 0) {
-      for (const message of await consume(consumer, 1000)) yield rawRecord(message);
+    read();
+    for (let last = false; !last;) {
+      const batch = await reading;
+      last = waiting.size === 0;
+      if (!last) read();
+      if (batch.length > 0) yield batch.map(rawRecord);
     }
   } finally {
+    await reading.catch(() => undefined);
     consumer.unassign();
     await disconnect(consumer);
   }

@@ -1,19 +1,17 @@
 /**
  * Fills a table again from its topic, in one Postgres transaction: a failure leaves everything as it was.
  */
-import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import type { Pool, PoolClient } from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
 import type { KafkaConfig } from '../config.ts';
-import type { RawRecord } from '../stream/batch.ts';
 import { foldBatch } from '../stream/projection.ts';
-import type { Cell, FoldedRow, Projection } from '../stream/projection.ts';
+import type { FoldedRow, Projection } from '../stream/projection.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
 import { inTransaction } from './projection-runner.ts';
-import { advance, holdPartition, writtenColumns } from './projection-store.ts';
-import { readTopic, topicEnds } from './read-topic.ts';
+import { copyInto } from './copy-rows.ts';
+import type { EncodedRows } from './copy-rows.ts';
+import { advance, encodeFolded, holdPartition, writtenColumns } from './projection-store.ts';
+import { readBatches, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
 
@@ -41,32 +39,35 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     await client.query('CREATE TEMP TABLE gone (key text, log_offset bigint) ON COMMIT DROP');
     const ends = await topicEnds(kafka, topic.name);
     const next = new Map(ends);
-    const copy = client.query(
-      copyFrom(`COPY ${table} (${Object.keys(writtenColumns(projection)).join(', ')}) FROM STDIN`),
-    );
     const gone: FoldedRow[] = [];
     const read = { records: 0 };
-    await pipeline(Readable.from(copyLines(options, ends, next, gone, read), { objectMode: false }), copy);
+    await copyInto(
+      client,
+      table,
+      Object.keys(writtenColumns(projection)),
+      encodedTopic(options, ends, next, gone, read),
+    );
     // 3. The latest row of each key stays, unless the key was deleted after it.
     await dropOutdated(client, projection, gone);
     for (const statement of indexes) await client.query(statement);
     // 4. The runners go on from here.
-    for (const [partition, offset] of next)
-      await advance(client, projection, await holdPartition(client, projection, partition), offset);
+    for (const [partition, offset] of next) {
+      const position = await holdPartition(client, projection, partition);
+      await advance(client, projection, [{ position, offset }]);
+    }
     return read.records;
   });
 }
 
-/** The topic as lines of COPY, a batch at a time; deletions go to `gone`, positions to `next`. */
-async function* copyLines(
+/** The topic as rows, a batch at a time; deletions go to `gone`, positions to `next`. */
+async function* encodedTopic(
   { projection, kafka, codec }: RebuildOptions,
   ends: ReadonlyMap<number, number>,
   next: Map<number, number>,
   gone: FoldedRow[],
   read: { records: number },
-): AsyncGenerator<Buffer> {
-  let batch: RawRecord[] = [];
-  const lines = async () => {
+): AsyncGenerator<EncodedRows> {
+  for await (const batch of readBatches(kafka, projection.topic.name, BATCH, ends)) {
     await codec.prepare(batch.map(({ value }) => value));
     const rows = foldBatch(
       projection,
@@ -78,19 +79,10 @@ async function* copyLines(
     );
     for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
     read.records += batch.length;
-    batch = [];
-    let text = '';
-    for (const row of rows) {
-      if (row.cells) text += copyLine([...row.cells, row.partition, row.offset]);
-      else gone.push(row);
-    }
-    return Buffer.from(text);
-  };
-  for await (const record of readTopic(kafka, projection.topic.name, ends)) {
-    batch.push(record);
-    if (batch.length === BATCH) yield await lines();
+    gone.push(...rows.filter(({ cells }) => cells === null));
+    const kept = rows.filter(({ cells }) => cells !== null);
+    if (kept.length > 0) yield encodeFolded(projection, kept);
   }
-  yield await lines();
 }
 
 /**
@@ -128,16 +120,6 @@ async function dropOutdated(client: PoolClient, { table, key }: Projection, gone
     gone.map((row) => row.offset),
   ]);
   await client.query(`DELETE FROM ${table} t USING gone WHERE t.${key} = gone.key AND t.log_offset < gone.log_offset`);
-}
-
-const ESCAPES: Readonly<Record<string, string>> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n', '\r': '\\r' };
-
-/** A row in the text format of COPY. https://www.postgresql.org/docs/current/sql-copy.html */
-function copyLine(cells: readonly Cell[]): string {
-  const fields = cells.map((cell) =>
-    cell === null ? '\\N' : String(cell).replace(/[\\\t\n\r]/g, (character) => ESCAPES[character] ?? character),
-  );
-  return `${fields.join('\t')}\n`;
 }
 
 /** A digest of all rows and columns in key order: equal tables have equal digests. */

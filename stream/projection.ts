@@ -2,7 +2,7 @@
 import type { RawRecord } from './batch.ts';
 import type { Topic } from './topic.ts';
 
-/** A value that a column can hold. Booleans and JSON travel as text and are cast by the column's type. */
+/** A value that a column can hold. JSON is its text, a point in time its milliseconds since 1970. */
 export type Cell = string | number | boolean | null;
 
 /** A projection. The columns `log_partition` and `log_offset` are added to each row by the runner. */
@@ -53,12 +53,14 @@ export function foldBatch<V>(
 
 /** Postgres text holds no NUL; it becomes the replacement character, as any reader would show it. */
 function storable(cell: Cell): Cell {
-  return typeof cell === 'string' ? cell.replaceAll('\u0000', '\ufffd').replaceAll('\\u0000', '\\ufffd') : cell;
+  // Looking first is several times faster than replacing nothing.
+  if (typeof cell !== 'string' || !(cell.includes('\u0000') || cell.includes('\\u0000'))) return cell;
+  return cell.replaceAll('\u0000', '\ufffd').replaceAll('\\u0000', '\ufffd');
 }
 
-/** Milliseconds since 1970 as Postgres reads them. */
-export function timestamp(ms: number): string {
-  return new Date(ms).toISOString();
+/** Milliseconds since 1970 as a cell of a timestamptz column. */
+export function timestamp(ms: number): Cell {
+  return ms;
 }
 
 /** An Avro enum symbol as the tables spell it: `auto_approved` is `auto-approved` there. */
