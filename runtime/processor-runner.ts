@@ -104,6 +104,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
     closers.push(() => store.close());
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
+    await begin(producer);
     const watermarks = await connectConsumer({
       ...librdkafkaConsumerConfig(kafka, processor.name, id),
       'isolation.level': 'read_uncommitted',
@@ -206,15 +207,20 @@ async function commit(
   const { producer, store, stats } = session;
   // 3. The next batch is staged on this one's changes. Should this one fail, both are dropped with the session.
   const changes = store.stage(result.changes);
-  // 4. Outputs, state and offsets in one transaction.
-  await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
-  produceAll(producer, result);
-  await call('sending offsets', (done) =>
+  // 4. Outputs, state and offsets in the transaction that was begun ahead: all of it is on its way before anything is
+  //    waited for, so that the client sends while the next batch is staged.
+  const sending = call('sending offsets', (done) =>
     producer.sendOffsetsToTransaction(offsets, consumer, 10_000, (error) => done(error, undefined)),
   );
+  try {
+    produceAll(producer, result);
+  } finally {
+    await sending;
+  }
   await call('committing', (done) =>
     producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
   );
+  await begin(producer);
   // 5. Committed: the changes go into the store, one batch at a time.
   await session.written;
   session.written = changes.write();
@@ -222,6 +228,11 @@ async function commit(
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += result.deadLetters;
+}
+
+/** Tells the client only: the broker learns of a transaction with its first record. */
+function begin(producer: Producer): Promise<void> {
+  return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
 }
 
 function produceAll(producer: Producer, { outgoing }: BatchResult): void {
