@@ -1,4 +1,5 @@
 /** The only reader of the environment. Every setting, with its default and what it does. */
+import { readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Cron } from 'croner';
@@ -28,8 +29,14 @@ export interface Config {
   readonly home: string;
   readonly cache: string;
   readonly logLevel: string;
-  /** `healthPort`: where `samvad run` answers its supervisor; absent, nowhere. */
-  readonly http: { readonly host: string; readonly port: number; readonly healthPort?: number };
+  readonly http: {
+    readonly host: string;
+    readonly port: number;
+    /** Where `samvad run` answers its supervisor; absent, nowhere. */
+    readonly healthPort?: number;
+    /** The lines of SAMVAD_API_TOKENS, `NAME ROLES sha256:HEX`; absent where no token is needed. */
+    readonly tokens?: string;
+  };
   readonly replication: number;
   readonly training: TrainingConfig;
   readonly jobs: JobsConfig;
@@ -74,6 +81,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1',
       port: integer(env, 'SAMVAD_HTTP_PORT', 8080),
       ...(env['SAMVAD_HEALTH_PORT'] !== undefined && { healthPort: integer(env, 'SAMVAD_HEALTH_PORT', 0) }),
+      ...apiTokens(env),
     },
     replication: integer(env, 'SAMVAD_REPLICATION', 1),
     training: {
@@ -111,6 +119,18 @@ function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scr
   const mechanism = env['KAFKA_SASL_MECHANISM'] ?? 'scram-sha-512';
   if (mechanism === 'plain' || mechanism === 'scram-sha-256' || mechanism === 'scram-sha-512') return mechanism;
   throw new ConfigError(`KAFKA_SASL_MECHANISM is ${mechanism}; it may be plain, scram-sha-256 or scram-sha-512.`);
+}
+
+/** The lines themselves, or those of the file that the variable names. */
+function apiTokens(env: NodeJS.ProcessEnv): string | undefined {
+  const value = env['SAMVAD_API_TOKENS'];
+  if (value === undefined || value === '' || value.includes('sha256:')) return value === '' ? undefined : value;
+  try {
+    return readFileSync(value, 'utf8');
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new ConfigError(`SAMVAD_API_TOKENS names a file that can't be read: ${why}. It may also hold the lines.`);
+  }
 }
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];

@@ -1,7 +1,6 @@
 /** From configuration to a prepared set of servers: embedded ones where none is configured, topics, schemas, tables. */
 import path from 'node:path';
 import pg from 'pg';
-import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { readConfig } from '../config.ts';
 import type { Config, Servers } from '../config.ts';
@@ -10,6 +9,7 @@ import type { PlatformAddresses } from '../platform/platform.ts';
 import type { ServerName } from '../platform/server.ts';
 import type { ProducerOptions } from '../producers/conversation-producer.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { openLog, secretsOf } from '../runtime/log.ts';
 import { migrate } from '../runtime/migrate.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
@@ -90,7 +90,7 @@ export function connect(environment: Environment): Connected {
   return {
     ...environment,
     pool,
-    log: pino({ level: environment.config.logLevel, base: null }, pino.destination(2)),
+    log: openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) }),
     async stop() {
       await pool.end();
       await environment.stop();

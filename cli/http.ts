@@ -1,7 +1,11 @@
 /** The HTTP API of this process: takes traffic, and tells how the pipeline stands. */
+import type { Config } from '../config.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
+import { isLoopback } from '../status/access.ts';
 import { createServer, createWaitingServer } from '../status/server.ts';
+import { parseTokens } from '../status/tokens.ts';
+import type { ApiToken } from '../status/tokens.ts';
 import type { RunningComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
@@ -12,6 +16,7 @@ import { startServing } from './serving.ts';
 import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
 import { readSummary } from './summary.ts';
+import { UsageError } from './terminal.ts';
 
 /** A server that listens. */
 export interface RunningHttp {
@@ -28,9 +33,11 @@ export interface RunningHttp {
  */
 export async function startHttp(ground: Prepared | StandBy, components: RunningComponents): Promise<RunningHttp> {
   const standBy = onStandBy(ground);
+  const tokens = tokensOf(standBy.config);
   const producer = await createConversationProducer(producerOptions(standBy));
   const waiting = createWaitingServer({
     producer,
+    tokens,
     log: standBy.log.child({ component: 'http' }),
     readiness: () => Promise.resolve(readinessOf(standBy, components)),
     why: () => standBy.waiting() ?? 'It starts.',
@@ -43,7 +50,7 @@ export async function startHttp(ground: Prepared | StandBy, components: RunningC
   );
   let api: ReturnType<typeof openApi> | undefined;
   const serving = standBy.prepared.then((prepared) => {
-    api = openApi(standBy, prepared, components, producer);
+    api = openApi(standBy, prepared, components, producer, tokens);
     return front.serve(api.server);
   });
   if ('openLog' in ground)
@@ -60,7 +67,13 @@ export async function startHttp(ground: Prepared | StandBy, components: RunningC
 }
 
 /** Everything that the API serves, when the servers behind it are ready. */
-function openApi(standBy: StandBy, prepared: Prepared, components: RunningComponents, producer: ConversationProducer) {
+function openApi(
+  standBy: StandBy,
+  prepared: Prepared,
+  components: RunningComponents,
+  producer: ConversationProducer,
+  tokens: readonly ApiToken[],
+) {
   const { servers, pool, log } = prepared;
   const serving = startServing(prepared);
   const server = createServer({
@@ -68,6 +81,7 @@ function openApi(standBy: StandBy, prepared: Prepared, components: RunningCompon
     pool,
     classifier: serving.classifier,
     policy: serving.policy,
+    tokens,
     log: log.child({ component: 'http' }),
     readiness: () => Promise.resolve({ ...readinessOf(standBy, components), models: serving.classifier.readiness() }),
     status: async () => ({
@@ -79,4 +93,17 @@ function openApi(standBy: StandBy, prepared: Prepared, components: RunningCompon
     }),
   });
   return { server, stop: () => serving.stop() };
+}
+
+/**
+ * The tokens that the server asks for; none means that it is open to this machine.
+ * @throws UsageError where others could reach it without one.
+ */
+function tokensOf({ http: { host, tokens } }: Config): readonly ApiToken[] {
+  if (tokens !== undefined) return parseTokens(tokens);
+  if (isLoopback(host)) return [];
+  throw new UsageError(
+    `SAMVAD_HTTP_HOST is ${host}, where other machines reach the server, and there are no tokens. Make one with ` +
+      '`samvad token new NAME ROLES --file FILE` and set SAMVAD_API_TOKENS to the file, or listen on 127.0.0.1.',
+  );
 }

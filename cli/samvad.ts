@@ -25,6 +25,7 @@ import { replayCommand } from './replay.ts';
 import { runCommand } from './run.ts';
 import { statusCommand } from './status.ts';
 import { UsageError } from './terminal.ts';
+import { tokenCommand } from './token.ts';
 import { topologyCommand } from './topology.ts';
 import { trainRouterCommand } from './train-router.ts';
 import { trainCommand } from './train.ts';
@@ -56,6 +57,7 @@ for (const command of [
   rollbackCommand,
   policyCommand,
   replayCommand,
+  tokenCommand,
 ]) {
   program.addCommand(command());
 }

@@ -1,4 +1,9 @@
-/** Who may do what. Each route names the role that it asks for, in `config.role`. */
+/** Who may do what. Each route names the role that it asks for, in `config.role`; a hook before all else enforces it. */
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { HttpProblem } from './problem.ts';
+import { sessionToken } from './session.ts';
+import { recognise } from './tokens.ts';
+import type { ApiToken } from './tokens.ts';
 
 /** What a caller may be allowed: `operate` includes `review` and `read`, `review` includes `read`. */
 export const roles = ['ingest', 'review', 'operate', 'read'] as const;
@@ -6,9 +11,117 @@ export const roles = ['ingest', 'review', 'operate', 'read'] as const;
 /** One of the roles. */
 export type Role = (typeof roles)[number];
 
+/** Who asks. */
+export interface Caller {
+  /** The name of the token, which stands in the log for what its carrier does; null where no token is needed. */
+  readonly name: string | null;
+  readonly roles: readonly Role[];
+}
+
 declare module 'fastify' {
   interface FastifyContextConfig {
     /** The role that a route asks for; one that names none asks for `operate`. */
     role?: Role | 'anyone';
   }
+  interface FastifyRequest {
+    /** Who asks; null on a route for `anyone` that was asked without a token. */
+    caller: Caller | null;
+  }
+}
+
+/** Roles that another one brings with it. */
+const INCLUDES: Readonly<Record<Role, readonly Role[]>> = {
+  ingest: ['ingest'],
+  read: ['read'],
+  review: ['review', 'read'],
+  operate: ['operate', 'review', 'read'],
+};
+
+/** Everybody who reaches a server without tokens: it listens on loopback only. */
+const LOCAL: Caller = { name: null, roles };
+
+/** Whether what `held` allows includes `wanted`. */
+export function allows(held: readonly Role[], wanted: Role): boolean {
+  return held.some((role) => INCLUDES[role].includes(wanted));
+}
+
+/** Whether only this machine reaches a server that listens on `host`. */
+export function isLoopback(host: string): boolean {
+  return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
+}
+
+/**
+ * Guards every route of `app`, those that are added later too. Without tokens the server is open to this machine, and
+ * refuses what a web page of another site may make a browser send: a foreign Host (DNS rebinding) or Origin. With
+ * tokens a caller shows one as `Authorization: Bearer …`, or as the cookie of the sign-in page. A page of another site
+ * can't set the header, and without it is refused in both cases.
+ */
+export function guardRoutes(app: FastifyInstance, tokens: readonly ApiToken[]): void {
+  app.decorateRequest('caller', null);
+  app.addHook('onRequest', async (request, reply) => {
+    if (request.headers.authorization === undefined) refuseForeignPage(request);
+    if (tokens.length === 0) {
+      refuseForeignHost(request);
+      request.caller = LOCAL;
+      return;
+    }
+    const role = request.routeOptions.config.role ?? 'operate';
+    request.caller = callerOf(request, tokens);
+    if (role === 'anyone' || request.is404) return;
+    if (request.caller === null) return askForToken(request, reply);
+    if (!allows(request.caller.roles, role)) {
+      const detail = `${what(request)} asks for the role ${role}; the token ${String(request.caller.name)} has ${request.caller.roles.join(', ')}.`;
+      throw new HttpProblem(403, detail);
+    }
+  });
+}
+
+function callerOf(request: FastifyRequest, tokens: readonly ApiToken[]): Caller | null {
+  const { authorization } = request.headers;
+  if (authorization !== undefined) {
+    const bearer = /^Bearer +(\S+)$/i.exec(authorization)?.[1];
+    return bearer === undefined ? null : (recognise(tokens, bearer) ?? null);
+  }
+  const cookie = sessionToken(request);
+  return cookie === undefined ? null : (recognise(tokens, cookie) ?? null);
+}
+
+/** A browser that opens a page goes to the sign-in; all else is told what is missing. */
+function askForToken(request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  const opensPage = request.method === 'GET' && /^text\/html/.test(request.headers.accept ?? '');
+  if (opensPage) return reply.redirect(`/sign-in?to=${encodeURIComponent(request.url)}`, 303);
+  reply.header('www-authenticate', 'Bearer realm="samvad"');
+  const why = request.headers.authorization === undefined ? 'asks for a token' : 'does not know this token';
+  throw new HttpProblem(401, `${what(request)} ${why}; send one as Authorization: Bearer TOKEN.`);
+}
+
+function refuseForeignHost({ headers: { host = '' } }: FastifyRequest): void {
+  if (isLoopback(addressOf(`http://${host}`)?.hostname ?? '')) return;
+  const detail =
+    'This server has no tokens and answers under the names of this machine only (localhost, 127.0.0.1); ' +
+    'set SAMVAD_API_TOKENS to serve it under another.';
+  throw new HttpProblem(403, detail);
+}
+
+/**
+ * Refuses requests that a browser sends on behalf of a page from elsewhere, another port of this machine included; what is
+ * no browser sends neither header. A link from elsewhere may open a page, which reads and changes nothing.
+ */
+function refuseForeignPage({ method, headers }: FastifyRequest): void {
+  const site = headers['sec-fetch-site'];
+  const { origin, host } = headers;
+  const own =
+    site === undefined
+      ? origin === undefined || addressOf(origin)?.host === host
+      : site === 'same-origin' || site === 'none';
+  const opensPage = method === 'GET' && headers['sec-fetch-mode'] === 'navigate';
+  if (!own && !opensPage) throw new HttpProblem(403, 'The request came from a page of another site.');
+}
+
+function addressOf(text: string): URL | undefined {
+  return URL.canParse(text) ? new URL(text) : undefined;
+}
+
+function what({ method, routeOptions }: FastifyRequest): string {
+  return `${method} ${routeOptions.url ?? ''}`;
 }

@@ -2,6 +2,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
+import type { Role } from './access.ts';
 import { PROBLEM_TYPES } from './problem.ts';
 
 /** The schema of every answer that is not a success. */
@@ -57,16 +58,30 @@ export function describeApi(app: FastifyInstance): void {
         { name: 'read', description: 'what the log holds' },
         { name: 'models', description: 'answers of the versions in charge, and where versions came from' },
         { name: 'health', description: 'how the process stands' },
+        { name: 'session', description: 'signing in with a browser' },
       ],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
       security: [{ token: [] }],
     },
     hideUntagged: true,
+    transform: ({ schema, url, route }) => ({ url, schema: { ...schema, ...roleOf(route.config?.role) } }),
     refResolver: {
       buildLocalReference: (schema, _base, _fragment, i) =>
         typeof schema['$id'] === 'string' ? schema['$id'] : `def-${String(i)}`,
     },
   });
   // Its own content security policy, because the interface sets styles in its page.
-  app.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { docExpansion: 'list' } });
+  app.register((docs, _options, done) => {
+    docs.addHook('onRoute', (route) => {
+      route.config = { ...route.config, role: 'read' };
+    });
+    docs.register(swaggerUi, { routePrefix: '/docs', staticCSP: true, uiConfig: { docExpansion: 'list' } });
+    done();
+  });
+}
+
+/** The role that a route asks for, as its description tells it. */
+function roleOf(role: Role | 'anyone' = 'operate'): object {
+  if (role === 'anyone') return { description: 'For anyone.', security: [] };
+  return { description: `For tokens with the role \`${role}\`.`, 'x-role': role };
 }

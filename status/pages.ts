@@ -9,16 +9,21 @@ interface Page {
   /** `pages/<module>.js`, which fills `<div id="page">`; `pages/<module>.css` where `styles` is set. */
   readonly module: string;
   readonly styles?: true;
+  /** `anyone` where the page must open before a sign-in; `read` otherwise. */
+  readonly role?: 'anyone';
 }
 
 /** The pages, in the order of the menu. A line here and its module are all that a page takes. */
 export const pages: readonly Page[] = [{ path: '/', title: 'Overview', module: 'overview' }];
 
+/** Where a browser without a token goes; not in the menu. */
+const signIn: Page = { path: '/sign-in', title: 'Sign in', module: 'sign-in', role: 'anyone' };
+
 /** Adds the pages, their files under `/pages/`, and the libraries that they import under `/assets/`. */
 export function pageRoutes(app: FastifyInstance): void {
-  for (const page of pages) {
+  for (const page of [...pages, signIn]) {
     const html = frame(page);
-    app.get(page.path, { config: { role: 'read' } }, (_request, reply) =>
+    app.get(page.path, { config: { role: page.role ?? 'read' } }, (_request, reply) =>
       reply.type('text/html; charset=utf-8').send(html),
     );
   }
@@ -51,13 +56,15 @@ function frame({ path: current, title, module, styles }: Page): string {
 <title>${title} · Samvad</title>
 <link rel="icon" href="/pages/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/pages/style.css">
-${styles ? `<link rel="stylesheet" href="/pages/${module}.css">\n` : ''}<script type="module" src="/pages/${module}.js"></script>
+${styles ? `<link rel="stylesheet" href="/pages/${module}.css">\n` : ''}<script type="module" src="/pages/frame.js"></script>
+<script type="module" src="/pages/${module}.js"></script>
 </head>
 <body>
 <a class="skip" href="#main">Skip to the content</a>
 <header class="top">
 <a class="brand" href="/"><img src="/pages/icon.svg" alt="" width="24" height="24">Samvad</a>
 <nav aria-label="Pages">${links.join('')}</nav>
+<div id="who" class="who"></div>
 </header>
 <main id="main" tabindex="-1">
 <h1>${title}</h1>

@@ -3,6 +3,7 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { guardRoutes } from './access.ts';
 import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
@@ -18,6 +19,8 @@ import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
 import { readRoutes } from './read.ts';
 import type { ReadDeps } from './read.ts';
+import { sessionRoutes } from './session.ts';
+import type { SessionDeps } from './session.ts';
 
 /** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
 const MAX_BODY_BYTES = 1024 * 1024;
@@ -25,7 +28,7 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_REQUESTS_A_MINUTE = 6000;
 
 /** What the server serves from: what each group of routes asks for. */
-export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps, KpiDeps {
+export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps, KpiDeps, SessionDeps {
   readonly log?: FastifyBaseLogger;
 }
 
@@ -37,6 +40,7 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   modelRoutes(app, options);
   kpiRoutes(app, options);
   healthRoutes(app, options);
+  sessionRoutes(app, options);
   pageRoutes(app);
 }
 
@@ -46,7 +50,7 @@ export function createServer(options: ServerOptions): FastifyInstance {
 }
 
 /** What the waiting server serves from. */
-export interface WaitingOptions extends IngestDeps, Pick<HealthDeps, 'readiness'> {
+export interface WaitingOptions extends IngestDeps, SessionDeps, Pick<HealthDeps, 'readiness'> {
   readonly log?: FastifyBaseLogger;
   /** Why the rest is not served yet, in a sentence. */
   readonly why: () => string;
@@ -64,14 +68,14 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   return frame(options, routesOf, notYet);
 }
 
-/** What a process without the API answers its supervisor. */
+/** What a process without the API answers its supervisor, who has no token. */
 export function createHealthServer(options: Pick<HealthDeps, 'readiness'>): FastifyInstance {
   return frame({}, (scope) => livenessRoutes(scope, options));
 }
 
 /** A server with limits, headers, errors and description, and what `add` adds to it. */
 function frame(
-  { log }: { readonly log?: FastifyBaseLogger },
+  { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
   add: (scope: FastifyInstance) => void,
   otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
 ): FastifyInstance {
@@ -106,7 +110,11 @@ function frame(
     // Whether there is TLS in front is not known here; what ends it sets this header.
     strictTransportSecurity: false,
   });
-  app.register(rateLimit, { max: MAX_REQUESTS_A_MINUTE });
+  if (tokens) guardRoutes(app, tokens);
+  app.register(rateLimit, {
+    max: MAX_REQUESTS_A_MINUTE,
+    keyGenerator: ({ caller, ip }) => (caller?.name == null ? ip : `token ${caller.name}`),
+  });
   describeApi(app);
   // In a scope of their own, which is entered when the plugins above stand: they see each route as it is added.
   app.register((scope, _options, done) => {

@@ -6,7 +6,17 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 
-const LEVELS = ['policy', 'schemas', 'topology', 'runtime', 'trainer', 'producers', 'integration', 'crash'] as const;
+const LEVELS = [
+  'policy',
+  'schemas',
+  'topology',
+  'runtime',
+  'status',
+  'trainer',
+  'producers',
+  'integration',
+  'crash',
+] as const;
 const root = path.join(import.meta.dirname);
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : LEVELS;
 let [passed, failed] = [0, 0];

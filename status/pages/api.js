@@ -31,8 +31,14 @@ export async function ask(url, { method = 'GET', body } = {}) {
     throw new Refused({ type: '', title: '', status: 0, detail: 'The server does not answer.' });
   });
   const answer = response.status === 204 ? undefined : await response.json();
+  if (response.status === 401 && location.pathname !== '/sign-in') goToSignIn();
   if (!response.ok) throw new Refused(answer);
   return answer;
+}
+
+/** Leaves for the sign-in, which comes back here. */
+export function goToSignIn() {
+  location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
 /** The element that a page fills. */

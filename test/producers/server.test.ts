@@ -33,7 +33,7 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
   const classifier = { classify: () => Promise.resolve([]) };
   const policy = () => Promise.resolve(defaultPolicy);
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
-  return createServer({ producer, pool, readiness: parts, status, classifier, policy });
+  return createServer({ tokens: [], producer, pool, readiness: parts, status, classifier, policy });
 }
 
 function post(app: ReturnType<typeof server>, url: string, body: unknown, type = 'application/json') {
@@ -205,22 +205,15 @@ describe('GET', () => {
 
 describe('the frame', () => {
   it('describes every route of the API', async () => {
-    const { openapi, paths } = (await server().inject('/docs/json')).json<{ openapi: string; paths: object }>();
+    const app = server();
+    const urls = new Set<string>();
+    app.addHook('onRoute', ({ url }) => {
+      if (/^\/(v1|healthz|readyz)/.test(url)) urls.add(url);
+    });
+    const { openapi, paths } = (await app.inject('/docs/json')).json<{ openapi: string; paths: object }>();
     assert.match(openapi, /^3\.1/);
-    assert.deepEqual(Object.keys(paths).toSorted(), [
-      '/healthz',
-      '/readyz',
-      '/v1/classify',
-      '/v1/conversations',
-      '/v1/conversations/{id}',
-      '/v1/deployments',
-      '/v1/models',
-      '/v1/models/production',
-      '/v1/models/{version}',
-      '/v1/models/{version}/lineage',
-      '/v1/reviews',
-      '/v1/status',
-    ]);
+    const described = [...urls].map((url) => url.replaceAll(/:(\w+)/g, '{$1}'));
+    assert.deepEqual(Object.keys(paths).toSorted(), described.toSorted());
   });
 
   it('serves the pages and all that they load from here, without inline script or style', async () => {

@@ -1,0 +1,40 @@
+import { appendFile, chmod } from 'node:fs/promises';
+import { Command } from 'commander';
+import { ConfigError } from '../config.ts';
+import { roles } from '../status/access.ts';
+import { newToken } from '../status/tokens.ts';
+import { progress, UsageError } from './terminal.ts';
+
+/** `samvad token`: what the HTTP API asks for when it listens beyond this machine. */
+export function tokenCommand(): Command {
+  const command = new Command('token').description('tokens for the HTTP API and the pages');
+  command
+    .command('new')
+    .description('make a token and print it, once: the server keeps a digest only')
+    .argument('<name>', 'whose it is; stands in the log for what its carrier does')
+    .argument('<roles>', `${roles.join(', ')}, with commas between; operate includes review, review includes read`)
+    .option('--file <file>', 'add its line to this file, which SAMVAD_API_TOKENS names')
+    .action(async (name: string, allowed: string, { file }: { file?: string }) => {
+      const made = make(name, allowed.split(','));
+      if (file === undefined) {
+        progress('The token, which can not be shown again:');
+        process.stdout.write(`${made.token}\n`);
+        progress(`Its line for SAMVAD_API_TOKENS, or for the file that it names:\n${made.line}`);
+      } else {
+        await appendFile(file, `${made.line}\n`, { mode: 0o600 });
+        await chmod(file, 0o600);
+        process.stdout.write(`${made.token}\n`);
+        progress(`Its line is in ${file}. Servers read it when they start.`);
+      }
+    });
+  return command;
+}
+
+function make(name: string, allowed: readonly string[]): ReturnType<typeof newToken> {
+  try {
+    return newToken(name, allowed);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message.replace(/^.*?line \d+: t/, 'T'));
+    throw error;
+  }
+}

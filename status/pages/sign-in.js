@@ -1,0 +1,38 @@
+// @ts-check
+import { html } from '/assets/lit-html/lit-html.js';
+import { ask, show, showError } from './api.js';
+
+/** The page of this server that the browser came from; nothing else, whatever the address says. */
+function destination() {
+  const to = new URL(new URLSearchParams(location.search).get('to') ?? '/', location.origin);
+  return to.origin === location.origin && to.pathname !== '/sign-in' ? to.pathname + to.search : '/';
+}
+
+/** @param {SubmitEvent & { currentTarget: HTMLFormElement }} event */
+async function signIn(event) {
+  event.preventDefault();
+  const token = new FormData(event.currentTarget).get('token');
+  try {
+    await ask('/v1/session', { method: 'POST', body: { token } });
+    location.assign(destination());
+  } catch (error) {
+    show(view(error instanceof Error ? error.message : String(error)));
+  }
+}
+
+/** @param {string} [problem] */
+const view = (problem) => html`
+  <form class="card sign-in" @submit=${signIn}>
+    <p>This server asks for a token. Whoever runs it makes one with <code>samvad token new NAME ROLES</code>.</p>
+    <label for="token">Token</label>
+    <input id="token" name="token" type="password" autocomplete="current-password" required autofocus />
+    ${problem === undefined ? '' : html`<p class="notice bad" role="alert">${problem}</p>`}
+    <p><button class="main">Sign in</button></p>
+    <p class="quiet small">It is kept in a cookie that no script can read, for 30 days or until you sign out.</p>
+  </form>
+`;
+
+ask('/v1/session').then(({ needed, name }) => {
+  if (!needed || name !== null) location.replace(destination());
+  else show(view());
+}, showError);
