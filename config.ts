@@ -122,11 +122,11 @@ function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scr
 }
 
 /** The lines themselves, or those of the file that the variable names. */
-function apiTokens(env: NodeJS.ProcessEnv): string | undefined {
-  const value = env['SAMVAD_API_TOKENS'];
-  if (value === undefined || value === '' || value.includes('sha256:')) return value === '' ? undefined : value;
+function apiTokens({ SAMVAD_API_TOKENS: value = '' }: NodeJS.ProcessEnv): { readonly tokens?: string } {
+  if (value === '') return {};
+  if (value.includes('sha256:')) return { tokens: value };
   try {
-    return readFileSync(value, 'utf8');
+    return { tokens: readFileSync(value, 'utf8') };
   } catch (cause) {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new ConfigError(`SAMVAD_API_TOKENS names a file that can't be read: ${why}. It may also hold the lines.`);

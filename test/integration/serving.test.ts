@@ -80,7 +80,7 @@ describe('serving over HTTP', () => {
       }),
     );
     components = await startComponents(['all'], prepared);
-    const config = { ...prepared.config, http: { ...prepared.config.http, port: 0 } };
+    const config = { ...prepared.config, http: { host: '127.0.0.1', port: 0 } };
     http = await startHttp({ ...prepared, config }, components);
     log = await openModelLog(prepared.servers.kafka, prepared.codecs);
   });
