@@ -1,0 +1,135 @@
+/** Requests to Label Studio: tokens of both kinds, time-outs, and two kinds of failure. */
+import type { LabelStudioConfig } from '../config.ts';
+
+/** Label Studio could not do what was asked. */
+export class LabelStudioError extends Error {}
+
+/** It does not answer, or not now: the same request may succeed later. Whether this one had an effect is not known. */
+export class LabelStudioUnavailable extends LabelStudioError {}
+
+/** It answers no: a setting, a token or a project is wrong. `status` is the HTTP status. */
+export class LabelStudioRefused extends LabelStudioError {
+  readonly status: number;
+
+  constructor(message: string, status: number) {
+    super(message);
+    this.status = status;
+  }
+}
+
+/** Sends JSON and gives JSON; undefined for an answer without content. */
+export type Send = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<unknown>;
+
+/** A page of tasks takes seconds on a busy server with SQLite. */
+const TIMEOUT_MS = 60_000;
+/** Share of an access token's life after which it is renewed; measured by this machine's clock alone. */
+const RENEW_AT = 0.8;
+const SHORTEST_LIFE_MS = 10_000;
+
+/** Opens the way to a server; nothing is sent before the first request. */
+export function connectHttp(config: Pick<LabelStudioConfig, 'url' | 'apiKey'>, timeoutMs = TIMEOUT_MS): Send {
+  const call = (method: string, path: string, authorization: string | undefined, body: unknown) =>
+    fetch(new URL(path, config.url), {
+      method,
+      headers: {
+        accept: 'application/json',
+        ...(authorization !== undefined && { authorization }),
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+      redirect: 'manual', // a redirect would carry the token elsewhere, or turn a POST into a GET
+      signal: AbortSignal.timeout(timeoutMs),
+    }).catch((cause: unknown) => {
+      throw new LabelStudioUnavailable(`Label Studio at ${config.url} does not answer: ${reasonOf(cause)}.`, { cause });
+    });
+  const token = isPersonalAccessToken(config.apiKey)
+    ? accessTokens(config.apiKey, (body) => call('POST', 'api/token/refresh/', undefined, body).then(jsonOf))
+    : { current: () => Promise.resolve(`Token ${config.apiKey}`), forget: () => false };
+  return async (method, path, body) => {
+    const response = await call(method, path, await token.current(), body);
+    // An access token may end before its time, when the server was restarted with another key.
+    if (response.status === 401 && token.forget())
+      return jsonOf(await call(method, path, await token.current(), body), `${method} ${path}`);
+    return jsonOf(response, `${method} ${path}`);
+  };
+}
+
+/** A personal access token is a JWT; a legacy token is 40 hexadecimal digits. */
+export function isPersonalAccessToken(apiKey: string): boolean {
+  return claimsOf(apiKey) !== undefined;
+}
+
+/** A personal access token is good for one thing: to get an access token, which lives for minutes. */
+function accessTokens(refresh: string, ask: (body: object) => Promise<unknown>) {
+  let access: { readonly authorization: string; readonly until: number } | undefined;
+  return {
+    async current(): Promise<string> {
+      if (access && performance.now() < access.until) return access.authorization;
+      const answer = (await ask({ refresh })) as { readonly access?: unknown } | undefined;
+      if (typeof answer?.access !== 'string')
+        throw new LabelStudioRefused('Label Studio gave no access token for LABEL_STUDIO_API_KEY.', 200);
+      const { exp = 0, iat = 0 } = claimsOf(answer.access) ?? {};
+      const life = Math.max((exp - iat) * 1000, SHORTEST_LIFE_MS) * RENEW_AT;
+      access = { authorization: `Bearer ${answer.access}`, until: performance.now() + life };
+      return access.authorization;
+    },
+    /** Whether there was one to forget. */
+    forget(): boolean {
+      const had = access !== undefined;
+      access = undefined;
+      return had;
+    },
+  };
+}
+
+/** What a JWT claims, unchecked: times in seconds since 1970. */
+function claimsOf(token: string): { readonly exp?: number; readonly iat?: number } | undefined {
+  const [, payload, signature] = token.split('.');
+  if (payload === undefined || signature === undefined) return undefined;
+  try {
+    return JSON.parse(Buffer.from(payload, 'base64url').toString()) as object;
+  } catch {
+    return undefined;
+  }
+}
+
+async function jsonOf(response: Response, what = 'asking for an access token'): Promise<unknown> {
+  const { status } = response;
+  const text = await response.text().catch((cause: unknown) => {
+    throw new LabelStudioUnavailable(`Label Studio broke off its answer to ${what}: ${reasonOf(cause)}.`, { cause });
+  });
+  if (status === 408 || status === 429 || status >= 500)
+    throw new LabelStudioUnavailable(`Label Studio answers ${what} with ${status}: ${shorten(text)}`);
+  if (!response.ok) throw new LabelStudioRefused(`${WHY[status] ?? `It says: ${shorten(text)}`} (${what})`, status);
+  if (text === '') return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    const where = 'Is there a proxy or another service at LABEL_STUDIO_URL?';
+    throw new LabelStudioUnavailable(`Label Studio's answer to ${what} is not JSON: ${shorten(text)} ${where}`, {
+      cause,
+    });
+  }
+}
+
+const WHY: Readonly<Record<number, string>> = {
+  401:
+    'Label Studio does not take the token in LABEL_STUDIO_API_KEY. Take a personal access token from its page Account & ' +
+    'Settings; a legacy token works only where the organisation allows those.',
+  403: "The user of LABEL_STUDIO_API_KEY may not do this in Label Studio's project.",
+  301: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
+  302: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
+  307: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
+  308: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
+};
+
+function reasonOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return String(cause);
+  const inner = cause.cause instanceof Error ? cause.cause.message : '';
+  return [cause.message, inner].filter((part) => part !== '').join(': ');
+}
+
+function shorten(text: string): string {
+  const line = text.replaceAll(/\s+/g, ' ').trim();
+  return line.length > 300 ? `${line.slice(0, 300)}…` : line;
+}

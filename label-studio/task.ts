@@ -1,0 +1,60 @@
+/** A conversation that waits, as a task of Label Studio. */
+import type { NewTask } from './api.ts';
+import { CONTROLS } from './labelling-config.ts';
+
+/** What a task is made of. */
+export interface Waiting {
+  readonly conversation_id: string;
+  readonly user_message: string;
+  readonly language: string;
+  readonly nlu_intent: string;
+  readonly nlu_module: string;
+  /** 0 to 1; null when there is none. */
+  readonly nlu_confidence: number | null;
+  readonly nlu_provider: string;
+  readonly model_version: string | null;
+  /** Whether it is one of the audit slice, which a reviewer must not notice. */
+  readonly audit: boolean;
+}
+
+/**
+ * The name under which Label Studio keeps every prediction. It fills in only predictions whose name is the project's
+ * `model_version`, of which there is one: with the models' own versions, the tasks of all but one would start empty.
+ */
+export const PREDICTED_BY = 'samvad';
+
+/**
+ * The task, with the model's label filled in. A high confidence would give away that the model's answer is trusted already,
+ * so audits carry no score.
+ */
+export function taskOf(item: Waiting): NewTask {
+  return {
+    data: {
+      conversation_id: item.conversation_id,
+      text: item.user_message,
+      language: item.language,
+      predicted_intent: item.nlu_intent,
+      predicted_module: item.nlu_module,
+      model_version: item.model_version ?? item.nlu_provider,
+    },
+    predictions: [
+      {
+        model_version: PREDICTED_BY,
+        score: shownConfidence(item),
+        result: [
+          {
+            from_name: CONTROLS.label,
+            to_name: CONTROLS.message,
+            type: 'taxonomy',
+            value: { taxonomy: [[item.nlu_module, item.nlu_intent]] },
+          },
+        ],
+      },
+    ],
+  };
+}
+
+/** The confidence that a reviewer sees. */
+export function shownConfidence({ nlu_confidence, audit }: Pick<Waiting, 'nlu_confidence' | 'audit'>): number | null {
+  return audit ? null : nlu_confidence;
+}
