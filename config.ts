@@ -1,8 +1,9 @@
 /** The only reader of the environment. Every setting, with its default and what it does. */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { Cron } from 'croner';
+import { parseEnv } from 'node:util';
 
 /** How to reach a Kafka cluster. */
 export interface KafkaConfig {
@@ -40,6 +41,8 @@ export interface Config {
   readonly replication: number;
   readonly training: TrainingConfig;
   readonly jobs: JobsConfig;
+  /** Absent where no Label Studio is used. */
+  readonly labelStudio: LabelStudioConfig | undefined;
   readonly kafka: KafkaConfig | undefined;
   readonly schemaRegistryUrl: string | undefined;
   readonly databaseUrl: string | undefined;
@@ -62,6 +65,24 @@ export interface JobsConfig {
   readonly weekly: string;
   /** Folder of the daily reports. */
   readonly reports: string;
+}
+
+/** Where people answer besides the inbox. */
+export interface LabelStudioConfig {
+  /** Ends with a slash. */
+  readonly url: string;
+  /** A personal access token, or a legacy token. */
+  readonly apiKey: string;
+  /** The project to use; without it one is found by its title, or created. */
+  readonly projectId?: number;
+  /** Tasks that wait there at a time. */
+  readonly openTasks: number;
+  /** Seconds between two looks, where no webhook calls earlier. */
+  readonly syncSeconds: number;
+  /** What a webhook must carry to be listened to; without it none is. */
+  readonly webhookSecret?: string;
+  /** Address of this installation's webhook route as Label Studio reaches it; with it the sync registers the webhook. */
+  readonly webhookUrl?: string;
 }
 
 /** A setting in the environment that can't be used. */
@@ -94,6 +115,7 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
       weekly: cronPattern(env, 'SAMVAD_WEEKLY_AT', '0 3 * * 0'),
       reports: path.resolve(env['SAMVAD_REPORTS'] ?? 'logs'),
     },
+    labelStudio: readLabelStudio(env),
     kafka: readKafka(env),
     schemaRegistryUrl: env['SCHEMA_REGISTRY_URL'],
     databaseUrl: env['DATABASE_URL'],
@@ -112,6 +134,43 @@ function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
     ...(username !== undefined && {
       sasl: { mechanism: saslMechanism(env), username, password: env['KAFKA_SASL_PASSWORD'] ?? '' },
     }),
+  };
+}
+
+/** The file of Label Studio's settings in the current folder. What the environment has goes before what the file has. */
+const LABEL_STUDIO_FILE = '.env.labelstudio';
+
+/** Takes the settings of `.env.labelstudio`, where there is one, into the environment. `LABEL_STUDIO_ENV_FILE` names another. */
+export function loadLabelStudioFile(env: NodeJS.ProcessEnv = process.env): void {
+  const file = env['LABEL_STUDIO_ENV_FILE'] ?? LABEL_STUDIO_FILE;
+  if (file === '' || !existsSync(file)) return;
+  for (const [name, value] of Object.entries(parseEnv(readFileSync(file, 'utf8'))))
+    if (name.startsWith('LABEL_STUDIO_') && value !== undefined && value !== '') env[name] ??= value;
+}
+
+function readLabelStudio(env: NodeJS.ProcessEnv): LabelStudioConfig | undefined {
+  const url = env['LABEL_STUDIO_URL'];
+  if (url === undefined || url === '') return undefined;
+  if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url))
+    throw new ConfigError(`LABEL_STUDIO_URL is ${url}; it must be an address such as http://127.0.0.1:8081.`);
+  const apiKey = env['LABEL_STUDIO_API_KEY'] ?? '';
+  if (!/^[\x21-\x7e]+$/.test(apiKey))
+    throw new ConfigError(
+      'LABEL_STUDIO_URL is set and LABEL_STUDIO_API_KEY is not; it must be a token of Label Studio.',
+    );
+  const projectId = env['LABEL_STUDIO_PROJECT_ID'];
+  const webhookSecret = env['LABEL_STUDIO_WEBHOOK_SECRET'];
+  const webhookUrl = env['LABEL_STUDIO_WEBHOOK_URL'];
+  if (webhookUrl !== undefined && webhookSecret === undefined)
+    throw new ConfigError('LABEL_STUDIO_WEBHOOK_URL is set and LABEL_STUDIO_WEBHOOK_SECRET is not; set both or none.');
+  return {
+    url: url.endsWith('/') ? url : `${url}/`,
+    apiKey,
+    ...(projectId !== undefined && { projectId: positive(env, 'LABEL_STUDIO_PROJECT_ID', 0) }),
+    openTasks: positive(env, 'LABEL_STUDIO_OPEN_TASKS', 200),
+    syncSeconds: positive(env, 'LABEL_STUDIO_SYNC_SECONDS', 60),
+    ...(webhookSecret !== undefined && { webhookSecret }),
+    ...(webhookUrl !== undefined && { webhookUrl }),
   };
 }
 

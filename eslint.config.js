@@ -61,6 +61,11 @@ export default ts.config(
     'Processors and projections are values; the runtime runs them.',
   ),
   forbid(
+    ['label-studio/**'],
+    ['../pipeline.ts', '../cli/*', '../status/*', '../trainer/*', '../processors/*', '../sinks/*'],
+    'The Label Studio sync meets the other components at topics and tables.',
+  ),
+  forbid(
     ['runtime/**', 'platform/**'],
     ['../topology.ts', '../pipeline.ts', '../processors/*', '../sinks/*', '../producers/*', '../cli/*'],
     'The runtime knows no topic.',

@@ -1,4 +1,5 @@
 /** Every processor, projection and service, once: the verbs of the pipeline. `topology.ts` has the nouns. */
+import { labelStudio } from './label-studio/label-studio.ts';
 import { confidenceRouter } from './processors/confidence-router.ts';
 import { intake } from './processors/intake.ts';
 import { reviewPrioritizer } from './processors/review-prioritizer.ts';
@@ -43,4 +44,4 @@ export const projections: readonly Projection[] = [
 ];
 
 /** What acts on the log besides: one of each does the work, however many run. */
-export const services: readonly Service[] = [trainer, deploymentController, scheduler];
+export const services: readonly Service[] = [trainer, deploymentController, labelStudio, scheduler];

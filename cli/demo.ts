@@ -35,6 +35,7 @@ export function demoCommand(): Command {
         replication,
         training,
         jobs,
+        labelStudio: undefined,
         kafka: undefined,
         schemaRegistryUrl: undefined,
         databaseUrl: undefined,

@@ -4,6 +4,7 @@ import { createConversationProducer } from '../producers/conversation-producer.t
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { isLoopback } from '../status/access.ts';
 import { createServer, createWaitingServer } from '../status/server.ts';
+import { giveHint } from '../label-studio/hint.ts';
 import { parseTokens } from '../status/tokens.ts';
 import type { ApiToken } from '../status/tokens.ts';
 import type { RunningComponents } from './components.ts';
@@ -84,6 +85,7 @@ function openApi(
     tokens,
     log: log.child({ component: 'http' }),
     readiness: () => Promise.resolve({ ...readinessOf(standBy, components), models: serving.classifier.readiness() }),
+    labelStudio: { webhookSecret: standBy.config.labelStudio?.webhookSecret, hint: () => giveHint(pool) },
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),

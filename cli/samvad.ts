@@ -1,7 +1,8 @@
 /** The command line: one file a command, listed here. */
 import { Command } from 'commander';
-import { ConfigError } from '../config.ts';
+import { ConfigError, loadLabelStudioFile } from '../config.ts';
 import { DayNotOver } from '../jobs/daily.ts';
+import { LabelStudioError } from '../label-studio/http.ts';
 import { RegistryError } from '../policy/model-log.ts';
 import { PlatformError } from '../platform/platform-error.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
@@ -16,6 +17,7 @@ import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
 import { exportCommand } from './export.ts';
 import { ingestCommand } from './ingest.ts';
+import { labelStudioCommand } from './label-studio.ts';
 import { migrateCommand } from './migrate.ts';
 import { modelsCommand, promoteCommand, rollbackCommand } from './models.ts';
 import { platformCommand } from './platform.ts';
@@ -58,11 +60,13 @@ for (const command of [
   policyCommand,
   replayCommand,
   tokenCommand,
+  labelStudioCommand,
 ]) {
   program.addCommand(command());
 }
 
 try {
+  loadLabelStudioFile();
   await program.parseAsync();
   process.exit(process.exitCode ?? 0); // native clients may keep the loop alive after they were closed
 } catch (error) {
@@ -77,6 +81,7 @@ function explain(error: unknown): string {
     ConfigError,
     CorpusError,
     DayNotOver,
+    LabelStudioError,
     MigrationChanged,
     PlatformError,
     RegistryError,

@@ -67,7 +67,8 @@ export function changeOf(
       reviewed_at: version.ms,
       review_id: `label-studio/${annotation.id}/${version.text}`,
       source: 'label_studio',
-      time_taken_ms: annotation.lead_time == null ? null : Math.min(Math.round(annotation.lead_time * 1000), 2 ** 31 - 1),
+      time_taken_ms:
+        annotation.lead_time == null ? null : Math.min(Math.round(annotation.lead_time * 1000), 2 ** 31 - 1),
       shown: conversation.shown,
       withdraws: standing && !skips ? standing.review_id : null,
     };
@@ -91,13 +92,18 @@ type Answer = Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_
 const SKIP: Answer = { verdict: 'skip', corrected_intent: null, corrected_module: null };
 
 /** What an annotation says. One that holds no label that can be read labels nothing, like a skip. */
-function answerOf(annotation: Annotation, shown: ShownPrediction): { readonly answer: Answer; readonly problem?: string } {
+function answerOf(
+  annotation: Annotation,
+  shown: ShownPrediction,
+): { readonly answer: Answer; readonly problem?: string } {
   if (annotation.was_cancelled) return { answer: SKIP };
-  if (valuesOf(annotation.result, CONTROLS.use, 'choices').length > 0) return { answer: { ...SKIP, verdict: 'reject' } };
+  if (valuesOf(annotation.result, CONTROLS.use, 'choices').length > 0)
+    return { answer: { ...SKIP, verdict: 'reject' } };
   const [path, ...more] = valuesOf(annotation.result, CONTROLS.label, 'taxonomy');
   if (path === undefined) return { answer: SKIP, problem: 'nothing is chosen in `label`.' };
   if (more.length > 0) return { answer: SKIP, problem: 'more than one label is chosen.' };
-  if (!Array.isArray(path) || path.length !== 2) return { answer: SKIP, problem: 'its label is not a module and an intent.' };
+  if (!Array.isArray(path) || path.length !== 2)
+    return { answer: SKIP, problem: 'its label is not a module and an intent.' };
   const [module, intent] = path.map(String) as [string, string];
   if (module === shown.module && intent === shown.intent) return { answer: { ...SKIP, verdict: 'approve' } };
   const answer: Answer = { verdict: 'correct', corrected_intent: intent, corrected_module: module };
@@ -148,7 +154,8 @@ function withdrawalOf({ review_id }: Counted, { conversation_id }: Reviewed, rev
 /** A time of Label Studio, in milliseconds, and as UTC with six decimals: two saves can share a millisecond. */
 export function versionOf(updatedAt: string): { readonly ms: number; readonly text: string } {
   const ms = Date.parse(updatedAt);
-  if (Number.isNaN(ms)) throw new Error(`Label Studio says that an annotation changed at ${updatedAt}, which is no time.`);
+  if (Number.isNaN(ms))
+    throw new Error(`Label Studio says that an annotation changed at ${updatedAt}, which is no time.`);
   const micros = (/\.(\d+)/.exec(updatedAt)?.[1] ?? '').padEnd(6, '0').slice(0, 6);
   return { ms, text: `${new Date(ms).toISOString().slice(0, 19)}.${micros}Z` };
 }

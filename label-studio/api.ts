@@ -40,7 +40,12 @@ const project = z.object({
     .transform((controls) => controls ?? {}),
 });
 
-const webhook = z.object({ id: z.int(), url: z.string(), is_active: z.boolean() });
+const webhook = z.object({
+  id: z.int(),
+  url: z.string(),
+  is_active: z.boolean(),
+  headers: z.record(z.string(), z.string()),
+});
 
 /** An answer, or a skip, of one reviewer to one task. */
 export type Annotation = z.infer<typeof annotation>;

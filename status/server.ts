@@ -14,6 +14,8 @@ import { modelRoutes } from './models.ts';
 import type { ModelDeps } from './models.ts';
 import { kpiRoutes } from './kpis.ts';
 import type { KpiDeps } from './kpis.ts';
+import { labelStudioRoutes } from './label-studio.ts';
+import type { LabelStudioDeps } from './label-studio.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
@@ -28,7 +30,8 @@ const MAX_BODY_BYTES = 1024 * 1024;
 const MAX_REQUESTS_A_MINUTE = 6000;
 
 /** What the server serves from: what each group of routes asks for. */
-export interface ServerOptions extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps, KpiDeps, SessionDeps {
+export interface ServerOptions
+  extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps, KpiDeps, SessionDeps, LabelStudioDeps {
   readonly log?: FastifyBaseLogger;
 }
 
@@ -39,6 +42,7 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   classifyRoutes(app, options);
   modelRoutes(app, options);
   kpiRoutes(app, options);
+  labelStudioRoutes(app, options);
   healthRoutes(app, options);
   sessionRoutes(app, options);
   pageRoutes(app);

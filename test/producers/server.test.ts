@@ -33,7 +33,16 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
   const classifier = { classify: () => Promise.resolve([]) };
   const policy = () => Promise.resolve(defaultPolicy);
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
-  return createServer({ tokens: [], producer, pool, readiness: parts, status, classifier, policy });
+  return createServer({
+    tokens: [],
+    producer,
+    pool,
+    readiness: parts,
+    status,
+    classifier,
+    policy,
+    labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve() },
+  });
 }
 
 function post(app: ReturnType<typeof server>, url: string, body: unknown, type = 'application/json') {

@@ -1,0 +1,35 @@
+import { Command } from 'commander';
+import { openSync } from '../label-studio/label-studio.ts';
+import { synchronise } from '../label-studio/sync.ts';
+import { findEnvironment, prepare } from './environment.ts';
+import { columns, progress, UsageError } from './terminal.ts';
+
+/** `samvad label-studio`: answers from Label Studio, beside those from the inbox. */
+export function labelStudioCommand(): Command {
+  const command = new Command('label-studio').description('synchronise with Label Studio, where people answer too');
+  command
+    .command('sync')
+    .description('push what waits, fetch what was answered; the component label-studio does the same all the time')
+    .option('--json', 'print what was done as JSON')
+    .addHelpText('after', '\nSettings: .env.labelstudio in this folder, made from .env.labelstudio.template.')
+    .action(async ({ json }: { json?: boolean }) => {
+      const prepared = await prepare(await findEnvironment());
+      try {
+        const { labelStudio: config } = prepared.config;
+        if (!config)
+          throw new UsageError(
+            'No Label Studio is configured. Copy .env.labelstudio.template to .env.labelstudio and fill in its address and ' +
+              'a token; docs/label-studio.md leads through it. Without one, people answer in the inbox alone.',
+          );
+        const sync = openSync({ ...prepared, kafka: prepared.servers.kafka }, config);
+        const report = await synchronise(sync, { full: true }).finally(() => sync.reviews.close());
+        const { warnings, full: _, ...figures } = report;
+        for (const warning of warnings) progress(warning);
+        if (json === true) process.stdout.write(`${JSON.stringify({ ...figures, warnings })}\n`);
+        else process.stdout.write(`${columns(Object.entries(figures))}\n`);
+      } finally {
+        await prepared.stop();
+      }
+    });
+  return command;
+}

@@ -1,0 +1,106 @@
+/** Makes the tasks of the project follow the review queue: takes out what was answered elsewhere, pushes what waits. */
+import type { NewTask } from './api.ts';
+import { LabelStudioRefused } from './http.ts';
+import type { ReadyProject } from './project.ts';
+import { answeredElsewhere, nextWaiting, noteTasks, tasksIn } from './store.ts';
+import type { KnownTask } from './store.ts';
+import type { SyncContext } from './sync.ts';
+import { taskOf } from './task.ts';
+import type { Waiting } from './task.ts';
+
+/** Tasks in one request. Small, so that a request of which the outcome is not known leaves few in doubt. */
+const BATCH = 50;
+
+/**
+ * Deletes tasks whose conversation was answered elsewhere, unless somebody has answered or begun them here: each batch is read
+ * right before. Returns how many.
+ */
+export async function close({ api, pool }: SyncContext, { known, labelStudioId }: ReadyProject): Promise<number> {
+  const done = await answeredElsewhere(pool, known.id);
+  let count = 0;
+  for (const batch of inBatches(done)) {
+    const ids = batch.map(({ label_studio_task_id }) => label_studio_task_id ?? 0);
+    const now = await api.tasks(labelStudioId, { after: 0, ids });
+    const touched = new Set(now.filter((task) => task.annotations.length + task.drafts.length > 0).map(({ id }) => id));
+    const empty = now.map(({ id }) => id).filter((id) => !touched.has(id) && ids.includes(id));
+    if (empty.length > 0) await api.deleteTasks(labelStudioId, empty);
+    const closed = batch.filter(({ label_studio_task_id: id }) => id !== null && !touched.has(id));
+    await noteTasks(
+      pool,
+      known.id,
+      closed.map((task) => ({ ...task, status: 'closed' as const, label_studio_task_id: null })),
+    );
+    count += closed.length;
+  }
+  return count;
+}
+
+/** What a push did: tasks created, and sentences about those that Label Studio does not take. */
+interface Pushed {
+  readonly pushed: number;
+  readonly refused: readonly string[];
+}
+
+/** Creates tasks for what waits, until as many are open as are wanted. */
+export async function push(context: SyncContext, project: ReadyProject): Promise<Pushed> {
+  const { pool, config } = context;
+  const open = await tasksIn(pool, project.known.id, 'pushing', 'open');
+  const room = Math.max(config.openTasks - open.length, 0);
+  if (room === 0) return { pushed: 0, refused: [] };
+  const waiting = await nextWaiting(pool, project.known.id, room);
+  let pushed = 0;
+  const refused: string[] = [];
+  for (const batch of inBatches(waiting)) {
+    const result = await pushBatch(context, project, batch);
+    pushed += result.pushed;
+    refused.push(...result.refused);
+  }
+  return { pushed, refused };
+}
+
+/**
+ * The conversations are noted before the request: if it fails, or this process ends, the next sync looks for their tasks
+ * before it pushes any of them again.
+ */
+async function pushBatch(
+  context: SyncContext,
+  project: ReadyProject,
+  batch: readonly (Waiting & { revision: number })[],
+): Promise<Pushed> {
+  const { api, pool } = context;
+  const note = (status: KnownTask['status'], ids: readonly number[] = []) =>
+    noteTasks(
+      pool,
+      project.known.id,
+      batch.map(({ conversation_id, revision }, i) => ({
+        ...{ conversation_id, revision, status },
+        label_studio_task_id: ids[i] ?? null,
+      })),
+    );
+  await note('pushing');
+  const tasks: NewTask[] = batch.map(taskOf);
+  try {
+    const ids = await api.importTasks(project.labelStudioId, tasks);
+    // With another number of ids it is not known which is whose; then the next scan finds out.
+    if (ids.length === tasks.length) await note('open', ids);
+    return { pushed: ids.length, refused: [] };
+  } catch (error) {
+    if (!(error instanceof LabelStudioRefused && error.status === 400)) throw error;
+    const [only] = batch;
+    if (batch.length === 1 && only) {
+      await note('refused');
+      return {
+        pushed: 0,
+        refused: [`Label Studio does not take conversation ${only.conversation_id}. ${error.message}`],
+      };
+    }
+    const half = Math.ceil(batch.length / 2);
+    const first = await pushBatch(context, project, batch.slice(0, half));
+    const second = await pushBatch(context, project, batch.slice(half));
+    return { pushed: first.pushed + second.pushed, refused: [...first.refused, ...second.refused] };
+  }
+}
+
+function* inBatches<T>(items: readonly T[]): Generator<readonly T[]> {
+  for (let i = 0; i < items.length; i += BATCH) yield items.slice(i, i + BATCH);
+}

@@ -1,0 +1,128 @@
+/**
+ * The service: synchronises at its start, then when a webhook hints at news, and every minute in any case. Any number may run;
+ * one works. While Label Studio does not answer it asks less and less often, and says so.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { PoolClient } from 'pg';
+import type { LabelStudioConfig } from '../config.ts';
+import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
+import { runSessions } from '../runtime/sessions.ts';
+import { labelStudioApi } from './api.ts';
+import { hearHints } from './hint.ts';
+import type { Hints } from './hint.ts';
+import { connectHttp, LabelStudioError } from './http.ts';
+import { openReviewSender } from './review-sender.ts';
+import { noteFailure } from './store.ts';
+import { synchronise } from './sync.ts';
+import type { SyncContext, SyncReport } from './sync.ts';
+
+const FIRST_BACKOFF_MS = 1000;
+const MAX_BACKOFF_MS = 60_000;
+const ELECTION_MS = 5000;
+/** Any fixed number of its own: who holds it is the one that works. */
+const LEADER_LOCK = 7_264_233;
+
+/** The service. */
+export const labelStudio: Service = {
+  name: 'label-studio',
+  does: 'pushes what waits to Label Studio, where one is configured, and fetches the answers',
+  start: startLabelStudio,
+};
+
+/** What a sync needs, from what a component or a command has. */
+export function openSync(
+  { kafka, codecs, pool, log }: Pick<ServiceContext, 'kafka' | 'codecs' | 'pool' | 'log'>,
+  config: LabelStudioConfig,
+): SyncContext {
+  return { config, api: labelStudioApi(connectHttp(config)), pool, reviews: openReviewSender(kafka, codecs), log };
+}
+
+type Stats = Record<'configured' | 'leading' | 'syncs' | 'failures' | 'reviews' | 'pushed' | 'closed' | 'open', number>;
+
+function startLabelStudio(context: ServiceContext): RunningService {
+  const config = context.config.labelStudio;
+  const stats: Stats = {
+    ...{ configured: Number(config !== undefined), leading: 0, syncs: 0, failures: 0 },
+    ...{ reviews: 0, pushed: 0, closed: 0, open: 0 },
+  };
+  const background = runSessions({
+    session: (stopping) => (config ? session(context, config, stopping, stats) : untilAborted(stopping)),
+    progress: () => stats.syncs,
+    log: context.log,
+  });
+  return { ...background, stats: () => stats };
+}
+
+/** One connection to Postgres is the election and the ear for hints; when it breaks the session ends. */
+async function session(
+  context: ServiceContext,
+  config: LabelStudioConfig,
+  stopping: AbortSignal,
+  stats: Stats,
+): Promise<void> {
+  const client = await context.pool.connect();
+  const broken = new AbortController();
+  client.on('error', (error) => broken.abort(error));
+  const sync = openSync(context, config);
+  try {
+    const ends = AbortSignal.any([stopping, broken.signal]);
+    await elected(client, ends);
+    stats.leading = Number(!ends.aborted);
+    await lead(sync, await hearHints(client), ends, stats);
+    if (broken.signal.aborted) throw broken.signal.reason;
+  } finally {
+    stats.leading = 0;
+    await sync.reviews.close();
+    client.release(true); // closes the connection, and so gives up the lock and the ear
+  }
+}
+
+async function elected(client: PoolClient, ends: AbortSignal): Promise<void> {
+  while (!ends.aborted) {
+    const { rows } = await client.query<{ won: boolean }>('SELECT pg_try_advisory_lock($1) AS won', [LEADER_LOCK]);
+    if (rows[0]?.won === true) return;
+    await sleep(ELECTION_MS, undefined, { signal: ends }).catch(() => undefined);
+  }
+}
+
+async function lead(sync: SyncContext, hints: Hints, ends: AbortSignal, stats: Stats): Promise<void> {
+  let backoff = 0;
+  let full = true; // what happened while nobody looked may have moved no clock
+  while (!ends.aborted) {
+    try {
+      const report = await synchronise(sync, { full });
+      count(stats, report);
+      tell(sync, report, backoff > 0);
+      [full, backoff] = [false, 0];
+    } catch (error) {
+      if (!(error instanceof LabelStudioError)) throw error;
+      stats.failures++;
+      backoff = Math.min(Math.max(backoff * 2, FIRST_BACKOFF_MS), MAX_BACKOFF_MS);
+      sync.log.warn({ error: error.message, backoff }, 'Label Studio was not synchronised; everything else goes on');
+      await noteFailure(sync.pool, sync.config.url, error.message);
+    }
+    await hints.next(backoff > 0 ? backoff : sync.config.syncSeconds * 1000, ends);
+  }
+}
+
+function count(stats: Stats, { reviews, pushed, closed, open }: SyncReport): void {
+  stats.syncs++;
+  stats.reviews += reviews;
+  stats.pushed += pushed;
+  stats.closed += closed;
+  stats.open = open;
+}
+
+function tell({ log }: SyncContext, report: SyncReport, recovered: boolean): void {
+  const { warnings, ...figures } = report;
+  for (const warning of warnings) log.warn(warning);
+  if (recovered) log.info(figures, 'Label Studio answers again');
+  else if (report.pushed + report.closed + report.annotations + report.reviews > 0) log.info(figures, 'synchronised');
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -1,0 +1,119 @@
+/** The project in Label Studio: found or created, its labelling configuration checked, its webhook kept alive. */
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { Pool } from 'pg';
+import type { LabelStudioConfig } from '../config.ts';
+import type { LabelStudioApi, Project } from './api.ts';
+import { LabelStudioRefused } from './http.ts';
+import { configProblems, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
+import { addProject, knownProject, labelsInTraffic, noteProject, tasksIn } from './store.ts';
+import type { KnownProject } from './store.ts';
+import { PREDICTED_BY } from './task.ts';
+import { keepWebhook } from './webhook.ts';
+
+/** The labelling configuration of the repository. */
+const CONFIG_FILE = path.join(import.meta.dirname, '..', 'label-studio-config.xml');
+
+/** A full scan sees what no other does: tasks that are gone, and changes that moved no clock. */
+const FULL_SCAN_MS = 60 * 60 * 1000;
+
+/** A project that is ready to take tasks. */
+export interface ReadyProject {
+  readonly known: KnownProject;
+  readonly labelStudioId: number;
+  /** Whether all tasks are to be scanned, and all labels of the traffic looked at. */
+  readonly full: boolean;
+  /** Sentences about what reviewers will miss; nothing of it keeps the sync from working. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Finds the project, or creates it, and gives it all labels that traffic has.
+ * @throws LabelStudioRefused when it is configured so that its answers can't be read.
+ */
+export async function readyProject(
+  api: LabelStudioApi,
+  pool: Pool,
+  config: LabelStudioConfig,
+  { full: asked }: { readonly full: boolean },
+): Promise<ReadyProject> {
+  const xml = await readFile(CONFIG_FILE, 'utf8');
+  const { known, project } = await findProject(api, pool, config, xml);
+  await noteProject(pool, known.id, config.url, project.id);
+  const configured = isUnconfigured(project) ? await api.changeProject(project.id, { label_config: xml }) : project;
+  const problems = configProblems(configured);
+  if (problems.length > 0)
+    throw new LabelStudioRefused(
+      `The labelling configuration of project ${project.id} (${project.title}) can't be used: ${problems.join(', ')}. Put the content of ` +
+        'label-studio-config.xml into Settings → Labeling Interface → Code, or set LABEL_STUDIO_PROJECT_ID to another project.',
+      200,
+    );
+  const full = asked || (await needsFullScan(pool, known));
+  const complete = withLabels(configured.label_config ?? '', await labelsInTraffic(pool, { all: full }));
+  if (complete !== undefined) await api.changeProject(project.id, { label_config: complete });
+  await keepWebhook(api, config, project.id);
+  return { known, labelStudioId: project.id, full, warnings: warningsAbout(configured) };
+}
+
+/** After an import of which the outcome is not known, the tasks must be looked for before any is pushed again. */
+async function needsFullScan(pool: Pool, { id, scannedTo, fullScanAt }: KnownProject): Promise<boolean> {
+  if (scannedTo === null || fullScanAt === null || Date.now() - fullScanAt.getTime() > FULL_SCAN_MS) return true;
+  return (await tasksIn(pool, id, 'pushing')).length > 0;
+}
+
+async function findProject(
+  api: LabelStudioApi,
+  pool: Pool,
+  { url, projectId }: LabelStudioConfig,
+  xml: string,
+): Promise<{ known: KnownProject; project: Project }> {
+  const known = await knownProject(pool, url, projectId);
+  const id = projectId ?? known.labelStudioId;
+  if (id === null) return { known, project: await adoptOrCreate(api, known, xml) };
+  try {
+    return { known, project: await api.project(id) };
+  } catch (error) {
+    if (!(error instanceof LabelStudioRefused && error.status === 404)) throw error;
+    if (projectId !== undefined)
+      throw new LabelStudioRefused(
+        `Label Studio has no project ${projectId} that the user of LABEL_STUDIO_API_KEY may see; correct ` +
+          'LABEL_STUDIO_PROJECT_ID, or leave it out and a project is created.',
+        404,
+      );
+    const next = await addProject(pool); // somebody deleted it: its tasks are gone, its labels stay
+    return { known: next, project: await adoptOrCreate(api, next, xml) };
+  }
+}
+
+/** By title before a new one is made: creating may have worked without our hearing of it. */
+async function adoptOrCreate(api: LabelStudioApi, { title, description }: KnownProject, xml: string): Promise<Project> {
+  const [found] = await api.projectsByTitle(title);
+  if (found) return found;
+  return api.createProject({
+    title,
+    description,
+    label_config: xml,
+    show_collab_predictions: true,
+    model_version: '',
+    show_skip_button: true,
+    enable_empty_annotation: false,
+    maximum_annotations: 1,
+    sampling: 'Sequential sampling', // tasks are pushed in the order in which they are to be answered
+    skip_queue: 'IGNORE_SKIPPED', // a skip is an answer
+  });
+}
+
+function warningsAbout(project: Project): string[] {
+  const { show_collab_predictions, model_version } = project;
+  return [
+    ...(show_collab_predictions === false
+      ? ['predictions are not filled in: switch on Settings → Annotation → Use predictions to prelabel tasks']
+      : []),
+    ...(model_version != null && model_version !== '' && model_version !== PREDICTED_BY
+      ? [
+          `predictions of ${model_version} are filled in, not those of ${PREDICTED_BY}: Settings → Annotation → Live predictions`,
+        ]
+      : []),
+    ...(labelsOf(project.label_config ?? '').size === 0 ? ['`label` had no choices until now'] : []),
+  ].map((warning) => `In project ${project.id}, ${warning}.`);
+}

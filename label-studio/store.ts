@@ -1,0 +1,260 @@
+/** What the sync remembers, in Postgres; one statement a function. */
+import type { Pool, PoolClient } from 'pg';
+import type { ReviewSubmitted, ShownPrediction, Verdict } from '../schemas/types.ts';
+import type { Counted } from './annotation.ts';
+import type { Waiting } from './task.ts';
+
+type Db = Pool | PoolClient;
+
+/** A project of Label Studio that this installation works with. */
+export interface KnownProject {
+  /** Number here, which the other tables refer to. */
+  readonly id: number;
+  readonly title: string;
+  readonly description: string;
+  readonly labelStudioId: number | null;
+  /** Up to where changes were seen; ISO 8601. */
+  readonly scannedTo: string | null;
+  readonly fullScanAt: Date | null;
+}
+
+/** A task that this installation knows. */
+export interface KnownTask {
+  readonly conversation_id: string;
+  /** With a new task: the conversation's revision, at which it waits. */
+  readonly revision?: number;
+  readonly label_studio_task_id: number | null;
+  readonly status: 'pushing' | 'open' | 'answered' | 'closed' | 'refused';
+}
+
+const PROJECT = `id, title, description, label_studio_project_id AS "labelStudioId", full_scan_at AS "fullScanAt",
+  to_char(scanned_to AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "scannedTo"`;
+
+/** The project for this server; with a number, exactly that one. The row without a server is the template of the first. */
+export async function knownProject(db: Db, url: string, labelStudioId?: number): Promise<KnownProject> {
+  const { rows } = await db.query<KnownProject>(
+    `SELECT ${PROJECT} FROM labelstudio_projects
+      WHERE url IS NULL OR (url = $1 AND ($2::int IS NULL OR label_studio_project_id = $2))
+      ORDER BY url IS NULL, id DESC LIMIT 1`,
+    [url, labelStudioId ?? null],
+  );
+  return rows[0] ?? (await addProject(db));
+}
+
+/** A row for one more project, with the texts of the first. */
+export async function addProject(db: Db): Promise<KnownProject> {
+  const added = await db.query<KnownProject>(
+    `INSERT INTO labelstudio_projects (id, title, description)
+     SELECT max(id) + 1, (array_agg(title ORDER BY id))[1], (array_agg(description ORDER BY id))[1] FROM labelstudio_projects
+     RETURNING ${PROJECT}`,
+  );
+  return added.rows[0] as KnownProject;
+}
+
+/** Notes which project of which server it is. */
+export async function noteProject(db: Db, id: number, url: string, labelStudioId: number): Promise<void> {
+  await db.query('UPDATE labelstudio_projects SET url = $2, label_studio_project_id = $3 WHERE id = $1', [
+    id,
+    url,
+    labelStudioId,
+  ]);
+}
+
+/** Notes how far a scan came. */
+export async function noteScan(db: Db, id: number, scannedTo: string | undefined, full: boolean): Promise<void> {
+  await db.query(
+    `UPDATE labelstudio_projects SET scanned_to = greatest(scanned_to, $2), full_scan_at = CASE WHEN $3 THEN now() ELSE full_scan_at END
+      WHERE id = $1`,
+    [id, scannedTo ?? null, full],
+  );
+}
+
+/** Notes that a sync went through, and what it did. */
+export async function noteSync(
+  db: Db,
+  id: number,
+  did: { readonly pushed: number; readonly closed: number; readonly annotations: number; readonly reviews: number },
+): Promise<void> {
+  await db.query(
+    `UPDATE labelstudio_projects
+        SET tasks_pushed = tasks_pushed + $2, tasks_closed = tasks_closed + $3, annotations_fetched = annotations_fetched + $4,
+            reviews = reviews + $5, last_sync_at = now(), last_error = NULL, last_error_at = NULL
+      WHERE id = $1`,
+    [id, did.pushed, did.closed, did.annotations, did.reviews],
+  );
+}
+
+/** Notes why a sync did not go through, with the project of this server or the template of the first. */
+export async function noteFailure(db: Db, url: string, message: string): Promise<void> {
+  await db.query(
+    `UPDATE labelstudio_projects SET last_error = $2, last_error_at = now()
+      WHERE id = (SELECT id FROM labelstudio_projects WHERE url IS NULL OR url = $1 ORDER BY url IS NULL, id DESC LIMIT 1)`,
+    [url, message],
+  );
+}
+
+/** Modules and intents of what waits; with `all`, of every conversation, predicted or corrected. */
+export async function labelsInTraffic(db: Db, { all }: { readonly all: boolean }): Promise<Map<string, Set<string>>> {
+  const everything = `SELECT nlu_module, nlu_intent FROM conversation_logs
+             UNION SELECT corrected_module, corrected_intent FROM conversation_logs WHERE corrected_intent IS NOT NULL`;
+  const { rows } = await db.query<{ module: string; intents: string[] }>(
+    `SELECT module, array_agg(intent ORDER BY intent) AS intents
+       FROM (${all ? everything : 'SELECT DISTINCT nlu_module, nlu_intent FROM review_queue'}) AS labels (module, intent)
+      GROUP BY 1 ORDER BY 1`,
+  );
+  return new Map(rows.map(({ module, intents }) => [module, new Set(intents)]));
+}
+
+/** Tasks of these conversations. */
+export async function knownTasks(
+  db: Db,
+  project: number,
+  conversations: readonly string[],
+): Promise<Map<string, KnownTask>> {
+  const { rows } = await db.query<KnownTask>(
+    `SELECT conversation_id, label_studio_task_id, status FROM labelstudio_tasks
+      WHERE project = $1 AND conversation_id = ANY ($2)`,
+    [project, conversations],
+  );
+  return new Map(rows.map((row) => [row.conversation_id, row]));
+}
+
+/** Tasks in these states. */
+export async function tasksIn(
+  db: Db,
+  project: number,
+  ...statuses: readonly KnownTask['status'][]
+): Promise<KnownTask[]> {
+  const { rows } = await db.query<KnownTask>(
+    `SELECT conversation_id, label_studio_task_id, status FROM labelstudio_tasks WHERE project = $1 AND status = ANY ($2)`,
+    [project, statuses],
+  );
+  return rows;
+}
+
+/** Notes where tasks stand. */
+export async function noteTasks(db: Db, project: number, tasks: readonly KnownTask[]): Promise<void> {
+  if (tasks.length === 0) return;
+  await db.query(
+    `INSERT INTO labelstudio_tasks AS t (project, conversation_id, label_studio_task_id, status, waited_at_revision)
+     SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[], $5::int[])
+     ON CONFLICT (project, conversation_id) DO UPDATE
+       SET label_studio_task_id = excluded.label_studio_task_id, status = excluded.status, updated_at = now(),
+           pushed_at = CASE WHEN excluded.status = 'pushing' THEN now() ELSE t.pushed_at END,
+           waited_at_revision = CASE WHEN t.status = 'answered' AND excluded.status = 'open'
+                                     THEN (SELECT revision FROM conversation_logs c WHERE c.conversation_id = t.conversation_id)
+                                     ELSE coalesce(excluded.waited_at_revision, t.waited_at_revision) END`,
+    [
+      project,
+      tasks.map((task) => task.conversation_id),
+      tasks.map((task) => task.label_studio_task_id),
+      tasks.map((task) => task.status),
+      tasks.map((task) => task.revision ?? null),
+    ],
+  );
+}
+
+/** What waits and is not in Label Studio, the most useful first. */
+export async function nextWaiting(
+  db: Db,
+  project: number,
+  limit: number,
+): Promise<(Waiting & { readonly revision: number })[]> {
+  const { rows } = await db.query<Waiting & { revision: number }>(
+    `SELECT q.conversation_id, q.user_message, q.language, q.nlu_intent, q.nlu_module, q.nlu_confidence, q.nlu_provider,
+            c.model_version, c.audit, c.revision
+       FROM training_queue q JOIN conversation_logs c USING (conversation_id)
+      WHERE NOT EXISTS (SELECT FROM labelstudio_tasks t
+                         WHERE t.project = $1 AND t.conversation_id = q.conversation_id AND t.status <> 'closed')
+      ORDER BY q.review_priority LIMIT $2`,
+    [project, limit],
+  );
+  return rows;
+}
+
+/**
+ * Open tasks whose conversation waits no more. Only those of conversations that are known: while a table is being filled, what
+ * is not there yet says nothing.
+ */
+export async function answeredElsewhere(db: Db, project: number): Promise<KnownTask[]> {
+  const { rows } = await db.query<KnownTask>(
+    `SELECT t.conversation_id, t.label_studio_task_id, t.status FROM labelstudio_tasks t JOIN conversation_logs c USING (conversation_id)
+      WHERE t.project = $1 AND t.status = 'open' AND t.label_studio_task_id IS NOT NULL AND c.review_status <> 'needs-review'
+        AND (t.waited_at_revision IS NULL OR c.revision > t.waited_at_revision)
+        AND NOT EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = t.conversation_id)`,
+    [project],
+  );
+  return rows;
+}
+
+/** What reviewers saw of these conversations; without those that are not known here. */
+export async function shownOf(db: Db, conversations: readonly string[]): Promise<Map<string, ShownPrediction>> {
+  const { rows } = await db.query<ShownPrediction & { conversation_id: string }>(
+    `SELECT conversation_id, nlu_intent AS intent, nlu_module AS module, model_version,
+            CASE WHEN audit THEN NULL ELSE nlu_confidence END AS confidence
+       FROM conversation_logs WHERE conversation_id = ANY ($1)`,
+    [conversations],
+  );
+  return new Map(rows.map(({ conversation_id, ...shown }) => [conversation_id, shown]));
+}
+
+/** What was counted at these tasks, by task. */
+export async function countedAt(db: Db, project: number, tasks: readonly number[]): Promise<Map<number, Counted[]>> {
+  const { rows } = await db.query<Counted & { verdict: Verdict }>(
+    `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn FROM labelstudio_annotations
+      WHERE project = $1 AND label_studio_task_id = ANY ($2)`,
+    [project, tasks],
+  );
+  const byTask = new Map<number, Counted[]>();
+  for (const row of rows) byTask.set(row.label_studio_task_id, [...(byTask.get(row.label_studio_task_id) ?? []), row]);
+  return byTask;
+}
+
+/** Notes what is counted now. */
+export async function noteCounted(
+  db: Db,
+  project: number,
+  counted: readonly (Counted & { readonly conversation_id: string })[],
+): Promise<void> {
+  if (counted.length === 0) return;
+  await db.query(
+    `INSERT INTO labelstudio_annotations
+       (project, annotation_id, label_studio_task_id, conversation_id, version, review_id, verdict, withdrawn)
+     SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
+     ON CONFLICT (project, annotation_id) DO UPDATE
+       SET version = excluded.version, review_id = excluded.review_id, verdict = excluded.verdict, withdrawn = excluded.withdrawn`,
+    [
+      project,
+      counted.map((one) => one.annotation_id),
+      counted.map((one) => one.label_studio_task_id),
+      counted.map((one) => one.conversation_id),
+      counted.map((one) => one.version),
+      counted.map((one) => one.review_id),
+      counted.map((one) => one.verdict),
+      counted.map((one) => one.withdrawn),
+    ],
+  );
+}
+
+/** Puts reviews behind those that are to be sent. */
+export async function enqueue(db: Db, reviews: readonly ReviewSubmitted[]): Promise<void> {
+  if (reviews.length === 0) return;
+  await db.query(
+    'INSERT INTO labelstudio_outbox (review) SELECT value FROM jsonb_array_elements($1) WITH ORDINALITY ORDER BY ordinality',
+    [JSON.stringify(reviews)],
+  );
+}
+
+/** The reviews that were not sent yet, oldest first. */
+export async function nextToSend(db: Db, limit: number): Promise<readonly { id: string; review: ReviewSubmitted }[]> {
+  const { rows } = await db.query<{ id: string; review: ReviewSubmitted }>(
+    'SELECT id, review FROM labelstudio_outbox ORDER BY id LIMIT $1',
+    [limit],
+  );
+  return rows;
+}
+
+/** Forgets reviews that Kafka has. */
+export async function sent(db: Db, ids: readonly string[]): Promise<void> {
+  await db.query('DELETE FROM labelstudio_outbox WHERE id = ANY ($1)', [ids]);
+}

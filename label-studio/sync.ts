@@ -1,0 +1,89 @@
+/**
+ * One synchronisation. Label Studio's tasks are made to follow the review queue, and its annotations become reviews:
+ *
+ * 1. find, create or complete the project;
+ * 2. scan tasks, all of them or those that changed, and put into the outbox what that says;
+ * 3. send the outbox to Kafka;
+ * 4. take out what was answered elsewhere;
+ * 5. push what waits, the most useful first.
+ *
+ * Each step leaves what the next run needs, wherever it stops. One runs at a time.
+ */
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import type { LabelStudioConfig } from '../config.ts';
+import { inTransaction } from '../runtime/projection-runner.ts';
+import type { LabelStudioApi } from './api.ts';
+import { close, push } from './follow-queue.ts';
+import { readyProject } from './project.ts';
+import type { ReviewSender } from './review-sender.ts';
+import { scan } from './scan.ts';
+import { nextToSend, noteSync, sent, tasksIn } from './store.ts';
+
+/** What a sync works with. */
+export interface SyncContext {
+  readonly config: LabelStudioConfig;
+  readonly api: LabelStudioApi;
+  readonly pool: Pool;
+  readonly reviews: ReviewSender;
+  readonly log: Logger;
+}
+
+/** What a sync did. */
+export interface SyncReport {
+  readonly project: number;
+  readonly full: boolean;
+  /** Tasks that were created. */
+  readonly pushed: number;
+  /** Tasks that were taken out, because their conversation was answered elsewhere. */
+  readonly closed: number;
+  /** Versions of annotations that were new, skips among them. */
+  readonly annotations: number;
+  /** Records that went to Kafka, withdrawals among them. */
+  readonly reviews: number;
+  /** Tasks that wait in Label Studio now. */
+  readonly open: number;
+  readonly warnings: readonly string[];
+}
+
+/** Any fixed number of its own: it only has to be the same in every process. */
+const LOCK = 7_264_232;
+const BATCH = 500;
+
+/** Runs one synchronisation, after any that runs. `full` scans all tasks, whenever that was done last. */
+export function synchronise(context: SyncContext, { full }: { readonly full: boolean }): Promise<SyncReport> {
+  // The lock ends with its transaction, and so with the connection.
+  return inTransaction(context.pool, async (client) => {
+    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+    const { api, config, pool } = context;
+    const project = await readyProject(api, pool, config, { full });
+    const scanned = await scan(context, project);
+    const reviews = await sendOutbox(context);
+    const closed = await close(context, project);
+    const { pushed, refused } = await push(context, project);
+    await noteSync(pool, project.known.id, { pushed, closed, annotations: scanned.annotations, reviews });
+    return {
+      project: project.labelStudioId,
+      full: project.full,
+      pushed,
+      closed,
+      annotations: scanned.annotations,
+      reviews,
+      open: (await tasksIn(pool, project.known.id, 'open')).length,
+      warnings: [...project.warnings, ...scanned.problems, ...refused],
+    };
+  });
+}
+
+async function sendOutbox({ pool, reviews }: SyncContext): Promise<number> {
+  for (let count = 0; ;) {
+    const batch = await nextToSend(pool, BATCH);
+    if (batch.length === 0) return count;
+    await reviews.send(batch.map(({ review }) => review));
+    await sent(
+      pool,
+      batch.map(({ id }) => id),
+    );
+    count += batch.length;
+  }
+}

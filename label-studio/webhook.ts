@@ -1,0 +1,30 @@
+/** Webhooks are a hint only: Label Studio sends each once, waits a second, signs nothing. So one without payload is enough. */
+import type { LabelStudioConfig } from '../config.ts';
+import type { LabelStudioApi } from './api.ts';
+
+/** The header in which a webhook carries the shared secret. */
+export const SECRET_HEADER = 'X-Samvad-Secret';
+
+const ACTIONS = ['ANNOTATION_CREATED', 'ANNOTATIONS_CREATED', 'ANNOTATION_UPDATED', 'ANNOTATIONS_DELETED'];
+
+/** Registers the project's webhook, where an address is configured. Whoever switched it off, it is switched on again. */
+export async function keepWebhook(
+  api: LabelStudioApi,
+  { webhookUrl: url, webhookSecret = '' }: LabelStudioConfig,
+  project: number,
+): Promise<void> {
+  if (url === undefined) return;
+  const found = (await api.webhooks(project)).find((webhook) => webhook.url === url);
+  const headers = { [SECRET_HEADER]: webhookSecret };
+  if (found?.is_active === true && found.headers[SECRET_HEADER] === webhookSecret) return;
+  const fields = {
+    project,
+    url,
+    headers,
+    send_payload: false,
+    send_for_all_actions: false,
+    actions: ACTIONS,
+    is_active: true,
+  };
+  await (found ? api.changeWebhook(found.id, fields) : api.createWebhook(fields));
+}
