@@ -23,10 +23,10 @@ export function labelStudioCommand(): Command {
           );
         const sync = openSync({ ...prepared, kafka: prepared.servers.kafka }, config);
         const report = await synchronise(sync, { full: true }).finally(() => sync.reviews.close());
-        const { warnings, full: _, ...figures } = report;
+        const { warnings, full, ...figures } = report;
         for (const warning of warnings) progress(warning);
-        if (json === true) process.stdout.write(`${JSON.stringify({ ...figures, warnings })}\n`);
-        else process.stdout.write(`${columns(Object.entries(figures))}\n`);
+        if (json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
+        else process.stdout.write(`${columns(Object.entries({ ...figures, scan: full ? 'all tasks' : 'changes' }))}\n`);
       } finally {
         await prepared.stop();
       }

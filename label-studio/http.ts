@@ -48,9 +48,10 @@ export function connectHttp(config: Pick<LabelStudioConfig, 'url' | 'apiKey'>, t
   return async (method, path, body) => {
     const response = await call(method, path, await token.current(), body);
     // An access token may end before its time, when the server was restarted with another key.
+    const what = `${method} ${path.split('?')[0] ?? ''}`;
     if (response.status === 401 && token.forget())
-      return jsonOf(await call(method, path, await token.current(), body), `${method} ${path}`);
-    return jsonOf(response, `${method} ${path}`);
+      return jsonOf(await call(method, path, await token.current(), body), what);
+    return jsonOf(response, what);
   };
 }
 

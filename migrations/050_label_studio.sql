@@ -22,6 +22,7 @@ CREATE TABLE labelstudio_tasks (
   -- refused: Label Studio does not take it.
   status               text NOT NULL CHECK (status IN ('pushing', 'open', 'answered', 'closed', 'refused')),
   pushed_at            timestamptz NOT NULL DEFAULT now(),
+  updated_at           timestamptz NOT NULL DEFAULT now(),
   -- At this revision in conversation_logs the conversation waited; only a later one can say that somebody has answered.
   waited_at_revision   int,
   PRIMARY KEY (project, conversation_id)

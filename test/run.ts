@@ -14,6 +14,7 @@ const LEVELS = [
   'status',
   'trainer',
   'producers',
+  'label-studio',
   'integration',
   'crash',
 ] as const;

@@ -1,0 +1,71 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { labelStudioApi } from '../../label-studio/api.ts';
+import {
+  connectHttp,
+  isPersonalAccessToken,
+  LabelStudioRefused,
+  LabelStudioUnavailable,
+} from '../../label-studio/http.ts';
+import { jwt, startStub } from './stub-server.ts';
+import type { StubServer } from './stub-server.ts';
+
+const PERSONAL = jwt({ token_type: 'refresh' });
+
+describe('the way to Label Studio', () => {
+  let stub: StubServer;
+  before(async () => {
+    stub = await startStub();
+  });
+  after(() => stub.close());
+
+  const refreshes = () => stub.requests.filter((request) => request === 'POST /api/token/refresh/').length;
+
+  it('takes a legacy token as it is', async () => {
+    const send = connectHttp({ url: stub.url, apiKey: 'legacy' });
+    assert.deepEqual(await labelStudioApi(send).projectsByTitle('any'), []);
+    assert.equal(refreshes(), 0);
+  });
+
+  it('gets one access token for a personal access token, and another when that is not taken any more', async () => {
+    const api = labelStudioApi(connectHttp({ url: stub.url, apiKey: PERSONAL }));
+    const first = refreshes();
+    await api.projectsByTitle('any');
+    await api.projectsByTitle('any');
+    assert.equal(refreshes(), first + 1);
+    // Somebody else's refresh: the stub takes the newest only.
+    await labelStudioApi(connectHttp({ url: stub.url, apiKey: PERSONAL })).projectsByTitle('any');
+    await api.projectsByTitle('any');
+    assert.equal(refreshes(), first + 3);
+  });
+
+  it('renews an access token before its end', async () => {
+    const short = await startStub({ lifeSeconds: 0 }); // counts as ten seconds at least
+    const api = labelStudioApi(connectHttp({ url: short.url, apiKey: PERSONAL }));
+    await api.projectsByTitle('any');
+    await api.projectsByTitle('any');
+    assert.equal(short.requests.filter((request) => request.includes('refresh')).length, 1);
+    await short.close();
+  });
+
+  it('tells the kinds of token apart', () => {
+    assert.equal(isPersonalAccessToken(PERSONAL), true);
+    for (const legacy of ['0123456789abcdef0123456789abcdef01234567', '', 'a.b', 'a.b.c'])
+      assert.equal(isPersonalAccessToken(legacy), false);
+  });
+
+  it('says in words what is wrong, and whether it may pass', async () => {
+    await assert.rejects(connectHttp({ url: stub.url, apiKey: 'wrong' })('GET', 'api/projects/'), (error: Error) => {
+      return error instanceof LabelStudioRefused && error.status === 401 && /LABEL_STUDIO_API_KEY/.test(error.message);
+    });
+    const send = connectHttp({ url: stub.url, apiKey: 'legacy' });
+    await assert.rejects(send('GET', 'api/nothing'), LabelStudioRefused);
+    stub.fault = () => 'unavailable';
+    await assert.rejects(send('GET', 'api/projects/'), LabelStudioUnavailable);
+    stub.fault = () => 'lose-answer';
+    await assert.rejects(send('GET', 'api/projects/'), LabelStudioUnavailable);
+    stub.fault = () => undefined;
+    const nobody = connectHttp({ url: 'http://127.0.0.1:9/', apiKey: 'legacy' });
+    await assert.rejects(nobody('GET', 'api/projects/'), /Label Studio at http:\/\/127\.0\.0\.1:9\/ does not answer/);
+  });
+});

@@ -1,0 +1,311 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import pg from 'pg';
+import { pino } from 'pino';
+import { readConfig } from '../../config.ts';
+import { labelStudioApi } from '../../label-studio/api.ts';
+import { connectHttp, LabelStudioError, LabelStudioRefused } from '../../label-studio/http.ts';
+import { PREDICTED_BY } from '../../label-studio/task.ts';
+import { synchronise } from '../../label-studio/sync.ts';
+import type { SyncContext, SyncReport } from '../../label-studio/sync.ts';
+import { startPlatform } from '../../platform/platform.ts';
+import type { RunningPlatform } from '../../platform/platform.ts';
+import { migrate } from '../../runtime/migrate.ts';
+import type { ReviewSubmitted } from '../../schemas/types.ts';
+import { jwt, startStub } from './stub-server.ts';
+import type { Fault, StubServer } from './stub-server.ts';
+
+const label = ['food', 'track_order'] as const;
+
+describe('a synchronisation with a bad Label Studio', () => {
+  let home: string;
+  let platform: RunningPlatform;
+  let pool: pg.Pool;
+  let stub: StubServer;
+  let sent: ReviewSubmitted[];
+  let context: SyncContext;
+  let kafkaFails: boolean;
+
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
+    await chmod(home, 0o755); // Postgres may run as another user
+    const { cache } = readConfig();
+    const servers = new Set(['postgres'] as const);
+    platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
+    await migrate(platform.addresses.databaseUrl ?? '');
+    pool = new pg.Pool({ connectionString: platform.addresses.databaseUrl });
+  });
+  after(async () => {
+    await pool.end();
+    await platform.stop();
+    await rm(home, { recursive: true, force: true });
+  });
+  beforeEach(async () => {
+    stub = await startStub();
+    [sent, kafkaFails] = [[], false];
+    const config = { url: stub.url, apiKey: jwt({ token_type: 'refresh' }), openTasks: 200, syncSeconds: 60 };
+    const reviews = {
+      send(batch: readonly ReviewSubmitted[]) {
+        sent.push(...batch);
+        return kafkaFails ? Promise.reject(new Error('the outcome is not known')) : Promise.resolve();
+      },
+      close: () => Promise.resolve(),
+    };
+    const api = labelStudioApi(connectHttp(config, 2000));
+    context = { config, api, pool, reviews, log: pino({ level: 'silent' }) };
+    await pool.query(`TRUNCATE conversation_logs, review_queue, labelstudio_tasks, labelstudio_annotations, labelstudio_outbox;
+      DELETE FROM labelstudio_projects WHERE id > 1;
+      UPDATE labelstudio_projects SET url = NULL, label_studio_project_id = NULL, scanned_to = NULL, full_scan_at = NULL,
+        last_error = NULL, tasks_pushed = 0, tasks_closed = 0, reviews = 0`);
+  });
+  afterEach(() => stub.close());
+
+  /** Conversations that wait, the first with the highest score. */
+  async function wait(...ids: readonly string[]): Promise<void> {
+    for (const [i, id] of ids.entries()) {
+      await pool.query(
+        `INSERT INTO conversation_logs (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider,
+           model_version, entities, route, route_reasons, policy_version, audit, review_status, revision, created_at, log_partition, log_offset)
+         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', 'router-v1.0.0', '[]', 'needs-review', '[]', 'v1', false, 'needs-review', 0,
+           now() - interval '1 minute', 0, $4)`,
+        [id, ...label, i],
+      );
+      await pool.query(
+        `INSERT INTO review_queue (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, entities,
+           priority_class, score, reasons, fingerprint, policy_version, created_at, log_partition, log_offset)
+         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', '[]', 2, $4, '[]', $1, 'v1', now() - interval '1 minute', 0, 0)`,
+        [id, ...label, 1 / (i + 1)],
+      );
+    }
+  }
+
+  /** Somebody answered in the inbox. */
+  async function answerElsewhere(id: string): Promise<void> {
+    await pool.query('DELETE FROM review_queue WHERE conversation_id = $1', [id]);
+    await pool.query(
+      "UPDATE conversation_logs SET review_status = 'approved', revision = revision + 1 WHERE conversation_id = $1",
+      [id],
+    );
+  }
+
+  const sync = (full = false) => synchronise(context, { full });
+
+  /** Synchronises until it goes through. */
+  async function syncUntilWell(): Promise<SyncReport> {
+    for (let attempt = 0; attempt < 50; attempt++) {
+      try {
+        return await sync();
+      } catch (error) {
+        if (!(error instanceof LabelStudioError)) throw error;
+      }
+    }
+    return assert.fail('It has not gone through in 50 attempts.');
+  }
+
+  const conversationsThere = () => [...stub.tasks.values()].map(({ data }) => data['conversation_id']);
+  const taskOf = (id: string) => {
+    const task = [...stub.tasks.values()].find(({ data }) => data['conversation_id'] === id);
+    assert.ok(task);
+    return task;
+  };
+  /** Gives `faults` to the requests on `route`, one each, and then none. */
+  const failAt = (route: RegExp, ...faults: readonly Fault[]) => {
+    const left = [...faults];
+    stub.fault = (method, url) => (route.test(`${method} ${url}`) ? left.shift() : undefined);
+  };
+
+  it('pushes the most useful first, as many as may be open', async () => {
+    await wait('a', 'b', 'c', 'd');
+    context = { ...context, config: { ...context.config, openTasks: 2 } };
+    assert.deepEqual(await sync(), {
+      ...{ project: 1, full: true, pushed: 2, closed: 0, annotations: 0, reviews: 0, open: 2, warnings: [] },
+    });
+    assert.deepEqual(conversationsThere(), ['a', 'b']);
+    stub.answer(taskOf('a'), label);
+    assert.equal((await sync()).pushed, 1);
+    assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+    const [prediction] = taskOf('a').predictions as [{ score: number; model_version: string }];
+    assert.deepEqual([prediction.score, prediction.model_version], [0.5, PREDICTED_BY]);
+    assert.equal(taskOf('a').data['model_version'], 'router-v1.0.0');
+  });
+
+  it('shows no confidence of an audit', async () => {
+    await wait('a');
+    await pool.query("UPDATE conversation_logs SET audit = true, route = 'auto-approved'");
+    await sync();
+    const [prediction] = taskOf('a').predictions as [{ score: unknown }];
+    assert.equal(prediction.score, null);
+    stub.answer(taskOf('a'), label);
+    await sync();
+    assert.equal(sent[0]?.shown?.confidence, null);
+  });
+
+  for (const fault of ['lose-request', 'lose-answer', 'do-later', 'repeat', 'unavailable'] as const) {
+    it(`has one task a conversation when an import meets ${fault}`, async () => {
+      await wait('a', 'b', 'c');
+      failAt(/import$/, fault, fault);
+      await syncUntilWell();
+      await sync(true);
+      await sync(true);
+      assert.deepEqual(conversationsThere().sort(), ['a', 'b', 'c']);
+      const { rows } = await pool.query<{ id: number; status: string }>(
+        'SELECT label_studio_task_id AS id, status FROM labelstudio_tasks ORDER BY 1',
+      );
+      assert.deepEqual(
+        rows,
+        [...stub.tasks.keys()].map((id) => ({ id, status: 'open' })),
+      );
+    });
+  }
+
+  it('creates one project, also when it does not hear of it', async () => {
+    failAt(/POST \/api\/projects\/$/, 'lose-answer');
+    await assert.rejects(sync(), /does not answer/);
+    await sync();
+    assert.equal(stub.projects.length, 1);
+  });
+
+  it('gives the project the labels that traffic has', async () => {
+    await wait('a');
+    await pool.query("UPDATE conversation_logs SET nlu_intent = 'never_seen'");
+    await sync();
+    assert.match(stub.projects[0]?.label_config ?? '', /<Choice value="never_seen" \/>/);
+  });
+
+  it('says in words when the project is not made for it', async () => {
+    stub.projects.push({
+      id: 77,
+      title: 'mine',
+      label_config: '<View><Text name="t" value="$t"/></View>',
+      model_version: '',
+    });
+    context = { ...context, config: { ...context.config, projectId: 77 } };
+    await assert.rejects(sync(), /project 77 \(mine\) can't be used: it has no <Taxonomy name="label">/);
+    context = { ...context, config: { ...context.config, projectId: 78 } };
+    await assert.rejects(sync(), /no project 78/);
+  });
+
+  it('counts each version of an answer once, whatever fails', async () => {
+    await wait('a', 'b', 'c', 'd');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    stub.answer(taskOf('b'), ['shop', 'refund_status']);
+    stub.answer(taskOf('c'), undefined);
+    failAt(/GET \/api\/(tasks|users|projects)/, 'lose-answer', 'unavailable', 'lose-request', 'repeat');
+    kafkaFails = true;
+    await assert.rejects(syncUntilWell(), /not known/);
+    kafkaFails = false;
+    stub.answer(taskOf('a'), ['shop', 'track_order']);
+    await syncUntilWell();
+    await sync(true);
+    const once = new Map(sent.map((review) => [review.review_id, review]));
+    for (const review of sent) assert.deepEqual(review, once.get(review.review_id)); // sent again: with the same content
+    assert.deepEqual(
+      [...once.values()].map((review) => [review.conversation_id, review.verdict, review.corrected_intent]),
+      [
+        ['a', 'approve', null],
+        ['b', 'correct', 'refund_status'],
+        ['c', 'skip', null],
+        ['a', 'correct', 'track_order'],
+      ],
+    );
+    assert.equal(once.size, 4);
+    assert.deepEqual(new Set(sent.map(({ reviewer }) => reviewer)), new Set(['ravi@example.test']));
+  });
+
+  it('withdraws what was deleted, and nothing when the whole task was', async () => {
+    await wait('a', 'b');
+    await sync();
+    for (const id of ['a', 'b']) stub.answer(taskOf(id), label);
+    await sync();
+    Object.assign(taskOf('a'), { annotations: [], updated_at: '2026-11-25T23:00:00.000000Z' });
+    stub.tasks.delete(taskOf('b').id);
+    await answerElsewhere('b'); // its label counts
+    sent = [];
+    await sync(true);
+    assert.deepEqual(
+      sent.map(({ conversation_id, verdict, withdraws }) => [conversation_id, verdict, withdraws !== null]),
+      [['a', 'skip', true]],
+    );
+    await sync(true);
+    assert.equal(sent.length, 1);
+  });
+
+  it('takes out what was answered elsewhere, not what somebody answers or has begun', async () => {
+    await wait('a', 'b', 'c', 'd');
+    await sync();
+    for (const id of ['a', 'b', 'c']) await answerElsewhere(id);
+    taskOf('b').drafts = [{}];
+    const late = taskOf('c');
+    // Somebody answers while the sync is at it, right before the tasks are looked at for the last time.
+    let looks = 0;
+    stub.fault = (method, url) => {
+      if (`${method} ${url}` === 'GET /api/tasks' && ++looks === 2) stub.answer(late, ['shop', 'track_order']);
+      return undefined;
+    };
+    assert.equal((await sync()).closed, 1);
+    assert.deepEqual(conversationsThere(), ['b', 'c', 'd']);
+    await sync();
+    assert.deepEqual(
+      sent.map(({ conversation_id }) => conversation_id),
+      ['c'],
+    );
+  });
+
+  it('leaves the tasks of conversations that are not known at the time', async () => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    await pool.query('TRUNCATE conversation_logs, review_queue'); // about to be filled again
+    const { warnings, pushed, closed } = await sync(true);
+    assert.deepEqual([pushed, closed, sent.length], [0, 0, 0]);
+    assert.match(warnings[0] ?? '', /about conversation a, which is not known here/);
+    await wait('a', 'b');
+    assert.equal((await sync(true)).pushed, 0);
+    assert.equal(sent.length, 1);
+  });
+
+  it('pushes again what was deleted there and still waits', async () => {
+    await wait('a');
+    await sync();
+    stub.tasks.clear();
+    await sync(true);
+    assert.deepEqual(conversationsThere(), ['a']);
+  });
+
+  it('begins anew when the project was deleted', async () => {
+    await wait('a');
+    await sync();
+    stub.projects.length = 0;
+    stub.tasks.clear();
+    await sync();
+    assert.deepEqual(conversationsThere(), ['a']);
+    assert.equal(stub.projects.length, 1);
+  });
+
+  it('passes over a conversation that is refused', async () => {
+    await wait('a', 'b', 'c');
+    const whole = context.api;
+    const api = {
+      ...whole,
+      importTasks: (project: number, tasks: Parameters<typeof whole.importTasks>[1]) =>
+        tasks.some(({ data }) => 'text' in data && data.text === 'b')
+          ? Promise.reject(new LabelStudioRefused('It says: no.', 400))
+          : whole.importTasks(project, tasks),
+    };
+    context = { ...context, api };
+    const { pushed, warnings } = await sync();
+    assert.equal(pushed, 2);
+    assert.deepEqual(warnings, ['Label Studio does not take conversation b. It says: no.']);
+    assert.deepEqual((await sync(true)).warnings, []);
+  });
+
+  it('lets one run at a time', async () => {
+    await wait('a', 'b', 'c');
+    await Promise.all([sync(), sync(), sync(true)]);
+    assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+  });
+});
