@@ -74,17 +74,20 @@ async function hasEndedWithin(identity: ProcessIdentity, milliseconds: number): 
   return true;
 }
 
-/** Runs a program to its end and returns its exit code (-1: not found or not startable) with stdout and stderr together. */
+/**
+ * Runs a program to its end, or for `timeoutMs`, and returns its exit code (-1: not found, not startable or out of time) with
+ * stdout and stderr together.
+ */
 export const runProgram = (
   command: string,
   args: readonly string[],
-  options: Partial<Pick<Launch, 'cwd' | 'account'>> = {},
+  options: Partial<Pick<Launch, 'cwd' | 'account'>> & { readonly timeoutMs?: number } = {},
 ): Promise<{ readonly code: number; readonly output: string }> =>
   new Promise((resolve) => {
     execFile(
       command,
       args,
-      { cwd: options.cwd, ...options.account, maxBuffer: 64 * 1024 * 1024 },
+      { cwd: options.cwd, ...options.account, timeout: options.timeoutMs, maxBuffer: 64 * 1024 * 1024 },
       (error, stdout, stderr) => {
         const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
         resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });

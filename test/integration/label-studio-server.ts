@@ -14,7 +14,8 @@ import { readConfig } from '../../config.ts';
 
 const VERSION = '1.23.2';
 /** Up to 80 s were seen on two busy cores; the first start migrates the database. */
-const START_MS = 240_000;
+const START_MS = 180_000;
+const INSTALL_MS = 15 * 60_000;
 const LEGACY_TOKEN = '0123456789abcdef0123456789abcdef01234567';
 
 /** A running Label Studio with one user, who may do everything. */
@@ -41,6 +42,8 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
   const send = connectHttp({ url, apiKey: LEGACY_TOKEN });
   const log = path.join(folder, 'server.log');
   let child: ChildProcess | undefined;
+  const killNow = () => void child?.kill('SIGKILL');
+  process.once('exit', killNow); // also when the tests end without stopping it
 
   async function start(): Promise<void> {
     const output = openSync(log, 'a');
@@ -65,8 +68,10 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
       },
     });
     for (const deadline = Date.now() + START_MS; ; await sleep(250)) {
-      if (child.exitCode !== null || Date.now() > deadline)
+      if (child.exitCode !== null || Date.now() > deadline) {
+        await kill();
         throw new Error(`Label Studio did not start: ${(await readFile(log, 'utf8')).slice(-2000)}`);
+      }
       const up = await send('GET', 'health').catch((error: unknown) => {
         if (!(error instanceof LabelStudioUnavailable)) throw error;
       });
@@ -89,6 +94,7 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
     ...{ url, email, send, kill, restart: start },
     personalAccessToken: token,
     async stop() {
+      process.off('exit', killNow);
       await kill();
       await rm(folder, { recursive: true, force: true });
     },
@@ -106,7 +112,7 @@ async function install(folder: string): Promise<string> {
     ['python3', ['-m', 'venv', folder]],
     [path.join(folder, 'bin', 'pip'), ['install', '--quiet', '--no-cache-dir', `label-studio==${VERSION}`]],
   ] as const) {
-    const { code, output } = await runProgram(command, args);
+    const { code, output } = await runProgram(command, args, { timeoutMs: INSTALL_MS });
     if (code !== 0) throw new Error(`${command} ${args.join(' ')} failed: ${output.slice(-2000)}`);
   }
   await writeFile(complete, '');

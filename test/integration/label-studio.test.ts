@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
@@ -10,7 +11,7 @@ import { untilCaughtUp } from '../../cli/lag.ts';
 import type { LabelStudioConfig } from '../../config.ts';
 import { labelStudioApi } from '../../label-studio/api.ts';
 import type { LabelStudioApi, Task } from '../../label-studio/api.ts';
-import { LabelStudioUnavailable } from '../../label-studio/http.ts';
+import { LabelStudioRefused, LabelStudioUnavailable } from '../../label-studio/http.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../../producers/conversation-producer.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
@@ -26,9 +27,20 @@ import type { Stack } from './stack.ts';
 
 const ITEMS = 200;
 const ANNOTATED = 120;
-const WAIT_MS = 180_000;
+/** Nothing here takes a tenth of these on a machine of its own. */
+const WAIT_MS = 120_000;
+const START_MS = 300_000;
+/** The first time, Label Studio is installed. */
+const INSTALL_MS = 20 * 60_000;
+const TEST_MS = 300_000;
 const SECRET = 'a-secret-of-this-test';
 const SEVERAL = ['food/track_order', 'shop/track_order', 'ride/cancel_ride', 'general/complaint'];
+
+/** What Label Studio keeps of an answer. */
+function resultOf(label: string): readonly object[] {
+  const value = { taxonomy: [label.split('/')] };
+  return [{ from_name: 'label', to_name: 'message', type: 'taxonomy', value }];
+}
 
 type Outcome = { readonly kind: 'label'; readonly label: string } | { readonly kind: 'skipped' | 'deleted' };
 
@@ -39,6 +51,9 @@ describe('Label Studio, the real one', () => {
   let producer: ConversationProducer;
   let pipeline: RunningComponents;
   let http: RunningHttp;
+  /** What was started, to be ended in the opposite order, also when what comes after it fails. */
+  const running: { stop(): Promise<void> }[] = [];
+  const ended = new AbortController();
   let sync: RunningComponents | undefined;
   let project = 0;
   /** Conversation id → what the reviewer left. */
@@ -59,8 +74,11 @@ describe('Label Studio, the real one', () => {
     return (await stack.prepared.pool.query<R>(sql, [...values])).rows;
   }
 
-  async function until(what: string, holds: () => Promise<boolean>): Promise<void> {
-    for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await sleep(300)) if (await holds()) return;
+  async function until(what: string, holds: () => Promise<boolean>, waitMs = WAIT_MS): Promise<void> {
+    for (const deadline = Date.now() + waitMs; Date.now() < deadline; await sleep(300)) {
+      ended.signal.throwIfAborted(); // a test that ran out of time goes on by itself otherwise
+      if (await holds()) return;
+    }
     const rows = await query('SELECT * FROM labelstudio_projects');
     assert.fail(`This has not happened in time: ${what}. ${JSON.stringify(rows)} ${JSON.stringify(sync?.stats())}`);
   }
@@ -88,15 +106,27 @@ describe('Label Studio, the real one', () => {
     return new Map([...outcomes].flatMap(([id, outcome]) => (outcome.kind === 'label' ? [[id, outcome.label]] : [])));
   }
 
-  before(async () => {
-    [stack, server] = await Promise.all([startStack(), startLabelStudio()]);
+  const syncs = () => sync?.stats()['label-studio']?.['syncs'] ?? 0;
+
+  /** Keeps what it gives, to be stopped at the end. */
+  async function keep<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
+    const started = await starting;
+    running.unshift(started);
+    return started;
+  }
+
+  async function start(): Promise<void> {
+    const starting = [keep(startStack()), keep(startLabelStudio())] as const;
+    await Promise.allSettled(starting);
+    [stack, server] = await Promise.all(starting);
     api = labelStudioApi(server.send);
     const { prepared } = stack;
-    pipeline = await startComponents(['pipeline'], prepared);
+    pipeline = await keep(startComponents(['pipeline'], prepared));
     const labelStudio = { url: '', apiKey: '', openTasks: 1, syncSeconds: 1, webhookSecret: SECRET };
     const config = { ...prepared.config, labelStudio, http: { host: '127.0.0.1', port: 0 } };
-    http = await startHttp({ ...prepared, config }, pipeline);
+    http = await keep(startHttp({ ...prepared, config }, pipeline));
     producer = await createConversationProducer(producerOptions(prepared));
+    running.unshift({ stop: () => producer.close() });
     for (let i = 0; i < ITEMS; i++) {
       const [module = '', intent = ''] = (SEVERAL[i % SEVERAL.length] ?? '').split('/');
       await producer.captureConversation({
@@ -113,39 +143,59 @@ describe('Label Studio, the real one', () => {
       });
     }
     await untilCaughtUp(prepared.servers, prepared.pool);
-  });
+  }
+
+  before(start, { timeout: INSTALL_MS });
   after(async () => {
     // Whatever a test has broken, nothing may be left running.
-    for (const end of [
-      () => sync?.stop(),
-      () => http.stop(),
-      () => pipeline.stop(),
-      () => producer.close(),
-      () => server.stop(),
-      () => stack.stop(),
-    ])
-      await Promise.resolve()
-        .then(end)
-        .catch((error: unknown) => console.error(error));
+    ended.abort(new Error('The test is over.'));
+    for (const one of [...(sync ? [sync] : []), ...running])
+      await one.stop().catch((error: unknown) => console.error(error));
   });
+
+  /** Asks again while Label Studio is away. */
+  async function persist<T>(what: string, ask: () => Promise<T>): Promise<T> {
+    let result: { readonly value: T } | undefined;
+    await until(
+      what,
+      async () => {
+        try {
+          result = { value: await ask() };
+        } catch (error) {
+          if (!(error instanceof LabelStudioUnavailable)) throw error;
+        }
+        return result !== undefined;
+      },
+      START_MS,
+    );
+    assert.ok(result);
+    return result.value;
+  }
 
   /** Answers a task as a person does: once, and after a broken connection only when it is not there. */
   async function annotate(task: Task, label: string | undefined): Promise<number> {
-    const [module, intent] = (label ?? '').split('/');
-    const value = { taxonomy: [[module, intent]] };
-    const result = label === undefined ? [] : [{ from_name: 'label', to_name: 'message', type: 'taxonomy', value }];
-    for (;;) {
-      try {
-        const [now] = await api.tasks(project, { after: 0, ids: [task.id] });
-        const there = now?.annotations[0]?.id;
-        if (there !== undefined) return there;
-        const body = { result, was_cancelled: label === undefined, lead_time: 2.5 };
-        return ((await server.send('POST', `api/tasks/${task.id}/annotations/`, body)) as { id: number }).id;
-      } catch (error) {
-        if (!(error instanceof LabelStudioUnavailable)) throw error;
-        await sleep(500);
-      }
-    }
+    return persist(`task ${task.id} is answered`, async () => {
+      const [now] = await api.tasks(project, { after: 0, ids: [task.id] });
+      const there = now?.annotations[0]?.id;
+      if (there !== undefined) return there;
+      const result = label === undefined ? [] : resultOf(label);
+      const body = { result, was_cancelled: label === undefined, lead_time: 2.5 };
+      return ((await server.send('POST', `api/tasks/${task.id}/annotations/`, body)) as { id: number }).id;
+    });
+  }
+
+  async function change(annotation: number, label: string): Promise<void> {
+    await persist(`annotation ${annotation} is changed`, () =>
+      server.send('PATCH', `api/annotations/${annotation}/`, { result: resultOf(label) }),
+    );
+  }
+
+  async function remove(annotation: number): Promise<void> {
+    await persist(`annotation ${annotation} is deleted`, () =>
+      server.send('DELETE', `api/annotations/${annotation}/`).catch((error: unknown) => {
+        if (!(error instanceof LabelStudioRefused && error.status === 404)) throw error; // the answer to the first got lost
+      }),
+    );
   }
 
   /** What becomes of the i-th task that is answered: most approved or corrected, some changed later, skipped or deleted. */
@@ -164,88 +214,111 @@ describe('Label Studio, the real one', () => {
       const annotation = await annotate(task, i % 3 === 0 ? other : predicted);
       outcomes.set(id, { kind: 'label', label: i % 3 === 0 ? other : predicted });
       if (i % 10 === 5) {
-        const [module, intent] = other.split('/');
-        const value = { taxonomy: [[module, intent]] };
-        await server.send('PATCH', `api/annotations/${annotation}/`, {
-          result: [{ from_name: 'label', to_name: 'message', type: 'taxonomy', value }],
-        });
+        await change(annotation, other);
         outcomes.set(id, { kind: 'label', label: other });
       }
       if (i % 10 === 7) {
-        await until(`the answer to ${id} is counted`, async () => (await answers()).has(id));
-        await server.send('DELETE', `api/annotations/${annotation}/`);
+        await until(`the answer to ${id} is counted`, async () => (await answers()).has(id), START_MS);
+        await remove(annotation);
         outcomes.set(id, { kind: 'deleted' });
       }
     }
   }
 
-  it('creates the project and pushes 200 items, the most useful first, with the prediction filled in', async () => {
-    await startSync();
-    await until('all are pushed', async () => {
-      const [row] = await query<{ id: number | null; tasks_pushed: number }>(
-        'SELECT label_studio_project_id AS id, tasks_pushed FROM labelstudio_projects',
+  it(
+    'creates the project and pushes 200 items, the most useful first, with the prediction filled in',
+    { timeout: TEST_MS },
+    async () => {
+      await startSync();
+      await until('all are pushed', async () => {
+        const [row] = await query<{ id: number | null; tasks_pushed: number }>(
+          'SELECT label_studio_project_id AS id, tasks_pushed FROM labelstudio_projects',
+        );
+        project = row?.id ?? 0;
+        return row?.tasks_pushed === ITEMS;
+      });
+      const tasks = await allTasks();
+      const queue = await query<{ id: string }>(
+        'SELECT conversation_id AS id FROM training_queue ORDER BY review_priority',
       );
-      project = row?.id ?? 0;
-      return row?.tasks_pushed === ITEMS;
-    });
-    const tasks = await allTasks();
-    const queue = await query<{ id: string }>(
-      'SELECT conversation_id AS id FROM training_queue ORDER BY review_priority',
-    );
-    assert.deepEqual(
-      tasks.map(({ data }) => data['conversation_id']),
-      queue.map(({ id }) => id),
-    );
-    const next = (await server.send('GET', `api/projects/${project}/next`)) as {
-      data: Record<string, unknown>;
-      predictions: { score: number | null; result: { value: unknown }[] }[];
-    };
-    const [logged] = await query<{ confidence: number | null; version: string; label: string[] }>(
-      `SELECT nlu_confidence AS confidence, model_version AS version, ARRAY[nlu_module, nlu_intent] AS label
+      assert.deepEqual(
+        tasks.map(({ data }) => data['conversation_id']),
+        queue.map(({ id }) => id),
+      );
+      const next = (await server.send('GET', `api/projects/${project}/next`)) as {
+        data: Record<string, unknown>;
+        predictions: { score: number | null; result: { value: unknown }[] }[];
+      };
+      const [logged] = await query<{ confidence: number | null; version: string; label: string[] }>(
+        `SELECT nlu_confidence AS confidence, model_version AS version, ARRAY[nlu_module, nlu_intent] AS label
          FROM conversation_logs WHERE conversation_id = $1`,
-      [next.data['conversation_id']],
-    );
-    assert.equal(next.predictions[0]?.score, logged?.confidence);
-    assert.equal(next.data['model_version'], logged?.version);
-    assert.deepEqual(next.predictions[0]?.result[0]?.value, { taxonomy: [logged?.label] });
-  });
+        [next.data['conversation_id']],
+      );
+      assert.equal(next.predictions[0]?.score, logged?.confidence);
+      assert.equal(next.data['model_version'], logged?.version);
+      assert.deepEqual(next.predictions[0]?.result[0]?.value, { taxonomy: [logged?.label] });
+    },
+  );
 
-  it('fetches answers without webhooks', async () => {
+  it('fetches answers without webhooks', { timeout: TEST_MS }, async () => {
     await answer(await allTasks(), 0, 40);
-    await until('they are counted', async () => (await answers()).size === labelled().size);
-    assert.deepEqual(await answers(), labelled());
+    await until('they are counted', async () => isDeepStrictEqual(await answers(), labelled()));
   });
 
-  it('fetches answers with webhooks that are repeated and come in another order', async () => {
+  it('fetches answers with webhooks that are repeated and come in another order', { timeout: TEST_MS }, async () => {
     const webhookUrl = `${http.url}/v1/label-studio/webhook`;
     await startSync({ webhookUrl, webhookSecret: SECRET, syncSeconds: 600 }); // nothing but hints wakes it
     await until('the webhook is registered', async () =>
       (await api.webhooks(project)).some(({ url }) => url === webhookUrl),
     );
-    await until('the first scan is over', () => Promise.resolve((sync?.stats()['label-studio']?.['syncs'] ?? 0) > 0));
+    await until('the first scan is over', () => Promise.resolve(syncs() > 0));
     const tasks = await allTasks();
-    await answer(tasks, 40, 80);
-    const hint = (body: unknown) =>
-      fetch(webhookUrl, {
-        method: 'POST',
-        headers: { 'content-type': 'application/json', 'x-samvad-secret': SECRET },
-        body: JSON.stringify(body),
-      }).then(({ status }) => status);
-    const bulk = tasks.slice(40, 80).map(({ id, annotations }) => ({ id, annotations }));
+
+    // Its own hints: each is sent once, and this one as often as it takes.
+    const [first] = tasks.slice(40);
+    assert.ok(first);
+    const annotation = await annotate(first, SEVERAL[0]);
+    const before = syncs();
+    await until('a webhook of Label Studio wakes the sync', async () => {
+      await change(annotation, SEVERAL[1] ?? '');
+      await sleep(1000);
+      return syncs() > before;
+    });
+    await remove(annotation);
+
+    // Any number of hints, in any order, whatever they carry.
+    const bulk = tasks.slice(40, 80).map(({ id }) => ({ id, result: [] }));
     const hints = [
       { action: 'ANNOTATIONS_CREATED', annotation: bulk.toReversed() },
       { action: 'ANNOTATION_CREATED', annotation: bulk[1] },
       { action: 'ANNOTATION_CREATED', annotation: bulk[0] },
     ];
-    assert.deepEqual(await Promise.all([...hints, ...hints.toReversed()].map(hint)), [202, 202, 202, 202, 202, 202]);
-    await until('they are counted', async () => (await answers()).size === labelled().size);
-    assert.deepEqual(await answers(), labelled());
+    const hint = (body: unknown) =>
+      fetch(webhookUrl, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json', 'x-samvad-secret': SECRET },
+        body: JSON.stringify(body),
+        signal: AbortSignal.timeout(WAIT_MS),
+      }).then(({ status }) => status);
+    let answered = false;
+    const answering = answer(tasks, 40, 80).finally(() => (answered = true));
+    answering.catch(() => undefined); // awaited below
+    await until('all are answered', async () => {
+      const statuses = await Promise.all([...hints, ...hints.toReversed()].map(hint));
+      assert.deepEqual(new Set(statuses), new Set([202]));
+      await sleep(1000);
+      return answered;
+    });
+    await answering;
+    await hint(hints[0]);
+    await until('they are counted', async () => isDeepStrictEqual(await answers(), labelled()));
   });
 
-  it('counts each answer once while the server is killed half-way', async () => {
+  it('counts each answer once while the server is killed half-way', { timeout: TEST_MS }, async () => {
     await startSync();
     const tasks = await allTasks();
     const answering = answer(tasks, 80, ANNOTATED);
+    answering.catch(() => undefined); // awaited below
     await until('half are answered', () => Promise.resolve(outcomes.size >= 100));
     await server.kill();
     await until('the sync says so', async () => {
@@ -278,7 +351,7 @@ describe('Label Studio, the real one', () => {
     );
   });
 
-  it('has each review once in the log, with what the reviewer saw', async () => {
+  it('has each review once in the log, with what the reviewer saw', { timeout: TEST_MS }, async () => {
     const codec = stack.prepared.codecs.of(topics.conversationEvents);
     const reviews: ReviewSubmitted[] = [];
     for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.conversationEvents.name)) {
@@ -302,7 +375,7 @@ describe('Label Studio, the real one', () => {
     for await (const { value } of letters) assert.fail(`There is a dead letter: ${String(value)}`);
   });
 
-  it('takes out what was answered elsewhere, and leaves what somebody has begun', async () => {
+  it('takes out what was answered elsewhere, and leaves what somebody has begun', { timeout: TEST_MS }, async () => {
     const [begun, ...others] = (await allTasks()).filter(({ annotations }) => annotations.length === 0).slice(0, 6);
     assert.ok(begun);
     await server.send('POST', `api/tasks/${begun.id}/drafts`, { result: [] });
@@ -320,7 +393,7 @@ describe('Label Studio, the real one', () => {
     assert.equal(closed.length, others.length);
   });
 
-  it('pushes nothing twice after the tables were rebuilt, or its own were lost', async () => {
+  it('pushes nothing twice after the tables were rebuilt, or its own were lost', { timeout: TEST_MS }, async () => {
     const { prepared } = stack;
     const before = (await allTasks()).map(({ id }) => id);
     for (const projection of [conversationLogs, reviewQueue])
@@ -331,7 +404,7 @@ describe('Label Studio, the real one', () => {
     await sync?.stop();
     await query('DELETE FROM labelstudio_tasks');
     await startSync();
-    await until('it has looked', () => Promise.resolve((sync?.stats()['label-studio']?.['syncs'] ?? 0) > 1));
+    await until('it has looked', () => Promise.resolve(syncs() > 1));
     assert.deepEqual(
       (await allTasks()).map(({ id }) => id),
       before,

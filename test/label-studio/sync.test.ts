@@ -37,6 +37,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
     await migrate(platform.addresses.databaseUrl ?? '');
     pool = new pg.Pool({ connectionString: platform.addresses.databaseUrl });
+    pool.on('connect', (client) => client.on('error', () => undefined)); // Postgres ends before its connections do
   });
   after(async () => {
     await pool.end();
