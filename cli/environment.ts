@@ -87,8 +87,6 @@ export function connect(environment: Environment): Connected {
   });
   // An idle connection that the server drops must not end the process; the next query says what is wrong.
   pool.on('error', () => undefined);
-  // pg: a connection that says goodbye belongs to no pool any more, and Postgres may go first.
-  pool.on('connect', (client) => client.on('error', () => undefined));
   return {
     ...environment,
     pool,

@@ -45,6 +45,8 @@ export interface StubServer {
   /** Asked before each request. */
   fault: (method: string, path: string) => Fault | undefined;
   answer(task: StubTask, label: readonly [string, string] | undefined): void;
+  /** Resolves when everything is done that was put off. */
+  settled(): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -147,6 +149,9 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
       const fields = { completed_by: 3, was_cancelled: label === undefined, updated_at: now(), lead_time: 2, result };
       task.annotations = [{ ...fields, id: before?.id ?? ++lastId }];
       task.updated_at = now();
+    },
+    async settled() {
+      await Promise.all(late);
     },
     async close() {
       await Promise.all(late);
