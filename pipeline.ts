@@ -6,6 +6,7 @@ import { reviewPrioritizer } from './processors/review-prioritizer.ts';
 import { sampleBuilder } from './processors/sample-builder.ts';
 import { sampleCounter } from './processors/sample-counter.ts';
 import { conversationLogs } from './sinks/conversation-logs.ts';
+import { conversationReviews } from './sinks/conversation-reviews.ts';
 import { dailyReports } from './sinks/daily-reports.ts';
 import { exportJobs } from './sinks/export-jobs.ts';
 import { modelDeployments } from './sinks/model-deployments.ts';
@@ -33,6 +34,7 @@ export const processors: readonly AnyProcessor[] = [
 /** The Postgres tables that are made from the log. */
 export const projections: readonly Projection[] = [
   conversationLogs,
+  conversationReviews,
   trainingSamples,
   reviewQueue,
   policies,

@@ -32,6 +32,7 @@ export function benchConversation(i: number): ConversationCaptured {
     nlu_provider: 'indicbert',
     model_version: 'router-v1.0.0',
     entities: [],
+    runners_up: [],
     routing_target: 'opensearch',
     response_success: true,
     processing_time_ms: 41,

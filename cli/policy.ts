@@ -96,7 +96,7 @@ function refuse(problems: InputError['problems'], file: string): void {
 
 /** A policy as a person reads it. */
 function describe({ policy, adopted_by, adopted_at, reason }: AdoptedPolicy): string {
-  const { version, thresholds, exceptions, audit_share, audit_salt } = policy;
+  const { version, thresholds, exceptions, audit_share, audit_salt, overlap_share } = policy;
   const rows = [
     ['everything', String(thresholds.trust), String(thresholds.doubt)],
     ...exceptions.map(({ module, intent, language, thresholds: limits }) => [
@@ -109,7 +109,8 @@ function describe({ policy, adopted_by, adopted_at, reason }: AdoptedPolicy): st
 
 ${columns([['module / intent / language', 'a label above', 'a person first below'], ...rows])}
 
-  audited: ${(100 * audit_share).toFixed(1)} % of what is auto-approved, salt ${audit_salt}`;
+  audited: ${(100 * audit_share).toFixed(1)} % of what is auto-approved, salt ${audit_salt}
+  two answers: ${(100 * overlap_share).toFixed(1)} % of what people see`;
 }
 
 function historyTable(history: readonly AdoptedPolicy[]): string {

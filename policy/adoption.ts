@@ -37,11 +37,16 @@ export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
     ...exceptions.flatMap((exception, i) => exceptionProblems(`exceptions[${String(i)}]`, exception)),
     ...shareProblems('audit_share', audit_share),
     ...nameProblems('audit_salt', policy.audit_salt),
+    ...shareProblems('overlap_share', policy.overlap_share),
   ];
 }
 
-/** Equal for policies that route every conversation alike and audit the same ones, but for their version. */
-export function rulesDigest({ thresholds, exceptions, audit_share, audit_salt }: RoutingPolicy): string {
+/**
+ * Equal for policies that route every conversation alike and send the same ones to people, but for their version. A share
+ * of 0 leaves no trace: digests from before there were overlaps stay as they are.
+ */
+export function rulesDigest(policy: RoutingPolicy): string {
+  const { thresholds, exceptions, audit_share, audit_salt, overlap_share } = policy;
   const limits = ({ trust, doubt }: Thresholds) => [trust, doubt];
   const rules = exceptions.map(({ module, intent, language, ...rest }) => [
     module,
@@ -49,7 +54,8 @@ export function rulesDigest({ thresholds, exceptions, audit_share, audit_salt }:
     language,
     limits(rest.thresholds),
   ]);
-  return textHash(JSON.stringify([limits(thresholds), rules, audit_share, audit_salt]));
+  const overlap = overlap_share > 0 ? [overlap_share] : [];
+  return textHash(JSON.stringify([limits(thresholds), rules, audit_share, audit_salt, ...overlap]));
 }
 
 function thresholdProblems(field: string, { trust, doubt }: Thresholds): readonly Problem[] {

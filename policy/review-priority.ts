@@ -4,10 +4,17 @@
  * whole queue is, in the view `training_queue`.
  */
 import type { ReviewItem, RoutingDecision } from '../schemas/types.ts';
-import { textHash } from './hash.ts';
+import { textHash, unitHash } from './hash.ts';
+import { answersOf } from './standing.ts';
 
 /** Weights of the score; they add up to 1. */
 const WEIGHTS = { uncertainty: 0.6, failure: 0.25, fallback: 0.15 } as const;
+
+/**
+ * Share of what is not audited that waits among the audits, and is shown as they are: without route, confidence and
+ * rank. So whoever meets such an item can't tell whether the model was sure. `bench/audit.ts` assumes this share.
+ */
+export const DRAWN_SHARE = 1 / 16;
 
 /** The queue item for a conversation that waits for a person, or undefined when none needs to see it. */
 export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
@@ -18,22 +25,29 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
     failure: conversation.response_success === false ? 1 : 0,
     fallback: conversation.nlu_provider === 'llm' ? 1 : 0,
   };
-  const blind = decision.audit;
+  const drawn = decision.audit || unitHash(`drawn/${decision.conversation_id}`) < DRAWN_SHARE;
   return {
     conversation_id: decision.conversation_id,
     conversation,
     priority_class: priorityClass(decision),
     score:
       WEIGHTS.uncertainty * parts.uncertainty + WEIGHTS.failure * parts.failure + WEIGHTS.fallback * parts.fallback,
-    reasons: [...(blind ? ['sampled'] : decision.reasons), ...(parts.failure > 0 ? ['failed-response'] : [])],
+    reasons: [...(drawn ? ['drawn-by-chance'] : decision.reasons), ...(parts.failure > 0 ? ['failed-response'] : [])],
     fingerprint: textHash(normalise(conversation.user_message)),
     policy_version: decision.policy_version,
+    drawn,
+    answered_by: [...reviewersOf(decision)],
   };
 }
 
-/** Whether a person still has to answer: nobody has, and it is not trusted, or it is trusted but audited. */
+/** Whether a person still has to answer: it is not trusted, or audited, and too few people have. A skip is an answer. */
 export function waits(decision: RoutingDecision): boolean {
-  return decision.review === null && (decision.route !== 'auto_approved' || decision.audit);
+  if (decision.route === 'auto_approved' && !decision.audit) return false;
+  return reviewersOf(decision).size < (decision.overlap ? 2 : 1);
+}
+
+function reviewersOf(decision: RoutingDecision): ReadonlySet<string> {
+  return new Set(answersOf(decision).map(({ reviewer }) => reviewer));
 }
 
 /** 1 = first. */

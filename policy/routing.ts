@@ -4,13 +4,14 @@ import { unitHash } from './hash.ts';
 
 export type { RoutingPolicy, Thresholds } from '../schemas/types.ts';
 
-/** The policy in force until another is adopted, that of the user's document: > 0.85 trusted, 0.70 to 0.85 reviewed, below that reviewed first; 5 % audited. */
+/** The policy in force until another is adopted, that of the user's document: > 0.85 trusted, 0.70 to 0.85 reviewed, below that reviewed first; 5 % audited, 5 % of what people see answered by two. */
 export const defaultPolicy: RoutingPolicy = {
   version: 'routing-v1',
   thresholds: { trust: 0.85, doubt: 0.7 },
   exceptions: [],
   audit_share: 0.05,
   audit_salt: 'samvad-audit-1',
+  overlap_share: 0.05,
 };
 
 /** What a policy says of one conversation. */
@@ -56,6 +57,7 @@ function toPeople(to: Route, reason: string): Routing {
 /** The first decision on a conversation. */
 export function decide(policy: RoutingPolicy, conversation: ConversationCaptured): RoutingDecision {
   const routing = route(policy, conversation);
+  const asked = routing.route !== 'auto_approved' || routing.audit;
   return {
     conversation_id: conversation.conversation_id,
     conversation,
@@ -68,5 +70,6 @@ export function decide(policy: RoutingPolicy, conversation: ConversationCaptured
     withdrawn: [],
     standing_since: null,
     undone: false,
+    overlap: asked && unitHash(`${policy.audit_salt}/overlap/${conversation.conversation_id}`) < policy.overlap_share,
   };
 }

@@ -12,6 +12,7 @@ const MAX_NAME = 100;
 const MAX_MESSAGE = 32_768;
 const MAX_ENTITIES = 200;
 const MAX_ENTITY_VALUE = 1000;
+const MAX_RUNNERS_UP = 10;
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Words that mean something to JavaScript's objects; as names they could only be an attack. */
@@ -33,7 +34,7 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
     ...languageProblems('language', c.language),
     ...nameProblems('nlu_intent', c.nlu_intent),
     ...nameProblems('nlu_module', c.nlu_module),
-    ...confidenceProblems(c.nlu_confidence),
+    ...confidenceProblems('nlu_confidence', c.nlu_confidence),
     ...(c.model_version === null ? [] : nameProblems('model_version', c.model_version)),
     ...unless(
       c.entities.length <= MAX_ENTITIES,
@@ -45,6 +46,12 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
       .flatMap((entity, i) => entityProblems(`entities[${String(i)}]`, entity, c.user_message)),
     ...unless((c.processing_time_ms ?? 0) >= 0, 'processing_time_ms', 'It must not be negative.'),
     ...timeProblems('created_at', c.created_at, arrivedAtMs),
+    ...unless(
+      c.runners_up.length <= MAX_RUNNERS_UP,
+      'runners_up',
+      `There are ${String(c.runners_up.length)}; at most ${String(MAX_RUNNERS_UP)} are kept.`,
+    ),
+    ...c.runners_up.slice(0, MAX_RUNNERS_UP).flatMap((label, i) => labelProblems(`runners_up[${String(i)}]`, label)),
   ];
 }
 
@@ -65,12 +72,22 @@ export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonl
   ];
 }
 
-function shownProblems({ intent, module, confidence, model_version }: ShownPrediction): readonly Problem[] {
+function shownProblems(shown: ShownPrediction): readonly Problem[] {
+  const { model_version } = shown;
   return [
-    ...nameProblems('shown.intent', intent),
-    ...nameProblems('shown.module', module),
-    ...confidenceProblems(confidence).map(({ message }) => ({ field: 'shown.confidence', message })),
+    ...labelProblems('shown', shown),
     ...(model_version === null ? [] : nameProblems('shown.model_version', model_version)),
+  ];
+}
+
+function labelProblems(
+  field: string,
+  { intent, module, confidence }: { intent: string; module: string; confidence: number | null },
+): readonly Problem[] {
+  return [
+    ...nameProblems(`${field}.intent`, intent),
+    ...nameProblems(`${field}.module`, module),
+    ...confidenceProblems(`${field}.confidence`, confidence),
   ];
 }
 
@@ -109,9 +126,9 @@ function messageProblems(message: string): readonly Problem[] {
   );
 }
 
-function confidenceProblems(confidence: number | null): readonly Problem[] {
+function confidenceProblems(field: string, confidence: number | null): readonly Problem[] {
   if (confidence === null || Number.isNaN(confidence)) return [];
-  return unless(confidence >= 0 && confidence <= 1, 'nlu_confidence', `${String(confidence)} is not between 0 and 1.`);
+  return unless(confidence >= 0 && confidence <= 1, field, `${String(confidence)} is not between 0 and 1.`);
 }
 
 function entityProblems(field: string, entity: Entity, message: string): readonly Problem[] {

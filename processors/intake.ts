@@ -36,7 +36,7 @@ function capture(
   refuse(conversationProblems(value, timestamp));
   const id = value.conversation_id;
   const entry = ledger.get(id) ?? UNSEEN;
-  const digest = textHash(JSON.stringify(value));
+  const digest = conversationDigest(value);
   if (entry.captured_digest === digest) return [];
   if (entry.captured_digest !== null) {
     throw new Poison('conflicting-duplicate', `Conversation ${id} is in the log already, with other content.`);
@@ -79,6 +79,11 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
   }
   const parked_reviews = [...entry.parked_reviews, identified];
   return [emit(topics.intakeLedger, id, { ...entry, review_digests, parked_reviews }, value.reviewed_at)];
+}
+
+/** A conversation's content. Without runners-up it is what it was before there were any. */
+function conversationDigest({ runners_up, ...conversation }: ConversationCaptured): string {
+  return textHash(JSON.stringify(runners_up.length > 0 ? { ...conversation, runners_up } : conversation));
 }
 
 /** What a mark says of the review's id; nothing where the sender gave none. */

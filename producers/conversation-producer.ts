@@ -8,7 +8,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
-import type { Entity, NluProvider, RoutingTarget, ShownPrediction, Verdict } from '../schemas/types.ts';
+import type { Entity, NluProvider, RoutingTarget, RunnerUp, ShownPrediction, Verdict } from '../schemas/types.ts';
 import { drainSpool } from './drain.ts';
 import type { ProducedEvent } from './inputs.ts';
 import { InputError, parseEvent } from './inputs.ts';
@@ -40,6 +40,8 @@ export interface ConversationInput {
   readonly response_success?: boolean | null;
   /** Whole milliseconds. */
   readonly processing_time_ms?: number | null;
+  /** The next best predictions, best first; at most 10. */
+  readonly runners_up?: readonly RunnerUp[];
   /** RFC 3339 or a Date; now when absent. */
   readonly created_at?: string | Date;
 }

@@ -39,6 +39,11 @@ const entity = z.strictObject(
   { error: notA('an object with name, value, start and end') },
 );
 
+const runnerUp = z.strictObject(
+  { intent: text, module: text, confidence: z.number({ error: notA('a number from 0 to 1') }) },
+  { error: notA('an object with intent, module and confidence') },
+);
+
 const conversationShape = z.strictObject(
   {
     conversation_id: text,
@@ -60,6 +65,10 @@ const conversationShape = z.strictObject(
     response_success: orNull(z.boolean({ error: notA('true or false') })),
     processing_time_ms: orNull(int32),
     created_at: timestamp,
+    runners_up: z
+      .array(runnerUp, { error: notA('an array of labels with their confidence') })
+      .nullish()
+      .transform((labels) => labels ?? []),
   },
   { error: notA('a JSON object') },
 );

@@ -26,6 +26,9 @@ const policyShape = z.strictObject(
     audit_salt: text
       .default(defaultPolicy.audit_salt)
       .describe('Another salt audits other conversations; leave it as it is to keep the choice.'),
+    overlap_share: share
+      .default(defaultPolicy.overlap_share)
+      .describe('Share of what people see that two of them answer, to measure how far they agree, 0 to 1.'),
   },
   { error: notA('a JSON object') },
 );

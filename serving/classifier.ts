@@ -166,6 +166,7 @@ function classification(
     response_success: null,
     processing_time_ms: null,
     created_at: 0,
+    runners_up: [],
   });
   return {
     intent,

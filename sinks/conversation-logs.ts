@@ -37,6 +37,9 @@ export const conversationLogs: Projection<RoutingDecision> = {
     reviewer: 'text',
     reviewed_at: 'timestamptz',
     revision: 'int',
+    overlap: 'boolean',
+    standing_since: 'timestamptz',
+    runners_up: 'jsonb',
     created_at: 'timestamptz',
   },
   row: (decision) => {
@@ -69,6 +72,9 @@ export const conversationLogs: Projection<RoutingDecision> = {
       review?.reviewer ?? null,
       review ? timestamp(review.reviewed_at) : null,
       decision.revision,
+      decision.overlap,
+      decision.standing_since === null ? null : timestamp(decision.standing_since),
+      JSON.stringify(c.runners_up),
       timestamp(c.created_at),
     ];
   },

@@ -23,6 +23,10 @@ export const reviewQueue: Projection<ReviewItem> = {
     reasons: 'jsonb',
     fingerprint: 'text',
     policy_version: 'text',
+    model_version: 'text',
+    runners_up: 'jsonb',
+    drawn: 'boolean',
+    answered_by: 'jsonb',
     created_at: 'timestamptz',
   },
   row: (item) => {
@@ -41,6 +45,10 @@ export const reviewQueue: Projection<ReviewItem> = {
       JSON.stringify(item.reasons),
       item.fingerprint,
       item.policy_version,
+      c.model_version,
+      JSON.stringify(c.runners_up),
+      item.drawn,
+      JSON.stringify(item.answered_by),
       timestamp(c.created_at),
     ];
   },

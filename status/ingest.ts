@@ -63,7 +63,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
   };
   return {
     bodyLimit: MAX_INGEST_BYTES,
-    config: { role: 'ingest', rateLimit: { max: MAX_REQUESTS_A_MINUTE } },
+    config: { role: kind === 'review' ? 'review' : 'ingest', rateLimit: { max: MAX_REQUESTS_A_MINUTE } },
     // The rules are those of every other door, so that their sentences are the same: the schema only describes.
     validatorCompiler: () => () => true,
     schema: {

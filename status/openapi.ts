@@ -56,6 +56,7 @@ export function describeApi(app: FastifyInstance): void {
       tags: [
         { name: 'ingest', description: 'traffic into the log' },
         { name: 'read', description: 'what the log holds' },
+        { name: 'review', description: 'what waits for a person, and the answers' },
         { name: 'models', description: 'answers of the versions in charge, and where versions came from' },
         { name: 'health', description: 'how the process stands' },
         { name: 'session', description: 'signing in with a browser' },

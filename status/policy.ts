@@ -39,18 +39,32 @@ export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly
     exceptions: PolicyException[];
     audit_share: number;
     audit_salt: string;
+    overlap_share: number;
     adopted_by: string;
     reason: string;
     adopted_at: Date;
   }>('SELECT * FROM policies ORDER BY log_offset');
   return [
     BUILT_IN,
-    ...rows.map(({ version, trust, doubt, exceptions, audit_share, audit_salt, adopted_by, reason, adopted_at }) => ({
-      policy: { version, thresholds: { trust, doubt }, exceptions, audit_share, audit_salt },
-      adopted_by,
-      reason,
-      adopted_at: adopted_at.toISOString(),
-    })),
+    ...rows.map(
+      ({
+        version,
+        trust,
+        doubt,
+        exceptions,
+        audit_share,
+        audit_salt,
+        overlap_share,
+        adopted_by,
+        reason,
+        adopted_at,
+      }) => ({
+        policy: { version, thresholds: { trust, doubt }, exceptions, audit_share, audit_salt, overlap_share },
+        adopted_by,
+        reason,
+        adopted_at: adopted_at.toISOString(),
+      }),
+    ),
   ];
 }
 

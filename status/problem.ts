@@ -25,6 +25,8 @@ export const PROBLEM_TYPES = {
   'spool-full': 'The spool is full',
   unreachable: 'A server behind this one does not answer',
   conflict: 'It was changed meanwhile',
+  'unknown-conversation': 'There is no such conversation',
+  'unknown-label': 'There is no such label',
   'not-served': 'No model serves this',
 } as const;
 

@@ -3,6 +3,7 @@ import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Pool } from 'pg';
 import { guardRoutes } from './access.ts';
 import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
@@ -19,8 +20,10 @@ import type { LabelStudioDeps } from './label-studio.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
-import { readRoutes } from './read.ts';
-import type { ReadDeps } from './read.ts';
+import { conversationRoutes } from './conversations.ts';
+import type { ConversationDeps } from './conversations.ts';
+import { reviewQueueRoutes } from './review-queue.ts';
+import type { ReviewDeps } from './review-queue.ts';
 import { sessionRoutes } from './session.ts';
 import type { SessionDeps } from './session.ts';
 
@@ -31,14 +34,25 @@ const MAX_REQUESTS_A_MINUTE = 6000;
 
 /** What the server serves from: what each group of routes asks for. */
 export interface ServerOptions
-  extends IngestDeps, HealthDeps, ReadDeps, ClassifyDeps, ModelDeps, KpiDeps, SessionDeps, LabelStudioDeps {
+  extends
+    IngestDeps,
+    HealthDeps,
+    ConversationDeps,
+    ReviewDeps,
+    ClassifyDeps,
+    ModelDeps,
+    KpiDeps,
+    SessionDeps,
+    LabelStudioDeps {
+  readonly pool: Pool;
   readonly log?: FastifyBaseLogger;
 }
 
 /** The groups, in the order in which the API's description has them. */
 function routes(app: FastifyInstance, options: ServerOptions): void {
   ingestRoutes(app, options);
-  readRoutes(app, options);
+  conversationRoutes(app, options);
+  reviewQueueRoutes(app, options);
   classifyRoutes(app, options);
   modelRoutes(app, options);
   kpiRoutes(app, options);

@@ -14,11 +14,13 @@ export interface Projection<V = unknown> {
   /** Column that holds the record key, or what `keyOf` gives. */
   readonly key: string;
   /** The row that a record is about, where it is not the record key: for tables with a row for each event. */
-  keyOf?(value: V): string;
+  keyOf?(value: V, offset: number): string;
+  /** Whether the table is about this record at all; others are passed over. */
+  about?(value: V): boolean;
   /** Column name → Postgres type; the key's among them. */
   readonly columns: Readonly<Record<string, string>>;
   /** The cells of the record's row in the order of `columns`, or null when the row is to go. */
-  row(value: V): readonly Cell[] | null;
+  row(value: V, offset: number): readonly Cell[] | null;
 }
 
 /** The latest row of each key in a batch; null where it is to go. */
@@ -41,8 +43,11 @@ export function foldBatch<V>(
     const recordKey = record.key?.toString() ?? '';
     try {
       const value = record.value === null ? undefined : decode(record.value);
-      const cells = value === undefined ? null : (projection.row(value)?.map(storable) ?? null);
-      const key = storable(value === undefined ? recordKey : (projection.keyOf?.(value) ?? recordKey)) as string;
+      if (value !== undefined && projection.about?.(value) === false) continue;
+      const cells = value === undefined ? null : (projection.row(value, record.offset)?.map(storable) ?? null);
+      const key = storable(
+        value === undefined ? recordKey : (projection.keyOf?.(value, record.offset) ?? recordKey),
+      ) as string;
       rows.set(key, { key, partition: record.partition, offset: record.offset, cells });
     } catch (error) {
       onPoison(record, error);

@@ -19,6 +19,7 @@ export function conversation(fields: Partial<ConversationCaptured> = {}): Conver
     response_success: true,
     processing_time_ms: 41,
     created_at: Date.UTC(2026, 9, 5, 9, 30),
+    runners_up: [],
     ...fields,
   };
 }

@@ -159,6 +159,7 @@ function isAutoApproved({ row, answer }: Judged, policy: RoutingPolicy): boolean
     response_success: null,
     processing_time_ms: null,
     created_at: 0,
+    runners_up: [],
   });
   return routing.route === 'auto_approved';
 }

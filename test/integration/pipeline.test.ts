@@ -85,21 +85,44 @@ describe('the example traffic on real servers', () => {
   });
 
   it('queues what waits, and only that, first the class, then one of each near-duplicate', async () => {
-    const waiting = "(review_status = 'needs-review' OR (audit AND verdict IS NULL))";
+    const asked = "(route <> 'auto-approved' OR audit)";
+    const answers =
+      '(SELECT count(DISTINCT r.reviewer) FROM standing_reviews r WHERE r.conversation_id = c.conversation_id)';
+    const waiting = `${asked} AND ${answers} < CASE WHEN overlap THEN 2 ELSE 1 END`;
     assert.equal(
       await count(stack, 'SELECT count(*) FROM training_queue'),
-      await count(stack, `SELECT count(*) FROM conversation_logs WHERE ${waiting}`),
+      await count(stack, `SELECT count(*) FROM conversation_logs c WHERE ${waiting}`),
     );
-    const { rows } = await stack.prepared.pool.query<{ priority_class: number; duplicates_before: string }>(
+    const { rows } = await stack.prepared.pool.query<{ drawn: boolean; route: string; duplicates_before: string }>(
       'SELECT * FROM training_queue ORDER BY review_priority',
     );
-    const order = rows.map(
-      ({ priority_class, duplicates_before }) => priority_class * 2 + (Number(duplicates_before) > 0 ? 1 : 0),
-    );
+    const order = rows
+      .filter(({ drawn }) => !drawn)
+      .map(
+        ({ route, duplicates_before }) =>
+          (route === 'priority-review' ? 0 : 2) + (Number(duplicates_before) > 0 ? 1 : 0),
+      );
     assert.deepEqual(
       order,
       [...order].sort((a, b) => a - b),
     );
+  });
+
+  it('gives every eighth place to what chance has drawn, audits among it, and shows nothing that tells them apart', async () => {
+    const { rows } = await stack.prepared.pool.query<Record<string, unknown>>(
+      'SELECT q.*, c.audit FROM training_queue q JOIN conversation_logs c USING (conversation_id) ORDER BY review_priority',
+    );
+    const drawn = rows.filter((row) => row['drawn']);
+    const eighths = rows.filter((_, i) => i % 8 === 7).slice(0, drawn.length);
+    assert.ok(eighths.every((row) => row['drawn']));
+    assert.ok(rows.every((row) => row['audit'] !== true || row['drawn'] === true));
+    const [audits, others] = [true, false].map((audit) => drawn.filter((row) => row['audit'] === audit));
+    assert.ok((audits?.length ?? 0) > 10 && (others?.length ?? 0) > 10);
+    for (const column of ['nlu_confidence', 'nlu_provider', 'model_version', 'route', 'score'])
+      assert.deepEqual(new Set(drawn.map((row) => row[column])), new Set([null]), column);
+    const reasons = (some: typeof rows | undefined) => new Set(some?.map((row) => JSON.stringify(row['reasons'])));
+    assert.ok([...reasons(audits)].every((reason) => reasons(others).has(reason)));
+    assert.deepEqual(new Set(audits?.flatMap(Object.keys)), new Set(others?.flatMap(Object.keys)));
   });
 
   it('put exactly the eight conflicting ids into the dead letters', async () => {

@@ -85,6 +85,7 @@ describe('parsePolicy', () => {
       ...json,
       exceptions: [{ module: 'food', intent: null, language: null, thresholds: limits }],
       audit_salt: defaultPolicy.audit_salt,
+      overlap_share: defaultPolicy.overlap_share,
     });
   });
 

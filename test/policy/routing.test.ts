@@ -135,9 +135,12 @@ describe('review items', () => {
     assert.notEqual(normalise('की'), normalise('का'));
   });
 
-  it('does not tell the reviewer that an audited answer was trusted', () => {
-    const audited = { ...decide(defaultPolicy, conversation()), audit: true };
-    assert.deepEqual(reviewItem(audited)?.reasons, ['sampled']);
-    assert.equal(reviewItem(audited)?.priority_class, 3);
+  it('puts audits into one lane with others that chance has drawn, for the same reason', () => {
+    const audited = reviewItem({ ...decide(defaultPolicy, conversation()), audit: true });
+    const others = Array.from({ length: 800 }, (_, i) =>
+      item({ conversation_id: `c-${String(i)}`, nlu_confidence: 0.75 }),
+    ).filter((one) => one?.drawn === true);
+    assert.ok(others.length > 25 && others.length < 80, String(others.length));
+    assert.deepEqual(new Set([audited, ...others].map((one) => one?.reasons.join())), new Set(['drawn-by-chance']));
   });
 });

@@ -39,6 +39,7 @@ describe('a conversation from JSON', () => {
       response_success: null,
       processing_time_ms: null,
       created_at: Date.UTC(2026, 9, 5, 9, 30, 0, 123),
+      runners_up: [],
     });
   });
 

@@ -1,35 +1,31 @@
-/** What the log holds, read from Postgres. */
+/** `GET /v1/conversations/:id`: one conversation, where it stands, and all that became of it. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
+import { readHistory } from '../review/history.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
-/** What the read routes ask. */
-export interface ReadDeps {
+/** What the route asks. */
+export interface ConversationDeps {
   readonly pool: Pick<Pool, 'query'>;
 }
 
-/** Adds `/v1/conversations/:id`. */
-export function readRoutes(app: FastifyInstance, { pool }: ReadDeps): void {
-  const tags = ['read'];
+/** Adds the route. */
+export function conversationRoutes(app: FastifyInstance, { pool }: ConversationDeps): void {
   app.get<{ Params: { id: string } }>(
     '/v1/conversations/:id',
     {
       config: { role: 'read' },
       schema: {
-        tags,
-        summary: 'One conversation and what became of it',
+        tags: ['read'],
+        summary: 'One conversation, where it stands, and its timeline: captured, routed, reviewed, samples',
         params: { type: 'object', properties: { id: { type: 'string' } } },
         response: refusals(404, 503),
       },
     },
     async ({ params: { id } }) => {
-      // Postgres has no text with a zero character, so no row has such an id.
-      const { rows } = id.includes('\0')
-        ? { rows: [] }
-        : await pool.query<Record<string, unknown>>('SELECT * FROM conversation_logs WHERE conversation_id = $1', [id]);
-      const [row] = rows;
-      if (row) return row;
+      const history = await readHistory(pool, id);
+      if (history) return history;
       const what = JSON.stringify(shorten(id));
       throw new HttpProblem(404, `There is no conversation ${what} yet; one that was just accepted takes a moment.`);
     },

@@ -1,0 +1,80 @@
+/** What happened to a conversation, told from its first decision and its reviews by the rules that the processors run. */
+import type { ReviewStatus, ReviewSubmitted, RoutingDecision } from '../schemas/types.ts';
+import { sampleChanges, sampleOf } from './approval.ts';
+import { applyReview, isUndo } from './standing.ts';
+
+/** One line of a timeline. `at` is in milliseconds since 1970; what else there is depends on `what`. */
+export type TimelineEntry = { readonly at: number } & (
+  | {
+      readonly what: 'captured';
+      readonly intent: string;
+      readonly module: string;
+      readonly confidence: number | null;
+      readonly provider: string;
+      readonly model_version: string | null;
+    }
+  | {
+      readonly what: 'routed';
+      readonly route: string;
+      readonly reasons: readonly string[];
+      readonly policy_version: string;
+      readonly audit: boolean;
+      readonly overlap: boolean;
+    }
+  | { readonly what: 'reviewed' | 'withdrew'; readonly review: ReviewSubmitted; readonly review_status: ReviewStatus }
+  | {
+      readonly what: 'sample approved';
+      readonly intent: string;
+      readonly module: string;
+      readonly source: string;
+      readonly reviewer: string | null;
+    }
+  | { readonly what: 'sample withdrawn'; readonly intent: string; readonly module: string; readonly reason: string }
+);
+
+/** The whole story, oldest first. `first` is the decision before any review, `reviews` are in the order of the log. */
+export function timeline(first: RoutingDecision, reviews: readonly ReviewSubmitted[]): readonly TimelineEntry[] {
+  const { conversation: c, route, reasons, policy_version, audit, overlap } = first;
+  const at = c.created_at;
+  const entries: TimelineEntry[] = [
+    {
+      at,
+      what: 'captured',
+      intent: c.nlu_intent,
+      module: c.nlu_module,
+      confidence: c.nlu_confidence,
+      provider: c.nlu_provider,
+      model_version: c.model_version,
+    },
+    { at, what: 'routed', route, reasons, policy_version, audit, overlap },
+    ...sampleEntries(undefined, first, at),
+  ];
+  let decision = first;
+  for (const review of reviews) {
+    const before = decision;
+    decision = applyReview(before, review);
+    entries.push({
+      at: review.reviewed_at,
+      what: isUndo(review) ? 'withdrew' : 'reviewed',
+      review,
+      review_status: decision.review_status,
+    });
+    entries.push(...sampleEntries(before, decision, review.reviewed_at));
+  }
+  return entries;
+}
+
+function sampleEntries(before: RoutingDecision | undefined, after: RoutingDecision, at: number): TimelineEntry[] {
+  return sampleChanges(before && sampleOf(before), sampleOf(after), after).flatMap(({ approved, withdrawn }) => {
+    const entries: TimelineEntry[] = [];
+    if (withdrawn) {
+      const { intent, module, reason } = withdrawn;
+      entries.push({ at, what: 'sample withdrawn', intent, module, reason });
+    }
+    if (approved) {
+      const { intent, module, source, reviewer } = approved;
+      entries.push({ at, what: 'sample approved', intent, module, source, reviewer });
+    }
+    return entries;
+  });
+}

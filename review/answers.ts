@@ -1,0 +1,78 @@
+/** Takes a reviewer's answers into the log. */
+import type { Pool } from 'pg';
+import { isUndo } from '../policy/standing.ts';
+import type { Problem } from '../policy/validation.ts';
+import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
+import type { ReviewSubmitted } from '../schemas/types.ts';
+import { unknownLabels } from './labels.ts';
+import { markAnswered, takeBack } from './leases.ts';
+import type { Holder } from './leases.ts';
+
+/** What answers go through. */
+export interface AnswerDeps {
+  readonly pool: Pool;
+  readonly producer: Pick<ConversationProducer, 'send'>;
+}
+
+/** Answers that can't be taken as they are; nothing of the request was stored. */
+export class AnswerRefused extends Error {
+  readonly why: 'unknown-conversation' | 'unknown-label';
+  readonly problems: readonly Problem[];
+
+  constructor(why: AnswerRefused['why'], message: string, problems: readonly Problem[]) {
+    super(message);
+    this.why = why;
+    this.problems = problems;
+  }
+}
+
+/**
+ * Sends answers, each valid in itself, and notes on the leases that they came. Sending one again is harmless where it has
+ * a `review_id`. A late answer, after the lease ran out or somebody else answered, is kept like any other.
+ * @throws AnswerRefused when a conversation is unknown, or a corrected label is and `newLabels` is not set.
+ */
+export async function submitAnswers(
+  { pool, producer }: AnswerDeps,
+  holder: Holder,
+  reviews: readonly ReviewSubmitted[],
+  { newLabels }: { readonly newLabels: boolean },
+): Promise<readonly Stored[]> {
+  await refuseUnknownConversations(pool, reviews);
+  if (!newLabels) await refuseUnknownLabels(pool, reviews);
+  const stored: Stored[] = [];
+  for (const record of reviews) stored.push(await producer.send({ kind: 'review', record }));
+  const ids = (undo: boolean) => reviews.filter((one) => isUndo(one) === undo).map((one) => one.conversation_id);
+  await markAnswered(pool, holder, ids(false));
+  await takeBack(pool, holder, ids(true));
+  return stored;
+}
+
+async function refuseUnknownConversations(pool: Pool, reviews: readonly ReviewSubmitted[]): Promise<void> {
+  const { rows } = await pool.query<{ id: string }>(
+    `SELECT DISTINCT id FROM unnest($1::text[]) AS id
+      WHERE NOT EXISTS (SELECT FROM conversation_logs c WHERE c.conversation_id = id)
+        AND NOT EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = id)`,
+    [reviews.map(({ conversation_id }) => conversation_id)],
+  );
+  if (rows.length === 0) return;
+  throw new AnswerRefused(
+    'unknown-conversation',
+    `${rows.length === 1 ? 'A conversation is' : `${String(rows.length)} conversations are`} not here: erased, or not arrived yet. Nothing of the request was stored.`,
+    rows.map(({ id }) => ({ field: 'conversation_id', message: `There is no conversation ${JSON.stringify(id)}.` })),
+  );
+}
+
+async function refuseUnknownLabels(pool: Pool, reviews: readonly ReviewSubmitted[]): Promise<void> {
+  const unknown = await unknownLabels(
+    pool,
+    reviews.flatMap(({ corrected_intent: intent, corrected_module: module }) =>
+      intent === null || module === null ? [] : [{ intent, module }],
+    ),
+  );
+  if (unknown.length === 0) return;
+  throw new AnswerRefused(
+    'unknown-label',
+    'No conversation has had this label so far, so it may be a slip. Nothing of the request was stored; to add the label, send new_label: true.',
+    unknown.map(({ module, intent }) => ({ field: 'corrected_intent', message: `${module}/${intent} is not known.` })),
+  );
+}

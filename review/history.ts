@@ -1,0 +1,85 @@
+/** One conversation with all that became of it, from Postgres. */
+import type { Pool } from 'pg';
+import { timeline } from '../policy/timeline.ts';
+import type { TimelineEntry } from '../policy/timeline.ts';
+import type {
+  ConversationCaptured,
+  ReviewSource,
+  ReviewSubmitted,
+  Route,
+  RoutingDecision,
+  ShownPrediction,
+  Verdict,
+} from '../schemas/types.ts';
+
+/** A row of `conversation_logs`, and its story. Times of the story are RFC 3339. */
+export type ConversationHistory = Record<string, unknown> & {
+  readonly timeline: readonly (Omit<TimelineEntry, 'at'> & { readonly at: string })[];
+};
+
+type LogRow = Omit<ConversationCaptured, 'created_at'> & {
+  readonly route: string;
+  readonly route_reasons: readonly string[];
+  readonly policy_version: string;
+  readonly audit: boolean;
+  readonly audit_propensity: number | null;
+  readonly overlap: boolean;
+  readonly created_at: Date;
+};
+
+interface ReviewRow {
+  readonly conversation_id: string;
+  readonly review_id: string | null;
+  readonly verdict: Verdict;
+  readonly corrected_intent: string | null;
+  readonly corrected_module: string | null;
+  readonly reviewer: string;
+  readonly source: string | null;
+  readonly time_taken_ms: number | null;
+  readonly shown: ShownPrediction | null;
+  readonly withdraws: string | null;
+  readonly reviewed_at: Date;
+}
+
+/** The conversation with this id; undefined where there is none. */
+export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promise<ConversationHistory | undefined> {
+  // Postgres has no text with a zero character, so no row has such an id.
+  if (id.includes('\0')) return undefined;
+  const { rows } = await pool.query<LogRow>('SELECT * FROM conversation_logs WHERE conversation_id = $1', [id]);
+  const [row] = rows;
+  if (!row) return undefined;
+  const reviews = await pool.query<ReviewRow>(
+    `SELECT conversation_id, review_id, verdict, corrected_intent, corrected_module, reviewer, source, time_taken_ms, shown, withdraws, reviewed_at
+       FROM conversation_reviews WHERE conversation_id = $1 ORDER BY log_offset`,
+    [id],
+  );
+  const story = timeline(firstDecision(row), reviews.rows.map(reviewOf));
+  return { ...row, timeline: story.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })) };
+}
+
+/** The decision before any review, as the router made it. */
+function firstDecision(row: LogRow): RoutingDecision {
+  const route = row.route.replaceAll('-', '_') as Route;
+  return {
+    conversation_id: row.conversation_id,
+    conversation: { ...row, created_at: row.created_at.getTime() },
+    route,
+    reasons: row.route_reasons,
+    policy_version: row.policy_version,
+    audit: row.audit,
+    audit_propensity: row.audit_propensity,
+    review_status: route === 'auto_approved' ? 'auto_approved' : 'needs_review',
+    review: null,
+    revision: 0,
+    answers: [],
+    withdrawn: [],
+    standing_since: null,
+    undone: false,
+    overlap: row.overlap,
+  };
+}
+
+function reviewOf(row: ReviewRow): ReviewSubmitted {
+  const source = row.source === null ? null : (row.source.replaceAll('-', '_') as ReviewSource);
+  return { ...row, source, reviewed_at: row.reviewed_at.getTime() };
+}

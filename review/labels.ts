@@ -1,0 +1,36 @@
+/** The labels that a correction may choose from. */
+import type { Pool } from 'pg';
+
+/** A label and how many conversations have it, as predicted or corrected. */
+export interface KnownLabel {
+  readonly module: string;
+  readonly intent: string;
+  readonly conversations: number;
+}
+
+/** Every label that the service predicted or a person gave, the most frequent first. */
+export async function readLabels(pool: Pool): Promise<KnownLabel[]> {
+  const { rows } = await pool.query<KnownLabel>(
+    `SELECT module, intent, sum(n)::int AS conversations
+       FROM (SELECT nlu_module AS module, nlu_intent AS intent, count(*) AS n FROM conversation_logs GROUP BY 1, 2
+             UNION ALL
+             SELECT corrected_module, corrected_intent, count(*) FROM conversation_logs WHERE corrected_intent IS NOT NULL GROUP BY 1, 2) l
+      GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2`,
+  );
+  return rows;
+}
+
+/** Those of `labels` that nothing has had so far. */
+export async function unknownLabels(
+  pool: Pool,
+  labels: readonly { readonly module: string; readonly intent: string }[],
+): Promise<{ readonly module: string; readonly intent: string }[]> {
+  if (labels.length === 0) return [];
+  const { rows } = await pool.query<{ module: string; intent: string }>(
+    `SELECT DISTINCT module, intent FROM unnest($1::text[], $2::text[]) AS wanted (module, intent)
+      WHERE NOT EXISTS (SELECT FROM conversation_logs c WHERE c.nlu_module = module AND c.nlu_intent = intent)
+        AND NOT EXISTS (SELECT FROM conversation_logs c WHERE c.corrected_module = module AND c.corrected_intent = intent)`,
+    [labels.map(({ module }) => module), labels.map(({ intent }) => intent)],
+  );
+  return rows;
+}

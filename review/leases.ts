@@ -1,0 +1,187 @@
+/** Who works on what: leases in Postgres, so that two people never get the same item, whatever restarts meanwhile. */
+import type { Pool, PoolClient } from 'pg';
+import { inTransaction } from '../runtime/projection-runner.ts';
+import { takeTurns } from '../policy/review-turns.ts';
+
+/** A person at work in one open page or terminal. */
+export interface Holder {
+  readonly reviewer: string;
+  readonly session: string;
+}
+
+/** Which part of the queue; absent means all. What chance has drawn has no route to be chosen by and comes with each. */
+export interface QueueFilter {
+  readonly module?: string | undefined;
+  readonly language?: string | undefined;
+  readonly route?: string | undefined;
+}
+
+/** How long an item stays with a page that has gone silent; each request renews it. */
+export const LEASE_MINUTES = 10;
+/** How long an answered item stays away from others while the log has not yet taken it out of the queue. */
+const ANSWERED_MINUTES = 60;
+/** An undo takes a moment to bring the item back into the queue; its lease waits for it this long. */
+const GRACE_SECONDS = 20;
+/** Near-duplicates that are answered with one item. */
+const MAX_GROUP = 100;
+/** Any number that nothing else here locks: items are given out one request at a time. */
+const LOCK = 5_041_001;
+
+const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR language = $2)
+  AND ($3::text IS NULL OR drawn OR priority_class = CASE $3 WHEN 'priority-review' THEN 1 WHEN 'needs-review' THEN 2 END)`;
+
+/**
+ * Renews what the holder has, tops it up to `want` items in the order of the queue, and gives the ids of the items that it
+ * holds now, longest held first. `first` is taken before all others, if nobody else has it.
+ */
+export async function leaseNext(
+  pool: Pool,
+  holder: Holder,
+  filter: QueueFilter,
+  want: number,
+  first?: string,
+): Promise<readonly string[]> {
+  return inTransaction(pool, async (client) => {
+    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+    await dropDead(client);
+    await renew(client, holder, filter);
+    if (first !== undefined) await take(client, holder, [first]);
+    const held = (await leads(client, holder)).length;
+    if (held < want) await take(client, holder, await pick(client, holder.reviewer, filter, want - held));
+    return leads(client, holder);
+  });
+}
+
+/** Gives back what the holder has not answered. */
+export async function release(pool: Pool, { reviewer, session }: Holder): Promise<void> {
+  await pool.query('DELETE FROM review_leases WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL', [
+    reviewer,
+    session,
+  ]);
+}
+
+/** Notes that answers are safe in the log, so that nobody is asked again while the queue does not know yet. */
+export async function markAnswered(pool: Pool, holder: Holder, conversationIds: readonly string[]): Promise<void> {
+  await hold(pool, holder, conversationIds, ANSWERED_MINUTES, true);
+}
+
+/** Takes items back whose answers were withdrawn. */
+export async function takeBack(pool: Pool, holder: Holder, conversationIds: readonly string[]): Promise<void> {
+  await hold(pool, holder, conversationIds, LEASE_MINUTES, false);
+}
+
+async function hold(pool: Pool, holder: Holder, ids: readonly string[], minutes: number, answered: boolean) {
+  if (ids.length === 0) return;
+  await pool.query(
+    `INSERT INTO review_leases AS l (conversation_id, reviewer, session, led_by, leased_at, expires_at, answered_at)
+     SELECT id, $2, $3, id, now(), now() + make_interval(mins => $4), CASE WHEN $5 THEN now() END FROM unnest($1::text[]) AS id
+     ON CONFLICT (conversation_id) DO UPDATE
+       SET session = excluded.session, led_by = excluded.led_by, leased_at = excluded.leased_at,
+           expires_at = excluded.expires_at, answered_at = excluded.answered_at
+     WHERE l.reviewer = excluded.reviewer`,
+    [[...new Set(ids)], holder.reviewer, holder.session, minutes, answered],
+  );
+}
+
+/** Leases that ran out, and those whose item the queue no longer asks this person about. */
+async function dropDead(client: PoolClient): Promise<void> {
+  await client.query(
+    `DELETE FROM review_leases l
+      WHERE expires_at < now()
+         OR ((answered_at IS NOT NULL OR leased_at < now() - make_interval(secs => $1))
+             AND NOT EXISTS (SELECT FROM review_queue q
+                              WHERE q.conversation_id = l.conversation_id AND NOT q.answered_by ? l.reviewer))`,
+    [GRACE_SECONDS],
+  );
+}
+
+/** Keeps what fits the filter; gives back the rest, and near-duplicates whose item was answered without them. */
+async function renew(client: PoolClient, { reviewer, session }: Holder, filter: QueueFilter): Promise<void> {
+  await client.query(
+    `DELETE FROM review_leases l USING review_queue q
+      WHERE l.reviewer = $4 AND l.session = $5 AND l.answered_at IS NULL AND q.conversation_id = l.led_by AND NOT (${MATCHES})`,
+    [...values(filter), reviewer, session],
+  );
+  await client.query(
+    `DELETE FROM review_leases l
+      WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL AND led_by <> conversation_id
+        AND NOT EXISTS (SELECT FROM review_leases lead WHERE lead.conversation_id = l.led_by
+                           AND lead.reviewer = $1 AND lead.session = $2 AND lead.answered_at IS NULL)`,
+    [reviewer, session],
+  );
+  await client.query(
+    `UPDATE review_leases SET expires_at = now() + make_interval(mins => $3)
+      WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL`,
+    [reviewer, session, LEASE_MINUTES],
+  );
+}
+
+/** The best items that nobody has, one of each group of near-duplicates, both lanes in turn. */
+async function pick(
+  client: PoolClient,
+  reviewer: string,
+  filter: QueueFilter,
+  count: number,
+): Promise<readonly string[]> {
+  const { rows } = await client.query<{ conversation_id: string; drawn: boolean }>(
+    `SELECT conversation_id, drawn
+       FROM (SELECT g.*, row_number() OVER (PARTITION BY drawn ORDER BY place_in_lane) AS nth
+               FROM (SELECT r.conversation_id, drawn, place_in_lane,
+                            row_number() OVER (PARTITION BY drawn, fingerprint, nlu_module, nlu_intent, CASE WHEN drawn THEN r.conversation_id END
+                                               ORDER BY place_in_lane) AS in_group
+                       FROM review_ranking r LEFT JOIN review_leases l USING (conversation_id)
+                      WHERE l.conversation_id IS NULL AND NOT answered_by ? $4 AND ${MATCHES}) g
+              WHERE in_group = 1) n
+      WHERE nth <= $5 ORDER BY place_in_lane`,
+    [...values(filter), reviewer, count],
+  );
+  const [main, drawn] = [false, true].map((lane) => rows.filter((row) => row.drawn === lane));
+  const { rows: turns } = await client.query<{ turns: string }>(
+    'SELECT coalesce(max(turns), 0) AS turns FROM review_turns WHERE reviewer = $1',
+    [reviewer],
+  );
+  const picked = takeTurns(main ?? [], drawn ?? [], Number(turns[0]?.turns), count);
+  await client.query(
+    `INSERT INTO review_turns (reviewer, turns) VALUES ($1, $2)
+     ON CONFLICT (reviewer) DO UPDATE SET turns = review_turns.turns + excluded.turns`,
+    [reviewer, picked.length],
+  );
+  return picked.map((row) => row.conversation_id);
+}
+
+/** Leases items, each with its near-duplicates of the same prediction. What chance has drawn stands alone. */
+async function take(client: PoolClient, { reviewer, session }: Holder, ids: readonly string[]): Promise<void> {
+  await client.query(
+    `INSERT INTO review_leases (conversation_id, reviewer, session, led_by, leased_at, expires_at)
+     SELECT conversation_id, $2, $3, led_by, now() + nth_lead * interval '1 microsecond', now() + make_interval(mins => $4)
+       FROM (SELECT q.conversation_id, lead.conversation_id AS led_by, nth_lead,
+                    row_number() OVER (PARTITION BY lead.conversation_id
+                                       ORDER BY q.conversation_id <> lead.conversation_id, q.created_at, q.conversation_id) AS nth
+               FROM unnest($1::text[]) WITH ORDINALITY AS wanted (conversation_id, nth_lead)
+               JOIN review_queue lead USING (conversation_id)
+               JOIN review_queue q ON q.conversation_id = lead.conversation_id
+                 OR (q.fingerprint = lead.fingerprint AND q.nlu_module = lead.nlu_module AND q.nlu_intent = lead.nlu_intent
+                     AND NOT q.drawn AND NOT lead.drawn)
+               LEFT JOIN review_leases l ON l.conversation_id = q.conversation_id
+              WHERE l.conversation_id IS NULL AND NOT q.answered_by ? $2 AND NOT lead.answered_by ? $2
+                AND NOT EXISTS (SELECT FROM review_leases taken WHERE taken.conversation_id = lead.conversation_id)) members
+      WHERE nth <= $5
+     ON CONFLICT (conversation_id) DO NOTHING`,
+    [ids, reviewer, session, LEASE_MINUTES, MAX_GROUP],
+  );
+}
+
+async function leads(client: PoolClient, { reviewer, session }: Holder): Promise<readonly string[]> {
+  const { rows } = await client.query<{ conversation_id: string }>(
+    `SELECT conversation_id FROM review_leases
+      WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL AND led_by = conversation_id
+        AND conversation_id IN (SELECT conversation_id FROM review_queue)
+      ORDER BY leased_at, conversation_id`,
+    [reviewer, session],
+  );
+  return rows.map((row) => row.conversation_id);
+}
+
+function values({ module, language, route }: QueueFilter): (string | null)[] {
+  return [module ?? null, language ?? null, route ?? null];
+}

@@ -1,0 +1,117 @@
+/** What a reviewer sees of the queue. */
+import type { Pool } from 'pg';
+import type { Holder, QueueFilter } from './leases.ts';
+
+/** A label and how often people chose it. */
+export interface Suggestion {
+  readonly module: string;
+  readonly intent: string;
+  readonly times: number;
+}
+
+/** An item to be answered. What chance has drawn has null for route, confidence, provider and version, audit or not. */
+export interface ReviewTask {
+  readonly conversation_id: string;
+  readonly user_message: string;
+  readonly language: string;
+  readonly nlu_intent: string;
+  readonly nlu_module: string;
+  readonly nlu_confidence: number | null;
+  readonly nlu_provider: string | null;
+  readonly model_version: string | null;
+  readonly entities: readonly {
+    readonly name: string;
+    readonly value: string;
+    start: number | null;
+    end: number | null;
+  }[];
+  readonly runners_up: readonly { readonly intent: string; readonly module: string; readonly confidence?: number }[];
+  readonly route: string | null;
+  readonly reasons: readonly string[];
+  readonly created_at: Date;
+  /** Near-duplicates with the same prediction that are answered with it. */
+  readonly group: readonly { readonly conversation_id: string; readonly user_message: string }[];
+  /** What people corrected this prediction to, most often first. */
+  readonly suggestions: readonly Suggestion[];
+}
+
+const COLUMNS = `s.conversation_id, s.user_message, s.language, s.nlu_intent, s.nlu_module, s.nlu_confidence, s.nlu_provider, s.model_version,
+  s.entities, s.runners_up, s.route, s.reasons, s.created_at`;
+const MAX_SUGGESTIONS = 4;
+
+/** The items with these ids, in this order, as their holder is to see them. */
+export async function readTasks(pool: Pool, { session }: Holder, ids: readonly string[]): Promise<ReviewTask[]> {
+  const { rows } = await pool.query<ReviewTask>(
+    `SELECT ${COLUMNS},
+            (SELECT coalesce(jsonb_agg(jsonb_build_object('conversation_id', q.conversation_id, 'user_message', q.user_message)
+                                       ORDER BY q.created_at, q.conversation_id), '[]')
+               FROM review_leases l JOIN review_queue q USING (conversation_id)
+              WHERE l.led_by = s.conversation_id AND l.session = $2 AND l.conversation_id <> s.conversation_id AND l.answered_at IS NULL) AS "group",
+            (SELECT coalesce(jsonb_agg(jsonb_build_object('module', module, 'intent', intent, 'times', times) ORDER BY times DESC, module, intent), '[]')
+               FROM (SELECT corrected_module AS module, corrected_intent AS intent, count(*) AS times FROM conversation_logs c
+                      WHERE c.nlu_module = s.nlu_module AND c.nlu_intent = s.nlu_intent AND c.verdict = 'correct'
+                      GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT ${String(MAX_SUGGESTIONS)}) usual) AS suggestions
+       FROM unnest($1::text[]) WITH ORDINALITY AS wanted (conversation_id, nth) JOIN shown_queue s USING (conversation_id)
+      ORDER BY nth`,
+    [ids, session],
+  );
+  return rows;
+}
+
+/** A part of the queue as a list, in its order. */
+export interface QueuePage {
+  readonly waiting: number;
+  readonly items: readonly (Omit<ReviewTask, 'group' | 'suggestions'> & {
+    readonly review_priority: number;
+    /** Near-duplicates that wait before it. */
+    readonly duplicates_before: number;
+  })[];
+}
+
+/** Reads `limit` items from `offset` on. */
+export async function readQueue(
+  pool: Pool,
+  { module, language, route }: QueueFilter,
+  limit: number,
+  offset: number,
+): Promise<QueuePage> {
+  const { rows } = await pool.query<QueuePage['items'][number] & { waiting: number }>(
+    `SELECT s.review_priority::int, ${COLUMNS}, s.duplicates_before::int, count(*) OVER ()::int AS waiting
+       FROM training_queue s
+      WHERE ($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR language = $2)
+        AND ($3::text IS NULL OR drawn OR route = $3)
+      ORDER BY review_priority LIMIT $4 OFFSET $5`,
+    [module ?? null, language ?? null, route ?? null, limit, offset],
+  );
+  return { waiting: rows[0]?.waiting ?? 0, items: rows };
+}
+
+/** How many wait, by what a reviewer may filter. */
+export interface Waiting {
+  readonly waiting: number;
+  readonly modules: readonly { readonly name: string; readonly waiting: number }[];
+  readonly languages: readonly { readonly name: string; readonly waiting: number }[];
+  readonly routes: readonly { readonly name: string; readonly waiting: number }[];
+}
+
+/** Counts what waits for this person. */
+export async function countWaiting(pool: Pool, reviewer: string): Promise<Waiting> {
+  const { rows } = await pool.query<{ what: string; name: string | null; waiting: number }>(
+    `SELECT CASE WHEN grouping(nlu_module) = 0 THEN 'module' WHEN grouping(language) = 0 THEN 'language'
+                 WHEN grouping(route) = 0 THEN 'route' ELSE 'all' END AS what,
+            coalesce(nlu_module, language, route) AS name, count(*)::int AS waiting
+       FROM (SELECT nlu_module, language,
+                    CASE WHEN drawn THEN NULL WHEN priority_class = 1 THEN 'priority-review' ELSE 'needs-review' END AS route
+               FROM review_queue WHERE NOT answered_by ? $1) q
+      GROUP BY GROUPING SETS ((nlu_module), (language), (route), ()) ORDER BY waiting DESC, name`,
+    [reviewer],
+  );
+  const of = (what: string) =>
+    rows.flatMap((row) => (row.what === what && row.name !== null ? [{ name: row.name, waiting: row.waiting }] : []));
+  return {
+    waiting: rows.find(({ what }) => what === 'all')?.waiting ?? 0,
+    modules: of('module'),
+    languages: of('language'),
+    routes: of('route'),
+  };
+}

@@ -1,0 +1,220 @@
+/** What waits for a person: the list, the next items, and the answers. */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { idProblems } from '../policy/validation.ts';
+import { InputError, parseReview } from '../producers/inputs.ts';
+import { AnswerRefused, submitAnswers } from '../review/answers.ts';
+import type { AnswerDeps } from '../review/answers.ts';
+import { readLabels } from '../review/labels.ts';
+import { LEASE_MINUTES, leaseNext, release } from '../review/leases.ts';
+import type { Holder, QueueFilter } from '../review/leases.ts';
+import { readAgreement, readProgress } from '../review/progress.ts';
+import { countWaiting, readQueue, readTasks } from '../review/tasks.ts';
+import type { ReviewSubmitted } from '../schemas/types.ts';
+import { refusals } from './openapi.ts';
+import { HttpProblem } from './problem.ts';
+import type { FieldProblem } from './problem.ts';
+
+/** What the routes work with. */
+export type ReviewDeps = AnswerDeps;
+
+const tags = ['review'];
+const config = { role: 'review' } as const;
+const name = { type: 'string', minLength: 1, maxLength: 200 } as const;
+const filter = {
+  module: { type: 'string', maxLength: 100 },
+  language: { type: 'string', maxLength: 100 },
+  route: { enum: ['needs-review', 'priority-review'] },
+} as const;
+const holder = {
+  reviewer: { ...name, description: 'who answers' },
+  session: { ...name, description: 'one open page or terminal; a new one for each' },
+} as const;
+const MAX_ITEMS = 50;
+/** An item and its near-duplicates; a page that was offline sends what it has in several requests. */
+const MAX_ANSWERS = 200;
+const MAX_LISTED = 200;
+
+/** With a token its name is the reviewer; without, the request says it. */
+interface HolderBody {
+  readonly reviewer?: string;
+  readonly session: string;
+}
+
+interface NextBody extends HolderBody, QueueFilter {
+  readonly count: number;
+  readonly first?: string;
+  readonly since?: string;
+}
+
+interface AnswersBody extends HolderBody {
+  readonly source?: 'inbox' | 'cli';
+  readonly new_label?: boolean;
+  readonly answers: readonly Record<string, unknown>[];
+}
+
+/** Adds `/v1/review-queue` and what belongs to it. */
+export function reviewQueueRoutes(app: FastifyInstance, deps: ReviewDeps): void {
+  listRoutes(app, deps);
+  workRoutes(app, deps);
+}
+
+function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
+  app.get<{ Querystring: QueueFilter & { limit: number; offset: number } }>(
+    '/v1/review-queue',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'What waits for a person, in the order in which an answer is worth most',
+        querystring: {
+          type: 'object',
+          properties: {
+            ...filter,
+            limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED, default: 20 },
+            offset: { type: 'integer', minimum: 0, default: 0 },
+          },
+        },
+        response: refusals(400, 503),
+      },
+    },
+    ({ query: { limit, offset, ...by } }) => readQueue(pool, by, limit, offset),
+  );
+  app.get(
+    '/v1/labels',
+    { config, schema: { tags, summary: 'Labels that a correction may choose from, the most frequent first' } },
+    () => readLabels(pool),
+  );
+  app.get(
+    '/v1/review-agreement',
+    {
+      config: { role: 'read' },
+      schema: { tags, summary: "Cohen's kappa over what two people answered", response: refusals(503) },
+    },
+    () => readAgreement(pool),
+  );
+}
+
+function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
+  const { pool } = deps;
+  app.post<{ Body: NextBody }>(
+    '/v1/review-queue/next',
+    {
+      config,
+      schema: {
+        tags,
+        summary: `The next items, lent to one page for ${String(LEASE_MINUTES)} minutes: nobody else gets them. Asking again renews`,
+        body: {
+          type: 'object',
+          required: ['session'],
+          additionalProperties: false,
+          properties: {
+            ...holder,
+            ...filter,
+            count: { type: 'integer', minimum: 1, maximum: MAX_ITEMS, default: 5 },
+            first: { ...name, description: 'an item to begin with, if nobody else has it' },
+            since: { type: 'string', format: 'date-time', description: 'where the day of the progress begins' },
+          },
+        },
+        response: refusals(400, 503),
+      },
+    },
+    async (request) => {
+      const { count, first, since, module, language, route } = request.body;
+      const who = holderOf(request);
+      const ids = await leaseNext(pool, who, { module, language, route }, count, first);
+      const day = since === undefined ? new Date(new Date().setHours(0, 0, 0, 0)) : new Date(since);
+      const [items, waiting, progress] = await Promise.all([
+        readTasks(pool, who, ids),
+        countWaiting(pool, who.reviewer),
+        readProgress(pool, who.reviewer, day),
+      ]);
+      return { reviewer: who.reviewer, items, ...waiting, progress };
+    },
+  );
+  app.post<{ Body: AnswersBody }>('/v1/review-queue/answers', answersOptions(), async (request, reply) => {
+    const who = holderOf(request);
+    const reviews = parseAnswers(request.body, who, Date.now());
+    const newLabels = request.body.new_label ?? false;
+    const stored = await submitAnswers(deps, who, reviews, { newLabels }).catch((error: unknown) => {
+      if (!(error instanceof AnswerRefused)) throw error;
+      const status = error.why === 'unknown-conversation' ? 404 : 422;
+      throw new HttpProblem(status, error.message, { type: error.why, problems: error.problems });
+    });
+    return reply.code(202).send({ accepted: stored.length, ids: reviews.map(({ review_id }) => review_id) });
+  });
+  app.post<{ Body: HolderBody }>(
+    '/v1/review-queue/release',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Gives back what a page has not answered',
+        body: { type: 'object', required: ['session'], additionalProperties: false, properties: holder },
+        response: refusals(400, 503),
+      },
+    },
+    async (request, reply) => {
+      await release(pool, holderOf(request));
+      return reply.code(204).send();
+    },
+  );
+}
+
+function answersOptions() {
+  return {
+    config,
+    schema: {
+      tags,
+      summary: 'Answers and undos of one person; all of a request or nothing, and the same review_id again counts once',
+      body: {
+        type: 'object',
+        required: ['session', 'answers'],
+        additionalProperties: false,
+        properties: {
+          ...holder,
+          source: { enum: ['inbox', 'cli'] },
+          new_label: { type: 'boolean', description: 'takes a label that nothing has had so far' },
+          answers: {
+            type: 'array',
+            minItems: 1,
+            maxItems: MAX_ANSWERS,
+            items: {
+              type: 'object',
+              required: ['review_id', 'conversation_id', 'verdict', 'reviewed_at'],
+              description: 'a review as POST /v1/reviews takes it, without reviewer and source',
+            },
+          },
+        },
+      },
+      response: refusals(400, 404, 422, 503),
+    },
+  } as const;
+}
+
+/** The token's name is the reviewer; without tokens the request says who answers. */
+function holderOf(request: FastifyRequest<{ Body: HolderBody }>): Holder {
+  const { session } = request.body;
+  const reviewer = request.caller?.name ?? request.body.reviewer ?? '';
+  const problems = idProblems('reviewer', reviewer);
+  if (problems.length > 0) throw new HttpProblem(400, 'Say who answers.', { type: 'invalid-request', problems });
+  return { reviewer, session };
+}
+
+function parseAnswers({ answers, source }: AnswersBody, { reviewer }: Holder, now: number): readonly ReviewSubmitted[] {
+  const problems: FieldProblem[] = [];
+  const reviews = answers.flatMap((answer, i) => {
+    try {
+      return [parseReview({ ...answer, reviewer, source: source ?? 'inbox' }, now)];
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      problems.push(...error.problems.map((problem) => ({ line: i + 1, ...problem })));
+      return [];
+    }
+  });
+  if (problems.length > 0)
+    throw new HttpProblem(400, 'The answers are not valid; nothing of the request was stored.', {
+      type: 'invalid-records',
+      problems,
+    });
+  return reviews;
+}

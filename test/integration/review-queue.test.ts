@@ -1,0 +1,324 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { startComponents } from '../../cli/components.ts';
+import type { RunningComponents } from '../../cli/components.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
+import { readHistory } from '../../review/history.ts';
+import { readAgreement } from '../../review/progress.ts';
+import type { ReviewTask } from '../../review/tasks.ts';
+import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
+import { conversationReviews } from '../../sinks/conversation-reviews.ts';
+import { createServer } from '../../status/server.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+const NOON = '2026-10-05T12:00:00Z';
+
+describe('the review queue on real servers', () => {
+  let stack: Stack;
+  let components: RunningComponents;
+  let producer: ConversationProducer;
+  let app: ReturnType<typeof createServer>;
+
+  /** A server as `samvad up` has it, without what reviewing does not ask. */
+  const server = () =>
+    createServer({
+      producer,
+      pool: stack.prepared.pool,
+      readiness: () => Promise.resolve({}),
+      status: () => Promise.resolve({}),
+      classifier: { classify: () => Promise.resolve([]) },
+      policy: () => Promise.reject(new Error('not asked')),
+    });
+
+  before(async () => {
+    stack = await startStack();
+    components = await startComponents(['pipeline'], stack.prepared);
+    producer = await createConversationProducer(producerOptions(stack.prepared));
+    app = server();
+    await capture(
+      Array.from({ length: 40 }, (_, i) => ({
+        conversation_id: `q-${String(i)}`,
+        user_message: `question about thing ${'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMN'[i] ?? ''} ${'x'.repeat(i)}`,
+        nlu_module: i % 2 === 0 ? 'food' : 'ride',
+        language: i % 4 === 0 ? 'hi' : 'en',
+        nlu_confidence: i % 3 === 0 ? 0.5 : 0.75,
+      })),
+    );
+  });
+  after(async () => {
+    await app.close();
+    await producer.close();
+    await components.stop();
+    await stack.stop();
+  });
+
+  async function capture(inputs: readonly Partial<ConversationInput>[]): Promise<void> {
+    await Promise.all(
+      inputs.map((input, i) =>
+        producer.captureConversation({
+          user_message: 'where is my order?',
+          language: 'en',
+          nlu_intent: 'track_order',
+          nlu_module: 'food',
+          nlu_confidence: 0.75,
+          nlu_provider: 'indicbert',
+          created_at: new Date(Date.UTC(2026, 9, 5, 9, 0, i)),
+          ...input,
+        }),
+      ),
+    );
+    await caughtUp();
+  }
+
+  const caughtUp = () => untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+  const row = async (id: string) => readHistory(stack.prepared.pool, id);
+  const sql = async (text: string) => (await stack.prepared.pool.query<Record<string, unknown>>(text)).rows;
+
+  async function post(url: string, body: object): Promise<{ status: number; body: Record<string, unknown> }> {
+    const response = await app.inject({ method: 'POST', url, payload: body });
+    return { status: response.statusCode, body: response.body === '' ? {} : response.json() };
+  }
+
+  async function next(reviewer: string, fields: object = {}): Promise<ReviewTask[]> {
+    const { status, body } = await post('/v1/review-queue/next', { reviewer, session: reviewer, ...fields });
+    assert.equal(status, 200, JSON.stringify(body));
+    return body['items'] as ReviewTask[];
+  }
+
+  const answer = (reviewer: string, answers: readonly object[], fields: object = {}) =>
+    post('/v1/review-queue/answers', {
+      reviewer,
+      session: reviewer,
+      answers: answers.map((one) => ({ review_id: randomUUID(), verdict: 'approve', reviewed_at: NOON, ...one })),
+      ...fields,
+    });
+  const ids = (tasks: readonly ReviewTask[]) => tasks.map(({ conversation_id }) => conversation_id);
+
+  it('lists what waits in order, by module, language and route', async () => {
+    const list = async (query: string) =>
+      (await app.inject({ url: `/v1/review-queue?${query}` })).json<{ waiting: number; items: ReviewTask[] }>();
+    const all = await list('limit=200');
+    assert.equal(all.waiting, 40);
+    assert.ok((await list('module=ride&limit=200')).items.every(({ nlu_module }) => nlu_module === 'ride'));
+    assert.equal((await list('language=hi')).waiting, 10);
+    const first = (await list('route=priority-review&limit=200')).items.map(({ route }) => route);
+    assert.deepEqual(new Set(first.filter((route) => route !== null)), new Set(['priority-review']));
+    assert.equal((await app.inject({ url: '/v1/review-queue?route=audit' })).statusCode, 400);
+  });
+
+  it('gives an item to one person at a time, also when many ask at once, and the same ones again to the same page', async () => {
+    const reviewers = Array.from({ length: 8 }, (_, i) => `reviewer-${String(i)}`);
+    const given = await Promise.all(reviewers.map((reviewer) => next(reviewer, { count: 5 })));
+    const all = given.flatMap(ids);
+    assert.equal(all.length, 40);
+    assert.equal(new Set(all).size, 40);
+    assert.deepEqual(await next('late'), []);
+    assert.deepEqual(ids(await next('reviewer-0', { count: 5 })), ids(given[0] ?? []));
+    // A restart of the server: the leases are in Postgres.
+    const restarted = server();
+    const again = await restarted.inject({
+      method: 'POST',
+      url: '/v1/review-queue/next',
+      payload: { reviewer: 'reviewer-0', session: 'reviewer-0' },
+    });
+    assert.deepEqual(ids(again.json<{ items: ReviewTask[] }>().items), ids(given[0] ?? []));
+    await restarted.close();
+    for (const reviewer of reviewers) await post('/v1/review-queue/release', { reviewer, session: reviewer });
+    assert.equal((await next('late', { count: 40 })).length, 40);
+    await post('/v1/review-queue/release', { reviewer: 'late', session: 'late' });
+  });
+
+  it('gives what was lent to a page that fell silent to somebody else, and keeps its late answer', async () => {
+    const [lent] = await next('sleepy', { count: 1, module: 'ride' });
+    const id = lent?.conversation_id ?? '';
+    await sql(`UPDATE review_leases SET expires_at = now() - interval '1 second' WHERE conversation_id = '${id}'`);
+    assert.deepEqual(ids(await next('awake', { count: 1, first: id })).slice(0, 1), [id]);
+    assert.equal((await answer('awake', [{ conversation_id: id }])).status, 202);
+    await caughtUp();
+    const late = { conversation_id: id, verdict: 'correct', corrected_intent: 'track_order', corrected_module: 'food' };
+    assert.equal((await answer('sleepy', [late])).status, 202);
+    await caughtUp();
+    const history = await row(id);
+    assert.equal(history?.['corrected_module'], 'food');
+    assert.deepEqual(
+      history.timeline.flatMap((entry) => ('review' in entry ? [(entry.review as { reviewer: string }).reviewer] : [])),
+      ['awake', 'sleepy'],
+    );
+  });
+
+  it('takes an answer out of the queue at once, counts it once however often it is sent, and an undo brings it back', async () => {
+    const [task] = await next('asha', { count: 1, language: 'en' });
+    const id = task?.conversation_id ?? '';
+    const shown = { intent: task?.nlu_intent, module: task?.nlu_module, confidence: task?.nlu_confidence };
+    const review_id = randomUUID();
+    const once = { review_id, conversation_id: id, time_taken_ms: 2100, shown };
+    assert.equal((await answer('asha', [once])).status, 202);
+    assert.ok(!ids(await next('ravi', { count: 50 })).includes(id));
+    assert.equal((await answer('asha', [once])).status, 202);
+    await caughtUp();
+    assert.equal((await row(id))?.['review_status'], 'approved');
+    assert.deepEqual(
+      await sql(
+        `SELECT source, time_taken_ms, shown->>'intent' AS intent FROM conversation_reviews WHERE conversation_id = '${id}'`,
+      ),
+      [{ source: 'inbox', time_taken_ms: 2100, intent: 'track_order' }],
+    );
+    const undo = { conversation_id: id, verdict: 'skip', withdraws: review_id, reviewed_at: '2026-10-05T12:01:00Z' };
+    assert.equal((await answer('asha', [undo])).status, 202);
+    await post('/v1/review-queue/release', { reviewer: 'ravi', session: 'ravi' });
+    assert.ok(!ids(await next('ravi', { count: 50 })).includes(id), 'it is lent to whoever undid it');
+    await caughtUp();
+    assert.equal((await row(id))?.['review_status'], 'needs-review');
+    assert.ok(ids(await next('asha', { count: 50 })).includes(id));
+    assert.deepEqual(
+      (await row(id))?.timeline.map(({ what }) => what),
+      ['captured', 'routed', 'reviewed', 'sample approved', 'withdrew', 'sample withdrawn'],
+    );
+    for (const reviewer of ['asha', 'ravi']) await post('/v1/review-queue/release', { reviewer, session: reviewer });
+  });
+
+  it('answers near-duplicates of one prediction together, and lends none of them to another', async () => {
+    await capture(
+      ['Refund 1?', 'refund 22', 'REFUND, 333!'].map((user_message, i) => ({
+        conversation_id: `dup-${String(i)}`,
+        user_message,
+        nlu_intent: 'refund_status',
+        nlu_module: 'payment',
+        nlu_confidence: 0.6,
+      })),
+    );
+    // Chance may have drawn one; then it stands alone.
+    const drawn = await sql("SELECT conversation_id FROM review_queue WHERE drawn AND nlu_module = 'payment'");
+    const tasks = await next('asha', { count: 5, module: 'payment' });
+    const group = tasks.find((task) => task.group.length > 0);
+    assert.equal(group?.group.length, 2 - drawn.length);
+    assert.deepEqual(await next('ravi', { count: 5, module: 'payment' }), []);
+    const members = tasks.flatMap((task) => [...ids([task]), ...task.group.map((one) => one.conversation_id)]);
+    assert.equal(
+      (
+        await answer(
+          'asha',
+          members.map((conversation_id) => ({ conversation_id })),
+        )
+      ).status,
+      202,
+    );
+    await caughtUp();
+    assert.deepEqual(await sql("SELECT count(*)::int AS n FROM review_queue WHERE nlu_module = 'payment'"), [{ n: 0 }]);
+  });
+
+  it('hands out what chance has drawn every eighth time, whoever always takes the first', async () => {
+    await capture(
+      Array.from({ length: 200 }, (_, i) => ({
+        conversation_id: `turn-${String(i)}`,
+        user_message: `turn ${'x'.repeat(i)}`,
+        nlu_module: 'turns',
+      })),
+    );
+    const drawn = new Set(
+      (await sql('SELECT conversation_id FROM review_queue WHERE drawn')).map((r) => r['conversation_id']),
+    );
+    const turns: boolean[] = [];
+    for (let i = 0; i < 24; i++) {
+      const [task] = await next('patient', { count: 1, module: 'turns' });
+      turns.push(drawn.has(task?.conversation_id));
+      await answer('patient', [{ conversation_id: task?.conversation_id }]);
+    }
+    assert.deepEqual(
+      turns.flatMap((isDrawn, i) => (isDrawn ? [i + 1] : [])),
+      [8, 16, 24],
+    );
+    await caughtUp();
+  });
+
+  it('asks a second person about a share, never the first one again, and measures how far they agree', async () => {
+    const overlapped = await sql(
+      "SELECT q.conversation_id FROM review_queue q JOIN conversation_logs c USING (conversation_id) WHERE c.overlap AND answered_by = '[]' ORDER BY 1",
+    );
+    assert.ok(overlapped.length > 2, 'some of 200');
+    for (const [i, { conversation_id }] of overlapped.entries()) {
+      assert.equal((await answer('first', [{ conversation_id }])).status, 202);
+      await caughtUp();
+      assert.ok(
+        !ids(await next('first', { count: 1, first: conversation_id as string })).includes(conversation_id as string),
+      );
+      await post('/v1/review-queue/release', { reviewer: 'first', session: 'first' });
+      const [task] = await next('second', { count: 1, first: conversation_id as string });
+      assert.equal(task?.conversation_id, conversation_id);
+      const verdict = i === 0 ? { verdict: 'reject' } : {};
+      assert.equal((await answer('second', [{ conversation_id, ...verdict }])).status, 202);
+      await post('/v1/review-queue/release', { reviewer: 'second', session: 'second' });
+    }
+    await caughtUp();
+    const agreement = await readAgreement(stack.prepared.pool);
+    const pair = agreement.by_reviewers.find(({ first, second }) => first === 'first' && second === 'second');
+    assert.equal(pair?.pairs, overlapped.length);
+    assert.ok(Math.abs((pair.observed ?? 0) - (overlapped.length - 1) / overlapped.length) < 1e-9);
+    assert.deepEqual(
+      await sql(
+        "SELECT count(*)::int AS n FROM review_queue q JOIN conversation_logs c USING (conversation_id) WHERE c.overlap AND answered_by ? 'first'",
+      ),
+      [{ n: 0 }],
+    );
+  });
+
+  it('refuses what can not be an answer, with a sentence, and stores nothing of the request', async () => {
+    const reviewsBefore = await sql('SELECT count(*)::int AS n FROM conversation_reviews');
+    const good = { conversation_id: 'q-1' };
+    const correct = { ...good, verdict: 'correct', corrected_module: 'food' };
+    const cases: readonly (readonly [number, string, Promise<{ status: number; body: Record<string, unknown> }>])[] = [
+      [404, 'unknown-conversation', answer('asha', [good, { conversation_id: 'never-came' }])],
+      [422, 'unknown-label', answer('asha', [good, { ...correct, corrected_intent: 'trak_order' }])],
+      [400, 'invalid-records', answer('asha', [good, { ...correct, corrected_intent: '<script>' }])],
+      [400, 'invalid-records', answer('asha', [good, { ...good, verdict: 'maybe' }])],
+      [400, 'invalid-request', answer('', [good])],
+      [400, 'invalid-request', answer('asha', [])],
+      [400, 'invalid-request', post('/v1/review-queue/answers', {})],
+      [400, 'invalid-request', post('/v1/review-queue/next', {})],
+    ];
+    for (const [status, type, refused] of cases) {
+      const response = await refused;
+      assert.deepEqual([response.status, response.body['type']], [status, `urn:samvad:problem:${type}`]);
+    }
+    const empty = await app.inject({
+      method: 'POST',
+      url: '/v1/review-queue/answers',
+      payload: '',
+      headers: { 'content-type': 'application/json' },
+    });
+    assert.equal(empty.statusCode, 400);
+    await caughtUp();
+    assert.deepEqual(await sql('SELECT count(*)::int AS n FROM conversation_reviews'), reviewsBefore);
+    const added = await answer('asha', [{ ...correct, corrected_intent: 'brand_new' }], { new_label: true });
+    assert.equal(added.status, 202);
+    await caughtUp();
+    const labels = (await app.inject({ url: '/v1/labels' })).json<{ module: string; intent: string }[]>();
+    assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === 'brand_new'));
+  });
+
+  it('refuses an answer to what is no longer there', async () => {
+    await capture([{ conversation_id: 'gone' }]);
+    await sql("DELETE FROM conversation_logs WHERE conversation_id = 'gone'");
+    await sql("DELETE FROM review_queue WHERE conversation_id = 'gone'");
+    const { status, body } = await answer('asha', [{ conversation_id: 'gone' }]);
+    assert.equal(status, 404);
+    assert.match(String(body['detail']), /erased/);
+  });
+
+  it('keeps the same history when it is rebuilt from the log', async () => {
+    const { pool, servers, codecs } = stack.prepared;
+    const before = await digestTable(pool, conversationReviews);
+    await rebuildProjection({
+      projection: conversationReviews,
+      kafka: servers.kafka,
+      codec: codecs.of(conversationReviews.topic),
+      pool,
+    });
+    assert.equal(await digestTable(pool, conversationReviews), before);
+  });
+});
