@@ -27,6 +27,8 @@ describe('the review queue on real servers', () => {
   /** A server as `samvad up` has it, without what reviewing does not ask. */
   const server = () =>
     createServer({
+      tokens: [],
+      labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve() },
       producer,
       pool: stack.prepared.pool,
       readiness: () => Promise.resolve({}),

@@ -186,14 +186,21 @@ describe('GET', () => {
   it('gives models, and a conversation by its id', async () => {
     const asked: unknown[] = [];
     const app = server({
-      query: (_sql, values) => {
+      query: (sql, values) => {
         asked.push(values);
-        return Promise.resolve({ rows: [{ conversation_id: 'a/b' }] });
+        const created_at = new Date(0);
+        const row = { conversation_id: 'a/b', route: 'needs-review', route_reasons: [], created_at };
+        return Promise.resolve({ rows: sql.includes('conversation_reviews') ? [] : [row] });
       },
     });
-    assert.deepEqual((await app.inject('/v1/models')).json(), [{ conversation_id: 'a/b' }]);
-    assert.deepEqual((await app.inject('/v1/conversations/a%2Fb')).json(), { conversation_id: 'a/b' });
-    assert.deepEqual(asked, [[], ['a/b']]);
+    assert.equal((await app.inject('/v1/models')).json<object[]>().length, 1);
+    const history = (await app.inject('/v1/conversations/a%2Fb')).json<Record<string, unknown>>();
+    assert.equal(history['conversation_id'], 'a/b');
+    assert.deepEqual(
+      (history['timeline'] as { what: string }[]).map(({ what }) => what),
+      ['captured', 'routed'],
+    );
+    assert.deepEqual(asked, [[], ['a/b'], ['a/b']]);
   });
 
   for (const url of ['/v1/conversations/unknown', '/v1/conversations/%00', '/nowhere']) {
