@@ -33,11 +33,11 @@ export interface Config {
   readonly http: {
     readonly host: string;
     readonly port: number;
-    /** Where `samvad run` answers its supervisor; absent, nowhere. */
-    readonly healthPort?: number;
     /** The lines of SAMVAD_API_TOKENS, `NAME ROLES sha256:HEX`; absent where no token is needed. */
     readonly tokens?: string;
   };
+  /** Where `samvad run` answers its supervisor and Prometheus; absent, nowhere. */
+  readonly health?: { readonly host: string; readonly port: number };
   readonly replication: number;
   readonly training: TrainingConfig;
   readonly jobs: JobsConfig;
@@ -101,9 +101,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     http: {
       host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1',
       port: integer(env, 'SAMVAD_HTTP_PORT', 8080),
-      ...(env['SAMVAD_HEALTH_PORT'] !== undefined && { healthPort: integer(env, 'SAMVAD_HEALTH_PORT', 0) }),
       ...apiTokens(env),
     },
+    ...(env['SAMVAD_HEALTH_PORT'] !== undefined && {
+      health: { host: env['SAMVAD_HEALTH_HOST'] ?? '127.0.0.1', port: integer(env, 'SAMVAD_HEALTH_PORT', 0) },
+    }),
     replication: integer(env, 'SAMVAD_REPLICATION', 1),
     training: {
       threshold: positive(env, 'SAMVAD_TRAINING_THRESHOLD', 1000),

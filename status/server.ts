@@ -86,11 +86,6 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   return frame(options, routesOf, notYet);
 }
 
-/** What a process without the API answers its supervisor, who has no token. */
-export function createHealthServer(options: Pick<HealthDeps, 'readiness'>): FastifyInstance {
-  return frame({}, (scope) => livenessRoutes(scope, options));
-}
-
 /** A server with limits, headers, errors and description, and what `add` adds to it. */
 function frame(
   { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
