@@ -15,6 +15,7 @@ const LEVELS = [
   'trainer',
   'producers',
   'label-studio',
+  'deploy',
   'integration',
   'crash',
 ] as const;

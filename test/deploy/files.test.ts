@@ -1,0 +1,142 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { parse, parseAllDocuments } from 'yaml';
+import { componentNames } from '../../cli/components.ts';
+import { processMetrics } from '../../status/process-metrics.ts';
+
+const root = path.join(import.meta.dirname, '..', '..');
+const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
+
+interface ComposeService {
+  readonly image: string;
+  readonly command?: readonly string[];
+  readonly environment?: Readonly<Record<string, string | number>>;
+  readonly user?: string;
+  readonly volumes?: readonly string[];
+}
+const compose = parse(read('docker-compose.yml'), { merge: true }) as {
+  readonly services: Readonly<Record<string, ComposeService>>;
+  readonly volumes: Readonly<Record<string, unknown>>;
+};
+const own = Object.entries(compose.services).filter(([, { image }]) => image.startsWith('samvad:'));
+
+interface Manifest {
+  readonly kind: string;
+  readonly metadata: { readonly name: string };
+  readonly data?: Readonly<Record<string, string>>;
+  readonly spec?: {
+    readonly replicas?: number;
+    readonly template?: {
+      readonly spec: {
+        readonly containers: readonly {
+          readonly args?: readonly string[];
+          readonly env?: readonly { readonly name: string }[];
+        }[];
+      };
+    };
+  };
+}
+const manifests = readdirSync(path.join(root, 'deploy/kubernetes'))
+  .filter((file) => file.endsWith('.yaml'))
+  .flatMap((file) => parseAllDocuments(read(`deploy/kubernetes/${file}`)).map((doc) => doc.toJS() as Manifest));
+
+/** The settings that config.ts reads, by name. */
+const settings = new Set([...read('config.ts').matchAll(/\b[A-Z]+(?:_[A-Z]+)+\b/g)].map(([name]) => name));
+
+/** Commands of the processes: each must be `run` with known components, and together they run every one once. */
+function assertComplete(commands: readonly (readonly string[])[]): void {
+  for (const [verb] of commands) assert.equal(verb, 'run');
+  const started = commands.flatMap(([, ...components]) => components).sort();
+  const where = 'Each component of pipeline.ts has its place in docker-compose.yml and in deploy/kubernetes/.';
+  assert.deepEqual(started, [...componentNames, 'http'].sort(), where);
+}
+
+describe('docker-compose.yml', () => {
+  it('runs every component once', () => assertComplete(own.map(([, { command = [] }]) => command)));
+
+  it('sets only what config.ts reads', () => {
+    for (const [name, { environment = {} }] of own)
+      for (const variable of Object.keys(environment)) assert.ok(settings.has(variable), `${name}: ${variable}`);
+  });
+
+  it('declares its volumes, asks for no variable that .env.example lacks, and publishes on loopback only', () => {
+    const text = read('docker-compose.yml');
+    const example = new Set([...read('.env.example').matchAll(/^([A-Z_]+)=/gm)].map(([, name]) => name));
+    for (const [, name] of text.matchAll(/\$\{([A-Z_]+)/g))
+      assert.ok(example.has(name) || name === 'SAMVAD_VERSION', name);
+    for (const { volumes = [] } of Object.values(compose.services))
+      for (const volume of volumes)
+        if (/^[a-z-]+:/.test(volume)) assert.ok((volume.split(':', 1)[0] ?? '') in compose.volumes, volume);
+    for (const [, port] of text.matchAll(/ports: \['(.*?)'\]/g))
+      assert.match(port ?? '', /^(127\.0\.0\.1:|\$\{SAMVAD_PUBLISH:-127\.0\.0\.1:)/);
+  });
+
+  it('is scraped whole by Prometheus', () => {
+    const { scrape_configs } = parse(read('deploy/prometheus/prometheus.yml')) as {
+      scrape_configs: { dns_sd_configs: { names: string[]; port: number }[] }[];
+    };
+    const [discovery] = scrape_configs[0]?.dns_sd_configs ?? [];
+    assert.deepEqual(discovery?.names.toSorted(), own.map(([name]) => name).sort());
+    assert.match(read('Dockerfile'), new RegExp(`SAMVAD_HEALTH_PORT=${String(discovery.port)}\\b`));
+  });
+});
+
+describe('deploy/kubernetes', () => {
+  const workloads = manifests.filter(({ spec }) => spec?.template);
+
+  it('runs every component once', () =>
+    assertComplete(
+      workloads.flatMap(({ spec }) => (spec?.template?.spec.containers ?? []).map(({ args = [] }) => args)),
+    ));
+
+  it('sets only what config.ts reads', () => {
+    const named = workloads.flatMap(({ spec }) =>
+      (spec?.template?.spec.containers ?? []).flatMap(({ env = [] }) => env.map(({ name }) => name)),
+    );
+    const shared = manifests.filter(({ kind }) => kind === 'ConfigMap').flatMap(({ data = {} }) => Object.keys(data));
+    for (const variable of [...named, ...shared]) assert.ok(settings.has(variable), variable);
+    assert.ok(shared.length > 0);
+  });
+});
+
+describe('Dockerfile', () => {
+  it('copies all that the program needs', () => {
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'samvad-image-'));
+    try {
+      const kept = [...read('.dockerignore').matchAll(/^!(.+)$/gm)].map(([, entry = '']) => entry);
+      for (const entry of kept.filter((one) => existsSync(path.join(root, one))))
+        cpSync(path.join(root, entry), path.join(folder, entry), { recursive: true });
+      symlinkSync(path.join(root, 'node_modules'), path.join(folder, 'node_modules'));
+      const { status, stdout, stderr } = spawnSync(process.execPath, ['bin/samvad.js', 'run', '--help'], {
+        cwd: folder,
+        encoding: 'utf8',
+      });
+      assert.equal(status, 0, stderr);
+      assert.match(stdout, /confidence-router/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('dashboard and alerts', () => {
+  it('name only metrics that a process exports', async () => {
+    const one = { processed: 1, transactions: 1, deadLetters: 0, sessions: 1, assigned: 6, leading: 1 };
+    const registry = processMetrics(
+      () => ({ stats: { intake: one }, states: { kafka: 'ok' } }),
+      () => Promise.resolve({ lag: [{ component: 'intake', topic: 't', lag: 3 }], waiting: 2 }),
+    );
+    const text = await registry.metrics();
+    const exported = new Set([...text.matchAll(/^([a-z_]+[a-z0-9_]*)[{ ]/gm)].map(([, name]) => name));
+    const used = [read('deploy/prometheus/alerts.yml'), read('deploy/grafana/dashboards/samvad.json')].flatMap((file) =>
+      [...file.matchAll(/\b(?:samvad|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name),
+    );
+    assert.ok(used.length > 10);
+    for (const name of used) assert.ok(exported.has(name), `${name} is not exported`);
+    assert.match(text, /samvad_lag_records\{component="intake",topic="t"\} 3/);
+  });
+});
