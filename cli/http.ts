@@ -5,6 +5,7 @@ import type { ConversationProducer } from '../producers/conversation-producer.ts
 import { isLoopback } from '../status/access.ts';
 import { createServer, createWaitingServer } from '../status/server.ts';
 import { giveHint } from '../label-studio/hint.ts';
+import { readStanding } from '../label-studio/store.ts';
 import { parseTokens } from '../status/tokens.ts';
 import type { ApiToken } from '../status/tokens.ts';
 import type { RunningComponents } from './components.ts';
@@ -85,7 +86,11 @@ function openApi(
     tokens,
     log: log.child({ component: 'http' }),
     readiness: () => Promise.resolve({ ...readinessOf(standBy, components), models: serving.classifier.readiness() }),
-    labelStudio: { webhookSecret: standBy.config.labelStudio?.webhookSecret, hint: () => giveHint(pool) },
+    labelStudio: {
+      webhookSecret: standBy.config.labelStudio?.webhookSecret,
+      hint: () => giveHint(pool),
+      standing: async () => ({ configured: standBy.config.labelStudio !== undefined, ...(await readStanding(pool)) }),
+    },
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),

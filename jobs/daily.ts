@@ -9,6 +9,7 @@ import type { Pool } from 'pg';
 import { addDays, dayOf } from '../kpi/day.ts';
 import type { Day } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
+import { syncInWords } from '../label-studio/label-studio.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import type { DayClosed } from '../schemas/types.ts';
 import { countUnused } from '../trainer/ask-for-run.ts';
@@ -33,7 +34,7 @@ export interface DailyOptions {
   readonly day?: Day;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Exchanges tasks and answers with Label Studio, and tells what it did. */
+  /** Exchanges tasks and answers with Label Studio, and tells what it did. A full synchronisation where absent. */
   readonly labelStudio?: () => Promise<string>;
 }
 
@@ -43,7 +44,7 @@ export interface DailyOptions {
  */
 export async function runDaily(
   context: ServiceContext,
-  { day, now, labelStudio = noLabelStudio }: DailyOptions,
+  { day, now, labelStudio = () => syncInWords(context) }: DailyOptions,
 ): Promise<{ readonly days: readonly Day[]; readonly steps: readonly StepResult[] }> {
   const today = dayOf(now);
   if (day !== undefined && day >= today)
@@ -112,10 +113,6 @@ async function measure(context: ServiceContext, day: Day, now: number): Promise<
   if (versions.length === 0) return 'No version has a new figure.';
   await context.untilPassed();
   return `New figures for ${versions.join(', ')}.`;
-}
-
-function noLabelStudio(): Promise<string> {
-  return Promise.resolve('Not configured; everything else works without it.');
 }
 
 async function trainingProgress(context: ServiceContext): Promise<DailyReport['training']> {

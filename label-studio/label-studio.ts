@@ -37,6 +37,17 @@ export function openSync(
   return { config, api: labelStudioApi(connectHttp(config)), pool, reviews: openReviewSender(kafka, codecs), log };
 }
 
+/** One full synchronisation, for a job that runs now and then; tells what it did. */
+export async function syncInWords(
+  context: Pick<ServiceContext, 'config' | 'kafka' | 'codecs' | 'pool' | 'log'>,
+): Promise<string> {
+  const config = context.config.labelStudio;
+  if (!config) return 'Not configured; everything else works without it.';
+  const sync = openSync(context, config);
+  const { pushed, closed, reviews, open } = await synchronise(sync, { full: true }).finally(() => sync.reviews.close());
+  return `${reviews} answers fetched, ${pushed} tasks pushed, ${closed} taken out; ${open} wait there.`;
+}
+
 type Stats = Record<'configured' | 'leading' | 'syncs' | 'failures' | 'reviews' | 'pushed' | 'closed' | 'open', number>;
 
 function startLabelStudio(context: ServiceContext): RunningService {

@@ -93,6 +93,32 @@ export async function noteFailure(db: Db, url: string, message: string): Promise
   );
 }
 
+/** Where the exchange with the project stands that was last worked with. */
+export interface Standing {
+  readonly url: string | null;
+  readonly project: number | null;
+  readonly title: string;
+  /** Tasks by status. */
+  readonly tasks: Readonly<Record<string, number>>;
+  /** Reviews that Kafka has not acknowledged yet. */
+  readonly unsent: number;
+  readonly last_sync_at: Date | null;
+  readonly last_error: string | null;
+  readonly last_error_at: Date | null;
+}
+
+/** Reads the standing. */
+export async function readStanding(db: Db): Promise<Standing> {
+  const { rows } = await db.query<Standing>(
+    `SELECT url, label_studio_project_id AS project, title, last_sync_at, last_error, last_error_at,
+            (SELECT coalesce(jsonb_object_agg(status, count), '{}')
+               FROM (SELECT status, count(*) FROM labelstudio_tasks WHERE project = p.id GROUP BY 1) AS counts) AS tasks,
+            (SELECT count(*)::int FROM labelstudio_outbox) AS unsent
+       FROM labelstudio_projects p ORDER BY greatest(last_sync_at, last_error_at) DESC NULLS LAST, id LIMIT 1`,
+  );
+  return rows[0] as Standing;
+}
+
 /** Modules and intents of what waits; with `all`, of every conversation, predicted or corrected. */
 export async function labelsInTraffic(db: Db, { all }: { readonly all: boolean }): Promise<Map<string, Set<string>>> {
   const everything = `SELECT nlu_module, nlu_intent FROM conversation_logs

@@ -1,4 +1,7 @@
-/** The door for Label Studio's webhooks. What they carry is not read: a webhook may come late, twice, in another order or never. */
+/**
+ * How the exchange with Label Studio stands, and the door for its webhooks. What those carry is not read: a webhook may come
+ * late, twice, in another order or never.
+ */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
 import { SECRET_HEADER } from '../label-studio/webhook.ts';
@@ -12,11 +15,25 @@ export interface LabelStudioDeps {
     readonly webhookSecret: string | undefined;
     /** Tells the sync, in whichever process it runs, to look now. */
     readonly hint: () => Promise<void>;
+    /** What `GET /v1/label-studio` answers. */
+    readonly standing: () => Promise<object>;
   };
 }
 
-/** Adds `POST /v1/label-studio/webhook`. */
+/** Adds `GET /v1/label-studio` and `POST /v1/label-studio/webhook`. */
 export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelStudioDeps): void {
+  app.get(
+    '/v1/label-studio',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: ['reviews'],
+        summary: 'The project, its tasks, the last sync and the last error',
+        response: refusals(503),
+      },
+    },
+    () => labelStudio.standing(),
+  );
   app.register((scope, _options, done) => {
     // Label Studio waits one second, and a payload can have thousands of annotations: it is thrown away as it comes.
     scope.removeAllContentTypeParsers();

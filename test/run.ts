@@ -43,7 +43,7 @@ async function run(files: readonly string[]): Promise<void> {
   const args = ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-reporter=spec', ...files];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: '32', FORCE_COLOR: '0' },
+    env: { ...process.env, UV_THREADPOOL_SIZE: '32', FORCE_COLOR: '0', LABEL_STUDIO_ENV_FILE: '' },
   });
   let tail = '';
   child.stdout.on('data', (chunk: Buffer) => {

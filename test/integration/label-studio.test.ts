@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
@@ -12,6 +15,7 @@ import type { LabelStudioConfig } from '../../config.ts';
 import { labelStudioApi } from '../../label-studio/api.ts';
 import type { LabelStudioApi, Task } from '../../label-studio/api.ts';
 import { LabelStudioRefused, LabelStudioUnavailable } from '../../label-studio/http.ts';
+import type { SyncReport } from '../../label-studio/sync.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../../producers/conversation-producer.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
@@ -409,5 +413,33 @@ describe('Label Studio, the real one', () => {
       (await allTasks()).map(({ id }) => id),
       before,
     );
+  });
+
+  it('does the same by command, with its settings in a file', { timeout: TEST_MS }, async () => {
+    await sync?.stop();
+    const file = path.join(stack.home, 'label-studio.env');
+    await writeFile(
+      file,
+      `LABEL_STUDIO_URL=${server.url}\nLABEL_STUDIO_API_KEY=${server.personalAccessToken}\nLABEL_STUDIO_OPEN_TASKS=1\n`,
+    );
+    const program = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+    const run = (env: Record<string, string>) =>
+      new Promise<{ output: string; errors: string }>((resolve) => {
+        const child = { env: { ...process.env, ...stack.env, ...env } };
+        execFile(process.execPath, [program, 'label-studio', 'sync', '--json'], child, (_, output, errors) =>
+          resolve({ output, errors }),
+        );
+      });
+    const { output, errors } = await run({ LABEL_STUDIO_ENV_FILE: file });
+    assert.ok(output.startsWith('{'), errors);
+    const { pushed, closed, annotations, reviews, full } = JSON.parse(output) as SyncReport;
+    assert.deepEqual([pushed, closed, annotations, reviews, full], [0, 0, 0, 0, true]);
+    assert.match((await run({})).errors, /No Label Studio is configured\. Copy \.env\.labelstudio\.template/);
+    const standing = (await (await fetch(`${http.url}/v1/label-studio`)).json()) as {
+      tasks: object;
+      last_error: unknown;
+    };
+    assert.deepEqual(Object.keys(standing.tasks).sort(), ['answered', 'open']);
+    assert.equal(standing.last_error, null);
   });
 });

@@ -13,7 +13,11 @@ function server(webhookSecret: string | undefined) {
   describeApi(app);
   app.register((scope, _options, done) => {
     labelStudioRoutes(scope, {
-      labelStudio: { webhookSecret, hint: () => Promise.resolve(hints++).then(() => undefined) },
+      labelStudio: {
+        webhookSecret,
+        hint: () => Promise.resolve(hints++).then(() => undefined),
+        standing: () => Promise.resolve({}),
+      },
     });
     done();
   });

@@ -41,7 +41,7 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
     status,
     classifier,
     policy,
-    labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve() },
+    labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
   });
 }
 
