@@ -14,7 +14,7 @@ import { readConfig } from '../../config.ts';
 
 const VERSION = '1.23.2';
 /** Up to 80 s were seen on two busy cores; the first start migrates the database. */
-const START_MS = 180_000;
+const START_MS = 420_000;
 const INSTALL_MS = 15 * 60_000;
 const LEGACY_TOKEN = '0123456789abcdef0123456789abcdef01234567';
 

@@ -33,7 +33,7 @@ const ITEMS = 200;
 const ANNOTATED = 120;
 /** Nothing here takes a tenth of these on a machine of its own. */
 const WAIT_MS = 120_000;
-const START_MS = 300_000;
+const START_MS = 600_000;
 /** The first time, Label Studio is installed. */
 const INSTALL_MS = 20 * 60_000;
 const TEST_MS = 300_000;
