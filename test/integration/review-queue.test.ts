@@ -28,7 +28,7 @@ describe('the review queue on real servers', () => {
   const server = () =>
     createServer({
       tokens: [],
-      labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve() },
+      labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
       producer,
       pool: stack.prepared.pool,
       readiness: () => Promise.resolve({}),
