@@ -1,12 +1,11 @@
-import { mkdtemp, rm, chmod } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { Command } from 'commander';
-import { readConfig } from '../config.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import { startComponents } from './components.ts';
-import { prepare, producerOptions, startEnvironment } from './environment.ts';
+import { producerOptions } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { onFreshServers } from './fresh.ts';
 import { reportRefusals } from './ingest.ts';
 import { untilCaughtUp } from './lag.ts';
 import { listDeadLetters } from '../runtime/dead-letters.ts';
@@ -24,75 +23,51 @@ export function demoCommand(): Command {
     .option('--input <file>', 'other conversations, one JSON object a line')
     .option('--keep', 'keep the data folder')
     .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
-      const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-demo-'));
-      await chmod(home, 0o755); // Postgres may run as another user
-      const { cache, logLevel, http, replication, training, jobs } = readConfig();
-      const environment = await startEnvironment({
-        home,
-        cache,
-        logLevel: logLevel === 'info' ? 'warn' : logLevel,
-        http,
-        replication,
-        training,
-        jobs,
-        labelStudio: undefined,
-        kafka: undefined,
-        schemaRegistryUrl: undefined,
-        databaseUrl: undefined,
-      });
-      try {
-        await runDemo(environment, input);
-      } finally {
-        if (keep === true) progress(`The data is kept in ${home}; SAMVAD_HOME=${home} npm start continues with it.`);
-        else await rm(home, { recursive: true, force: true });
-      }
+      await onFreshServers(
+        'demo',
+        keep === true,
+        (config) => config,
+        (prepared) => runDemo(prepared, input),
+      );
     });
 }
 
-async function runDemo(
-  environment: Awaited<ReturnType<typeof startEnvironment>>,
-  input: string | undefined,
-): Promise<void> {
-  const prepared = await prepare(environment);
-  try {
-    progress('Topics, schemas and tables are in place; starting processors and projections.');
-    const components = await startComponents(['pipeline'], prepared);
-    const producer = await createConversationProducer(producerOptions(prepared));
-    const started = Date.now();
-    const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
-    progress(`Sending ${path.relative(process.cwd(), file)} …`);
-    const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
-    reportRefusals(path.basename(file), conversations);
-    let reviews = 0;
-    if (input === undefined) {
-      const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
-      reportRefusals('reviews.jsonl', sent);
-      reviews = sent.accepted;
-    }
-    await producer.close();
-    await Promise.race([
-      components.failed,
-      untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
-        liveLine(lags.map(({ component, lag }) => `${component} ${String(lag)}`).join('  '));
-      }),
-    ]);
-    liveLine('');
-    const seconds = (Date.now() - started) / 1000;
-    const letters = await listDeadLetters(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
-    const summary = await readSummary(prepared.pool);
-    await components.stop();
-    process.stdout.write(
-      render(summary, {
-        sent: conversations.accepted,
-        refused: conversations.rejected,
-        reviews,
-        deadLetters: letters.length,
-        seconds,
-      }),
-    );
-  } finally {
-    await prepared.stop();
+async function runDemo(prepared: Prepared, input: string | undefined): Promise<void> {
+  progress('Topics, schemas and tables are in place; starting processors and projections.');
+  const components = await startComponents(['pipeline'], prepared);
+  const producer = await createConversationProducer(producerOptions(prepared));
+  const started = Date.now();
+  const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
+  progress(`Sending ${path.relative(process.cwd(), file)} …`);
+  const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
+  reportRefusals(path.basename(file), conversations);
+  let reviews = 0;
+  if (input === undefined) {
+    const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
+    reportRefusals('reviews.jsonl', sent);
+    reviews = sent.accepted;
   }
+  await producer.close();
+  await Promise.race([
+    components.failed,
+    untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
+      liveLine(lags.map(({ component, lag }) => `${component} ${String(lag)}`).join('  '));
+    }),
+  ]);
+  liveLine('');
+  const seconds = (Date.now() - started) / 1000;
+  const letters = await listDeadLetters(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
+  const summary = await readSummary(prepared.pool);
+  await components.stop();
+  process.stdout.write(
+    render(summary, {
+      sent: conversations.accepted,
+      refused: conversations.rejected,
+      reviews,
+      deadLetters: letters.length,
+      seconds,
+    }),
+  );
 }
 
 interface RunFigures {

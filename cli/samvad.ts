@@ -25,6 +25,7 @@ import { policyCommand } from './policy.ts';
 import { rebuildCommand } from './rebuild.ts';
 import { replayCommand } from './replay.ts';
 import { runCommand } from './run.ts';
+import { simulateCommand } from './simulate.ts';
 import { statusCommand } from './status.ts';
 import { UsageError } from './terminal.ts';
 import { tokenCommand } from './token.ts';
@@ -54,6 +55,7 @@ for (const command of [
   deadLettersCommand,
   trainCommand,
   trainRouterCommand,
+  simulateCommand,
   modelsCommand,
   promoteCommand,
   rollbackCommand,

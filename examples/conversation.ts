@@ -177,7 +177,9 @@ const processingTime = (provider: Conversation['nlu_provider'], draw: Draw): num
     : draw.whole(18, 60) + (draw.chance(0.05) ? draw.whole(60, 240) : 0);
 };
 
-const drawLabel = (module: Module, draw: Draw): Label => draw.pick(labels.filter((label) => label.module === module));
+/** What a message of this module is about. */
+export const drawLabel = (module: Module, draw: Draw): Label =>
+  draw.pick(labels.filter((label) => label.module === module));
 
 /** Plays one turn: a wish, its message, and what the router made of it. */
 export const converse = (id: string, turn: Turn, draw: Draw): Known => {

@@ -1,8 +1,9 @@
-// Writes examples/conversations.jsonl and examples/reviews.jsonl, the same bytes on every run.
+// Writes examples/conversations.jsonl, reviews.jsonl and corpus.jsonl, the same bytes on every run.
 // `npx tsx examples/generate.ts` writes them; with `--stats` it prints their counts and writes nothing.
 import { writeFileSync } from 'node:fs';
 import { converse, drawTurns, uuidOf } from './conversation.ts';
 import { conversationLines } from './lines.ts';
+import { corpusLines } from './corpus.ts';
 import { createDraw } from './random.ts';
 import { drawReviews, reviewLines } from './reviews.ts';
 import { describe } from './stats.ts';
@@ -15,6 +16,7 @@ const talk = createDraw(20261002);
 const known = turns.map((turn, index) => converse(uuidOf(`conversation ${index}`), turn, talk));
 const lines = conversationLines(known, createDraw(20261003));
 const reviews = drawReviews(known, createDraw(20261004));
+const corpus = corpusLines(4_000, createDraw(20261005));
 
 if (process.argv.includes('--stats')) {
   console.log(describe(known, lines, reviews));
@@ -25,4 +27,5 @@ if (process.argv.includes('--stats')) {
   };
   write('conversations.jsonl', lines);
   write('reviews.jsonl', reviewLines(reviews));
+  write('corpus.jsonl', corpus);
 }

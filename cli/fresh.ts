@@ -1,0 +1,38 @@
+/** Embedded servers on a data folder of their own, which goes away at the end. */
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { readConfig } from '../config.ts';
+import type { Config } from '../config.ts';
+import { prepare, startEnvironment } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { progress } from './terminal.ts';
+
+/** Runs `work` on fresh servers, whatever is configured. `change` may set more than that. With `keep` the folder stays. */
+export async function onFreshServers(
+  name: string,
+  keep: boolean,
+  change: (config: Config) => Config,
+  work: (prepared: Prepared) => Promise<void>,
+): Promise<void> {
+  const home = await mkdtemp(path.join(os.tmpdir(), `samvad-${name}-`));
+  await chmod(home, 0o755); // Postgres may run as another user
+  const config = readConfig();
+  const fresh: Config = {
+    ...config,
+    home,
+    logLevel: config.logLevel === 'info' ? 'warn' : config.logLevel,
+    training: { ...config.training, artifacts: path.join(home, 'artifacts') },
+    labelStudio: undefined,
+    kafka: undefined,
+    schemaRegistryUrl: undefined,
+    databaseUrl: undefined,
+  };
+  try {
+    const prepared = await prepare(await startEnvironment(change(fresh)));
+    await work(prepared).finally(() => prepared.stop());
+  } finally {
+    if (keep) progress(`The data is kept in ${home}; SAMVAD_HOME=${home} npm start continues with it.`);
+    else await rm(home, { recursive: true, force: true });
+  }
+}

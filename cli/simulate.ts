@@ -1,0 +1,203 @@
+import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Command } from 'commander';
+import { deploymentOf, setTraffic } from '../policy/model-log.ts';
+import type { ModelLog } from '../policy/model-log.ts';
+import { openRuns } from '../policy/training-run.ts';
+import { totalApprovals } from '../policy/trigger.ts';
+import { createConversationProducer } from '../producers/conversation-producer.ts';
+import { simulate } from '../simulation/simulate.ts';
+import type { Round, SimulationPorts } from '../simulation/simulate.ts';
+import type { Figures } from '../simulation/figures.ts';
+import { readCorpus } from '../trainer/corpus.ts';
+import { openModelLog } from '../trainer/model-log.ts';
+import { nextCandidate } from '../trainer/deployment-controller.ts';
+import { DATA_SET, lastAsked, openCounts } from '../trainer/trainer.ts';
+import { startComponents } from './components.ts';
+import { producerOptions } from './environment.ts';
+import type { Prepared } from './environment.ts';
+import { onFreshServers } from './fresh.ts';
+import { untilCaughtUp } from './lag.ts';
+import { startServing } from './serving.ts';
+import { bar, columns, liveLine, progress, style, UsageError } from './terminal.ts';
+
+const EXAMPLE = path.join(import.meta.dirname, '..', 'examples', 'corpus.jsonl');
+const DAYS = 28;
+const DAY_MS = 24 * 60 * 60 * 1000;
+const LOOK_MS = 100;
+
+interface Options {
+  readonly corpus: string;
+  readonly conversations?: number;
+  readonly round: number;
+  readonly threshold: number;
+  readonly llmAccuracy: number;
+  readonly reviewerErrors: number;
+  readonly seed: number;
+  readonly rollout?: boolean;
+  readonly keep?: boolean;
+  readonly json?: boolean;
+}
+
+/** `samvad simulate`: the closed loop on a labelled corpus, on servers of its own. */
+export function simulateCommand(): Command {
+  return new Command('simulate')
+    .description('play a labelled corpus as live traffic, and see the model get better version by version')
+    .option('--corpus <file>', 'one {"text", "intent", "module", "language"} a line; may be .gz', EXAMPLE)
+    .option('--conversations <number>', 'play so many lines, drawn by seed; all by default', whole)
+    .option('--round <number>', 'conversations between two looks at training', whole, 400)
+    .option('--threshold <number>', 'approved samples that start a training run', whole, 800)
+    .option('--llm-accuracy <share>', 'how often the simulated LLM is right', share, 0.85)
+    .option('--reviewer-errors <share>', 'how often a simulated reviewer errs', share, 0.03)
+    .option('--seed <number>', 'another order and other luck', whole, 1)
+    .option(
+      '--rollout',
+      'leave traffic to the deployment controller, step by step; else a better version gets all at once',
+    )
+    .option('--keep', 'keep the data folder')
+    .option('--json', 'print rounds and versions as JSON')
+    .addHelpText('after', '\nServers, pipeline, training and serving are the real ones; LLM and reviewers are played.')
+    .action(async (options: Options) => {
+      const rows = (await readCorpus(options.corpus)).rows.slice(0, options.conversations);
+      if (options.round === 0 || options.threshold === 0) throw new UsageError('--round and --threshold start at 1.');
+      progress(`Playing ${rows.length} conversations of ${path.basename(options.corpus)}; starting servers.`);
+      await onFreshServers(
+        'simulation',
+        options.keep === true,
+        (config) => ({ ...config, training: { ...config.training, threshold: options.threshold } }),
+        async (prepared) => {
+          const { rounds, versions } = await play(prepared, { ...options, rows });
+          process.stdout.write(options.json === true ? `${JSON.stringify({ rounds, versions })}\n` : summary(versions));
+        },
+      );
+    });
+}
+
+interface Play {
+  readonly rounds: readonly Round[];
+  readonly versions: readonly (Figures & { readonly version: string })[];
+}
+
+async function play(
+  prepared: Prepared,
+  options: Options & { readonly rows: Awaited<ReturnType<typeof readCorpus>>['rows'] },
+): Promise<Play> {
+  const { servers, pool, codecs } = prepared;
+  const controller = options.rollout === true ? ['deployment-controller'] : [];
+  const components = await startComponents(['pipeline', 'trainer', ...controller], prepared);
+  const serving = startServing(prepared);
+  const producer = await createConversationProducer(producerOptions(prepared));
+  const log = await openModelLog(servers.kafka, codecs);
+  const counts = await openCounts({ kafka: servers.kafka, codecs });
+  const ports: SimulationPorts = {
+    classifier: serving.classifier,
+    policy: serving.policy,
+    producer,
+    caughtUp: () => Promise.race([untilCaughtUp(servers, pool), components.failed]),
+    queue: async () => {
+      const { rows } = await pool.query<{ conversation_id: string }>('SELECT conversation_id FROM training_queue');
+      return rows.map(({ conversation_id }) => conversation_id);
+    },
+    async trained() {
+      const rest = async () => {
+        const total = totalApprovals(await counts.read(), DATA_SET);
+        let now = await log.read();
+        for (; !atRest(now, total, options.threshold); now = await log.read()) {
+          liveLine(`training ${openRuns(now).join(', ')}`);
+          await sleep(LOOK_MS);
+        }
+        liveLine('');
+        const best = options.rollout === true ? undefined : nextCandidate(now);
+        if (best !== undefined) {
+          const act = { by: 'simulation', reason: 'It is better than production.', at: Date.now() };
+          now = await log.append((latest) => ({ models: setTraffic(latest, best, 100, act) }));
+        }
+        await untilFollowed(serving, now);
+        return deploymentOf(now).production;
+      };
+      return Promise.race([rest(), components.failed]);
+    },
+  };
+  try {
+    const to = Date.now() - DAY_MS;
+    const game = simulate({ ...options, from: to - DAYS * DAY_MS, to }, ports);
+    const rounds: Round[] = [];
+    if (options.json !== true) process.stdout.write(head());
+    for (;;) {
+      const next = await game.next();
+      if (next.done === true)
+        return { rounds, versions: [...next.value].map(([version, figures]) => ({ version, ...figures })) };
+      rounds.push(next.value);
+      if (options.json !== true) process.stdout.write(line(rounds.length, next.value));
+    }
+  } finally {
+    await counts.close();
+    await log.close();
+    await producer.close();
+    await serving.stop();
+    await components.stop();
+  }
+}
+
+/** Whether no run is open, and none is due for so many approvals. */
+function atRest(log: ModelLog, approvals: number, threshold: number): boolean {
+  return openRuns(log).length === 0 && approvals - lastAsked(log).approvals < threshold;
+}
+
+/** Waits until this process serves what the log has in production. */
+async function untilFollowed({ classifier, policy }: ReturnType<typeof startServing>, log: ModelLog): Promise<void> {
+  const { production, canary } = deploymentOf(log);
+  const question = { text: 'where is my order', language: 'en', conversationId: null };
+  for (;;) {
+    const [answer] = await classifier.classify([question], await policy());
+    if (answer?.version === production || answer?.version === canary?.version) return;
+    await sleep(LOOK_MS);
+  }
+}
+
+const BAR = 12;
+
+function head(): string {
+  const titles = ['right', 'right, model alone', 'LLM fallback', 'people asked'].map((title) => title.padEnd(BAR + 9));
+  return `\n${style('bold', [...cells('round', 'version'), ...titles].join(''))}\n`;
+}
+
+function cells(round: string, version: string): readonly [string, string] {
+  return [round.padStart(5).padEnd(7), version.padEnd(16)];
+}
+
+function line(number: number, { version, accuracy, modelAccuracy, fallback, reviewed }: Round): string {
+  const cell = (value: number | null) =>
+    value === null ? '–'.padEnd(BAR + 9) : `${bar(value, BAR)} ${percent(value).padStart(7)} `;
+  return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}\n`;
+}
+
+function summary(versions: Play['versions']): string {
+  const share = (value: number | null) => (value === null ? '–' : percent(value));
+  return `\n${style('bold', 'Version by version')}\n${columns([
+    ['in production', 'conversations', 'right', 'right, model alone', 'LLM fallback', 'people asked'],
+    ...versions.map((v) => [
+      v.version,
+      v.conversations,
+      share(v.accuracy),
+      share(v.modelAccuracy),
+      share(v.fallback),
+      share(v.reviewed),
+    ]),
+  ])}\n`;
+}
+
+function percent(value: number): string {
+  return `${(100 * value).toFixed(1)} %`;
+}
+
+function whole(text: string): number {
+  if (!/^\d+$/.test(text)) throw new UsageError(`${text} is not a whole number.`);
+  return Number(text);
+}
+
+function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !(value >= 0 && value <= 1)) throw new UsageError(`${text} is not a share from 0 to 1.`);
+  return value;
+}

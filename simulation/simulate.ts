@@ -1,0 +1,124 @@
+/**
+ * A labelled corpus played as live traffic, round by round: the version in production answers, what it is not sure of goes to
+ * an LLM, the pipeline routes, people review, approvals start training runs, and the next round meets what came of them.
+ * Everything but LLM and people is the real thing; time runs as fast as the pipeline does.
+ */
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
+import type { RoutingPolicy } from '../schemas/types.ts';
+import type { Classifier } from '../serving/classifier.ts';
+import { labelName } from '../trainer/classifier.ts';
+import type { Label } from '../trainer/classifier.ts';
+import { random, shuffle } from '../trainer/random.ts';
+import type { Sample } from '../trainer/split.ts';
+import { replyTo, verdictOn } from './actors.ts';
+import type { Actors, Reply } from './actors.ts';
+import { figuresOf } from './figures.ts';
+import type { Figures, Outcome } from './figures.ts';
+
+/** The pipeline, as a simulation meets it. */
+export interface SimulationPorts {
+  readonly classifier: Pick<Classifier, 'classify'>;
+  readonly policy: () => Promise<RoutingPolicy>;
+  readonly producer: Pick<ConversationProducer, 'captureConversation' | 'submitReview'>;
+  /** Resolves when all that was sent is in the tables. */
+  readonly caughtUp: () => Promise<void>;
+  /** Ids of the conversations that wait for a person. */
+  readonly queue: () => Promise<readonly string[]>;
+  /** Resolves when no training run is open or due and its version was dealt with; gives the version in production. */
+  readonly trained: () => Promise<string>;
+}
+
+/** What is played. */
+export interface SimulationOptions extends Actors {
+  readonly rows: readonly Sample[];
+  /** Conversations of a round. */
+  readonly round: number;
+  readonly seed: number;
+  /** Times of the conversations, milliseconds since 1970: from the first to the last. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** A round, and the version that was in production when it began. */
+export interface Round extends Figures {
+  readonly version: string;
+}
+
+/** Plays the corpus. Gives each round when it is over, and all outcomes by version at the end. */
+export async function* simulate(
+  options: SimulationOptions,
+  ports: SimulationPorts,
+): AsyncGenerator<Round, ReadonlyMap<string, Figures>> {
+  const { rows, round, seed, from, to } = options;
+  const [order, draw] = [Int32Array.from(rows.keys()), random(seed)];
+  shuffle(order, draw);
+  const traffic = [...order].flatMap((i) => rows[i] ?? []);
+  const labels = [...new Map(rows.map((row) => [labelName(row), row])).values()];
+  const timeOf = (place: number) => new Date(Math.floor(from + ((to - from) * place) / traffic.length));
+  const byVersion = new Map<string, Outcome[]>();
+  let version = await ports.trained();
+  for (let start = 0; start < traffic.length; start += round) {
+    const batch = traffic.slice(start, start + round);
+    const replies = await answer(batch, start);
+    await ports.caughtUp();
+    const reviewed = await review(replies);
+    await ports.caughtUp();
+    const outcomes = [...replies].map(([id, { gold, reply }]) => ({
+      right: labelName(gold) === labelName(reply),
+      byModel: reply.provider === 'indicbert',
+      reviewed: reviewed.has(id),
+    }));
+    byVersion.set(version, [...(byVersion.get(version) ?? []), ...outcomes]);
+    yield { version, ...figuresOf(outcomes) };
+    version = await ports.trained();
+  }
+  return new Map([...byVersion].map(([name, outcomes]) => [name, figuresOf(outcomes)]));
+
+  /** The replies to a batch, sent into the log; by conversation id. */
+  async function answer(batch: readonly Sample[], start: number) {
+    const ids = batch.map((_, i) => `simulated-${start + i}`);
+    const answers = await ports.classifier.classify(
+      batch.map(({ text, language }, i) => ({ text, language, conversationId: ids[i] ?? null })),
+      await ports.policy(),
+    );
+    const replies = new Map<string, { gold: Label; reply: Reply; at: Date }>();
+    batch.forEach((gold, i) => {
+      const said = answers[i] ?? { version: '', problem: 'There is no answer.' };
+      replies.set(ids[i] ?? '', { gold, reply: replyTo(said, gold, labels, options, draw), at: timeOf(start + i) });
+    });
+    await Promise.all(
+      [...replies].map(([conversation_id, { gold, reply, at }], i) =>
+        ports.producer.captureConversation({
+          conversation_id,
+          user_message: batch[i]?.text ?? '',
+          language: batch[i]?.language ?? 'und',
+          nlu_intent: reply.intent,
+          nlu_module: reply.module,
+          nlu_confidence: reply.confidence,
+          nlu_provider: reply.provider,
+          model_version: reply.version,
+          response_success: labelName(gold) === labelName(reply),
+          created_at: at,
+        }),
+      ),
+    );
+    return replies;
+  }
+
+  /** Reviews what waits of `replies`. Gives their ids. */
+  async function review(
+    replies: ReadonlyMap<string, { gold: Label; reply: Reply; at: Date }>,
+  ): Promise<ReadonlySet<string>> {
+    const waiting = (await ports.queue()).filter((id) => replies.has(id)).sort();
+    await Promise.all(
+      waiting.flatMap((conversation_id) => {
+        const found = replies.get(conversation_id);
+        if (!found) return [];
+        const verdict = verdictOn(found.reply, found.gold, labels, options, draw);
+        const review = { conversation_id, ...verdict, reviewer: 'simulated', reviewed_at: found.at };
+        return [ports.producer.submitReview(review)];
+      }),
+    );
+    return new Set(waiting);
+  }
+}
