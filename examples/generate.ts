@@ -16,7 +16,7 @@ const talk = createDraw(20261002);
 const known = turns.map((turn, index) => converse(uuidOf(`conversation ${index}`), turn, talk));
 const lines = conversationLines(known, createDraw(20261003));
 const reviews = drawReviews(known, createDraw(20261004));
-const corpus = corpusLines(4_000, createDraw(20261005));
+const corpus = corpusLines(3_000, createDraw(20261005));
 
 if (process.argv.includes('--stats')) {
   console.log(describe(known, lines, reviews));

@@ -70,7 +70,7 @@ export async function* simulate(
     }));
     byVersion.set(version, [...(byVersion.get(version) ?? []), ...outcomes]);
     yield { version, ...figuresOf(outcomes) };
-    version = await ports.trained();
+    if (start + round < traffic.length) version = await ports.trained();
   }
   return new Map([...byVersion].map(([name, outcomes]) => [name, figuresOf(outcomes)]));
 

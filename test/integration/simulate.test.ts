@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import type { Round } from '../../simulation/simulate.ts';
+import { samples } from '../trainer/samples.ts';
+
+describe('a simulation', () => {
+  let folder: string;
+  before(async () => {
+    folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-corpus-'));
+  });
+  after(() => rm(folder, { recursive: true, force: true }));
+
+  it('starts with the LLM alone, and ends with a model that answers most, with fewer people asked', async () => {
+    const corpus = path.join(folder, 'corpus.jsonl');
+    const rows = samples(180).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${String(i)}` }));
+    await writeFile(corpus, rows.join('\n'));
+    const cli = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+    const args = [cli, 'simulate', '--corpus', corpus, '--round', '360', '--threshold', '700', '--json'];
+    const { stdout } = await promisify(execFile)(process.execPath, args);
+    const { rounds, versions } = JSON.parse(stdout) as { rounds: Round[]; versions: { version: string }[] };
+    const [first, second, third] = rounds;
+    assert.ok(first && second && third);
+    assert.deepEqual(
+      [first.version, first.fallback, first.reviewed, first.modelAccuracy],
+      ['router-v1.0.0', 1, 1, null],
+    );
+    assert.equal(third.version, 'router-v1.1.0');
+    assert.ok(third.fallback < 0.5 && third.reviewed < 0.8, JSON.stringify(third));
+    assert.ok(third.accuracy > first.accuracy && (third.modelAccuracy ?? 0) > 0.9, JSON.stringify(rounds));
+    assert.deepEqual(
+      versions.map(({ version }) => version),
+      ['router-v1.0.0', 'router-v1.1.0'],
+    );
+  });
+});
