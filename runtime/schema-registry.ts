@@ -1,5 +1,7 @@
 /** The schema registry, through @kafkajs/confluent-schema-registry. */
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry';
+import type { Schema } from 'avsc';
+import { incompatibilities } from '../schemas/compatibility.ts';
 import { schemas } from '../schemas/types.ts';
 import type { Topic } from '../stream/topic.ts';
 import { createCodec } from './codec.ts';
@@ -73,12 +75,20 @@ async function register(registry: SchemaRegistry, url: string, topic: Topic): Pr
     const why = reasonOf(cause);
     if (!/incompatib|409/i.test(why))
       throw new RegistryUnavailable(`The schema registry did not take ${subject}: ${why}.`, { cause });
+    const problems = await problemsWith(url, subject, schemas[topic.schema]);
     throw new SchemaRefused(
-      `The registry refuses ${topic.schema} for ${subject}: ${why}. ` +
+      `The registry refuses ${topic.schema} for ${subject}: ${problems.length > 0 ? problems.join(' ') : `${why}.`} ` +
         'Records of the old version are still in the log; add a field with a default instead of changing one.',
       { cause },
     );
   }
+}
+
+/** What is wrong between `schema` and the registered versions, field by field: the registry does not always say. */
+async function problemsWith(url: string, subject: string, schema: string): Promise<string[]> {
+  const parse = (json: string) => JSON.parse(json) as Schema;
+  const found = (await versions(url, subject)).flatMap((old) => incompatibilities(parse(old.schema), parse(schema)));
+  return [...new Set(found)];
 }
 
 async function setCompatibility(url: string, subject: string): Promise<void> {

@@ -8,6 +8,15 @@ import { Poison } from './poison.ts';
 import type { Input, LogRecord, Processor, Table } from './processor.ts';
 import type { Topic } from './topic.ts';
 
+/**
+ * Largest record from elsewhere. The broker's limit is for compressed records: one that is larger when it is read could not be
+ * written again, neither to its own partition nor as part of an output, and would stop its partition for ever.
+ */
+const MAX_EXTERNAL_BYTES = 1_000_000;
+/** Together below what the topic of the dead letters takes. The key is in the letter and is the letter's key. */
+const MAX_LETTER_VALUE_BYTES = 3 * 1024 * 1024;
+const MAX_LETTER_KEY_BYTES = 64 * 1024;
+
 /** A record as Kafka gives it. */
 export interface RawRecord {
   readonly topic: string;
@@ -83,6 +92,13 @@ export function runBatch<T>(
       if (input.topic.external) throw new Poison('empty-record', 'The record has no value.');
       return; // a tombstone of a compacted topic: nothing to process
     }
+    if (input.topic.external && raw.value.length > MAX_EXTERNAL_BYTES) {
+      const found = raw.value.length.toLocaleString('en');
+      throw new Poison(
+        'too-large',
+        `The record has ${found} bytes; ${MAX_EXTERNAL_BYTES.toLocaleString('en')} can be.`,
+      );
+    }
     const value = codecs.of(input.topic).decode(raw.value);
     const key = (input.keyOf as ((value: unknown) => string) | undefined)?.(value);
     if (key !== undefined && partitionOf(key, context.partitions) !== raw.partition) {
@@ -124,7 +140,7 @@ export function runBatch<T>(
       outgoing.push({
         topic: deadLetters.name,
         partition: null,
-        key: raw.key,
+        key: letter.key,
         value: codecs.of(deadLetters).encode(letter),
         timestamp: raw.timestamp,
       });
@@ -139,9 +155,14 @@ export function runBatch<T>(
   return { outgoing, changes, deadLetters: dead };
 }
 
-/** The dead letter for a record that `component` could not process. */
+/**
+ * The dead letter for a record that `component` could not process. Of a key or a value that is too large for its topic it
+ * holds the beginning.
+ */
 export function deadLetter(component: string, raw: RawRecord, { code, message }: Poison): DeadLetter {
-  const { topic, partition, offset, timestamp, key, value } = raw;
+  const { topic, partition, offset, timestamp } = raw;
+  const key = raw.key?.subarray(0, MAX_LETTER_KEY_BYTES) ?? null;
+  const value = raw.value?.subarray(0, MAX_LETTER_VALUE_BYTES) ?? null;
   return { code, message, component, topic, partition, offset, timestamp, key, value };
 }
 

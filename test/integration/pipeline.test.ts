@@ -4,6 +4,7 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import avsc from 'avsc';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
@@ -17,8 +18,10 @@ import { migrate } from '../../runtime/migrate.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
+import { openCodecs, SchemaRefused } from '../../runtime/schema-registry.ts';
+import { schemas } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
-import { conversation } from '../fixtures.ts';
+import { conversation, review } from '../fixtures.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
@@ -27,6 +30,13 @@ const examples = path.join(import.meta.dirname, '..', '..', 'examples');
 async function count(stack: Stack, sql: string): Promise<number> {
   const { rows } = await stack.prepared.pool.query<{ count: string }>(sql);
   return Number(rows[0]?.count);
+}
+
+/** The bytes of a record up to its list of entities, which then claims to have `count` of them. */
+function claimingEntities(record: Buffer, count: number): Buffer {
+  const field = 'router-v1.0.0'; // the one before
+  const end = record.indexOf(field) + field.length;
+  return Buffer.concat([record.subarray(0, end), avsc.Type.forSchema('long').toBuffer(count)]);
 }
 
 async function digests(stack: Stack): Promise<string[]> {
@@ -200,7 +210,9 @@ describe('the example traffic on real servers', () => {
 
   it('sends poison to the dead letters with its reason, and goes on', async () => {
     const { servers, codecs, pool } = stack.prepared;
-    const known = (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length;
+    const letterCodes = async () =>
+      (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).map(({ code }) => code);
+    const known = await letterCodes();
     const good = codecs.of(topics.conversations).encode(conversation({ conversation_id: 'after-poison' }));
     const encode = (fields: Parameters<typeof conversation>[0]) =>
       codecs.of(topics.conversations).encode(conversation(fields));
@@ -208,7 +220,14 @@ describe('the example traffic on real servers', () => {
     unknown.writeInt32BE(987_654, 1);
     const broken = Buffer.from(good);
     broken[broken.indexOf('track_order')] = 0xff;
+    const otherRecord = codecs.of(topics.reviews).encode(review({ conversation_id: 'p4' }));
     const poison: readonly (readonly [string, Buffer])[] = [
+      ['bad-avro', claimingEntities(good, 1e9)],
+      ['unreadable-schema', otherRecord],
+      ['conflicting-duplicate', encode({ conversation_id: 'after-poison', user_message: 'something else' })],
+      ['too-large', encode({ conversation_id: 'p5', user_message: 'a'.repeat(2 * 1024 * 1024) })],
+      ['too-large', encode({ conversation_id: 'p7', user_message: 'a'.repeat(6 * 1024 * 1024) })],
+      ['invalid-value', encode({ conversation_id: 'p6', created_at: -62_135_596_800_000 })],
       ['bad-avro', good.subarray(0, 40)],
       ['unknown-schema', unknown],
       ['bad-utf8', broken],
@@ -221,25 +240,42 @@ describe('the example traffic on real servers', () => {
         encode({ conversation_id: 'p3', entities: [{ name: '__proto__', value: 'x', start: null, end: null }] }),
       ],
     ];
-    const producer = await connectProducer(librdkafkaConfig(servers.kafka, 'poison'));
-    for (const [, bytes] of poison) producer.produce(topics.conversations.name, 0, bytes, 'poison');
+    const producer = await connectProducer({
+      ...librdkafkaConfig(servers.kafka, 'poison'),
+      'compression.codec': 'gzip', // megabytes of one letter pass the broker's limit when they are compressed
+      'message.max.bytes': 8 * 1024 * 1024,
+    });
     producer.produce(topics.conversations.name, 0, good, 'wrong partition perhaps');
+    for (const [, bytes] of poison) producer.produce(topics.conversations.name, 0, bytes, 'poison');
+    const last = encode({ conversation_id: 'after-poison-too' });
+    producer.produce(topics.conversations.name, 0, last, 'wrong partition perhaps');
     await call('flushing', (done) => producer.flush(10_000, (error) => done(error, undefined)));
     await disconnect(producer);
     await untilCaughtUp(servers, pool);
-    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
-    assert.deepEqual(
-      letters
-        .slice()
-        .filter(({ code }) => code !== 'conflicting-duplicate')
-        .map(({ code }) => code)
-        .sort(),
-      poison.map(([code]) => code).sort(),
-    );
-    assert.equal(letters.length, known + poison.length);
+    assert.deepEqual((await letterCodes()).sort(), [...known, ...poison.map(([code]) => code)].sort());
     assert.equal(
-      await count(stack, "SELECT count(*) FROM conversation_logs WHERE conversation_id = 'after-poison'"),
-      1,
+      await count(stack, "SELECT count(*) FROM conversation_logs WHERE conversation_id LIKE 'after-poison%'"),
+      2,
+    );
+  });
+
+  it('does not start on a schema that can not read what is in the log, and names the field', async () => {
+    const { schemaRegistryUrl } = stack.prepared.servers;
+    const changed = { ...topics.conversations, name: 'nlu.changed' };
+    const old = schemas.ConversationCaptured.replace(
+      '"name":"language","type":"string"',
+      '"name":"language","type":"int"',
+    );
+    assert.notEqual(old, schemas.ConversationCaptured);
+    const registered = await fetch(`${schemaRegistryUrl}/subjects/${changed.name}-value/versions`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ schema: old }),
+    });
+    assert.equal(registered.status, 200);
+    await assert.rejects(
+      openCodecs(schemaRegistryUrl, [changed]),
+      (error) => error instanceof SchemaRefused && /field \S*language: int became string/.test(error.message),
     );
   });
 

@@ -1,6 +1,7 @@
 package samvad.peer;
 
 import java.util.List;
+import java.util.Set;
 import org.apache.avro.Schema;
 import org.apache.avro.generic.GenericData;
 import org.apache.avro.generic.GenericRecord;
@@ -13,16 +14,23 @@ final class Routing {
   private static final double AUDIT_SHARE = 0.05;
   private static final String AUDIT_SALT = "samvad-audit-1";
 
+  private static final Set<String> SET =
+      Set.of("conversation_id", "conversation", "route", "reasons", "policy_version", "audit", "audit_propensity",
+          "review_status", "review", "revision");
+
   private final Schema decision;
   private final Schema route;
   private final Schema status;
   private final Schema reasons;
+  private final List<Schema.Field> defaulted;
 
   Routing(Schema decision) {
     this.decision = decision;
     this.route = decision.getField("route").schema();
     this.status = decision.getField("review_status").schema();
     this.reasons = decision.getField("reasons").schema();
+    // Fields that the decision on a conversation leaves as the schema has them; all others are set one by one.
+    this.defaulted = decision.getFields().stream().filter(field -> !SET.contains(field.name()) && field.hasDefaultValue()).toList();
   }
 
   /** The first decision on a conversation. */
@@ -63,6 +71,7 @@ final class Routing {
 
   private GenericRecord decided(GenericRecord conversation, String to, String reason, String standing) {
     GenericRecord record = new GenericData.Record(decision);
+    for (Schema.Field field : defaulted) record.put(field.pos(), GenericData.get().getDefaultValue(field));
     record.put("conversation_id", conversation.get("conversation_id"));
     record.put("conversation", conversation);
     record.put("route", new GenericData.EnumSymbol(route, to));
