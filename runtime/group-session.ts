@@ -36,6 +36,8 @@ export interface GroupMember<S> {
 }
 
 const CHECKPOINT_MS = 60_000;
+/** A fetch is answered at once when anything comes; this long when nothing does, which is most of what an idle broker has to do. */
+const FETCH_WAIT_MS = 100;
 /** Below this share of a full batch nothing is read ahead: what comes during a commit then goes into one batch. */
 const BUSY_SHARE = 0.2;
 
@@ -68,7 +70,7 @@ export async function runGroupSession<S>(
   };
   const ends = new Map<string, TopicPartitionOffset>();
   const consumer: KafkaConsumer = await connectConsumer(
-    librdkafkaConsumerConfig(member.kafka, member.groupId, member.groupId),
+    { ...librdkafkaConsumerConfig(member.kafka, member.groupId, member.groupId), 'fetch.wait.max.ms': FETCH_WAIT_MS },
     (revoked, partitions) => {
       rebalance(member, membership, consumer, revoked, partitions, onAssigned);
     },
