@@ -12,11 +12,13 @@ import { exportJobs } from './sinks/export-jobs.ts';
 import { modelDeployments } from './sinks/model-deployments.ts';
 import { modelVersions } from './sinks/model-versions.ts';
 import { policies } from './sinks/policies.ts';
+import { queueScores } from './sinks/queue-scores.ts';
 import { reviewQueue } from './sinks/review-queue.ts';
 import { trainingRuns } from './sinks/training-runs.ts';
 import { trainingSamples } from './sinks/training-samples.ts';
 import { scheduler } from './jobs/scheduler.ts';
 import { deploymentController } from './trainer/deployment-controller.ts';
+import { queueRescorer } from './trainer/queue-rescorer.ts';
 import { trainer } from './trainer/trainer.ts';
 import type { Service } from './runtime/service.ts';
 import type { AnyProcessor } from './stream/graph.ts';
@@ -43,7 +45,8 @@ export const projections: readonly Projection[] = [
   trainingRuns,
   exportJobs,
   dailyReports,
+  queueScores,
 ];
 
 /** What acts on the log besides: one of each does the work, however many run. */
-export const services: readonly Service[] = [trainer, deploymentController, labelStudio, scheduler];
+export const services: readonly Service[] = [trainer, deploymentController, queueRescorer, labelStudio, scheduler];

@@ -61,6 +61,13 @@ export const topics = {
     keeps: 'latest per key',
     holds: 'what waits for a person; a tombstone when done',
   }),
+  queueScores: topic('queue-scores', {
+    schema: 'QueueScore',
+    key: 'conversation id',
+    keeps: 'latest per key',
+    partitions: 1,
+    holds: 'what the version in production says of what waits from before it; a tombstone when done',
+  }),
   trainingSamples: topic('training-samples', {
     schema: 'SampleEvent',
     key: 'conversation id',

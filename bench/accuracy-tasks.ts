@@ -65,7 +65,8 @@ function samples(lines: readonly Line[], split: Line['split'], language?: string
     }));
 }
 
-function whole(set: string, language?: string): Part {
+/** All rows of a set. */
+export function whole(set: string, language?: string): Part {
   const lines = read(set);
   const [train, dev, test] = [
     samples(lines, 'train', language),

@@ -40,6 +40,16 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
   };
 }
 
+/** The score of an item whose text another model now answers with `confidence`, 0 to 1. */
+export function rescored({ conversation }: ReviewItem, confidence: number): number {
+  const { uncertainty: doubt, failure, fallback } = WEIGHTS;
+  return (
+    doubt * uncertainty(confidence) +
+    failure * Number(conversation.response_success === false) +
+    fallback * Number(conversation.nlu_provider === 'llm')
+  );
+}
+
 /** Whether a person still has to answer: it is not trusted, or audited, and too few people have. A skip is an answer. */
 export function waits(decision: RoutingDecision): boolean {
   if (decision.route === 'auto_approved' && !decision.audit) return false;

@@ -9,7 +9,8 @@ const TRANSACTION_TIMEOUT_MS = 10_000;
 export interface EncodedRecord {
   readonly topic: string;
   readonly key: string;
-  readonly value: Buffer;
+  /** Null is a tombstone. */
+  readonly value: Buffer | null;
   /** Event time, milliseconds since 1970. */
   readonly timestamp: number;
 }

@@ -1,0 +1,73 @@
+/** Traffic for `npm run bench:queue`: what comes, what was labelled before, and what the model is tested on. */
+import { random, shuffle } from '../trainer/random.ts';
+import type { Sample } from '../trainer/split.ts';
+import { OUT_OF_SCOPE } from '../trainer/classifier.ts';
+import { whole } from './accuracy-tasks.ts';
+
+/** One experiment. `part` keeps what is tuned on apart from what is reported. */
+export interface Traffic {
+  readonly name: string;
+  /** Labelled before the first model. */
+  readonly known: readonly Sample[];
+  /** Comes in this order, and may be asked about. */
+  readonly stream: readonly Sample[];
+  readonly test: readonly Sample[];
+}
+
+/** Which rows are tested on: rules are chosen on `tune` and reported on `report`. */
+export type Part = 'tune' | 'report';
+
+/** The experiments, by name. */
+export const experiments: Readonly<Record<string, (seed: number, part: Part) => Traffic>> = {
+  /** 150 intents, equally frequent. */
+  clinc150: (seed, part) => clinc('clinc150', seed, part, () => 1),
+  /** The same with frequencies 1/rank, as live traffic has them. */
+  'clinc150-skewed': (seed, part) => clinc('clinc150-skewed', seed, part, (rank) => 1 / rank),
+  /** Real messages of a shop bot, with the frequencies they had; half of its test set belongs to each part. */
+  hint3: (seed, part) => {
+    const { train, test } = whole('hint3-sofmattress');
+    const order = shuffled(test, 1);
+    const half = Math.floor(order.length / 2);
+    const [first, second] = [order.slice(0, half), order.slice(half)];
+    // The other half is traffic, out-of-scope messages among it.
+    const [asked, tested] = part === 'tune' ? [second, first] : [first, second];
+    const all = shuffled([...train, ...asked], seed);
+    return { name: 'hint3', known: all.slice(0, 40), stream: all.slice(40), test: inScope(tested) };
+  },
+};
+
+const KNOWN = 150;
+const STREAM = 1500;
+const TESTED = 1500;
+
+function clinc(name: string, seed: number, part: Part, weight: (rank: number) => number): Traffic {
+  const { train, dev, test } = whole('clinc150');
+  const next = random(seed);
+  const intents = shuffled([...new Set(train.map(({ intent }) => intent))], seed);
+  const total = intents.reduce((sum, _, i) => sum + weight(i + 1), 0);
+  const rows = shuffled(train, seed);
+  const taken = intents.flatMap((intent, i) => {
+    const own = rows.filter((row) => row.intent === intent);
+    const wanted = Math.min(own.length, Math.ceil(((KNOWN + STREAM) * weight(i + 1)) / total));
+    return own.slice(0, wanted);
+  });
+  const order = Int32Array.from(taken.keys());
+  shuffle(order, next);
+  const all = [...order].flatMap((i) => taken[i] ?? []);
+  return {
+    name,
+    known: all.slice(0, KNOWN),
+    stream: all.slice(KNOWN),
+    test: inScope(shuffled(part === 'tune' ? dev : test, 1).slice(0, TESTED)),
+  };
+}
+
+function inScope(rows: readonly Sample[]): readonly Sample[] {
+  return rows.filter(({ intent }) => intent !== OUT_OF_SCOPE);
+}
+
+function shuffled<T>(rows: readonly T[], seed: number): readonly T[] {
+  const order = Int32Array.from(rows.keys());
+  shuffle(order, random(seed));
+  return [...order].map((i) => rows[i] as T);
+}

@@ -1,0 +1,94 @@
+/** The orders that `npm run bench:queue` compares. */
+import { random, shuffle } from '../trainer/random.ts';
+import type { Order, Waiting } from './queue-play.ts';
+
+const entropy = (p: number) => (p <= 0 || p >= 1 ? 0 : -(p * Math.log2(p) + (1 - p) * Math.log2(1 - p)));
+const classOf = ({ confidence }: Waiting) => (confidence < 0.7 ? 1 : 2);
+
+function sorted(items: readonly Waiting[], keys: (item: Waiting) => readonly number[]): readonly Waiting[] {
+  return items
+    .map((item) => ({ item, key: [...keys(item), item.place] }))
+    .sort((a, b) => {
+      const i = a.key.findIndex((value, k) => value !== b.key[k]);
+      return i < 0 ? 0 : (a.key[i] ?? 0) - (b.key[i] ?? 0);
+    })
+    .map(({ item }) => item);
+}
+
+/** How many items before it share something, in the order of arrival. */
+function before(items: readonly Waiting[], keys: (item: Waiting) => readonly string[]): Map<Waiting, number> {
+  const seen = new Map<string, number>();
+  return new Map(
+    items.map((item) => {
+      const counts = keys(item).map((key) => seen.get(key) ?? 0);
+      for (const key of keys(item)) seen.set(key, (seen.get(key) ?? 0) + 1);
+      return [item, Math.max(0, ...counts)];
+    }),
+  );
+}
+
+function counted(items: readonly Waiting[], key: (item: Waiting) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(key(item), (counts.get(key(item)) ?? 0) + 1);
+  return counts;
+}
+
+/** Place within the predicted intent, most doubtful first. */
+function nth(order: readonly Waiting[]): Map<Waiting, number> {
+  const seen = new Map<string, number>();
+  return new Map(
+    order.map((item) => {
+      const place = (seen.get(item.intent) ?? 0) + 1;
+      seen.set(item.intent, place);
+      return [item, place];
+    }),
+  );
+}
+
+export const orders: Readonly<Record<string, Order>> = {
+  random: (items, _, seed) => {
+    const order = Int32Array.from(items.keys());
+    shuffle(order, random(seed));
+    return [...order].flatMap((i) => items[i] ?? []);
+  },
+  confidence: (items) => sorted(items, ({ confidence }) => [confidence]),
+  before: (items) => {
+    const duplicates = before(items, ({ fingerprint }) => [fingerprint]);
+    const frequency = counted(items, ({ intent }) => intent);
+    return sorted(items, (item) => [
+      classOf(item),
+      Number((duplicates.get(item) ?? 0) > 0),
+      -(0.6 * entropy(item.confidence) + 0.1 / (frequency.get(item.intent) ?? 1)),
+    ]);
+  },
+  ...Object.fromEntries(
+    (['least', 'most', 'arrival'] as const).flatMap((within) =>
+      ([0, 1] as const).flatMap((weight) =>
+        ([false, true] as const).map((near): [string, Order] => [
+          `${within}-${weight}${near ? '-near' : ''}`,
+          (items, { byIntent, sketches }) => {
+            const doubt =
+              within === 'least'
+                ? (item: Waiting) => item.confidence
+                : within === 'most'
+                  ? (item: Waiting) => -item.confidence
+                  : () => 0;
+            const inner = sorted(items, (item) => [doubt(item)]);
+            const duplicates = near
+              ? before(inner, (item) => item.sketch)
+              : before(inner, ({ fingerprint }) => [fingerprint]);
+            const repeated = (item: Waiting) =>
+              Number((duplicates.get(item) ?? 0) > 0 || (near && item.sketch.some((band) => sketches.has(band))));
+            const places = nth(sorted(items, (item) => [repeated(item), doubt(item)]));
+            return sorted(items, (item) => [
+              classOf(item),
+              repeated(item),
+              (places.get(item) ?? 0) + weight * (byIntent.get(item.intent) ?? 0),
+              doubt(item),
+            ]);
+          },
+        ]),
+      ),
+    ),
+  ),
+};

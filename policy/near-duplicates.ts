@@ -1,0 +1,55 @@
+/**
+ * Which messages say nearly the same, found without comparing each with each. A text's sketch is a few strings; two texts
+ * count as near-duplicates when their sketches share one. Made from the text alone, so that it is the same in every replay.
+ *
+ * Min-hashing (Broder 1997): two texts have the same smallest hash over their n-grams with probability J, the Jaccard
+ * similarity of their sets of n-grams. Each of the `BANDS` strings joins `ROWS` such hashes, so one is shared with
+ * probability 1 − (1 − J^ROWS)^BANDS: 0.98 at J = 0.8, 0.58 at 0.5, 0.15 at 0.2 (banding as in Leskovec, Rajaraman and
+ * Ullman, Mining of Massive Datasets, 3.4).
+ */
+import { textHash } from './hash.ts';
+
+/** Letters of an n-gram. Words are padded with a space on both sides, so that short ones have n-grams too. */
+const LETTERS = 4;
+const BANDS = 4;
+const ROWS = 2;
+
+/** The sketch of a text that was normalised before (`normalise` in review-priority.ts). Empty for an empty text. */
+export function sketch(normalised: string): readonly string[] {
+  const hashes = [...ngrams(normalised)].map((gram) => [Number.parseInt(textHash(gram).slice(0, 8), 16), gram.length]);
+  if (hashes.length === 0) return [];
+  return Array.from({ length: BANDS }, (_, band) => {
+    const smallest = Array.from({ length: ROWS }, (__, row) => {
+      const [factor, offset] = MIXERS[band * ROWS + row] ?? [1, 0];
+      return hashes.reduce((least, [hash]) => Math.min(least, scramble(hash ?? 0, factor, offset)), 2 ** 32);
+    });
+    return `${band}${textHash(smallest.join(' ')).slice(0, 10)}`;
+  });
+}
+
+/** The n-grams of letters of a text, each once. Code points, so that no letter is cut in two. */
+function ngrams(text: string): ReadonlySet<string> {
+  const grams = new Set<string>();
+  if (text === '') return grams;
+  const letters = [...` ${text} `];
+  for (let i = 0; i + LETTERS <= letters.length || i === 0; i++) grams.add(letters.slice(i, i + LETTERS).join(''));
+  return grams;
+}
+
+/** Odd factors and offsets, one pair for each hash function: digits of π and e in hexadecimal. */
+const MIXERS: readonly (readonly [factor: number, offset: number])[] = [
+  [0x243f6a89, 0xb7e15163],
+  [0x85a308d3, 0x8aed2a6b],
+  [0x13198a2f, 0x45f306dd],
+  [0x03707345, 0xfe13abfb],
+  [0xa4093823, 0x71c8a53d],
+  [0x299f31d1, 0x2b5a7f63],
+  [0x082efa99, 0x9c7c15e1],
+  [0xec4e6c89, 0x38b4da57],
+];
+
+function scramble(hash: number, factor: number, offset: number): number {
+  const h = Math.imul(hash ^ offset, factor);
+  const mixed = Math.imul(h ^ (h >>> 15), factor);
+  return (mixed ^ (mixed >>> 13)) >>> 0;
+}
