@@ -1,3 +1,7 @@
+/**
+ * `npm run bench:queue [-- --part tune --seeds N --sets clinc150,hint3 --orders random,confidence]`: 300 answers, spent in
+ * different orders of the queue. Accuracy in scope after each hundred, median of the seeds, and each seed's last figure.
+ */
 import { parseArgs } from 'node:util';
 import { experiments } from './queue-data.ts';
 import type { Part } from './queue-data.ts';

@@ -33,7 +33,7 @@ export function accuracyCommand(): Command {
     });
 }
 
-function render({ from, to, all, versions, intents, languages }: AccuracyReport): string {
+function render({ from, to, all, versions, intents, languages, agreement }: AccuracyReport): string {
   const head = ['', 'corrected', '95 % interval', 'naive', 'overridden', 'answers', 'missing', 'conversations'];
   const part = (title: string, slices: readonly AccuracySlice[]) =>
     `${style('bold', title)}\n${columns([head, ...slices.map((slice) => row(slice.name, slice))])}\n\n`;
@@ -42,6 +42,7 @@ function render({ from, to, all, versions, intents, languages }: AccuracyReport)
     part('By version', versions) +
     part('By predicted intent', intents) +
     part('By language', languages) +
+    `Two reviewers: ${agreement.pairs} conversations judged by both; kappa ${agreement.kappa?.toFixed(2) ?? '–'}, agreed on ${agreement.observed === null ? '–' : `${(100 * agreement.observed).toFixed(1)} %`}.\n` +
     'corrected: each answer counts for the conversations that it stands for. naive: the plain share of right answers,\n' +
     'which is too low, because people see the doubtful ones. missing: chosen for a person, not answered yet.\n'
   );

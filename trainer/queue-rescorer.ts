@@ -31,7 +31,7 @@ export const queueRescorer: Service = {
 };
 
 function startRescorer(context: ServiceContext): RunningService {
-  const stats = { leading: 0, sessions: 0, rescored: 0 };
+  const stats = { leading: 0, sessions: 0, looks: 0, rescored: 0 };
   const background = runSessions({
     async session(stopping) {
       stats.sessions++;
@@ -50,7 +50,11 @@ function startRescorer(context: ServiceContext): RunningService {
   return { ...background, stats: () => ({ ...stats }) };
 }
 
-async function lead(context: ServiceContext, signal: AbortSignal, stats: { rescored: number }): Promise<void> {
+async function lead(
+  context: ServiceContext,
+  signal: AbortSignal,
+  stats: { looks: number; rescored: number },
+): Promise<void> {
   const log = await openModelLog(context.kafka, context.codecs);
   let done = '';
   try {
@@ -64,6 +68,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { resco
           context.log.warn({ version: production, error: String(error) }, 'the queue keeps its scores');
           return 0;
         });
+        stats.looks++;
         stats.rescored += items;
         context.log.info({ version: production, items }, 'the queue was scored anew');
       }

@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { sketch } from '../../policy/near-duplicates.ts';
+import { normalise } from '../../policy/review-priority.ts';
+
+const alike = (a: string, b: string) => {
+  const other = new Set(sketch(normalise(b)));
+  return sketch(normalise(a)).some((band) => other.has(band));
+};
+
+describe('the sketch of a text', () => {
+  it('is shared by messages that say nearly the same, in any script', () => {
+    for (const [a, b] of [
+      ['where is my order 4521?', 'Where is my order 77'],
+      ['please tell me where my order is right now', 'pls tell me where my order is right now'],
+      ['मेरा ऑर्डर कहाँ है बताइए', 'मेरा ऑर्डर कहाँ है बताइये'],
+    ] as const)
+      assert.ok(alike(a, b), `${a} / ${b}`);
+  });
+
+  it('is not shared by messages about different things', () => {
+    for (const [a, b] of [
+      ['where is my order', 'cancel the subscription of my brother'],
+      ['मेरा ऑर्डर कहाँ है', 'पैसे वापस कब मिलेंगे'],
+      ['hi', 'no'],
+    ] as const)
+      assert.ok(!alike(a, b), `${a} / ${b}`);
+  });
+
+  it('comes from the text alone, and from every text', () => {
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
+        const own = sketch(normalise(text));
+        assert.deepEqual(own, sketch(normalise(text)));
+        assert.equal(own.length, normalise(text) === '' ? 0 : 4);
+      }),
+    );
+  });
+});
