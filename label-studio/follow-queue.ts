@@ -5,7 +5,7 @@ import type { ReadyProject } from './project.ts';
 import { answeredElsewhere, nextWaiting, noteTasks, tasksIn } from './store.ts';
 import type { KnownTask } from './store.ts';
 import type { SyncContext } from './sync.ts';
-import { taskOf } from './task.ts';
+import { shownIn, taskOf } from './task.ts';
 import type { Waiting } from './task.ts';
 
 /** Tasks in one request. Small, so that a request of which the outcome is not known leaves few in doubt. */
@@ -72,8 +72,8 @@ async function pushBatch(
     noteTasks(
       pool,
       project.known.id,
-      batch.map(({ conversation_id, revision }, i) => ({
-        ...{ conversation_id, revision, status },
+      batch.map((item, i) => ({
+        ...{ conversation_id: item.conversation_id, revision: item.revision, status, shown: shownIn(item) },
         label_studio_task_id: ids[i] ?? null,
       })),
     );

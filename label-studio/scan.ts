@@ -69,7 +69,7 @@ async function takeIn(
   });
   const conversations = ours.map(({ conversation_id }) => conversation_id);
   const [shown, counted, rows] = [
-    await shownOf(pool, conversations),
+    await shownOf(pool, known.id, conversations),
     await countedAt(
       pool,
       known.id,

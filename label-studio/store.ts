@@ -23,6 +23,8 @@ export interface KnownTask {
   readonly conversation_id: string;
   /** With a new task: the conversation's revision, at which it waits. */
   readonly revision?: number;
+  /** With a new task: what its reviewer sees. */
+  readonly shown?: ShownPrediction;
   readonly label_studio_task_id: number | null;
   readonly status: 'pushing' | 'open' | 'answered' | 'closed' | 'refused';
 }
@@ -162,11 +164,12 @@ export async function tasksIn(
 export async function noteTasks(db: Db, project: number, tasks: readonly KnownTask[]): Promise<void> {
   if (tasks.length === 0) return;
   await db.query(
-    `INSERT INTO labelstudio_tasks AS t (project, conversation_id, label_studio_task_id, status, waited_at_revision)
-     SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[], $5::int[])
+    `INSERT INTO labelstudio_tasks AS t (project, conversation_id, label_studio_task_id, status, waited_at_revision, shown)
+     SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::jsonb[])
      ON CONFLICT (project, conversation_id) DO UPDATE
        SET label_studio_task_id = excluded.label_studio_task_id, status = excluded.status, updated_at = now(),
            pushed_at = CASE WHEN excluded.status = 'pushing' THEN now() ELSE t.pushed_at END,
+           shown = coalesce(excluded.shown, t.shown),
            waited_at_revision = CASE WHEN t.status = 'answered' AND excluded.status = 'open'
                                      THEN (SELECT revision FROM conversation_logs c WHERE c.conversation_id = t.conversation_id)
                                      ELSE coalesce(excluded.waited_at_revision, t.waited_at_revision) END`,
@@ -176,11 +179,12 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
       tasks.map((task) => task.label_studio_task_id),
       tasks.map((task) => task.status),
       tasks.map((task) => task.revision ?? null),
+      tasks.map((task) => (task.shown ? JSON.stringify(task.shown) : null)),
     ],
   );
 }
 
-/** What waits and is not in Label Studio, the most useful first. */
+/** What waits, is not in Label Studio and nobody has before them in the inbox, the most useful first; as a reviewer may see it. */
 export async function nextWaiting(
   db: Db,
   project: number,
@@ -188,10 +192,11 @@ export async function nextWaiting(
 ): Promise<(Waiting & { readonly revision: number })[]> {
   const { rows } = await db.query<Waiting & { revision: number }>(
     `SELECT q.conversation_id, q.user_message, q.language, q.nlu_intent, q.nlu_module, q.nlu_confidence, q.nlu_provider,
-            c.model_version, c.audit, c.revision
+            q.model_version, c.revision
        FROM training_queue q JOIN conversation_logs c USING (conversation_id)
       WHERE NOT EXISTS (SELECT FROM labelstudio_tasks t
                          WHERE t.project = $1 AND t.conversation_id = q.conversation_id AND t.status <> 'closed')
+        AND NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = q.conversation_id AND l.expires_at > now())
       ORDER BY q.review_priority LIMIT $2`,
     [project, limit],
   );
@@ -213,15 +218,23 @@ export async function answeredElsewhere(db: Db, project: number): Promise<KnownT
   return rows;
 }
 
-/** What reviewers saw of these conversations; without those that are not known here. */
-export async function shownOf(db: Db, conversations: readonly string[]): Promise<Map<string, ShownPrediction>> {
-  const { rows } = await db.query<ShownPrediction & { conversation_id: string }>(
-    `SELECT conversation_id, nlu_intent AS intent, nlu_module AS module, model_version,
-            CASE WHEN audit THEN NULL ELSE nlu_confidence END AS confidence
-       FROM conversation_logs WHERE conversation_id = ANY ($1)`,
-    [conversations],
+/**
+ * What reviewers saw of these conversations; without those that are not known here. Where it was not noted, the prediction
+ * alone: that everyone sees.
+ */
+export async function shownOf(
+  db: Db,
+  project: number,
+  conversations: readonly string[],
+): Promise<Map<string, ShownPrediction>> {
+  const { rows } = await db.query<{ conversation_id: string; shown: ShownPrediction }>(
+    `SELECT c.conversation_id,
+            coalesce(t.shown, jsonb_build_object('intent', c.nlu_intent, 'module', c.nlu_module, 'confidence', NULL, 'model_version', NULL)) AS shown
+       FROM conversation_logs c LEFT JOIN labelstudio_tasks t ON t.conversation_id = c.conversation_id AND t.project = $1
+      WHERE c.conversation_id = ANY ($2)`,
+    [project, conversations],
   );
-  return new Map(rows.map(({ conversation_id, ...shown }) => [conversation_id, shown]));
+  return new Map(rows.map(({ conversation_id, shown }) => [conversation_id, shown]));
 }
 
 /** What was counted at these tasks, by task. */

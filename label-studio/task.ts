@@ -1,4 +1,5 @@
 /** A conversation that waits, as a task of Label Studio. */
+import type { ShownPrediction } from '../schemas/types.ts';
 import type { NewTask } from './api.ts';
 import { CONTROLS } from './labelling-config.ts';
 
@@ -9,12 +10,10 @@ export interface Waiting {
   readonly language: string;
   readonly nlu_intent: string;
   readonly nlu_module: string;
-  /** 0 to 1; null when there is none. */
+  /** 0 to 1; null when there is none, or reviewers must not see it. Likewise the next two. */
   readonly nlu_confidence: number | null;
-  readonly nlu_provider: string;
+  readonly nlu_provider: string | null;
   readonly model_version: string | null;
-  /** Whether it is one of the audit slice, which a reviewer must not notice. */
-  readonly audit: boolean;
 }
 
 /**
@@ -23,10 +22,7 @@ export interface Waiting {
  */
 export const PREDICTED_BY = 'samvad';
 
-/**
- * The task, with the model's label filled in. A high confidence would give away that the model's answer is trusted already,
- * so audits carry no score.
- */
+/** The task, with the model's label filled in. */
 export function taskOf(item: Waiting): NewTask {
   return {
     data: {
@@ -35,12 +31,12 @@ export function taskOf(item: Waiting): NewTask {
       language: item.language,
       predicted_intent: item.nlu_intent,
       predicted_module: item.nlu_module,
-      model_version: item.model_version ?? item.nlu_provider,
+      model_version: item.model_version ?? item.nlu_provider ?? '',
     },
     predictions: [
       {
         model_version: PREDICTED_BY,
-        score: shownConfidence(item),
+        score: item.nlu_confidence,
         result: [
           {
             from_name: CONTROLS.label,
@@ -54,7 +50,7 @@ export function taskOf(item: Waiting): NewTask {
   };
 }
 
-/** The confidence that a reviewer sees. */
-export function shownConfidence({ nlu_confidence, audit }: Pick<Waiting, 'nlu_confidence' | 'audit'>): number | null {
-  return audit ? null : nlu_confidence;
+/** What a reviewer of the task sees of the prediction. */
+export function shownIn({ nlu_intent, nlu_module, nlu_confidence, model_version }: Waiting): ShownPrediction {
+  return { intent: nlu_intent, module: nlu_module, confidence: nlu_confidence, model_version };
 }

@@ -57,7 +57,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     };
     const api = labelStudioApi(connectHttp(config, 2000));
     context = { config, api, pool, reviews, log: pino({ level: 'silent' }) };
-    await pool.query(`TRUNCATE conversation_logs, review_queue, labelstudio_tasks, labelstudio_annotations, labelstudio_outbox;
+    await pool.query(`TRUNCATE conversation_logs, review_queue, review_leases, labelstudio_tasks, labelstudio_annotations, labelstudio_outbox;
       DELETE FROM labelstudio_projects WHERE id > 1;
       UPDATE labelstudio_projects SET url = NULL, label_studio_project_id = NULL, scanned_to = NULL, full_scan_at = NULL,
         last_error = NULL, tasks_pushed = 0, tasks_closed = 0, reviews = 0`);
@@ -69,15 +69,15 @@ describe('a synchronisation with a bad Label Studio', () => {
     for (const [i, id] of ids.entries()) {
       await pool.query(
         `INSERT INTO conversation_logs (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider,
-           model_version, entities, route, route_reasons, policy_version, audit, review_status, revision, created_at, log_partition, log_offset)
-         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', 'router-v1.0.0', '[]', 'needs-review', '[]', 'v1', false, 'needs-review', 0,
+           model_version, entities, route, route_reasons, policy_version, audit, review_status, revision, overlap, runners_up, created_at, log_partition, log_offset)
+         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', 'router-v1.0.0', '[]', 'needs-review', '[]', 'v1', false, 'needs-review', 0, false, '[]',
            now() - interval '1 minute', 0, $4)`,
         [id, ...label, i],
       );
       await pool.query(
         `INSERT INTO review_queue (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, entities,
-           priority_class, score, reasons, fingerprint, policy_version, created_at, log_partition, log_offset)
-         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', '[]', 2, $4, '[]', $1, 'v1', now() - interval '1 minute', 0, 0)`,
+           priority_class, score, reasons, fingerprint, policy_version, model_version, runners_up, drawn, answered_by, created_at, log_partition, log_offset)
+         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', '[]', 2, $4, '[]', $1, 'v1', 'router-v1.0.0', '[]', false, '[]', now() - interval '1 minute', 0, 0)`,
         [id, ...label, 1 / (i + 1)],
       );
     }
@@ -133,15 +133,33 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(taskOf('a').data['model_version'], 'router-v1.0.0');
   });
 
-  it('shows no confidence of an audit', async () => {
-    await wait('a');
-    await pool.query("UPDATE conversation_logs SET audit = true, route = 'auto-approved'");
+  it('shows of what chance has drawn neither confidence nor model', async () => {
+    await wait('a', 'b');
+    await pool.query("UPDATE review_queue SET drawn = true WHERE conversation_id = 'a'");
     await sync();
-    const [prediction] = taskOf('a').predictions as [{ score: unknown }];
-    assert.equal(prediction.score, null);
-    stub.answer(taskOf('a'), label);
+    for (const [id, confidence, version] of [
+      ['a', null, null],
+      ['b', 0.5, 'router-v1.0.0'],
+    ] as const) {
+      const [prediction] = taskOf(id).predictions as [{ score: unknown }];
+      assert.deepEqual([prediction.score, taskOf(id).data['model_version']], [confidence, version ?? '']);
+      stub.answer(taskOf(id), label);
+      await pool.query('DELETE FROM review_queue WHERE conversation_id = $1', [id]);
+    }
     await sync();
-    assert.equal(sent[0]?.shown?.confidence, null);
+    const seen = sent.map(({ conversation_id, shown }) => [conversation_id, shown?.confidence, shown?.model_version]);
+    assert.deepEqual(seen.sort(), [
+      ['a', null, null],
+      ['b', 0.5, 'router-v1.0.0'],
+    ]);
+  });
+
+  it('leaves what somebody has before them in the inbox', async () => {
+    await wait('a', 'b');
+    await pool.query(`INSERT INTO review_leases (conversation_id, reviewer, session, led_by, leased_at, expires_at)
+      VALUES ('a', 'asha', 's', 'a', now(), now() + interval '1 hour')`);
+    await sync();
+    assert.deepEqual(conversationsThere(), ['b']);
   });
 
   for (const fault of ['lose-request', 'lose-answer', 'do-later', 'repeat', 'unavailable'] as const) {
