@@ -12,12 +12,14 @@ import type { RunningComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { openFront } from './front.ts';
+import { liveReader } from './live.ts';
 import { readLag } from './lag.ts';
 import { readinessOf } from './readiness.ts';
 import { startServing } from './serving.ts';
 import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
 import { readSummary } from './summary.ts';
+import { describe } from './topology.ts';
 import { UsageError } from './terminal.ts';
 
 /** A server that listens. */
@@ -91,6 +93,8 @@ function openApi(
       hint: () => giveHint(pool),
       standing: async () => ({ configured: standBy.config.labelStudio !== undefined, ...(await readStanding(pool)) }),
     },
+    live: liveReader(servers, prepared.codecs, pool),
+    topology: describe(),
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),

@@ -1,5 +1,5 @@
 import { Command } from 'commander';
-import { processors, projections } from '../pipeline.ts';
+import { processors, projections, services } from '../pipeline.ts';
 import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
 import { columns, style } from './terminal.ts';
@@ -16,7 +16,8 @@ export function topologyCommand(): Command {
     });
 }
 
-function describe(): object {
+/** The pipeline as data. */
+export function describe(): object {
   return {
     topics: Object.values(topics).map(({ name, schema, key, keeps, external, holds }: Topic) => ({
       name,
@@ -34,6 +35,7 @@ function describe(): object {
       table: table.name,
     })),
     projections: projections.map(({ name, topic, table }) => ({ name, reads: topic.name, table })),
+    services: services.map(({ name, does }) => ({ name, does })),
   };
 }
 

@@ -14,7 +14,7 @@ interface Page {
 }
 
 /** The pages, in the order of the menu. A line here and its module are all that a page takes. */
-export const pages: readonly Page[] = [{ path: '/', title: 'Overview', module: 'overview' }];
+export const pages: readonly Page[] = [{ path: '/', title: 'Overview', module: 'overview', styles: true }];
 
 /** Where a browser without a token goes; not in the menu. */
 const signIn: Page = { path: '/sign-in', title: 'Sign in', module: 'sign-in', role: 'anyone' };

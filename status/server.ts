@@ -17,6 +17,10 @@ import { kpiRoutes } from './kpis.ts';
 import type { KpiDeps } from './kpis.ts';
 import { labelStudioRoutes } from './label-studio.ts';
 import type { LabelStudioDeps } from './label-studio.ts';
+import { liveRoutes } from './live.ts';
+import type { LiveDeps } from './live.ts';
+import { overviewRoutes } from './overview.ts';
+import type { OverviewDeps } from './overview.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
@@ -43,6 +47,8 @@ export interface ServerOptions
     ModelDeps,
     KpiDeps,
     SessionDeps,
+    LiveDeps,
+    OverviewDeps,
     LabelStudioDeps {
   readonly pool: Pool;
   readonly log?: FastifyBaseLogger;
@@ -57,6 +63,8 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   modelRoutes(app, options);
   kpiRoutes(app, options);
   labelStudioRoutes(app, options);
+  overviewRoutes(app, options);
+  liveRoutes(app, options);
   healthRoutes(app, options);
   sessionRoutes(app, options);
   pageRoutes(app);

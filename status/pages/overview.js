@@ -1,18 +1,286 @@
 // @ts-check
+/** The dashboard: what moves comes by server-sent events, what changes slowly is asked for every 15 seconds. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
+import { draw } from './chart.js';
+import { ago, count, figure, moment, rate, share, target, tone } from './format.js';
+import { drawing, layOut } from './pipeline-drawing.js';
 
-/** @param {{ totals: Record<string, number> }} status */
-const view = ({ totals }) => html`
-  <div class="tiles">
-    ${Object.entries(totals).map(
-      ([name, count]) =>
-        html`<div class="tile">
-          <div class="label">${name}</div>
-          <div class="figure">${count}</div>
-        </div>`,
+const SLOW_MS = 15_000;
+
+/** @type {any} */
+const state = { live: undefined, away: false, kpis: [], overview: undefined, models: [], deployments: [], runs: [] };
+/** @type {ReturnType<typeof layOut>} */
+let layout;
+
+const ARROWS = /** @type {Record<string, string>} */ ({ up: '▲ rising', down: '▼ falling', level: '● level' });
+const CLASSES = /** @type {Record<string, string>} */ ({ 1: 'priority review', 2: 'needs review', 3: 'audit' });
+
+/** @param {string} label @param {unknown} value @param {unknown} [below] */
+const tile = (label, value, below) =>
+  html`<div class="tile">
+    <div class="label">${label}</div>
+    <div class="figure" data-figure=${label}>${value}</div>
+    ${below ? html`<div class="quiet small">${below}</div>` : ''}
+  </div>`;
+
+/** @param {any} live */
+function headline(live) {
+  if (!live) return html`<p class="quiet">Waiting for the first figures …</p>`;
+  const { totals, queue, rates, lags, dead_letters: letters } = live;
+  const behind = lags.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.lag, 0);
+  return html`<div class="tiles">
+    ${tile('Conversations', count(totals.conversations), `${rate(rates['nlu.conversations'] ?? 0)} a second now`)}
+    ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? `oldest ${ago(queue.oldest)}` : 'nobody waits')}
+    ${tile('Approved samples', count(totals.samples), '')}
+    ${tile('Records behind', count(behind), behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
+    ${tile('Dead letters', count(letters), letters === 0 ? 'none in 30 days' : '`samvad dead-letters list` says why')}
+  </div>`;
+}
+
+/** @param {any} kpi */
+const kpiCard = (kpi) =>
+  html`<li class="kpi">
+    <div class="row spread">
+      <span class="label">${kpi.title}</span>
+      <span class="badge ${kpi.standing === 'on target' ? 'good' : kpi.standing === 'off target' ? 'warn' : ''}"
+        >${kpi.standing}</span
+      >
+    </div>
+    <div class="row">
+      <strong class="value">${figure(kpi.value, kpi.unit)}</strong
+      ><span class="quiet small">${kpi.trend ? ARROWS[kpi.trend] : ''}</span>
+    </div>
+    <div class="quiet small">
+      target ${target(kpi.target, kpi.unit)}${kpi.before === null ? '' : `, before ${figure(kpi.before, kpi.unit)}`}
+    </div>
+    ${kpi.advice ? html`<div class="small">${kpi.advice}</div>` : ''}
+  </li>`;
+
+function kpis() {
+  const groups = [...new Set(state.kpis.map((/** @type {any} */ kpi) => kpi.group))];
+  return html`<section class="card wide">
+    <h2>Key figures, last seven days</h2>
+    ${groups.map(
+      (group) =>
+        html`<h3 class="quiet">${group}</h3>
+          <ul class="kpis">
+            ${state.kpis.filter((/** @type {any} */ kpi) => kpi.group === group).map(kpiCard)}
+          </ul>`,
     )}
-  </div>
-`;
+  </section>`;
+}
 
-ask('/v1/status').then((status) => show(view(status)), showError);
+function components() {
+  const lags = state.live?.lags ?? [];
+  return html`<details>
+    <summary>As a table</summary>
+    <div class="scroll" tabindex="0" role="region" aria-label="Components and what they are behind">
+      <table>
+        <thead>
+          <tr>
+            <th>component</th>
+            <th>reads</th>
+            <th class="number">end</th>
+            <th class="number">behind</th>
+          </tr>
+        </thead>
+        <tbody>
+          ${lags.map(
+            (/** @type {any} */ one) =>
+              html`<tr>
+                <td>${one.component}</td>
+                <td>${one.topic}</td>
+                <td class="number">${count(one.end)}</td>
+                <td class="number">${count(one.lag)}</td>
+              </tr>`,
+          )}
+        </tbody>
+      </table>
+    </div>
+  </details>`;
+}
+
+function queue() {
+  const classes = Object.entries(state.live?.queue.classes ?? {});
+  return html`<section class="card">
+    <h2>Queue</h2>
+    ${
+      classes.length === 0
+        ? html`<p class="quiet">Nothing waits for a person.</p>`
+        : html`<dl class="facts">
+            ${classes.map(
+              ([name, waiting]) =>
+                html`<dt>${CLASSES[name] ?? name}</dt>
+                  <dd class="number">${count(Number(waiting))}</dd>`,
+            )}
+          </dl>`
+    }
+  </section>`;
+}
+
+function runs() {
+  const running = state.live?.runs ?? [];
+  const past = state.runs
+    .filter((/** @type {any} */ run) => !['requested', 'running'].includes(run.status))
+    .slice(0, 5);
+  const progress = (/** @type {any} */ run) =>
+    run.epochs > 0
+      ? html`<progress max=${run.epochs} value=${run.epoch} aria-label="Progress of ${run.run_id}"></progress>
+          <span class="small quiet">${run.stage ?? ''} ${run.epoch} of ${run.epochs}</span>`
+      : html`<span class="small quiet">${run.stage ?? 'waits for a trainer'}</span>`;
+  return html`<section class="card">
+    <h2>Training</h2>
+    ${running.map((/** @type {any} */ run) => html`<p><strong>${run.run_id}</strong> <span class="badge warn">${run.status}</span><br />${progress(run)}</p>`)}
+    ${running.length + past.length === 0 ? html`<p class="quiet">No training yet. A run starts by itself when enough samples are approved.</p>` : ''}
+    <ul class="plain">
+      ${past.map(
+        (/** @type {any} */ run) =>
+          html`<li class="row spread">
+            <span>${run.run_id} <span class="quiet small">${moment(run.finished_at)}</span></span
+            ><span class="badge ${tone(run.verdict ?? run.status)}">${run.verdict ?? run.status}</span>
+          </li>`,
+      )}
+    </ul>
+  </section>`;
+}
+
+function rollout() {
+  const serving = state.models.filter((/** @type {any} */ one) => one.traffic_percentage > 0);
+  const [latest] = state.deployments;
+  return html`<section class="card">
+    <h2>In charge</h2>
+    ${serving.length === 0 ? html`<p class="quiet">No version gets traffic.</p>` : ''}
+    <ul class="plain">
+      ${serving.map(
+        (/** @type {any} */ one) =>
+          html`<li>
+            <div class="row spread">
+              <span>${one.version}</span><span class="badge ${tone(one.status)}">${one.status}</span>
+            </div>
+            <meter
+              min="0"
+              max="100"
+              value=${one.traffic_percentage}
+              aria-label="Share of the traffic of ${one.version}"
+            ></meter>
+            <span class="small quiet">${one.traffic_percentage} % of the traffic</span>
+          </li>`,
+      )}
+    </ul>
+    ${latest ? html`<p class="small quiet">Last change: ${latest.version} ${latest.status}, ${moment(latest.deployed_at)}. ${latest.reason}</p>` : ''}
+  </section>`;
+}
+
+function view() {
+  return html` ${state.away ? html`<p class="notice bad" role="status">Kafka or Postgres does not answer at the moment; these figures are the last ones.</p>` : ''}
+    ${headline(state.live)}
+    <section class="card">
+      <h2>Pipeline</h2>
+      ${drawing(layout, state.live)}${components()}
+    </section>
+    <div class="grid">
+      ${queue()}${runs()}${rollout()}
+      <section class="card">
+        <h2>Routing over time</h2>
+        <div id="routing" class="chart"></div>
+        ${empty(state.overview?.routing.length)}
+      </section>
+      <section class="card">
+        <h2>Confidence</h2>
+        <div id="confidence" class="chart"></div>
+        ${empty(state.overview?.routing.length)}
+      </section>
+      <section class="card">
+        <h2>Accuracy by version</h2>
+        <div id="accuracy" class="chart"></div>
+        ${empty(state.models.length)}
+      </section>
+      ${kpis()}
+    </div>`;
+}
+
+/** @param {number | undefined} length */
+const empty = (length) =>
+  length === 0
+    ? html`<p class="quiet">No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.</p>`
+    : '';
+
+function charts() {
+  const place = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
+  const { routing = [], confidence = [] } = state.overview ?? {};
+  if (routing.length > 0) {
+    const column = (/** @type {string} */ name) => routing.map((/** @type {any} */ row) => row[name]);
+    draw(place('routing'), {
+      data: [column('at'), column('auto_approved'), column('needs_review'), column('priority_review')],
+      time: true,
+      y: count,
+      series: [
+        { label: 'auto-approved', colour: 'auto', points: routing.length < 3 },
+        { label: 'needs review', colour: 'needs', points: routing.length < 3 },
+        { label: 'priority review', colour: 'priority', points: routing.length < 3 },
+      ],
+    });
+    draw(place('confidence'), {
+      data: [confidence.map((/** @type {number} */ _, /** @type {number} */ bin) => bin * 0.05 + 0.025), confidence],
+      y: count,
+      xLabel: 'confidence',
+      xRange: [0, 1],
+      series: [{ label: 'conversations', colour: 'auto', bars: true }],
+    });
+  }
+  const models = state.models.toReversed();
+  if (models.length > 0) {
+    draw(place('accuracy'), {
+      data: [
+        models.map((/** @type {any} */ _, /** @type {number} */ i) => i),
+        models.map((/** @type {any} */ one) => one.test_accuracy),
+        models.map((/** @type {any} */ one) => one.production_accuracy),
+      ],
+      x: (i) => (Number.isInteger(i) ? (models[i]?.version.replace('router-', '') ?? '') : ''),
+      y: (value) => share(value, 0),
+      min: 0,
+      max: 1,
+      xLabel: 'version',
+      xRange: [-0.5, models.length - 0.5],
+      series: [
+        { label: 'on the test set', colour: 'auto', points: true },
+        { label: 'in production', colour: 'priority', points: true },
+      ],
+    });
+  }
+}
+
+function update() {
+  show(view());
+  charts();
+}
+
+async function slow() {
+  const [{ kpis: list }, overview, models, deployments, runList] = await Promise.all(
+    ['/v1/kpis', '/v1/overview', '/v1/models', '/v1/deployments?limit=1', '/v1/training-runs'].map((url) => ask(url)),
+  );
+  Object.assign(state, { kpis: list, overview, models, deployments, runs: runList });
+}
+
+function listen() {
+  const source = new EventSource('/v1/live');
+  source.onmessage = ({ data }) => {
+    Object.assign(state, { live: JSON.parse(data), away: false });
+    update();
+  };
+  source.addEventListener('away', () => {
+    state.away = true;
+    update();
+  });
+}
+
+try {
+  layout = layOut(await ask('/v1/topology'));
+  await slow();
+  update();
+  listen();
+  setInterval(() => slow().then(update, () => undefined), SLOW_MS);
+} catch (error) {
+  showError(error);
+}

@@ -32,6 +32,7 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
   const status = () => Promise.resolve({ lag: [] });
   const classifier = { classify: () => Promise.resolve([]) };
   const policy = () => Promise.resolve(defaultPolicy);
+  const live = () => Promise.reject(new Error('not asked here'));
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
   return createServer({
     tokens: [],
@@ -42,6 +43,8 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
     classifier,
     policy,
     labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
+    live,
+    topology: {},
   });
 }
 

@@ -1,0 +1,72 @@
+/** What stands at this moment, for the dashboard and for `/metrics`. */
+import type { Pool } from 'pg';
+import type { Servers } from '../config.ts';
+import { listDeadLetters } from '../runtime/dead-letters.ts';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { LiveFigures } from '../status/live.ts';
+import { topics } from '../topology.ts';
+import { readLag } from './lag.ts';
+
+/** Reads live figures. Dead letters are counted anew only when their topic has grown. */
+export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool: Pool): () => Promise<LiveFigures> {
+  let [countedTo, deadLetters] = [-1, 0];
+  return async () => {
+    const at = Date.now();
+    const ends = await topicEndsOf(servers);
+    const end = ends[topics.deadLetters.name] ?? 0;
+    if (end !== countedTo) {
+      deadLetters = end === 0 ? 0 : (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length;
+      countedTo = end;
+    }
+    return {
+      at,
+      topics: ends,
+      lags: await readLag(servers, pool),
+      ...(await readTables(pool)),
+      dead_letters: deadLetters,
+    };
+  };
+}
+
+/** Name → sum of the ends of its partitions, for every topic. */
+async function topicEndsOf({ kafka }: Pick<Servers, 'kafka'>): Promise<Record<string, number>> {
+  const admin = kafkajsClient(kafka, 'samvad-live').admin();
+  await admin.connect();
+  try {
+    const names = Object.values(topics).map(({ name }) => name);
+    const sums = await Promise.all(
+      names.map(async (name) => (await admin.fetchTopicOffsets(name)).reduce((sum, { high }) => sum + Number(high), 0)),
+    );
+    return Object.fromEntries(names.map((name, i) => [name, sums[i] ?? 0]));
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+async function readTables(pool: Pool): Promise<Pick<LiveFigures, 'totals' | 'queue' | 'runs'>> {
+  const { rows: counts } = await pool.query<{ conversations: number; samples: number }>(
+    `SELECT (SELECT count(*) FROM conversation_logs)::float8 AS conversations,
+            (SELECT count(*) FROM training_samples WHERE review_status = 'approved')::float8 AS samples`,
+  );
+  const { rows: queue } = await pool.query<{ class: number; waiting: number; oldest: Date }>(
+    'SELECT priority_class AS class, count(*)::int AS waiting, min(created_at) AS oldest FROM review_queue GROUP BY 1 ORDER BY 1',
+  );
+  const { rows: runs } = await pool.query<object>(
+    `SELECT run_id, data_set, trigger, status, stage, epoch, epochs, approvals::int, requested_at, started_at FROM training_runs
+      WHERE status IN ('requested', 'running') ORDER BY requested_at`,
+  );
+  const oldest = queue.map((one) => one.oldest.getTime());
+  return {
+    totals: {
+      conversations: counts[0]?.conversations ?? 0,
+      samples: counts[0]?.samples ?? 0,
+      waiting: queue.reduce((sum, { waiting }) => sum + waiting, 0),
+    },
+    queue: {
+      classes: Object.fromEntries(queue.map((one) => [String(one.class), one.waiting])),
+      oldest: oldest.length === 0 ? null : new Date(Math.min(...oldest)).toISOString(),
+    },
+    runs,
+  };
+}

@@ -1,0 +1,79 @@
+/** Figures as they move: read every two seconds while somebody looks, and sent to all who do (server-sent events). */
+import { PassThrough } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { FastifyInstance } from 'fastify';
+import { rates } from './rates.ts';
+import type { Positions } from './rates.ts';
+
+/** What stands at one moment. */
+export interface LiveFigures extends Positions {
+  readonly totals: { readonly conversations: number; readonly waiting: number; readonly samples: number };
+  /** What waits for a person: how many of each class (1 first), and since when the oldest, RFC 3339. */
+  readonly queue: { readonly classes: Readonly<Record<string, number>>; readonly oldest: string | null };
+  /** Training runs that are not over. */
+  readonly runs: readonly object[];
+  readonly dead_letters: number;
+}
+
+/** What the route asks. */
+export interface LiveDeps {
+  readonly live: () => Promise<LiveFigures>;
+}
+
+const EVERY_MS = 2000;
+const MAX_VIEWERS = 100;
+
+/** Adds `GET /v1/live`. */
+export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
+  const viewers = new Set<PassThrough>();
+  let running = false;
+  let last: LiveFigures | undefined;
+  let message: string | undefined;
+
+  async function watch(): Promise<void> {
+    if (running) return;
+    running = true;
+    for (; viewers.size > 0; await sleep(EVERY_MS)) {
+      message = await live().then(
+        (figures) => {
+          const event = { ...figures, rates: last ? rates(last, figures) : {} };
+          last = figures;
+          return `data: ${JSON.stringify(event)}\n\n`;
+        },
+        () => 'event: away\ndata: {}\n\n',
+      );
+      for (const viewer of viewers) viewer.write(message);
+    }
+    [running, last, message] = [false, undefined, undefined];
+  }
+
+  app.get(
+    '/v1/live',
+    {
+      config: { role: 'read' },
+      schema: { tags: ['read'], summary: 'Lags, rates and totals every two seconds, as server-sent events' },
+    },
+    (request, reply) => {
+      const viewer = new PassThrough();
+      request.raw.on('close', () => {
+        viewers.delete(viewer);
+        viewer.destroy();
+      });
+      if (viewers.size >= MAX_VIEWERS) viewer.end('retry: 60000\n\n');
+      else viewers.add(viewer);
+      if (message !== undefined) viewer.write(message);
+      void watch();
+      // A proxy that collects answers would hold the events back.
+      return reply
+        .type('text/event-stream')
+        .header('cache-control', 'no-store')
+        .header('x-accel-buffering', 'no')
+        .send(viewer);
+    },
+  );
+  app.addHook('preClose', (done) => {
+    for (const viewer of viewers) viewer.end();
+    viewers.clear();
+    done();
+  });
+}

@@ -1,0 +1,99 @@
+// @ts-check
+/** Charts in the page's own colours, drawn anew when the window or the colour scheme changes. */
+import uPlot from '/assets/uplot/uPlot.esm.js';
+
+/** A colour of the page as the canvas needs it. @param {string} name */
+function colour(name) {
+  const probe = document.createElement('span');
+  probe.style.color = `var(--${name})`;
+  document.body.append(probe);
+  const value = getComputedStyle(probe).color;
+  probe.remove();
+  return value;
+}
+
+/**
+ * @typedef {{ label: string, colour: string, bars?: boolean, points?: boolean }} Series
+ * @typedef {{ data: number[][], series: Series[], time?: boolean, x?: (value: number) => string,
+ *   y?: (value: number) => string, xLabel?: string, xRange?: [number, number], height?: number, min?: number, max?: number }} Chart
+ */
+
+/** @type {Map<Element, { chart: Chart, plot: uPlot }>} */
+const drawn = new Map();
+
+/** Draws into `place`, instead of what was there. @param {HTMLElement} place @param {Chart} chart */
+export function draw(place, chart) {
+  const before = drawn.get(place);
+  if (before && sameShape(before.chart, chart)) {
+    before.chart = chart;
+    before.plot.setData(/** @type {any} */ (chart.data));
+    return;
+  }
+  before?.plot.destroy();
+  const plot = new uPlot(optionsOf(place, chart), /** @type {any} */ (chart.data), place);
+  drawn.set(place, { chart, plot });
+}
+
+/** @param {Chart} a @param {Chart} b */
+function sameShape(a, b) {
+  return (
+    a.data.length === b.data.length &&
+    (a.data[0]?.length ?? 0) > 0 === (b.data[0]?.length ?? 0) > 0 &&
+    a.x === undefined &&
+    b.x === undefined
+  );
+}
+
+/** @param {HTMLElement} place @param {Chart} chart @returns {uPlot.Options} */
+function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, height = 220, min, max }) {
+  const axis = {
+    stroke: colour('quiet'),
+    grid: { stroke: colour('line'), width: 1 },
+    ticks: { show: false },
+    font: '12px system-ui, sans-serif',
+  };
+  const bars = uPlot.paths.bars?.({ size: [0.82, 40], gap: 0 });
+  return {
+    width: Math.max(200, place.clientWidth),
+    height,
+    legend: { live: true },
+    cursor: { y: false, drag: { x: false, y: false } },
+    scales: {
+      x: { time, ...(xRange && { range: () => xRange }) },
+      y: { range: (_plot, low, high) => [min ?? Math.min(0, low ?? 0), max ?? Math.max(1, (high ?? 1) * 1.08)] },
+    },
+    axes: [
+      { ...axis, ...(x && { values: (_plot, splits) => splits.map(x) }), grid: { show: false } },
+      { ...axis, size: 56, ...(y && { values: (_plot, splits) => splits.map(y) }) },
+    ],
+    series: [
+      x
+        ? { label: xLabel, value: (_plot, value) => (value == null ? '–' : x(value)) }
+        : { label: time ? 'time' : xLabel },
+      ...series.map(({ label, colour: name, bars: asBars, points }) => ({
+        label,
+        stroke: colour(name),
+        width: asBars ? 0 : 2,
+        points: { show: points ?? false, size: 8, fill: colour(name) },
+        value: (/** @type {unknown} */ _plot, /** @type {number | null} */ value) =>
+          value == null ? '–' : y ? y(value) : String(value),
+        ...(asBars && { fill: colour(name), ...(bars && { paths: bars }) }),
+      })),
+    ],
+  };
+}
+
+function redraw() {
+  for (const [place, { chart, plot }] of drawn) {
+    plot.destroy();
+    drawn.delete(place);
+    if (place.isConnected) draw(/** @type {HTMLElement} */ (place), chart);
+  }
+}
+
+let waiting = 0;
+addEventListener('resize', () => {
+  clearTimeout(waiting);
+  waiting = window.setTimeout(redraw, 150);
+});
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', redraw);
