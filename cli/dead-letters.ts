@@ -2,7 +2,9 @@ import { Command } from 'commander';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { listDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
 import { topics } from '../topology.ts';
+import type { DeadLetterDeps } from '../status/dead-letters.ts';
 import { findEnvironment } from './environment.ts';
+import type { Prepared } from './environment.ts';
 import { columns, progress } from './terminal.ts';
 
 const external = new Set(
@@ -54,6 +56,18 @@ export function deadLettersCommand(): Command {
         );
     });
   return command;
+}
+
+/** Dead letters as the API asks for them. */
+export function deadLettersOf({
+  servers,
+  codecs,
+}: Pick<Prepared, 'servers' | 'codecs'>): DeadLetterDeps['deadLetters'] {
+  return {
+    list: () => listDeadLetters(servers.kafka, codecs, topics.deadLetters),
+    replayable: (topic) => external.has(topic),
+    replay: (letters) => replayDeadLetters(servers.kafka, letters),
+  };
 }
 
 async function read() {

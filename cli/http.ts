@@ -15,6 +15,7 @@ import { openFront } from './front.ts';
 import { liveReader } from './live.ts';
 import { readLag } from './lag.ts';
 import { readinessOf } from './readiness.ts';
+import { deadLettersOf } from './dead-letters.ts';
 import { startServing } from './serving.ts';
 import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
@@ -95,6 +96,8 @@ function openApi(
     },
     live: liveReader(servers, prepared.codecs, pool),
     topology: describe(),
+    policies: { servers, codecs: prepared.codecs, pool },
+    deadLetters: deadLettersOf(prepared),
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),

@@ -14,7 +14,13 @@ interface Page {
 }
 
 /** The pages, in the order of the menu. A line here and its module are all that a page takes. */
-export const pages: readonly Page[] = [{ path: '/', title: 'Overview', module: 'overview', styles: true }];
+export const pages: readonly Page[] = [
+  { path: '/', title: 'Overview', module: 'overview', styles: true },
+  { path: '/conversations', title: 'Conversations', module: 'conversations' },
+  { path: '/models', title: 'Models', module: 'models' },
+  { path: '/dead-letters', title: 'Dead letters', module: 'dead-letters' },
+  { path: '/settings', title: 'Settings', module: 'settings' },
+];
 
 /** Where a browser without a token goes; not in the menu. */
 const signIn: Page = { path: '/sign-in', title: 'Sign in', module: 'sign-in', role: 'anyone' };

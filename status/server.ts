@@ -21,6 +21,12 @@ import { liveRoutes } from './live.ts';
 import type { LiveDeps } from './live.ts';
 import { overviewRoutes } from './overview.ts';
 import type { OverviewDeps } from './overview.ts';
+import { deadLetterRoutes } from './dead-letters.ts';
+import type { DeadLetterDeps } from './dead-letters.ts';
+import { policiesRoutes } from './policies.ts';
+import type { PoliciesDeps } from './policies.ts';
+import { searchRoutes } from './search.ts';
+import type { SearchDeps } from './search.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
@@ -49,6 +55,9 @@ export interface ServerOptions
     SessionDeps,
     LiveDeps,
     OverviewDeps,
+    PoliciesDeps,
+    DeadLetterDeps,
+    SearchDeps,
     LabelStudioDeps {
   readonly pool: Pool;
   readonly log?: FastifyBaseLogger;
@@ -63,6 +72,9 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   modelRoutes(app, options);
   kpiRoutes(app, options);
   labelStudioRoutes(app, options);
+  searchRoutes(app, options);
+  policiesRoutes(app, options);
+  deadLetterRoutes(app, options);
   overviewRoutes(app, options);
   liveRoutes(app, options);
   healthRoutes(app, options);

@@ -34,7 +34,7 @@ function headline(live) {
     ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? `oldest ${ago(queue.oldest)}` : 'nobody waits')}
     ${tile('Approved samples', count(totals.samples), '')}
     ${tile('Records behind', count(behind), behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
-    ${tile('Dead letters', count(letters), letters === 0 ? 'none in 30 days' : '`samvad dead-letters list` says why')}
+    ${tile('Dead letters', count(letters), letters === 0 ? 'none in 30 days' : html`<a href="/dead-letters">see why</a>`)}
   </div>`;
 }
 
@@ -156,7 +156,8 @@ function rollout() {
         (/** @type {any} */ one) =>
           html`<li>
             <div class="row spread">
-              <span>${one.version}</span><span class="badge ${tone(one.status)}">${one.status}</span>
+              <a href=${`/models?version=${one.version}`}>${one.version}</a
+              ><span class="badge ${tone(one.status)}">${one.status}</span>
             </div>
             <meter
               min="0"

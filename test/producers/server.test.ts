@@ -6,6 +6,7 @@ import { SpoolFull } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
 import { pages } from '../../status/pages.ts';
 import { createServer } from '../../status/server.ts';
+import type { ServerOptions } from '../../status/server.ts';
 import { memoryProducer } from './memory-producer.ts';
 
 const conversation = {
@@ -45,6 +46,8 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
     labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
     live,
     topology: {},
+    policies: {} as ServerOptions['policies'],
+    deadLetters: {} as ServerOptions['deadLetters'],
   });
 }
 

@@ -1,0 +1,156 @@
+// @ts-check
+/** Search, and one conversation with all that became of it. The address holds what is shown, so it can be passed on. */
+import { html } from '/assets/lit-html/lit-html.js';
+import { ask, show, showError } from './api.js';
+import { moment, share, tone } from './format.js';
+
+const FILTERS = /** @type {const} */ ([
+  ['route', 'Route', ['auto-approved', 'needs-review', 'priority-review']],
+  ['review_status', 'Standing', ['auto-approved', 'needs-review', 'approved', 'rejected', 'skipped']],
+  ['nlu_provider', 'Provider', ['indicbert', 'llm', 'other']],
+]);
+
+const address = () => new URLSearchParams(location.search);
+
+/** @param {URLSearchParams} search */
+function go(search) {
+  history.pushState(null, '', `?${search}`);
+  load();
+}
+
+/** @param {SubmitEvent & { currentTarget: HTMLFormElement }} event */
+function search(event) {
+  event.preventDefault();
+  const fields = new URLSearchParams();
+  for (const [name, value] of new FormData(event.currentTarget)) if (value !== '') fields.set(name, String(value));
+  go(fields);
+}
+
+/** @param {string} id */
+const link = (id) => `?id=${encodeURIComponent(id)}`;
+
+/** @param {any[]} rows */
+function list(rows) {
+  const asked = address();
+  const last = rows.length === 50 ? rows.at(-1) : undefined;
+  const older = new URLSearchParams(asked);
+  if (last) older.set('before', last.created_at);
+  return html` <form class="form" role="search" @submit=${search}>
+      <label>Message or id<input name="q" type="search" .value=${asked.get('q') ?? ''} /></label>
+      ${FILTERS.map(
+        ([name, title, values]) =>
+          html`<label
+            >${title}<select name=${name}>
+              <option value="">any</option>
+              ${values.map((value) => html`<option value=${value} ?selected=${asked.get(name) === value}>${value}</option>`)}
+            </select></label
+          >`,
+      )}
+      <label>Language<input name="language" size="6" .value=${asked.get('language') ?? ''} /></label>
+      <label>Intent<input name="nlu_intent" size="14" .value=${asked.get('nlu_intent') ?? ''} /></label>
+      <button class="main">Search</button>
+    </form>
+    <section class="card">
+      ${
+        rows.length === 0
+          ? html`<p class="quiet">No conversation is like that.</p>`
+          : html`<div class="scroll" tabindex="0" role="region" aria-label="Conversations">
+                <table>
+                  <thead>
+                    <tr>
+                      <th>message</th>
+                      <th>intent</th>
+                      <th class="number">confidence</th>
+                      <th>route</th>
+                      <th>standing</th>
+                      <th>when</th>
+                    </tr>
+                  </thead>
+                  <tbody>
+                    ${rows.map(
+                      (row) =>
+                        html`<tr>
+                          <td lang=${row.language}>
+                            <a href=${link(row.conversation_id)}>${row.user_message.slice(0, 120)}</a>
+                          </td>
+                          <td>${row.nlu_module} / ${row.nlu_intent}</td>
+                          <td class="number">${row.nlu_confidence?.toFixed(2) ?? '–'}</td>
+                          <td>${row.route}</td>
+                          <td><span class="badge ${tone(row.review_status)}">${row.review_status}</span></td>
+                          <td class="small quiet">${moment(row.created_at)}</td>
+                        </tr>`,
+                    )}
+                  </tbody>
+                </table>
+              </div>
+              ${last ? html`<p><a class="button" href=${`?${older}`}>Older</a></p>` : ''}`
+      }
+    </section>`;
+}
+
+/** @param {string} name @param {unknown} value */
+const fact = (name, value) =>
+  value == null || value === ''
+    ? ''
+    : html`<dt>${name}</dt>
+        <dd>${value}</dd>`;
+
+/** @param {any} one */
+function detail(one) {
+  const c = one.conversation ?? one;
+  const timeline = [
+    [
+      c.created_at,
+      'Captured',
+      `${c.nlu_provider}${c.model_version ? `, ${c.model_version}` : ''} said ${c.nlu_module} / ${c.nlu_intent}, confidence ${c.nlu_confidence == null ? 'none' : share(c.nlu_confidence)}`,
+    ],
+    [
+      c.created_at,
+      `Routed: ${c.route}`,
+      `policy ${c.policy_version}; ${(c.route_reasons ?? []).join(', ')}${c.audit ? '; chosen for an audit' : ''}`,
+    ],
+    ...(c.verdict
+      ? [
+          [
+            c.reviewed_at,
+            `Reviewed: ${c.verdict}`,
+            `by ${c.reviewer}${c.corrected_intent ? `, it is ${c.corrected_module} / ${c.corrected_intent}` : ''}`,
+          ],
+        ]
+      : []),
+  ];
+  return html` <p><a href="/conversations">All conversations</a></p>
+    <section class="card">
+      <h2 lang=${c.language}>${c.user_message}</h2>
+      <p><span class="badge ${tone(c.review_status)}">${c.review_status}</span></p>
+      <dl class="facts">
+        ${fact('id', html`<span class="mono">${c.conversation_id}</span>`)}${fact('language', c.language)}${fact('user', c.user_id)}${fact('session', c.session_id)}${fact('served by', c.routing_target)}${fact('took', c.processing_time_ms == null ? null : `${c.processing_time_ms} ms`)}${fact('entities', (c.entities ?? []).map((/** @type {any} */ e) => `${e.name}: ${e.value}`).join(', '))}
+      </dl>
+    </section>
+    <section class="card">
+      <h2>Timeline</h2>
+      <ol class="timeline">
+        ${timeline.map(
+          ([at, title, text]) =>
+            html`<li>
+              <strong>${title}</strong> <span class="quiet small">${moment(at)}</span>
+              <div>${text}</div>
+            </li>`,
+        )}
+      </ol>
+    </section>`;
+}
+
+async function load() {
+  try {
+    const search = address();
+    const id = search.get('id');
+    if (id !== null) show(detail(await ask(`/v1/conversations/${encodeURIComponent(id)}`)));
+    else show(list(await ask(`/v1/conversations?${search}`)));
+  } catch (error) {
+    showError(error);
+  }
+}
+
+addEventListener('popstate', load);
+await load();

@@ -1,0 +1,167 @@
+// @ts-check
+/** Model versions beside each other, and where each came from. */
+import { html } from '/assets/lit-html/lit-html.js';
+import { ask, show, showError } from './api.js';
+import { count, moment, share, tone } from './format.js';
+
+/** @param {any} one @param {any} before */
+function row(one, before) {
+  const gain =
+    before && one.test_accuracy != null && before.test_accuracy != null
+      ? one.test_accuracy - before.test_accuracy
+      : null;
+  return html`<tr>
+    <td><a href=${`?version=${one.version}`}>${one.version}</a></td>
+    <td><span class="badge ${tone(one.status)}">${one.status}</span></td>
+    <td class="number">${one.traffic_percentage} %</td>
+    <td class="number">${share(one.test_accuracy)}</td>
+    <td class="number">${gain === null ? '–' : `${gain > 0 ? '+' : ''}${(100 * gain).toFixed(1)}`}</td>
+    <td class="number">${share(one.production_accuracy)}</td>
+    <td class="number">${one.average_latency_ms == null ? '–' : `${one.average_latency_ms.toFixed(1)} ms`}</td>
+    <td class="number">${count(one.training_samples)}</td>
+    <td class="small quiet">${moment(one.created_at)}</td>
+  </tr>`;
+}
+
+/** @param {any[]} models @param {any[]} deployments */
+const overview = (models, deployments) =>
+  html` <section class="card">
+      <h2>Versions</h2>
+      <div class="scroll" tabindex="0" role="region" aria-label="Versions">
+        <table>
+          <thead>
+            <tr>
+              <th>version</th>
+              <th>status</th>
+              <th class="number">traffic</th>
+              <th class="number">test</th>
+              <th class="number">gain, points</th>
+              <th class="number">production</th>
+              <th class="number">latency</th>
+              <th class="number">samples</th>
+              <th>made</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${models.map((one, i) => row(one, models[i + 1]))}
+          </tbody>
+        </table>
+      </div>
+    </section>
+    <section class="card">
+      <h2>Changes of traffic</h2>
+      <div class="scroll" tabindex="0" role="region" aria-label="Changes of traffic">
+        <table>
+          <thead>
+            <tr>
+              <th>when</th>
+              <th>version</th>
+              <th>status</th>
+              <th class="number">traffic</th>
+              <th>by</th>
+              <th>reason</th>
+            </tr>
+          </thead>
+          <tbody>
+            ${deployments.map(
+              (one) =>
+                html`<tr>
+                  <td class="small quiet">${moment(one.deployed_at)}</td>
+                  <td>${one.version}</td>
+                  <td>${one.status}</td>
+                  <td class="number">${one.traffic_percentage} %</td>
+                  <td>${one.deployed_by}</td>
+                  <td>${one.reason}</td>
+                </tr>`,
+            )}
+          </tbody>
+        </table>
+      </div>
+    </section>`;
+
+/** @param {any} model @param {any} lineage */
+const detail = (model, lineage) =>
+  html` <p><a href="/models">All versions</a></p>
+    <section class="card">
+      <h2>${model.version} <span class="badge ${tone(model.status)}">${model.status}</span></h2>
+      <dl class="facts">
+        <dt>on the test set</dt>
+        <dd>${share(model.test_accuracy)}</dd>
+        <dt>in production</dt>
+        <dd>${share(model.production_accuracy)}</dd>
+        <dt>verdict</dt>
+        <dd>${model.verdict ?? '–'}${model.compared_with ? ` against ${model.compared_with}` : ''}</dd>
+        <dt>reasons</dt>
+        <dd>${model.reasons.length === 0 ? '–' : model.reasons.join('; ')}</dd>
+        <dt>model file</dt>
+        <dd class="mono">${model.artifact_sha256 ?? 'none'}</dd>
+        <dt>report</dt>
+        <dd>flips and confusions: <code>samvad models report ${model.version}</code></dd>
+      </dl>
+    </section>
+    <section class="card">
+      <h2>Where it came from</h2>
+      <dl class="facts">
+        <dt>parent</dt>
+        <dd>${lineage.parent_version ?? '–'}</dd>
+        <dt>run</dt>
+        <dd>${lineage.run?.run_id ?? '–'}</dd>
+        <dt>data set</dt>
+        <dd class="mono">${lineage.data_set.sha256 ?? '–'}</dd>
+        <dt>trained on</dt>
+        <dd>
+          ${count(lineage.data_set.training_samples)} samples; of those in its ranges that stand today,
+          ${count(lineage.standing_today.by_people)} by people and ${count(lineage.standing_today.automatic)} automatic
+        </dd>
+      </dl>
+      ${
+        lineage.samples.length === 0
+          ? html`<p class="quiet">No samples of its data set are known here.</p>`
+          : html`<div class="scroll" tabindex="0" role="region" aria-label="Samples">
+              <table>
+                <thead>
+                  <tr>
+                    <th>text</th>
+                    <th>label</th>
+                    <th>source</th>
+                    <th>review</th>
+                  </tr>
+                </thead>
+                <tbody>
+                  ${lineage.samples.map(
+                    (/** @type {any} */ one) =>
+                      html`<tr>
+                        <td lang=${one.language}>
+                          <a href=${`/conversations?id=${encodeURIComponent(one.conversation_id)}`}
+                            >${one.text.slice(0, 100)}</a
+                          >
+                        </td>
+                        <td>${one.module} / ${one.intent}</td>
+                        <td>${one.source}</td>
+                        <td>${one.review ? `${one.review.verdict} by ${one.review.reviewer}` : ''}</td>
+                      </tr>`,
+                  )}
+                </tbody>
+              </table>
+            </div>`
+      }
+    </section>`;
+
+try {
+  const version = new URLSearchParams(location.search).get('version');
+  if (version === null)
+    show(
+      overview(
+        .../** @type {[any[], any[]]} */ (await Promise.all([ask('/v1/models'), ask('/v1/deployments?limit=50')])),
+      ),
+    );
+  else
+    show(
+      detail(
+        await ask(`/v1/models/${encodeURIComponent(version)}`),
+        await ask(`/v1/models/${encodeURIComponent(version)}/lineage?limit=50`),
+      ),
+    );
+} catch (error) {
+  showError(error);
+}

@@ -1,0 +1,204 @@
+// @ts-check
+/** The routing policy: in force, before, and another one, whose effect on past traffic is seen before it is adopted. */
+import { html } from '/assets/lit-html/lit-html.js';
+import { ask, show, showError } from './api.js';
+import { count, moment, share } from './format.js';
+
+/** @type {any} */
+const state = {
+  history: [],
+  session: { needed: false, roles: [] },
+  draft: '',
+  days: 7,
+  reason: '',
+  by: '',
+  report: undefined,
+  said: '',
+  bad: false,
+  busy: false,
+};
+
+/** @param {() => Promise<string>} work */
+async function doing(work) {
+  Object.assign(state, { busy: true, said: '' });
+  update();
+  try {
+    Object.assign(state, { said: await work(), bad: false });
+  } catch (error) {
+    Object.assign(state, {
+      said:
+        error instanceof SyntaxError
+          ? `The policy is not JSON: ${error.message}`
+          : error instanceof Error
+            ? error.message
+            : String(error),
+      bad: true,
+    });
+  }
+  state.busy = false;
+  update();
+}
+
+const tryIt = () =>
+  doing(async () => {
+    state.report = undefined;
+    state.report = await ask('/v1/policies/what-if', {
+      method: 'POST',
+      body: { policy: JSON.parse(state.draft), days: state.days },
+    });
+    return '';
+  });
+
+const adopt = () =>
+  doing(async () => {
+    const { version, outcome } = await ask('/v1/policies', {
+      method: 'POST',
+      body: {
+        policy: JSON.parse(state.draft),
+        reason: state.reason,
+        ...(!state.session.needed && { adopted_by: state.by }),
+      },
+    });
+    state.history = await ask('/v1/policies');
+    return outcome === 'in force'
+      ? `${version} is in force.`
+      : outcome === 'known'
+        ? `${version} was adopted before with the same rules; nothing changed.`
+        : `${version} is in the log; intake has not come to it yet.`;
+  });
+
+/** @param {any} wrong */
+const wrongs = ({ expected, interval, judged }) =>
+  expected === null
+    ? 'not known: nobody judged any'
+    : `${expected.toFixed(1)} (${interval.map((/** @type {number} */ n) => n.toFixed(1)).join(' to ')}, from ${count(judged)} answers)`;
+
+/** @param {any} report */
+const reported = (report) =>
+  html`<section class="card" aria-live="polite">
+    <h2>What ${report.policy} would have done</h2>
+    <p>${count(report.conversations)} conversations.${report.conversations === 0 ? ' Take more days.' : ''}</p>
+    <div class="scroll" tabindex="0" role="region" aria-label="Effect">
+      <table>
+        <thead>
+          <tr>
+            <th></th>
+            <th class="number">was</th>
+            <th class="number">would be</th>
+          </tr>
+        </thead>
+        <tbody>
+          <tr>
+            <td>for people</td>
+            <td class="number">${count(report.review.before.conversations)}</td>
+            <td class="number">${count(report.review.after.conversations)}</td>
+          </tr>
+          <tr>
+            <td>hours of review</td>
+            <td class="number">${report.review.before.hours.toFixed(1)}</td>
+            <td class="number">${report.review.after.hours.toFixed(1)}</td>
+          </tr>
+          <tr>
+            <td>auto-approved</td>
+            <td class="number">${count(report.wrong.before.auto_approved)}</td>
+            <td class="number">${count(report.wrong.after.auto_approved)}</td>
+          </tr>
+          <tr>
+            <td>of these wrong, expected</td>
+            <td class="number">${wrongs(report.wrong.before)}</td>
+            <td class="number">${wrongs(report.wrong.after)}</td>
+          </tr>
+        </tbody>
+      </table>
+    </div>
+    <h3>Who would go another way</h3>
+    ${report.transitions
+      .filter((/** @type {any} */ one) => one.from !== one.to)
+      .map(
+        (/** @type {any} */ one) =>
+          html`<p>
+              <strong
+                >${one.from.replaceAll('_', '-')} → ${one.to.replaceAll('_', '-')}: ${count(one.conversations)}</strong
+              >
+            </p>
+            <ul>
+              ${one.examples.map((/** @type {any} */ e) => html`<li><span lang=${e.language}>${e.user_message.slice(0, 90)}</span> <span class="quiet small">${e.nlu_module} / ${e.nlu_intent}, ${e.nlu_confidence?.toFixed(2) ?? '–'}</span></li>`)}
+            </ul>`,
+      )}
+  </section>`;
+
+/** @param {string} name */
+const typed = (name) => (/** @type {any} */ event) =>
+  void (state[name] = name === 'days' ? Number(event.target.value) : event.target.value);
+
+function view() {
+  const current = state.history.at(-1);
+  const { thresholds, exceptions, audit_share, version } = current.policy;
+  const may = state.session.roles.includes('operate');
+  return html` <div class="grid">
+      <section class="card">
+        <h2>In force: ${version}</h2>
+        <dl class="facts">
+          <dt>a label above</dt>
+          <dd>${thresholds.trust}</dd>
+          <dt>a person first below</dt>
+          <dd>${thresholds.doubt}</dd>
+          <dt>exceptions</dt>
+          <dd>${exceptions.length}</dd>
+          <dt>audited</dt>
+          <dd>${share(audit_share)} of what is auto-approved</dd>
+          <dt>since</dt>
+          <dd>${moment(current.adopted_at)}${current.adopted_by ? `, by ${current.adopted_by}` : ''}</dd>
+          <dt>why</dt>
+          <dd>${current.reason}</dd>
+        </dl>
+      </section>
+      <section class="card">
+        <h2>History</h2>
+        <ul>
+          ${state.history.toReversed().map((/** @type {any} */ one) => html`<li><strong>${one.policy.version}</strong> ${one.policy.thresholds.trust} / ${one.policy.thresholds.doubt} <span class="quiet small">${moment(one.adopted_at)} ${one.reason}</span></li>`)}
+        </ul>
+      </section>
+    </div>
+    <section class="card">
+      <h2>Another policy</h2>
+      <label for="policy">The policy as JSON, under a new version</label>
+      <textarea id="policy" rows="16" spellcheck="false" .value=${state.draft} @input=${typed('draft')}></textarea>
+      <div class="form">
+        <label
+          >Days of past traffic<input type="number" min="1" .value=${String(state.days)} @input=${typed('days')}
+        /></label>
+        <button type="button" class="main" ?disabled=${state.busy} @click=${tryIt}>See its effect</button>
+      </div>
+      ${
+        may
+          ? html`<div class="form">
+                ${state.session.needed ? '' : html`<label>Your name<input .value=${state.by} @input=${typed('by')} /></label>`}
+                <label>Why<input size="40" .value=${state.reason} @input=${typed('reason')} /></label>
+                <button type="button" ?disabled=${state.busy || state.report === undefined} @click=${adopt}>
+                  Adopt it
+                </button>
+              </div>
+              <p class="quiet small">
+                See its effect first. Conversations that arrive from then on are routed by it; those before stay as they
+                are.
+              </p>`
+          : html`<p class="quiet small">Adopting it asks for a token with the role operate.</p>`
+      }
+      ${state.busy ? html`<p role="status">Working …</p>` : ''}
+      ${state.said === '' ? '' : html`<p class="notice ${state.bad ? 'bad' : ''}" role="status">${state.said}</p>`}
+    </section>
+    ${state.report ? reported(state.report) : ''}`;
+}
+
+const update = () => show(view());
+
+try {
+  [state.history, state.session] = await Promise.all([ask('/v1/policies'), ask('/v1/session')]);
+  const { policy } = state.history.at(-1);
+  const number = Number(/(\d+)$/.exec(policy.version)?.[1] ?? 1) + 1;
+  state.draft = JSON.stringify({ ...policy, version: policy.version.replace(/\d+$/, String(number)) }, undefined, 2);
+  update();
+} catch (error) {
+  showError(error);
+}

@@ -1,0 +1,75 @@
+/** `GET /v1/conversations`: finding conversations by what they say and what became of them. */
+import type { FastifyInstance } from 'fastify';
+import type { Pool } from 'pg';
+import { refusals } from './openapi.ts';
+
+/** What the route asks. */
+export interface SearchDeps {
+  readonly pool: Pick<Pool, 'query'>;
+}
+
+/** Columns that may be asked for with an exact value. */
+const FILTERS = [
+  'route',
+  'review_status',
+  'language',
+  'nlu_module',
+  'nlu_intent',
+  'nlu_provider',
+  'model_version',
+] as const;
+
+type Query = Partial<Record<(typeof FILTERS)[number] | 'q' | 'before', string>> & { readonly limit: number };
+
+/** Adds the route. */
+export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
+  app.get<{ Querystring: Query }>(
+    '/v1/conversations',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: ['read'],
+        summary: 'Conversations, newest first',
+        querystring: {
+          type: 'object',
+          properties: {
+            q: { type: 'string', maxLength: 200, description: 'a part of the message, or the id' },
+            ...Object.fromEntries(FILTERS.map((name) => [name, { type: 'string', maxLength: 200 }])),
+            before: {
+              type: 'string',
+              format: 'date-time',
+              description: '`created_at` of the last one of the page before',
+            },
+            limit: { type: 'integer', minimum: 1, maximum: 500, default: 50 },
+          },
+        },
+        response: refusals(400, 503),
+      },
+    },
+    async ({ query }) => {
+      const { sql, values } = statement(query);
+      return (await pool.query<object>(sql, values)).rows;
+    },
+  );
+}
+
+/** The statement of a search. Values are parameters, and what stands for anything in LIKE is escaped. */
+export function statement(query: Query): { readonly sql: string; readonly values: unknown[] } {
+  const values: unknown[] = [];
+  const parameter = (value: unknown) => `$${String(values.push(value))}`;
+  const clean = (text: string) => text.replaceAll('\0', '');
+  const conditions = FILTERS.flatMap((name) => {
+    const value = query[name];
+    return value === undefined || value === '' ? [] : [`${name} = ${parameter(clean(value))}`];
+  });
+  const { q = '', before } = query;
+  if (q !== '') {
+    const pattern = parameter(`%${clean(q).replaceAll(/[\\%_]/g, '\\$&')}%`);
+    conditions.push(`(conversation_id = ${parameter(clean(q))} OR user_message ILIKE ${pattern})`);
+  }
+  if (before !== undefined) conditions.push(`created_at < ${parameter(before)}`);
+  const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
+  const sql = `SELECT conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, model_version,
+       route, review_status, created_at FROM conversation_logs ${where} ORDER BY created_at DESC, conversation_id LIMIT ${parameter(query.limit)}`;
+  return { sql, values };
+}

@@ -1,0 +1,161 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { startComponents } from '../../cli/components.ts';
+import type { RunningComponents } from '../../cli/components.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { startHttp } from '../../cli/http.ts';
+import type { RunningHttp } from '../../cli/http.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { pages } from '../../status/pages.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+const COUNT = 3000;
+const PER_SECOND = 500;
+
+/** What axe found, as one line a rule. */
+type Found = readonly { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[];
+
+describe('the pages in Chromium', () => {
+  let stack: Stack;
+  let components: RunningComponents;
+  let http: RunningHttp;
+  let browser: Browser;
+  let axe: string;
+  /** Whatever a page must not do: errors in its console, requests to other hosts. */
+  const complaints: string[] = [];
+
+  before(async () => {
+    axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+    stack = await startStack();
+    const { prepared } = stack;
+    components = await startComponents(['all'], prepared);
+    const config = { ...prepared.config, http: { host: '127.0.0.1', port: 0 } };
+    http = await startHttp({ ...prepared, config }, components);
+    browser = await chromium.launch({
+      executablePath: '/usr/bin/chromium',
+      args: ['--no-sandbox', '--disable-dev-shm-usage'],
+    });
+  });
+  after(async () => {
+    await browser.close();
+    await http.stop();
+    await components.stop();
+    await stack.stop();
+  });
+
+  /** A page that notes every complaint. `bypassCSP` lets axe in; everything else runs under the policy. */
+  async function open(path: string, options: { dark?: boolean; width?: number; forAxe?: boolean } = {}): Promise<Page> {
+    const context = await browser.newContext({
+      colorScheme: options.dark === true ? 'dark' : 'light',
+      viewport: { width: options.width ?? 1280, height: 900 },
+      bypassCSP: options.forAxe === true,
+    });
+    const page = await context.newPage();
+    page.on('console', (message) => {
+      if (['error', 'warning'].includes(message.type())) complaints.push(`${path}: ${message.text()}`);
+    });
+    page.on('pageerror', (error) => complaints.push(`${path}: ${error.message}`));
+    page.on('request', (request) => {
+      const url = new URL(request.url());
+      if (!['data:', 'blob:'].includes(url.protocol) && url.origin !== http.url)
+        complaints.push(`${path}: asks ${url.origin}`);
+    });
+    await page.goto(http.url + path);
+    return page;
+  }
+
+  const figure = (page: Page, label: string) => page.locator(`[data-figure="${label}"]`).textContent();
+
+  it('the dashboard moves under live traffic, and its figures are those of SQL', { timeout: 180_000 }, async () => {
+    const { prepared } = stack;
+    const page = await open('/');
+    await page.waitForSelector('[data-figure="Conversations"]');
+    const producer = await createConversationProducer(producerOptions(prepared));
+    let moved = false;
+    for (let sent = 0; sent < COUNT; sent += PER_SECOND / 5) {
+      await Promise.all(
+        Array.from({ length: PER_SECOND / 5 }, (_, i) =>
+          producer.captureConversation({
+            conversation_id: `page-${String(sent + i)}`,
+            user_message: 'where is my order?',
+            language: 'en',
+            nlu_intent: 'track_order',
+            nlu_module: 'food',
+            nlu_confidence: ((sent + i) % 100) / 100,
+            nlu_provider: 'indicbert',
+            created_at: new Date(Date.now() - 1000).toISOString(),
+          }),
+        ),
+      );
+      await sleep(200);
+      moved ||= !/^0 a second/.test(
+        (await page.locator('.tile').first().locator('.quiet').textContent()) ?? '0 a second',
+      );
+    }
+    await producer.close();
+    await untilCaughtUp(prepared.servers, prepared.pool);
+    assert.ok(moved, 'the rate on the page stayed 0 while traffic came');
+    const { rows } = await prepared.pool.query<{ all: string; waiting: string; samples: string }>(
+      `SELECT (SELECT count(*) FROM conversation_logs) AS all, (SELECT count(*) FROM review_queue) AS waiting,
+              (SELECT count(*) FROM training_samples WHERE review_status = 'approved') AS samples`,
+    );
+    const { all = '', waiting = '', samples = '' } = rows[0] ?? {};
+    assert.equal(Number(all), COUNT);
+    const shown = async () =>
+      (
+        await Promise.all(
+          ['Conversations', 'Waiting for a person', 'Approved samples', 'Records behind', 'Dead letters'].map((label) =>
+            figure(page, label),
+          ),
+        )
+      ).map((text) => Number(text?.replaceAll(',', '')));
+    const expected = [all, waiting, samples, 0, 0].map(Number);
+    for (const deadline = Date.now() + 30_000; String(await shown()) !== String(expected); await sleep(250))
+      assert.ok(Date.now() < deadline, `the page shows ${String(await shown())}, SQL says ${String(expected)}`);
+    await page.reload();
+    await page.waitForSelector('#routing canvas');
+    const overview = (await (await fetch(`${http.url}/v1/overview`)).json()) as { confidence: number[] };
+    const { rows: spread } = await prepared.pool.query<{ n: number }>(
+      'SELECT count(*)::int AS n FROM conversation_logs GROUP BY least(floor(nlu_confidence * 20), 19) ORDER BY least(floor(nlu_confidence * 20), 19)',
+    );
+    assert.deepEqual(
+      overview.confidence,
+      spread.map(({ n }) => n),
+    );
+    await page.context().close();
+  });
+
+  it('every page is accessible, light and dark, wide and on a phone', { timeout: 180_000 }, async () => {
+    for (const { path } of [...pages, { path: '/sign-in' }]) {
+      for (const look of [{ dark: false }, { dark: true }, { width: 390 }]) {
+        const page = await open(path, { ...look, forAxe: true });
+        await page.waitForFunction('!document.querySelector("#page > p.quiet:only-child")');
+        await page.evaluate(axe);
+        const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Found;
+        const told = found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
+        assert.deepEqual(told, [], `${path} ${JSON.stringify(look)}`);
+        const width = (await page.evaluate('document.documentElement.scrollWidth')) as number;
+        assert.ok(width <= (look.width ?? 1280), `${path} is ${String(width)} wide on ${JSON.stringify(look)}`);
+        await page.context().close();
+      }
+    }
+  });
+
+  it('the description of the API renders under its own policy', { timeout: 60_000 }, async () => {
+    const page = await open('/docs');
+    await page.waitForSelector('.opblock');
+    assert.match((await page.locator('#swagger-ui').textContent()) ?? '', /For tokens with the role/);
+    await page.context().close();
+  });
+
+  it('no page wrote an error or asked another host', () => {
+    assert.deepEqual(complaints, []);
+  });
+});
