@@ -31,7 +31,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
     },
     () => policyHistory(policies.pool),
   );
-  app.post<{ Body: { policy: unknown; days?: number } }>(
+  app.post<{ Body: unknown }>(
     '/v1/policies/what-if',
     {
       config: { role: 'read', rateLimit: { max: MAX_WHAT_IFS_A_MINUTE } },
@@ -51,15 +51,15 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
       validatorCompiler: () => () => true,
     },
     async ({ body }) => {
-      const { days } = body;
+      const { policy: proposed, days } = fieldsOf(body);
       if (days !== undefined && !(typeof days === 'number' && days > 0))
         throw new HttpProblem(400, `days is ${JSON.stringify(days)}; it must be a number above 0.`);
-      const policy = read(body.policy);
+      const policy = read(proposed);
       const options = { policy, secondsPerAnswer: 20, examples: 3, ...(days && { from: Date.now() - days * DAY_MS }) };
       return whatIf(policies, options).catch(unreachable);
     },
   );
-  app.post<{ Body: { policy: unknown; reason: string; adopted_by?: string } }>(
+  app.post<{ Body: unknown }>(
     '/v1/policies',
     {
       config: { role: 'operate' },
@@ -83,8 +83,8 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
       validatorCompiler: () => () => true,
     },
     async ({ body, caller }) => {
-      const adopted_by = caller?.name ?? String(body.adopted_by ?? '');
-      const adoption = { policy: read(body.policy), reason: String(body.reason), adopted_by };
+      const { policy, reason, adopted_by } = fieldsOf(body);
+      const adoption = { policy: read(policy), reason: text(reason), adopted_by: caller?.name ?? text(adopted_by) };
       const problems = policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now());
       if (problems.length > 0) throw refused(new InputError([...problems]));
       const outcome = await adoptPolicy(policies, adoption)
@@ -95,6 +95,16 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
       return { version: adoption.policy.version, outcome };
     },
   );
+}
+
+/** Checked by hand, so that the sentences are those of the command line: the schema only describes. */
+function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
+  if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
+  throw new HttpProblem(400, 'The body must be a JSON object with a policy.', { type: 'invalid-request' });
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' ? value : '';
 }
 
 function read(json: unknown): RoutingPolicy {

@@ -138,10 +138,10 @@ describe('the pages in Chromium', () => {
         const page = await open(path, { ...look, forAxe: true });
         await page.waitForFunction('!document.querySelector("#page > p.quiet:only-child")');
         await page.evaluate(axe);
-        const found = (await page.evaluate('axe.run().then(({ violations }) => violations)')) as Found;
+        const found = await page.evaluate<Found>('axe.run().then(({ violations }) => violations)');
         const told = found.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 120)).join(' | ')}`);
         assert.deepEqual(told, [], `${path} ${JSON.stringify(look)}`);
-        const width = (await page.evaluate('document.documentElement.scrollWidth')) as number;
+        const width = await page.evaluate<number>('document.documentElement.scrollWidth');
         assert.ok(width <= (look.width ?? 1280), `${path} is ${String(width)} wide on ${JSON.stringify(look)}`);
         await page.context().close();
       }
