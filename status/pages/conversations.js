@@ -95,30 +95,27 @@ const fact = (name, value) =>
     : html`<dt>${name}</dt>
         <dd>${value}</dd>`;
 
-/** @param {any} one */
-function detail(one) {
-  const c = one.conversation ?? one;
-  const timeline = [
-    [
-      c.created_at,
+/** One line of the story: title and text. @param {any} e */
+function story(e) {
+  const label = `${e.module} / ${e.intent}`;
+  if (e.what === 'captured')
+    return [
       'Captured',
-      `${c.nlu_provider}${c.model_version ? `, ${c.model_version}` : ''} said ${c.nlu_module} / ${c.nlu_intent}, confidence ${c.nlu_confidence == null ? 'none' : share(c.nlu_confidence)}`,
-    ],
-    [
-      c.created_at,
-      `Routed: ${c.route}`,
-      `policy ${c.policy_version}; ${(c.route_reasons ?? []).join(', ')}${c.audit ? '; chosen for an audit' : ''}`,
-    ],
-    ...(c.verdict
-      ? [
-          [
-            c.reviewed_at,
-            `Reviewed: ${c.verdict}`,
-            `by ${c.reviewer}${c.corrected_intent ? `, it is ${c.corrected_module} / ${c.corrected_intent}` : ''}`,
-          ],
-        ]
-      : []),
-  ];
+      `${e.provider}${e.model_version ? `, ${e.model_version}` : ''} said ${label}, confidence ${share(e.confidence)}`,
+    ];
+  if (e.what === 'routed') return [`Routed: ${e.route}`, `by ${e.policy_version}; ${e.reasons.join(', ')}`];
+  if (e.what === 'sample approved')
+    return ['Became a sample', `${label}, ${e.source === 'human' ? `vouched for by ${e.reviewer}` : 'automatic'}`];
+  if (e.what === 'sample withdrawn') return ['Left the samples', `${label}: ${e.reason}`];
+  const { verdict, reviewer, corrected_module: module, corrected_intent: intent } = e.review;
+  if (e.what === 'withdrew') return ['An answer was withdrawn', `by ${reviewer}; it is ${e.review_status} again`];
+  return [`Reviewed: ${verdict}`, `by ${reviewer}${intent ? `, it is ${module} / ${intent}` : ''}`];
+}
+
+/** @param {any} c */
+function detail(c) {
+  /** @type {string[][]} */
+  const timeline = c.timeline.map((/** @type {any} */ entry) => [entry.at, ...story(entry)]);
   return html` <p><a href="/conversations">All conversations</a></p>
     <section class="card">
       <h2 lang=${c.language}>${c.user_message}</h2>

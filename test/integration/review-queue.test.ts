@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { deadLettersOf } from '../../cli/dead-letters.ts';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
@@ -35,6 +36,10 @@ describe('the review queue on real servers', () => {
       status: () => Promise.resolve({}),
       classifier: { classify: () => Promise.resolve([]) },
       policy: () => Promise.reject(new Error('not asked')),
+      live: () => Promise.reject(new Error('not asked')),
+      topology: {},
+      policies: stack.prepared,
+      deadLetters: deadLettersOf(stack.prepared),
     });
 
   before(async () => {
