@@ -31,7 +31,7 @@ export function sketch(normalised: string): readonly string[] {
 function ngrams(text: string): ReadonlySet<string> {
   const grams = new Set<string>();
   if (text === '') return grams;
-  const letters = [...` ${text} `];
+  const letters = Array.from(` ${text} `);
   for (let i = 0; i + LETTERS <= letters.length || i === 0; i++) grams.add(letters.slice(i, i + LETTERS).join(''));
   return grams;
 }
