@@ -158,7 +158,7 @@ function readLabelStudio(env: NodeJS.ProcessEnv): LabelStudioConfig | undefined 
   const apiKey = env['LABEL_STUDIO_API_KEY'] ?? '';
   if (!/^[\x21-\x7e]+$/.test(apiKey))
     throw new ConfigError(
-      'LABEL_STUDIO_URL is set and LABEL_STUDIO_API_KEY is not; it must be a token of Label Studio.',
+      'LABEL_STUDIO_URL is set and LABEL_STUDIO_API_KEY is not; it must be a token of Label Studio. Both may come from .env.labelstudio.',
     );
   const projectId = env['LABEL_STUDIO_PROJECT_ID'];
   const webhookSecret = env['LABEL_STUDIO_WEBHOOK_SECRET'];
