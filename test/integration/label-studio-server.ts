@@ -88,16 +88,21 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
     await ended;
   }
 
-  await start();
+  async function stop(): Promise<void> {
+    process.off('exit', killNow);
+    await kill();
+    await rm(folder, { recursive: true, force: true });
+  }
+
+  await start().catch(async (error: unknown) => {
+    await stop(); // whoever called has nothing to stop yet
+    throw error;
+  });
   const { token } = (await send('POST', 'api/token/', {})) as { token: string };
   return {
     ...{ url, email, send, kill, restart: start },
     personalAccessToken: token,
-    async stop() {
-      process.off('exit', killNow);
-      await kill();
-      await rm(folder, { recursive: true, force: true });
-    },
+    stop,
   };
 }
 
