@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { it } from 'node:test';
+import { rebalanceRun } from './rebalance.ts';
+
+it(
+  'two workers become four become one under load: nothing is lost, nothing comes twice',
+  { timeout: 300_000 },
+  async () => {
+    const { events, rebalances, broken } = await rebalanceRun(500, 8000);
+    assert.deepEqual(broken, []);
+    assert.ok(events > 5000);
+    assert.deepEqual(
+      rebalances.map(({ from, to }) => [from, to]),
+      [
+        [2, 4],
+        [4, 1],
+      ],
+    );
+  },
+);

@@ -1,0 +1,61 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { topicsPage } from '../../docs/generate.ts';
+
+const root = path.join(import.meta.dirname, '..', '..');
+const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
+const pages = [
+  'README.md',
+  'CONTRIBUTING.md',
+  ...readdirSync(path.join(root, 'docs'))
+    .filter((file) => file.endsWith('.md'))
+    .map((file) => `docs/${file}`),
+];
+
+/** The anchor that a heading gets: https://github.com/gjtorikian/html-pipeline, as GitHub makes it. */
+const anchorOf = (heading: string) =>
+  heading
+    .toLowerCase()
+    .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+    .trim()
+    .replace(/ /g, '-');
+const anchors = (page: string) => [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => anchorOf(heading));
+
+describe('documentation', () => {
+  it('has the page of topics that the code gives', async () => {
+    assert.equal(read('docs/topics.md'), await topicsPage(), 'Run `npm run docs`.');
+  });
+
+  for (const page of pages) {
+    it(`${page}: links lead somewhere`, () => {
+      for (const [, target = ''] of read(page).matchAll(/\]\((?!https?:|mailto:)([^)\s]+)\)/g)) {
+        const [file = '', anchor] = target.split('#');
+        const at = file === '' ? page : path.join(path.dirname(page), file);
+        assert.ok(existsSync(path.join(root, at)), `${target}: there is no ${at}`);
+        if (anchor !== undefined && at.endsWith('.md'))
+          assert.ok(anchors(at).includes(anchor), `${target}: there is no heading #${anchor}`);
+      }
+    });
+
+    it(`${page}: scripts, commands and settings exist`, () => {
+      const text = read(page);
+      const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> };
+      for (const [, script = ''] of text.matchAll(/npm run (?:-s )?([a-z][a-z:-]*)/g))
+        assert.ok(script in scripts, `npm run ${script}`);
+      const commands = readdirSync(path.join(root, 'cli')).flatMap((file) =>
+        [...read(`cli/${file}`).matchAll(/(?:Command|command)\('([a-z-]+)/g)].map(([, name]) => name),
+      );
+      for (const [, command = ''] of text.matchAll(/npx samvad ([a-z][a-z-]*)/g))
+        assert.ok(commands.includes(command), `samvad ${command}`);
+      const settings = new Set(
+        ['config.ts', ...readdirSync(path.join(root, 'bench')).map((file) => `bench/${file}`)]
+          .filter((file) => file.endsWith('.ts'))
+          .flatMap((file) => read(file).match(/\b[A-Z]+(?:_[A-Z]+)+\b/g) ?? []),
+      );
+      for (const [setting] of text.matchAll(/\b(?:SAMVAD|KAFKA_SASL|KAFKA_TLS|LABEL_STUDIO)_[A-Z_]*[A-Z]\b/g))
+        assert.ok(settings.has(setting) || read('docker-compose.yml').includes(setting), setting);
+    });
+  }
+});
