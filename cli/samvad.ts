@@ -24,6 +24,7 @@ import { platformCommand } from './platform.ts';
 import { policyCommand } from './policy.ts';
 import { rebuildCommand } from './rebuild.ts';
 import { replayCommand } from './replay.ts';
+import { reviewCommand } from './review.ts';
 import { runCommand } from './run.ts';
 import { simulateCommand } from './simulate.ts';
 import { statusCommand } from './status.ts';
@@ -44,6 +45,7 @@ for (const command of [
   demoCommand,
   platformCommand,
   runCommand,
+  reviewCommand,
   ingestCommand,
   exportCommand,
   rebuildCommand,

@@ -16,6 +16,7 @@ interface Page {
 /** The pages, in the order of the menu. A line here and its module are all that a page takes. */
 export const pages: readonly Page[] = [
   { path: '/', title: 'Overview', module: 'overview', styles: true },
+  { path: '/review', title: 'Review', module: 'review', styles: true },
   { path: '/conversations', title: 'Conversations', module: 'conversations' },
   { path: '/models', title: 'Models', module: 'models' },
   { path: '/dead-letters', title: 'Dead letters', module: 'dead-letters' },

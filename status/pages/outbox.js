@@ -1,0 +1,121 @@
+// @ts-check
+/**
+ * Answers on their way to the server, kept in the browser until it has them: nothing is lost while the server restarts,
+ * the network is away or the page is reloaded. Each answer has an id, so that sending it twice counts once.
+ */
+import { ask, Refused } from './api.js';
+
+/**
+ * @typedef {{ key: string, body: Record<string, any> }} Entry
+ * @typedef {Entry & { why: string }} RefusedEntry
+ */
+
+const WAITING = 'samvad.outbox.';
+const REFUSED = 'samvad.refused.';
+const RETRY_MS = 1000;
+const MAX_RETRY_MS = 15_000;
+
+/** Where localStorage is switched off, answers live as long as the page. */
+const memory = new Map();
+const store = {
+  /** @param {string} key @param {object} value */
+  set(key, value) {
+    memory.set(key, value);
+    try {
+      localStorage.setItem(key, JSON.stringify(value));
+    } catch {
+      // full or not allowed: the copy in memory has to do
+    }
+  },
+  /** @param {string} key */
+  remove(key) {
+    memory.delete(key);
+    try {
+      localStorage.removeItem(key);
+    } catch {
+      // not allowed: then it is not there either
+    }
+  },
+  /** @param {string} prefix @returns {[string, any][]} oldest first */
+  list(prefix) {
+    const found = new Map([...memory].filter(([key]) => key.startsWith(prefix)));
+    try {
+      for (const [key, text] of Object.entries(localStorage))
+        if (key.startsWith(prefix) && !found.has(key)) found.set(key, JSON.parse(text));
+    } catch {
+      // not allowed or not ours
+    }
+    return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+  },
+};
+
+let count = 0;
+/** Sorts by the time of writing. */
+const newKey = () => `${WAITING}${String(Date.now()).padStart(15, '0')}.${String(count++).padStart(6, '0')}`;
+
+/**
+ * Opens the outbox, with what an earlier page left in it. `changed` is called whenever something was sent, refused or
+ * could not be sent.
+ * @param {(news: { sent: boolean }) => void} changed
+ */
+export function openOutbox(changed) {
+  let [busy, delay] = [false, RETRY_MS];
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let timer;
+  let offline = false;
+
+  async function flush() {
+    if (busy) return;
+    busy = true;
+    clearTimeout(timer);
+    let sent = false;
+    for (let [next] = store.list(WAITING); next; [next] = store.list(WAITING)) {
+      const [key, body] = next;
+      try {
+        await ask('/v1/review-queue/answers', { method: 'POST', body });
+        sent = true;
+      } catch (error) {
+        const status = error instanceof Refused ? error.problem.status : 0;
+        if (status < 400 || status === 401 || status === 429 || status >= 500) {
+          offline = true;
+          break;
+        }
+        const problems = error instanceof Refused ? (error.problem.problems ?? []) : [];
+        const why = [error instanceof Error ? error.message : '', ...problems.map(({ message }) => message)].join(' ');
+        store.set(REFUSED + key.slice(WAITING.length), { body, why });
+      }
+      store.remove(key);
+      offline = false;
+      delay = RETRY_MS;
+    }
+    busy = false;
+    if (offline) {
+      timer = setTimeout(flush, delay);
+      delay = Math.min(delay * 2, MAX_RETRY_MS);
+    }
+    changed({ sent });
+  }
+
+  addEventListener('online', () => void flush());
+  return {
+    flush,
+    /** @param {Record<string, any>} body what `POST /v1/review-queue/answers` takes */
+    add(body) {
+      store.set(newKey(), body);
+      void flush();
+    },
+    /** Answers that the server does not have yet. */
+    waiting: () => store.list(WAITING).reduce((sum, [, body]) => sum + body.answers.length, 0),
+    /** Ids of conversations whose answers wait. @returns {Set<string>} */
+    waitingIds: () =>
+      new Set(store.list(WAITING).flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),
+    offline: () => offline,
+    /** @returns {RefusedEntry[]} */
+    refused: () => store.list(REFUSED).map(([key, value]) => ({ key, ...value })),
+    /** @param {string} key */
+    forget(key) {
+      store.remove(key);
+      changed({ sent: false });
+    },
+  };
+}

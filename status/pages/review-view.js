@@ -1,0 +1,275 @@
+// @ts-check
+/** What the review page looks like. */
+import { html, nothing } from '/assets/lit-html/lit-html.js';
+import { nameOf } from './label-picker.js';
+
+/**
+ * @typedef {import('./label-picker.js').Label} Label
+ * @typedef {{ conversation_id: string, user_message: string, language: string, nlu_intent: string, nlu_module: string,
+ *   nlu_confidence: number | null, model_version: string | null, route: string | null, reasons: string[], created_at: string,
+ *   entities: { name: string, value: string, start: number | null, end: number | null }[],
+ *   runners_up: (Label & { confidence?: number })[], suggestions: (Label & { times: number })[],
+ *   group: { conversation_id: string, user_message: string }[] }} Task
+ * @typedef {{ name: string, waiting: number }[]} Counts
+ * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, keys: boolean, whole: string, loaded: boolean, trouble: string, news: string,
+ *   filter: { module: string, language: string, route: string }, waiting: number, modules: Counts, languages: Counts,
+ *   routes: Counts, progress: { mine: number, everyone: number, median_ms: number | null },
+ *   unsent: number, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
+ * @typedef {{ approve(): void, choose(label: Label): void, correct(): void, reject(): void, skip(): void, undo(): void,
+ *   toggleGroup(): void, toggleKeys(): void, rename(): void, show(task: Task): void, showWhole(task: Task): void, forget(key: string): void,
+ *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
+ */
+
+/** A longer message is cut until it is asked for: nobody reads it whole, and laying out one long word takes a browser minutes. */
+const MAX_SHOWN = 2000;
+
+/** @type {Record<string, string>} */
+const REASONS = {
+  'low-confidence': 'low confidence',
+  'medium-confidence': 'medium confidence',
+  'no-confidence': 'no confidence given',
+  'llm-fallback': 'the language model had to answer',
+  'untrusted-provider': 'from another provider',
+  'failed-response': 'the user got no answer',
+  'drawn-by-chance': 'chosen by chance',
+};
+
+/** What a reviewer may choose with one key: runners-up, then what people made of this prediction before.
+ * @param {Task} task @returns {(Label & { note: string })[]} */
+export function choices({ nlu_module, nlu_intent, runners_up, suggestions }) {
+  const all = [
+    ...runners_up.map(({ confidence, ...label }) => ({
+      ...label,
+      note: confidence === undefined ? '' : percent(confidence),
+    })),
+    ...suggestions.map(({ times, ...label }) => ({ ...label, note: `corrected so ${String(times)} ×` })),
+  ];
+  const seen = new Set([nameOf({ module: nlu_module, intent: nlu_intent })]);
+  return all.filter((label) => !seen.has(nameOf(label)) && seen.add(nameOf(label))).slice(0, 6);
+}
+
+/** @param {number} share */
+const percent = (share) => `${(100 * share).toFixed(0)} %`;
+
+/** @param {Acts} acts */
+export const signView = (acts) =>
+  html`<form class="card form" @submit=${acts.sign}>
+    <label
+      >Your name, as it is to stand beside your answers
+      <input name="reviewer" required maxlength="200" autocomplete="username" />
+    </label>
+    <button class="main">Begin</button>
+  </form>`;
+
+/** @param {State} state @param {Acts} acts */
+export const pageView = (state, acts) => html`
+  ${barView(state, acts)} ${noticesView(state, acts)}
+  <div class="desk">
+    <section class="work" aria-label="The item">
+      ${state.items[0] ? taskView(state.items[0], state, acts) : emptyView(state)}
+    </section>
+    ${sideView(state, acts)}
+  </div>
+  <p class="hidden" role="status" aria-live="polite" id="news">${state.news}</p>
+`;
+
+/** @param {State} state @param {Acts} acts */
+function barView({ filter, modules, languages, routes, waiting, progress }, acts) {
+  const select = (
+    /** @type {string} */ name,
+    /** @type {string} */ all,
+    /** @type {Counts} */ counts,
+    /** @type {string} */ value,
+  ) =>
+    html`<label
+      >${name}
+      <select
+        data-filter=${name.toLowerCase()}
+        .value=${value}
+        @change=${(/** @type {any} */ e) => acts.filter(name.toLowerCase(), e.target.value)}
+      >
+        <option value="">${all}</option>
+        ${counts.map((one) => html`<option value=${one.name} ?selected=${one.name === value}>${one.name} (${one.waiting})</option>`)}
+      </select>
+    </label>`;
+  const seconds = progress.median_ms === null ? '' : ` · ${(progress.median_ms / 1000).toFixed(1)} s each`;
+  return html`<div class="bar">
+    <div class="filters" role="group" aria-label="Filters">
+      ${select('Module', 'All modules', modules, filter.module)}
+      ${select('Language', 'All languages', languages, filter.language)}
+      ${select('Route', 'All routes', routes, filter.route)}
+    </div>
+    <div class="today">
+      <label for="today"
+        >Today <b>${progress.mine}</b> by you${seconds}, <b>${progress.everyone}</b> by all ·
+        <b id="waiting">${waiting}</b> waiting</label
+      >
+      <progress id="today" max=${Math.max(1, progress.everyone + waiting)} value=${progress.everyone}></progress>
+    </div>
+  </div>`;
+}
+
+/** @param {State} state @param {Acts} acts */
+const noticesView = ({ trouble, unsent, refused }, acts) => html`
+  ${trouble === '' ? nothing : html`<p class="notice bad" role="alert" id="trouble">${trouble}${unsent > 0 ? ` ${String(unsent)} answers are kept here and go out by themselves.` : ''}</p>`}
+  ${refused.map(
+    ({ key, why, body }) =>
+      html`<div class="notice bad row" role="alert">
+        <span>An answer of ${body['reviewer']} was not taken: ${why}</span>
+        <button type="button" @click=${() => acts.forget(key)}>Dismiss</button>
+      </div>`,
+  )}
+`;
+
+/** @param {State} state */
+const emptyView = ({ loaded, filter }) =>
+  html`<div class="card empty" id="empty">
+    ${
+      !loaded
+        ? 'Loading …'
+        : Object.values(filter).some((value) => value !== '')
+          ? 'Nothing waits in this part of the queue.'
+          : 'Nothing waits. New items appear here by themselves.'
+    }
+  </div>`;
+
+/** @param {Task} task @param {State} state @param {Acts} acts */
+function taskView(task, state, acts) {
+  const label = nameOf({ module: task.nlu_module, intent: task.nlu_intent });
+  return html`<article class="card task" data-id=${task.conversation_id}>
+      <div class="row small quiet">
+        <span class="badge">${task.language}</span>
+        ${task.reasons.map((reason) => html`<span class="badge ${task.route === 'priority-review' ? 'warn' : ''}">${REASONS[reason] ?? reason}</span>`)}
+        <time datetime=${task.created_at}>${new Date(task.created_at).toLocaleString()}</time>
+      </div>
+      <blockquote
+        class="message ${state.whole === task.conversation_id ? 'whole' : ''}"
+        id="message"
+        lang=${task.language}
+        dir="auto"
+        tabindex="0"
+        role="region"
+        aria-label="Message"
+      >
+        ${messageView(task, state.whole === task.conversation_id)}
+      </blockquote>
+      ${
+        task.user_message.length > MAX_SHOWN && state.whole !== task.conversation_id
+          ? html`<p>
+              <button type="button" id="whole" @click=${() => acts.showWhole(task)}>
+                Show all ${task.user_message.length.toLocaleString()} characters
+              </button>
+            </p>`
+          : nothing
+      }
+      ${groupView(task, state, acts)}
+      <div class="prediction">
+        <div>
+          <div class="small quiet">
+            ${task.model_version === null ? 'The model says' : `${task.model_version} says`}
+          </div>
+          <div class="label" id="prediction">${label}</div>
+        </div>
+        <div class="confidence">
+          ${
+            task.nlu_confidence === null
+              ? html`<span class="quiet small"
+                  >${task.route === null ? 'Confidence is not shown here, so that it sways nobody.' : 'It gave no confidence.'}</span
+                >`
+              : html`<b>${percent(task.nlu_confidence)}</b>
+                  <meter min="0" max="1" value=${task.nlu_confidence} aria-label="Confidence"></meter>`
+          }
+        </div>
+      </div>
+      ${
+        choices(task).length === 0
+          ? nothing
+          : html`<ol class="choices" aria-label="Or rather">
+              ${choices(task).map(
+                (choice, i) =>
+                  html`<li>
+                    <button type="button" @click=${() => acts.choose(choice)}>
+                      <kbd>${i + 1}</kbd> ${nameOf(choice)} <span class="quiet small">${choice.note}</span>
+                    </button>
+                  </li>`,
+              )}
+            </ol>`
+      }
+    </article>
+    ${actionsView(state, acts)}`;
+}
+
+/** The message with its entities marked; as text, whatever it holds. @param {Task} task @param {boolean} whole */
+function messageView({ user_message, entities }, whole) {
+  const text = whole ? user_message : user_message.slice(0, MAX_SHOWN);
+  const spans = entities
+    .flatMap(({ name, start, end }) => (start === null || end === null ? [] : [{ name, start, end }]))
+    .sort((a, b) => a.start - b.start);
+  const parts = [];
+  let at = 0;
+  for (const { name, start, end } of spans) {
+    if (start < at || end > text.length) continue;
+    parts.push(text.slice(at, start), html`<mark title=${name}>${text.slice(start, end)}</mark>`);
+    at = end;
+  }
+  return [...parts, text.slice(at)];
+}
+
+/** @param {Task} task @param {State} state @param {Acts} acts */
+const groupView = ({ group }, { asGroup }, acts) =>
+  group.length === 0
+    ? nothing
+    : html`<details class="group" open>
+        <summary>${group.length} more that say nearly the same</summary>
+        <ul>
+          ${group.slice(0, 5).map((one) => html`<li dir="auto">${one.user_message.slice(0, 200)}</li>`)}
+          ${group.length > 5 ? html`<li class="quiet">and ${group.length - 5} more</li>` : nothing}
+        </ul>
+        <label class="check"
+          ><input type="checkbox" id="as-group" .checked=${asGroup} @change=${acts.toggleGroup} /> Answer all
+          ${group.length + 1} at once <kbd>g</kbd></label
+        >
+      </details>`;
+
+/** @param {State} state @param {Acts} acts */
+const actionsView = ({ undo }, acts) =>
+  html`<div class="actions" role="group" aria-label="Answer">
+    <button type="button" class="main" id="approve" @click=${acts.approve}>Approve <kbd>a</kbd></button>
+    <button type="button" id="correct" @click=${acts.correct}>Correct … <kbd>c</kbd></button>
+    <button type="button" id="reject" @click=${acts.reject}>Reject <kbd>r</kbd></button>
+    <button type="button" id="skip" @click=${acts.skip}>Skip <kbd>s</kbd></button>
+    <button type="button" id="undo" ?disabled=${undo === ''} @click=${acts.undo}>Undo <kbd>u</kbd></button>
+  </div>`;
+
+/** @param {State} state @param {Acts} acts */
+const sideView = ({ items, reviewer, keys, undo, unsent }, acts) =>
+  html`<aside class="side" aria-label="Beside the item">
+    <div class="card">
+      <h2>Next</h2>
+      ${
+        items.length < 2
+          ? html`<p class="quiet small">Nothing yet.</p>`
+          : html`<ul class="next">
+              ${items.slice(1).map(
+                (task) =>
+                  html`<li>
+                    <button type="button" @click=${() => acts.show(task)}>
+                      <span dir="auto" lang=${task.language} class="snippet">${task.user_message.slice(0, 120)}</span>
+                      <span class="quiet small"
+                        >${nameOf({ module: task.nlu_module, intent: task.nlu_intent })}${task.group.length > 0 ? ` · ${String(task.group.length + 1)} alike` : ''}</span
+                      >
+                    </button>
+                  </li>`,
+              )}
+            </ul>`
+      }
+    </div>
+    <div class="card small">
+      <p id="last">${undo === '' ? 'Your last answer appears here.' : `Last: ${undo}`}</p>
+      <p class="quiet">${unsent === 0 ? 'Everything is saved.' : `${String(unsent)} answers on their way.`}</p>
+      <p>${reviewer} <button type="button" class="link" @click=${acts.rename}>Not you?</button></p>
+      <label class="check"
+        ><input type="checkbox" .checked=${keys} @change=${acts.toggleKeys} /> Single-key shortcuts</label
+      >
+    </div>
+  </aside>`;

@@ -1,0 +1,274 @@
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createRequire } from 'node:module';
+import { after, before, describe, it } from 'node:test';
+import { chromium } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
+import { startComponents } from '../../cli/components.ts';
+import type { RunningComponents } from '../../cli/components.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
+import { createServer } from '../../status/server.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+const KEYS = { a: 'approve', r: 'reject', s: 'skip' } as const;
+
+describe('the review page in Chromium', () => {
+  let stack: Stack;
+  let components: RunningComponents;
+  let producer: ConversationProducer;
+  let browser: Browser;
+  let app: ReturnType<typeof createServer>;
+  let url: string;
+
+  /** Listens as `samvad up` does, on the port of the one before. */
+  async function listen(port: number): Promise<string> {
+    app = createServer({
+      tokens: [],
+      labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
+      producer,
+      pool: stack.prepared.pool,
+      readiness: () => Promise.resolve({}),
+      status: () => Promise.resolve({}),
+      classifier: { classify: () => Promise.resolve([]) },
+      policy: () => Promise.reject(new Error('not asked')),
+    });
+    return app.listen({ port, host: '127.0.0.1' });
+  }
+
+  before(async () => {
+    stack = await startStack();
+    components = await startComponents(['pipeline'], stack.prepared);
+    producer = await createConversationProducer(producerOptions(stack.prepared));
+    url = await listen(0);
+    browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
+  });
+  after(async () => {
+    await browser.close();
+    await app.close();
+    await producer.close();
+    await components.stop();
+    await stack.stop();
+  });
+
+  const caughtUp = () => untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+  const sql = async <T extends object>(text: string) => (await stack.prepared.pool.query<T>(text)).rows;
+
+  async function capture(inputs: readonly Partial<ConversationInput>[]): Promise<void> {
+    await Promise.all(
+      inputs.map((input, i) =>
+        producer.captureConversation({
+          user_message: `where is my order ${'x'.repeat(i)}`,
+          language: 'en',
+          nlu_intent: 'track_order',
+          nlu_module: 'food',
+          nlu_confidence: 0.75,
+          nlu_provider: 'indicbert',
+          created_at: new Date(Date.UTC(2026, 9, 5, 9, 0, i)),
+          ...input,
+        }),
+      ),
+    );
+    await caughtUp();
+  }
+  const many = (module: string, n: number) =>
+    capture(Array.from({ length: n }, (_, i) => ({ conversation_id: `${module}-${i}`, nlu_module: module })));
+
+  /** A page of its own browser profile, signed in by the name and looking at one module. */
+  async function open(reviewer: string, module: string, options: object = {}): Promise<Page> {
+    const context = await browser.newContext(options);
+    await context.addInitScript({ content: `localStorage.setItem('samvad.reviewer', '${reviewer}')` });
+    const page = await context.newPage();
+    page.on('pageerror', (error) => assert.fail(error));
+    await page.goto(`${url}/review?module=${module}`);
+    await page.waitForSelector('.task, #empty');
+    return page;
+  }
+
+  const shown = (page: Page) => page.locator('.task').getAttribute('data-id');
+
+  /** Presses a key and waits until another item, or none, is shown. */
+  async function press(page: Page, key: string): Promise<string> {
+    await page.waitForSelector('.task');
+    const id = (await shown(page)) ?? '';
+    await page.keyboard.press(key);
+    await page.locator(`.task[data-id="${id}"]`).waitFor({ state: 'detached' });
+    return id;
+  }
+  const saved = (page: Page) => page.getByText('Everything is saved.').waitFor();
+
+  it('takes 50 answers by keyboard, each as it was given', async () => {
+    await many('fifty', 55);
+    const page = await open('asha', 'fifty');
+    const given = new Map<string, string>();
+    for (let i = 0; i < 50; i++) {
+      const key = (['a', 'a', 'r', 's', 'a'] as const)[i % 5] ?? 'a';
+      given.set(await press(page, key), KEYS[key]);
+    }
+    await saved(page);
+    await caughtUp();
+    const rows = await sql<{ conversation_id: string; verdict: string; source: string; timed: boolean }>(
+      "SELECT conversation_id, verdict, source, time_taken_ms IS NOT NULL AS timed FROM conversation_reviews WHERE reviewer = 'asha'",
+    );
+    assert.equal(rows.length, 50);
+    assert.deepEqual(new Map(rows.map((row) => [row.conversation_id, row.verdict])), given);
+    assert.ok(rows.every(({ source, timed }) => source === 'inbox' && timed));
+    await page.context().close();
+  });
+
+  it('corrects from a searched list by keyboard, and takes an answer back', async () => {
+    await capture([
+      { conversation_id: 'label', nlu_module: 'payment', nlu_intent: 'refund_status', nlu_confidence: 0.95 },
+    ]);
+    await many('undo', 6);
+    const page = await open('meera', 'undo');
+    await page.keyboard.press('c');
+    await page.keyboard.type('refund');
+    const id = await shown(page);
+    await page.keyboard.press('Enter');
+    await page.getByText('Last: corrected to payment / refund_status').waitFor();
+    await saved(page);
+    await caughtUp();
+    const standing = () =>
+      sql<{ review_status: string; corrected_intent: string | null }>(
+        `SELECT review_status, corrected_intent FROM conversation_logs WHERE conversation_id = '${id ?? ''}'`,
+      );
+    assert.deepEqual(await standing(), [{ review_status: 'approved', corrected_intent: 'refund_status' }]);
+    await page.keyboard.press('u');
+    await page.locator(`.task[data-id="${id ?? ''}"]`).waitFor();
+    await saved(page);
+    await caughtUp();
+    assert.deepEqual(await standing(), [{ review_status: 'needs-review', corrected_intent: null }]);
+    assert.equal(await press(page, 'a'), id);
+    await saved(page);
+    await caughtUp();
+    assert.deepEqual(await standing(), [{ review_status: 'approved', corrected_intent: null }]);
+    await page.context().close();
+  });
+
+  it('never shows two reviewers the same item', async () => {
+    await many('two', 24);
+    const pages = await Promise.all([open('asha', 'two'), open('ravi', 'two')]);
+    const seen = await Promise.all(
+      pages.map(async (page) => {
+        const ids: string[] = [];
+        while (ids.length < 12) ids.push(await press(page, 'a'));
+        await saved(page);
+        return ids;
+      }),
+    );
+    const overlap = await sql<{ conversation_id: string }>(
+      'SELECT conversation_id FROM conversation_logs WHERE overlap',
+    );
+    const forTwo = new Set(overlap.map(({ conversation_id }) => conversation_id));
+    const [asha, ravi] = seen.map((ids) => ids.filter((id) => !forTwo.has(id)));
+    assert.deepEqual(
+      asha?.filter((id) => ravi?.includes(id)),
+      [],
+    );
+    await Promise.all(pages.map((page) => page.context().close()));
+  });
+
+  it('stays open over a restart of the server and loses no answer, also when it is reloaded meanwhile', async () => {
+    await many('restart', 12);
+    const page = await open('john', 'restart');
+    const port = Number(new URL(url).port);
+    await press(page, 'a');
+    await saved(page);
+    await app.close();
+    const offline = [await press(page, 'a'), await press(page, 'r')];
+    await page.getByText('2 answers on their way.').waitFor();
+    await listen(port);
+    await saved(page);
+    await page.waitForSelector('.task');
+    offline.push(await press(page, 'a'));
+    await saved(page);
+    await caughtUp();
+    const rows = await sql<{ conversation_id: string; verdict: string }>(
+      "SELECT conversation_id, verdict FROM conversation_reviews WHERE reviewer = 'john'",
+    );
+    assert.equal(rows.length, 4);
+    for (const [i, verdict] of ['approve', 'reject', 'approve'].entries())
+      assert.equal(rows.find(({ conversation_id: id }) => id === offline[i])?.verdict, verdict);
+    await page.context().close();
+  });
+
+  it('answers near-duplicates at once', async () => {
+    await capture(
+      Array.from({ length: 5 }, (_, i) => ({
+        conversation_id: `alike-${i}`,
+        nlu_module: 'alike',
+        user_message: `Refund ${i}!`,
+      })),
+    );
+    const page = await open('asha', 'alike');
+    while ((await page.locator('.task').count()) > 0) await press(page, 'a');
+    await saved(page);
+    await caughtUp();
+    const rows = await sql<{ n: number }>(
+      "SELECT count(*)::int AS n FROM conversation_reviews WHERE conversation_id LIKE 'alike-%'",
+    );
+    assert.deepEqual(rows, [{ n: 5 }]);
+    await page.context().close();
+  });
+
+  it('shows a script as text, and a message as long as there can be', async () => {
+    const script = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${7*7}{{7*7}}';
+    await capture([
+      { conversation_id: 'script', nlu_module: 'odd', user_message: script },
+      { conversation_id: 'long', nlu_module: 'odd', user_message: 'क'.repeat(32_768), language: 'hi' },
+    ]);
+    const page = await open('asha', 'odd');
+    const texts: string[] = [];
+    for (let i = 0; i < 2; i++) {
+      if (await page.locator('#whole').isVisible()) await page.locator('#whole').click();
+      texts.push((await page.locator('#message').textContent()) ?? '');
+      assert.equal(await page.evaluate('window.pwned'), undefined);
+      assert.ok(await page.locator('#approve').isVisible());
+      await press(page, 'a');
+    }
+    assert.deepEqual(texts.sort(), [script, 'क'.repeat(32_768)].sort());
+    await page.context().close();
+  });
+
+  it('says why an answer to what was erased is not taken, and goes on', async () => {
+    await many('erased', 3);
+    const page = await open('asha', 'erased');
+    const id = (await shown(page)) ?? '';
+    await sql(`DELETE FROM conversation_logs WHERE conversation_id = '${id}'`);
+    await sql(`DELETE FROM review_queue WHERE conversation_id = '${id}'`);
+    await press(page, 'a');
+    await page.getByText(`There is no conversation "${id}".`).waitFor();
+    await page.getByRole('button', { name: 'Dismiss' }).click();
+    await press(page, 'a');
+    await saved(page);
+    await page.context().close();
+  });
+
+  it('has no fault that axe finds, in light and dark, on a phone, with the list of labels open', async () => {
+    const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
+    await many('axe', 4);
+    for (const options of [
+      { colorScheme: 'light' as const },
+      { colorScheme: 'dark' as const, viewport: { width: 360, height: 740 } },
+    ]) {
+      const page = await open('asha', 'axe', options);
+      const faults = async () => {
+        await page.evaluate(axe);
+        return page.evaluate(
+          `axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa'] }).then(({ violations }) => violations.map(({ id, nodes }) => id + ' ' + nodes.map((n) => n.html).join(' ')))`,
+        );
+      };
+      assert.deepEqual(await faults(), []);
+      await page.keyboard.press('c');
+      await page.waitForSelector('dialog[open]');
+      assert.deepEqual(await faults(), []);
+      const overflow = await page.evaluate<number>('document.documentElement.scrollWidth - innerWidth');
+      assert.ok(overflow <= 0, 'nothing is wider than the screen');
+      await page.context().close();
+    }
+  });
+});
