@@ -54,7 +54,7 @@ const app = createServer({
   status: () => Promise.resolve({}),
   classifier: { classify: () => Promise.resolve([]) },
   policy: () => Promise.reject(new Error('not asked')),
-});
+} as unknown as Parameters<typeof createServer>[0]);
 const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/review`;
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
 

@@ -35,7 +35,7 @@ describe('the review page in Chromium', () => {
       status: () => Promise.resolve({}),
       classifier: { classify: () => Promise.resolve([]) },
       policy: () => Promise.reject(new Error('not asked')),
-    });
+    } as unknown as Parameters<typeof createServer>[0]);
     return app.listen({ port, host: '127.0.0.1' });
   }
 
