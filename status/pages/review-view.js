@@ -20,7 +20,7 @@ import { nameOf } from './label-picker.js';
  *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
  */
 
-/** A longer message is cut until it is asked for: nobody reads it whole, and laying out one long word takes a browser minutes. */
+/** A longer message is cut until it is asked for: nobody reads it whole, and a page stood still over one word of 32,768 letters. */
 const MAX_SHOWN = 2000;
 
 /** @type {Record<string, string>} */

@@ -16,7 +16,7 @@ import type { Stack } from './stack.ts';
 
 const KEYS = { a: 'approve', r: 'reject', s: 'skip' } as const;
 
-describe('the review page in Chromium', () => {
+describe('the review page in Chromium', { timeout: 300_000 }, () => {
   let stack: Stack;
   let components: RunningComponents;
   let producer: ConversationProducer;
