@@ -203,27 +203,23 @@ describe('the jobs on real servers', () => {
     assert.deepEqual(days, [addDays(day, 5)]);
   });
 
-  it('closes each day once though two schedulers run, and the one that is left takes over', async () => {
+  it('closes each day once though two schedulers run, and the one that is left takes over', async (t) => {
     const { prepared } = stack;
     const jobs = { daily: '* * * * * *', weekly: '0 3 1 1 *', reports };
     const config = { ...prepared.config, jobs };
-    const schedulers = [
-      await startComponents(['scheduler'], { ...prepared, config }),
-      await startComponents(['scheduler'], { ...prepared, config }),
-    ];
+    const schedulers: Awaited<ReturnType<typeof startComponents>>[] = [];
+    t.after(() => Promise.all(schedulers.map((one) => one.stop())));
+    for (let i = 0; i < 2; i++) schedulers.push(await startComponents(['scheduler'], { ...prepared, config }));
     const stats = () => schedulers.map((one) => one.stats()['scheduler'] ?? {});
     const until = async (what: string, holds: () => boolean) => {
       for (const deadline = Date.now() + 60_000; !holds(); await sleep(100))
         assert.ok(Date.now() < deadline, `${what}: ${JSON.stringify(stats())}`);
     };
+    const leaders = () => schedulers.filter((one) => one.stats()['scheduler']?.['leading'] === 1);
     await until('one has run the job', () => stats().some((one) => (one['daily'] ?? 0) >= 2));
-    assert.deepEqual(
-      stats()
-        .map((one) => one['leading'])
-        .sort(),
-      [0, 1],
-    );
-    const [leader] = schedulers.filter((one) => one.stats()['scheduler']?.['leading'] === 1);
+    // Who was superseded goes on for some seconds, so for that long two may think that they lead.
+    await until('one leads', () => leaders().length === 1);
+    const [leader] = leaders();
     await leader?.stop();
     const [other] = schedulers.filter((one) => one !== leader);
     await until('the other one has run the job', () => (other?.stats()['scheduler']?.['daily'] ?? 0) >= 1);
