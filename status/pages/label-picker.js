@@ -54,11 +54,14 @@ function newLabel(labels, query, module) {
 }
 
 /**
- * Opens the dialog; gives the label that was chosen, or undefined.
- * @param {readonly KnownLabel[]} labels @param {Label} predicted
+ * Opens the dialog; gives the label that was chosen, or undefined. While the labels are still on their way a choice waits
+ * for them: what was typed would otherwise pass for a new label.
+ * @param {readonly KnownLabel[] | undefined} known @param {Promise<readonly KnownLabel[]>} coming @param {Label} predicted
  * @returns {Promise<Option | undefined>}
  */
-export function pickLabel(labels, predicted) {
+export function pickLabel(known, coming, predicted) {
+  let labels = known;
+  let entered = false;
   const dialog = document.createElement('dialog');
   dialog.className = 'picker';
   dialog.setAttribute('aria-label', 'Choose the right label');
@@ -66,7 +69,13 @@ export function pickLabel(labels, predicted) {
   let [query, active] = ['', 0];
   /** @type {Option | undefined} */
   let chosen;
-  const options = () => search(labels, query, predicted.module);
+  const options = () => (labels ? search(labels, query, predicted.module) : []);
+  const status = (/** @type {number} */ n) =>
+    !labels
+      ? 'The labels are on their way.'
+      : n === 0
+        ? 'No label has these words.'
+        : `${String(n)} labels. Enter chooses, Esc closes.`;
 
   function draw() {
     const shown = options();
@@ -98,9 +107,7 @@ export function pickLabel(labels, predicted) {
               </li>`,
           )}
         </ul>
-        <p class="quiet small" role="status">
-          ${shown.length === 0 ? 'No label has these words.' : `${String(shown.length)} labels. Enter chooses, Esc closes.`}
-        </p>`,
+        <p class="quiet small" role="status">${status(shown.length)}</p>`,
       dialog,
     );
     dialog.querySelector('[aria-selected=true]')?.scrollIntoView({ block: 'nearest' });
@@ -108,7 +115,7 @@ export function pickLabel(labels, predicted) {
 
   /** @param {Event} event */
   function onInput({ target }) {
-    [query, active] = [/** @type {HTMLInputElement} */ (target).value, 0];
+    [query, active, entered] = [/** @type {HTMLInputElement} */ (target).value, 0, false];
     draw();
   }
 
@@ -118,8 +125,10 @@ export function pickLabel(labels, predicted) {
     if (step !== undefined) {
       active += step;
       draw();
-    } else if (event.key === 'Enter') choose(options()[active]);
-    else return;
+    } else if (event.key === 'Enter') {
+      if (labels) choose(options()[active]);
+      else entered = true;
+    } else return;
     event.preventDefault();
   }
 
@@ -132,6 +141,12 @@ export function pickLabel(labels, predicted) {
 
   draw();
   dialog.showModal();
+  void coming.then((found) => {
+    if (labels) return; // the list that is looked at does not change under one's fingers
+    labels = found;
+    draw();
+    if (entered) choose(options()[active]);
+  });
   return new Promise((resolve) => {
     dialog.addEventListener('close', () => {
       dialog.remove();

@@ -151,7 +151,7 @@ function taskView(task, state, acts) {
         role="region"
         aria-label="Message"
       >
-        ${messageView(task, state.whole === task.conversation_id)}
+        <span class="words">${messageView(task, state.whole === task.conversation_id)}</span>
       </blockquote>
       ${
         task.user_message.length > MAX_SHOWN && state.whole !== task.conversation_id

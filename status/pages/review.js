@@ -33,8 +33,8 @@ const answered = new Set();
 let shownAt = performance.now();
 let shownId = '';
 let asking = false;
-/** @type {import('./label-picker.js').KnownLabel[]} */
-let labels = [];
+/** @type {import('./label-picker.js').KnownLabel[] | undefined} */
+let labels;
 
 /** One open tab; a reload goes on with the same items. */
 const session = tabSession();
@@ -190,17 +190,18 @@ function tell(said) {
   state.news = `${said}. ${next ? `Next: ${next.user_message.slice(0, 200)}` : 'Nothing else waits.'}`;
 }
 
-/** The labels are there before they are asked for: what is typed right behind `c` must reach the list. */
+/** The labels, kept for the next time; none where they can't be had, and then every label is a new one. */
 async function loadLabels() {
   labels = await ask('/v1/labels').catch(() => labels);
+  return labels ?? [];
 }
 
 async function correct() {
   const task = state.items[0];
   if (!task) return;
-  void loadLabels();
-  const label = await pickLabel(labels, { module: task.nlu_module, intent: task.nlu_intent });
-  if (!label || state.items[0] !== task) return;
+  const label = await pickLabel(labels, loadLabels(), { module: task.nlu_module, intent: task.nlu_intent });
+  // The items are asked for anew while the list is open, so the same one may be another object by now.
+  if (!label || state.items[0]?.conversation_id !== task.conversation_id) return;
   if (label.module === task.nlu_module && label.intent === task.nlu_intent) answer('approve');
   else answer('correct', label);
 }

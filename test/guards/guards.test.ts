@@ -13,7 +13,7 @@ describe('a guard that is taken out is missed', () => {
   after(() => stack.stop());
 
   for (const guard of guards) {
-    it(guard.name, { timeout: 240_000 }, async () => {
+    it(guard.name, { timeout: 480_000 }, async () => {
       assert.deepEqual(await runGuard(stack, guard, false), [], 'the complete program keeps every promise');
       assert.notDeepEqual(await runGuard(stack, guard, true), [], 'without the guard a promise is broken');
     });

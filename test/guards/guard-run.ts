@@ -22,7 +22,7 @@ import type { Guard, Scenario } from './guards.ts';
 import { GO_ON, REACHED } from './hold.ts';
 
 const RECORDS = 60;
-const LIMIT_MS = 60_000;
+const LIMIT_MS = 150_000;
 
 /** One run of a scenario. */
 interface Run {
@@ -229,7 +229,7 @@ async function send<V>({ stack, ids }: Run, topic: Topic<V>, value: (id: string)
 }
 
 async function demand(condition: () => Promise<boolean>, what: string): Promise<void> {
-  if (!(await until(condition, LIMIT_MS))) throw new Error(`A minute has passed, and it is not so that ${what}.`);
+  if (!(await until(condition, LIMIT_MS))) throw new Error(`It is still not so that ${what}, after ${String(LIMIT_MS / 1000)} s.`);
 }
 
 /** Whether the condition held within `limitMs`. */
