@@ -229,7 +229,8 @@ async function send<V>({ stack, ids }: Run, topic: Topic<V>, value: (id: string)
 }
 
 async function demand(condition: () => Promise<boolean>, what: string): Promise<void> {
-  if (!(await until(condition, LIMIT_MS))) throw new Error(`It is still not so that ${what}, after ${String(LIMIT_MS / 1000)} s.`);
+  if (!(await until(condition, LIMIT_MS)))
+    throw new Error(`It is still not so that ${what}, after ${String(LIMIT_MS / 1000)} s.`);
 }
 
 /** Whether the condition held within `limitMs`. */

@@ -125,9 +125,9 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     ]);
     await many('undo', 6);
     const page = await open('meera', 'undo');
+    const id = await shown(page); // waits: the page may have been opened just before the queue had its items
     await page.keyboard.press('c');
     await page.keyboard.type('refund');
-    const id = await shown(page);
     await page.keyboard.press('Enter');
     await page.getByText('Last: corrected to payment / refund_status').waitFor();
     await saved(page);
