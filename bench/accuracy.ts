@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { defaults } from '../trainer/train.ts';
 import { dataFolder, tasks } from './accuracy-tasks.ts';
 import type { RunResult } from './accuracy-run.ts';
+import { median } from './median.ts';
 
 const SEEDS = [1, 2, 3];
 const COLUMNS = [
@@ -97,10 +98,6 @@ function runOnce(task: string, seed: number): RunResult {
   kept.runs[`${task} ${String(seed)}`] = result;
   if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(kept, null, 2));
   return result;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? NaN;
 }
 
 function table(lines: readonly (readonly string[])[]): string {

@@ -8,6 +8,7 @@ import type { Part } from './queue-data.ts';
 import { orders } from './queue-orders.ts';
 import { playQueue } from './queue-play.ts';
 import type { Point } from './queue-play.ts';
+import { median } from './median.ts';
 
 const { values } = parseArgs({
   options: {
@@ -36,10 +37,6 @@ for (const set of values.sets.split(',')) {
       `${set.padEnd(16)} ${order.padEnd(22)} ${points.map((n, i) => `${n}: ${cells[i] ?? ''}`).join('  ')}  macro-F1 ${f1}  (${runs})\n`,
     );
   }
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 }
 
 function percent(share: number): string {

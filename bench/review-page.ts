@@ -4,12 +4,7 @@
  */
 import path from 'node:path';
 import { chromium } from 'playwright-core';
-import { startComponents } from '../cli/components.ts';
-import { producerOptions } from '../cli/environment.ts';
-import { untilCaughtUp } from '../cli/lag.ts';
-import { createConversationProducer } from '../producers/conversation-producer.ts';
-import { createServer } from '../status/server.ts';
-import { startStack } from '../test/integration/stack.ts';
+import { startReviewing } from '../test/integration/reviewing.ts';
 
 const items = Number(process.argv[2] ?? 10_000);
 const folder = process.argv[3];
@@ -20,10 +15,8 @@ const MESSAGES = [
   ['hi-Latn', 'bhai parcel kahan pahuncha, do din ho gaye', 'track_parcel', 'track_order', 'parcel'],
 ] as const;
 
-const stack = await startStack();
-const { prepared } = stack;
-const components = await startComponents(['pipeline'], prepared);
-const producer = await createConversationProducer(producerOptions(prepared));
+const reviewing = await startReviewing();
+const { producer } = reviewing;
 for (let from = 0; from < items; from += 1000)
   await Promise.all(
     Array.from({ length: Math.min(1000, items - from) }, (_, n) => {
@@ -43,18 +36,9 @@ for (let from = 0; from < items; from += 1000)
       });
     }),
   );
-await untilCaughtUp(prepared.servers, prepared.pool);
+await reviewing.caughtUp();
 
-const app = createServer({
-  tokens: [],
-  labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
-  producer,
-  pool: prepared.pool,
-  readiness: () => Promise.resolve({}),
-  status: () => Promise.resolve({}),
-  classifier: { classify: () => Promise.resolve([]) },
-  policy: () => Promise.reject(new Error('not asked')),
-} as unknown as Parameters<typeof createServer>[0]);
+const app = reviewing.server();
 const url = `${await app.listen({ port: 0, host: '127.0.0.1' })}/review`;
 const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
 
@@ -88,7 +72,5 @@ if (folder !== undefined) {
 }
 await browser.close();
 await app.close();
-await producer.close();
-await components.stop();
-await stack.stop();
+await reviewing.stop();
 process.exit(0);

@@ -14,6 +14,7 @@ import { latency, memory } from './live.ts';
 import { projectionRate, rawCopy, rebuildRate } from './postgres.ts';
 import { emptyDecisions } from './reset.ts';
 import type { Prepared } from '../cli/environment.ts';
+import { median } from './median.ts';
 
 const RATES = ['transactions', 'router', 'streams', 'projection', 'rebuild'] as const;
 const PARTS = [...RATES, 'latency', 'memory'] as const;
@@ -91,10 +92,6 @@ async function round(prepared: Prepared, count: number): Promise<Line[]> {
     if (rebuild !== undefined) line('rebuild', rebuild, 'raw COPY');
   }
   return lines;
-}
-
-function median(numbers: readonly number[]): number {
-  return [...numbers].sort((a, b) => a - b)[Math.floor(numbers.length / 2)] ?? NaN;
 }
 
 function ratios(numbers: readonly number[]): string {

@@ -4,7 +4,7 @@ import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
 import { findEnvironment, prepare } from './environment.ts';
-import { columns, dayOption, style } from './terminal.ts';
+import { columns, dayOption, percent, style } from './terminal.ts';
 
 interface Options {
   readonly from?: string;
@@ -42,14 +42,13 @@ function render({ from, to, all, versions, intents, languages, agreement }: Accu
     part('By version', versions) +
     part('By predicted intent', intents) +
     part('By language', languages) +
-    `Two reviewers: ${agreement.pairs} conversations judged by both; kappa ${agreement.kappa?.toFixed(2) ?? '–'}, agreed on ${agreement.observed === null ? '–' : `${(100 * agreement.observed).toFixed(1)} %`}.\n` +
+    `Two reviewers: ${agreement.pairs} conversations judged by both; kappa ${agreement.kappa?.toFixed(2) ?? '–'}, agreed on ${percent(agreement.observed)}.\n` +
     'corrected: each answer counts for the conversations that it stands for. naive: the plain share of right answers,\n' +
     'which is too low, because people see the doubtful ones. missing: chosen for a person, not answered yet.\n'
   );
 }
 
 function row(name: string, { corrected, interval, ...rest }: ProductionAccuracy): readonly (string | number)[] {
-  const percent = (share: number | null) => (share === null ? '–' : `${(100 * share).toFixed(1)} %`);
   return [
     name,
     percent(corrected),

@@ -12,7 +12,7 @@ import { listDeadLetters } from '../runtime/dead-letters.ts';
 import { topics } from '../topology.ts';
 import type { Counts, Summary } from './summary.ts';
 import { readSummary } from './summary.ts';
-import { bar, columns, liveLine, progress, style } from './terminal.ts';
+import { bar, columns, liveLine, percent, progress, style } from './terminal.ts';
 
 const EXAMPLES = path.join(import.meta.dirname, '..', 'examples');
 
@@ -81,11 +81,8 @@ interface RunFigures {
 function render(summary: Summary, run: RunFigures): string {
   const share = (counts: Counts) => {
     const total = counts.reduce((sum, { count }) => sum + count, 0);
-    return columns(
-      counts.map(({ name, count }) => [name, count, `${((100 * count) / total).toFixed(1)} %`, bar(count / total)]),
-    );
+    return columns(counts.map(({ name, count }) => [name, count, percent(count / total), bar(count / total)]));
   };
-  const percent = (value: number | null) => (value === null ? '–' : `${(100 * value).toFixed(1)} %`);
   const { sent, refused, reviews, deadLetters, seconds } = run;
   return `
 ${style('bold', 'Samvad: what became of the conversations')}

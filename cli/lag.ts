@@ -1,8 +1,10 @@
 /** How far each component is behind the end of what it reads. */
+import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
 import { processors, projections } from '../pipeline.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
-import type { Servers } from '../config.ts';
+import type { KafkaConfig, Servers } from '../config.ts';
+import { topics } from '../topology.ts';
 import { UsageError } from './terminal.ts';
 
 const STALLED_MS = 60_000;
@@ -29,50 +31,74 @@ export async function readLag(servers: Pick<Servers, 'kafka'>, pool: Pool): Prom
   return (await readPositions(servers, pool)).map(lagOf);
 }
 
+/** Reads the lag of every component, and the end of every topic: the sum over its partitions. */
+export async function readLagAndEnds(
+  { kafka }: Pick<Servers, 'kafka'>,
+  pool: Pool,
+): Promise<{ readonly lags: readonly Lag[]; readonly ends: Readonly<Record<string, number>> }> {
+  return withTopicEnds(kafka, async (admin, endsOf) => {
+    const lags = (await positionsOf(admin, pool, endsOf)).map(lagOf);
+    const ends = await Promise.all(
+      Object.values(topics).map(async ({ name }) => [name, sum((await endsOf(name)).values())] as const),
+    );
+    return { lags, ends: Object.fromEntries(ends) };
+  });
+}
+
 /** Every component, in pipeline order; processors' positions are in Kafka, projections' in Postgres. */
-async function readPositions({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Promise<Position[]> {
+function readPositions({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Promise<Position[]> {
+  return withTopicEnds(kafka, (admin, endsOf) => positionsOf(admin, pool, endsOf));
+}
+
+type EndsOf = (topic: string) => Promise<ReadonlyMap<number, number>>;
+
+/** Lends `use` a connection, and the ends of each topic, by partition, which are asked for once. */
+async function withTopicEnds<T>(kafka: KafkaConfig, use: (admin: Admin, endsOf: EndsOf) => Promise<T>): Promise<T> {
   const admin = kafkajsClient(kafka, 'samvad-lag').admin();
   await admin.connect();
   try {
     const ends = new Map<string, Map<number, number>>();
-    const endsOf = async (topic: string) => {
+    return await use(admin, async (topic) => {
       const known =
         ends.get(topic) ??
         new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]));
       ends.set(topic, known);
       return known;
-    };
-    const positions: Position[] = [];
-    for (const { name, inputs } of processors) {
-      const committed = await admin.fetchOffsets({ groupId: name, topics: inputs.map(({ topic }) => topic.name) });
-      for (const { topic, partitions } of committed) {
-        const next = new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)]));
-        positions.push({ component: name, topic, ends: await endsOf(topic), next });
-      }
-    }
-    const { rows } = await pool.query<{ projection: string; partition: number; next_offset: string }>(
-      'SELECT projection, partition, next_offset FROM projection_offsets',
-    );
-    for (const { name, topic } of projections) {
-      const next = new Map(
-        rows.filter((row) => row.projection === name).map((row) => [row.partition, Number(row.next_offset)]),
-      );
-      positions.push({ component: name, topic: topic.name, ends: await endsOf(topic.name), next });
-    }
-    return positions;
+    });
   } finally {
     await admin.disconnect();
   }
 }
 
-function lagOf({ component, topic, ends, next }: Position): Lag {
-  let end = 0;
-  let lag = 0;
-  for (const [partition, high] of ends) {
-    end += high;
-    lag += Math.max(0, high - Math.max(0, next.get(partition) ?? 0));
+async function positionsOf(admin: Admin, pool: Pool, endsOf: EndsOf): Promise<Position[]> {
+  const positions: Position[] = [];
+  for (const { name, inputs } of processors) {
+    const committed = await admin.fetchOffsets({ groupId: name, topics: inputs.map(({ topic }) => topic.name) });
+    for (const { topic, partitions } of committed) {
+      const next = new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)]));
+      positions.push({ component: name, topic, ends: await endsOf(topic), next });
+    }
   }
-  return { component, topic, end, lag };
+  const { rows } = await pool.query<{ projection: string; partition: number; next_offset: string }>(
+    'SELECT projection, partition, next_offset FROM projection_offsets',
+  );
+  for (const { name, topic } of projections) {
+    const next = new Map(
+      rows.filter((row) => row.projection === name).map((row) => [row.partition, Number(row.next_offset)]),
+    );
+    positions.push({ component: name, topic: topic.name, ends: await endsOf(topic.name), next });
+  }
+  return positions;
+}
+
+function lagOf({ component, topic, ends, next }: Position): Lag {
+  let lag = 0;
+  for (const [partition, high] of ends) lag += Math.max(0, high - Math.max(0, next.get(partition) ?? 0));
+  return { component, topic, end: sum(ends.values()), lag };
+}
+
+function sum(numbers: Iterable<number>): number {
+  return [...numbers].reduce((total, number) => total + number, 0);
 }
 
 /**

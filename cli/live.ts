@@ -2,18 +2,17 @@
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
 import { listDeadLetters } from '../runtime/dead-letters.ts';
-import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { LiveFigures } from '../status/live.ts';
 import { topics } from '../topology.ts';
-import { readLag } from './lag.ts';
+import { readLagAndEnds } from './lag.ts';
 
 /** Reads live figures. Dead letters are counted anew only when their topic has grown. */
 export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool: Pool): () => Promise<LiveFigures> {
   let [countedTo, deadLetters] = [-1, 0];
   return async () => {
     const at = Date.now();
-    const ends = await topicEndsOf(servers);
+    const { lags, ends } = await readLagAndEnds(servers, pool);
     const end = ends[topics.deadLetters.name] ?? 0;
     if (end !== countedTo) {
       deadLetters = end === 0 ? 0 : (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length;
@@ -22,26 +21,11 @@ export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool
     return {
       at,
       topics: ends,
-      lags: await readLag(servers, pool),
+      lags,
       ...(await readTables(pool)),
       dead_letters: deadLetters,
     };
   };
-}
-
-/** Name → sum of the ends of its partitions, for every topic. */
-async function topicEndsOf({ kafka }: Pick<Servers, 'kafka'>): Promise<Record<string, number>> {
-  const admin = kafkajsClient(kafka, 'samvad-live').admin();
-  await admin.connect();
-  try {
-    const names = Object.values(topics).map(({ name }) => name);
-    const sums = await Promise.all(
-      names.map(async (name) => (await admin.fetchTopicOffsets(name)).reduce((sum, { high }) => sum + Number(high), 0)),
-    );
-    return Object.fromEntries(names.map((name, i) => [name, sums[i] ?? 0]));
-  } finally {
-    await admin.disconnect();
-  }
 }
 
 async function readTables(pool: Pool): Promise<Pick<LiveFigures, 'totals' | 'queue' | 'runs'>> {

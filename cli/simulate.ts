@@ -19,7 +19,7 @@ import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
 import { untilCaughtUp } from './lag.ts';
 import { startServing } from './serving.ts';
-import { bar, columns, liveLine, progress, style, UsageError } from './terminal.ts';
+import { bar, columns, liveLine, percent, progress, style, UsageError } from './terminal.ts';
 
 const EXAMPLE = path.join(import.meta.dirname, '..', 'examples', 'corpus.jsonl');
 const DAYS = 28;
@@ -173,22 +173,17 @@ function line(number: number, { version, accuracy, modelAccuracy, fallback, revi
 }
 
 function summary(versions: Play['versions']): string {
-  const share = (value: number | null) => (value === null ? '–' : percent(value));
   return `\n${style('bold', 'Version by version')}\n${columns([
     ['in production', 'conversations', 'right', 'right, model alone', 'LLM fallback', 'people asked'],
     ...versions.map((v) => [
       v.version,
       v.conversations,
-      share(v.accuracy),
-      share(v.modelAccuracy),
-      share(v.fallback),
-      share(v.reviewed),
+      percent(v.accuracy),
+      percent(v.modelAccuracy),
+      percent(v.fallback),
+      percent(v.reviewed),
     ]),
   ])}\n`;
-}
-
-function percent(value: number): string {
-  return `${(100 * value).toFixed(1)} %`;
 }
 
 function whole(text: string): number {

@@ -6,7 +6,7 @@ import { findEnvironment, prepare } from './environment.ts';
 import { readLag } from './lag.ts';
 import { renderKpis } from './kpis.ts';
 import { readSummary } from './summary.ts';
-import { columns } from './terminal.ts';
+import { columns, percent } from './terminal.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
 
 /** `samvad status`: how far everything has come, and the figures that matter. */
@@ -36,7 +36,6 @@ export function statusCommand(): Command {
 
 /** One line: the corrected figure with its interval, the naive one beside it. */
 function renderAccuracy({ corrected, interval: [low, high], naive, answers }: ProductionAccuracy): string {
-  const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
   if (naive === null)
     return '  Accuracy in production: no answers in 30 days; `samvad accuracy --from DAY` looks further back.';
   const figure = corrected === null ? 'not known, a part of the traffic has no answer' : percent(corrected);

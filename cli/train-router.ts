@@ -19,7 +19,7 @@ import type { Sample, Split } from '../trainer/split.ts';
 import { trainInWorker } from '../trainer/train-worker.ts';
 import { artifactsOf, findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
-import { columns, liveLine, progress, UsageError } from './terminal.ts';
+import { columns, liveLine, percent, progress, UsageError } from './terminal.ts';
 
 interface Options {
   readonly output?: string;
@@ -138,18 +138,17 @@ async function comparedReport(
 }
 
 function summary({ version, evaluation: e, decision, rows }: StoredReport, { output, register: asVersion }: Options) {
-  const share = (value: number) => `${(100 * value).toFixed(1)} %`;
   const figures =
     e.rows === 0
       ? []
       : [
-          ['accuracy', share(e.accuracy)],
-          ['macro-F1', share(e.macroF1)],
+          ['accuracy', percent(e.accuracy)],
+          ['macro-F1', percent(e.macroF1)],
           ['calibration error', e.calibrationError.toFixed(3)],
-          ['auto-approval', share(e.autoApprovalRate)],
+          ['auto-approval', percent(e.autoApprovalRate)],
           ...Object.entries(e.byLanguage).map(([language, slice]) => [
             `accuracy in ${language}`,
-            share(slice.accuracy),
+            percent(slice.accuracy),
           ]),
         ];
   const where = [

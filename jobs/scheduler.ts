@@ -1,51 +1,30 @@
 /** The built-in scheduler: the daily and the weekly job at their times. Any number may run; one leads. */
 import { Cron } from 'croner';
 import { addDays, dayOf } from '../kpi/day.ts';
-import { leadInTurn } from '../runtime/leader.ts';
-import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
-import { runSessions } from '../runtime/sessions.ts';
+import { leadingService } from '../runtime/leading-service.ts';
+import type { ServiceContext } from '../runtime/service.ts';
+import { untilAborted } from '../runtime/sessions.ts';
 import { topics } from '../topology.ts';
 import { readClosedDays } from './closed-days.ts';
 import { runDaily } from './daily.ts';
 import { runWeekly } from './weekly.ts';
 
 /** The service. */
-export const scheduler: Service = {
+export const scheduler = leadingService({
   name: 'scheduler',
   does: 'runs the daily and the weekly job at their times',
-  start: startScheduler,
-};
-
-interface Stats {
-  leading: number;
-  sessions: number;
-  daily: number;
-  weekly: number;
-  failures: number;
-}
-
-function startScheduler(context: ServiceContext): RunningService {
-  const stats: Stats = { leading: 0, sessions: 0, daily: 0, weekly: 0, failures: 0 };
-  const background = runSessions({
-    async session(stopping) {
-      stats.sessions++;
-      await leadInTurn({
-        kafka: context.kafka,
-        groupId: 'scheduler',
-        topic: topics.dailyReports.name,
-        stopping,
-        lead: (signal) => lead(context, signal, stats),
-        onLeading: (leading) => (stats.leading = Number(leading)),
-      });
-    },
-    progress: () => stats.daily + stats.weekly,
-    log: context.log,
-  });
-  return { ...background, stats: () => ({ ...stats }) };
-}
+  topic: topics.dailyReports.name,
+  counters: ['daily', 'weekly', 'failures'],
+  progress: ({ daily, weekly }) => daily + weekly,
+  lead,
+});
 
 /** One job at a time: the weekly one waits for the daily one. */
-async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats): Promise<void> {
+async function lead(
+  context: ServiceContext,
+  signal: AbortSignal,
+  stats: Record<'daily' | 'weekly' | 'failures', number>,
+): Promise<void> {
   let busy: Promise<void> = Promise.resolve();
   const queue = (name: 'daily' | 'weekly', job: () => Promise<void>) => {
     busy = busy.then(async () => {
@@ -70,10 +49,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats):
     new Cron(dailyAt, { timezone: 'UTC' }, () => queue('daily', daily)),
     new Cron(weeklyAt, { timezone: 'UTC' }, () => queue('weekly', weekly)),
   ];
-  await new Promise<void>((resolve) => {
-    if (signal.aborted) resolve();
-    signal.addEventListener('abort', () => resolve(), { once: true });
-  });
+  await untilAborted(signal);
   for (const cron of crons) cron.stop();
   await busy;
 }

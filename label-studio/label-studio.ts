@@ -2,11 +2,11 @@
  * The service: synchronises at its start, then when a webhook hints at news, and every minute in any case. Any number may run;
  * one works. While Label Studio does not answer it asks less and less often, and says so.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import type { PoolClient } from 'pg';
 import type { LabelStudioConfig } from '../config.ts';
+import { leadInTurn } from '../runtime/leader.ts';
 import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
-import { runSessions } from '../runtime/sessions.ts';
+import { runSessions, untilAborted } from '../runtime/sessions.ts';
+import { topics } from '../topology.ts';
 import { labelStudioApi } from './api.ts';
 import { hearHints } from './hint.ts';
 import type { Hints } from './hint.ts';
@@ -18,9 +18,6 @@ import type { SyncContext, SyncReport } from './sync.ts';
 
 const FIRST_BACKOFF_MS = 1000;
 const MAX_BACKOFF_MS = 60_000;
-const ELECTION_MS = 5000;
-/** Any fixed number of its own: who holds it is the one that works. */
-const LEADER_LOCK = 7_264_233;
 
 /** The service. */
 export const labelStudio: Service = {
@@ -57,18 +54,28 @@ function startLabelStudio(context: ServiceContext): RunningService {
     ...{ reviews: 0, pushed: 0, closed: 0, open: 0 },
   };
   const background = runSessions({
-    session: (stopping) => (config ? session(context, config, stopping, stats) : untilAborted(stopping)),
+    session: (stopping) =>
+      config
+        ? leadInTurn({
+            kafka: context.kafka,
+            groupId: 'label-studio',
+            topic: topics.modelEvents.name, // its one partition is what the copies compete for
+            stopping,
+            lead: (signal) => lead(context, config, signal, stats),
+            onLeading: (leading) => (stats.leading = Number(leading)),
+          })
+        : untilAborted(stopping),
     progress: () => stats.syncs,
     log: context.log,
   });
   return { ...background, stats: () => stats };
 }
 
-/** One connection to Postgres is the election and the ear for hints; when it breaks the session ends. */
-async function session(
+/** Works until the signal. A connection to Postgres is the ear for hints; when it breaks the session ends. */
+async function lead(
   context: ServiceContext,
   config: LabelStudioConfig,
-  stopping: AbortSignal,
+  signal: AbortSignal,
   stats: Stats,
 ): Promise<void> {
   const client = await context.pool.connect();
@@ -76,27 +83,15 @@ async function session(
   client.on('error', (error) => broken.abort(error));
   const sync = openSync(context, config);
   try {
-    const ends = AbortSignal.any([stopping, broken.signal]);
-    await elected(client, ends);
-    stats.leading = Number(!ends.aborted);
-    await lead(sync, await hearHints(client), ends, stats);
+    await keepInStep(sync, await hearHints(client), AbortSignal.any([signal, broken.signal]), stats);
     if (broken.signal.aborted) throw broken.signal.reason;
   } finally {
-    stats.leading = 0;
     await sync.reviews.close();
-    client.release(true); // closes the connection, and so gives up the lock and the ear
+    client.release(true); // closes the connection, and so gives up the ear
   }
 }
 
-async function elected(client: PoolClient, ends: AbortSignal): Promise<void> {
-  while (!ends.aborted) {
-    const { rows } = await client.query<{ won: boolean }>('SELECT pg_try_advisory_lock($1) AS won', [LEADER_LOCK]);
-    if (rows[0]?.won === true) return;
-    await sleep(ELECTION_MS, undefined, { signal: ends }).catch(() => undefined);
-  }
-}
-
-async function lead(sync: SyncContext, hints: Hints, ends: AbortSignal, stats: Stats): Promise<void> {
+async function keepInStep(sync: SyncContext, hints: Hints, ends: AbortSignal, stats: Stats): Promise<void> {
   let backoff = 0;
   let full = true; // what happened while nobody looked may have moved no clock
   while (!ends.aborted) {
@@ -129,11 +124,4 @@ function tell({ log }: SyncContext, report: SyncReport, recovered: boolean): voi
   for (const warning of warnings) log.warn(warning);
   if (recovered) log.info(figures, 'Label Studio answers again');
   else if (report.pushed + report.closed + report.annotations + report.reviews > 0) log.info(figures, 'synchronised');
-}
-
-function untilAborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
 }

@@ -1,20 +1,21 @@
 /** A conversation that waits, as a task of Label Studio. */
+import type { ReviewTask } from '../review/tasks.ts';
 import type { ShownPrediction } from '../schemas/types.ts';
 import type { NewTask } from './api.ts';
 import { CONTROLS } from './labelling-config.ts';
 
-/** What a task is made of. */
-export interface Waiting {
-  readonly conversation_id: string;
-  readonly user_message: string;
-  readonly language: string;
-  readonly nlu_intent: string;
-  readonly nlu_module: string;
-  /** 0 to 1; null when there is none, or reviewers must not see it. Likewise the next two. */
-  readonly nlu_confidence: number | null;
-  readonly nlu_provider: string | null;
-  readonly model_version: string | null;
-}
+/** What a task is made of, as a reviewer may see it. */
+export type Waiting = Pick<
+  ReviewTask,
+  | 'conversation_id'
+  | 'user_message'
+  | 'language'
+  | 'nlu_intent'
+  | 'nlu_module'
+  | 'nlu_confidence'
+  | 'nlu_provider'
+  | 'model_version'
+>;
 
 /**
  * The name under which Label Studio keeps every prediction. It fills in only predictions whose name is the project's

@@ -22,8 +22,14 @@ export interface Routing {
   readonly audit_propensity: number | null;
 }
 
+/** What routing looks at. */
+export type Routable = Pick<
+  ConversationCaptured,
+  'conversation_id' | 'language' | 'nlu_intent' | 'nlu_module' | 'nlu_confidence' | 'nlu_provider'
+>;
+
 /** Routes one conversation. Both limits belong to `needs_review`: 0.85 is not above 0.85, and 0.70 is not below 0.70. */
-export function route(policy: RoutingPolicy, c: ConversationCaptured): Routing {
+export function route(policy: RoutingPolicy, c: Routable): Routing {
   const { trust, doubt } = thresholdsFor(policy, c);
   const confidence = c.nlu_confidence;
   if (c.nlu_provider === 'llm') return toPeople('priority_review', 'llm-fallback');
@@ -40,7 +46,7 @@ export function route(policy: RoutingPolicy, c: ConversationCaptured): Routing {
 }
 
 /** The thresholds that hold for a conversation. */
-export function thresholdsFor(policy: RoutingPolicy, c: ConversationCaptured): Thresholds {
+export function thresholdsFor(policy: RoutingPolicy, c: Routable): Thresholds {
   const exception = policy.exceptions.find(
     ({ module, intent, language }) =>
       (module ?? c.nlu_module) === c.nlu_module &&
@@ -58,18 +64,26 @@ function toPeople(to: Route, reason: string): Routing {
 export function decide(policy: RoutingPolicy, conversation: ConversationCaptured): RoutingDecision {
   const routing = route(policy, conversation);
   const asked = routing.route !== 'auto_approved' || routing.audit;
+  const overlap =
+    asked && unitHash(`${policy.audit_salt}/overlap/${conversation.conversation_id}`) < policy.overlap_share;
+  return unanswered(conversation, { ...routing, policy_version: policy.version, overlap });
+}
+
+/** A decision that nobody has reviewed yet, from what the router said. */
+export function unanswered(
+  conversation: ConversationCaptured,
+  routed: Routing & Pick<RoutingDecision, 'policy_version' | 'overlap'>,
+): RoutingDecision {
   return {
     conversation_id: conversation.conversation_id,
     conversation,
-    ...routing,
-    policy_version: policy.version,
-    review_status: routing.route === 'auto_approved' ? 'auto_approved' : 'needs_review',
+    ...routed,
+    review_status: routed.route === 'auto_approved' ? 'auto_approved' : 'needs_review',
     review: null,
     revision: 0,
     answers: [],
     withdrawn: [],
     standing_since: null,
     undone: false,
-    overlap: asked && unitHash(`${policy.audit_salt}/overlap/${conversation.conversation_id}`) < policy.overlap_share,
   };
 }

@@ -1,5 +1,6 @@
 /** One conversation with all that became of it, from Postgres. */
 import type { Pool } from 'pg';
+import { unanswered } from '../policy/routing.ts';
 import { timeline } from '../policy/timeline.ts';
 import type { TimelineEntry } from '../policy/timeline.ts';
 import type {
@@ -59,24 +60,17 @@ export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promis
 
 /** The decision before any review, as the router made it. */
 function firstDecision(row: LogRow): RoutingDecision {
-  const route = row.route.replaceAll('-', '_') as Route;
-  return {
-    conversation_id: row.conversation_id,
-    conversation: { ...row, created_at: row.created_at.getTime() },
-    route,
-    reasons: row.route_reasons,
-    policy_version: row.policy_version,
-    audit: row.audit,
-    audit_propensity: row.audit_propensity,
-    review_status: route === 'auto_approved' ? 'auto_approved' : 'needs_review',
-    review: null,
-    revision: 0,
-    answers: [],
-    withdrawn: [],
-    standing_since: null,
-    undone: false,
-    overlap: row.overlap,
-  };
+  return unanswered(
+    { ...row, created_at: row.created_at.getTime() },
+    {
+      route: row.route.replaceAll('-', '_') as Route,
+      reasons: row.route_reasons,
+      policy_version: row.policy_version,
+      audit: row.audit,
+      audit_propensity: row.audit_propensity,
+      overlap: row.overlap,
+    },
+  );
 }
 
 function reviewOf(row: ReviewRow): ReviewSubmitted {

@@ -67,3 +67,11 @@ export function memberState(background: Background, { joined }: { readonly joine
   const state = background.state();
   return state === 'ok' && joined === 0 ? 'It is joining its group.' : state;
 }
+
+/** Resolves when `signal` is given. */
+export function untilAborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
+}

@@ -143,7 +143,7 @@ function candidates({ models, productions }: ModelLog, { production }: Deploymen
 }
 
 function classification(
-  { text, language, conversationId }: Question,
+  { language, conversationId }: Question,
   version: string,
   answer: Answer | undefined,
   policy: RoutingPolicy,
@@ -152,21 +152,11 @@ function classification(
   const { intent, module, confidence, outOfScope, runnersUp } = answer;
   const routing = route(policy, {
     conversation_id: conversationId ?? '',
-    user_id: null,
-    session_id: null,
-    user_message: text,
     language,
     nlu_intent: intent,
     nlu_module: module,
     nlu_confidence: confidence,
     nlu_provider: 'indicbert', // the provider whose own answers the policy may trust: a model that was trained here
-    model_version: version,
-    entities: [],
-    routing_target: null,
-    response_success: null,
-    processing_time_ms: null,
-    created_at: 0,
-    runners_up: [],
   });
   return {
     intent,

@@ -60,9 +60,11 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
         viewer.destroy();
       });
       if (viewers.size >= MAX_VIEWERS) viewer.end('retry: 60000\n\n');
-      else viewers.add(viewer);
-      if (message !== undefined) viewer.write(message);
-      void watch();
+      else {
+        viewers.add(viewer);
+        if (message !== undefined) viewer.write(message);
+        void watch();
+      }
       // A proxy that collects answers would hold the events back.
       return reply
         .type('text/event-stream')

@@ -7,6 +7,7 @@ import { linesOf } from '../producers/lines.ts';
 import type { Line } from '../producers/lines.ts';
 import { OUT_OF_SCOPE } from './classifier.ts';
 import type { Sample } from './split.ts';
+import { reasonOf } from '../runtime/reason.ts';
 
 /** A file that is not a corpus, as a sentence for whoever named it. */
 export class CorpusError extends Error {
@@ -84,7 +85,7 @@ async function* unreadable(file: string, lines: AsyncIterable<Line>): AsyncGener
   try {
     yield* lines;
   } catch (cause) {
-    throw new CorpusError(`${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+    throw new CorpusError(`${file} can't be read: ${reasonOf(cause)}.`, {
       cause,
     });
   }

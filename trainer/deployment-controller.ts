@@ -9,10 +9,9 @@ import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
 import type { ModelEvent, StepJudged } from '../schemas/types.ts';
-import { leadInTurn } from '../runtime/leader.ts';
+import { leadingService } from '../runtime/leading-service.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
-import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
-import { runSessions } from '../runtime/sessions.ts';
+import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { openModelLog } from './model-log.ts';
@@ -23,31 +22,14 @@ const LOOK_MS = 500;
 const BY = 'deployment-controller';
 
 /** The service. */
-export const deploymentController: Service = {
+export const deploymentController = leadingService({
   name: 'deployment-controller',
   does: 'rolls versions out step by step, or back',
-  start: startController,
-};
-
-function startController(context: ServiceContext): RunningService {
-  const stats = { leading: 0, verdicts: 0, sessions: 0 };
-  const background = runSessions({
-    async session(stopping) {
-      stats.sessions++;
-      await leadInTurn({
-        kafka: context.kafka,
-        groupId: 'deployment-controller',
-        topic: topics.modelEvents.name,
-        stopping,
-        lead: (signal) => lead(context, signal, stats),
-        onLeading: (leading) => (stats.leading = Number(leading)),
-      });
-    },
-    progress: () => stats.verdicts,
-    log: context.log,
-  });
-  return { ...background, stats: () => stats };
-}
+  topic: topics.modelEvents.name,
+  counters: ['verdicts'],
+  progress: ({ verdicts }) => verdicts,
+  lead,
+});
 
 async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdicts: number }): Promise<void> {
   const log = await openModelLog(context.kafka, context.codecs);

@@ -145,21 +145,11 @@ function confidenceOf({ answer }: Judged): number {
 function isAutoApproved({ row, answer }: Judged, policy: RoutingPolicy): boolean {
   const routing = route(policy, {
     conversation_id: '',
-    user_id: null,
-    session_id: null,
-    user_message: row.text,
     language: row.language,
     nlu_intent: answer.intent,
     nlu_module: answer.module,
     nlu_confidence: answer.confidence,
     nlu_provider: 'indicbert',
-    model_version: null,
-    entities: [],
-    routing_target: null,
-    response_success: null,
-    processing_time_ms: null,
-    created_at: 0,
-    runners_up: [],
   });
   return routing.route === 'auto_approved';
 }

@@ -8,10 +8,9 @@ import { deploymentOf } from '../policy/model-log.ts';
 import { rescored } from '../policy/review-priority.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../runtime/fenced-write.ts';
-import { leadInTurn } from '../runtime/leader.ts';
+import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic } from '../runtime/read-topic.ts';
-import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
-import { runSessions } from '../runtime/sessions.ts';
+import type { ServiceContext } from '../runtime/service.ts';
 import type { QueueScore, ReviewItem } from '../schemas/types.ts';
 import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
@@ -24,31 +23,14 @@ const LOOK_MS = 1000;
 const TRANSACTIONAL_ID = 'samvad-queue-scores';
 
 /** The service. */
-export const queueRescorer: Service = {
+export const queueRescorer = leadingService({
   name: 'queue-rescorer',
   does: 'scores what waits for a person anew when a version comes into production',
-  start: startRescorer,
-};
-
-function startRescorer(context: ServiceContext): RunningService {
-  const stats = { leading: 0, sessions: 0, looks: 0, rescored: 0 };
-  const background = runSessions({
-    async session(stopping) {
-      stats.sessions++;
-      await leadInTurn({
-        kafka: context.kafka,
-        groupId: 'queue-rescorer',
-        topic: topics.queueScores.name,
-        stopping,
-        lead: (signal) => lead(context, signal, stats),
-        onLeading: (leading) => (stats.leading = Number(leading)),
-      });
-    },
-    progress: () => stats.rescored,
-    log: context.log,
-  });
-  return { ...background, stats: () => ({ ...stats }) };
-}
+  topic: topics.queueScores.name,
+  counters: ['looks', 'rescored'],
+  progress: ({ rescored }) => rescored,
+  lead,
+});
 
 async function lead(
   context: ServiceContext,

@@ -12,10 +12,9 @@ import { dueRuns, totalApprovals, watermarkAt } from '../policy/trigger.ts';
 import type { SampleMark, Watermark } from '../policy/trigger.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { ApprovedSampleCount } from '../schemas/types.ts';
-import { leadInTurn } from '../runtime/leader.ts';
+import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic } from '../runtime/read-topic.ts';
-import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
-import { runSessions } from '../runtime/sessions.ts';
+import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import { policyInForce } from '../status/policy.ts';
 import { PARTITIONS, topics } from '../topology.ts';
@@ -35,31 +34,14 @@ const LOOK_MS = 500;
 const HANDOVER_MS = 6000;
 
 /** The service. */
-export const trainer: Service = {
+export const trainer = leadingService({
   name: 'trainer',
   does: 'trains when enough new samples are approved',
-  start: startTrainer,
-};
-
-function startTrainer(context: ServiceContext): RunningService {
-  const stats = { leading: 0, runs: 0, sessions: 0 };
-  const background = runSessions({
-    async session(stopping) {
-      stats.sessions++;
-      await leadInTurn({
-        kafka: context.kafka,
-        groupId: 'trainer',
-        topic: topics.trainingRuns.name,
-        stopping,
-        lead: (signal) => lead(context, signal, stats),
-        onLeading: (leading) => (stats.leading = Number(leading)),
-      });
-    },
-    progress: () => stats.runs,
-    log: context.log,
-  });
-  return { ...background, stats: () => stats };
-}
+  topic: topics.trainingRuns.name,
+  counters: ['runs'],
+  progress: ({ runs }) => runs,
+  lead,
+});
 
 async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs: number }): Promise<void> {
   const { config, kafka, codecs, pool, log: logger } = context;

@@ -3,6 +3,7 @@
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { moment, share, tone } from './format.js';
+import { table } from './table.js';
 
 const FILTERS = /** @type {const} */ ([
   ['route', 'Route', ['auto-approved', 'needs-review', 'priority-review']],
@@ -54,36 +55,24 @@ function list(rows) {
       ${
         rows.length === 0
           ? html`<p class="quiet">No conversation is like that.</p>`
-          : html`<div class="scroll" tabindex="0" role="region" aria-label="Conversations">
-                <table>
-                  <thead>
-                    <tr>
-                      <th>message</th>
-                      <th>intent</th>
-                      <th class="number">confidence</th>
-                      <th>route</th>
-                      <th>standing</th>
-                      <th>when</th>
-                    </tr>
-                  </thead>
-                  <tbody>
-                    ${rows.map(
-                      (row) =>
-                        html`<tr>
-                          <td lang=${row.language}>
-                            <a href=${link(row.conversation_id)}>${row.user_message.slice(0, 120)}</a>
-                          </td>
-                          <td>${row.nlu_module} / ${row.nlu_intent}</td>
-                          <td class="number">${row.nlu_confidence?.toFixed(2) ?? '–'}</td>
-                          <td>${row.route}</td>
-                          <td><span class="badge ${tone(row.review_status)}">${row.review_status}</span></td>
-                          <td class="small quiet">${moment(row.created_at)}</td>
-                        </tr>`,
-                    )}
-                  </tbody>
-                </table>
-              </div>
-              ${last ? html`<p><a class="button" href=${`?${older}`}>Older</a></p>` : ''}`
+          : html`${table(
+              'Conversations',
+              { message: '', intent: '', confidence: 'number', route: '', standing: '', when: '' },
+              rows.map(
+                (row) =>
+                  html`<tr>
+                    <td lang=${row.language}>
+                      <a href=${link(row.conversation_id)}>${row.user_message.slice(0, 120)}</a>
+                    </td>
+                    <td>${row.nlu_module} / ${row.nlu_intent}</td>
+                    <td class="number">${row.nlu_confidence?.toFixed(2) ?? '–'}</td>
+                    <td>${row.route}</td>
+                    <td><span class="badge ${tone(row.review_status)}">${row.review_status}</span></td>
+                    <td class="small quiet">${moment(row.created_at)}</td>
+                  </tr>`,
+              ),
+            )}
+            ${last ? html`<p><a class="button" href=${`?${older}`}>Older</a></p>` : ''}`
       }
     </section>`;
 }

@@ -3,6 +3,7 @@
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { count, moment, share, tone } from './format.js';
+import { table } from './table.js';
 
 /** @param {any} one @param {any} before */
 function row(one, before) {
@@ -27,56 +28,32 @@ function row(one, before) {
 const overview = (models, deployments) =>
   html` <section class="card">
       <h2>Versions</h2>
-      <div class="scroll" tabindex="0" role="region" aria-label="Versions">
-        <table>
-          <thead>
-            <tr>
-              <th>version</th>
-              <th>status</th>
-              <th class="number">traffic</th>
-              <th class="number">test</th>
-              <th class="number">gain, points</th>
-              <th class="number">production</th>
-              <th class="number">latency</th>
-              <th class="number">samples</th>
-              <th>made</th>
-            </tr>
-          </thead>
-          <tbody>
-            ${models.map((one, i) => row(one, models[i + 1]))}
-          </tbody>
-        </table>
-      </div>
+      ${table(
+        'Versions',
+        {
+          ...{ version: '', status: '', traffic: 'number', test: 'number', 'gain, points': 'number' },
+          ...{ production: 'number', latency: 'number', samples: 'number', made: '' },
+        },
+        models.map((one, i) => row(one, models[i + 1])),
+      )}
     </section>
     <section class="card">
       <h2>Changes of traffic</h2>
-      <div class="scroll" tabindex="0" role="region" aria-label="Changes of traffic">
-        <table>
-          <thead>
-            <tr>
-              <th>when</th>
-              <th>version</th>
-              <th>status</th>
-              <th class="number">traffic</th>
-              <th>by</th>
-              <th>reason</th>
-            </tr>
-          </thead>
-          <tbody>
-            ${deployments.map(
-              (one) =>
-                html`<tr>
-                  <td class="small quiet">${moment(one.deployed_at)}</td>
-                  <td>${one.version}</td>
-                  <td>${one.status}</td>
-                  <td class="number">${one.traffic_percentage} %</td>
-                  <td>${one.deployed_by}</td>
-                  <td>${one.reason}</td>
-                </tr>`,
-            )}
-          </tbody>
-        </table>
-      </div>
+      ${table(
+        'Changes of traffic',
+        { when: '', version: '', status: '', traffic: 'number', by: '', reason: '' },
+        deployments.map(
+          (one) =>
+            html`<tr>
+              <td class="small quiet">${moment(one.deployed_at)}</td>
+              <td>${one.version}</td>
+              <td>${one.status}</td>
+              <td class="number">${one.traffic_percentage} %</td>
+              <td>${one.deployed_by}</td>
+              <td>${one.reason}</td>
+            </tr>`,
+        ),
+      )}
     </section>`;
 
 /** @param {any} model @param {any} lineage */
@@ -117,33 +94,23 @@ const detail = (model, lineage) =>
       ${
         lineage.samples.length === 0
           ? html`<p class="quiet">No samples of its data set are known here.</p>`
-          : html`<div class="scroll" tabindex="0" role="region" aria-label="Samples">
-              <table>
-                <thead>
-                  <tr>
-                    <th>text</th>
-                    <th>label</th>
-                    <th>source</th>
-                    <th>review</th>
-                  </tr>
-                </thead>
-                <tbody>
-                  ${lineage.samples.map(
-                    (/** @type {any} */ one) =>
-                      html`<tr>
-                        <td lang=${one.language}>
-                          <a href=${`/conversations?id=${encodeURIComponent(one.conversation_id)}`}
-                            >${one.text.slice(0, 100)}</a
-                          >
-                        </td>
-                        <td>${one.module} / ${one.intent}</td>
-                        <td>${one.source}</td>
-                        <td>${one.review ? `${one.review.verdict} by ${one.review.reviewer}` : ''}</td>
-                      </tr>`,
-                  )}
-                </tbody>
-              </table>
-            </div>`
+          : table(
+              'Samples',
+              { text: '', label: '', source: '', review: '' },
+              lineage.samples.map(
+                (/** @type {any} */ one) =>
+                  html`<tr>
+                    <td lang=${one.language}>
+                      <a href=${`/conversations?id=${encodeURIComponent(one.conversation_id)}`}
+                        >${one.text.slice(0, 100)}</a
+                      >
+                    </td>
+                    <td>${one.module} / ${one.intent}</td>
+                    <td>${one.source}</td>
+                    <td>${one.review ? `${one.review.verdict} by ${one.review.reviewer}` : ''}</td>
+                  </tr>`,
+              ),
+            )
       }
     </section>`;
 

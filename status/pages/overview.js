@@ -5,6 +5,7 @@ import { ask, show, showError } from './api.js';
 import { draw } from './chart.js';
 import { ago, count, figure, moment, rate, share, target, tone } from './format.js';
 import { drawing, layOut } from './pipeline-drawing.js';
+import { table } from './table.js';
 
 const SLOW_MS = 15_000;
 
@@ -75,29 +76,19 @@ function components() {
   const lags = state.live?.lags ?? [];
   return html`<details>
     <summary>As a table</summary>
-    <div class="scroll" tabindex="0" role="region" aria-label="Components and what they are behind">
-      <table>
-        <thead>
-          <tr>
-            <th>component</th>
-            <th>reads</th>
-            <th class="number">end</th>
-            <th class="number">behind</th>
-          </tr>
-        </thead>
-        <tbody>
-          ${lags.map(
-            (/** @type {any} */ one) =>
-              html`<tr>
-                <td>${one.component}</td>
-                <td>${one.topic}</td>
-                <td class="number">${count(one.end)}</td>
-                <td class="number">${count(one.lag)}</td>
-              </tr>`,
-          )}
-        </tbody>
-      </table>
-    </div>
+    ${table(
+      'Components and what they are behind',
+      { component: '', reads: '', end: 'number', behind: 'number' },
+      lags.map(
+        (/** @type {any} */ one) =>
+          html`<tr>
+            <td>${one.component}</td>
+            <td>${one.topic}</td>
+            <td class="number">${count(one.end)}</td>
+            <td class="number">${count(one.lag)}</td>
+          </tr>`,
+      ),
+    )}
   </details>`;
 }
 

@@ -3,6 +3,7 @@
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { count, moment, share } from './format.js';
+import { table } from './table.js';
 
 /** @type {any} */
 const state = {
@@ -78,39 +79,23 @@ const reported = (report) =>
   html`<section class="card" aria-live="polite">
     <h2>What ${report.policy} would have done</h2>
     <p>${count(report.conversations)} conversations.${report.conversations === 0 ? ' Take more days.' : ''}</p>
-    <div class="scroll" tabindex="0" role="region" aria-label="Effect">
-      <table>
-        <thead>
-          <tr>
-            <th></th>
-            <th class="number">was</th>
-            <th class="number">would be</th>
-          </tr>
-        </thead>
-        <tbody>
-          <tr>
-            <td>for people</td>
-            <td class="number">${count(report.review.before.conversations)}</td>
-            <td class="number">${count(report.review.after.conversations)}</td>
-          </tr>
-          <tr>
-            <td>hours of review</td>
-            <td class="number">${report.review.before.hours.toFixed(1)}</td>
-            <td class="number">${report.review.after.hours.toFixed(1)}</td>
-          </tr>
-          <tr>
-            <td>auto-approved</td>
-            <td class="number">${count(report.wrong.before.auto_approved)}</td>
-            <td class="number">${count(report.wrong.after.auto_approved)}</td>
-          </tr>
-          <tr>
-            <td>of these wrong, expected</td>
-            <td class="number">${wrongs(report.wrong.before)}</td>
-            <td class="number">${wrongs(report.wrong.after)}</td>
-          </tr>
-        </tbody>
-      </table>
-    </div>
+    ${table(
+      'Effect',
+      { '': '', was: 'number', 'would be': 'number' },
+      [
+        ['for people', count(report.review.before.conversations), count(report.review.after.conversations)],
+        ['hours of review', report.review.before.hours.toFixed(1), report.review.after.hours.toFixed(1)],
+        ['auto-approved', count(report.wrong.before.auto_approved), count(report.wrong.after.auto_approved)],
+        ['of these wrong, expected', wrongs(report.wrong.before), wrongs(report.wrong.after)],
+      ].map(
+        ([what, was, wouldBe]) =>
+          html`<tr>
+            <td>${what}</td>
+            <td class="number">${was}</td>
+            <td class="number">${wouldBe}</td>
+          </tr>`,
+      ),
+    )}
     <h3>Who would go another way</h3>
     ${report.transitions
       .filter((/** @type {any} */ one) => one.from !== one.to)

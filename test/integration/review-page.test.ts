@@ -4,78 +4,46 @@ import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
-import { startComponents } from '../../cli/components.ts';
-import type { RunningComponents } from '../../cli/components.ts';
-import { producerOptions } from '../../cli/environment.ts';
-import { untilCaughtUp } from '../../cli/lag.ts';
-import { createConversationProducer } from '../../producers/conversation-producer.ts';
-import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
-import { createServer } from '../../status/server.ts';
-import { startStack } from './stack.ts';
-import type { Stack } from './stack.ts';
+import { startReviewing } from './reviewing.ts';
+import type { Reviewing } from './reviewing.ts';
 
 const KEYS = { a: 'approve', r: 'reject', s: 'skip' } as const;
 
 describe('the review page in Chromium', { timeout: 300_000 }, () => {
-  let stack: Stack;
-  let components: RunningComponents;
-  let producer: ConversationProducer;
+  let reviewing: Reviewing;
   let browser: Browser;
-  let app: ReturnType<typeof createServer>;
+  let app: ReturnType<Reviewing['server']>;
   let url: string;
 
   /** Listens as `samvad up` does, on the port of the one before. */
   async function listen(port: number): Promise<string> {
-    app = createServer({
-      tokens: [],
-      labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
-      producer,
-      pool: stack.prepared.pool,
-      readiness: () => Promise.resolve({}),
-      status: () => Promise.resolve({}),
-      classifier: { classify: () => Promise.resolve([]) },
-      policy: () => Promise.reject(new Error('not asked')),
-    } as unknown as Parameters<typeof createServer>[0]);
+    app = reviewing.server();
     return app.listen({ port, host: '127.0.0.1' });
   }
 
   before(async () => {
-    stack = await startStack();
-    components = await startComponents(['pipeline'], stack.prepared);
-    producer = await createConversationProducer(producerOptions(stack.prepared));
+    reviewing = await startReviewing();
     url = await listen(0);
     browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
   });
   after(async () => {
     await browser.close();
     await app.close();
-    await producer.close();
-    await components.stop();
-    await stack.stop();
+    await reviewing.stop();
   });
 
-  const caughtUp = () => untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
-  const sql = async <T extends object>(text: string) => (await stack.prepared.pool.query<T>(text)).rows;
+  const capture: Reviewing['capture'] = (inputs) => reviewing.capture(inputs);
+  const caughtUp = () => reviewing.caughtUp();
+  const sql = async <T extends object>(text: string) => (await reviewing.stack.prepared.pool.query<T>(text)).rows;
 
-  async function capture(inputs: readonly Partial<ConversationInput>[]): Promise<void> {
-    await Promise.all(
-      inputs.map((input, i) =>
-        producer.captureConversation({
-          user_message: `where is my order ${'x'.repeat(i)}`,
-          language: 'en',
-          nlu_intent: 'track_order',
-          nlu_module: 'food',
-          nlu_confidence: 0.75,
-          nlu_provider: 'indicbert',
-          created_at: new Date(Date.UTC(2026, 9, 5, 9, 0, i)),
-          ...input,
-        }),
-      ),
-    );
-    await caughtUp();
-  }
   const many = (module: string, n: number) =>
-    capture(Array.from({ length: n }, (_, i) => ({ conversation_id: `${module}-${i}`, nlu_module: module })));
+    capture(
+      Array.from({ length: n }, (_, i) => ({
+        conversation_id: `${module}-${i}`,
+        nlu_module: module,
+        user_message: `where is my order ${'x'.repeat(i)}`,
+      })),
+    );
 
   /** A page of its own browser profile, signed in by the name and looking at one module. */
   async function open(reviewer: string, module: string, options: object = {}): Promise<Page> {

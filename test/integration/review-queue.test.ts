@@ -1,52 +1,26 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
-import { deadLettersOf } from '../../cli/dead-letters.ts';
-import { startComponents } from '../../cli/components.ts';
-import type { RunningComponents } from '../../cli/components.ts';
-import { producerOptions } from '../../cli/environment.ts';
-import { untilCaughtUp } from '../../cli/lag.ts';
-import { createConversationProducer } from '../../producers/conversation-producer.ts';
-import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
 import { readHistory } from '../../review/history.ts';
 import { readAgreement } from '../../review/progress.ts';
 import type { ReviewTask } from '../../review/tasks.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { conversationReviews } from '../../sinks/conversation-reviews.ts';
-import { createServer } from '../../status/server.ts';
-import { startStack } from './stack.ts';
+import { startReviewing } from './reviewing.ts';
+import type { Reviewing } from './reviewing.ts';
 import type { Stack } from './stack.ts';
 
 const NOON = '2026-10-05T12:00:00Z';
 
 describe('the review queue on real servers', () => {
+  let reviewing: Reviewing;
   let stack: Stack;
-  let components: RunningComponents;
-  let producer: ConversationProducer;
-  let app: ReturnType<typeof createServer>;
-
-  /** A server as `samvad up` has it, without what reviewing does not ask. */
-  const server = () =>
-    createServer({
-      tokens: [],
-      labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
-      producer,
-      pool: stack.prepared.pool,
-      readiness: () => Promise.resolve({}),
-      status: () => Promise.resolve({}),
-      classifier: { classify: () => Promise.resolve([]) },
-      policy: () => Promise.reject(new Error('not asked')),
-      live: () => Promise.reject(new Error('not asked')),
-      topology: {},
-      policies: stack.prepared,
-      deadLetters: deadLettersOf(stack.prepared),
-    });
+  let app: ReturnType<Reviewing['server']>;
 
   before(async () => {
-    stack = await startStack();
-    components = await startComponents(['pipeline'], stack.prepared);
-    producer = await createConversationProducer(producerOptions(stack.prepared));
-    app = server();
+    reviewing = await startReviewing();
+    stack = reviewing.stack;
+    app = reviewing.server();
     await capture(
       Array.from({ length: 40 }, (_, i) => ({
         conversation_id: `q-${String(i)}`,
@@ -59,30 +33,11 @@ describe('the review queue on real servers', () => {
   });
   after(async () => {
     await app.close();
-    await producer.close();
-    await components.stop();
-    await stack.stop();
+    await reviewing.stop();
   });
 
-  async function capture(inputs: readonly Partial<ConversationInput>[]): Promise<void> {
-    await Promise.all(
-      inputs.map((input, i) =>
-        producer.captureConversation({
-          user_message: 'where is my order?',
-          language: 'en',
-          nlu_intent: 'track_order',
-          nlu_module: 'food',
-          nlu_confidence: 0.75,
-          nlu_provider: 'indicbert',
-          created_at: new Date(Date.UTC(2026, 9, 5, 9, 0, i)),
-          ...input,
-        }),
-      ),
-    );
-    await caughtUp();
-  }
-
-  const caughtUp = () => untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+  const capture: Reviewing['capture'] = (inputs) => reviewing.capture(inputs);
+  const caughtUp = () => reviewing.caughtUp();
   const row = async (id: string) => readHistory(stack.prepared.pool, id);
   const sql = async (text: string) => (await stack.prepared.pool.query<Record<string, unknown>>(text)).rows;
 
@@ -127,7 +82,7 @@ describe('the review queue on real servers', () => {
     assert.deepEqual(await next('late'), []);
     assert.deepEqual(ids(await next('reviewer-0', { count: 5 })), ids(given[0] ?? []));
     // A restart of the server: the leases are in Postgres.
-    const restarted = server();
+    const restarted = reviewing.server();
     const again = await restarted.inject({
       method: 'POST',
       url: '/v1/review-queue/next',

@@ -1,0 +1,74 @@
+/** The pipeline on real servers, and an HTTP server for everything that reviewing asks. */
+import { startComponents } from '../../cli/components.ts';
+import { deadLettersOf } from '../../cli/dead-letters.ts';
+import { producerOptions } from '../../cli/environment.ts';
+import { untilCaughtUp } from '../../cli/lag.ts';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
+import { createServer } from '../../status/server.ts';
+import { startStack } from './stack.ts';
+import type { Stack } from './stack.ts';
+
+/** What is started. */
+export interface Reviewing {
+  readonly stack: Stack;
+  readonly producer: ConversationProducer;
+  /** A server as `samvad up` has it, without what reviewing does not ask; whoever made it closes it. */
+  server(): ReturnType<typeof createServer>;
+  /** Sends conversations that need a person unless `inputs` say otherwise, and waits until they are in the tables. */
+  capture(inputs: readonly Partial<ConversationInput>[]): Promise<void>;
+  caughtUp(): Promise<void>;
+  stop(): Promise<void>;
+}
+
+/** Starts it. */
+export async function startReviewing(): Promise<Reviewing> {
+  const stack = await startStack();
+  const { prepared } = stack;
+  const components = await startComponents(['pipeline'], prepared);
+  const producer = await createConversationProducer(producerOptions(prepared));
+  const caughtUp = () => untilCaughtUp(prepared.servers, prepared.pool);
+  const notAsked = () => Promise.reject(new Error('not asked'));
+  return {
+    stack,
+    producer,
+    server: () =>
+      createServer({
+        tokens: [],
+        labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
+        producer,
+        pool: prepared.pool,
+        readiness: () => Promise.resolve({}),
+        status: () => Promise.resolve({}),
+        classifier: { classify: () => Promise.resolve([]) },
+        policy: notAsked,
+        live: notAsked,
+        topology: {},
+        policies: prepared,
+        deadLetters: deadLettersOf(prepared),
+      }),
+    async capture(inputs) {
+      await Promise.all(
+        inputs.map((input, i) =>
+          producer.captureConversation({
+            user_message: 'where is my order?',
+            language: 'en',
+            nlu_intent: 'track_order',
+            nlu_module: 'food',
+            nlu_confidence: 0.75,
+            nlu_provider: 'indicbert',
+            created_at: new Date(Date.UTC(2026, 9, 5, 9, 0, i)),
+            ...input,
+          }),
+        ),
+      );
+      await caughtUp();
+    },
+    caughtUp,
+    async stop() {
+      await producer.close();
+      await components.stop();
+      await stack.stop();
+    },
+  };
+}
