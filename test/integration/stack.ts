@@ -37,6 +37,7 @@ export async function startStack(): Promise<Stack> {
     SCHEMA_REGISTRY_URL: schemaRegistryUrl,
     DATABASE_URL: databaseUrl,
     SAMVAD_HOME: home,
+    SAMVAD_REPORTS: path.join(home, 'reports'),
     SAMVAD_LOG_LEVEL: 'warn',
     UV_THREADPOOL_SIZE: '32',
     LABEL_STUDIO_ENV_FILE: '', // not the one of whoever runs the tests

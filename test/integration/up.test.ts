@@ -29,7 +29,13 @@ describe('samvad up', () => {
       const { KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL, ...env } = process.env;
       assert.deepEqual([KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL], [undefined, undefined, undefined]);
       const child = spawn(process.execPath, [bin, 'up'], {
-        env: { ...env, SAMVAD_HOME: home, SAMVAD_HTTP_PORT: '0', SAMVAD_LOG_LEVEL: 'warn' },
+        env: {
+          ...env,
+          SAMVAD_HOME: home,
+          SAMVAD_REPORTS: path.join(home, 'reports'),
+          SAMVAD_HTTP_PORT: '0',
+          SAMVAD_LOG_LEVEL: 'warn',
+        },
         stdio: ['ignore', 'ignore', 'pipe'],
       });
       const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
