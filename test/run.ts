@@ -5,6 +5,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
 import path from 'node:path';
+import { createInterface } from 'node:readline';
 
 const LEVELS = [
   'policy',
@@ -48,13 +49,16 @@ async function run(files: readonly string[]): Promise<void> {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, UV_THREADPOOL_SIZE: '32', FORCE_COLOR: '0', LABEL_STUDIO_ENV_FILE: '' },
   });
-  let tail = '';
-  child.stdout.on('data', (chunk: Buffer) => {
-    process.stdout.write(chunk);
-    tail = (tail + chunk.toString()).slice(-4000);
-  });
-  const code = await new Promise<number | null>((resolve) => child.on('close', resolve));
-  const count = (name: string) => Number(new RegExp(`^ℹ ${name} (\\d+)`, 'm').exec(tail)?.[1] ?? 0);
+  const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
+  // The last one of each: what failed is told again after the counts, at any length.
+  const counts = new Map<string, number>();
+  for await (const line of createInterface({ input: child.stdout })) {
+    process.stdout.write(`${line}\n`);
+    const [, name, count] = /^ℹ (\w+) (\d+)$/.exec(line) ?? [];
+    if (name !== undefined) counts.set(name, Number(count));
+  }
+  const code = await ended;
+  const count = (name: string) => counts.get(name) ?? 0;
   passed += count('pass');
   const bad = count('fail') + count('cancelled');
   failed += bad > 0 || code === 0 ? bad : 1;
