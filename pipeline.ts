@@ -1,4 +1,7 @@
-/** Every processor, projection and service, once: the verbs of the pipeline. `topology.ts` has the nouns. */
+/**
+ * Every processor, projection and service, once: the verbs of the pipeline. `topology.ts` has the nouns. What people and
+ * programs ask stands beside it, in `status/`: `review/` lends out the queue, `serving/` answers with the models.
+ */
 import { labelStudio } from './label-studio/label-studio.ts';
 import { confidenceRouter } from './processors/confidence-router.ts';
 import { intake } from './processors/intake.ts';
