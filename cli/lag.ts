@@ -3,6 +3,7 @@ import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
 import { processors, projections } from '../pipeline.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { openWatermarks } from '../runtime/watermarks.ts';
 import type { KafkaConfig, Servers } from '../config.ts';
 import { topics } from '../topology.ts';
 import { UsageError } from './terminal.ts';
@@ -55,18 +56,20 @@ type EndsOf = (topic: string) => Promise<ReadonlyMap<number, number>>;
 /** Lends `use` a connection, and the ends of each topic, by partition, which are asked for once. */
 async function withTopicEnds<T>(kafka: KafkaConfig, use: (admin: Admin, endsOf: EndsOf) => Promise<T>): Promise<T> {
   const admin = kafkajsClient(kafka, 'samvad-lag').admin();
-  await admin.connect();
+  const watermarks = await openWatermarks(kafka, 'samvad-lag');
   try {
-    const ends = new Map<string, Map<number, number>>();
-    return await use(admin, async (topic) => {
-      const known =
-        ends.get(topic) ??
-        new Map((await admin.fetchTopicOffsets(topic)).map(({ partition, high }) => [partition, Number(high)]));
-      ends.set(topic, known);
-      return known;
+    await admin.connect();
+    const known = new Map<string, Promise<ReadonlyMap<number, number>>>();
+    const read = async (topic: string) =>
+      new Map([...(await watermarks.ofAll(topic))].map(([partition, { high }]) => [partition, high]));
+    return await use(admin, (topic) => {
+      const ends = known.get(topic) ?? read(topic);
+      known.set(topic, ends);
+      return ends;
     });
   } finally {
     await admin.disconnect();
+    await watermarks.close();
   }
 }
 

@@ -13,15 +13,13 @@ import type { BatchResult } from '../stream/batch.ts';
 import { runBatch } from '../stream/batch.ts';
 import type { AnyProcessor } from '../stream/graph.ts';
 import type { Topic } from '../stream/topic.ts';
-import { librdkafkaConfig, librdkafkaConsumerConfig } from './kafka-clients.ts';
+import { librdkafkaConfig } from './kafka-clients.ts';
 import {
   call,
   callNow,
   committedOffsets,
-  connectConsumer,
   connectProducer,
   disconnect,
-  endOffset,
   OFFSET_BEGINNING,
   rawRecord,
   Transient,
@@ -33,6 +31,8 @@ import { restoreTable } from './restore.ts';
 import { runGroupSession } from './group-session.ts';
 import { memberState, runSessions } from './sessions.ts';
 import type { Background } from './sessions.ts';
+import { openWatermarks } from './watermarks.ts';
+import type { Watermarks } from './watermarks.ts';
 
 /** What a processor needs to run. */
 export interface ProcessorRunnerOptions {
@@ -85,8 +85,7 @@ type Counters = { -readonly [K in keyof ProcessorStats]: ProcessorStats[K] };
 interface Session {
   readonly options: ProcessorRunnerOptions;
   readonly producer: Producer;
-  /** Sees ends of partitions with open transactions included. */
-  readonly watermarks: KafkaConsumer;
+  readonly watermarks: Watermarks;
   readonly store: StateStore;
   readonly stats: Counters;
   /** Ends when the changes of the last commit are in the store. */
@@ -105,11 +104,8 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
     await begin(producer);
-    const watermarks = await connectConsumer({
-      ...librdkafkaConsumerConfig(kafka, processor.name, id),
-      'isolation.level': 'read_uncommitted',
-    });
-    closers.push(() => disconnect(watermarks));
+    const watermarks = await openWatermarks(kafka, id);
+    closers.push(() => watermarks.close());
     const session: Session = { options, producer, watermarks, store, stats, written: Promise.resolve() };
     await runGroupSession(
       {
@@ -262,7 +258,7 @@ async function checkpoint(session: Session, partitions: readonly number[]): Prom
   const { options, watermarks, store } = session;
   await session.written;
   for (const partition of partitions)
-    store.apply(partition, [], await endOffset(watermarks, options.processor.table.name, partition));
+    store.apply(partition, [], (await watermarks.of(options.processor.table.name, partition)).high);
 }
 
 function producerConfig(kafka: KafkaConfig, name: string, transactionalId: string) {

@@ -1,5 +1,4 @@
 /** node-rdkafka with promises: every call that may fail gives a Transient that says what was being done. */
-import { setTimeout as sleep } from 'node:timers/promises';
 import rdkafka from 'node-rdkafka';
 import type {
   ConsumerGlobalConfig,
@@ -20,8 +19,6 @@ export class Transient extends Error {}
 export const OFFSET_BEGINNING = -2;
 
 const CALL_MS = 10_000;
-/** How long a partition without a leader is left alone. */
-const LEADERLESS_MS = 100;
 /** How long a consumer waits for a record before it says that there is none. */
 const WAIT_MS = 100;
 const CLOSE_MS = 20_000;
@@ -146,29 +143,6 @@ export function committedOffsets(
       done,
     ),
   );
-}
-
-/**
- * The end of a partition. With a read_uncommitted consumer: of everything written, open transactions included. A topic that was
- * just created, or whose leader moves, has none for a moment: then it asks again.
- */
-export async function endOffset(client: KafkaConsumer, topic: string, partition: number): Promise<number> {
-  for (const deadline = Date.now() + CALL_MS; ; await sleep(LEADERLESS_MS)) {
-    try {
-      const { highOffset } = await call<{ highOffset: number }>(`reading the end of ${topic}`, (done) => {
-        client.queryWatermarkOffsets(topic, partition, CALL_MS, done);
-      });
-      return highOffset;
-    } catch (error) {
-      if (!isLeaderless(error) || Date.now() > deadline) throw error;
-    }
-  }
-}
-
-/** Kafka's codes LEADER_NOT_AVAILABLE and NOT_LEADER_OR_FOLLOWER. */
-function isLeaderless(error: unknown): boolean {
-  const code = error instanceof Transient ? (error.cause as Partial<LibrdKafkaError> | undefined)?.code : undefined;
-  return code === 5 || code === 6;
 }
 
 /** A consumed message as the pipeline knows it. */

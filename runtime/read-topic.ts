@@ -3,24 +3,22 @@ import { randomUUID } from 'node:crypto';
 import type { Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
-import { kafkajsClient, librdkafkaConsumerConfig } from './kafka-clients.ts';
+import { librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
+import { openWatermarks } from './watermarks.ts';
 
 const BATCH = 1000;
 
 /** The end of each partition that holds anything: the offset after the last record or transaction marker. */
 export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
-  const admin = kafkajsClient(kafka, 'samvad-read').admin();
-  await admin.connect();
+  const watermarks = await openWatermarks(kafka, `samvad-read-${randomUUID()}`);
   try {
-    const offsets = await admin.fetchTopicOffsets(topic);
+    const ends = await watermarks.ofAll(topic);
     return new Map(
-      offsets
-        .filter(({ low, high }) => Number(high) > Number(low))
-        .map(({ partition, high }) => [partition, Number(high)]),
+      [...ends].filter(([, { low, high }]) => high > low).map(([partition, { high }]) => [partition, high]),
     );
   } finally {
-    await admin.disconnect();
+    await watermarks.close();
   }
 }
 

@@ -1,30 +1,28 @@
 /** Brings the local copy of a table up to the end of its compacted topic. */
-import type { KafkaConsumer, TopicPartitionOffset } from 'node-rdkafka';
+import type { TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { call, connectConsumer, consume, disconnect, endOffset } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect } from './rdkafka.ts';
 import type { StateStore } from './state-store.ts';
+import type { Watermarks } from './watermarks.ts';
 
 const BATCH = 5000;
 
 /**
  * Claims the table of `partition` and reads what it misses. Waits for open transactions of a predecessor: they end by
- * commit, abort or their time-out. Returns the number of records read. `watermarks` must be read_uncommitted.
+ * commit, abort or their time-out. Returns the number of records read.
  * @throws Transient when the broker does not answer.
  */
 export async function restoreTable(options: {
   readonly topic: string;
   readonly partition: number;
   readonly store: StateStore;
-  readonly watermarks: KafkaConsumer;
+  readonly watermarks: Watermarks;
   readonly kafka: KafkaConfig;
   readonly clientId: string;
 }): Promise<number> {
   const { topic, partition, store, watermarks, kafka, clientId } = options;
-  const watermark = await call<{ lowOffset: number; highOffset: number }>(`reading the ends of ${topic}`, (done) => {
-    watermarks.queryWatermarkOffsets(topic, partition, 10_000, done);
-  });
-  const end = watermark.highOffset;
+  const { low, high: end } = await watermarks.of(topic, partition);
   let from = store.claim(partition);
   if (from > end) {
     store.reset(partition); // the topic was made anew
@@ -36,7 +34,7 @@ export async function restoreTable(options: {
   let records = 0;
   consumer.on('partition.eof', (met: TopicPartitionOffset) => (reached = Math.max(reached, met.offset)));
   try {
-    consumer.assign([{ topic, partition, offset: Math.max(from, watermark.lowOffset) }]);
+    consumer.assign([{ topic, partition, offset: Math.max(from, low) }]);
     while (reached < end) {
       const messages = await consume(consumer, BATCH);
       if (messages.length === 0) continue;
@@ -48,7 +46,7 @@ export async function restoreTable(options: {
         last + 1,
       );
     }
-    store.apply(partition, [], await endOffset(watermarks, topic, partition));
+    store.apply(partition, [], (await watermarks.of(topic, partition)).high);
     return records;
   } finally {
     consumer.unassign();

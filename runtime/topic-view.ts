@@ -4,11 +4,15 @@ import { randomUUID } from 'node:crypto';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect, endOffset, rawRecord } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
+import { openWatermarks } from './watermarks.ts';
 
 /** A reader that is at the end whenever `catchUp` has returned. */
 export interface TopicView {
-  /** Hands every committed record up to the present end to `onRecords`, in order within each partition. */
+  /**
+   * Hands every record whose commit was answered before the call to `onRecords`, in order within each partition. Waits for
+   * open transactions.
+   */
   catchUp(): Promise<void>;
   close(): Promise<void>;
 }
@@ -28,7 +32,14 @@ const BATCH = 1000;
 /** Opens a view. @throws Transient when Kafka does not answer, there and in `catchUp`. */
 export async function openTopicView(options: TopicViewOptions): Promise<TopicView> {
   const { kafka, topic, partitions, from, onRecords } = options;
-  const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, 'samvad-view', `samvad-view-${randomUUID()}`));
+  const id = `samvad-view-${randomUUID()}`;
+  const watermarks = await openWatermarks(kafka, id);
+  const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, 'samvad-view', id)).catch(
+    async (error: unknown) => {
+      await watermarks.close();
+      throw error;
+    },
+  );
   const reached = new Map<number, number>();
   const numbers = Array.from({ length: partitions }, (_, partition) => partition);
   // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
@@ -37,7 +48,7 @@ export async function openTopicView(options: TopicViewOptions): Promise<TopicVie
   return {
     async catchUp() {
       const ends = new Map<number, number>();
-      for (const partition of numbers) ends.set(partition, await endOffset(consumer, topic, partition));
+      for (const partition of numbers) ends.set(partition, (await watermarks.of(topic, partition)).high);
       const behind = () => numbers.some((p) => (reached.get(p) ?? from?.get(p) ?? 0) < (ends.get(p) ?? 0));
       while (behind()) {
         const messages = await consume(consumer, BATCH);
@@ -47,6 +58,7 @@ export async function openTopicView(options: TopicViewOptions): Promise<TopicVie
     async close() {
       consumer.unassign();
       await disconnect(consumer);
+      await watermarks.close();
     },
   };
 }

@@ -1,0 +1,76 @@
+/**
+ * Where partitions begin and end: the high watermark, behind everything written, open transactions included.
+ *
+ * The last stable offset, which a read_committed client gets for an end, will not do for a reader that must miss nothing:
+ * Kafka answers a commit once it is decided, and writes the markers into the partitions afterwards (KIP-98, 5.3), so for a
+ * moment the stable end lies before what was just committed. Whoever reads up to the high watermark waits for those
+ * markers, at most until the time-out of a transaction that was left open.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { LibrdKafkaError, Metadata } from 'node-rdkafka';
+import type { KafkaConfig } from '../config.ts';
+import { librdkafkaConsumerConfig } from './kafka-clients.ts';
+import { call, connectConsumer, disconnect, Transient } from './rdkafka.ts';
+
+const CALL_MS = 10_000;
+/** How long a partition without a leader is left alone. */
+const LEADERLESS_MS = 100;
+
+/** The first offset that is there, and the one behind the last. */
+export interface Watermark {
+  readonly low: number;
+  readonly high: number;
+}
+
+/** A connection that asks for watermarks. Every call throws Transient when Kafka does not answer. */
+export interface Watermarks {
+  /** A topic that was just created, or whose leader moves, has none for a moment: then it asks again. */
+  of(topic: string, partition: number): Promise<Watermark>;
+  /** Those of all partitions of a topic; none where there is no such topic. */
+  ofAll(topic: string): Promise<ReadonlyMap<number, Watermark>>;
+  close(): Promise<void>;
+}
+
+/** Connects. @throws Transient when Kafka does not answer. */
+export async function openWatermarks(kafka: KafkaConfig, clientId: string): Promise<Watermarks> {
+  const client = await connectConsumer({
+    ...librdkafkaConsumerConfig(kafka, clientId, clientId),
+    'isolation.level': 'read_uncommitted',
+  });
+
+  async function of(topic: string, partition: number): Promise<Watermark> {
+    for (const deadline = Date.now() + CALL_MS; ; await sleep(LEADERLESS_MS)) {
+      try {
+        const { lowOffset, highOffset } = await call<{ lowOffset: number; highOffset: number }>(
+          `reading the ends of ${topic}`,
+          (done) => {
+            client.queryWatermarkOffsets(topic, partition, CALL_MS, done);
+          },
+        );
+        return { low: lowOffset, high: highOffset };
+      } catch (error) {
+        if (!isLeaderless(error) || Date.now() > deadline) throw error;
+      }
+    }
+  }
+
+  return {
+    of,
+    async ofAll(topic) {
+      const { topics } = await call<Metadata>(`reading the partitions of ${topic}`, (done) => {
+        client.getMetadata({ topic, timeout: CALL_MS }, done);
+      });
+      const ids = topics.find(({ name }) => name === topic)?.partitions.map(({ id }) => id) ?? [];
+      return new Map(
+        await Promise.all(ids.sort((a, b) => a - b).map(async (id) => [id, await of(topic, id)] as const)),
+      );
+    },
+    close: () => disconnect(client),
+  };
+}
+
+/** Kafka's codes LEADER_NOT_AVAILABLE and NOT_LEADER_OR_FOLLOWER. */
+function isLeaderless(error: unknown): boolean {
+  const code = error instanceof Transient ? (error.cause as Partial<LibrdKafkaError> | undefined)?.code : undefined;
+  return code === 5 || code === 6;
+}
