@@ -1,8 +1,4 @@
 /** The whole pipeline as it runs: latency from an acknowledged event to its row, and memory of each process. */
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { componentNames } from '../cli/components.ts';
 import { producerOptions } from '../cli/environment.ts';
@@ -12,8 +8,7 @@ import type { ConversationProducer } from '../producers/conversation-producer.ts
 import { startStack } from '../test/integration/stack.ts';
 import type { Stack } from '../test/integration/stack.ts';
 import { benchConversation } from './kafka.ts';
-
-const bin = path.join(import.meta.dirname, '..', 'bin', 'samvad.js');
+import { mib, startProcess, stopProcess, watch } from './processes.ts';
 
 const WARM_UP_SECONDS = 10;
 
@@ -23,7 +18,7 @@ const WARM_UP_SECONDS = 10;
  */
 export async function latency(rate: number, seconds: number, rounds: number): Promise<(string | number)[][]> {
   const stack = await startStack();
-  const worker = start(stack, ['pipeline']);
+  const worker = startProcess(stack, ['pipeline']);
   const producer = await createConversationProducer(producerOptions(stack.prepared));
   try {
     await producer.captureConversation({ ...input(0), conversation_id: 'warm-up' });
@@ -42,7 +37,7 @@ export async function latency(rate: number, seconds: number, rounds: number): Pr
     return rows;
   } finally {
     await producer.close();
-    await stop(worker);
+    await stopProcess(worker);
     await stack.stop();
   }
 }
@@ -103,7 +98,7 @@ async function poll(stack: Stack, acknowledged: Map<string, number>, measured: n
  */
 export async function memory(count: number): Promise<(string | number)[][]> {
   const stack = await startStack();
-  const workers = componentNames.map((name) => [name, start(stack, [name])] as const);
+  const workers = componentNames.map((name) => [name, startProcess(stack, [name])] as const);
   const producer = await createConversationProducer(producerOptions(stack.prepared));
   const watches = [...workers.map(([name, { pid }]) => watch(name, pid)), watch('this producer', process.pid)];
   try {
@@ -119,44 +114,11 @@ export async function memory(count: number): Promise<(string | number)[][]> {
   } finally {
     for (const { end } of watches) end();
     await producer.close();
-    await Promise.all(workers.map(([, worker]) => stop(worker)));
+    await Promise.all(workers.map(([, worker]) => stopProcess(worker)));
     await stack.stop();
   }
 }
 
 function input(i: number) {
   return { ...benchConversation(i), created_at: new Date(Date.UTC(2026, 9, 5) + i) };
-}
-
-function start(stack: Stack, names: readonly string[]): ChildProcess {
-  return spawn(process.execPath, [bin, 'run', ...names], { env: { ...process.env, ...stack.env }, stdio: 'ignore' });
-}
-
-async function stop(worker: ChildProcess): Promise<void> {
-  const ended = new Promise((resolve) => worker.once('exit', resolve));
-  if (worker.exitCode === null && worker.kill('SIGTERM')) await ended;
-}
-
-interface Watch {
-  readonly name: string;
-  /** In KiB. */
-  readonly peak: { own: number; mapped: number };
-  readonly end: () => void;
-}
-
-/** Looks twice a second at RssAnon and RssFile of proc(5). */
-function watch(name: string, pid: number | undefined): Watch {
-  const peak = { own: 0, mapped: 0 };
-  const look = async () => {
-    const status = await readFile(`/proc/${String(pid)}/status`, 'utf8').catch(() => ''); // it may have ended
-    const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
-    peak.own = Math.max(peak.own, kib('RssAnon'));
-    peak.mapped = Math.max(peak.mapped, kib('RssFile'));
-  };
-  const timer = setInterval(() => void look(), 500);
-  return { name, peak, end: () => clearInterval(timer) };
-}
-
-function mib(kib: number): number {
-  return Math.round(kib / 1024);
 }

@@ -69,8 +69,9 @@ export async function openWatermarks(kafka: KafkaConfig, clientId: string): Prom
   };
 }
 
-/** Kafka's codes LEADER_NOT_AVAILABLE and NOT_LEADER_OR_FOLLOWER. */
+/** Kafka's LEADER_NOT_AVAILABLE and NOT_LEADER_OR_FOLLOWER, and the client's ERR__UNKNOWN_PARTITION: it knows no leader yet. */
+const LEADERLESS: readonly unknown[] = [5, 6, -190];
+
 function isLeaderless(error: unknown): boolean {
-  const code = error instanceof Transient ? (error.cause as Partial<LibrdKafkaError> | undefined)?.code : undefined;
-  return code === 5 || code === 6;
+  return error instanceof Transient && LEADERLESS.includes((error.cause as Partial<LibrdKafkaError> | undefined)?.code);
 }

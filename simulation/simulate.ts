@@ -15,6 +15,9 @@ import type { Actors, Reply } from './actors.ts';
 import { figuresOf } from './figures.ts';
 import type { Figures, Outcome } from './figures.ts';
 
+/** Conversations that are under way together. */
+const AT_ONCE = 1000;
+
 /** The pipeline, as a simulation meets it. */
 export interface SimulationPorts {
   readonly classifier: Pick<Classifier, 'classify'>;
@@ -68,7 +71,9 @@ export async function* simulate(
       byModel: reply.provider === 'indicbert',
       reviewed: reviewed.has(id),
     }));
-    byVersion.set(version, [...(byVersion.get(version) ?? []), ...outcomes]);
+    const known = byVersion.get(version) ?? [];
+    for (const outcome of outcomes) known.push(outcome);
+    byVersion.set(version, known);
     yield { version, ...figuresOf(outcomes) };
     if (start + round < traffic.length) version = await ports.trained();
   }
@@ -76,22 +81,24 @@ export async function* simulate(
 
   /** The replies to a batch, sent into the log; by conversation id. */
   async function answer(batch: readonly Sample[], start: number) {
-    const ids = batch.map((_, i) => `simulated-${start + i}`);
-    const answers = await ports.classifier.classify(
-      batch.map(({ text, language }, i) => ({ text, language, conversationId: ids[i] ?? null })),
-      await ports.policy(),
-    );
     const replies = new Map<string, { gold: Label; reply: Reply; at: Date }>();
-    batch.forEach((gold, i) => {
-      const said = answers[i] ?? { version: '', problem: 'There is no answer.' };
-      replies.set(ids[i] ?? '', { gold, reply: replyTo(said, gold, labels, options, draw), at: timeOf(start + i) });
-    });
-    await Promise.all(
-      [...replies].map(([conversation_id, { gold, reply, at }], i) =>
-        ports.producer.captureConversation({
-          conversation_id,
-          user_message: batch[i]?.text ?? '',
-          language: batch[i]?.language ?? 'und',
+    const policy = await ports.policy();
+    for (let from = 0; from < batch.length; from += AT_ONCE) {
+      const part = batch.slice(from, from + AT_ONCE);
+      const ids = part.map((_, i) => `simulated-${start + from + i}`);
+      const answers = await ports.classifier.classify(
+        part.map(({ text, language }, i) => ({ text, language, conversationId: ids[i] ?? null })),
+        policy,
+      );
+      const sent = part.map((gold, i) => {
+        const said = answers[i] ?? { version: '', problem: 'There is no answer.' };
+        const [id, at] = [ids[i] ?? '', timeOf(start + from + i)];
+        const reply = replyTo(said, gold, labels, options, draw);
+        replies.set(id, { gold, reply, at });
+        return ports.producer.captureConversation({
+          conversation_id: id,
+          user_message: gold.text,
+          language: gold.language,
           nlu_intent: reply.intent,
           nlu_module: reply.module,
           nlu_confidence: reply.confidence,
@@ -99,9 +106,10 @@ export async function* simulate(
           model_version: reply.version,
           response_success: labelName(gold) === labelName(reply),
           created_at: at,
-        }),
-      ),
-    );
+        });
+      });
+      await Promise.all(sent);
+    }
     return replies;
   }
 
