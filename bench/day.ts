@@ -147,7 +147,7 @@ async function day({ prepared }: Stack): Promise<void> {
   await untilCaughtUp(servers, pool);
 
   process.stdout.write(
-    `\n${columns([['peak MiB of its own', '0–6 h', '6–12 h', '12–18 h', '18–24 h'], ...names.map((name) => [name, ...quarters.map((quarter) => quarter.get(name) ?? 0)])])}\n`,
+    `\n${columns([['peak MiB of its own', '0–6 h', '6–12 h', '12–18 h', '18–24 h'], ...watches.map(({ name }) => [name, ...quarters.map((quarter) => quarter.get(name) ?? 0)])])}\n`,
   );
   const end = await log.read();
   const { models, runs } = end;
