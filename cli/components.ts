@@ -66,7 +66,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
     if (!componentNames.includes(name))
       throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, pipeline, or all.`);
   }
-  const { config, servers, pool } = ground;
+  const { config, servers, pool, measurements } = ground;
   const log = (component: string) => ground.log.child({ component });
   const ofWanted = <T extends { readonly name: string }>(all: readonly T[]) =>
     all.filter(({ name }) => wanted.has(name));
@@ -81,6 +81,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
         partitions: PARTITIONS,
         stateFolder: folderOf(config, 'state', processor.name),
         log: log(processor.name),
+        onCommit: (batch) => measurements.committed(processor.name, batch),
       }),
     ),
   );
@@ -95,6 +96,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
         pool,
         log: log(projection.name),
         onPoison: (record, poison) => deadLetters.write(projection.name, record, poison),
+        onCommit: (batch) => measurements.committed(projection.name, batch),
       });
     }),
   );

@@ -15,6 +15,8 @@ import { topicEnds } from '../runtime/read-topic.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { ensureTopics } from '../runtime/topics.ts';
+import { openMeasurements } from '../status/measurements.ts';
+import type { Measurements } from '../status/measurements.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { openArtifactFolder } from '../trainer/artifacts.ts';
 import type { ArtifactStore } from '../trainer/artifacts.ts';
@@ -33,6 +35,7 @@ export interface Environment {
 export interface Connected extends Environment {
   readonly pool: pg.Pool;
   readonly log: Logger;
+  readonly measurements: Measurements;
 }
 
 /** An environment whose topics, schemas and tables are in place. */
@@ -90,6 +93,7 @@ export function connect(environment: Environment): Connected {
   return {
     ...environment,
     pool,
+    measurements: openMeasurements(),
     log: openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) }),
     async stop() {
       await pool.end();

@@ -6,6 +6,7 @@ import type { Codecs } from '../runtime/schema-registry.ts';
 import type { LiveFigures } from '../status/live.ts';
 import { topics } from '../topology.ts';
 import { readLagAndEnds } from './lag.ts';
+import { readQueue } from './pipeline-figures.ts';
 
 /** Reads live figures. Dead letters are counted anew only when their topic has grown. */
 export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool: Pool): () => Promise<LiveFigures> {
@@ -33,14 +34,12 @@ async function readTables(pool: Pool): Promise<Pick<LiveFigures, 'totals' | 'que
     `SELECT (SELECT count(*) FROM conversation_logs)::float8 AS conversations,
             (SELECT count(*) FROM training_samples WHERE review_status = 'approved')::float8 AS samples`,
   );
-  const { rows: queue } = await pool.query<{ class: number; waiting: number; oldest: Date }>(
-    'SELECT priority_class AS class, count(*)::int AS waiting, min(created_at) AS oldest FROM review_queue GROUP BY 1 ORDER BY 1',
-  );
+  const queue = (await readQueue(pool)).filter(({ waiting }) => waiting > 0);
   const { rows: runs } = await pool.query<object>(
     `SELECT run_id, data_set, trigger, status, stage, epoch, epochs, approvals::int, requested_at, started_at FROM training_runs
       WHERE status IN ('requested', 'running') ORDER BY requested_at`,
   );
-  const oldest = queue.map((one) => one.oldest.getTime());
+  const oldest = queue.flatMap((one) => one.oldest ?? []);
   return {
     totals: {
       conversations: counts[0]?.conversations ?? 0,
@@ -49,7 +48,7 @@ async function readTables(pool: Pool): Promise<Pick<LiveFigures, 'totals' | 'que
     },
     queue: {
       classes: Object.fromEntries(queue.map((one) => [String(one.class), one.waiting])),
-      oldest: oldest.length === 0 ? null : new Date(Math.min(...oldest)).toISOString(),
+      oldest: oldest.length === 0 ? null : new Date(1000 * Math.min(...oldest)).toISOString(),
     },
     runs,
   };

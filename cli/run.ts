@@ -24,7 +24,7 @@ export function runCommand(): Command {
         names.filter((name) => name !== HTTP),
         ground,
       );
-      const health = await startHealth(ground, components, { withBacklog: names.includes(HTTP) });
+      const health = await startHealth(ground, components, { withPipeline: names.includes(HTTP) });
       const api = names.includes(HTTP) ? await startHttp(ground, components) : undefined;
       progress(`Running ${names.join(', ')}.`);
       if (health) progress(`Health on ${health.url}/readyz.`);

@@ -16,9 +16,10 @@ export interface Serving {
 }
 
 /** Starts to follow the model log. Returns at once. */
-export function startServing({ config, servers, codecs, pool, log: parent }: Prepared): Serving {
+export function startServing({ config, servers, codecs, pool, measurements, log: parent }: Prepared): Serving {
   const log = parent.child({ component: 'serving' });
-  const classifier = openClassifier(openModelShelf({ artifacts: artifactsOf(config) }), log);
+  const shelf = openModelShelf({ artifacts: artifactsOf(config) });
+  const classifier = openClassifier(shelf, log, measurements.classified);
   const follower = followModels({
     kafka: servers.kafka,
     codecs,

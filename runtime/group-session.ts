@@ -13,6 +13,13 @@ import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { callNow, connectConsumer, consume, disconnect } from './rdkafka.ts';
 
+/** A batch that was written. */
+export interface CommittedBatch {
+  readonly records: number;
+  /** From the begin of its commit to its end; staging is not in it. */
+  readonly seconds: number;
+}
+
 /** What a runner does at each turn of its membership. `S` is a batch of which nothing is written yet. */
 export interface GroupMember<S> {
   readonly kafka: KafkaConfig;
@@ -29,6 +36,8 @@ export interface GroupMember<S> {
   stage(messages: readonly Message[]): Promise<S>;
   /** Writes what was staged. A failure ends the session. */
   commit(consumer: KafkaConsumer, staged: S): Promise<void>;
+  /** Told of each batch after its commit. */
+  readonly onCommit?: ((batch: CommittedBatch) => void) | undefined;
   /** Nothing more to read: `ends` are the ends of partitions that were met since the last call. */
   atEnds(consumer: KafkaConsumer, ends: readonly TopicPartitionOffset[]): Promise<void>;
   /** Called while no commit runs, before partitions are handed back and every now and then; not after a failure. */
@@ -124,10 +133,16 @@ async function handle<S>(
 ): Promise<void> {
   try {
     const staged = await member.stage(batch.messages);
-    await whenIdle(membership, batch, () => member.commit(consumer, staged));
+    await whenIdle(membership, batch, () => commit(member, consumer, staged, batch.messages.length));
   } catch (error) {
     fail(membership, error);
   }
+}
+
+async function commit<S>(member: GroupMember<S>, consumer: KafkaConsumer, staged: S, records: number): Promise<void> {
+  const began = performance.now();
+  await member.commit(consumer, staged);
+  member.onCommit?.({ records, seconds: (performance.now() - began) / 1000 });
 }
 
 /**

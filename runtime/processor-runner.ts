@@ -29,6 +29,7 @@ import { openStateStore } from './state-store.ts';
 import type { StateStore } from './state-store.ts';
 import { restoreTable } from './restore.ts';
 import { runGroupSession } from './group-session.ts';
+import type { CommittedBatch } from './group-session.ts';
 import { memberState, runSessions } from './sessions.ts';
 import type { Background } from './sessions.ts';
 import { openWatermarks } from './watermarks.ts';
@@ -47,6 +48,8 @@ export interface ProcessorRunnerOptions {
   readonly log: Logger;
   /** Most records in a transaction. */
   readonly maxBatch?: number;
+  /** Told of each committed transaction. */
+  readonly onCommit?: (batch: CommittedBatch) => void;
 }
 
 /** Counters since the start, for the status page and metrics. */
@@ -117,6 +120,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         takeOver: (consumer, partitions) => takeOver(session, consumer, partitions),
         stage: (messages) => stage(session, messages),
         commit: (consumer, staged) => commit(session, consumer, staged),
+        onCommit: options.onCommit,
         // Behind the last record stands the marker of its transaction: without this a monitor shows a lag for ever.
         async atEnds(consumer, ends) {
           callNow('committing ends', () => consumer.commit([...ends]));

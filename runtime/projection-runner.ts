@@ -12,6 +12,7 @@ import { foldBatch } from '../stream/projection.ts';
 import type { FoldedRow, Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
 import { runGroupSession } from './group-session.ts';
+import type { CommittedBatch } from './group-session.ts';
 import { advance, applyRows, holdPartition } from './projection-store.ts';
 import type { HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
@@ -27,6 +28,8 @@ export interface ProjectionRunnerOptions {
   readonly log: Logger;
   /** Gets a record that can't be projected; the batch goes on when it resolves. */
   readonly onPoison: (record: RawRecord, poison: Poison) => Promise<void>;
+  /** Told of each committed transaction. */
+  readonly onCommit?: (batch: CommittedBatch) => void;
 }
 
 /** Counters since the start. */
@@ -75,6 +78,7 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
       takeOver: (_, partitions) => takeOver(projection, pool, held, partitions),
       stage: (messages) => stage(options, messages),
       commit: (_, staged) => commit(options, held, staged, stats),
+      onCommit: options.onCommit,
       atEnds: (consumer, ends) => storeEnds(projection, pool, held, consumer, ends),
       checkpoint: () => Promise.resolve(),
     },

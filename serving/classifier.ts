@@ -41,6 +41,12 @@ export interface Unserved {
   readonly problem: string;
 }
 
+/**
+ * Told what one version answered of a request, or that nobody did, and how long that took: from the question to the answers,
+ * loading the model included where it was not loaded.
+ */
+export type OnClassified = (results: readonly (Classification | Unserved)[], seconds: number) => void;
+
 /** Answers by the log that it was last given. */
 export interface Classifier {
   /** One result a question, in order. */
@@ -58,7 +64,11 @@ const NOT_READ = 'The model log has not been read yet; try again soon.';
 const PROBE = 'where is my order';
 
 /** A classifier that knows no version yet. */
-export function openClassifier(shelf: ModelShelf, log: Logger): Classifier {
+export function openClassifier(
+  shelf: ModelShelf,
+  log: Logger,
+  onClassified: OnClassified = () => undefined,
+): Classifier {
   let models: ModelLog | undefined;
   /** Why a version in charge is not served, by version. */
   const refused = new Map<string, string>();
@@ -95,16 +105,17 @@ export function openClassifier(shelf: ModelShelf, log: Logger): Classifier {
       const deployment = deploymentOf(now);
       const results = new Array<Classification | Unserved>(questions.length);
       for (const [version, places] of byVersion(deployment, questions)) {
-        const texts = places.map((i) => questions[i]?.text ?? '');
+        const began = performance.now();
+        const asked = places.flatMap((place) => questions[place] ?? []);
         const outcome = await withFirst(candidates(now, deployment, version), async (model, by) => ({
           by,
-          answers: await model.classify(texts),
+          answers: await model.classify(asked.map(({ text }) => text)),
         }));
-        places.forEach((place, i) => {
-          const question = questions[place];
-          if ('problem' in outcome) results[place] = outcome;
-          else if (question) results[place] = classification(question, outcome.by, outcome.answers[i], policy);
-        });
+        const answers = asked.map((question, i) =>
+          'problem' in outcome ? outcome : classification(question, outcome.by, outcome.answers[i], policy),
+        );
+        onClassified(answers, (performance.now() - began) / 1000);
+        answers.forEach((answer, i) => (results[places[i] ?? 0] = answer));
       }
       return results;
     },

@@ -1,22 +1,30 @@
 /** What a process answers its supervisor and Prometheus, on a port of its own that is not for callers. */
 import fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
+import { Registry } from 'prom-client';
 import { livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
+import type { Measurements } from './measurements.ts';
 import { processMetrics } from './process-metrics.ts';
-import type { Backlog, ProcessFigures } from './process-metrics.ts';
+import type { PipelineFigures, ProcessFigures } from './process-metrics.ts';
 
 /** What the server asks. */
 export interface HealthServerOptions extends Pick<HealthDeps, 'readiness'> {
   readonly figures: () => ProcessFigures;
-  readonly backlog?: () => Promise<Backlog>;
+  readonly measurements: Pick<Measurements, 'registry'>;
+  readonly pipeline?: () => Promise<PipelineFigures>;
 }
 
 /** The server, not yet listening: `/healthz`, `/readyz` and `/metrics`, without tokens. */
-export function createHealthServer({ readiness, figures, backlog }: HealthServerOptions): FastifyInstance {
+export function createHealthServer({
+  readiness,
+  figures,
+  measurements,
+  pipeline,
+}: HealthServerOptions): FastifyInstance {
   const app = fastify();
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
-  const metrics = processMetrics(figures, backlog);
+  const metrics = Registry.merge([processMetrics(figures, pipeline), measurements.registry]);
   livenessRoutes(app, { readiness });
   app.get('/metrics', { config: { role: 'anyone' } }, async (_request, reply) =>
     reply

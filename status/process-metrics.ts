@@ -9,12 +9,25 @@ export interface ProcessFigures {
   readonly states: Readonly<Record<string, string>>;
 }
 
-/** What waits in the whole pipeline; the process with the API asks, so that not every copy does. */
-export interface Backlog {
+/** How the whole pipeline stands; the process with the API asks, so that not every copy does. */
+export interface PipelineFigures {
   readonly lag: readonly { readonly component: string; readonly topic: string; readonly lag: number }[];
-  /** Conversations that wait for a person. */
-  readonly waiting: number;
+  /** What waits for a person, by class (1 first): how many, and when the oldest of them took place, seconds since 1970. */
+  readonly queue: readonly { readonly class: number; readonly waiting: number; readonly oldest: number | null }[];
+  readonly training: TrainingFigures;
 }
+
+/** Training runs; times in seconds, points in time since 1970. */
+export interface TrainingFigures {
+  readonly byStatus: Readonly<Record<string, number>>;
+  /** The run that was over last. It has no duration when it ended before it began. */
+  readonly last: { readonly outcome: string; readonly duration: number | null; readonly finishedAt: number } | null;
+  readonly running: { readonly epoch: number; readonly epochs: number; readonly startedAt: number } | null;
+}
+
+/** How a training run may end: the verdict on what it trained, or that it trained nothing. */
+const OUTCOMES = ['promote', 'reject', 'inconclusive', 'failed', 'cancelled'] as const;
+const STATUSES = ['requested', 'running', 'finished', 'failed', 'cancelled'] as const;
 
 /** Counters of components, by their name in `stats`: the metric, and what it says. They start at 0 with the process. */
 const COUNTERS: Readonly<Record<string, readonly [name: string, help: string]>> = {
@@ -28,8 +41,8 @@ const GAUGES: typeof COUNTERS = {
   leading: ['samvad_component_leading', '1 when this copy of a service is the one at work'],
 };
 
-/** A registry whose metrics are read when it is asked. Without `backlog`, those of the whole pipeline are not in it. */
-export function processMetrics(figures: () => ProcessFigures, backlog?: () => Promise<Backlog>): Registry {
+/** A registry whose metrics are read when it is asked. Without `pipeline`, those of the whole pipeline are not in it. */
+export function processMetrics(figures: () => ProcessFigures, pipeline?: () => Promise<PipelineFigures>): Registry {
   const registry = new Registry();
   const registers = [registry];
   collectDefaultMetrics({ register: registry });
@@ -62,26 +75,99 @@ export function processMetrics(figures: () => ProcessFigures, backlog?: () => Pr
       for (const [part, state] of Object.entries(figures().states)) this.set({ part }, Number(state === 'ok'));
     },
   });
-  if (backlog) backlogMetrics(registers, backlog);
+  if (pipeline) pipelineMetrics(registers, pipeline);
   return registry;
 }
 
+type Sample = readonly [labels: Readonly<Record<string, string | number>>, value: number | null | undefined];
+
+/** Gauges of the whole pipeline: the metric, what it says, its labels, and its values; null and undefined are no value. */
+const PIPELINE: readonly (readonly [
+  name: string,
+  help: string,
+  labelNames: readonly string[],
+  samples: (figures: PipelineFigures) => readonly Sample[],
+])[] = [
+  [
+    'samvad_lag_records',
+    'Records between a component and the end of what it reads, over all copies',
+    ['component', 'topic'],
+    (now) => now.lag.map(({ component, topic, lag }) => [{ component, topic }, lag]),
+  ],
+  [
+    'samvad_review_queue_conversations',
+    'Conversations that wait for a person, by class, 1 first',
+    ['class'],
+    (now) => now.queue.map((one) => [{ class: one.class }, one.waiting]),
+  ],
+  [
+    'samvad_review_queue_oldest_timestamp_seconds',
+    'When the oldest conversation that waits for a person took place',
+    ['class'],
+    (now) => now.queue.map((one) => [{ class: one.class }, one.oldest]),
+  ],
+  [
+    'samvad_training_runs',
+    'Training runs',
+    ['status'],
+    ({ training }) => STATUSES.map((status) => [{ status }, training.byStatus[status] ?? 0]),
+  ],
+  [
+    'samvad_training_last_run_outcome',
+    '1 for how the run that was over last ended, 0 for all else',
+    ['outcome'],
+    ({ training: { last } }) =>
+      last ? OUTCOMES.map((outcome) => [{ outcome }, Number(outcome === last.outcome)]) : [],
+  ],
+  [
+    'samvad_training_last_run_duration_seconds',
+    'Duration of the run that was over last',
+    [],
+    ({ training }) => [[{}, training.last?.duration]],
+  ],
+  [
+    'samvad_training_last_run_finished_timestamp_seconds',
+    'When the run that was over last ended',
+    [],
+    ({ training }) => [[{}, training.last?.finishedAt]],
+  ],
+  [
+    'samvad_training_running_started_timestamp_seconds',
+    'When the run that is under way began',
+    [],
+    ({ training }) => [[{}, training.running?.startedAt]],
+  ],
+  [
+    'samvad_training_running_epoch',
+    'Epochs that the run under way has done',
+    [],
+    ({ training }) => [[{}, training.running?.epoch]],
+  ],
+  [
+    'samvad_training_running_epochs',
+    'Epochs that the run under way has to do at most',
+    [],
+    ({ training }) => [[{}, training.running?.epochs]],
+  ],
+];
+
 /** While Kafka or Postgres do not answer these are absent: a gap in a chart is truer than an old figure. */
-function backlogMetrics(registers: Registry[], backlog: () => Promise<Backlog>): void {
-  const waiting = new Gauge({
-    ...{ name: 'samvad_review_queue_conversations', help: 'Conversations that wait for a person', registers },
-  });
-  new Gauge({
-    name: 'samvad_lag_records',
-    help: 'Records between a component and the end of what it reads, over all copies',
-    ...{ registers, labelNames: ['component', 'topic'] },
-    async collect() {
-      this.reset();
-      waiting.remove();
-      const now = await backlog().catch(() => undefined);
-      if (!now) return;
-      waiting.set(now.waiting);
-      for (const { component, topic, lag } of now.lag) this.set({ component, topic }, lag);
-    },
-  });
+function pipelineMetrics(registers: Registry[], read: () => Promise<PipelineFigures>): void {
+  let reading: Promise<PipelineFigures | undefined> | undefined;
+  // All are asked at once when Prometheus asks, and share what is read then.
+  const readOnce = () =>
+    (reading ??= read()
+      .catch(() => undefined)
+      .finally(() => (reading = undefined)));
+  for (const [name, help, labelNames, samples] of PIPELINE) {
+    new Gauge({
+      ...{ name, help, registers, labelNames },
+      async collect() {
+        const now = await readOnce();
+        this.reset();
+        this.remove({}); // a reset gauge without labels is 0
+        for (const [labels, value] of now ? samples(now) : []) if (value != null) this.set(labels, value);
+      },
+    });
+  }
 }

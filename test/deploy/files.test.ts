@@ -4,9 +4,11 @@ import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, sym
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { Registry } from 'prom-client';
 import { parse, parseAllDocuments } from 'yaml';
 import { componentNames } from '../../cli/components.ts';
 import { processMetrics } from '../../status/process-metrics.ts';
+import { everything, measuredOnce, oneComponent } from '../status/metrics.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
@@ -123,20 +125,33 @@ describe('Dockerfile', () => {
   });
 });
 
-describe('dashboard and alerts', () => {
-  it('name only metrics that a process exports', async () => {
-    const one = { processed: 1, transactions: 1, deadLetters: 0, sessions: 1, assigned: 6, leading: 1 };
+describe('metrics', () => {
+  const families = async () => {
     const registry = processMetrics(
-      () => ({ stats: { intake: one }, states: { kafka: 'ok' } }),
-      () => Promise.resolve({ lag: [{ component: 'intake', topic: 't', lag: 3 }], waiting: 2 }),
+      () => oneComponent,
+      () => Promise.resolve(everything),
     );
-    const text = await registry.metrics();
-    const exported = new Set([...text.matchAll(/^([a-z_]+[a-z0-9_]*)[{ ]/gm)].map(([, name]) => name));
+    return (await Registry.merge([registry, measuredOnce().registry]).metrics()).split('\n');
+  };
+
+  it('of the dashboard and the alerts are those that a process exports', async () => {
+    const exported = new Set((await families()).map((line) => /^[a-z][a-z0-9_]*/.exec(line)?.[0]));
     const used = [read('deploy/prometheus/alerts.yml'), read('deploy/grafana/dashboards/samvad.json')].flatMap((file) =>
       [...file.matchAll(/\b(?:samvad|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name),
     );
     assert.ok(used.length > 10);
     for (const name of used) assert.ok(exported.has(name), `${name} is not exported`);
-    assert.match(text, /samvad_lag_records\{component="intake",topic="t"\} 3/);
+  });
+
+  it('are all in docs/metrics.md, with their labels', async () => {
+    const lines = await families();
+    const exported = lines.flatMap((line) => /^# TYPE (samvad_\S+) (\w+)/.exec(line)?.slice(1).join(' ') ?? []);
+    const rows = [...read('docs/metrics.md').matchAll(/^\| `(samvad_\w+)`\s*\| (\w+)\s*\| (.*?)\s*\|/gm)];
+    assert.deepEqual(rows.map(([, name, type]) => `${name ?? ''} ${type ?? ''}`).sort(), exported.sort());
+    for (const [, name = '', , labels = ''] of rows) {
+      const line = lines.find((one) => new RegExp(`^${name}(_bucket)?[{ ]`).test(one)) ?? '';
+      const written = [...line.matchAll(/(\w+)="/g)].map(([, label]) => label).filter((label) => label !== 'le');
+      assert.deepEqual([...labels.matchAll(/`(\w+)`/g)].map(([, label]) => label).sort(), written.sort(), name);
+    }
   });
 });

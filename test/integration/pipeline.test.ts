@@ -9,6 +9,7 @@ import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
+import { readPipelineFigures } from '../../cli/pipeline-figures.ts';
 import { projections } from '../../pipeline.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
@@ -133,6 +134,28 @@ describe('the example traffic on real servers', () => {
     const reasons = (some: typeof rows | undefined) => new Set(some?.map((row) => JSON.stringify(row['reasons'])));
     assert.ok([...reasons(audits)].every((reason) => reasons(others).has(reason)));
     assert.deepEqual(new Set(audits?.flatMap(Object.keys)), new Set(others?.flatMap(Object.keys)));
+  });
+
+  it('tells monitors how many wait since when, and how large and long its transactions were', async () => {
+    const { servers, pool, measurements } = stack.prepared;
+    const { queue, lag } = await readPipelineFigures(servers, pool);
+    const { rows } = await pool.query<{ class: number; waiting: string; oldest: Date }>(
+      'SELECT priority_class AS class, count(*) AS waiting, min(created_at) AS oldest FROM review_queue GROUP BY 1 ORDER BY 1',
+    );
+    assert.equal(rows.length, 3);
+    assert.deepEqual(
+      queue,
+      rows.map((row) => ({ ...row, waiting: Number(row.waiting), oldest: row.oldest.getTime() / 1000 })),
+    );
+    assert.ok(lag.length > 0);
+    const lines = (await measurements.registry.metrics()).split('\n');
+    const value = (metric: string, component: string) =>
+      Number(lines.find((line) => line.startsWith(`${metric}{component="${component}"}`))?.split(' ')[1]);
+    for (const [component, stats] of Object.entries(components.stats()).filter(([, { processed }]) => processed ?? 0)) {
+      assert.equal(value('samvad_component_batch_records_sum', component), stats['processed'], component);
+      assert.equal(value('samvad_component_commit_duration_seconds_count', component), stats['transactions']);
+      assert.ok(value('samvad_component_commit_duration_seconds_sum', component) > 0);
+    }
   });
 
   it('put exactly the eight conflicting ids into the dead letters', async () => {

@@ -6,6 +6,7 @@ import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
+import { readPipelineFigures } from '../../cli/pipeline-figures.ts';
 import { setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../../policy/model-log.ts';
 import { offsetsOf, requestRun, watermarkOf } from '../../policy/training-run.ts';
@@ -98,6 +99,23 @@ describe('the training loop on real servers', () => {
       rows.map(({ version }) => version),
       ['router-v1.0.0', ...due.map((_, i) => `router-v1.${i + 1}.0`)],
     );
+  });
+
+  it('tells monitors how the runs went', async () => {
+    const { servers, pool } = stack.prepared;
+    const { training } = await readPipelineFigures(servers, pool);
+    const runs = [...(await log.read()).runs.values()];
+    const [last] = runs.toSorted((a, b) => (b.finished_at ?? 0) - (a.finished_at ?? 0));
+    assert.ok(last && last.started_at !== null && last.finished_at !== null);
+    assert.deepEqual(training, {
+      byStatus: { finished: runs.length },
+      last: {
+        outcome: last.verdict,
+        duration: (last.finished_at - last.started_at) / 1000,
+        finishedAt: last.finished_at / 1000,
+      },
+      running: null,
+    });
   });
 
   it('shows which samples a version was trained on', async () => {

@@ -108,6 +108,23 @@ describe('the classifier', () => {
     assert.deepEqual([...new Set(await versions())], [V1]);
   });
 
+  it('tells what each version answered of a request, and how long that took', async () => {
+    const told: [version: string, answers: number, seconds: number][] = [];
+    const measured = openClassifier(shelf(), pino({ level: 'silent' }), (results, seconds) =>
+      told.push([[...new Set(results.map(({ version }) => version))].join(), results.length, seconds]),
+    );
+    measured.follow(logOf(...onTrial(50)));
+    const questions = Array.from({ length: 100 }, (_, i) => question(`c-${i}`));
+    const answers = await measured.classify(questions, defaultPolicy);
+    await measured.close();
+    const count = (by: string) => answers.filter(({ version }) => version === by).length;
+    assert.deepEqual(told.map(([version, results]) => [version, results]).sort(), [
+      [V1, count(V1)],
+      [V2, count(V2)],
+    ]);
+    assert.ok(told.every(([, , seconds]) => seconds > 0));
+  });
+
   it('says who answers where the version in charge has no file', async () => {
     classifier.follow(logOf());
     const [result] = await classifier.classify([question()], defaultPolicy);
