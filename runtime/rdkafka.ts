@@ -21,6 +21,7 @@ export const OFFSET_BEGINNING = -2;
 const CALL_MS = 10_000;
 /** How long a consumer waits for a record before it says that there is none. */
 const WAIT_MS = 100;
+const MAX_EMPTY = 300;
 const CLOSE_MS = 20_000;
 
 type Done<T> = (error: LibrdKafkaError | Error | null | undefined, value: T) => void;
@@ -124,6 +125,19 @@ export async function consume(consumer: KafkaConsumer, max: number): Promise<Mes
   if (ready.length > 0) return ready;
   const [next] = await consumeFor(WAIT_MS, consumer, 1);
   return next ? [next, ...(await consumeFor(0, consumer, max - 1))] : [];
+}
+
+/**
+ * For readers that know that there is more: told of each batch, it throws Transient when the last ones were all empty for
+ * half a minute, three times as long as a transaction may stay open. The client does not say that its brokers are gone.
+ */
+export function patience(what: string): (records: number) => void {
+  let empty = 0;
+  return (records) => {
+    empty = records > 0 ? 0 : empty + 1;
+    if (empty > MAX_EMPTY)
+      throw new Transient(`${what} failed: nothing has come for ${(MAX_EMPTY * WAIT_MS) / 1000} s`);
+  };
 }
 
 function consumeFor(waitMs: number, consumer: KafkaConsumer, max: number): Promise<Message[]> {

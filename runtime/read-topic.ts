@@ -4,7 +4,7 @@ import type { Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
 import { openWatermarks } from './watermarks.ts';
 
 const BATCH = 1000;
@@ -25,7 +25,7 @@ export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<
 /**
  * Every committed record of `topic` from `from` (the beginning where absent) up to `ends`, and perhaps some more, in offset
  * order within each partition.
- * Commits nothing, joins no group.
+ * Commits nothing, joins no group. @throws Transient when there is more, and nothing comes for half a minute.
  */
 export async function* readTopic(
   kafka: KafkaConfig,
@@ -59,8 +59,10 @@ export async function* readBatches(
   try {
     consumer.assign([...waiting.keys()].map((partition) => ({ topic, partition, offset: from?.get(partition) ?? -2 })));
     read();
+    const waited = patience(`reading ${topic}`);
     for (let last = false; !last;) {
       const batch = await reading;
+      waited(batch.length);
       last = waiting.size === 0;
       if (!last) read();
       if (batch.length > 0) yield batch.map(rawRecord);

@@ -2,7 +2,7 @@
 import type { TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect, patience } from './rdkafka.ts';
 import type { StateStore } from './state-store.ts';
 import type { Watermarks } from './watermarks.ts';
 
@@ -35,8 +35,10 @@ export async function restoreTable(options: {
   consumer.on('partition.eof', (met: TopicPartitionOffset) => (reached = Math.max(reached, met.offset)));
   try {
     consumer.assign([{ topic, partition, offset: Math.max(from, low) }]);
+    const waited = patience(`restoring ${topic}`);
     while (reached < end) {
       const messages = await consume(consumer, BATCH);
+      waited(messages.length);
       if (messages.length === 0) continue;
       records += messages.length;
       const last = messages.at(-1)?.offset ?? from;

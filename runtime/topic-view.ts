@@ -4,14 +4,14 @@ import { randomUUID } from 'node:crypto';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect, rawRecord } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
 import { openWatermarks } from './watermarks.ts';
 
 /** A reader that is at the end whenever `catchUp` has returned. */
 export interface TopicView {
   /**
    * Hands every record whose commit was answered before the call to `onRecords`, in order within each partition. Waits for
-   * open transactions.
+   * open transactions. @throws Transient when nothing comes for half a minute.
    */
   catchUp(): Promise<void>;
   close(): Promise<void>;
@@ -50,8 +50,10 @@ export async function openTopicView(options: TopicViewOptions): Promise<TopicVie
       const ends = new Map<number, number>();
       for (const partition of numbers) ends.set(partition, (await watermarks.of(topic, partition)).high);
       const behind = () => numbers.some((p) => (reached.get(p) ?? from?.get(p) ?? 0) < (ends.get(p) ?? 0));
+      const waited = patience(`reading ${topic}`);
       while (behind()) {
         const messages = await consume(consumer, BATCH);
+        waited(messages.length);
         if (messages.length > 0) await onRecords(messages.map(rawRecord));
       }
     },
