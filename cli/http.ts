@@ -9,7 +9,8 @@ import { readStanding } from '../label-studio/store.ts';
 import { parseTokens } from '../status/tokens.ts';
 import type { ApiToken } from '../status/tokens.ts';
 import type { RunningComponents } from './components.ts';
-import { producerOptions } from './environment.ts';
+import { approvalsReader } from './approvals.ts';
+import { artifactsOf, producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { openFront } from './front.ts';
 import { liveReader } from './live.ts';
@@ -81,11 +82,14 @@ function openApi(
 ) {
   const { servers, pool, log } = prepared;
   const serving = startServing(prepared);
+  const approvals = approvalsReader(prepared);
   const server = createServer({
     producer,
     pool,
     classifier: serving.classifier,
     policy: serving.policy,
+    artifacts: artifactsOf(prepared.config),
+    training: { threshold: prepared.config.training.threshold, approvals: () => approvals.read() },
     tokens,
     log: log.child({ component: 'http' }),
     readiness: () => Promise.resolve({ ...readinessOf(standBy, components), models: serving.classifier.readiness() }),
@@ -106,7 +110,13 @@ function openApi(
       producer: producer.stats(),
     }),
   });
-  return { server, stop: () => serving.stop() };
+  return {
+    server,
+    async stop() {
+      await approvals.close();
+      await serving.stop();
+    },
+  };
 }
 
 /**

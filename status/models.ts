@@ -43,7 +43,7 @@ export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
   app.get<{ Params: { version: string } }>(
     '/v1/models/:version',
     { config, schema: { tags, summary: 'One version', params: version, response: refusals(404, 503) } },
-    ({ params }) => findVersion(rows, params.version),
+    ({ params }) => findVersion(pool, params.version),
   );
   app.get<{ Params: { version: string }; Querystring: { limit: number; after?: string } }>(
     '/v1/models/:version/lineage',
@@ -60,7 +60,7 @@ export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
         response: refusals(400, 404, 503),
       },
     },
-    async ({ params, query }) => lineage(rows, await findVersion(rows, params.version), query.limit, query.after),
+    async ({ params, query }) => lineage(rows, await findVersion(pool, params.version), query.limit, query.after),
   );
   app.get<{ Querystring: { limit: number } }>(
     '/v1/deployments',
@@ -79,9 +79,11 @@ export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
 
 type Query = (sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
-async function findVersion(rows: Query, name: string): Promise<Row> {
+/** The row of a version. @throws HttpProblem 404 where there is none. */
+export async function findVersion(pool: Pick<Pool, 'query'>, name: string): Promise<Row> {
   // Postgres has no text with a zero character, so no version has such a name.
-  const [row] = name.includes('\0') ? [] : await rows('SELECT * FROM model_versions WHERE version = $1', [name]);
+  const sql = 'SELECT * FROM model_versions WHERE version = $1';
+  const row = name.includes('\0') ? undefined : (await pool.query<Row>(sql, [name])).rows[0];
   if (row) return row;
   throw new HttpProblem(404, `There is no version ${JSON.stringify(shorten(name))}; GET /v1/models lists them.`);
 }

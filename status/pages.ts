@@ -19,6 +19,7 @@ export const pages: readonly Page[] = [
   { path: '/review', title: 'Review', module: 'review', styles: true },
   { path: '/conversations', title: 'Conversations', module: 'conversations' },
   { path: '/models', title: 'Models', module: 'models' },
+  { path: '/data-sets', title: 'Data sets', module: 'data-sets' },
   { path: '/dead-letters', title: 'Dead letters', module: 'dead-letters' },
   { path: '/settings', title: 'Settings', module: 'settings' },
 ];

@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify';
 import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
-import { Transient } from '../runtime/rdkafka.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import { refusals } from './openapi.ts';
 import { adoptPolicy, policyHistory } from './policy.ts';
@@ -56,7 +55,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
         throw new HttpProblem(400, `days is ${JSON.stringify(days)}; it must be a number above 0.`);
       const policy = read(proposed);
       const options = { policy, secondsPerAnswer: 20, examples: 3, ...(days && { from: Date.now() - days * DAY_MS }) };
-      return whatIf(policies, options).catch(unreachable);
+      return whatIf(policies, options);
     },
   );
   app.post<{ Body: unknown }>(
@@ -87,11 +86,9 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
       const adoption = { policy: read(policy), reason: text(reason), adopted_by: caller?.name ?? text(adopted_by) };
       const problems = policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now());
       if (problems.length > 0) throw refused(new InputError([...problems]));
-      const outcome = await adoptPolicy(policies, adoption)
-        .catch((error: unknown) => {
-          throw error instanceof InputError ? refused(error) : error;
-        })
-        .catch(unreachable);
+      const outcome = await adoptPolicy(policies, adoption).catch((error: unknown) => {
+        throw error instanceof InputError ? refused(error) : error;
+      });
       return { version: adoption.policy.version, outcome };
     },
   );
@@ -121,9 +118,4 @@ function refused({ problems }: InputError): HttpProblem {
     type: 'invalid-request',
     problems,
   });
-}
-
-function unreachable(error: unknown): never {
-  if (!(error instanceof Transient)) throw error;
-  throw new HttpProblem(503, `Kafka does not answer: ${error.message}`, { type: 'unreachable', retryAfterSeconds: 5 });
 }

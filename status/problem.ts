@@ -4,6 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
 import { RecordTooLarge } from '../producers/kafka-link.ts';
 import { SpoolFull } from '../producers/spool.ts';
+import { Transient } from '../runtime/rdkafka.ts';
 
 /** What is wrong with one field; `line` is the record's place in a batch, counted from 1. */
 export type FieldProblem = Problem & { readonly line?: number };
@@ -79,6 +80,10 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
     const { message, retryAfterSeconds } = error;
     const detail = `${message} What was stored of this request is harmless to send again.`;
     return new HttpProblem(503, detail, { type: 'spool-full', retryAfterSeconds });
+  }
+  if (error instanceof Transient) {
+    const detail = `Kafka does not answer: ${error.message}`;
+    return new HttpProblem(503, detail, { type: 'unreachable', retryAfterSeconds: 5 });
   }
   if (error.code === 'FST_ERR_CTP_BODY_TOO_LARGE') {
     const limit = request.routeOptions.bodyLimit;

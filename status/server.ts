@@ -13,6 +13,10 @@ import { classifyRoutes } from './classify.ts';
 import type { ClassifyDeps } from './classify.ts';
 import { modelRoutes } from './models.ts';
 import type { ModelDeps } from './models.ts';
+import { modelReportRoutes } from './model-reports.ts';
+import type { ModelReportDeps } from './model-reports.ts';
+import { dataSetRoutes } from './data-sets.ts';
+import type { DataSetDeps } from './data-sets.ts';
 import { kpiRoutes } from './kpis.ts';
 import type { KpiDeps } from './kpis.ts';
 import { labelStudioRoutes } from './label-studio.ts';
@@ -51,6 +55,8 @@ export interface ServerOptions
     ReviewDeps,
     ClassifyDeps,
     ModelDeps,
+    ModelReportDeps,
+    DataSetDeps,
     KpiDeps,
     SessionDeps,
     LiveDeps,
@@ -70,6 +76,8 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   reviewQueueRoutes(app, options);
   classifyRoutes(app, options);
   modelRoutes(app, options);
+  modelReportRoutes(app, options);
+  dataSetRoutes(app, options);
   kpiRoutes(app, options);
   labelStudioRoutes(app, options);
   searchRoutes(app, options);

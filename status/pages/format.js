@@ -13,6 +13,9 @@ export const rate = (value) => (value === 0 ? '0' : value < 10 ? exact.format(va
 /** A share of 0 to 1 as percent; a dash for null. @param {number | null | undefined} value */
 export const share = (value, digits = 1) => (value == null ? '–' : `${(100 * value).toFixed(digits)} %`);
 
+/** A difference of two shares in percentage points, with its sign. @param {number} value */
+export const signed = (value) => `${value > 0 ? '+' : ''}${(100 * value).toFixed(1)}`;
+
 /** A moment in the browser's time zone; a dash for null. @param {string | number | null | undefined} at */
 export const moment = (at) =>
   at == null ? '–' : new Date(at).toLocaleString('en-GB', { dateStyle: 'medium', timeStyle: 'short' });
@@ -30,7 +33,7 @@ export function ago(at) {
 export function figure(value, unit) {
   if (value === null) return '–';
   if (unit === 'share') return share(value);
-  if (unit === 'points') return `${value > 0 ? '+' : ''}${(100 * value).toFixed(1)} pts`;
+  if (unit === 'points') return `${signed(value)} pts`;
   if (unit === 'hours') return `${exact.format(value)} h`;
   if (unit === 'days') return `${exact.format(value)} days`;
   return count(value);

@@ -2,7 +2,8 @@
 /** Model versions beside each other, and where each came from. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
-import { count, moment, share, tone } from './format.js';
+import { count, moment, share, signed, tone } from './format.js';
+import { reportSections } from './model-report.js';
 import { table } from './table.js';
 
 /** @param {any} one @param {any} before */
@@ -16,7 +17,7 @@ function row(one, before) {
     <td><span class="badge ${tone(one.status)}">${one.status}</span></td>
     <td class="number">${one.traffic_percentage} %</td>
     <td class="number">${share(one.test_accuracy)}</td>
-    <td class="number">${gain === null ? '–' : `${gain > 0 ? '+' : ''}${(100 * gain).toFixed(1)}`}</td>
+    <td class="number">${gain === null ? '–' : signed(gain)}</td>
     <td class="number">${share(one.production_accuracy)}</td>
     <td class="number">${one.average_latency_ms == null ? '–' : `${one.average_latency_ms.toFixed(1)} ms`}</td>
     <td class="number">${count(one.training_samples)}</td>
@@ -56,8 +57,8 @@ const overview = (models, deployments) =>
       )}
     </section>`;
 
-/** @param {any} model @param {any} lineage */
-const detail = (model, lineage) =>
+/** @param {any} model @param {any} lineage @param {any} report Null where there is none. */
+const detail = (model, lineage, report) =>
   html` <p><a href="/models">All versions</a></p>
     <section class="card">
       <h2>${model.version} <span class="badge ${tone(model.status)}">${model.status}</span></h2>
@@ -66,16 +67,25 @@ const detail = (model, lineage) =>
         <dd>${share(model.test_accuracy)}</dd>
         <dt>in production</dt>
         <dd>${share(model.production_accuracy)}</dd>
+        <dt>answers alone</dt>
+        <dd>
+          ${report ? `${share(report.evaluation.autoApprovalRate)} under the policy of then, ${share(report.evaluation.autoApprovedAccuracy)} of them right` : '–'}
+        </dd>
         <dt>verdict</dt>
-        <dd>${model.verdict ?? '–'}${model.compared_with ? ` against ${model.compared_with}` : ''}</dd>
-        <dt>reasons</dt>
-        <dd>${model.reasons.length === 0 ? '–' : model.reasons.join('; ')}</dd>
+        <dd>
+          ${model.verdict ? html`<span class="badge ${tone(model.verdict)}">${model.verdict}</span>` : '–'}
+          ${model.compared_with ? html`against <a href=${`?version=${model.compared_with}`}>${model.compared_with}</a>` : ''}
+          ${model.reasons.map((/** @type {string} */ reason) => html`<div>${reason}</div>`)}
+        </dd>
         <dt>model file</dt>
         <dd class="mono">${model.artifact_sha256 ?? 'none'}</dd>
         <dt>report</dt>
-        <dd>flips and confusions: <code>samvad models report ${model.version}</code></dd>
+        <dd>
+          ${report ? html`<a href=${`/v1/models/${model.version}/report.html`}>curves, calibration and the whole matrix</a>` : 'none: it was not trained by this system, or its file is on another machine'}
+        </dd>
       </dl>
     </section>
+    ${report ? reportSections(report) : ''}
     <section class="card">
       <h2>Where it came from</h2>
       <dl class="facts">
@@ -84,7 +94,9 @@ const detail = (model, lineage) =>
         <dt>run</dt>
         <dd>${lineage.run?.run_id ?? '–'}</dd>
         <dt>data set</dt>
-        <dd class="mono">${lineage.data_set.sha256 ?? '–'}</dd>
+        <dd class="mono">
+          ${lineage.data_set.sha256 === null ? '–' : html`<a href=${`/data-sets?sha256=${lineage.data_set.sha256}`}>${lineage.data_set.sha256}</a>`}
+        </dd>
         <dt>trained on</dt>
         <dd>
           ${count(lineage.data_set.training_samples)} samples; of those in its ranges that stand today,
@@ -122,13 +134,12 @@ try {
         .../** @type {[any[], any[]]} */ (await Promise.all([ask('/v1/models'), ask('/v1/deployments?limit=50')])),
       ),
     );
-  else
-    show(
-      detail(
-        await ask(`/v1/models/${encodeURIComponent(version)}`),
-        await ask(`/v1/models/${encodeURIComponent(version)}/lineage?limit=50`),
-      ),
-    );
+  else {
+    const url = `/v1/models/${encodeURIComponent(version)}`;
+    const model = await ask(url);
+    const report = model.report_sha256 === null ? null : await ask(`${url}/report`).catch(() => null);
+    show(detail(model, await ask(`${url}/lineage?limit=20`), report));
+  }
 } catch (error) {
   showError(error);
 }

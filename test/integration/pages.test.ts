@@ -13,11 +13,13 @@ import type { RunningHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { pages } from '../../status/pages.ts';
+import { registerReported } from './reported-version.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const COUNT = 3000;
 const PER_SECOND = 500;
+const VERSION = 'router-v1.1.0';
 
 /** What axe found, as one line a rule. */
 type Found = readonly { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[];
@@ -28,6 +30,8 @@ describe('the pages in Chromium', () => {
   let http: RunningHttp;
   let browser: Browser;
   let axe: string;
+  /** Of the data set of `VERSION`. */
+  let sha256: string;
   /** Whatever a page must not do: errors in its console, requests to other hosts. */
   const complaints: string[] = [];
 
@@ -132,8 +136,83 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it('every page is accessible, light and dark, wide and on a phone', { timeout: 180_000 }, async () => {
-    for (const { path } of [...pages, { path: '/sign-in' }]) {
+  it('a model shows what it fixed and broke, what it mixes up, and its whole report', { timeout: 60_000 }, async () => {
+    const { prepared } = stack;
+    const { report, manifest } = await registerReported(prepared, VERSION);
+    sha256 = manifest.sha256;
+    await untilCaughtUp(prepared.servers, prepared.pool);
+    const page = await open(`/models?version=${VERSION}`);
+    const text = async (name: string) => (await page.getByRole('region', { name }).innerText()).replaceAll(/\s+/g, ' ');
+    await page.getByText('11 fixed: wrong in production, right here').click();
+    assert.match(
+      await text('fixed: wrong in production, right here'),
+      /message 1 food\/cancel_order food\/refund_status/,
+    );
+    assert.equal(await page.getByText('4 broken: right in production, wrong here').count(), 1);
+    // Of the intents in turn every twelfth row was taken for the next one.
+    assert.match(await text('What is taken for what'), /food\/track_order food\/cancel_order 5$/);
+    for (const [language, { rows, accuracy }] of Object.entries(report.evaluation.byLanguage))
+      assert.match(
+        await text('Accuracy by language'),
+        new RegExp(`${language} ${rows} ${(100 * accuracy).toFixed(1)} %`),
+      );
+    await page.getByText('curves, calibration and the whole matrix').click();
+    await page.getByRole('heading', { name: `Training report ${VERSION}` }).waitFor();
+    const colour = await page.evaluate<string>('getComputedStyle(document.querySelector(".verdict")).borderLeftColor');
+    assert.equal(colour, 'rgb(191, 135, 0)', 'the report came without its styles');
+    await page.context().close();
+  });
+
+  it(
+    'a version leads to its data set and back, and the figures of both are those of SQL',
+    { timeout: 60_000 },
+    async () => {
+      const { prepared } = stack;
+      const page = await open(`/models?version=${VERSION}`);
+      const sql = async (text: string) => (await prepared.pool.query<{ n: number }>(text)).rows[0]?.n ?? NaN;
+      const samples = await sql('SELECT count(*)::int AS n FROM training_samples');
+      await page.locator('a[href^="/data-sets?"]').click();
+      await page.getByRole('heading', { name: `${samples.toLocaleString('en-IN')} samples` }).waitFor();
+      assert.match(
+        await page.getByRole('region', { name: 'Samples by intent' }).innerText(),
+        new RegExp(`food/track_order\\s+${samples}`),
+      );
+      const { rows } = await prepared.pool.query<{ partition: number; next: string }>(
+        `SELECT log_partition AS partition, max(log_offset) + 1 AS next FROM training_sample_rows GROUP BY 1 ORDER BY 1`,
+      );
+      const ranges = (await page.getByRole('region', { name: 'Offsets' }).innerText())
+        .match(/\d[\d,]*/g)
+        ?.map((n) => Number(n.replaceAll(',', '')));
+      // Up to the end of the partition, where the marker of the last transaction stands.
+      assert.deepEqual(
+        rows.map(({ partition, next }) => [partition, 0, Number(next)]),
+        rows.map((_, i) => [
+          ranges?.[3 * i],
+          ranges?.[3 * i + 1],
+          Math.min(Number(rows[i]?.next), ranges?.[3 * i + 2] ?? 0),
+        ]),
+      );
+      await page.getByRole('link', { name: VERSION }).click();
+      await page.getByRole('heading', { name: VERSION }).waitFor();
+      await page.goto(`${http.url}/data-sets`);
+      assert.equal(Number(await figure(page, 'Approved samples')), samples);
+      assert.equal(
+        Number(await figure(page, 'Unused')),
+        await sql('SELECT count(*)::int AS n FROM training_samples WHERE model_version_target IS NULL'),
+      );
+      assert.match((await figure(page, 'Towards the next run')) ?? '', /^\s*0 of 1,000\s*$/);
+      await page.context().close();
+    },
+  );
+
+  it('every page is accessible, light and dark, wide and on a phone', { timeout: 300_000 }, async () => {
+    const details = [
+      `/models?version=${VERSION}`,
+      '/models?version=router-v1.0.0',
+      `/data-sets?sha256=${sha256}`,
+      '/conversations?id=page-1',
+    ];
+    for (const path of [...pages.map((page) => page.path), '/sign-in', ...details]) {
       for (const look of [{ dark: false }, { dark: true }, { width: 390 }]) {
         const page = await open(path, { ...look, forAxe: true });
         await page.waitForFunction('!document.querySelector("#page > p.quiet:only-child")');

@@ -1,7 +1,7 @@
 /** The pipeline on real servers, and an HTTP server for everything that reviewing asks. */
 import { startComponents } from '../../cli/components.ts';
 import { deadLettersOf } from '../../cli/dead-letters.ts';
-import { producerOptions } from '../../cli/environment.ts';
+import { artifactsOf, producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
@@ -42,6 +42,8 @@ export async function startReviewing(): Promise<Reviewing> {
         status: () => Promise.resolve({}),
         classifier: { classify: () => Promise.resolve([]) },
         policy: notAsked,
+        artifacts: artifactsOf(prepared.config),
+        training: { threshold: prepared.config.training.threshold, approvals: notAsked },
         live: notAsked,
         topology: {},
         policies: prepared,

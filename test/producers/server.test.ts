@@ -43,6 +43,8 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
     status,
     classifier,
     policy,
+    artifacts: { get: live },
+    training: { threshold: 1000, approvals: live },
     labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
     live,
     topology: {},

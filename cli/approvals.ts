@@ -1,0 +1,28 @@
+/** How many approvals the sample counter has counted, for the page of data sets. */
+import { totalApprovals } from '../policy/trigger.ts';
+import { DATA_SET, openCounts } from '../trainer/trainer.ts';
+import type { Prepared } from './environment.ts';
+
+/** Reads the counts of the log. The topic is opened with the first question, and kept up with from then on. */
+export function approvalsReader(prepared: Pick<Prepared, 'servers' | 'codecs'>) {
+  let counts: ReturnType<typeof openCounts> | undefined;
+  let reading: Promise<number> = Promise.resolve(0);
+
+  async function readOnce(): Promise<number> {
+    counts ??= openCounts({ kafka: prepared.servers.kafka, codecs: prepared.codecs });
+    counts.catch(() => (counts = undefined));
+    return totalApprovals(await (await counts).read(), DATA_SET);
+  }
+
+  return {
+    /** One question at a time: they share a reader. @throws Transient when Kafka does not answer. */
+    read(): Promise<number> {
+      reading = reading.catch(() => 0).then(readOnce);
+      return reading;
+    },
+    async close(): Promise<void> {
+      await reading.catch(() => undefined);
+      await (await counts?.catch(() => undefined))?.close();
+    },
+  };
+}

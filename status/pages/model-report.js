@@ -1,0 +1,171 @@
+// @ts-check
+/** What the report on a version says: against production, what is taken for what, and where it is weak. */
+import { html } from '/assets/lit-html/lit-html.js';
+import { count, share, signed } from './format.js';
+import { table } from './table.js';
+
+const PAIRS = 12;
+const EXAMPLES = 20;
+const WEAKEST = 12;
+
+/** @typedef {{ text: string, language: string, truth: string, production: string, candidate: string }} Flip */
+
+/** @param {string} title @param {string} tone @param {Flip[]} rows */
+const flips = (title, tone, rows) =>
+  html`<details ?open=${rows.length > 0 && rows.length <= 5}>
+    <summary><span class="badge ${tone}">${count(rows.length)}</span> ${title}</summary>
+    ${
+      rows.length === 0
+        ? ''
+        : table(
+            title,
+            { message: '', truth: '', production: '', 'this version': '' },
+            rows.slice(0, EXAMPLES).map(
+              (flip) =>
+                html`<tr>
+                  <td lang=${flip.language}>${flip.text.slice(0, 120)}</td>
+                  <td>${flip.truth}</td>
+                  <td>${flip.production}</td>
+                  <td>${flip.candidate}</td>
+                </tr>`,
+            ),
+          )
+    }
+    ${rows.length > EXAMPLES ? html`<p class="small quiet">The first ${EXAMPLES}; the report has all.</p>` : ''}
+  </details>`;
+
+/** @param {any} comparison @param {string | null} against */
+function compared(comparison, against) {
+  if (comparison === null)
+    return html`<p class="quiet">
+      No version with a model file was in production, so there was nothing to compare with.
+    </p>`;
+  const { better, worse, interval, mcnemar, flipsByIntent } = comparison;
+  const [low, high] = interval.map((/** @type {number} */ bound) => signed(bound));
+  const changed = Object.entries(flipsByIntent).sort(
+    ([, /** @type {any} */ a], [, /** @type {any} */ b]) => b.worse - b.better - (a.worse - a.better),
+  );
+  return html`<p>
+      ${share(comparison.candidateAccuracy)} here, ${share(comparison.productionAccuracy)} by ${against}, on the same
+      ${count(comparison.rows)} messages that people labelled: <strong>${signed(comparison.difference)} points</strong>
+      <span class="quiet">(95 % interval ${low} to ${high}; McNemar p = ${mcnemar.pValue.toPrecision(2)})</span>
+    </p>
+    ${flips('fixed: wrong in production, right here', 'good', better)}
+    ${flips('broken: right in production, wrong here', 'bad', worse)}
+    ${
+      changed.length === 0
+        ? ''
+        : html`<details>
+            <summary>By intent</summary>
+            ${table(
+              'Flips by intent',
+              { intent: '', fixed: 'number', broken: 'number' },
+              changed.map(
+                ([name, /** @type {any} */ one]) =>
+                  html`<tr>
+                    <td>${name}</td>
+                    <td class="number">${count(one.better)}</td>
+                    <td class="number">${count(one.worse)}</td>
+                  </tr>`,
+              ),
+            )}
+          </details>`
+    }`;
+}
+
+/** The pairs that are mixed up most, with their counts. @param {{ names: string[], counts: number[][] }} confusion */
+const mixedUp = ({ names, counts }) =>
+  counts
+    .flatMap((row, truth) =>
+      row.map((rows, said) => ({ truth: names[truth] ?? '', said: names[said] ?? '', rows, wrong: truth !== said })),
+    )
+    .filter(({ rows, wrong }) => wrong && rows > 0)
+    .sort((a, b) => b.rows - a.rows);
+
+/** @param {any} confusion */
+function confusions(confusion) {
+  const pairs = mixedUp(confusion);
+  if (pairs.length === 0) return html`<p class="quiet">Nothing was taken for something else.</p>`;
+  return table(
+    'What is taken for what',
+    { 'what it is': '', 'what the model says': '', messages: 'number' },
+    pairs.slice(0, PAIRS).map(
+      ({ truth, said, rows }) =>
+        html`<tr>
+          <td>${truth}</td>
+          <td>${said}</td>
+          <td class="number">${count(rows)}</td>
+        </tr>`,
+    ),
+  );
+}
+
+/** @param {any} evaluation */
+const languages = ({ byLanguage }) =>
+  table(
+    'Accuracy by language',
+    { language: '', messages: 'number', right: 'number' },
+    Object.entries(byLanguage)
+      .sort(([, /** @type {any} */ a], [, /** @type {any} */ b]) => b.rows - a.rows)
+      .map(
+        ([name, /** @type {any} */ one]) =>
+          html`<tr>
+            <td>${name}</td>
+            <td class="number">${count(one.rows)}</td>
+            <td class="number">${share(one.accuracy)}</td>
+          </tr>`,
+      ),
+  );
+
+/** @param {any} evaluation */
+function intents({ byIntent }) {
+  const all = Object.entries(byIntent).sort(
+    ([, /** @type {any} */ a], [, /** @type {any} */ b]) => a.f1 - b.f1 || b.rows - a.rows,
+  );
+  const rows = (/** @type {typeof all} */ some) =>
+    table(
+      'Quality by intent',
+      { intent: '', messages: 'number', found: 'number', 'right when said': 'number', F1: 'number' },
+      some.map(
+        ([name, /** @type {any} */ one]) =>
+          html`<tr>
+            <td>${name}</td>
+            <td class="number">${count(one.rows)}</td>
+            <td class="number">${share(one.recall)}</td>
+            <td class="number">${share(one.precision)}</td>
+            <td class="number">${share(one.f1)}</td>
+          </tr>`,
+      ),
+    );
+  const rest = all.slice(WEAKEST);
+  return html`${rows(all.slice(0, WEAKEST))}
+  ${
+    rest.length === 0
+      ? ''
+      : html`<details>
+          <summary>${count(rest.length)} more</summary>
+          ${rows(rest)}
+        </details>`
+  }`;
+}
+
+/** @param {any} report A report as `samvad models report` prints it. */
+export const reportSections = (report) =>
+  html` <section class="card">
+      <h2>Against production</h2>
+      ${compared(report.comparison, report.comparedWith)}
+    </section>
+    <div class="grid">
+      <section class="card">
+        <h2>What is taken for what</h2>
+        ${confusions(report.confusion)}
+      </section>
+      <section class="card">
+        <h2>By language</h2>
+        ${languages(report.evaluation)}
+      </section>
+    </div>
+    <section class="card">
+      <h2>By intent, the weakest first</h2>
+      ${intents(report.evaluation)}
+    </section>`;
