@@ -16,7 +16,7 @@ export interface ModelReportDeps {
 
 /** The report brings its styles and drawings along, and nothing that runs. */
 const REPORT_POLICY =
-  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; sandbox";
+  "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /** Adds `/v1/models/:version/report` and `/v1/models/:version/report.html`. */
 export function modelReportRoutes(app: FastifyInstance, { pool, artifacts }: ModelReportDeps): void {
