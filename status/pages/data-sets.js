@@ -6,10 +6,7 @@ import { count, moment, tone } from './format.js';
 import { table } from './table.js';
 
 /** @param {string} sha256 */
-const link = (sha256) =>
-  html`<a class="mono" href=${`?sha256=${sha256}`} title=${sha256} aria-label=${`Data set ${sha256}`}
-    >${sha256.slice(0, 12)}</a
-  >`;
+const link = (sha256) => html`<a class="mono" href=${`?sha256=${sha256}`} title=${sha256}>${sha256.slice(0, 12)}</a>`;
 
 /** @param {string} version */
 const versionLink = (version) => html`<a href=${`/models?version=${version}`}>${version}</a>`;
