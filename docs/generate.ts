@@ -1,5 +1,5 @@
-/** `npm run docs`: writes docs/topics.md from topology.ts and pipeline.ts. */
-import { writeFileSync } from 'node:fs';
+/** `npm run docs`: writes docs/topics.md from topology.ts and pipeline.ts, and docs/licences.md from the lock file. */
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { processors, projections } from '../pipeline.ts';
@@ -7,7 +7,10 @@ import type { Topic } from '../stream/topic.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
-const file = path.join(import.meta.dirname, 'topics.md');
+const files = {
+  topics: path.join(import.meta.dirname, 'topics.md'),
+  licences: path.join(import.meta.dirname, 'licences.md'),
+};
 
 const code = (text: string) => `\`${text}\``;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
@@ -64,7 +67,50 @@ need \`IdempotentWrite\` where the cluster still asks for it. What services need
 
 ${table(['component', 'reads', 'writes', 'groups', 'transactional ids'], rightsRows())}
 `;
-  return format(text, { ...(await resolveConfig(file)), parser: 'markdown' });
+  return formatted(text);
 }
 
-if (process.argv[1] === import.meta.filename) writeFileSync(file, await topicsPage());
+/** What the lock file does not know: from the LICENSE file of the package. */
+const UNDECLARED: Readonly<Record<string, string>> = { '@kafkajs/confluent-schema-registry': 'MIT' };
+
+/** The packages that a running Samvad has with it, by licence, in SPDX's words. */
+export function packagesByLicence(): ReadonlyMap<string, readonly string[]> {
+  const lock = JSON.parse(readFileSync(path.join(import.meta.dirname, '..', 'package-lock.json'), 'utf8')) as {
+    packages: Record<string, { version?: string; license?: string; dev?: boolean; devOptional?: boolean }>;
+  };
+  const byLicence = new Map<string, string[]>();
+  for (const [place, { version = '', license, dev, devOptional }] of Object.entries(lock.packages)) {
+    if (place === '' || dev === true || devOptional === true) continue;
+    const name = place.replace(/^.*node_modules\//, '');
+    const licence = license ?? UNDECLARED[name] ?? 'none declared';
+    byLicence.set(licence, [...(byLicence.get(licence) ?? []), `${name} ${version}`]);
+  }
+  return new Map([...byLicence].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** The page as it must be. */
+export async function licencesPage(): Promise<string> {
+  const sections = [...packagesByLicence()].map(
+    ([licence, names]) => `## ${licence}\n\n${String(names.length)}: ${[...names].sort().join(', ')}`,
+  );
+  return formatted(`# Licences
+
+Made by \`npm run docs\` from \`package-lock.json\`; a test compares it, and fails on a licence that nobody has looked at. Samvad itself is
+under the [Apache licence 2.0](../LICENSE). The list has every package that runs with it, for every platform; tools for tests and builds
+are left out.
+
+The LGPL covers libvips, which \`@xenova/transformers\` brings for images: it is a library of its own, and Samvad never calls it. Kafka and Apicurio
+Registry, which the embedded platform fetches from Maven Central, are under the Apache licence 2.0, PostgreSQL under the PostgreSQL licence.
+
+${sections.join('\n\n')}
+`);
+}
+
+async function formatted(text: string): Promise<string> {
+  return format(text, { ...(await resolveConfig(files.topics)), parser: 'markdown' });
+}
+
+if (process.argv[1] === import.meta.filename) {
+  writeFileSync(files.topics, await topicsPage());
+  writeFileSync(files.licences, await licencesPage());
+}

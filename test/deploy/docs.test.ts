@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { topicsPage } from '../../docs/generate.ts';
+import { licencesPage, packagesByLicence, topicsPage } from '../../docs/generate.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');
@@ -26,6 +26,13 @@ const anchors = (page: string) => [...read(page).matchAll(/^#+ (.+)$/gm)].map(([
 describe('documentation', () => {
   it('has the page of topics that the code gives', async () => {
     assert.equal(read('docs/topics.md'), await topicsPage(), 'Run `npm run docs`.');
+  });
+
+  it('has the page of licences that the lock file gives, and no licence that nobody has looked at', async () => {
+    assert.equal(read('docs/licences.md'), await licencesPage(), 'Run `npm run docs`.');
+    const known =
+      /^\(?(MIT|ISC|0BSD|BSD-[23]-Clause|Apache-2\.0|BlueOak-1\.0\.0|LGPL-3\.0-or-later|CC0-1\.0| AND | OR )+\)?$/;
+    for (const [licence, names] of packagesByLicence()) assert.match(licence, known, names.join(', '));
   });
 
   for (const page of pages) {
