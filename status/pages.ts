@@ -1,4 +1,5 @@
 /** The web pages: one frame around browser modules in `pages/`, without a build step. */
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import fastifyStatic from '@fastify/static';
 import type { FastifyInstance } from 'fastify';
@@ -27,6 +28,13 @@ export const pages: readonly Page[] = [
 /** Where a browser without a token goes; not in the menu. */
 const signIn: Page = { path: '/sign-in', title: 'Sign in', module: 'sign-in', role: 'anyone' };
 
+/** Where the browser finds the files of the pages and the libraries that they import. */
+const FOLDERS: Readonly<Record<string, string>> = {
+  '/pages/': path.join(import.meta.dirname, 'pages'),
+  '/assets/lit-html/': path.join(import.meta.dirname, '..', 'node_modules', 'lit-html'),
+  '/assets/uplot/': path.join(import.meta.dirname, '..', 'node_modules', 'uplot', 'dist'),
+};
+
 /** Adds the pages, their files under `/pages/`, and the libraries that they import under `/assets/`. */
 export function pageRoutes(app: FastifyInstance): void {
   for (const page of [...pages, signIn]) {
@@ -39,16 +47,22 @@ export function pageRoutes(app: FastifyInstance): void {
     files.addHook('onRoute', (route) => {
       route.config = { ...route.config, role: 'anyone', rateLimit: false };
     });
-    const packages = path.join(import.meta.dirname, '..', 'node_modules');
-    for (const [prefix, root] of [
-      ['/pages/', path.join(import.meta.dirname, 'pages')],
-      ['/assets/lit-html/', path.join(packages, 'lit-html')],
-      ['/assets/uplot/', path.join(packages, 'uplot', 'dist')],
-    ] as const) {
+    for (const [prefix, root] of Object.entries(FOLDERS))
       files.register(fastifyStatic, { root, prefix, decorateReply: false, index: false });
-    }
     done();
   });
+}
+
+/** Modules that a page's module imports, and those that they import: named in the page, they are fetched in one round. */
+function importsOf(module: string): readonly string[] {
+  const found = new Set([`/pages/${module}.js`]);
+  for (const url of found) {
+    const prefix = Object.keys(FOLDERS).find((one) => url.startsWith(one)) ?? '';
+    const code = readFileSync(path.join(FOLDERS[prefix] ?? '', url.slice(prefix.length)), 'utf8');
+    for (const [, from = ''] of code.matchAll(/^import .* from '(.+)';$/gm))
+      found.add(new URL(from, `http://host${url}`).pathname);
+  }
+  return [...found].slice(1);
 }
 
 function frame({ path: current, title, module, styles }: Page): string {
@@ -64,7 +78,9 @@ function frame({ path: current, title, module, styles }: Page): string {
 <title>${title} · Samvad</title>
 <link rel="icon" href="/pages/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/pages/style.css">
-${styles ? `<link rel="stylesheet" href="/pages/${module}.css">\n` : ''}<script type="module" src="/pages/frame.js"></script>
+${styles ? `<link rel="stylesheet" href="/pages/${module}.css">\n` : ''}${importsOf(module)
+    .map((url) => `<link rel="modulepreload" href="${url}">\n`)
+    .join('')}<script type="module" src="/pages/frame.js"></script>
 <script type="module" src="/pages/${module}.js"></script>
 </head>
 <body>

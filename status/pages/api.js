@@ -36,6 +36,12 @@ export async function ask(url, { method = 'GET', body } = {}) {
   return answer;
 }
 
+/** @type {Promise<{ needed: boolean, name: string | null, roles: string[] }> | undefined} */
+let asked;
+
+/** Who is signed in; asked once a page. */
+export const session = () => (asked ??= ask('/v1/session'));
+
 /** Leaves for the sign-in, which comes back here. */
 export function goToSignIn() {
   location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);

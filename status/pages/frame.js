@@ -1,7 +1,7 @@
 // @ts-check
 /** What every page has around it: who is signed in, and the way out. */
 import { html, render } from '/assets/lit-html/lit-html.js';
-import { ask, goToSignIn } from './api.js';
+import { ask, goToSignIn, session } from './api.js';
 
 const place = document.getElementById('who');
 
@@ -18,7 +18,7 @@ const view = ({ name }) =>
         <button type="button" class="small" @click=${signOut}>Sign out</button>`;
 
 if (place)
-  ask('/v1/session').then(
-    (session) => render(view(session), place),
+  session().then(
+    (who) => render(view(who), place),
     () => undefined,
   );

@@ -20,7 +20,7 @@ import { nameOf } from './label-picker.js';
  *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
  */
 
-/** A longer message is cut until it is asked for: nobody reads it whole, and a page stood still over one word of 32,768 letters. */
+/** A longer message is cut until it is asked for: nobody reads it whole. */
 const MAX_SHOWN = 2000;
 
 /** @type {Record<string, string>} */
@@ -143,7 +143,7 @@ function taskView(task, state, acts) {
         <time datetime=${task.created_at}>${new Date(task.created_at).toLocaleString()}</time>
       </div>
       <blockquote
-        class="message ${state.whole === task.conversation_id ? 'whole' : ''}"
+        class="message"
         id="message"
         lang=${task.language}
         dir="auto"

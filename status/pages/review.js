@@ -1,7 +1,7 @@
 // @ts-check
 /** The review page: one item after the other, answered by keyboard or by hand, and an outbox that loses nothing. */
 import { render } from '/assets/lit-html/lit-html.js';
-import { ask, page, Refused } from './api.js';
+import { ask, page, Refused, session as signedIn } from './api.js';
 import { nameOf, pickLabel } from './label-picker.js';
 import { openOutbox } from './outbox.js';
 import { choices, pageView, signView } from './review-view.js';
@@ -281,10 +281,21 @@ addEventListener('pageshow', ({ persisted }) => void (persisted && load()));
 setInterval(() => void load(), RENEW_MS);
 setInterval(() => void ((state.items.length === 0 || state.trouble !== '') && load()), LOOK_AGAIN_MS);
 
-const signedIn = await ask('/v1/session').catch(() => undefined);
-if (typeof signedIn?.name === 'string') state.reviewer = signedIn.name;
+/** Begins with the name of last time; that of a token, by which the server goes in any case, comes a moment later. */
+async function open() {
+  const known = state.reviewer !== '';
+  if (known) draw();
+  const first = load();
+  const name = (await signedIn().catch(() => undefined))?.name ?? '';
+  if (name !== '') {
+    state.reviewer = name;
+    remember('samvad.reviewer', name);
+  }
+  draw();
+  await (known ? first : load());
+  await loadLabels();
+}
+
 page.replaceChildren();
-draw();
 void outbox.flush();
-await loadLabels();
-void load();
+void open();

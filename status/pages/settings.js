@@ -1,7 +1,7 @@
 // @ts-check
 /** The routing policy: in force, before, and another one, whose effect on past traffic is seen before it is adopted. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, show, showError } from './api.js';
+import { ask, session, show, showError } from './api.js';
 import { count, moment, share } from './format.js';
 import { table } from './table.js';
 
@@ -179,7 +179,7 @@ function view() {
 const update = () => show(view());
 
 try {
-  [state.history, state.session] = await Promise.all([ask('/v1/policies'), ask('/v1/session')]);
+  [state.history, state.session] = await Promise.all([ask('/v1/policies'), session()]);
   const { policy } = state.history.at(-1);
   const number = Number(/(\d+)$/.exec(policy.version)?.[1] ?? 1) + 1;
   state.draft = JSON.stringify({ ...policy, version: policy.version.replace(/\d+$/, String(number)) }, undefined, 2);

@@ -1,6 +1,6 @@
 // @ts-check
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, show, showError } from './api.js';
+import { ask, session, show, showError } from './api.js';
 
 /** The page of this server that the browser came from; nothing else, whatever the address says. */
 function destination() {
@@ -32,7 +32,7 @@ const view = (problem) => html`
   </form>
 `;
 
-ask('/v1/session').then(({ needed, name }) => {
+session().then(({ needed, name }) => {
   if (!needed || name !== null) location.replace(destination());
   else show(view());
 }, showError);
