@@ -3,22 +3,22 @@ import type { ReviewStatus, ReviewSubmitted, RoutingDecision } from '../schemas/
 import { sampleChanges, sampleOf } from './approval.ts';
 import { applyReview, isUndo } from './standing.ts';
 
-/** One line of a timeline. `at` is in milliseconds since 1970; what else there is depends on `what`. */
+/** One line of a timeline. `at` is in milliseconds since 1970; what else there is depends on `what`. Null is what is not shown. */
 export type TimelineEntry = { readonly at: number } & (
   | {
       readonly what: 'captured';
       readonly intent: string;
       readonly module: string;
       readonly confidence: number | null;
-      readonly provider: string;
+      readonly provider: string | null;
       readonly model_version: string | null;
     }
   | {
       readonly what: 'routed';
-      readonly route: string;
+      readonly route: string | null;
       readonly reasons: readonly string[];
       readonly policy_version: string;
-      readonly audit: boolean;
+      readonly audit: boolean | null;
       readonly overlap: boolean;
     }
   | { readonly what: 'reviewed' | 'withdrew'; readonly review: ReviewSubmitted; readonly review_status: ReviewStatus }
@@ -62,6 +62,28 @@ export function timeline(first: RoutingDecision, reviews: readonly ReviewSubmitt
     entries.push(...sampleEntries(before, decision, review.reviewed_at));
   }
   return entries;
+}
+
+/**
+ * The story of what chance has drawn while it waits for a person: nothing in it tells an audit from other items. Samples are left
+ * out, because an audited conversation has one from the beginning.
+ */
+export function blindStory(story: readonly TimelineEntry[]): readonly TimelineEntry[] {
+  return story.flatMap((entry): TimelineEntry[] => {
+    switch (entry.what) {
+      case 'captured':
+        return [{ ...entry, confidence: null, provider: null, model_version: null }];
+      case 'routed':
+        return [{ ...entry, route: null, reasons: ['drawn-by-chance'], audit: null }];
+      case 'reviewed':
+      case 'withdrew': {
+        const standing = entry.what === 'reviewed' ? 'skipped' : 'needs_review';
+        return [entry.review_status === 'auto_approved' ? { ...entry, review_status: standing } : entry];
+      }
+      default:
+        return [];
+    }
+  });
 }
 
 function sampleEntries(before: RoutingDecision | undefined, after: RoutingDecision, at: number): TimelineEntry[] {

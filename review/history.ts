@@ -1,7 +1,7 @@
 /** One conversation with all that became of it, from Postgres. */
 import type { Pool } from 'pg';
 import { unanswered } from '../policy/routing.ts';
-import { timeline } from '../policy/timeline.ts';
+import { blindStory, timeline } from '../policy/timeline.ts';
 import type { TimelineEntry } from '../policy/timeline.ts';
 import type {
   ConversationCaptured,
@@ -13,7 +13,7 @@ import type {
   Verdict,
 } from '../schemas/types.ts';
 
-/** A row of `conversation_logs`, and its story. Times of the story are RFC 3339. */
+/** A row of `shown_conversations`, and its story. Times of the story are RFC 3339. */
 export type ConversationHistory = Record<string, unknown> & {
   readonly timeline: readonly (Omit<TimelineEntry, 'at'> & { readonly at: string })[];
 };
@@ -54,8 +54,14 @@ export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promis
        FROM conversation_reviews WHERE conversation_id = $1 ORDER BY log_offset`,
     [id],
   );
-  const story = timeline(firstDecision(row), reviews.rows.map(reviewOf));
-  return { ...row, timeline: story.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })) };
+  const seen = await pool.query<{ blind: boolean }>('SELECT * FROM shown_conversations WHERE conversation_id = $1', [
+    id,
+  ]);
+  const [shown] = seen.rows;
+  if (!shown) return undefined;
+  const whole = timeline(firstDecision(row), reviews.rows.map(reviewOf));
+  const story = shown.blind ? blindStory(whole) : whole;
+  return { ...shown, timeline: story.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })) };
 }
 
 /** The decision before any review, as the router made it. */

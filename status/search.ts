@@ -70,6 +70,6 @@ export function statement(query: Query): { readonly sql: string; readonly values
   if (before !== undefined) conditions.push(`created_at < ${parameter(before)}`);
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
   const sql = `SELECT conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, model_version,
-       route, review_status, created_at FROM conversation_logs ${where} ORDER BY created_at DESC, conversation_id LIMIT ${parameter(query.limit)}`;
+       route, review_status, created_at FROM shown_conversations ${where} ORDER BY created_at DESC, conversation_id LIMIT ${parameter(query.limit)}`;
   return { sql, values };
 }

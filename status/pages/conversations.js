@@ -66,7 +66,7 @@ function list(rows) {
                     </td>
                     <td>${row.nlu_module} / ${row.nlu_intent}</td>
                     <td class="number">${row.nlu_confidence?.toFixed(2) ?? '–'}</td>
-                    <td>${row.route}</td>
+                    <td>${row.route ?? 'chosen by chance'}</td>
                     <td><span class="badge ${tone(row.review_status)}">${row.review_status}</span></td>
                     <td class="small quiet">${moment(row.created_at)}</td>
                   </tr>`,
@@ -90,8 +90,12 @@ function story(e) {
   if (e.what === 'captured')
     return [
       'Captured',
-      `${e.provider}${e.model_version ? `, ${e.model_version}` : ''} said ${label}, confidence ${share(e.confidence)}`,
+      e.provider === null
+        ? `The model said ${label}`
+        : `${e.provider}${e.model_version ? `, ${e.model_version}` : ''} said ${label}, confidence ${share(e.confidence)}`,
     ];
+  if (e.what === 'routed' && e.route === null)
+    return ['Waits for a person', 'chosen by chance, so how it was routed is shown when it is answered'];
   if (e.what === 'routed') return [`Routed: ${e.route}`, `by ${e.policy_version}; ${e.reasons.join(', ')}`];
   if (e.what === 'sample approved')
     return ['Became a sample', `${label}, ${e.source === 'human' ? `vouched for by ${e.reviewer}` : 'automatic'}`];

@@ -174,6 +174,42 @@ describe('the review queue on real servers', () => {
     assert.deepEqual(await sql("SELECT count(*)::int AS n FROM review_queue WHERE nlu_module = 'payment'"), [{ n: 0 }]);
   });
 
+  it('shows nobody which of the items drawn by chance are audits until they are answered', async () => {
+    await capture(
+      Array.from({ length: 120 }, (_, i) => ({
+        conversation_id: `blind-${String(i)}`,
+        user_message: `blind ${'x'.repeat(i)}`,
+        nlu_module: 'blind',
+        nlu_confidence: i < 80 ? 0.95 : 0.75,
+        model_version: 'router-v1.0.0',
+        runners_up: [{ intent: 'cancel_order', module: 'blind', confidence: 0.02 }],
+      })),
+    );
+    const drawn = await sql(
+      `SELECT conversation_id, c.audit FROM review_queue q JOIN conversation_logs c USING (conversation_id)
+        WHERE q.drawn AND q.nlu_module = 'blind' AND NOT c.overlap`,
+    );
+    const [audit, other] = [true, false].map((audited) =>
+      String(drawn.find((r) => r['audit'] === audited)?.['conversation_id']),
+    );
+    const look = async (id = '') => (await app.inject(`/v1/conversations/${id}`)).json<Record<string, unknown>>();
+    const find = async (query: string) =>
+      (await app.inject(`/v1/conversations?${query}`)).json<Record<string, unknown>[]>();
+    // What is one's own: the id, the message and where it lies in the log.
+    const alike = (conversation: Record<string, unknown>) =>
+      JSON.stringify(conversation).replaceAll(/blind-\d+|blind x*|"2026-[^"]+"|"log_(offset|partition)":"?\d+"?/g, '…');
+    assert.equal(alike(await look(audit)), alike(await look(other)));
+    const [first] = await find(`q=${audit}`);
+    const [second] = await find(`q=${other}`);
+    assert.equal(alike(first ?? {}), alike(second ?? {}));
+    for (const known of ['route=auto-approved', 'review_status=auto-approved', 'nlu_provider=indicbert'])
+      assert.deepEqual(await find(`q=${audit}&${known}`), [], known);
+    await answer('asha', [{ conversation_id: audit }]);
+    await caughtUp();
+    assert.equal((await look(audit))['route'], 'auto-approved');
+    assert.equal((await look(audit))['audit'], true);
+  });
+
   it('hands out what chance has drawn every eighth time, whoever always takes the first', async () => {
     await capture(
       Array.from({ length: 200 }, (_, i) => ({

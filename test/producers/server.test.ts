@@ -208,7 +208,7 @@ describe('GET', () => {
       (history['timeline'] as { what: string }[]).map(({ what }) => what),
       ['captured', 'routed'],
     );
-    assert.deepEqual(asked, [[], ['a/b'], ['a/b']]);
+    assert.deepEqual(asked, [[], ['a/b'], ['a/b'], ['a/b']]);
   });
 
   for (const url of ['/v1/conversations/unknown', '/v1/conversations/%00', '/nowhere']) {
