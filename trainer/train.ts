@@ -47,6 +47,10 @@ export const defaults = {
   balance: 0,
   /** Share of the training rows held out where no dev rows are given; they are trained on afterwards. */
   heldOut: 0.1,
+  /** Dev rows are trained on afterwards too where all rows are fewer than this: a second fit costs as much as the first. */
+  learnDevBelow: 5_000,
+  /** The name of each intent is one more text of it: "track_order" says "track order". */
+  learnNames: true,
   /** Share of in-scope texts that the out-of-scope threshold lets through. */
   acceptance: 0.9,
   /** Incremental runs: share of the epochs and of the learning rate, and how many rows known before come along. */
@@ -115,28 +119,40 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   checkRows(input.train, o.epochs);
   const labels = labelsOf(input.train, previous?.labels ?? []);
   const labelIndex = new Map(labels.map((label, i) => [labelName(label), i]));
-  const labelOf = (row: Sample) => labelIndex.get(labelName(row)) ?? -1;
+  const labelOf = (row: Label) => labelIndex.get(labelName(row)) ?? -1;
 
-  // 2. Features, with dev texts encoded alongside.
+  // 2. Features of all texts: training rows, then dev rows, then the names of the intents.
+  const names = o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
+  const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
   const views = encoder.views;
-  const texts = (rows: readonly Sample[]) => encoder.encode(rows.map((row) => row.text));
-  const [trainRows, devRows] = [await texts(input.train), await texts(input.dev)];
+  const encoded = await encoder.encode([
+    ...[...input.train, ...input.dev].map(({ text }) => text),
+    ...names.map(({ intent }) => wordsOf(intent)),
+  ]);
   await encoder.close();
-  if (trainRows.every((rows) => rows.indices.length === 0))
+  if (encoded.every(({ starts }) => starts[input.train.length] === 0))
     throw new TrainingError(
       `None of the ${input.train.length} training texts has a word in it; there is nothing to learn.`,
     );
 
-  // 3. One fit: learns from the rows `order` of the training set, watched on `watched`.
-  const fit = async (stage: 'fit' | 'refit', order: Int32Array, epochs: number, watched?: Watched) => {
-    const chosen = trainRows.map((rows) => selectRows(rows, order));
+  // 3. One fit: learns from the rows `order`, watched on the rows `watched` where there are any.
+  const fit = async (
+    stage: 'fit' | 'refit',
+    order: Int32Array,
+    epochs: number,
+    watched: Int32Array = new Int32Array(0),
+  ) => {
+    const chosen = encoded.map((rows) => selectRows(rows, order));
     const vocabularies = chosen.map((rows, i) =>
       learnVocabulary(rows, views[i]?.width ?? 0, o.features, previous?.vocabularies[i]),
     );
     const weighed = chosen.map((rows, i) => weigh(rows, vocabularies[i] ?? missing('vocabulary')));
-    const watchedRows = watched?.rows.map((rows, i) => weigh(rows, vocabularies[i] ?? missing('vocabulary')));
-    const targets = Int32Array.from(order, (row) => labelOf(input.train[row] ?? missing('row')));
+    const watchedRows = encoded.map((rows, i) =>
+      weigh(selectRows(rows, watched), vocabularies[i] ?? missing('vocabulary')),
+    );
+    const watchedLabels = pick(truth, watched);
+    const targets = pick(truth, order);
     const weights = classWeights(targets, labels.length, o.balance);
     const learners = towerViews(o.towers, views).map((plan, t) => {
       const next = random(Math.imul(o.seed, 1000) + t);
@@ -166,7 +182,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       }
       step += order.length;
       const towers = learners.map(({ learner }) => learner.tower);
-      const dev = watched && watchedRows ? judge(vote(towers, watchedRows), watched.labels, labels) : undefined;
+      const dev = judge(vote(towers, watchedRows), watchedLabels, labels);
       worse = dev && dev.loss >= best ? worse + 1 : 0;
       best = Math.min(best, dev?.loss ?? best);
       const report = {
@@ -184,37 +200,32 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       learners.map(({ learner }) => learner.tower),
       views.length,
     );
-    return { towers, vocabularies, epoch, logits: watchedRows ? vote(towers, watchedRows) : undefined };
+    return { towers, vocabularies, epoch, logits: vote(towers, watchedRows) };
   };
 
   // 4. Which rows to learn from: all, or the new ones and a sample of those known before.
   const [order, rehearsed] = previous
     ? rehearsal(input.train, o.incremental.rehearsalPerIntent)
-    : [everyRow(input.train), 0];
+    : [placesFrom(0, input.train.length), 0];
   const epochs = Math.max(1, Math.round(o.epochs * (previous ? o.incremental.epochs : 1)));
-  const given = input.dev.length > 0;
-  const held = given ? new Int32Array(0) : heldOutRows(input.train, order, o.heldOut);
+  const dev = placesFrom(input.train.length, input.dev.length);
+  const held = dev.length > 0 ? new Int32Array(0) : heldOutRows(input.train, order, o.heldOut);
   const heldSet = new Set(held);
-  const watched: Watched = given
-    ? { rows: devRows, labels: Int32Array.from(input.dev, labelOf) }
-    : {
-        rows: trainRows.map((rows) => selectRows(rows, held)),
-        labels: Int32Array.from(held, (row) => labelOf(input.train[row] ?? missing('row'))),
-      };
-  const first = await fit(
-    'fit',
-    order.filter((row) => !heldSet.has(row)),
-    epochs,
-    watched,
-  );
+  const watched = dev.length > 0 ? dev : held;
+  const always = placesFrom(input.train.length + input.dev.length, names.length);
+  const early = order.filter((row) => !heldSet.has(row));
+  const first = await fit('fit', joined(early, always), epochs, watched);
 
   // 5. Temperature and threshold from rows that were not learned from.
-  const watchedLogits = first.logits ?? missing('dev scores');
-  const temperature = fitTemperature(watchedLogits, watched.labels, labels.length);
-  const threshold = acceptanceThreshold(watchedLogits, watched.labels, labels, temperature, o.acceptance);
+  const watchedLabels = pick(truth, watched);
+  const temperature = fitTemperature(first.logits, watchedLabels, labels.length);
+  const threshold = acceptanceThreshold(first.logits, watchedLabels, labels, temperature, o.acceptance);
 
-  // 6. Held-out rows are learned from in the end, as long as the first fit took.
-  const last = held.length > 0 ? await fit('refit', order, first.epoch) : first;
+  // 6. Held-out rows are learned from in the end, as long as the first fit took; dev rows too where there are few rows.
+  const few = !previous && input.train.length + input.dev.length < o.learnDevBelow;
+  const learnedDev = few ? dev.filter((row) => (truth[row] ?? -1) >= 0) : new Int32Array(0);
+  const late = held.length + learnedDev.length > 0;
+  const last = late ? await fit('refit', joined(order, learnedDev, always), first.epoch) : first;
   return {
     classifier: { labels, vocabularies: last.vocabularies, towers: last.towers, temperature, threshold },
     encoder: encoder.config,
@@ -223,12 +234,6 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
     options: o,
     rows: { train: order.length, dev: input.dev.length, heldOut: held.length, rehearsed },
   };
-}
-
-/** Rows to judge a fit by, and their labels; −1 for one that the model does not know. */
-interface Watched {
-  readonly rows: readonly Rows[];
-  readonly labels: Int32Array;
 }
 
 function checkRows(rows: readonly Sample[], epochs: number): void {
@@ -250,10 +255,6 @@ function labelsOf(rows: readonly Sample[], known: readonly Label[]): readonly La
   return [...known, ...names.map((name) => fresh.get(name) ?? missing('label'))];
 }
 
-function everyRow(rows: readonly Sample[]): Int32Array {
-  return Int32Array.from(rows.keys());
-}
-
 /** New rows, and up to `perIntent` of the others of each intent, chosen by hash: what is not practised is forgotten. */
 function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32Array, number] {
   const old = new Map<string, number[]>();
@@ -261,7 +262,7 @@ function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32A
     if (row.seen === true) old.set(labelName(row), [...(old.get(labelName(row)) ?? []), i]);
   });
   const kept = new Set([...old.values()].flatMap((places) => inHashOrder(rows, places).slice(0, perIntent)));
-  const order = everyRow(rows).filter((i) => rows[i]?.seen !== true || kept.has(i));
+  const order = placesFrom(0, rows.length).filter((i) => rows[i]?.seen !== true || kept.has(i));
   return [order, kept.size];
 }
 
@@ -283,6 +284,23 @@ function heldOutRows(rows: readonly Sample[], order: Int32Array, share: number):
 function inHashOrder(rows: readonly Sample[], places: readonly number[]): readonly number[] {
   const keyed = places.map((i) => ({ i, key: textHash(`held/${rows[i]?.text ?? ''}`) }));
   return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.i - b.i)).map(({ i }) => i);
+}
+
+/** The name of an intent as a text: "track_order" and "trackOrder" are "track order". */
+function wordsOf(intent: string): string {
+  return intent.replace(/(\p{Ll})(?=\p{Lu})/gu, '$1 ').replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ');
+}
+
+function placesFrom(start: number, length: number): Int32Array {
+  return Int32Array.from({ length }, (_, i) => start + i);
+}
+
+function joined(...parts: readonly Int32Array[]): Int32Array {
+  return Int32Array.from(parts.flatMap((part) => [...part]));
+}
+
+function pick(values: Int32Array, places: Int32Array): Int32Array {
+  return places.map((place) => values[place] ?? 0);
 }
 
 function selectRows({ starts, indices, values }: Rows, order: Int32Array): Rows {

@@ -188,7 +188,13 @@ async function trainFile(
   let noting: Promise<unknown> = Promise.resolve();
   let notedAt = 0;
   const outcome = await ports.train(
-    { train: sides.train, dev: sides.dev, options: ports.options, ...(previous && { previous }) },
+    {
+      train: sides.train,
+      dev: sides.dev,
+      // The next version goes on from this one, and is calibrated on these dev rows: they must stay unlearned.
+      options: { learnDevBelow: 0, ...ports.options },
+      ...(previous && { previous }),
+    },
     {
       signal: AbortSignal.any([signal, control.signal]),
       onEpoch(report) {
