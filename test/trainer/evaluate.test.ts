@@ -59,10 +59,17 @@ describe('metrics, by hand', () => {
   });
   it('temperature that undoes a scale', () => {
     // At the truth 0.8 to 0.2, logits ln 4 are right; three times that needs temperature 3.
-    const logits = new Float32Array(20).map((_, i) => (i % 2 === 0 ? 3 * Math.log(4) : 0));
-    const labels = Int32Array.from({ length: 10 }, (_, i) => (i < 8 ? 0 : 1));
+    const logits = new Float32Array(2000).map((_, i) => (i % 2 === 0 ? 3 * Math.log(4) : 0));
+    const labels = Int32Array.from({ length: 1000 }, (_, i) => (i % 10 < 8 ? 0 : 1));
     assert.ok(Math.abs(fitTemperature(logits, labels, 2) - 3) < 0.01);
     close(softmax(Float32Array.of(0, 0), 2, 1)[0] ?? 0, 0.5);
+  });
+  it('temperature from few rows that all are right: as sure as their number allows', () => {
+    const sureOf = (rows: number) => {
+      const logits = new Float32Array(2 * rows).map((_, i) => (i % 2 === 0 ? 2 : 0));
+      return softmax(logits, 2, fitTemperature(logits, new Int32Array(rows), 2))[0] ?? 0;
+    };
+    for (const rows of [8, 98]) assert.ok(Math.abs(sureOf(rows) - (rows + 1.5) / (rows + 2)) < 1e-3, `${rows} rows`);
   });
 });
 

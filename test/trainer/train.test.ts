@@ -61,6 +61,45 @@ describe('train', () => {
     assert.equal(given.rows.heldOut, 0);
   });
 
+  /** The probability of `name` for a text. */
+  const sureOf = async ({ classifier, encoder }: TrainingOutcome, text: string, name: string) => {
+    const p = probabilities(classifier, await (await createEncoder(encoder)).encode([text]));
+    return p[classifier.labels.findIndex((label) => labelName(label) === name)] ?? 0;
+  };
+
+  it('learns from dev rows in the end where there are few rows, unless they are to stay unlearned', async () => {
+    const row = {
+      text: 'koi hisaab do',
+      intent: 'refund',
+      module: 'payment',
+      language: 'hi',
+      source: 'human',
+    } as const;
+    const input = { train: rows, dev: [...samples(5, 2), row, row, row, { ...row, intent: 'unheard_of' }] };
+    const learned = await train({ ...input, options: quick });
+    const kept = await train({ ...input, options: { ...quick, learnDevBelow: 0 } });
+    assert.equal(learned.classifier.labels.length, intentNames.length);
+    assert.equal(learned.classifier.temperature, kept.classifier.temperature);
+    const [is, was] = [
+      await sureOf(learned, row.text, 'payment/refund'),
+      await sureOf(kept, row.text, 'payment/refund'),
+    ];
+    assert.ok(is > 0.8 && was < 0.5, `${is}, unlearned ${was}`);
+  });
+
+  it('learns what an intent is called', async () => {
+    const flights = ['up in the sky over the city', 'above the clouds', 'by air with my family', 'no road for me'].map(
+      (text) => ({ text, intent: 'charter_helicopter', module: 'ride', language: 'en', source: 'human' }) as const,
+    );
+    const input = { train: [...rows, ...flights], dev: samples(5, 2) };
+    const named = await train({ ...input, options: quick });
+    const unnamed = await train({ ...input, options: { ...quick, learnNames: false } });
+    const [is, was] = await Promise.all(
+      [named, unnamed].map((outcome) => sureOf(outcome, 'charter a helicopter', 'ride/charter_helicopter')),
+    );
+    assert.ok((is ?? 0) > 0.5 && (was ?? 1) < 0.5, `${is}, unnamed ${was}`);
+  });
+
   it('stops early when dev gets no better', async () => {
     const { history } = await train({ train: rows, dev: samples(5, 2), options: { ...quick, epochs: 50 } });
     assert.ok(history.length < 50, `${history.length} epochs`);
