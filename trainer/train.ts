@@ -49,7 +49,7 @@ export const defaults = {
   heldOut: 0.1,
   /** Dev rows are trained on afterwards too where all rows are fewer than this: a second fit costs as much as the first. */
   learnDevBelow: 5_000,
-  /** The name of each intent is one more text of it: "track_order" says "track order". */
+  /** The name of each intent is one more text of it: "track_order" says "track order". For n-grams; not measured else. */
   learnNames: true,
   /** Share of in-scope texts that the out-of-scope threshold lets through. */
   acceptance: 0.9,
@@ -122,7 +122,8 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const labelOf = (row: Label) => labelIndex.get(labelName(row)) ?? -1;
 
   // 2. Features of all texts: training rows, then dev rows, then the names of the intents.
-  const names = o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
+  const named = o.learnNames && o.encoder.kind === 'hashed-ngrams';
+  const names = named ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
   const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
   const views = encoder.views;
