@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { listDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
+import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
 import type { DeadLetterDeps } from '../status/dead-letters.ts';
 import { findEnvironment } from './environment.ts';
@@ -28,14 +29,17 @@ export function deadLettersCommand(): Command {
             `${JSON.stringify({ ...letter, key: letter.key?.toString('base64'), value: letter.value?.toString('base64') })}\n`,
           );
       } else {
-        const rows = letters.map(({ id, code, topic, partition, offset, message }) => [
+        const rows = letters.map(({ id, code, topic, partition, offset, traceparent, message }) => [
           id,
           code,
           `${topic}/${String(partition)}@${String(offset)}`,
+          traceparent === null ? '' : traceIdOf(traceparent),
           message.slice(0, 90),
         ]);
         process.stdout.write(
-          rows.length === 0 ? 'There are none.\n' : `${columns([['id', 'code', 'from', 'reason'], ...rows])}\n`,
+          rows.length === 0
+            ? 'There are none.\n'
+            : `${columns([['id', 'code', 'from', 'trace', 'reason'], ...rows])}\n`,
         );
       }
     });

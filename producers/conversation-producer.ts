@@ -14,10 +14,13 @@ import type { ProducedEvent } from './inputs.ts';
 import { InputError, parseEvent } from './inputs.ts';
 import { KafkaLink, Undelivered } from './kafka-link.ts';
 import { openSpool } from './spool.ts';
+import { logFields, traceFrom } from './trace.ts';
+import type { Traced } from './trace.ts';
 
 export { InputError } from './inputs.ts';
 export { RecordTooLarge } from './kafka-link.ts';
 export { SpoolFull } from './spool.ts';
+export type { Traced } from './trace.ts';
 
 /** A conversation as a service reports it. Absent and null mean the same. */
 export interface ConversationInput {
@@ -90,9 +93,9 @@ export interface ProducerStats {
 /** Sends conversations and reviews into the log. */
 export interface ConversationProducer {
   /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
-  captureConversation(input: ConversationInput): Promise<Stored>;
+  captureConversation(input: ConversationInput, trace?: Traced): Promise<Stored>;
   /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
-  submitReview(input: ReviewInput): Promise<Stored>;
+  submitReview(input: ReviewInput, trace?: Traced): Promise<Stored>;
   /** Sends a record that was validated already. @throws RecordTooLarge, SpoolFull */
   send(event: ProducedEvent): Promise<Stored>;
   /** Resolves when all that was sent so far is stored, in Kafka or in the spool. */
@@ -151,6 +154,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
     }
     await spool.append(event);
     counts.spooled++;
+    log?.debug(logFields(event), 'spooled');
     return { conversation_id, stored: 'spool' };
   }
 
@@ -177,16 +181,20 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   }
 
   return {
-    captureConversation: async (input) =>
-      send(
-        parseEvent('conversation', {
+    captureConversation: async (input, trace = {}) =>
+      send({
+        ...parseEvent('conversation', {
           ...input,
           conversation_id: input.conversation_id ?? randomUUID(),
           created_at: timeOf('created_at', input.created_at),
         }),
-      ),
-    submitReview: async (input) =>
-      send(parseEvent('review', { ...input, reviewed_at: timeOf('reviewed_at', input.reviewed_at) })),
+        ...traceFrom(trace),
+      }),
+    submitReview: async (input, trace = {}) =>
+      send({
+        ...parseEvent('review', { ...input, reviewed_at: timeOf('reviewed_at', input.reviewed_at) }),
+        ...traceFrom(trace),
+      }),
     send,
     flush,
     close: () => (closing ??= close()),

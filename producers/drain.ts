@@ -8,6 +8,7 @@ import type { KafkaLink } from './kafka-link.ts';
 import type { Line } from './lines.ts';
 import { readSegment } from './spool.ts';
 import type { Segment, Spool } from './spool.ts';
+import { logFields } from './trace.ts';
 
 /** Records in flight at a time; a single one as long as Kafka is not known to answer. */
 const WINDOW = 1000;
@@ -81,15 +82,19 @@ export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefine
   }
 
   async function sendLine(line: Line): Promise<void> {
+    let event: ProducedEvent | undefined;
     try {
-      await link.deliver(eventOf(line));
+      event = eventOf(line);
+      await link.deliver(event);
       counts.drained++;
+      log?.debug(logFields(event), 'sent on from the spool');
     } catch (error) {
       if (error instanceof Undelivered) throw error;
       // Neither now nor later: it must not keep the others from going on, and a person may want to see it.
       await spool.setAside(line.text ?? '', error instanceof RecordTooLarge ? error.message : String(error));
       counts.setAside++;
-      log?.error({ error: String(error) }, 'a spooled record can not be delivered; it is in refused.ndjson');
+      const about = event && logFields(event);
+      log?.error({ ...about, error: String(error) }, 'a spooled record can not be delivered; it is in refused.ndjson');
     }
   }
 

@@ -5,9 +5,13 @@ import { conversationProblems, reviewProblems } from '../policy/validation.ts';
 import type { ConversationCaptured, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
 
 /** A valid record on its way into the log, and of which kind it is. */
-export type ProducedEvent =
+export type ProducedEvent = (
   | { readonly kind: 'conversation'; readonly record: ConversationCaptured }
-  | { readonly kind: 'review'; readonly record: ReviewSubmitted };
+  | { readonly kind: 'review'; readonly record: ReviewSubmitted }
+) & {
+  /** The trace in which it is sent, valid (`stream/trace.ts`). */
+  readonly traceparent?: string;
+};
 
 /** What may be sent. */
 export type EventKind = ProducedEvent['kind'];

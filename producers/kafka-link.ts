@@ -5,7 +5,7 @@ import rdkafka from 'node-rdkafka';
 import type { LibrdKafkaError, Producer } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { call, disconnect } from '../runtime/rdkafka.ts';
+import { call, disconnect, headersOf } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { topics } from '../topology.ts';
@@ -96,7 +96,8 @@ export class KafkaLink {
       const deadline = Date.now() + this.#options.deliveryTimeoutMs + 1000; // librdkafka's own time-out comes first
       this.#pending.set(id, { event, deadline, resolve, reject });
       try {
-        producer.produce(topic, null, value, event.record.conversation_id, undefined, id);
+        const headers = headersOf(event.traceparent);
+        producer.produce(topic, null, value, event.record.conversation_id, undefined, id, headers);
         this.#polling ??= setInterval(() => this.#poll(), POLL_MS);
       } catch (error) {
         this.#settle(id, error as LibrdKafkaError);

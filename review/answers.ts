@@ -3,6 +3,8 @@ import type { Pool } from 'pg';
 import { isUndo } from '../policy/standing.ts';
 import type { Problem } from '../policy/validation.ts';
 import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
+import { traceFrom } from '../producers/trace.ts';
+import type { Traced } from '../producers/trace.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import { unknownLabels } from './labels.ts';
 import { markAnswered, takeBack } from './leases.ts';
@@ -35,12 +37,12 @@ export async function submitAnswers(
   { pool, producer }: AnswerDeps,
   holder: Holder,
   reviews: readonly ReviewSubmitted[],
-  { newLabels }: { readonly newLabels: boolean },
+  { newLabels, ...trace }: { readonly newLabels: boolean } & Traced,
 ): Promise<readonly Stored[]> {
   await refuseUnknownConversations(pool, reviews);
   if (!newLabels) await refuseUnknownLabels(pool, reviews);
   const stored: Stored[] = [];
-  for (const record of reviews) stored.push(await producer.send({ kind: 'review', record }));
+  for (const record of reviews) stored.push(await producer.send({ kind: 'review', record, ...traceFrom(trace) }));
   const ids = (undo: boolean) => reviews.filter((one) => isUndo(one) === undo).map((one) => one.conversation_id);
   await markAnswered(pool, holder, ids(false));
   await takeBack(pool, holder, ids(true));

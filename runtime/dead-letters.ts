@@ -1,13 +1,15 @@
 /** Dead letters outside a processor's transaction: writing them for readers, listing and replaying them. */
 import type { Producer } from 'node-rdkafka';
+import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { DeadLetter } from '../schemas/types.ts';
-import type { RawRecord } from '../stream/batch.ts';
+import type { Poisoned, RawRecord } from '../stream/batch.ts';
 import { deadLetter } from '../stream/batch.ts';
 import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
 import { librdkafkaConfig } from './kafka-clients.ts';
-import { call, connectProducer, disconnect } from './rdkafka.ts';
+import { traceFields } from './log.ts';
+import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
 import { readTopic } from './read-topic.ts';
 import type { Codecs } from './schema-registry.ts';
 
@@ -40,7 +42,7 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
       const value = codecs.of(topic).encode(deadLetter(component, raw, poison));
       try {
         await call('writing a dead letter', (done) => {
-          producer.produce(topic.name, null, value, raw.key, raw.timestamp);
+          producer.produce(topic.name, null, value, raw.key, raw.timestamp, undefined, headersOf(raw.traceparent));
           producer.flush(10_000, (error) => done(error, undefined));
         });
       } catch (error) {
@@ -52,6 +54,21 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
   };
 }
 
+/** Dead letters of a batch that are logged one by one: a broken producer must not fill the disk of the log. */
+const MAX_LOGGED = 20;
+/** An id has 200 UTF-16 code units at most. */
+const MAX_LOGGED_KEY_BYTES = 600;
+
+/** Logs records that became dead letters: where each stood, its key under what `topics` say that it is, and its trace. */
+export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: readonly Poisoned[]): void {
+  for (const [{ topic, partition, offset, key, traceparent }, { code }] of poisoned.slice(0, MAX_LOGGED)) {
+    const keyName = topics.find(({ name }) => name === topic)?.key.replaceAll(/\W+/g, '_') ?? 'key';
+    const about = { [keyName]: key?.toString('utf8', 0, MAX_LOGGED_KEY_BYTES) ?? null, ...traceFields(traceparent) };
+    log.warn({ code, topic, partition, offset, ...about }, 'dead letter');
+  }
+  if (poisoned.length > MAX_LOGGED) log.warn({ more: poisoned.length - MAX_LOGGED }, 'and more dead letters');
+}
+
 /** Records sent before waiting for their acknowledgement; the client's queue holds 100,000. */
 const REPLAY_CHUNK = 5000;
 
@@ -59,6 +76,8 @@ const REPLAY_CHUNK = 5000;
 export interface PlacedDeadLetter extends DeadLetter {
   /** `partition/offset` in the dead-letters topic. */
   readonly id: string;
+  /** The trace of the record, if it had one. */
+  readonly traceparent: string | null;
 }
 
 /** All dead letters that are kept, in partition and offset order. */
@@ -68,22 +87,23 @@ export async function listDeadLetters(
   topic: Topic<DeadLetter>,
 ): Promise<PlacedDeadLetter[]> {
   const letters: PlacedDeadLetter[] = [];
-  for await (const { partition, offset, value } of readTopic(kafka, topic.name)) {
-    if (value) letters.push({ ...codecs.of(topic).decode(value), id: `${String(partition)}/${String(offset)}` });
+  for await (const { partition, offset, value, traceparent } of readTopic(kafka, topic.name)) {
+    if (value)
+      letters.push({ ...codecs.of(topic).decode(value), id: `${String(partition)}/${String(offset)}`, traceparent });
   }
   return letters;
 }
 
-/** Sends the original bytes to the topic that they came from, for processing anew. Returns how many were sent. */
-export async function replayDeadLetters(kafka: KafkaConfig, letters: readonly DeadLetter[]): Promise<number> {
+/** Sends the original bytes to the topic that they came from, for processing anew, in their trace. Returns how many were sent. */
+export async function replayDeadLetters(kafka: KafkaConfig, letters: readonly PlacedDeadLetter[]): Promise<number> {
   const producer = await connectProducer({
     ...librdkafkaConfig(kafka, 'dead-letters-replay'),
     'enable.idempotence': true,
   });
   try {
     for (let sent = 0; sent < letters.length; sent += REPLAY_CHUNK) {
-      for (const { topic, key, value } of letters.slice(sent, sent + REPLAY_CHUNK))
-        producer.produce(topic, null, value, key);
+      for (const { topic, key, value, traceparent } of letters.slice(sent, sent + REPLAY_CHUNK))
+        producer.produce(topic, null, value, key, undefined, undefined, headersOf(traceparent));
       await call('replaying dead letters', (done) => producer.flush(30_000, (error) => done(error, undefined)));
     }
     return letters.length;

@@ -1,6 +1,7 @@
 /** The log of a process: JSON lines on standard error, without secrets. */
 import { pino } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
+import { traceIdOf } from '../stream/trace.ts';
 
 /** What a log may be told. */
 export interface LogOptions {
@@ -25,6 +26,11 @@ export function openLog({ level, secrets = [], destination = pino.destination(2)
     .filter((secret) => secret.length >= 6)
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
   return pino({ level, base: null, hooks: { streamWrite: (line) => withoutSecrets(line, hidden) } }, destination);
+}
+
+/** The field by which the lines about one conversation are found. */
+export function traceFields(traceparent: string | null | undefined): { readonly trace_id?: string } {
+  return traceparent == null ? {} : { trace_id: traceIdOf(traceparent) };
 }
 
 /** The secrets in a configuration: every text under a name that says so, and passwords in addresses. */

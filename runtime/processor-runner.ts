@@ -13,6 +13,7 @@ import type { BatchResult } from '../stream/batch.ts';
 import { runBatch } from '../stream/batch.ts';
 import type { AnyProcessor } from '../stream/graph.ts';
 import type { Topic } from '../stream/topic.ts';
+import { logPoisoned } from './dead-letters.ts';
 import { librdkafkaConfig } from './kafka-clients.ts';
 import {
   call,
@@ -20,6 +21,7 @@ import {
   committedOffsets,
   connectProducer,
   disconnect,
+  headersOf,
   OFFSET_BEGINNING,
   rawRecord,
   Transient,
@@ -205,6 +207,7 @@ async function commit(
   { result, records, offsets }: StagedBatch,
 ): Promise<void> {
   const { producer, store, stats } = session;
+  const { processor, log } = session.options;
   // 3. The next batch is staged on this one's changes. Should this one fail, both are dropped with the session.
   const changes = store.stage(result.changes);
   // 4. Outputs, state and offsets in the transaction that was begun ahead: all of it is on its way before anything is
@@ -227,7 +230,12 @@ async function commit(
   session.written.catch(() => undefined); // the next commit or checkpoint sees it
   stats.processed += records;
   stats.transactions++;
-  stats.deadLetters += result.deadLetters;
+  stats.deadLetters += result.poisoned.length;
+  logPoisoned(
+    log,
+    processor.inputs.map(({ topic }) => topic),
+    result.poisoned,
+  );
 }
 
 /** Tells the client only: the broker learns of a transaction with its first record. */
@@ -236,9 +244,9 @@ function begin(producer: Producer): Promise<void> {
 }
 
 function produceAll(producer: Producer, { outgoing }: BatchResult): void {
-  for (const { topic, partition, key, value, timestamp } of outgoing) {
+  for (const { topic, partition, key, value, timestamp, traceparent } of outgoing) {
     try {
-      producer.produce(topic, partition, value, key, timestamp);
+      producer.produce(topic, partition, value, key, timestamp, undefined, headersOf(traceparent));
     } catch (cause) {
       throw new Transient(`Producing to ${topic} failed: ${String(cause)}`, { cause });
     }

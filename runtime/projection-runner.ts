@@ -6,11 +6,12 @@ import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka'
 import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
-import type { RawRecord } from '../stream/batch.ts';
+import type { Poisoned, RawRecord } from '../stream/batch.ts';
 import { Poison } from '../stream/poison.ts';
 import { foldBatch } from '../stream/projection.ts';
 import type { FoldedRow, Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
+import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
 import { advance, applyRows, holdPartition } from './projection-store.ts';
@@ -104,7 +105,7 @@ async function takeOver(
 
 interface StagedRows {
   readonly rows: readonly FoldedRow[];
-  readonly poisoned: readonly (readonly [RawRecord, Poison])[];
+  readonly poisoned: readonly Poisoned[];
   readonly records: number;
   /** Partition → offset to go on from. */
   readonly next: ReadonlyMap<number, number>;
@@ -116,7 +117,7 @@ async function stage(
 ): Promise<StagedRows> {
   const next = new Map<number, number>();
   for (const { partition, offset } of messages) next.set(partition, offset + 1);
-  const poisoned: [RawRecord, Poison][] = [];
+  const poisoned: Poisoned[] = [];
   await codec.prepare(messages.map(({ value }) => value));
   const rows = foldBatch(
     projection,
@@ -131,7 +132,7 @@ async function stage(
 }
 
 async function commit(
-  { projection, pool, onPoison }: ProjectionRunnerOptions,
+  { projection, pool, log, onPoison }: ProjectionRunnerOptions,
   held: Map<number, HeldPartition>,
   { rows, poisoned, records, next }: StagedRows,
   stats: Counters,
@@ -141,6 +142,7 @@ async function commit(
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
+  logPoisoned(log, [projection.topic], poisoned);
 }
 
 /**

@@ -5,12 +5,14 @@ import type {
   KafkaConsumer,
   LibrdKafkaError,
   Message,
+  MessageHeader,
   Producer,
   ProducerGlobalConfig,
   ProducerTopicConfig,
   TopicPartitionOffset,
 } from 'node-rdkafka';
 import type { RawRecord } from '../stream/batch.ts';
+import { parseTraceparent, TRACEPARENT } from '../stream/trace.ts';
 
 /** A failure that may pass: the session is given up, and a new one takes the work again after a pause. */
 export class Transient extends Error {}
@@ -160,7 +162,7 @@ export function committedOffsets(
 }
 
 /** A consumed message as the pipeline knows it. */
-export function rawRecord({ topic, partition, offset, timestamp, key, value }: Message): RawRecord {
+export function rawRecord({ topic, partition, offset, timestamp, key, value, headers }: Message): RawRecord {
   return {
     topic,
     partition,
@@ -168,5 +170,17 @@ export function rawRecord({ topic, partition, offset, timestamp, key, value }: M
     timestamp: timestamp ?? 0,
     key: typeof key === 'string' ? Buffer.from(key) : (key ?? null),
     value,
+    traceparent: headers === undefined ? null : traceparentIn(headers),
   };
+}
+
+/** As with Kafka's own `lastHeader`, the last of equal names counts. */
+function traceparentIn(headers: readonly MessageHeader[]): string | null {
+  const value = headers.findLast((header) => Object.hasOwn(header, TRACEPARENT))?.[TRACEPARENT];
+  return value === undefined ? null : parseTraceparent(value.toString());
+}
+
+/** Headers of a record to produce: none cost nothing. */
+export function headersOf(traceparent: string | null | undefined): MessageHeader[] | undefined {
+  return traceparent == null ? undefined : [{ [TRACEPARENT]: traceparent }];
 }

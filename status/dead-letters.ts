@@ -1,6 +1,7 @@
 /** What could not be processed: why, its bytes, and another try at it. */
 import type { FastifyInstance } from 'fastify';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
+import { traceIdOf } from '../stream/trace.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
@@ -71,11 +72,12 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
   );
 }
 
-function shown({ key, value, ...letter }: PlacedDeadLetter, replayable: boolean): object {
+function shown({ key, value, traceparent, ...letter }: PlacedDeadLetter, replayable: boolean): object {
   const bytes = value?.subarray(0, SHOWN_BYTES);
   return {
     ...letter,
     key: key?.toString('utf8') ?? null,
+    trace_id: traceparent === null ? null : traceIdOf(traceparent),
     bytes: value?.length ?? 0,
     text: bytes?.toString('utf8') ?? null,
     base64: bytes?.toString('base64') ?? null,

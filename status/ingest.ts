@@ -4,9 +4,11 @@ import type { ConversationProducer, Stored } from '../producers/conversation-pro
 import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
 import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
 import { LineSplitter } from '../producers/lines.ts';
+import { traceFrom } from '../producers/trace.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
+import { traceHeader, traceOf } from './traced.ts';
 
 /** What the ingest routes send through. */
 export interface IngestDeps {
@@ -34,9 +36,13 @@ export function ingestRoutes(app: FastifyInstance, { producer }: IngestDeps): vo
     ['/v1/conversations', 'conversation'],
     ['/v1/reviews', 'review'],
   ] as const) {
-    app.post(url, routeOptions(kind), async ({ body }, reply) => {
-      const events = eventsOf(kind, body, Date.now());
-      const stored = await sendAll(producer, events);
+    app.post(url, routeOptions(kind), async (request, reply) => {
+      const trace = traceFrom(traceOf(request));
+      const events = eventsOf(kind, request.body, Date.now());
+      const stored = await sendAll(
+        producer,
+        events.map((event) => ({ ...event, ...trace })),
+      );
       return reply.code(202).send({
         accepted: stored.length,
         ids: stored.map(({ conversation_id }) => conversation_id),
@@ -69,6 +75,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
     schema: {
       tags: ['ingest'],
       summary: `One ${kind} or many; all of a request or nothing`,
+      headers: traceHeader,
       body: {
         content: {
           'application/json': { schema: { anyOf: [record, { type: 'array', items: record }] } },

@@ -5,6 +5,7 @@ import type { Problem } from '../policy/validation.ts';
 import { RecordTooLarge } from '../producers/kafka-link.ts';
 import { SpoolFull } from '../producers/spool.ts';
 import { Transient } from '../runtime/rdkafka.ts';
+import { requestFields } from './traced.ts';
 
 /** What is wrong with one field; `line` is the record's place in a batch, counted from 1. */
 export type FieldProblem = Problem & { readonly line?: number };
@@ -49,7 +50,8 @@ export class HttpProblem extends Error {
 /** Answers an error that a route threw. */
 export function refuse(error: FastifyError | HttpProblem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const problem = problemOf(error, request);
-  if (problem.status === 500) request.log.error({ err: error, reqId: request.id }, 'a request failed');
+  if (problem.status === 500) request.log.error({ err: error, ...requestFields(request) }, 'a request failed');
+  else request.log.debug({ status: problem.status, ...requestFields(request) }, 'a request was refused');
   return sendProblem(reply, problem);
 }
 

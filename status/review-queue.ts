@@ -13,6 +13,7 @@ import type { ReviewSubmitted } from '../schemas/types.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
+import { traceHeader, traceOf } from './traced.ts';
 
 /** What the routes work with. */
 export type ReviewDeps = AnswerDeps;
@@ -135,11 +136,13 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     const who = holderOf(request);
     const reviews = parseAnswers(request.body, who, Date.now());
     const newLabels = request.body.new_label ?? false;
-    const stored = await submitAnswers(deps, who, reviews, { newLabels }).catch((error: unknown) => {
-      if (!(error instanceof AnswerRefused)) throw error;
-      const status = error.why === 'unknown-conversation' ? 404 : 422;
-      throw new HttpProblem(status, error.message, { type: error.why, problems: error.problems });
-    });
+    const stored = await submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }).catch(
+      (error: unknown) => {
+        if (!(error instanceof AnswerRefused)) throw error;
+        const status = error.why === 'unknown-conversation' ? 404 : 422;
+        throw new HttpProblem(status, error.message, { type: error.why, problems: error.problems });
+      },
+    );
     return reply.code(202).send({ accepted: stored.length, ids: reviews.map(({ review_id }) => review_id) });
   });
   app.post<{ Body: HolderBody }>(
@@ -166,6 +169,7 @@ function answersOptions() {
     schema: {
       tags,
       summary: 'Answers and undos of one person; all of a request or nothing, and the same review_id again counts once',
+      headers: traceHeader,
       body: {
         type: 'object',
         required: ['session', 'answers'],

@@ -26,6 +26,8 @@ export interface RawRecord {
   readonly timestamp: number;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
+  /** The trace that it belongs to (`trace.ts`), or null. Of the headers this one alone is known. */
+  readonly traceparent: string | null;
 }
 
 /** A record to produce. `partition` null leaves the choice to the key. */
@@ -35,6 +37,8 @@ export interface OutgoingRecord {
   readonly key: Buffer | string | null;
   readonly value: Buffer | null;
   readonly timestamp: number;
+  /** That of the record because of which it is written. */
+  readonly traceparent: string | null;
 }
 
 /** Encoding and decoding by topic. */
@@ -54,8 +58,12 @@ export type StateChanges = ReadonlyMap<number, ReadonlyMap<string, OutgoingRecor
 export interface BatchResult {
   readonly outgoing: readonly OutgoingRecord[];
   readonly changes: StateChanges;
-  readonly deadLetters: number;
+  /** Records that became dead letters, and why. */
+  readonly poisoned: readonly Poisoned[];
 }
+
+/** A record that can't be processed, and the reason. */
+export type Poisoned = readonly [RawRecord, Poison];
 
 /** What a batch needs besides its records. */
 export interface BatchContext {
@@ -76,7 +84,7 @@ export function runBatch<T>(
   const tableCodec = codecs.of(processor.table);
   const staged = new Map<number, StagedTable<T>>();
   const outgoing: OutgoingRecord[] = [];
-  let dead = 0;
+  const poisoned: Poisoned[] = [];
 
   function tableOf(partition: number): StagedTable<T> {
     const known = staged.get(partition);
@@ -109,10 +117,12 @@ export function runBatch<T>(
         key,
         value: raw.value,
         timestamp: raw.timestamp,
+        traceparent: raw.traceparent,
       });
       return;
     }
     const table = tableOf(raw.partition);
+    const { traceparent } = raw;
     const record: LogRecord<unknown> = {
       key: key ?? raw.key?.toString() ?? '',
       value,
@@ -122,10 +132,18 @@ export function runBatch<T>(
     };
     for (const emission of input.step(record as LogRecord<never>, table)) {
       const { topic, key: emittedKey, timestamp } = emission;
-      if (topic.name === processor.table.name) table.set(emittedKey, emission.value as T | null, timestamp);
+      if (topic.name === processor.table.name)
+        table.set(emittedKey, emission.value as T | null, timestamp, traceparent);
       else {
         const bytes = emission.value === null ? null : codecs.of(topic).encode(emission.value);
-        outgoing.push({ topic: topic.name, partition: raw.partition, key: emittedKey, value: bytes, timestamp });
+        outgoing.push({
+          topic: topic.name,
+          partition: raw.partition,
+          key: emittedKey,
+          value: bytes,
+          timestamp,
+          traceparent,
+        });
       }
     }
   }
@@ -135,7 +153,7 @@ export function runBatch<T>(
       process(raw);
     } catch (error) {
       if (!(error instanceof Poison)) throw error;
-      dead++;
+      poisoned.push([raw, error]);
       const letter = deadLetter(processor.name, raw, error);
       outgoing.push({
         topic: deadLetters.name,
@@ -143,6 +161,7 @@ export function runBatch<T>(
         key: letter.key,
         value: codecs.of(deadLetters).encode(letter),
         timestamp: raw.timestamp,
+        traceparent: raw.traceparent,
       });
     }
   }
@@ -152,7 +171,7 @@ export function runBatch<T>(
     if (entries.size > 0) changes.set(partition, entries);
     for (const entry of entries.values()) outgoing.push(entry);
   }
-  return { outgoing, changes, deadLetters: dead };
+  return { outgoing, changes, poisoned };
 }
 
 /**
@@ -173,7 +192,7 @@ function inputOf<T>(processor: Processor<T>, topic: string): Input<T> {
 }
 
 interface StagedTable<T> extends Table<T> {
-  set(key: string, value: T | null, timestamp: number): void;
+  set(key: string, value: T | null, timestamp: number, traceparent: string | null): void;
   /** The latest entry of each key that was set. */
   encoded(): ReadonlyMap<string, OutgoingRecord>;
 }
@@ -190,13 +209,14 @@ function stageTable<T>(
   codec: { encode(value: T): Buffer; decode(bytes: Buffer): T },
 ): StagedTable<T> {
   const entries = new Map<string, OutgoingRecord>();
-  let newest: { readonly key: string; readonly value: T | null; readonly timestamp: number } | undefined;
+  let newest: (Pick<OutgoingRecord, 'timestamp' | 'traceparent'> & { key: string; value: T | null }) | undefined;
 
   function encodeNewest(): void {
     if (!newest) return;
-    const { key, value, timestamp } = newest;
+    const { key, value, timestamp, traceparent } = newest;
     newest = undefined;
-    entries.set(key, { topic, partition, key, value: value === null ? null : codec.encode(value), timestamp });
+    const bytes = value === null ? null : codec.encode(value);
+    entries.set(key, { topic, partition, key, value: bytes, timestamp, traceparent });
   }
 
   return {
@@ -206,9 +226,9 @@ function stageTable<T>(
       const bytes = entry ? entry.value : state.get(key);
       return bytes ? codec.decode(bytes) : undefined;
     },
-    set(key, value, timestamp) {
+    set(key, value, timestamp, traceparent) {
       if (newest?.key !== key) encodeNewest();
-      newest = { key, value, timestamp };
+      newest = { key, value, timestamp, traceparent };
     },
     encoded() {
       encodeNewest();

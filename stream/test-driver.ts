@@ -16,6 +16,14 @@ export interface DriverOptions {
   readonly batchSize?: number;
 }
 
+/** A decoded record; its value is null where it is a tombstone. */
+export interface DrivenRecord<V> {
+  readonly key: string;
+  readonly partition: number;
+  readonly value: V | null;
+  readonly traceparent: string | null;
+}
+
 /** A pipeline in memory. */
 export interface TestDriver {
   /** Appends a record under its key's partition, or under `partition`. */
@@ -23,14 +31,14 @@ export interface TestDriver {
     topic: Topic<V>,
     key: string,
     value: V,
-    at?: { readonly partition?: number; readonly timestamp?: number },
+    at?: { readonly partition?: number; readonly timestamp?: number; readonly traceparent?: string },
   ): void;
   /** Appends bytes as they are. */
   sendBytes(topic: Topic, key: string, value: Buffer | null, timestamp?: number): void;
   /** Runs every processor until nothing is left to read. */
   drain(): void;
-  /** All records of a topic, decoded, in partition and offset order; null for a tombstone. */
-  records<V>(topic: Topic<V>): { readonly key: string; readonly partition: number; readonly value: V | null }[];
+  /** All records of a topic in partition and offset order. */
+  records<V>(topic: Topic<V>): DrivenRecord<V>[];
   /** The latest value of each key, without tombstones. */
   table<V>(topic: Topic<V>): Map<string, V>;
 }
@@ -53,7 +61,7 @@ export function createTestDriver({
     return known;
   }
 
-  function append({ topic, partition, key, value, timestamp }: OutgoingRecord): void {
+  function append({ topic, partition, key, value, timestamp, traceparent }: OutgoingRecord): void {
     const target = partition ?? partitionOf(key?.toString() ?? '', partitions);
     const records = partitionsOf(topic)[target];
     records?.push({
@@ -63,6 +71,7 @@ export function createTestDriver({
       timestamp,
       key: key === null ? null : Buffer.from(key),
       value,
+      traceparent,
     });
   }
 
@@ -90,17 +99,18 @@ export function createTestDriver({
   }
 
   return {
-    send(topic, key, value, { partition, timestamp = Date.UTC(2026, 10, 1) } = {}) {
+    send(topic, key, value, { partition, timestamp = Date.UTC(2026, 10, 1), traceparent } = {}) {
       append({
         topic: topic.name,
         partition: partition ?? null,
         key,
         value: codecs.of(topic).encode(value),
         timestamp,
+        traceparent: traceparent ?? null,
       });
     },
     sendBytes(topic, key, value, timestamp = Date.UTC(2026, 10, 1)) {
-      append({ topic: topic.name, partition: null, key, value, timestamp });
+      append({ topic: topic.name, partition: null, key, value, timestamp, traceparent: null });
     },
     drain() {
       let worked = true;
@@ -113,10 +123,11 @@ export function createTestDriver({
     },
     records(topic) {
       return partitionsOf(topic.name).flatMap((records, partition) =>
-        records.map(({ key, value }) => ({
+        records.map(({ key, value, traceparent }) => ({
           key: key?.toString() ?? '',
           partition,
           value: value && codecs.of(topic).decode(value),
+          traceparent,
         })),
       );
     },

@@ -24,7 +24,7 @@ const card = (letter) =>
     <h2><span class="badge bad">${letter.code}</span> ${letter.message}</h2>
     <p class="small quiet">
       ${letter.component}, from ${letter.topic} / ${letter.partition} @ ${letter.offset}, ${moment(letter.timestamp)},
-      ${count(letter.bytes)} bytes, key ${letter.key ?? 'none'}
+      ${count(letter.bytes)} bytes, key ${letter.key ?? 'none'}${letter.trace_id ? `, trace ${letter.trace_id}` : ''}
     </p>
     <details>
       <summary>Its bytes</summary>

@@ -5,16 +5,18 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import avsc from 'avsc';
+import { pino } from 'pino';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
+import type { Prepared } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { readPipelineFigures } from '../../cli/pipeline-figures.ts';
 import { projections } from '../../pipeline.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
 import { listDeadLetters } from '../../runtime/dead-letters.ts';
-import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { migrate } from '../../runtime/migrate.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
@@ -33,6 +35,11 @@ async function count(stack: Stack, sql: string): Promise<number> {
   return Number(rows[0]?.count);
 }
 
+/** On a busy machine too nothing goes through the spool, from where a record may come twice, or after `close`. */
+function patientProducer(prepared: Prepared) {
+  return createConversationProducer({ ...producerOptions(prepared), deliveryTimeoutMs: 120_000 });
+}
+
 /** The bytes of a record up to its list of entities, which then claims to have `count` of them. */
 function claimingEntities(record: Buffer, count: number): Buffer {
   const field = 'router-v1.0.0'; // the one before
@@ -47,12 +54,14 @@ async function digests(stack: Stack): Promise<string[]> {
 describe('the example traffic on real servers', () => {
   let stack: Stack;
   let components: RunningComponents;
+  const logged: Record<string, unknown>[] = [];
 
   before(async () => {
     stack = await startStack();
     const { prepared } = stack;
-    components = await startComponents(['pipeline'], prepared);
-    const producer = await createConversationProducer(producerOptions(prepared));
+    const write = (line: string) => logged.push(JSON.parse(line) as Record<string, unknown>);
+    components = await startComponents(['pipeline'], { ...prepared, log: pino({ level: 'warn' }, { write }) });
+    const producer = await patientProducer(prepared);
     const sent = await ingestJsonl({
       file: path.join(examples, 'conversations.jsonl'),
       kind: 'conversation',
@@ -223,7 +232,7 @@ describe('the example traffic on real servers', () => {
   it('changes nothing when the same input comes again', async () => {
     const { servers, pool } = stack.prepared;
     const before = await digests(stack);
-    const producer = await createConversationProducer(producerOptions(stack.prepared));
+    const producer = await patientProducer(stack.prepared);
     await ingestJsonl({ file: path.join(examples, 'conversations.jsonl'), kind: 'conversation', producer });
     await ingestJsonl({ file: path.join(examples, 'reviews.jsonl'), kind: 'review', producer });
     await producer.close();
@@ -279,6 +288,66 @@ describe('the example traffic on real servers', () => {
     assert.equal(
       await count(stack, "SELECT count(*) FROM conversation_logs WHERE conversation_id LIKE 'after-poison%'"),
       2,
+    );
+  });
+
+  it('carries the trace of a caller to every topic, the dead letter and the log; odd headers of others stop nothing', async (t) => {
+    const { servers, codecs, pool } = stack.prepared;
+    const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
+    const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
+    const producer = await patientProducer(stack.prepared);
+    t.after(() => producer.close());
+    const input = {
+      ...{ conversation_id: 'traced', user_message: 'where is my order?', language: 'en', nlu_intent: 'track_order' },
+      ...{ nlu_module: 'food', nlu_confidence: 0.4, nlu_provider: 'indicbert' as const },
+    };
+    await producer.captureConversation(input, { traceparent });
+    const approval = { conversation_id: 'traced', verdict: 'approve' as const, reviewer: 'asha' };
+    await producer.submitReview(approval, { traceparent });
+    await untilCaughtUp(servers, pool);
+    await producer.captureConversation({ ...input, user_message: 'something else' }, { traceparent });
+    const elsewhere = kafkajsClient(servers.kafka, 'odd-headers').producer();
+    t.after(() => elsewhere.disconnect());
+    await elsewhere.connect();
+    const odd = { traceparent: 'junk', ['__proto__']: 'x', several: ['a', 'b'], empty: '' };
+    const value = codecs.of(topics.conversations).encode(conversation({ conversation_id: 'odd-headers' }));
+    await elsewhere.send({
+      topic: topics.conversations.name,
+      messages: [{ key: 'odd-headers', value, headers: odd }],
+    });
+    await untilCaughtUp(servers, pool);
+
+    const traces = async (topic: string, id: string) => {
+      const found: (string | null)[] = [];
+      for await (const record of readTopic(servers.kafka, topic))
+        if (record.key?.toString() === id) found.push(record.traceparent);
+      return found;
+    };
+    for (const [{ name }, records] of [
+      [topics.conversations, 2],
+      [topics.reviews, 1],
+      [topics.conversationEvents, 2],
+      [topics.trainingSamples, 1],
+      [topics.deadLetters, 1],
+    ] as const)
+      assert.deepEqual(
+        await traces(name, 'traced'),
+        Array.from({ length: records }, () => traceparent),
+        name,
+      );
+    for (const { name } of [topics.routingDecisions, topics.reviewQueue])
+      assert.deepEqual(new Set(await traces(name, 'traced')), new Set([traceparent]), name);
+    assert.deepEqual(await traces(topics.conversationEvents.name, 'odd-headers'), [null]);
+    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    assert.deepEqual(
+      letters.filter((letter) => letter.traceparent === traceparent).map(({ code, component }) => [code, component]),
+      [['conflicting-duplicate', 'intake']],
+    );
+    assert.deepEqual(
+      logged
+        .filter((line) => line['trace_id'] === traceId)
+        .map((line) => [line['component'], line['conversation_id'], line['code'], line['msg']]),
+      [['intake', 'traced', 'conflicting-duplicate', 'dead letter']],
     );
   });
 

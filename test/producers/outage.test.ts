@@ -3,8 +3,11 @@ import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { pino } from 'pino';
 import { createConversationProducer, InputError, SpoolFull } from '../../producers/conversation-producer.ts';
 import type { ConversationInput, ProducerOptions } from '../../producers/conversation-producer.ts';
+import { drainSpool } from '../../producers/drain.ts';
+import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openSpool } from '../../producers/spool.ts';
 
 // Nothing listens on port 9: no Kafka, no registry. That these answer is tested in test/integration.
@@ -61,6 +64,32 @@ describe('a producer without Kafka and registry', () => {
     );
     assert.equal(spooled2[1]?.record['created_at'], Date.UTC(2025, 9, 5, 9, 30));
     await spool.close();
+  });
+
+  it('spools the trace too, and says in which it was', async () => {
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const lines: Record<string, unknown>[] = [];
+    const write = (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>);
+    const producer = await create({ log: pino({ level: 'debug' }, { write }) });
+    await producer.captureConversation({ ...input, conversation_id: 'c-1' }, { traceparent });
+    await producer.submitReview({ conversation_id: 'c-1', verdict: 'approve', reviewer: 'asha' });
+    await producer.close();
+    assert.deepEqual(
+      lines.filter(({ msg }) => msg === 'spooled').map((line) => [line['conversation_id'], line['trace_id']]),
+      [
+        ['c-1', '4bf92f3577b34da6a3ce929d0e0e4736'],
+        ['c-1', undefined],
+      ],
+    );
+    const spool = await openSpool({ folder, maxBytes: 1e9 });
+    const delivered: ProducedEvent[] = [];
+    const deliver = (event: ProducedEvent) => Promise.resolve(void delivered.push(event));
+    await drainSpool(spool, { connected: true, healthy: true, deliver }, undefined).finish(10_000);
+    await spool.close();
+    assert.deepEqual(
+      delivered.map((event) => event.traceparent),
+      [traceparent, undefined],
+    );
   });
 
   it('refuses bad input and stores nothing of it', async () => {

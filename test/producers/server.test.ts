@@ -75,6 +75,22 @@ describe('POST', () => {
     assert.equal(producer.events[0]?.kind, 'conversation');
   });
 
+  it("takes the caller's trace for all of a request, a new one where it is malformed, and none where there is none", async () => {
+    const producer = memoryProducer();
+    const app = server({ producer });
+    const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+    const send = (headers: Record<string, string>, payload: object) =>
+      app.inject({ method: 'POST', url: '/v1/conversations', payload, headers });
+    for (const headers of [{ traceparent }, { traceparent: '00-junk' }, {}]) {
+      const second = { ...conversation, conversation_id: 'c-2' };
+      assert.equal((await send(headers, [conversation, second])).statusCode, 202);
+    }
+    const [first, second, third, fourth, ...rest] = producer.events.map((event) => event.traceparent);
+    assert.deepEqual([first, second, ...rest], [traceparent, traceparent, undefined, undefined]);
+    assert.match(third ?? '', /^00-[\da-f]{32}-[\da-f]{16}-00$/);
+    assert.equal(fourth, third);
+  });
+
   it('accepts a review', async () => {
     const producer = memoryProducer();
     assert.equal((await post(server({ producer }), '/v1/reviews', review)).statusCode, 202);

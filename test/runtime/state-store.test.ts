@@ -60,12 +60,9 @@ describe('the table of a processor on disk', () => {
 });
 
 function changes(entries: Record<string, string | null>): StateChanges {
+  const place = { topic: 'table', partition: 0, timestamp: 0, traceparent: null };
   const records = Object.entries(entries).map(
-    ([key, value]) =>
-      [
-        key,
-        { topic: 'table', partition: 0, key, value: value === null ? null : Buffer.from(value), timestamp: 0 },
-      ] as const,
+    ([key, value]) => [key, { ...place, key, value: value === null ? null : Buffer.from(value) }] as const,
   );
   return new Map([[0, new Map(records)]]);
 }

@@ -1,0 +1,26 @@
+/**
+ * The trace that a record belongs to: `version-traceid-parentid-flags` of W3C Trace Context
+ * (https://www.w3.org/TR/trace-context/#traceparent-header). It is in a header and never in a value, so that nothing which
+ * is made from the log depends on it. Whatever is written because of a record has its trace, unchanged: processors make no
+ * spans of their own, and a random id would differ at each replay.
+ */
+
+/** Name of the header, in Kafka as in HTTP. */
+export const TRACEPARENT = 'traceparent';
+
+const FORMAT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
+const SAMPLED = 1;
+
+/** `text` as version 00 writes it; null when it is malformed, and then whoever read it has to do without. */
+export function parseTraceparent(text: string): string | null {
+  const [, version, traceId = '', parentId = '', flags = '', more] = FORMAT.exec(text) ?? [];
+  if (version === undefined || version === 'ff' || /^0*$/.test(traceId) || /^0*$/.test(parentId)) return null;
+  if (version === '00') return more === undefined ? text : null;
+  // Of a later version the first four parts hold, and of its flags the one that is known.
+  return `00-${traceId}-${parentId}-0${String(Number.parseInt(flags, 16) & SAMPLED)}`;
+}
+
+/** The id of the whole trace, 32 hexadecimal digits, out of what `parseTraceparent` gave. */
+export function traceIdOf(traceparent: string): string {
+  return traceparent.slice(3, 35);
+}
