@@ -45,6 +45,45 @@ function nth(order: readonly Waiting[]): Map<Waiting, number> {
   );
 }
 
+/** How doubtful an answer is, most doubtful first. */
+const doubts = {
+  least: ({ confidence }: Waiting) => confidence,
+  margin: ({ margin }: Waiting) => margin,
+} as const;
+
+/** By class, near-duplicates behind, then by doubt and a bonus for intents that are rare among what waits. */
+function byScore(doubt: (item: Waiting) => number): Order {
+  return (items) => {
+    const duplicates = before(items, ({ fingerprint }) => [fingerprint]);
+    const frequency = counted(items, ({ intent }) => intent);
+    return sorted(items, (item) => [
+      classOf(item),
+      Number((duplicates.get(item) ?? 0) > 0),
+      -(0.6 * doubt(item) + 0.1 / (frequency.get(item.intent) ?? 1)),
+    ]);
+  };
+}
+
+/**
+ * The first of each predicted intent, then the second …, most doubtful first within. With weight 1 an intent that has samples
+ * starts so much later. `near` takes near-duplicates by n-grams, of what was answered too, in place of equal fingerprints.
+ */
+function inTurn(doubt: (item: Waiting) => number, weight: number, near: boolean): Order {
+  return (items, { byIntent, sketches }) => {
+    const inner = sorted(items, (item) => [doubt(item)]);
+    const duplicates = before(inner, ({ sketch, fingerprint }) => (near ? sketch : [fingerprint]));
+    const repeated = (item: Waiting) =>
+      Number((duplicates.get(item) ?? 0) > 0 || (near && item.sketch.some((band) => sketches.has(band))));
+    const places = nth(sorted(items, (item) => [repeated(item), doubt(item)]));
+    return sorted(items, (item) => [
+      classOf(item),
+      repeated(item),
+      (places.get(item) ?? 0) + weight * (byIntent.get(item.intent) ?? 0),
+      doubt(item),
+    ]);
+  };
+}
+
 export const orders: Readonly<Record<string, Order>> = {
   random: (items, _, seed) => {
     const order = Int32Array.from(items.keys());
@@ -52,41 +91,16 @@ export const orders: Readonly<Record<string, Order>> = {
     return [...order].flatMap((i) => items[i] ?? []);
   },
   confidence: (items) => sorted(items, ({ confidence }) => [confidence]),
-  before: (items) => {
-    const duplicates = before(items, ({ fingerprint }) => [fingerprint]);
-    const frequency = counted(items, ({ intent }) => intent);
-    return sorted(items, (item) => [
-      classOf(item),
-      Number((duplicates.get(item) ?? 0) > 0),
-      -(0.6 * entropy(item.confidence) + 0.1 / (frequency.get(item.intent) ?? 1)),
-    ]);
-  },
+  margin: (items) => sorted(items, ({ margin }) => [margin]),
+  entropy: byScore(({ confidence }) => entropy(confidence)),
+  'score-least': byScore(({ confidence }) => 1 - confidence),
+  'score-margin': byScore(({ margin }) => 1 - margin),
   ...Object.fromEntries(
-    (['least', 'most', 'arrival'] as const).flatMap((within) =>
+    (['least', 'margin'] as const).flatMap((doubt) =>
       ([0, 1] as const).flatMap((weight) =>
         ([false, true] as const).map((near): [string, Order] => [
-          `${within}-${weight}${near ? '-near' : ''}`,
-          (items, { byIntent, sketches }) => {
-            const doubt =
-              within === 'least'
-                ? (item: Waiting) => item.confidence
-                : within === 'most'
-                  ? (item: Waiting) => -item.confidence
-                  : () => 0;
-            const inner = sorted(items, (item) => [doubt(item)]);
-            const duplicates = near
-              ? before(inner, (item) => item.sketch)
-              : before(inner, ({ fingerprint }) => [fingerprint]);
-            const repeated = (item: Waiting) =>
-              Number((duplicates.get(item) ?? 0) > 0 || (near && item.sketch.some((band) => sketches.has(band))));
-            const places = nth(sorted(items, (item) => [repeated(item), doubt(item)]));
-            return sorted(items, (item) => [
-              classOf(item),
-              repeated(item),
-              (places.get(item) ?? 0) + weight * (byIntent.get(item.intent) ?? 0),
-              doubt(item),
-            ]);
-          },
+          `${doubt}-${weight}${near ? '-near' : ''}`,
+          inTurn(doubts[doubt], weight, near),
         ]),
       ),
     ),

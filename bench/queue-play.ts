@@ -17,6 +17,8 @@ export interface Waiting {
   readonly place: number;
   readonly intent: string;
   readonly confidence: number;
+  /** Confidence above that of the next likely intent. */
+  readonly margin: number;
   readonly fingerprint: string;
   readonly sketch: readonly string[];
 }
@@ -58,8 +60,12 @@ export async function playQueue(traffic: Traffic, rank: Order, seed: number): Pr
     const items = waiting.flatMap(({ place, key }, i): Waiting[] => {
       const answer = said[i];
       if (!answer || answer.confidence > defaultPolicy.thresholds.trust) return []; // trusted: nobody is asked
+      const margin = answer.confidence - (answer.runnersUp[0]?.confidence ?? 0);
       return [
-        { place, intent: labelName(answer), confidence: answer.confidence, fingerprint: key, sketch: sketch(key) },
+        {
+          ...{ place, intent: labelName(answer), confidence: answer.confidence, margin },
+          ...{ fingerprint: key, sketch: sketch(key) },
+        },
       ];
     });
     const byIntent = new Map<string, number>();

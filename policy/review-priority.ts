@@ -3,12 +3,12 @@
  * on the order of arrival; what depends on the rest of the queue (rarity, near-duplicates, age) is ranked where the
  * whole queue is, in the view `training_queue`.
  */
-import type { ReviewItem, RoutingDecision } from '../schemas/types.ts';
+import type { ConversationCaptured, ReviewItem, RoutingDecision } from '../schemas/types.ts';
 import { textHash, unitHash } from './hash.ts';
 import { answersOf } from './standing.ts';
 
-/** Weights of the score; they add up to 1. */
-const WEIGHTS = { uncertainty: 0.6, failure: 0.25, fallback: 0.15 } as const;
+/** Weights of doubt, failure and fallback; they add up to 1. */
+const WEIGHTS = { doubt: 0.6, failure: 0.25, fallback: 0.15 } as const;
 
 /**
  * Share of what is not audited that waits among the audits, and is shown as they are: without route, confidence and
@@ -20,19 +20,16 @@ export const DRAWN_SHARE = 1 / 16;
 export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
   if (!waits(decision)) return undefined;
   const { conversation } = decision;
-  const parts = {
-    uncertainty: uncertainty(conversation.nlu_confidence),
-    failure: conversation.response_success === false ? 1 : 0,
-    fallback: conversation.nlu_provider === 'llm' ? 1 : 0,
-  };
   const drawn = decision.audit || unitHash(`drawn/${decision.conversation_id}`) < DRAWN_SHARE;
   return {
     conversation_id: decision.conversation_id,
     conversation,
     priority_class: priorityClass(decision),
-    score:
-      WEIGHTS.uncertainty * parts.uncertainty + WEIGHTS.failure * parts.failure + WEIGHTS.fallback * parts.fallback,
-    reasons: [...(drawn ? ['drawn-by-chance'] : decision.reasons), ...(parts.failure > 0 ? ['failed-response'] : [])],
+    score: score(conversation, entropy(conversation.nlu_confidence)),
+    reasons: [
+      ...(drawn ? ['drawn-by-chance'] : decision.reasons),
+      ...(conversation.response_success === false ? ['failed-response'] : []),
+    ],
     fingerprint: textHash(normalise(conversation.user_message)),
     policy_version: decision.policy_version,
     drawn,
@@ -40,14 +37,30 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
   };
 }
 
-/** The score of an item whose text another model now answers with `confidence`, 0 to 1. */
-export function rescored({ conversation }: ReviewItem, confidence: number): number {
-  const { uncertainty: doubt, failure, fallback } = WEIGHTS;
-  return (
-    doubt * uncertainty(confidence) +
-    failure * Number(conversation.response_success === false) +
-    fallback * Number(conversation.nlu_provider === 'llm')
-  );
+/** How sure a model is of a text: probabilities of its answer and of the next likely one, 0 to 1; null where it says none. */
+export interface Sureness {
+  readonly confidence: number | null;
+  readonly runnerUp: number;
+}
+
+/**
+ * How useful an answer to an item would be, 0 to 1: what the queue is ranked by within a class. Doubt is what the margin between
+ * the two likeliest labels lacks of 1 (Scheffer, Decomain and Wrobel 2001); without runners-up, what the confidence lacks.
+ * `said` is what another model says of the text.
+ */
+export function usefulness({ conversation }: ReviewItem, said: Sureness = captured(conversation)): number {
+  const { confidence, runnerUp } = said;
+  const margin = confidence === null || Number.isNaN(confidence) ? 0 : confidence - runnerUp;
+  return score(conversation, 1 - Math.min(1, Math.max(0, margin)));
+}
+
+function captured({ nlu_confidence, runners_up }: ConversationCaptured): Sureness {
+  return { confidence: nlu_confidence, runnerUp: runners_up[0]?.confidence ?? 0 };
+}
+
+function score({ response_success, nlu_provider }: ConversationCaptured, doubt: number): number {
+  const { doubt: weight, failure, fallback } = WEIGHTS;
+  return weight * doubt + failure * Number(response_success === false) + fallback * Number(nlu_provider === 'llm');
 }
 
 /** Whether a person still has to answer: it is not trusted, or audited, and too few people have. A skip is an answer. */
@@ -65,8 +78,12 @@ function priorityClass(decision: RoutingDecision): number {
   return { priority_review: 1, needs_review: 2, auto_approved: 3 }[decision.route];
 }
 
-/** Entropy of right or wrong, in bits: 1 at a confidence of one half, 0 at certainty; 1 when there is none. */
-function uncertainty(p: number | null): number {
+/**
+ * Entropy of right or wrong, in bits: 1 at a confidence of one half, 0 at certainty; 1 when there is none. The record's score is
+ * made of it for ever, so that a replay gives the same records; as an order it is wrong, because an answer at 0.05 counts as
+ * less doubtful than one at 0.5, and `usefulness` took its place.
+ */
+function entropy(p: number | null): number {
   if (p === null || Number.isNaN(p)) return 1;
   if (p === 0 || p === 1) return 0;
   return -(p * Math.log2(p) + (1 - p) * Math.log2(1 - p));

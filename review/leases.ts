@@ -2,18 +2,13 @@
 import type { Pool, PoolClient } from 'pg';
 import { inTransaction } from '../runtime/projection-runner.ts';
 import { takeTurns } from '../policy/review-turns.ts';
+import { filterValues, MATCHES } from './filter.ts';
+import type { QueueFilter } from './filter.ts';
 
 /** A person at work in one open page or terminal. */
 export interface Holder {
   readonly reviewer: string;
   readonly session: string;
-}
-
-/** Which part of the queue; absent means all. What chance has drawn has no route to be chosen by and comes with each. */
-export interface QueueFilter {
-  readonly module?: string | undefined;
-  readonly language?: string | undefined;
-  readonly route?: string | undefined;
 }
 
 /** How long an item stays with a page that has gone silent; each request renews it. */
@@ -26,9 +21,6 @@ const GRACE_SECONDS = 20;
 const MAX_GROUP = 100;
 /** Any number that nothing else here locks: items are given out one request at a time. */
 const LOCK = 5_041_001;
-
-const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR language = $2)
-  AND ($3::text IS NULL OR drawn OR priority_class = CASE $3 WHEN 'priority-review' THEN 1 WHEN 'needs-review' THEN 2 END)`;
 
 /**
  * Renews what the holder has, tops it up to `want` items in the order of the queue, and gives the ids of the items that it
@@ -100,7 +92,7 @@ async function renew(client: PoolClient, { reviewer, session }: Holder, filter: 
   await client.query(
     `DELETE FROM review_leases l USING review_queue q
       WHERE l.reviewer = $4 AND l.session = $5 AND l.answered_at IS NULL AND q.conversation_id = l.led_by AND NOT (${MATCHES})`,
-    [...values(filter), reviewer, session],
+    [...filterValues(filter), reviewer, session],
   );
   await client.query(
     `DELETE FROM review_leases l
@@ -124,16 +116,16 @@ async function pick(
   count: number,
 ): Promise<readonly string[]> {
   const { rows } = await client.query<{ conversation_id: string; drawn: boolean }>(
-    `SELECT conversation_id, drawn
-       FROM (SELECT g.*, row_number() OVER (PARTITION BY drawn ORDER BY place_in_lane) AS nth
-               FROM (SELECT r.conversation_id, drawn, place_in_lane,
-                            row_number() OVER (PARTITION BY drawn, fingerprint, nlu_module, nlu_intent, CASE WHEN drawn THEN r.conversation_id END
-                                               ORDER BY place_in_lane) AS in_group
-                       FROM review_ranking r LEFT JOIN review_leases l USING (conversation_id)
-                      WHERE l.conversation_id IS NULL AND NOT answered_by ? $4 AND ${MATCHES}) g
-              WHERE in_group = 1) n
+    `WITH free AS MATERIALIZED (
+       SELECT conversation_id, drawn, place_in_lane, fingerprint, nlu_module, nlu_intent FROM review_ranking r
+        WHERE NOT answered_by ? $4 AND NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = r.conversation_id) AND ${MATCHES}
+     )
+     SELECT conversation_id, drawn
+       FROM (SELECT free.*, row_number() OVER (PARTITION BY drawn ORDER BY place_in_lane) AS nth FROM free
+              WHERE drawn OR place_in_lane IN (SELECT min(place_in_lane) FROM free WHERE NOT drawn
+                                                GROUP BY fingerprint, nlu_module, nlu_intent)) n
       WHERE nth <= $5 ORDER BY place_in_lane`,
-    [...values(filter), reviewer, count],
+    [...filterValues(filter), reviewer, count],
   );
   const [main, drawn] = [false, true].map((lane) => rows.filter((row) => row.drawn === lane));
   const { rows: turns } = await client.query<{ turns: string }>(
@@ -159,9 +151,9 @@ async function take(client: PoolClient, { reviewer, session }: Holder, ids: read
                                        ORDER BY q.conversation_id <> lead.conversation_id, q.created_at, q.conversation_id) AS nth
                FROM unnest($1::text[]) WITH ORDINALITY AS wanted (conversation_id, nth_lead)
                JOIN review_queue lead USING (conversation_id)
-               JOIN review_queue q ON q.conversation_id = lead.conversation_id
-                 OR (q.fingerprint = lead.fingerprint AND q.nlu_module = lead.nlu_module AND q.nlu_intent = lead.nlu_intent
-                     AND NOT q.drawn AND NOT lead.drawn)
+               JOIN review_queue q ON q.fingerprint = lead.fingerprint
+                AND (q.conversation_id = lead.conversation_id
+                     OR (q.nlu_module = lead.nlu_module AND q.nlu_intent = lead.nlu_intent AND NOT q.drawn AND NOT lead.drawn))
                LEFT JOIN review_leases l ON l.conversation_id = q.conversation_id
               WHERE l.conversation_id IS NULL AND NOT q.answered_by ? $2 AND NOT lead.answered_by ? $2
                 AND NOT EXISTS (SELECT FROM review_leases taken WHERE taken.conversation_id = lead.conversation_id)) members
@@ -180,8 +172,4 @@ async function leads(client: PoolClient, { reviewer, session }: Holder): Promise
     [reviewer, session],
   );
   return rows.map((row) => row.conversation_id);
-}
-
-function values({ module, language, route }: QueueFilter): (string | null)[] {
-  return [module ?? null, language ?? null, route ?? null];
 }

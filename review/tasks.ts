@@ -1,6 +1,8 @@
 /** What a reviewer sees of the queue. */
 import type { Pool } from 'pg';
-import type { Holder, QueueFilter } from './leases.ts';
+import { filterValues, MATCHES } from './filter.ts';
+import type { QueueFilter } from './filter.ts';
+import type { Holder } from './leases.ts';
 
 /** A label and how often people chose it. */
 export interface Suggestion {
@@ -69,21 +71,21 @@ export interface QueuePage {
 }
 
 /** Reads `limit` items from `offset` on. */
-export async function readQueue(
-  pool: Pool,
-  { module, language, route }: QueueFilter,
-  limit: number,
-  offset: number,
-): Promise<QueuePage> {
-  const { rows } = await pool.query<QueuePage['items'][number] & { waiting: number }>(
-    `SELECT s.review_priority::int, ${COLUMNS}, s.duplicates_before::int, count(*) OVER ()::int AS waiting
-       FROM training_queue s
-      WHERE ($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR language = $2)
-        AND ($3::text IS NULL OR drawn OR route = $3)
-      ORDER BY review_priority LIMIT $4 OFFSET $5`,
-    [module ?? null, language ?? null, route ?? null, limit, offset],
-  );
-  return { waiting: rows[0]?.waiting ?? 0, items: rows };
+export async function readQueue(pool: Pool, filter: QueueFilter, limit: number, offset: number): Promise<QueuePage> {
+  const [items, counted] = await Promise.all([
+    pool.query<QueuePage['items'][number]>(
+      `SELECT r.review_priority::int, ${COLUMNS}, r.duplicates_before::int
+         FROM (SELECT conversation_id, review_priority, duplicates_before FROM review_ranking
+                WHERE ${MATCHES} ORDER BY review_priority LIMIT $4 OFFSET $5) r JOIN shown_queue s USING (conversation_id)
+        ORDER BY r.review_priority`,
+      [...filterValues(filter), limit, offset],
+    ),
+    pool.query<{ waiting: number }>(
+      `SELECT count(*)::int AS waiting FROM review_queue WHERE ${MATCHES}`,
+      filterValues(filter),
+    ),
+  ]);
+  return { waiting: counted.rows[0]?.waiting ?? 0, items: items.rows };
 }
 
 /** How many wait, by what a reviewer may filter. */

@@ -1,3 +1,4 @@
+import { usefulness } from '../policy/review-priority.ts';
 import type { ReviewItem } from '../schemas/types.ts';
 import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
@@ -41,7 +42,7 @@ export const reviewQueue: Projection<ReviewItem> = {
       c.nlu_provider,
       JSON.stringify(c.entities),
       item.priority_class,
-      item.score,
+      usefulness(item),
       JSON.stringify(item.reasons),
       item.fingerprint,
       item.policy_version,

@@ -5,7 +5,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { deploymentOf } from '../policy/model-log.ts';
-import { rescored } from '../policy/review-priority.ts';
+import { usefulness } from '../policy/review-priority.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../runtime/fenced-write.ts';
 import { leadingService } from '../runtime/leading-service.ts';
@@ -116,8 +116,8 @@ export async function scoresOf(
   return items.flatMap((item, i) => {
     const answer = answers[i];
     if (!answer) return [];
-    const { intent, module, confidence } = answer;
-    const score = rescored(item, confidence);
+    const { intent, module, confidence, runnersUp } = answer;
+    const score = usefulness(item, { confidence, runnerUp: runnersUp[0]?.confidence ?? 0 });
     return [
       {
         conversation_id: item.conversation_id,

@@ -68,6 +68,7 @@ describe('the review queue on real servers', () => {
     assert.equal(all.waiting, 40);
     assert.ok((await list('module=ride&limit=200')).items.every(({ nlu_module }) => nlu_module === 'ride'));
     assert.equal((await list('language=hi')).waiting, 10);
+    assert.deepEqual(await list('language=hi&offset=50'), { waiting: 10, items: [] });
     const first = (await list('route=priority-review&limit=200')).items.map(({ route }) => route);
     assert.deepEqual(new Set(first.filter((route) => route !== null)), new Set(['priority-review']));
     assert.equal((await app.inject({ url: '/v1/review-queue?route=audit' })).statusCode, 400);
