@@ -8,13 +8,13 @@
 /** Name of the header, in Kafka as in HTTP. */
 export const TRACEPARENT = 'traceparent';
 
-const FORMAT = /^([\da-f]{2})-([\da-f]{32})-([\da-f]{16})-([\da-f]{2})(-.*)?$/;
+const FORMAT = /^(?!ff)([\da-f]{2})-(?!0{32})([\da-f]{32})-(?!0{16})([\da-f]{16})-([\da-f]{2})(-.*)?$/;
 const SAMPLED = 1;
 
 /** `text` as version 00 writes it; null when it is malformed, and then whoever read it has to do without. */
 export function parseTraceparent(text: string): string | null {
   const [, version, traceId = '', parentId = '', flags = '', more] = FORMAT.exec(text) ?? [];
-  if (version === undefined || version === 'ff' || /^0*$/.test(traceId) || /^0*$/.test(parentId)) return null;
+  if (version === undefined) return null;
   if (version === '00') return more === undefined ? text : null;
   // Of a later version the first four parts hold, and of its flags the one that is known.
   return `00-${traceId}-${parentId}-0${String(Number.parseInt(flags, 16) & SAMPLED)}`;
