@@ -16,7 +16,8 @@ export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool
     const { lags, ends } = await readLagAndEnds(servers, pool);
     const end = ends[topics.deadLetters.name] ?? 0;
     if (end !== countedTo) {
-      deadLetters = end === 0 ? 0 : (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length;
+      const letters = end === 0 ? [] : await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+      deadLetters = letters.filter(({ replayed }) => replayed === null).length;
       countedTo = end;
     }
     return {

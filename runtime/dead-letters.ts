@@ -7,6 +7,7 @@ import type { Poisoned, RawRecord } from '../stream/batch.ts';
 import { deadLetter } from '../stream/batch.ts';
 import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
+import { fencedWrite } from './fenced-write.ts';
 import { librdkafkaConfig } from './kafka-clients.ts';
 import { traceFields } from './log.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
@@ -69,8 +70,9 @@ export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: rea
   if (poisoned.length > MAX_LOGGED) log.warn({ more: poisoned.length - MAX_LOGGED }, 'and more dead letters');
 }
 
-/** Records sent before waiting for their acknowledgement; the client's queue holds 100,000. */
-const REPLAY_CHUNK = 5000;
+/** Letters of a transaction. */
+const REPLAY_CHUNK = 1000;
+const TRANSACTIONAL_ID = 'samvad-dead-letters';
 
 /** A dead letter and its own place. */
 export interface PlacedDeadLetter extends DeadLetter {
@@ -80,34 +82,80 @@ export interface PlacedDeadLetter extends DeadLetter {
   readonly traceparent: string | null;
 }
 
-/** All dead letters that are kept, in partition and offset order. */
+/** What is sent in a letter's place: its own bytes, or those that a person has corrected. */
+export interface Resend {
+  readonly letter: PlacedDeadLetter;
+  readonly corrected?: { readonly key: string; readonly value: Buffer };
+}
+
+/** All dead letters that are kept, in partition and offset order; `replayed` tells of those that were sent again. */
 export async function listDeadLetters(
   kafka: KafkaConfig,
   codecs: Codecs,
   topic: Topic<DeadLetter>,
 ): Promise<PlacedDeadLetter[]> {
-  const letters: PlacedDeadLetter[] = [];
+  const codec = codecs.of(topic);
+  await codec.prepareAll();
+  const letters = new Map<string, PlacedDeadLetter>();
   for await (const { partition, offset, value, traceparent } of readTopic(kafka, topic.name)) {
-    if (value)
-      letters.push({ ...codecs.of(topic).decode(value), id: `${String(partition)}/${String(offset)}`, traceparent });
+    if (!value) continue;
+    const letter = codec.decode(value);
+    if (letter.replayed === null)
+      letters.set(`${partition}/${offset}`, { ...letter, id: `${partition}/${offset}`, traceparent });
+    else {
+      // A mark stands behind its letter, in the same partition: the letter goes first when their time is over.
+      const { id } = letter.replayed;
+      const marked = letters.get(id);
+      if (marked) letters.set(id, { ...marked, replayed: letter.replayed });
+    }
   }
-  return letters;
+  return [...letters.values()];
 }
 
-/** Sends the original bytes to the topic that they came from, for processing anew, in their trace. Returns how many were sent. */
-export async function replayDeadLetters(kafka: KafkaConfig, letters: readonly PlacedDeadLetter[]): Promise<number> {
-  const producer = await connectProducer({
-    ...librdkafkaConfig(kafka, 'dead-letters-replay'),
-    'enable.idempotence': true,
-  });
-  try {
-    for (let sent = 0; sent < letters.length; sent += REPLAY_CHUNK) {
-      for (const { topic, key, value, traceparent } of letters.slice(sent, sent + REPLAY_CHUNK))
-        producer.produce(topic, null, value, key, undefined, undefined, headersOf(traceparent));
-      await call('replaying dead letters', (done) => producer.flush(30_000, (error) => done(error, undefined)));
-    }
-    return letters.length;
-  } finally {
-    await disconnect(producer);
+/**
+ * Sends letters again, each once: the bytes go to the topic that they came from, in their trace, and a mark behind the letter, in one
+ * transaction that no other replay overlaps. Letters that were sent meanwhile are passed over. Returns how many were sent.
+ * @throws Transient when Kafka does not answer, or another replay came in between; what was sent by then is marked.
+ */
+export async function replayDeadLetters(
+  { kafka, codecs, topic }: { readonly kafka: KafkaConfig; readonly codecs: Codecs; readonly topic: Topic<DeadLetter> },
+  resends: readonly Resend[],
+  { by, at }: { readonly by: string; readonly at: number },
+): Promise<number> {
+  let sent = 0;
+  for (let from = 0; from < resends.length; from += REPLAY_CHUNK) {
+    const chunk = resends.slice(from, from + REPLAY_CHUNK);
+    let open: readonly Resend[] = [];
+    await fencedWrite(kafka, TRANSACTIONAL_ID, async () => {
+      const waiting = new Set(
+        (await listDeadLetters(kafka, codecs, topic)).filter(({ replayed }) => replayed === null).map(({ id }) => id),
+      );
+      open = chunk.filter(({ letter }) => waiting.has(letter.id));
+      return open.flatMap(({ letter, corrected }) => [
+        {
+          topic: letter.topic,
+          partition: null,
+          timestamp: at,
+          traceparent: letter.traceparent,
+          ...(corrected ?? { key: letter.key, value: letter.value }),
+        },
+        {
+          topic: topic.name,
+          partition: Number(letter.id.split('/')[0]),
+          key: letter.key,
+          value: codecs.of(topic).encode(markOf(letter, { by, at, corrected: corrected !== undefined })),
+          timestamp: at,
+        },
+      ]);
+    });
+    sent += open.length;
   }
+  return sent;
+}
+
+function markOf(
+  { id, traceparent: _trace, ...letter }: PlacedDeadLetter,
+  told: { readonly by: string; readonly at: number; readonly corrected: boolean },
+): DeadLetter {
+  return { ...letter, key: null, value: null, replayed: { id, ...told } };
 }

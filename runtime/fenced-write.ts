@@ -1,18 +1,22 @@
 /** Compare-and-set with Kafka's own means, for topics that several processes may write to, one at a time. */
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConfig } from './kafka-clients.ts';
-import { call, connectProducer, disconnect } from './rdkafka.ts';
+import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
 
 const TRANSACTION_TIMEOUT_MS = 10_000;
 
-/** A record for partition 0 of a topic, encoded. */
+/** A record, encoded. */
 export interface EncodedRecord {
   readonly topic: string;
-  readonly key: string;
+  /** 0 where absent; null leaves the choice to the key. */
+  readonly partition?: number | null;
+  readonly key: string | Buffer | null;
   /** Null is a tombstone. */
   readonly value: Buffer | null;
   /** Event time, milliseconds since 1970. */
   readonly timestamp: number;
+  /** W3C trace context that goes along. */
+  readonly traceparent?: string | null;
 }
 
 /**
@@ -35,7 +39,8 @@ export async function fencedWrite(
     const records = await decide();
     if (records.length === 0) return;
     await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
-    for (const { topic, key, value, timestamp } of records) producer.produce(topic, 0, value, key, timestamp);
+    for (const { topic, partition = 0, key, value, timestamp, traceparent = null } of records)
+      producer.produce(topic, partition, value, key, timestamp, undefined, headersOf(traceparent));
     await call('committing', (done) =>
       producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
     );

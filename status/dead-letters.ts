@@ -1,5 +1,6 @@
-/** What could not be processed: why, its bytes, and another try at it. */
+/** What could not be processed: why, its bytes, and another try at it, as it is or corrected. */
 import type { FastifyInstance } from 'fastify';
+import { InputError } from '../producers/inputs.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { refusals } from './openapi.ts';
@@ -12,30 +13,103 @@ export interface DeadLetterDeps {
     list(): Promise<readonly PlacedDeadLetter[]>;
     /** Whether a letter of this topic may be sent again: our own topics hold tables, where an old record would count as the newest. */
     replayable(topic: string): boolean;
-    /** Sends the bytes to where they came from; gives how many were sent. */
-    replay(letters: readonly PlacedDeadLetter[]): Promise<number>;
+    /** The record as JSON to correct; null where it is none. */
+    draft(letter: PlacedDeadLetter): Promise<object | null>;
+    /** Sends the bytes to where they came from and marks the letters; gives how many were sent. */
+    replay(letters: readonly PlacedDeadLetter[], by: string): Promise<number>;
+    /** Sends `record` in the letter's place and marks it; gives whether it was sent. @throws InputError */
+    correct(letter: PlacedDeadLetter, record: unknown, by: string): Promise<boolean>;
   };
 }
 
 /** Letters that an answer holds, the newest; bytes of a value that it shows. */
 const SHOWN = 500;
 const SHOWN_BYTES = 4096;
+/** Who sends where the server has no tokens. */
+const NOBODY = 'a page without sign-in';
 
-/** Adds `/v1/dead-letters` and `/v1/dead-letters/replay`. */
+const place = {
+  type: 'object',
+  properties: { partition: { type: 'string', pattern: '^[0-9]+$' }, offset: { type: 'string', pattern: '^[0-9]+$' } },
+} as const;
+interface Place {
+  readonly partition: string;
+  readonly offset: string;
+}
+
+/** Adds `/v1/dead-letters`, one letter, its correction, and `/v1/dead-letters/replay`. */
 export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLetterDeps): void {
   const tags = ['operate'];
+
+  async function find({ partition, offset }: Place): Promise<PlacedDeadLetter> {
+    const letter = (await deadLetters.list()).find(({ id }) => id === `${partition}/${offset}`);
+    if (letter) return letter;
+    throw new HttpProblem(404, `There is no dead letter ${partition}/${offset}; they are kept for 30 days.`);
+  }
+
   app.get(
     '/v1/dead-letters',
     {
       config: { role: 'read' },
-      schema: { tags, summary: `Dead letters, newest first, ${String(SHOWN)} at most`, response: refusals(503) },
+      schema: {
+        tags,
+        summary: `Dead letters, newest first, ${SHOWN} at most; those that were sent again have \`replayed\``,
+        response: refusals(503),
+      },
     },
     async () => {
       const letters = [...(await deadLetters.list())].sort((a, b) => b.timestamp - a.timestamp);
       return {
         total: letters.length,
+        open: letters.filter(({ replayed }) => replayed === null).length,
         letters: letters.slice(0, SHOWN).map((letter) => shown(letter, deadLetters.replayable(letter.topic))),
       };
+    },
+  );
+  app.get<{ Params: Place }>(
+    '/v1/dead-letters/:partition/:offset',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags,
+        summary: 'One dead letter; `draft` is its record as JSON to correct, null where nobody can read it',
+        params: place,
+        response: refusals(400, 404, 503),
+      },
+    },
+    async ({ params }) => {
+      const letter = await find(params);
+      return { ...shown(letter, deadLetters.replayable(letter.topic)), draft: await deadLetters.draft(letter) };
+    },
+  );
+  app.post<{ Params: Place; Body: { record: object } }>(
+    '/v1/dead-letters/:partition/:offset/correct',
+    {
+      config: { role: 'operate' },
+      schema: {
+        tags,
+        summary:
+          'Send a corrected record in the place of a letter: a conversation or a review as the ingest routes take it',
+        params: place,
+        body: {
+          type: 'object',
+          required: ['record'],
+          additionalProperties: false,
+          properties: { record: { type: 'object' } },
+        },
+        response: refusals(400, 404, 409, 503),
+      },
+    },
+    async ({ params, body, caller }) => {
+      const letter = await find(params);
+      const sent = await deadLetters.correct(letter, body.record, caller?.name ?? NOBODY).catch((error: unknown) => {
+        if (!(error instanceof InputError)) throw error;
+        const detail = 'The record can not be sent like this; nothing was changed.';
+        throw new HttpProblem(400, detail, { type: 'invalid-records', problems: error.problems });
+      });
+      if (!sent)
+        throw new HttpProblem(409, `${letter.id} was sent again already; nothing was sent.`, { type: 'conflict' });
+      return { sent: 1 };
     },
   );
   app.post<{ Body: { ids: string[] } }>(
@@ -44,7 +118,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       config: { role: 'operate' },
       schema: {
         tags,
-        summary: 'Send letters to the topics they came from again, after the cause was mended',
+        summary: 'Send letters to the topics they came from again, after the cause was mended; each is sent once',
         body: {
           type: 'object',
           required: ['ids'],
@@ -56,7 +130,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
         response: refusals(400, 404, 503),
       },
     },
-    async ({ body: { ids } }) => {
+    async ({ body: { ids }, caller }) => {
       const wanted = new Set(ids);
       const letters = (await deadLetters.list()).filter(({ id }) => wanted.has(id));
       if (letters.length < wanted.size)
@@ -67,7 +141,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
           400,
           `${own.id} came from ${own.topic}, which nobody else writes; run \`samvad rebuild\` instead. Nothing was sent.`,
         );
-      return { sent: await deadLetters.replay(letters) };
+      return { sent: await deadLetters.replay(letters, caller?.name ?? NOBODY) };
     },
   );
 }

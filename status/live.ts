@@ -12,6 +12,7 @@ export interface LiveFigures extends Positions {
   readonly queue: { readonly classes: Readonly<Record<string, number>>; readonly oldest: string | null };
   /** Training runs that are not over. */
   readonly runs: readonly object[];
+  /** Those that nobody has sent again. */
   readonly dead_letters: number;
 }
 

@@ -182,7 +182,7 @@ export function deadLetter(component: string, raw: RawRecord, { code, message }:
   const { topic, partition, offset, timestamp } = raw;
   const key = raw.key?.subarray(0, MAX_LETTER_KEY_BYTES) ?? null;
   const value = raw.value?.subarray(0, MAX_LETTER_VALUE_BYTES) ?? null;
-  return { code, message, component, topic, partition, offset, timestamp, key, value };
+  return { code, message, component, topic, partition, offset, timestamp, key, value, replayed: null };
 }
 
 function inputOf<T>(processor: Processor<T>, topic: string): Input<T> {

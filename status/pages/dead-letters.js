@@ -1,24 +1,138 @@
 // @ts-check
-/** What could not be processed, and another try at it after the cause was mended. */
+/** What could not be processed, and another try at it: as it was, after the cause was mended, or corrected here. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, show, showError } from './api.js';
+import { ask, Refused, show, showError } from './api.js';
 import { count, moment } from './format.js';
+import { table } from './table.js';
 
-let said = '';
+/** @type {any} */
+const state = {
+  list: undefined,
+  letter: undefined,
+  draft: '',
+  roles: [],
+  said: '',
+  problems: [],
+  bad: false,
+  busy: false,
+};
+
+/** @param {() => Promise<string>} work */
+async function doing(work) {
+  Object.assign(state, { busy: true, said: '', problems: [] });
+  update();
+  try {
+    Object.assign(state, { said: await work(), bad: false });
+  } catch (error) {
+    Object.assign(state, {
+      said:
+        error instanceof SyntaxError
+          ? `The record is not JSON: ${error.message}`
+          : error instanceof Error
+            ? error.message
+            : String(error),
+      problems: error instanceof Refused ? (error.problem.problems ?? []) : [],
+      bad: true,
+    });
+  }
+  state.busy = false;
+  update();
+}
 
 /** @param {string[]} ids */
-async function replay(ids) {
-  try {
+const replay = (ids) =>
+  doing(async () => {
     const { sent } = await ask('/v1/dead-letters/replay', { method: 'POST', body: { ids } });
-    said = `Sent ${count(sent)} again. What still can't be processed comes back as a new letter.`;
     await load();
-  } catch (error) {
-    said = error instanceof Error ? error.message : String(error);
+    return `Sent ${count(sent)} again. What still can't be processed comes back as a new letter.`;
+  });
+
+const correct = () =>
+  doing(async () => {
+    const record = JSON.parse(state.draft);
+    await ask(`/v1/dead-letters/${state.letter.id}/correct`, { method: 'POST', body: { record } });
     await load();
-  }
+    return "Sent the corrected record. If it still can't be processed, it comes back as a new letter.";
+  });
+
+const may = () => state.roles.includes('operate');
+
+const told = () =>
+  state.said === ''
+    ? ''
+    : html`<div class="notice ${state.bad ? 'bad' : ''}" role="status">
+        <p>${state.said}</p>
+        ${
+          state.problems.length === 0
+            ? ''
+            : html`<ul>
+                ${state.problems.map((/** @type {any} */ one) => html`<li><strong>${one.field}</strong> ${one.message}</li>`)}
+              </ul>`
+        }
+      </div>`;
+
+/** @param {any} letter */
+const origin = (letter) =>
+  html`<p class="small quiet">
+    ${letter.component}, from ${letter.topic} / ${letter.partition} @ ${letter.offset}, ${moment(letter.timestamp)},
+    ${count(letter.bytes)} bytes, key ${letter.key ?? 'none'}
+  </p>`;
+
+/** @param {any} replayed */
+const again = (replayed) =>
+  html`<div>
+    <span class="badge good">sent again</span> ${moment(replayed.at)} by
+    ${replayed.by}${replayed.corrected ? ', corrected' : ', as it was'}
+  </div>`;
+
+/** @param {any} letter */
+const heading = (letter) =>
+  html`<span class="badge ${letter.replayed ? '' : 'bad'}">${letter.code}</span> ${letter.message}`;
+
+/** @param {string} label @param {any[]} letters */
+const letterTable = (label, letters) =>
+  table(
+    label,
+    { code: '', reason: '', from: '', when: '' },
+    letters.map(
+      (letter) =>
+        html`<tr>
+          <td><span class="badge ${letter.replayed ? '' : 'bad'}">${letter.code}</span></td>
+          <td>
+            <a href=${`?id=${letter.id}`}>${letter.message.slice(0, 160)}</a
+            >${letter.replayed ? again(letter.replayed) : ''}
+          </td>
+          <td class="small">${letter.topic} / ${letter.partition} @ ${letter.offset}</td>
+          <td class="small quiet">${moment(letter.timestamp)}</td>
+        </tr>`,
+    ),
+  );
+
+function list() {
+  const { total, open, letters } = state.list;
+  const waiting = letters.filter((/** @type {any} */ letter) => !letter.replayed);
+  const sent = letters.filter((/** @type {any} */ letter) => letter.replayed);
+  const ids = waiting.filter((/** @type {any} */ letter) => letter.replayable).map((/** @type {any} */ one) => one.id);
+  return html`${told()}
+    <section class="card">
+      <h2>${open === 0 ? 'None is open' : `${count(open)} open`}</h2>
+      ${total === 0 ? html`<p class="quiet">Every record of the last 30 days could be processed.</p>` : ''}
+      ${waiting.length === 0 ? '' : letterTable('Open dead letters', waiting)}
+      ${ids.length > 0 && may() ? html`<p><button type="button" ?disabled=${state.busy} @click=${() => replay(ids)}>Send all ${ids.length} again as they were</button></p>` : ''}
+      ${letters.length < total ? html`<p class="small quiet">Of all ${count(total)} the newest ${letters.length} are shown.</p>` : ''}
+    </section>
+    ${
+      sent.length === 0
+        ? ''
+        : html`<section class="card">
+            <h2>${count(sent.length)} sent again</h2>
+            ${letterTable('Dead letters that were sent again', sent)}
+          </section>`
+    }`;
 }
 
 /** @param {any} letter */
+<<<<<<< HEAD
 const card = (letter) =>
   html`<section class="card">
     <h2><span class="badge bad">${letter.code}</span> ${letter.message}</h2>
@@ -48,7 +162,68 @@ function view({ total, letters }) {
         </div>`
   }
   ${letters.map(card)}`;
+=======
+function editor(letter) {
+  if (letter.replayed) return '';
+  if (!letter.replayable)
+    return html`<p class="small quiet">
+      From a topic of the pipeline itself: mend the cause, then <code>samvad rebuild</code>.
+    </p>`;
+  if (!may()) return html`<p class="small quiet">Sending it again asks for a token with the role operate.</p>`;
+  const asItWas = html`<button type="button" ?disabled=${state.busy} @click=${() => replay([letter.id])}>
+    Send it as it was
+  </button>`;
+  if (letter.draft === null)
+    return html`<p>${asItWas}</p>
+      <p class="small quiet">Its bytes are no record that could be corrected here.</p>`;
+  return html`<label for="record">The record, as the API takes it</label>
+    <textarea
+      id="record"
+      rows="18"
+      spellcheck="false"
+      .value=${state.draft}
+      @input=${(/** @type {any} */ event) => (state.draft = event.target.value)}
+    ></textarea>
+    <p class="row">
+      <button type="button" class="main" ?disabled=${state.busy} @click=${correct}>Send it corrected</button>${asItWas}
+    </p>`;
+>>>>>>> 72b06aa (Dead letters are corrected and sent once, with a mark; routes of the operator under test)
 }
 
-const load = () => ask('/v1/dead-letters').then((answer) => show(view(answer)), showError);
-await load();
+function detail() {
+  const { letter } = state;
+  return html`<p><a href="/dead-letters">All dead letters</a></p>
+    <section class="card">
+      <h2>${heading(letter)}</h2>
+      ${letter.replayed ? again(letter.replayed) : ''}${origin(letter)}${editor(letter)}${told()}
+    </section>
+    <section class="card">
+      <details>
+        <summary>Its bytes</summary>
+        <pre class="mono scroll" tabindex="0" role="region" aria-label="As text">${letter.text ?? ''}</pre>
+        <p class="small quiet">base64${letter.bytes > 4096 ? ', the beginning' : ''}</p>
+        <pre class="mono scroll" tabindex="0" role="region" aria-label="As base64">${letter.base64 ?? ''}</pre>
+      </details>
+    </section>`;
+}
+
+const update = () => show(state.letter ? detail() : list());
+
+/** Reads what is shown; what was typed stays until the letter is sent. */
+async function load() {
+  const id = new URLSearchParams(location.search).get('id');
+  if (id === null) state.list = await ask('/v1/dead-letters');
+  else {
+    const [partition = '', offset = ''] = id.split('/').map(encodeURIComponent);
+    state.letter = await ask(`/v1/dead-letters/${partition}/${offset}`);
+  }
+}
+
+try {
+  state.roles = (await ask('/v1/session')).roles;
+  await load();
+  if (state.letter?.draft) state.draft = JSON.stringify(state.letter.draft, undefined, 2);
+  update();
+} catch (error) {
+  showError(error);
+}

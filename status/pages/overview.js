@@ -35,7 +35,7 @@ function headline(live) {
     ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? `oldest ${ago(queue.oldest)}` : 'nobody waits')}
     ${tile('Approved samples', count(totals.samples), '')}
     ${tile('Records behind', count(behind), behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
-    ${tile('Dead letters', count(letters), letters === 0 ? 'none in 30 days' : html`<a href="/dead-letters">see why</a>`)}
+    ${tile('Dead letters', count(letters), letters === 0 ? 'none is open' : html`<a href="/dead-letters">see why</a>`)}
   </div>`;
 }
 

@@ -13,6 +13,10 @@ import type { RunningHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { pages } from '../../status/pages.ts';
+import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { topics } from '../../topology.ts';
+import { conversation } from '../fixtures.ts';
 import { registerReported } from './reported-version.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
@@ -30,6 +34,8 @@ describe('the pages in Chromium', () => {
   let http: RunningHttp;
   let browser: Browser;
   let axe: string;
+  /** Query of the page of a dead letter. */
+  let letter: string;
   /** Of the data set of `VERSION`. */
   let sha256: string;
   /** Whatever a page must not do: errors in its console, requests to other hosts. */
@@ -205,8 +211,47 @@ describe('the pages in Chromium', () => {
     },
   );
 
+  it(
+    'a dead letter is corrected on its page; a wrong edit says what is wrong and stays',
+    { timeout: 60_000 },
+    async () => {
+      const { prepared } = stack;
+      const { servers, pool } = prepared;
+      const producer = await connectProducer(librdkafkaConfig(servers.kafka, 'test'));
+      const bad = { ...conversation({}), conversation_id: 'letter-1', language: '?' };
+      producer.produce(
+        topics.conversations.name,
+        null,
+        prepared.codecs.of(topics.conversations).encode(bad),
+        'letter-1',
+      );
+      await call('sending', (done) => producer.flush(10_000, (error) => done(error, undefined)));
+      await disconnect(producer);
+      await untilCaughtUp(servers, pool);
+      const page = await open('/dead-letters');
+      await page.getByRole('link', { name: /"\?" is not a BCP 47 tag/ }).click();
+      const editor = page.getByLabel('The record, as the API takes it');
+      const draft = await editor.inputValue();
+      letter = new URL(page.url()).search;
+      await editor.fill(draft.replace('"?"', '"??"'));
+      await page.getByRole('button', { name: 'Send it corrected' }).click();
+      await page.getByRole('listitem').getByText('"??" is not a BCP 47 tag').waitFor();
+      assert.match(await editor.inputValue(), /"\?\?"/);
+      // The browser itself notes the refusal of a request; that is all that may stand in the console.
+      assert.match(complaints.pop() ?? '', /status of 400/);
+      await editor.fill(draft.replace('"?"', '"hi"'));
+      await page.getByRole('button', { name: 'Send it corrected' }).click();
+      await page.getByText('sent again').first().waitFor();
+      await untilCaughtUp(servers, pool);
+      await page.goto(`${http.url}/conversations?id=letter-1`);
+      await page.getByText('Timeline').waitFor();
+      await page.context().close();
+    },
+  );
+
   it('every page is accessible, light and dark, wide and on a phone', { timeout: 300_000 }, async () => {
     const details = [
+      `/dead-letters${letter}`,
       `/models?version=${VERSION}`,
       '/models?version=router-v1.0.0',
       `/data-sets?sha256=${sha256}`,

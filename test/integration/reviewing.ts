@@ -6,6 +6,7 @@ import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
 import { createServer } from '../../status/server.ts';
+import type { ApiToken } from '../../status/tokens.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
@@ -14,7 +15,7 @@ export interface Reviewing {
   readonly stack: Stack;
   readonly producer: ConversationProducer;
   /** A server as `samvad up` has it, without what reviewing does not ask; whoever made it closes it. */
-  server(): ReturnType<typeof createServer>;
+  server(tokens?: readonly ApiToken[]): ReturnType<typeof createServer>;
   /** Sends conversations that need a person unless `inputs` say otherwise, and waits until they are in the tables. */
   capture(inputs: readonly Partial<ConversationInput>[]): Promise<void>;
   caughtUp(): Promise<void>;
@@ -32,9 +33,9 @@ export async function startReviewing(): Promise<Reviewing> {
   return {
     stack,
     producer,
-    server: () =>
+    server: (tokens = []) =>
       createServer({
-        tokens: [],
+        tokens,
         labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
         producer,
         pool: prepared.pool,

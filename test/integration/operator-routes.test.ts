@@ -1,0 +1,202 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { newToken, parseTokens } from '../../status/tokens.ts';
+import { roles } from '../../status/access.ts';
+import type { Role } from '../../status/access.ts';
+import { topics } from '../../topology.ts';
+import { conversation } from '../fixtures.ts';
+import { startReviewing } from './reviewing.ts';
+import type { Reviewing } from './reviewing.ts';
+
+const made = new Map(roles.map((role) => [role, newToken(`${role}-token`, [role])]));
+
+interface Letter {
+  readonly id: string;
+  readonly code: string;
+  readonly replayed: { readonly by: string; readonly corrected: boolean } | null;
+  readonly draft?: Record<string, unknown> | null;
+}
+interface Problem {
+  readonly detail: string;
+  readonly problems?: readonly { readonly field: string; readonly message: string }[];
+}
+
+describe("the operator's routes", { timeout: 300_000 }, () => {
+  let reviewing: Reviewing;
+  let app: ReturnType<Reviewing['server']>;
+
+  before(async () => {
+    reviewing = await startReviewing();
+    app = reviewing.server(parseTokens([...made.values()].map(({ line }) => line).join('\n')));
+  });
+  after(async () => {
+    await app.close();
+    await reviewing.stop();
+  });
+
+  async function ask(method: 'GET' | 'POST', url: string, payload?: object, role: Role | null = 'operate') {
+    const headers = role === null ? {} : { authorization: `Bearer ${made.get(role)?.token ?? ''}` };
+    const { statusCode, body } = await app.inject({ method, url, headers, ...(payload && { payload }) });
+    return { status: statusCode, body: JSON.parse(body) as unknown };
+  }
+  const letters = async () => ((await ask('GET', '/v1/dead-letters')).body as { letters: Letter[] }).letters;
+  const letterOf = async (id: string) => (await ask('GET', `/v1/dead-letters/${id}`)).body as Letter;
+
+  /** Sends bytes as another producer may; gives the letter that they became. */
+  async function deadLetter(key: string, value: Buffer): Promise<Letter> {
+    const { servers } = reviewing.stack.prepared;
+    const known = new Set((await letters()).map(({ id }) => id));
+    const producer = await connectProducer(librdkafkaConfig(servers.kafka, 'test'));
+    producer.produce(topics.conversations.name, null, value, key);
+    await call('sending', (done) => producer.flush(10_000, (error) => done(error, undefined)));
+    await disconnect(producer);
+    await reviewing.caughtUp();
+    const letter = (await letters()).find(({ id }) => !known.has(id));
+    assert.ok(letter, 'the bytes became no dead letter');
+    return letter;
+  }
+  const encoded = (changes: object) =>
+    reviewing.stack.prepared.codecs.of(topics.conversations).encode({ ...conversation({}), ...changes });
+
+  it('a letter is corrected once: a wrong edit names its fields and loses nothing', async () => {
+    const { id, code } = await deadLetter('c-1', encoded({ conversation_id: 'c-1', language: '?', nlu_confidence: 7 }));
+    assert.equal(code, 'invalid-value');
+    const { draft } = await letterOf(id);
+    assert.deepEqual([draft?.['language'], draft?.['nlu_confidence']], ['?', 7]);
+    const url = `/v1/dead-letters/${id}/correct`;
+
+    const wrong = await ask('POST', url, { record: { ...draft, language: 'hi', nlu_confidense: 0.7 } });
+    assert.equal(wrong.status, 400);
+    assert.deepEqual((wrong.body as Problem).problems?.map(({ field }) => field).sort(), ['nlu_confidense']);
+    const still = await ask('POST', url, { record: { ...draft, language: 'hi' } });
+    assert.deepEqual(
+      (still.body as Problem).problems?.map(({ field }) => field),
+      ['nlu_confidence'],
+    );
+    assert.equal((await letterOf(id)).replayed, null);
+
+    const record = { ...draft, language: 'hi', nlu_confidence: 0.7 };
+    assert.deepEqual(await ask('POST', url, { record }), { status: 200, body: { sent: 1 } });
+    const { replayed } = await letterOf(id);
+    assert.deepEqual([replayed?.by, replayed?.corrected], ['operate-token', true]);
+    await reviewing.caughtUp();
+    const { rows } = await reviewing.stack.prepared.pool.query(
+      "SELECT language, nlu_confidence FROM conversation_logs WHERE conversation_id = 'c-1'",
+    );
+    assert.deepEqual(rows, [{ language: 'hi', nlu_confidence: 0.7 }]);
+
+    assert.equal((await ask('POST', url, { record })).status, 409);
+    assert.deepEqual(await ask('POST', '/v1/dead-letters/replay', { ids: [id] }), { status: 200, body: { sent: 0 } });
+  });
+
+  it('corrects on the command line what somebody sent as JSON', async () => {
+    const { stack } = reviewing;
+    const json = { conversation_id: 'c-2', user_message: 'track it', language: 'en', nlu_intent: 'track_order' };
+    const { id, code } = await deadLetter('c-2', Buffer.from(JSON.stringify(json)));
+    assert.equal(code, 'bad-frame');
+    const samvad = async (...args: string[]) => {
+      const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+      const env = { ...process.env, ...stack.env };
+      return (await promisify(execFile)(process.execPath, [bin, 'dead-letters', ...args], { env })).stdout;
+    };
+    assert.deepEqual(JSON.parse(await samvad('show', id)), json);
+    const file = path.join(stack.home, 'letter.json');
+    await writeFile(file, JSON.stringify(json));
+    await assert.rejects(samvad('replay', id, '--value', file), /nlu_module: It is missing/);
+    const rest = { nlu_module: 'food', nlu_provider: 'llm', created_at: '2026-10-05T09:30:00Z' };
+    await writeFile(file, JSON.stringify({ ...json, ...rest }));
+    assert.match(await samvad('replay', id, '--value', file), /Sent the corrected record/);
+    await reviewing.caughtUp();
+    assert.equal((await ask('GET', '/v1/conversations/c-2')).status, 200);
+    assert.equal((await letterOf(id)).replayed?.corrected, true);
+  });
+
+  it('sends a letter as it was, and what still fails comes back as a new one', async () => {
+    const { id } = await deadLetter('c-3', Buffer.from('neither Avro nor JSON'));
+    assert.equal((await letterOf(id)).draft, null);
+    const open = async () => (await letters()).filter(({ replayed }) => replayed === null).map((letter) => letter.id);
+    assert.deepEqual(await open(), [id]);
+    assert.deepEqual(await ask('POST', '/v1/dead-letters/replay', { ids: [id] }), { status: 200, body: { sent: 1 } });
+    await reviewing.caughtUp();
+    const [again, ...others] = await open();
+    assert.ok(again !== undefined && again !== id && others.length === 0);
+    assert.equal((await letterOf(id)).replayed?.corrected, false);
+  });
+
+  it('refuses letters that are not there, and bodies that are not as described', async () => {
+    const replay = '/v1/dead-letters/replay';
+    const bodies = [{}, { ids: [] }, { ids: ['x'] }, { ids: ['0/0'], more: 1 }];
+    for (const body of bodies) assert.equal((await ask('POST', replay, body)).status, 400, JSON.stringify(body));
+    assert.equal((await ask('POST', replay, { ids: ['0/99999'] })).status, 404);
+    assert.equal((await ask('POST', '/v1/dead-letters/0/99999/correct', { record: {} })).status, 404);
+    assert.equal((await ask('POST', '/v1/dead-letters/0/x/correct', { record: {} })).status, 400);
+    const [letter] = await letters();
+    assert.equal((await ask('POST', `/v1/dead-letters/${letter?.id ?? ''}/correct`, { record: 1 })).status, 400);
+  });
+
+  const strict = { ...defaultPolicy, version: 'routing-v2', thresholds: { trust: 0.95, doubt: 0.6 } };
+
+  it('tries a policy on the last days, which changes nothing, and adopts it in the name of the token', async () => {
+    const now = new Date().toISOString();
+    await reviewing.capture([
+      { conversation_id: 'p-1', created_at: now, nlu_confidence: 0.9 },
+      { conversation_id: 'p-2', created_at: '2026-10-05T09:30:00Z', nlu_confidence: 0.9 },
+    ]);
+    const tried = await ask('POST', '/v1/policies/what-if', { policy: strict, days: 1 }, 'read');
+    assert.equal(tried.status, 200);
+    const { conversations, transitions } = tried.body as { conversations: number; transitions: readonly object[] };
+    assert.equal(conversations, 1, 'only what came on the last day');
+    assert.match(JSON.stringify(transitions), /"from":"auto_approved","to":"needs_review","conversations":1/);
+    assert.equal(((await ask('GET', '/v1/policies')).body as readonly object[]).length, 1);
+
+    const adoption = { policy: strict, reason: 'fewer wrong labels', adopted_by: 'somebody else' };
+    const adopted = { status: 200, body: { version: 'routing-v2', outcome: 'in force' } };
+    assert.deepEqual(await ask('POST', '/v1/policies', adoption), adopted);
+    const history = (await ask('GET', '/v1/policies')).body as readonly { adopted_by: string | null; reason: string }[];
+    assert.deepEqual([history.at(-1)?.adopted_by, history.at(-1)?.reason], ['operate-token', 'fewer wrong labels']);
+    const known = { status: 200, body: { version: 'routing-v2', outcome: 'known' } };
+    assert.deepEqual(await ask('POST', '/v1/policies', adoption), known);
+  });
+
+  it('refuses a policy with the field that is wrong', async () => {
+    const bad: readonly (readonly [url: string, body: object, wrong: RegExp])[] = [
+      ['/v1/policies', { policy: { ...strict, audit_share: 0.2 }, reason: 'x' }, /version: routing-v2 was adopted/],
+      ['/v1/policies', { policy: { ...strict, version: 'routing-v3' }, reason: '' }, /reason/],
+      ['/v1/policies', { reason: 'x' }, /policy/],
+      ['/v1/policies/what-if', { policy: { ...strict, thresholds: { trust: 2, doubt: 0.6 } } }, /trust/],
+      ['/v1/policies/what-if', { policy: strict, days: 0 }, /days is 0/],
+    ];
+    for (const [url, body, wrong] of bad) {
+      const { status, body: problem } = await ask('POST', url, body);
+      assert.equal(status, 400, JSON.stringify(body));
+      assert.match((problem as Problem).detail, wrong);
+    }
+    assert.equal(((await ask('GET', '/v1/policies')).body as readonly object[]).length, 2);
+  });
+
+  it('refuses whoever has not the role, and nothing is done', async () => {
+    const before = [await letters(), (await ask('GET', '/v1/policies')).body];
+    const [open] = (await letters()).filter(({ replayed }) => replayed === null);
+    const id = open?.id ?? '';
+    const record = conversation({});
+    const posts: readonly (readonly [url: string, body: object])[] = [
+      ['/v1/dead-letters/replay', { ids: [id] }],
+      [`/v1/dead-letters/${id}/correct`, { record }],
+      ['/v1/policies', { policy: { ...strict, version: 'routing-v4' }, reason: 'x' }],
+    ];
+    for (const [url, body] of posts) {
+      for (const role of ['read', 'review', 'ingest'] as const)
+        assert.equal((await ask('POST', url, body, role)).status, 403, `${url} as ${role}`);
+      assert.equal((await ask('POST', url, body, null)).status, 401, url);
+    }
+    assert.equal((await ask('POST', '/v1/policies/what-if', { policy: strict }, 'ingest')).status, 403);
+    assert.deepEqual([await letters(), (await ask('GET', '/v1/policies')).body], before);
+  });
+});
