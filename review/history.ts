@@ -16,6 +16,8 @@ import type {
 /** A row of `shown_conversations`, and its story. Times of the story are RFC 3339. */
 export type ConversationHistory = Record<string, unknown> & {
   readonly timeline: readonly (Omit<TimelineEntry, 'at'> & { readonly at: string })[];
+  /** The versions that were trained on its sample as that stands now, oldest first. */
+  readonly trained: readonly { readonly version: string; readonly at: string }[];
 };
 
 type LogRow = Omit<ConversationCaptured, 'created_at'> & {
@@ -61,7 +63,21 @@ export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promis
   if (!shown) return undefined;
   const whole = timeline(firstDecision(row), reviews.rows.map(reviewOf));
   const story = shown.blind ? blindStory(whole) : whole;
-  return { ...shown, timeline: story.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })) };
+  return {
+    ...shown,
+    timeline: story.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
+    trained: shown.blind ? [] : await readTrained(pool, id), // a sample that waits for an audit would give it away
+  };
+}
+
+async function readTrained(pool: Pick<Pool, 'query'>, id: string): Promise<ConversationHistory['trained']> {
+  const { rows } = await pool.query<{ version: string; created_at: Date }>(
+    `SELECT v.version, v.created_at FROM training_sample_rows s
+       JOIN model_versions v ON (v.consumed ->> s.log_partition::text)::bigint > s.log_offset
+      WHERE s.conversation_id = $1 ORDER BY v.created_at, v.version`,
+    [id],
+  );
+  return rows.map(({ version, created_at }) => ({ version, at: created_at.toISOString() }));
 }
 
 /** The decision before any review, as the router made it. */

@@ -154,8 +154,12 @@ export async function replayDeadLetters(
 }
 
 function markOf(
-  { id, traceparent: _trace, ...letter }: PlacedDeadLetter,
+  letter: PlacedDeadLetter,
   told: { readonly by: string; readonly at: number; readonly corrected: boolean },
 ): DeadLetter {
-  return { ...letter, key: null, value: null, replayed: { id, ...told } };
+  const { code, message, component, topic, partition, offset, timestamp, id } = letter;
+  return {
+    ...{ code, message, component, topic, partition, offset, timestamp, key: null, value: null },
+    replayed: { id, ...told },
+  };
 }

@@ -84,6 +84,12 @@ const fact = (name, value) =>
     : html`<dt>${name}</dt>
         <dd>${value}</dd>`;
 
+/** A version of ours as a link; what another system answers with has no page here. @param {string} version */
+const versionLink = (version) =>
+  /^router-v\d/.test(version)
+    ? html`<a href=${`/models?version=${encodeURIComponent(version)}`}>${version}</a>`
+    : version;
+
 /** One line of the story: title and text. @param {any} e */
 function story(e) {
   const label = `${e.module} / ${e.intent}`;
@@ -92,7 +98,8 @@ function story(e) {
       'Captured',
       e.provider === null
         ? `The model said ${label}`
-        : `${e.provider}${e.model_version ? `, ${e.model_version}` : ''} said ${label}, confidence ${share(e.confidence)}`,
+        : html`${e.provider}${e.model_version ? html`, ${versionLink(e.model_version)}` : ''} said ${label}, confidence
+          ${share(e.confidence)}`,
     ];
   if (e.what === 'routed' && e.route === null)
     return ['Waits for a person', 'chosen by chance, so how it was routed is shown when it is answered'];
@@ -107,8 +114,15 @@ function story(e) {
 
 /** @param {any} c */
 function detail(c) {
-  /** @type {string[][]} */
-  const timeline = c.timeline.map((/** @type {any} */ entry) => [entry.at, ...story(entry)]);
+  /** @type {[at: string, title: unknown, text: unknown][]} */
+  const timeline = [
+    ...c.timeline.map((/** @type {any} */ entry) => [entry.at, ...story(entry)]),
+    ...c.trained.map((/** @type {any} */ one) => [
+      one.at,
+      'Trained a version',
+      html`${versionLink(one.version)} has learned from its sample`,
+    ]),
+  ];
   return html` <p><a href="/conversations">All conversations</a></p>
     <section class="card">
       <h2 lang=${c.language}>${c.user_message}</h2>

@@ -1,7 +1,7 @@
 // @ts-check
 /** What could not be processed, and another try at it: as it was, after the cause was mended, or corrected here. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, Refused, show, showError } from './api.js';
+import { ask, Refused, session, show, showError } from './api.js';
 import { count, moment } from './format.js';
 import { table } from './table.js';
 
@@ -75,7 +75,7 @@ const told = () =>
 const origin = (letter) =>
   html`<p class="small quiet">
     ${letter.component}, from ${letter.topic} / ${letter.partition} @ ${letter.offset}, ${moment(letter.timestamp)},
-    ${count(letter.bytes)} bytes, key ${letter.key ?? 'none'}
+    ${count(letter.bytes)} bytes, key ${letter.key ?? 'none'}${letter.trace_id ? `, trace ${letter.trace_id}` : ''}
   </p>`;
 
 /** @param {any} replayed */
@@ -132,37 +132,6 @@ function list() {
 }
 
 /** @param {any} letter */
-<<<<<<< HEAD
-const card = (letter) =>
-  html`<section class="card">
-    <h2><span class="badge bad">${letter.code}</span> ${letter.message}</h2>
-    <p class="small quiet">
-      ${letter.component}, from ${letter.topic} / ${letter.partition} @ ${letter.offset}, ${moment(letter.timestamp)},
-      ${count(letter.bytes)} bytes, key ${letter.key ?? 'none'}${letter.trace_id ? `, trace ${letter.trace_id}` : ''}
-    </p>
-    <details>
-      <summary>Its bytes</summary>
-      <pre class="mono scroll" tabindex="0">${letter.text ?? ''}</pre>
-      <p class="small quiet">base64</p>
-      <pre class="mono scroll" tabindex="0">${letter.base64 ?? ''}</pre>
-    </details>
-    ${letter.replayable ? html`<p><button type="button" @click=${() => replay([letter.id])}>Send it again</button></p>` : html`<p class="small quiet">From a topic of the pipeline itself: mend the cause, then <code>samvad rebuild</code>.</p>`}
-  </section>`;
-
-/** @param {{ total: number, letters: any[] }} answer */
-function view({ total, letters }) {
-  const ids = letters.filter(({ replayable }) => replayable).map(({ id }) => id);
-  return html` ${said === '' ? '' : html`<p class="notice" role="status">${said}</p>`}
-  ${
-    total === 0
-      ? html`<p class="card">None. Every record of the last 30 days could be processed.</p>`
-      : html`<div class="row">
-          <p>${count(total)} in 30 days${letters.length < total ? `, the newest ${letters.length} are shown` : ''}.</p>
-          ${ids.length > 0 ? html`<button type="button" @click=${() => replay(ids)}>Send all ${ids.length} again</button>` : ''}
-        </div>`
-  }
-  ${letters.map(card)}`;
-=======
 function editor(letter) {
   if (letter.replayed) return '';
   if (!letter.replayable)
@@ -187,7 +156,6 @@ function editor(letter) {
     <p class="row">
       <button type="button" class="main" ?disabled=${state.busy} @click=${correct}>Send it corrected</button>${asItWas}
     </p>`;
->>>>>>> 72b06aa (Dead letters are corrected and sent once, with a mark; routes of the operator under test)
 }
 
 function detail() {
@@ -220,7 +188,7 @@ async function load() {
 }
 
 try {
-  state.roles = (await ask('/v1/session')).roles;
+  state.roles = (await session()).roles;
   await load();
   if (state.letter?.draft) state.draft = JSON.stringify(state.letter.draft, undefined, 2);
   update();

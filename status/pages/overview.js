@@ -15,7 +15,12 @@ const state = { live: undefined, away: false, kpis: [], overview: undefined, mod
 let layout;
 
 const ARROWS = /** @type {Record<string, string>} */ ({ up: '▲ rising', down: '▼ falling', level: '● level' });
-const CLASSES = /** @type {Record<string, string>} */ ({ 1: 'priority review', 2: 'needs review', 3: 'audit' });
+/** Of each class its name, and where to answer it: what chance has drawn is not told from the rest there. */
+const CLASSES = /** @type {Record<string, [name: string, inbox: string]>} */ ({
+  1: ['priority review', '/review?route=priority-review'],
+  2: ['needs review', '/review?route=needs-review'],
+  3: ['audit', '/review'],
+});
 
 /** @param {string} label @param {unknown} value @param {unknown} [below] */
 const tile = (label, value, below) =>
@@ -32,7 +37,7 @@ function headline(live) {
   const behind = lags.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.lag, 0);
   return html`<div class="tiles">
     ${tile('Conversations', count(totals.conversations), `${rate(rates['nlu.conversations'] ?? 0)} a second now`)}
-    ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? `oldest ${ago(queue.oldest)}` : 'nobody waits')}
+    ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? html`oldest ${ago(queue.oldest)}, <a href="/review">answer them</a>` : 'nobody waits')}
     ${tile('Approved samples', count(totals.samples), '')}
     ${tile('Records behind', count(behind), behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
     ${tile('Dead letters', count(letters), letters === 0 ? 'none is open' : html`<a href="/dead-letters">see why</a>`)}
@@ -100,11 +105,11 @@ function queue() {
       classes.length === 0
         ? html`<p class="quiet">Nothing waits for a person.</p>`
         : html`<dl class="facts">
-            ${classes.map(
-              ([name, waiting]) =>
-                html`<dt>${CLASSES[name] ?? name}</dt>
-                  <dd class="number">${count(Number(waiting))}</dd>`,
-            )}
+            ${classes.map(([number, waiting]) => {
+              const [name, inbox] = CLASSES[number] ?? [number, '/review'];
+              return html`<dt><a href=${inbox}>${name}</a></dt>
+                <dd class="number">${count(Number(waiting))}</dd>`;
+            })}
           </dl>`
     }
   </section>`;

@@ -200,6 +200,11 @@ describe('the pages in Chromium', () => {
       );
       await page.getByRole('link', { name: VERSION }).click();
       await page.getByRole('heading', { name: VERSION }).waitFor();
+      const id = await prepared.pool.query<{ id: string }>(
+        'SELECT conversation_id AS id FROM training_samples LIMIT 1',
+      );
+      await page.goto(`${http.url}/conversations?id=${id.rows[0]?.id ?? ''}`);
+      await page.getByText(`${VERSION} has learned from its sample`).waitFor();
       await page.goto(`${http.url}/data-sets`);
       assert.equal(Number(await figure(page, 'Approved samples')), samples);
       assert.equal(
