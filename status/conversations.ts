@@ -18,7 +18,8 @@ export function conversationRoutes(app: FastifyInstance, { pool }: ConversationD
       config: { role: 'read' },
       schema: {
         tags: ['read'],
-        summary: 'One conversation, where it stands, and its timeline: captured, routed, reviewed, samples; versions trained on it',
+        summary:
+          'One conversation, where it stands, and its timeline: captured, routed, reviewed, samples; versions trained on it',
         params: { type: 'object', properties: { id: { type: 'string' } } },
         response: refusals(404, 503),
       },
