@@ -39,7 +39,12 @@ export function newTower(
   classes: number,
   next: () => number,
 ): Tower {
-  const small = (length: number, size: number) => Float32Array.from({ length }, () => (2 * next() - 1) * size);
+  // A loop, because the callback of Float32Array.from took a tenth of a short run's time.
+  const small = (length: number, size: number) => {
+    const weights = new Float32Array(length);
+    for (let i = 0; i < length; i++) weights[i] = (2 * next() - 1) * size;
+    return weights;
+  };
   return {
     views,
     hidden,
@@ -136,7 +141,8 @@ export class TowerLearner {
       const [chosen, weights] = [this.#chosen, this.#weights];
       for (let k = from; k < to; k++) {
         if (next() < featureDropout) continue;
-        const [feature, value] = [indices[k]!, values[k]! * share];
+        const feature = indices[k]!;
+        const value = values[k]! * share;
         chosen[length] = feature;
         weights[length++] = value;
         const at = feature * hidden;
@@ -157,7 +163,8 @@ export class TowerLearner {
     // 3. Probabilities and the gradient of the cross entropy.
     gradient.set(outputBias);
     for (let q = 0; q < active; q++) {
-      const [unit, at] = [sums[q]!, kept[q]! * classes];
+      const unit = sums[q]!;
+      const at = kept[q]! * classes;
       for (let c = 0; c < classes; c++) gradient[c]! += unit * output[at + c]!;
     }
     let top = -Infinity;
@@ -184,7 +191,8 @@ export class TowerLearner {
       const step = (rate * unit) / Math.sqrt(this.#unitSums[j]!);
       let back = 0;
       for (let c = 0; c < classes; c++) {
-        const [g, w] = [gradient[c]!, output[at + c]!];
+        const g = gradient[c]!;
+        const w = output[at + c]!;
         back += g * w;
         output[at + c] = w - step * g;
       }
@@ -198,11 +206,13 @@ export class TowerLearner {
     this.#hiddenBiasSum += hiddenSquares;
     const biasStep = rate / Math.sqrt(this.#hiddenBiasSum);
     for (let q = 0; q < active; q++) hiddenBias[kept[q]!]! -= biasStep * hiddenGradient[q]!;
+    const [chosen, weights] = [this.#chosen, this.#weights];
     let k = 0;
     for (const [i, end] of ends.entries()) {
       const [table, squares] = [features[i]!, this.#featureSums[i]!];
       for (; k < end; k++) {
-        const [feature, value] = [this.#chosen[k]!, this.#weights[k]!];
+        const feature = chosen[k]!;
+        const value = weights[k]!;
         squares[feature]! += value * value * hiddenSquares;
         const step = (rate * value) / Math.sqrt(squares[feature]!);
         const at = feature * hidden;
