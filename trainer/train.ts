@@ -47,8 +47,10 @@ export const defaults = {
   balance: 0,
   /** Share of the training rows held out where no dev rows are given; they are trained on afterwards. */
   heldOut: 0.1,
-  /** Dev rows are trained on afterwards too where all rows are fewer than this: a second fit costs as much as the first. */
-  learnDevBelow: 5_000,
+  /** Fewer rows than this, dev rows among them, are few: the two choices below are for these, where they are worth their cost. */
+  fewRows: 5_000,
+  /** Dev rows are trained on afterwards too, in a second fit. */
+  learnDev: true,
   /** The name of each intent is one more text of it: "track_order" says "track order". For n-grams; not measured else. */
   learnNames: true,
   /** Share of in-scope texts that the out-of-scope threshold lets through. */
@@ -122,7 +124,8 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const labelOf = (row: Label) => labelIndex.get(labelName(row)) ?? -1;
 
   // 2. Features of all texts: training rows, then dev rows, then the names of the intents.
-  const named = o.learnNames && o.encoder.kind === 'hashed-ngrams';
+  const few = input.train.length + input.dev.length < o.fewRows;
+  const named = few && o.learnNames && o.encoder.kind === 'hashed-ngrams';
   const names = named ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
   const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
@@ -223,8 +226,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const threshold = acceptanceThreshold(first.logits, watchedLabels, labels, temperature, o.acceptance);
 
   // 6. Held-out rows are learned from in the end, as long as the first fit took; dev rows too where there are few rows.
-  const few = !previous && input.train.length + input.dev.length < o.learnDevBelow;
-  const learnedDev = few ? dev.filter((row) => (truth[row] ?? -1) >= 0) : new Int32Array(0);
+  const learnedDev = few && o.learnDev && !previous ? dev.filter((row) => (truth[row] ?? -1) >= 0) : new Int32Array(0);
   const late = held.length + learnedDev.length > 0;
   const last = late ? await fit('refit', joined(order, learnedDev, always), first.epoch) : first;
   return {

@@ -192,7 +192,7 @@ async function trainFile(
       train: sides.train,
       dev: sides.dev,
       // The next version goes on from this one, and is calibrated on these dev rows: they must stay unlearned.
-      options: { learnDevBelow: 0, ...ports.options },
+      options: { learnDev: false, ...ports.options },
       ...(previous && { previous }),
     },
     {

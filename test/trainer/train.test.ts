@@ -77,7 +77,7 @@ describe('train', () => {
     } as const;
     const input = { train: rows, dev: [...samples(5, 2), row, row, row, { ...row, intent: 'unheard_of' }] };
     const learned = await train({ ...input, options: quick });
-    const kept = await train({ ...input, options: { ...quick, learnDevBelow: 0 } });
+    const kept = await train({ ...input, options: { ...quick, learnDev: false } });
     assert.equal(learned.classifier.labels.length, intentNames.length);
     assert.equal(learned.classifier.temperature, kept.classifier.temperature);
     const [is, was] = [
