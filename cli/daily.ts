@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { runDaily } from '../jobs/daily.ts';
+import { failedIn } from '../jobs/steps.ts';
 import { contextOf } from './components.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import { columns, dayOption } from './terminal.ts';
@@ -25,6 +26,6 @@ export function dailyCommand(): Command {
       if (json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
       else
         process.stdout.write(`${columns(result.steps.map(({ name, outcome, detail }) => [name, outcome, detail]))}\n`);
-      if (result.steps.some(({ outcome }) => outcome === 'failed')) process.exitCode = 1;
+      if (failedIn(result.steps).length > 0) process.exitCode = 1;
     });
 }

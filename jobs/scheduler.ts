@@ -7,7 +7,11 @@ import { untilAborted } from '../runtime/sessions.ts';
 import { topics } from '../topology.ts';
 import { readClosedDays } from './closed-days.ts';
 import { runDaily } from './daily.ts';
+import { failedIn, runAgain } from './steps.ts';
 import { runWeekly } from './weekly.ts';
+
+/** A daily job with a failed step is run again after so long, three times at most; what was done is not done twice. */
+const AGAIN_MS = [60_000, 300_000, 1_200_000];
 
 /** The service. */
 export const scheduler = leadingService({
@@ -38,9 +42,9 @@ async function lead(
     });
   };
   const daily = async () => {
-    const { steps } = await runDaily(context, { now: Date.now() });
-    const failed = steps.filter(({ outcome }) => outcome === 'failed');
-    if (failed.length > 0) throw new Error(`These steps failed: ${failed.map(({ name }) => name).join(', ')}.`);
+    const run = async () => (await runDaily(context, { now: Date.now() })).steps;
+    const failed = failedIn(await runAgain(run, AGAIN_MS, signal));
+    if (failed.length > 0) throw new Error(`These steps failed: ${failed.join(', ')}.`);
   };
   const weekly = async () => context.log.info({ did: await runWeekly(context) }, 'weekly job done');
   const { daily: dailyAt, weekly: weeklyAt } = context.config.jobs;

@@ -1,4 +1,5 @@
 /** A job as a list of steps: what goes wrong in one is noted, and the others go on. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 
 /** A step of a job. */
@@ -30,4 +31,28 @@ export async function runSteps(steps: readonly Step[], log: Logger): Promise<rea
     }
   }
   return results;
+}
+
+/**
+ * Runs a job until no step fails, again after each of `waits` (milliseconds) and not more often, nor after the signal. Returns the
+ * steps of the last run.
+ */
+export async function runAgain(
+  run: () => Promise<readonly StepResult[]>,
+  waits: readonly number[],
+  signal: AbortSignal,
+): Promise<readonly StepResult[]> {
+  let steps = await run();
+  for (const wait of waits) {
+    if (failedIn(steps).length === 0) break;
+    await sleep(wait, undefined, { signal }).catch(() => undefined);
+    if (signal.aborted) break;
+    steps = await run();
+  }
+  return steps;
+}
+
+/** The names of the steps that failed. */
+export function failedIn(steps: readonly StepResult[]): readonly string[] {
+  return steps.flatMap(({ name, outcome }) => (outcome === 'failed' ? [name] : []));
 }

@@ -12,7 +12,6 @@ import { hearHints } from './hint.ts';
 import type { Hints } from './hint.ts';
 import { connectHttp, LabelStudioError } from './http.ts';
 import { openReviewSender } from './review-sender.ts';
-import { noteFailure } from './store.ts';
 import { synchronise } from './sync.ts';
 import type { SyncContext, SyncReport } from './sync.ts';
 
@@ -105,7 +104,6 @@ async function keepInStep(sync: SyncContext, hints: Hints, ends: AbortSignal, st
       stats.failures++;
       backoff = Math.min(Math.max(backoff * 2, FIRST_BACKOFF_MS), MAX_BACKOFF_MS);
       sync.log.warn({ error: error.message, backoff }, 'Label Studio was not synchronised; everything else goes on');
-      await noteFailure(sync.pool, sync.config.url, error.message);
     }
     await hints.next(backoff > 0 ? backoff : sync.config.syncSeconds * 1000, ends);
   }

@@ -15,10 +15,11 @@ import type { LabelStudioConfig } from '../config.ts';
 import { inTransaction } from '../runtime/projection-runner.ts';
 import type { LabelStudioApi } from './api.ts';
 import { close, push } from './follow-queue.ts';
+import { LabelStudioError } from './http.ts';
 import { readyProject } from './project.ts';
 import type { ReviewSender } from './review-sender.ts';
 import { scan } from './scan.ts';
-import { nextToSend, noteSync, sent, tasksIn } from './store.ts';
+import { nextToSend, noteFailure, noteSync, sent, tasksIn } from './store.ts';
 
 /** What a sync works with. */
 export interface SyncContext {
@@ -50,8 +51,20 @@ export interface SyncReport {
 const LOCK = 7_264_232;
 const BATCH = 500;
 
-/** Runs one synchronisation, after any that runs. `full` scans all tasks, whenever that was done last. */
-export function synchronise(context: SyncContext, { full }: { readonly full: boolean }): Promise<SyncReport> {
+/**
+ * Runs one synchronisation, after any that runs. `full` scans all tasks, whenever that was done last.
+ * @throws LabelStudioError when Label Studio does not do its part; it is noted with the project, whoever asked.
+ */
+export async function synchronise(context: SyncContext, { full }: { readonly full: boolean }): Promise<SyncReport> {
+  try {
+    return await follow(context, full);
+  } catch (error) {
+    if (error instanceof LabelStudioError) await noteFailure(context.pool, context.config.url, error.message);
+    throw error;
+  }
+}
+
+function follow(context: SyncContext, full: boolean): Promise<SyncReport> {
   // The lock ends with its transaction, and so with the connection.
   return inTransaction(context.pool, async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);

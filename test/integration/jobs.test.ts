@@ -13,6 +13,8 @@ import { untilCaughtUp } from '../../cli/lag.ts';
 import { runDaily } from '../../jobs/daily.ts';
 import type { DailyOptions } from '../../jobs/daily.ts';
 import type { DailyReport } from '../../jobs/daily-report.ts';
+import { failedIn } from '../../jobs/steps.ts';
+import type { StepResult } from '../../jobs/steps.ts';
 import { runWeekly } from '../../jobs/weekly.ts';
 import { addDays, dayOf } from '../../kpi/day.ts';
 import { readAccuracy } from '../../kpi/read-accuracy.ts';
@@ -201,6 +203,23 @@ describe('the jobs on real servers', () => {
       [{ name: 'label studio', outcome: 'failed', detail: 'Label Studio does not answer.' }],
     );
     assert.deepEqual(days, [addDays(day, 5)]);
+  });
+
+  it('ends the command with exit code 1 when a step fails, and notes why Label Studio was not synchronised', async () => {
+    const usual = { ...process.env, ...stack.env, SAMVAD_REPORTS: reports };
+    const env = { ...usual, LABEL_STUDIO_URL: 'http://127.0.0.1:9', LABEL_STUDIO_API_KEY: 'nobody-listens' };
+    const bin = path.join(root, 'bin', 'samvad.js');
+    const failed = await run(process.execPath, [bin, 'daily', '--date', day, '--json'], { env }).then(
+      () => assert.fail('it ended well'),
+      (error: unknown) => error as { code: number; stdout: string },
+    );
+    assert.equal(failed.code, 1);
+    const { steps } = JSON.parse(failed.stdout) as { steps: StepResult[] };
+    assert.deepEqual(failedIn(steps), ['label studio']);
+    assert.equal(steps.length, 5);
+    const { last_error } = await row<{ last_error: string | null }>('SELECT last_error FROM labelstudio_projects');
+    assert.equal(last_error, steps.find(({ name }) => name === 'label studio')?.detail);
+    await run(process.execPath, [bin, 'daily', '--date', day, '--json'], { env: usual });
   });
 
   it('closes each day once though two schedulers run, and the one that is left takes over', async (t) => {

@@ -8,7 +8,8 @@ import { ConfigError, readConfig } from '../../config.ts';
 import { dailyPage } from '../../jobs/daily-page.ts';
 import type { DailyReport } from '../../jobs/daily-report.ts';
 import { daysDue } from '../../jobs/daily.ts';
-import { runSteps } from '../../jobs/steps.ts';
+import { failedIn, runAgain, runSteps } from '../../jobs/steps.ts';
+import type { StepResult } from '../../jobs/steps.ts';
 import { addDays, isDay } from '../../kpi/day.ts';
 import { productionAccuracy } from '../../policy/audit.ts';
 
@@ -105,5 +106,37 @@ describe('the page of a report', () => {
     const page = dailyPage(report);
     assert.ok(!page.includes('<script') && !page.includes('<b>,'));
     assert.match(page, /&#60;script&#62;/);
+  });
+});
+
+describe('a job with a failed step', () => {
+  const outcomes = (...each: readonly StepResult['outcome'][]) => {
+    let runs = 0;
+    return {
+      run: () => Promise.resolve([{ name: 'sync', outcome: each[runs++] ?? 'failed', detail: '' } as const]),
+      runs: () => runs,
+    };
+  };
+  const { signal } = new AbortController();
+
+  it('runs again until no step fails', async () => {
+    const job = outcomes('failed', 'failed', 'done');
+    assert.deepEqual(failedIn(await runAgain(job.run, [1, 1, 1], signal)), []);
+    assert.equal(job.runs(), 3);
+  });
+
+  it('gives up after the last wait, and says what failed', async () => {
+    const job = outcomes();
+    assert.deepEqual(failedIn(await runAgain(job.run, [1, 1], signal)), ['sync']);
+    assert.equal(job.runs(), 3);
+  });
+
+  it('does not wait for the next run when it is to stop', async () => {
+    const job = outcomes();
+    const stop = new AbortController();
+    const ended = runAgain(job.run, [3_600_000], stop.signal);
+    stop.abort();
+    assert.deepEqual(failedIn(await ended), ['sync']);
+    assert.equal(job.runs(), 1);
   });
 });
