@@ -6,7 +6,7 @@ import type { Codecs } from '../runtime/schema-registry.ts';
 import type { LiveFigures } from '../status/live.ts';
 import { topics } from '../topology.ts';
 import { readLagAndEnds } from './lag.ts';
-import { readQueue } from './pipeline-figures.ts';
+import { readQueue, readTotals } from './pipeline-figures.ts';
 
 /** Reads live figures. Dead letters are counted anew only when their topic has grown. */
 export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool: Pool): () => Promise<LiveFigures> {
@@ -31,10 +31,6 @@ export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool
 }
 
 async function readTables(pool: Pool): Promise<Pick<LiveFigures, 'totals' | 'queue' | 'runs'>> {
-  const { rows: counts } = await pool.query<{ conversations: number; samples: number }>(
-    `SELECT (SELECT count(*) FROM conversation_logs)::float8 AS conversations,
-            (SELECT count(*) FROM training_samples WHERE review_status = 'approved')::float8 AS samples`,
-  );
   const queue = (await readQueue(pool)).filter(({ waiting }) => waiting > 0);
   const { rows: runs } = await pool.query<object>(
     `SELECT run_id, data_set, trigger, status, stage, epoch, epochs, approvals::int, requested_at, started_at FROM training_runs
@@ -43,8 +39,7 @@ async function readTables(pool: Pool): Promise<Pick<LiveFigures, 'totals' | 'que
   const oldest = queue.flatMap((one) => one.oldest ?? []);
   return {
     totals: {
-      conversations: counts[0]?.conversations ?? 0,
-      samples: counts[0]?.samples ?? 0,
+      ...(await readTotals(pool)),
       waiting: queue.reduce((sum, { waiting }) => sum + waiting, 0),
     },
     queue: {

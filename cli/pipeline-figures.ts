@@ -13,10 +13,21 @@ export async function readPipelineFigures(servers: Pick<Servers, 'kafka'>, pool:
 /** What waits for a person, by class, those in which nobody waits too. */
 export async function readQueue(pool: Pool): Promise<PipelineFigures['queue']> {
   const { rows } = await pool.query<{ class: number; waiting: number; oldest: number | null }>(
-    `SELECT class, count(conversation_id)::int AS waiting, extract(epoch FROM min(created_at))::float8 AS oldest
-       FROM generate_series(1, 3) AS class LEFT JOIN review_queue ON priority_class = class GROUP BY 1 ORDER BY 1`,
+    `SELECT class, coalesce(sum(rows), 0)::int AS waiting,
+            (SELECT extract(epoch FROM min(created_at))::float8 FROM review_queue WHERE priority_class = class) AS oldest
+       FROM generate_series(1, 3) AS class LEFT JOIN row_counts ON relation = 'queue' AND kind = class::text GROUP BY 1 ORDER BY 1`,
   );
   return rows;
+}
+
+/** Conversations and approved samples, as their tables have them. */
+export async function readTotals(pool: Pool): Promise<{ readonly conversations: number; readonly samples: number }> {
+  const { rows } = await pool.query<{ conversations: number; samples: number }>(
+    `SELECT coalesce(sum(rows) FILTER (WHERE relation = 'conversations'), 0)::float8 AS conversations,
+            coalesce(sum(rows) FILTER (WHERE relation = 'samples'), 0)::float8 AS samples
+       FROM row_counts WHERE relation IN ('conversations', 'samples')`,
+  );
+  return rows[0] ?? { conversations: 0, samples: 0 };
 }
 
 async function readTraining(pool: Pool): Promise<TrainingFigures> {

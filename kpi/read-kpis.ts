@@ -102,6 +102,8 @@ async function readTraining(pool: Pick<Pool, 'query'>, to: Day): Promise<Figure>
 }
 
 async function readSamples(pool: Pick<Pool, 'query'>): Promise<number> {
-  const { rows } = await pool.query<{ samples: number }>('SELECT count(*)::int AS samples FROM training_sample_rows');
+  const { rows } = await pool.query<{ samples: number }>(
+    "SELECT coalesce(sum(rows), 0)::int AS samples FROM row_counts WHERE relation = 'samples'",
+  );
   return rows[0]?.samples ?? 0;
 }

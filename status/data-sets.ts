@@ -100,11 +100,15 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
 const SAMPLES = `
 WITH used AS (SELECT key::int AS partition, max(value::bigint) AS next_offset
                 FROM model_versions, jsonb_each_text(consumed) GROUP BY 1)
-SELECT count(*)::int AS standing,
-       count(*) FILTER (WHERE source = 'human')::int AS by_people,
-       count(*) FILTER (WHERE source = 'auto')::int AS automatic,
-       count(*) FILTER (WHERE s.log_offset >= coalesce(used.next_offset, 0))::int AS unused
-  FROM training_sample_rows s LEFT JOIN used ON used.partition = s.log_partition`;
+SELECT coalesce(sum(rows), 0)::int AS standing,
+       coalesce(sum(rows) FILTER (WHERE kind = 'human'), 0)::int AS by_people,
+       coalesce(sum(rows) FILTER (WHERE kind = 'auto'), 0)::int AS automatic,
+       (SELECT coalesce(sum(unused), 0)::int
+          FROM (SELECT DISTINCT log_partition FROM row_counts WHERE relation = 'samples') part
+               LEFT JOIN used ON used.partition = part.log_partition,
+               LATERAL (SELECT count(*) AS unused FROM training_sample_rows s
+                         WHERE s.log_partition = part.log_partition AND s.log_offset >= coalesce(used.next_offset, 0)) one) AS unused
+  FROM row_counts WHERE relation = 'samples'`;
 
 /** A row for each time that a data set was made. */
 const MADE = `

@@ -10,7 +10,7 @@ export interface OverviewDeps {
   readonly topology: object;
 }
 
-/** How long one reading serves all who ask: each goes through the conversations of two weeks. */
+/** How long one reading serves all who ask. */
 const FRESH_MS = 5000;
 
 /** Adds `/v1/topology`, `/v1/overview` and `/v1/training-runs`. */
@@ -29,7 +29,8 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
       config,
       schema: {
         tags,
-        summary: 'Routing over time and the spread of confidence, over the two weeks up to the newest conversation',
+        summary:
+          'Routing over time and the spread of confidence, over the 14 days (UTC) up to that of the newest conversation',
         response: refusals(503),
       },
     },
@@ -50,25 +51,28 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
   );
 }
 
-const RANGE = `WITH newest AS (SELECT max(created_at) AS at FROM conversation_logs),
-     span AS (SELECT min(created_at) AS since, max(created_at) AS until
-                FROM conversation_logs, newest WHERE created_at > newest.at - interval '14 days'),
-     part AS (SELECT c.* FROM conversation_logs c, span WHERE c.created_at >= span.since AND c.created_at <= span.until)`;
+/** The counts of one relation in the 14 days (UTC) up to that of the newest conversation. */
+const part = (relation: 'routes' | 'confidences') => `
+SELECT at, kind, rows FROM row_counts
+ WHERE relation = '${relation}' AND rows > 0
+   AND at >= (SELECT date_trunc('day', max(at), 'UTC') - interval '13 days' FROM row_counts WHERE relation = '${relation}' AND rows > 0)`;
 
 /** Buckets are hours where the traffic spans two days at most, and days otherwise (UTC). */
-const ROUTING = `${RANGE}
-SELECT extract(epoch FROM date_trunc(CASE WHEN span.until - span.since <= interval '2 days' THEN 'hour' ELSE 'day' END, created_at, 'UTC'))::float8 AS at,
-       count(*) FILTER (WHERE route = 'auto-approved')::int AS auto_approved,
-       count(*) FILTER (WHERE route = 'needs-review')::int AS needs_review,
-       count(*) FILTER (WHERE route = 'priority-review')::int AS priority_review
+const ROUTING = `
+WITH part AS (${part('routes')}),
+     span AS (SELECT CASE WHEN max(at) - min(at) < interval '2 days' THEN 'hour' ELSE 'day' END AS bucket FROM part)
+SELECT extract(epoch FROM date_trunc(bucket, at, 'UTC'))::float8 AS at,
+       coalesce(sum(rows) FILTER (WHERE kind = 'auto-approved'), 0)::int AS auto_approved,
+       coalesce(sum(rows) FILTER (WHERE kind = 'needs-review'), 0)::int AS needs_review,
+       coalesce(sum(rows) FILTER (WHERE kind = 'priority-review'), 0)::int AS priority_review
   FROM part, span GROUP BY 1 ORDER BY 1`;
 
 /** Twentieths of 0 to 1, the last with 1 itself. */
-const CONFIDENCE = `${RANGE}
-SELECT least(floor(nlu_confidence * 20), 19)::int AS bin, count(*)::int AS conversations
-  FROM part WHERE nlu_confidence IS NOT NULL GROUP BY 1 ORDER BY 1`;
+const CONFIDENCE = `
+SELECT kind::int AS bin, sum(rows)::int AS conversations FROM (${part('confidences')}) AS part WHERE kind <> '' GROUP BY 1 ORDER BY 1`;
 
-async function readOverview(pool: Pick<Pool, 'query'>): Promise<object> {
+/** What `GET /v1/overview` answers, from the counts that migrations/060_row_counts.sql keeps. */
+export async function readOverview(pool: Pick<Pool, 'query'>): Promise<object> {
   const routing = (await pool.query<object>(ROUTING)).rows;
   const { rows } = await pool.query<{ bin: number; conversations: number }>(CONFIDENCE);
   const confidence = Array.from({ length: 20 }, (_, bin) => rows.find((row) => row.bin === bin)?.conversations ?? 0);

@@ -1,0 +1,128 @@
+import assert from 'node:assert/strict';
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import pg from 'pg';
+import { readConfig } from '../../config.ts';
+import { readQueue, readTotals } from '../../cli/pipeline-figures.ts';
+import { startPlatform } from '../../platform/platform.ts';
+import type { RunningPlatform } from '../../platform/platform.ts';
+import { migrate } from '../../runtime/migrate.ts';
+import { readOverview } from '../../status/overview.ts';
+
+/** Rows `from` to `to`, an hour apart, as a projection upserts them. */
+const upsert = (from: number, to: number, route: string) => `
+INSERT INTO conversation_logs (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, entities,
+       route, route_reasons, policy_version, audit, review_status, revision, created_at, log_partition, log_offset, overlap, runners_up)
+SELECT 'c-' || i, 'hello', 'en', 'greet', 'general', CASE WHEN i % 7 > 0 THEN i % 101 / 100.0 END, 'indicbert', '[]',
+       '${route}', '[]', 'routing-v1', false, 'needs-review', 1, '2026-10-05T00:30:00Z'::timestamptz + i * interval '1 hour', i % 3, i, false, '[]'
+  FROM generate_series(${from}, ${to}) i
+ON CONFLICT (conversation_id) DO UPDATE SET route = excluded.route`;
+
+const enqueue = (from: number, to: number) => `
+INSERT INTO review_queue (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_provider, entities, priority_class, score,
+       reasons, fingerprint, policy_version, created_at, log_partition, log_offset, runners_up, drawn, answered_by)
+SELECT 'c-' || i, 'hello', 'en', 'greet', 'general', 'indicbert', '[]', 1 + i % 2, 0.5, '[]', 'f', 'routing-v1',
+       '2026-10-05T00:00:00Z'::timestamptz + i * interval '1 hour', i % 3, i, '[]', false, '[]'
+  FROM generate_series(${from}, ${to}) i`;
+
+describe('counts that triggers keep', { timeout: 120_000 }, () => {
+  let home: string;
+  let platform: RunningPlatform;
+  let pool: pg.Pool;
+
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
+    await chmod(home, 0o755); // Postgres may run as another user
+    const { cache } = readConfig();
+    const servers = new Set(['postgres'] as const);
+    platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
+    await migrate(platform.addresses.databaseUrl ?? '');
+    pool = new pg.Pool({ connectionString: platform.addresses.databaseUrl });
+  });
+  after(async () => {
+    await pool.end();
+    await platform.stop();
+    await rm(home, { recursive: true, force: true });
+  });
+
+  const rowsOf = async <T extends object>(sql: string) => (await pool.query<T>(sql)).rows;
+
+  async function equalsTables(): Promise<void> {
+    const [tables] = await rowsOf<{ conversations: number; samples: number }>(
+      `SELECT (SELECT count(*) FROM conversation_logs)::float8 AS conversations, (SELECT count(*) FROM training_samples)::float8 AS samples`,
+    );
+    assert.deepEqual(await readTotals(pool), tables);
+    assert.deepEqual(
+      (await readQueue(pool)).filter(({ waiting }) => waiting > 0),
+      await rowsOf(
+        `SELECT priority_class::int AS class, count(*)::int AS waiting, extract(epoch FROM min(created_at))::float8 AS oldest
+           FROM review_queue GROUP BY 1 ORDER BY 1`,
+      ),
+    );
+    const last = `created_at >= (SELECT date_trunc('day', max(created_at), 'UTC') - interval '13 days' FROM conversation_logs)`;
+    const bins = await rowsOf<{ bin: number; n: number }>(
+      `SELECT least(floor(nlu_confidence * 20), 19)::int AS bin, count(*)::int AS n FROM conversation_logs
+        WHERE nlu_confidence IS NOT NULL AND ${last} GROUP BY 1`,
+    );
+    assert.deepEqual(await readOverview(pool), {
+      routing: await rowsOf(
+        `SELECT extract(epoch FROM date_trunc('day', created_at, 'UTC'))::float8 AS at,
+                count(*) FILTER (WHERE route = 'auto-approved')::int AS auto_approved,
+                count(*) FILTER (WHERE route = 'needs-review')::int AS needs_review,
+                count(*) FILTER (WHERE route = 'priority-review')::int AS priority_review
+           FROM conversation_logs WHERE ${last} GROUP BY 1 ORDER BY 1`,
+      ),
+      confidence: Array.from({ length: 20 }, (_, bin) => bins.find((row) => row.bin === bin)?.n ?? 0),
+    });
+  }
+
+  for (const [what, statements] of [
+    ['what is inserted', [upsert(1, 900, 'needs-review'), enqueue(1, 600)]],
+    ['what an upsert changes and adds', [upsert(800, 1200, 'auto-approved')]],
+    ['what leaves, the newest too', ['DELETE FROM conversation_logs WHERE log_offset > 1100 OR log_partition = 1']],
+    [
+      'what leaves the queue',
+      [
+        'DELETE FROM review_queue WHERE log_offset < 50',
+        'UPDATE review_queue SET priority_class = 3 WHERE log_offset < 90',
+      ],
+    ],
+    ['a transaction that was rolled back', ['BEGIN', upsert(5000, 5100, 'needs-review'), 'ROLLBACK']],
+    [
+      'a table that is filled again',
+      ['BEGIN', 'TRUNCATE conversation_logs', upsert(1, 700, 'priority-review'), 'COMMIT'],
+    ],
+    ['an empty table', ['TRUNCATE conversation_logs, review_queue']],
+  ] as const) {
+    it(`are those of the tables after ${what}`, async () => {
+      const client = await pool.connect();
+      try {
+        for (const statement of statements) await client.query(statement);
+      } finally {
+        client.release();
+      }
+      await equalsTables();
+    });
+  }
+
+  it('let writers of different partitions go on at the same time', async () => {
+    const [one, other] = [await pool.connect(), await pool.connect()];
+    try {
+      const partition = (n: number) =>
+        upsert(1, 60, 'needs-review')
+          .replace(/i % 3, i,/, `${n}, i,`)
+          .replace("'c-' || i", `'p${n}-' || i`);
+      await one.query('BEGIN');
+      await one.query(partition(0));
+      await other.query("SET lock_timeout = '5s'");
+      await other.query(partition(1));
+      await one.query('COMMIT');
+    } finally {
+      one.release();
+      other.release();
+    }
+    await equalsTables();
+  });
+});
