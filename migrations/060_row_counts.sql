@@ -24,6 +24,10 @@ DECLARE
     WHEN 'DELETE' THEN 'SELECT *, -1 AS n FROM removed'
     WHEN 'UPDATE' THEN 'SELECT *, 1 AS n FROM added UNION ALL SELECT *, -1 FROM removed' END;
 BEGIN
+  IF TG_OP = 'UPDATE' THEN -- an upsert fires this one too, mostly with no row
+    PERFORM FROM added LIMIT 1;
+    IF NOT FOUND THEN RETURN NULL; END IF;
+  END IF;
   IF TG_OP = 'TRUNCATE' THEN DELETE FROM row_counts WHERE relation = TG_ARGV[0];
   ELSE EXECUTE format(change, TG_ARGV[0], TG_ARGV[1], TG_ARGV[2], changed);
   END IF;
