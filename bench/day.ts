@@ -4,7 +4,7 @@
  * some by hand and must be taken back, tables are rebuilt while traffic goes on. At the end it checks what must hold, and
  * fails where something does not.
  *
- * `npm run bench:day -- --conversations 50000 --threshold 10000` is a short day.
+ * `npm run bench:day -- --conversations 24000 --threshold 5000 --answers 400` is a short day.
  */
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
@@ -15,8 +15,8 @@ import { untilCaughtUp } from '../cli/lag.ts';
 import { startServing } from '../cli/serving.ts';
 import { columns, percent } from '../cli/terminal.ts';
 import { processors, projections } from '../pipeline.ts';
-import { deploymentOf } from '../policy/model-log.ts';
-import { openRuns } from '../policy/training-run.ts';
+import { deploymentOf, RegistryError, rollBack, setTraffic } from '../policy/model-log.ts';
+import { offsetsOf, openRuns } from '../policy/training-run.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { digestTable } from '../runtime/rebuild.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
@@ -41,18 +41,17 @@ const PROCESSES: readonly (readonly string[])[] = [
   ...[...processors, trainer, deploymentController, queueRescorer].map(({ name }) => [name]),
   projections.map(({ name }) => name),
 ];
-/** What people have time for in an hour. */
-const ANSWERS = 600;
 /** The first model knows so much of the corpus; the rest it must learn from the log. */
 const FIRST_ROWS = 400;
-const BAD_HOUR = 14;
-const REBUILD_HOUR = 18;
+const REBUILD_HOUR = 12;
+const BAD_HOUR = 18;
 
 const run = promisify(execFile);
 const { values } = parseArgs({
   options: {
     conversations: { type: 'string', default: '1000000' },
-    threshold: { type: 'string', default: '150000' },
+    threshold: { type: 'string', default: '100000' },
+    answers: { type: 'string', default: '2000' }, // what people have time for in an hour
   },
 });
 const conversations = Number(values.conversations);
@@ -120,7 +119,7 @@ async function day({ prepared }: Stack): Promise<void> {
         const since = new Date(from + hour * HOUR_MS);
         const found = await pool.query<{ conversation_id: string }>(
           'SELECT conversation_id FROM training_queue WHERE created_at >= $1 ORDER BY review_priority LIMIT $2',
-          [since, ANSWERS],
+          [since, values.answers],
         );
         return found.rows.map(({ conversation_id }) => conversation_id);
       },
@@ -133,7 +132,7 @@ async function day({ prepared }: Stack): Promise<void> {
     say(hour, next.value, deploymentOf(await log.read()).canary?.version);
     if (hour === BAD_HOUR) {
       bad = await train(rows.map(mislabelled(rows)), 'bad');
-      await samvad('promote', bad, '--traffic', '10', '--reason', 'A bad model, to see it go.');
+      await tryOut(bad);
     }
     if (hour === REBUILD_HOUR)
       rebuilding = Promise.all(['conversation-logs', 'training-samples'].map((name) => samvad('rebuild', name)));
@@ -172,6 +171,22 @@ async function day({ prepared }: Stack): Promise<void> {
     models.get(bad)?.standing.status,
   );
   await invariants(stack);
+
+  /** Gives a version a tenth of the traffic, in place of the one on trial. */
+  async function tryOut(version: string): Promise<void> {
+    const act = { by: 'bench', reason: 'A bad model, to see it go.', at: Date.now() };
+    const ends = offsetsOf(await topicEnds(servers.kafka, topics.conversationEvents.name));
+    for (;;) {
+      const { canary } = deploymentOf(await log.read());
+      if (canary) await log.append((now) => ({ models: rollBack(now, canary.version, act) }));
+      const after = await log
+        .append((now) => ({ models: setTraffic(now, version, 10, act, ends) }))
+        .catch((error: unknown) => {
+          if (!(error instanceof RegistryError)) throw error; // else the controller was faster
+        });
+      if (after) return;
+    }
+  }
 
   function say(number: number, { version, accuracy, fallback, reviewed }: Round, canary: string | undefined): void {
     const seconds = Math.round((performance.now() - started) / 1000);

@@ -3,6 +3,7 @@ import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
 import { processors, projections } from '../pipeline.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { mayPass } from '../runtime/may-pass.ts';
 import { openWatermarks } from '../runtime/watermarks.ts';
 import type { KafkaConfig, Servers } from '../config.ts';
 import { topics } from '../topology.ts';
@@ -107,7 +108,8 @@ function sum(numbers: Iterable<number>): number {
 /**
  * Waits until nothing is left to process. Components are read in pipeline order, so one look that finds all of them
  * at their ends, twice in a row, means that nothing moves between them either.
- * @throws UsageError when components are behind and nothing has moved for a minute.
+ * @throws UsageError when components are behind and nothing has moved for a minute, and what reading met when a server was
+ * away as long.
  */
 export async function untilCaughtUp(
   servers: Pick<Servers, 'kafka'>,
@@ -116,7 +118,14 @@ export async function untilCaughtUp(
 ): Promise<void> {
   let [before, movedAt] = ['', Date.now()];
   for (let quiet = 0; quiet < 2;) {
-    const lags = await readLag(servers, pool);
+    const lags = await readLag(servers, pool).catch((error: unknown) => {
+      if (!mayPass(error) || Date.now() - movedAt > STALLED_MS) throw error;
+    });
+    if (!lags) {
+      quiet = 0; // a server was away; what moved meanwhile is not known
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+      continue;
+    }
     onLag(lags);
     const now = JSON.stringify(lags);
     if (now !== before) [before, movedAt] = [now, Date.now()];

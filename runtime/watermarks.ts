@@ -13,8 +13,9 @@ import { librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { call, connectConsumer, disconnect, Transient } from './rdkafka.ts';
 
 const CALL_MS = 10_000;
-/** How long a partition without a leader is left alone. */
+/** How long a partition without a leader is left alone, and after how long it is given up. */
 const LEADERLESS_MS = 100;
+const LEADERLESS_AT_MOST_MS = 30_000;
 
 /** The first offset that is there, and the one behind the last. */
 export interface Watermark {
@@ -39,7 +40,7 @@ export async function openWatermarks(kafka: KafkaConfig, clientId: string): Prom
   });
 
   async function of(topic: string, partition: number): Promise<Watermark> {
-    for (const deadline = Date.now() + CALL_MS; ; await sleep(LEADERLESS_MS)) {
+    for (const deadline = Date.now() + LEADERLESS_AT_MOST_MS; ; await sleep(LEADERLESS_MS)) {
       try {
         const { lowOffset, highOffset } = await call<{ lowOffset: number; highOffset: number }>(
           `reading the ends of ${topic}`,
