@@ -1,4 +1,6 @@
 /** The HTTP server: its frame (limits, headers, errors, description), and the groups of routes in it. */
+import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
@@ -114,6 +116,23 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   return frame(options, routesOf, notYet);
 }
 
+/**
+ * At the end closes connections that have carried no request yet. Browsers open some ahead; Node does not count them among the
+ * idle ones, and waited a minute for the request that never comes.
+ */
+function closeUnusedConnections(app: FastifyInstance): void {
+  const unused = new Set<Socket>();
+  app.server.on('connection', (socket: Socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  app.server.on('request', ({ socket }: IncomingMessage) => unused.delete(socket));
+  app.addHook('preClose', (done) => {
+    for (const socket of unused) socket.destroy();
+    done();
+  });
+}
+
 /** A server with limits, headers, errors and description, and what `add` adds to it. */
 function frame(
   { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
@@ -126,6 +145,7 @@ function frame(
     ...(log && { loggerInstance: log }),
     ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
   }) as FastifyInstance;
+  closeUnusedConnections(app);
   // A page of another site may send text/plain without being asked, and nothing here needs it.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));

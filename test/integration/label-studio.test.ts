@@ -382,7 +382,13 @@ describe('Label Studio, the real one', () => {
   });
 
   it('takes out what was answered elsewhere, and leaves what somebody has begun', { timeout: TEST_MS }, async () => {
-    const [begun, ...others] = (await allTasks()).filter(({ annotations }) => annotations.length === 0).slice(0, 6);
+    // Not those that wait for a second person after the first answer.
+    const twice = await query<{ id: string }>('SELECT conversation_id AS id FROM conversation_logs WHERE overlap');
+    const asked = new Set(twice.map(({ id }) => id));
+    const open = (await allTasks()).filter(
+      ({ annotations, data }) => annotations.length === 0 && !asked.has(String(data['conversation_id'])),
+    );
+    const [begun, ...others] = open.slice(0, 6);
     assert.ok(begun);
     await server.send('POST', `api/tasks/${begun.id}/drafts`, { result: [] });
     for (const { data } of [begun, ...others])

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -244,6 +247,16 @@ describe('GET', () => {
 });
 
 describe('the frame', () => {
+  it('ends at once though a browser keeps a connection that it has not used', { timeout: 10_000 }, async () => {
+    const app = server();
+    await app.listen({ port: 0, host: '127.0.0.1' });
+    const accepted = once(app.server, 'connection');
+    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
+    const [closed] = [once(socket, 'close'), await accepted];
+    await app.close();
+    await closed;
+  });
+
   it('describes every route of the API', async () => {
     const app = server();
     const urls = new Set<string>();
