@@ -44,6 +44,8 @@ import { sessionRoutes } from './session.ts';
 import type { SessionDeps } from './session.ts';
 
 /** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
+/** How often a server that ends looks for connections to close. */
+const SWEEP_MS = 50;
 const MAX_BODY_BYTES = 1024 * 1024;
 /** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`. */
 const MAX_REQUESTS_A_MINUTE = 6000;
@@ -117,8 +119,8 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
 }
 
 /**
- * At the end closes connections that have carried no request yet. Browsers open some ahead; Node does not count them among the
- * idle ones, and waited a minute for the request that never comes.
+ * While the server ends, closes connections that carry no request. Browsers open some ahead, which Node does not count among the idle
+ * ones, and some fall idle after Node has looked: it waited a minute for requests that never came.
  */
 function closeUnusedConnections(app: FastifyInstance): void {
   const unused = new Set<Socket>();
@@ -128,7 +130,11 @@ function closeUnusedConnections(app: FastifyInstance): void {
   });
   app.server.on('request', ({ socket }: IncomingMessage) => unused.delete(socket));
   app.addHook('preClose', (done) => {
-    for (const socket of unused) socket.destroy();
+    const sweep = setInterval(() => {
+      for (const socket of unused) socket.destroy();
+      app.server.closeIdleConnections();
+    }, SWEEP_MS).unref();
+    app.server.once('close', () => clearInterval(sweep));
     done();
   });
 }
