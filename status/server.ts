@@ -43,9 +43,9 @@ import type { ReviewDeps } from './review-queue.ts';
 import { sessionRoutes } from './session.ts';
 import type { SessionDeps } from './session.ts';
 
-/** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
 /** How often a server that ends looks for connections to close. */
 const SWEEP_MS = 50;
+/** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
 const MAX_BODY_BYTES = 1024 * 1024;
 /** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`. */
 const MAX_REQUESTS_A_MINUTE = 6000;
