@@ -9,7 +9,9 @@
 import { execFile } from 'node:child_process';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
+import { approvalsReader } from '../cli/approvals.ts';
 import { producerOptions } from '../cli/environment.ts';
 import { untilCaughtUp } from '../cli/lag.ts';
 import { startServing } from '../cli/serving.ts';
@@ -112,7 +114,7 @@ async function day({ prepared }: Stack): Promise<void> {
       policy: serving.policy,
       producer,
       async caughtUp() {
-        while (producer.stats().spoolBytes > 0) await new Promise((resolve) => setTimeout(resolve, 100));
+        while (producer.stats().spoolBytes > 0) await sleep(100);
         await untilCaughtUp(servers, pool);
       },
       async queue() {
@@ -142,7 +144,7 @@ async function day({ prepared }: Stack): Promise<void> {
     }
   }
   await rebuilding;
-  while (openRuns(await log.read()).length > 0) await new Promise((resolve) => setTimeout(resolve, 500));
+  while (openRuns(await log.read()).length > 0) await sleep(500);
   await untilCaughtUp(servers, pool);
 
   process.stdout.write(
@@ -236,10 +238,9 @@ async function invariants({ prepared: { servers, pool, codecs } }: Stack): Promi
   holds('each has a decision', decided.size === conversations, decided.size);
   const rows = await count('SELECT count(*) AS n FROM conversation_logs');
   holds('each has a row', rows === conversations, rows);
-  const counts = new Map<string, number>();
-  for await (const { key, value } of readTopic(servers.kafka, topics.approvedSampleCounts.name))
-    if (value) counts.set(String(key), codecs.of(topics.approvedSampleCounts).decode(value).approved);
-  const counted = [...counts.values()].reduce((sum, n) => sum + n, 0);
+  const approvals = approvalsReader({ servers, codecs });
+  const counted = await approvals.read();
+  await approvals.close();
   const approved = await count("SELECT count(*) AS n FROM training_samples WHERE review_status = 'approved'");
   holds(
     'the counter is the number of approved samples',

@@ -2,7 +2,7 @@
  * Where partitions begin and end: the high watermark, behind everything written, open transactions included.
  *
  * The last stable offset, which a read_committed client gets for an end, will not do for a reader that must miss nothing:
- * Kafka answers a commit once it is decided, and writes the markers into the partitions afterwards (KIP-98, 5.3), so for a
+ * Kafka answers a commit once it is decided, and writes the markers into the partitions afterwards (KIP-98, 5.1 and 5.2), so for a
  * moment the stable end lies before what was just committed. Whoever reads up to the high watermark waits for those
  * markers, at most until the time-out of a transaction that was left open.
  */

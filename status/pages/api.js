@@ -36,6 +36,16 @@ export async function ask(url, { method = 'GET', body } = {}) {
   return answer;
 }
 
+/**
+ * What to tell of an error that work with JSON typed into a page has met.
+ * @param {string} typed what the JSON stands for
+ * @param {unknown} error
+ */
+export function complaint(typed, error) {
+  if (error instanceof SyntaxError) return `The ${typed} is not JSON: ${error.message}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
 /** @type {Promise<{ needed: boolean, name: string | null, roles: string[] }> | undefined} */
 let asked;
 

@@ -1,7 +1,7 @@
 // @ts-check
 /** What could not be processed, and another try at it: as it was, after the cause was mended, or corrected here. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, Refused, session, show, showError } from './api.js';
+import { ask, complaint, Refused, session, show, showError } from './api.js';
 import { count, moment } from './format.js';
 import { table } from './table.js';
 
@@ -25,12 +25,7 @@ async function doing(work) {
     Object.assign(state, { said: await work(), bad: false });
   } catch (error) {
     Object.assign(state, {
-      said:
-        error instanceof SyntaxError
-          ? `The record is not JSON: ${error.message}`
-          : error instanceof Error
-            ? error.message
-            : String(error),
+      said: complaint('record', error),
       problems: error instanceof Refused ? (error.problem.problems ?? []) : [],
       bad: true,
     });

@@ -1,7 +1,7 @@
 // @ts-check
 /** The routing policy: in force, before, and another one, whose effect on past traffic is seen before it is adopted. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, session, show, showError } from './api.js';
+import { ask, complaint, session, show, showError } from './api.js';
 import { count, moment, share } from './format.js';
 import { table } from './table.js';
 
@@ -27,12 +27,7 @@ async function doing(work) {
     Object.assign(state, { said: await work(), bad: false });
   } catch (error) {
     Object.assign(state, {
-      said:
-        error instanceof SyntaxError
-          ? `The policy is not JSON: ${error.message}`
-          : error instanceof Error
-            ? error.message
-            : String(error),
+      said: complaint('policy', error),
       bad: true,
     });
   }

@@ -1,15 +1,10 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import pg from 'pg';
-import { readConfig } from '../../config.ts';
+import type pg from 'pg';
 import { readQueue, readTotals } from '../../cli/pipeline-figures.ts';
-import { startPlatform } from '../../platform/platform.ts';
-import type { RunningPlatform } from '../../platform/platform.ts';
-import { migrate } from '../../runtime/migrate.ts';
 import { readOverview } from '../../status/overview.ts';
+import { startDatabase } from './stack.ts';
+import type { Database } from './stack.ts';
 
 /** Rows `from` to `to`, an hour apart, as a projection upserts them. */
 const upsert = (from: number, to: number, route: string) => `
@@ -28,24 +23,14 @@ SELECT 'c-' || i, 'hello', 'en', 'greet', 'general', 'indicbert', '[]', 1 + i % 
   FROM generate_series(${from}, ${to}) i`;
 
 describe('counts that triggers keep', { timeout: 120_000 }, () => {
-  let home: string;
-  let platform: RunningPlatform;
+  let database: Database;
   let pool: pg.Pool;
 
   before(async () => {
-    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
-    await chmod(home, 0o755); // Postgres may run as another user
-    const { cache } = readConfig();
-    const servers = new Set(['postgres'] as const);
-    platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
-    await migrate(platform.addresses.databaseUrl ?? '');
-    pool = new pg.Pool({ connectionString: platform.addresses.databaseUrl });
+    database = await startDatabase();
+    ({ pool } = database);
   });
-  after(async () => {
-    await pool.end();
-    await platform.stop();
-    await rm(home, { recursive: true, force: true });
-  });
+  after(() => database.stop());
 
   const rowsOf = async <T extends object>(sql: string) => (await pool.query<T>(sql)).rows;
 

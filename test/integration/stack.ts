@@ -2,12 +2,15 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import pg from 'pg';
 import { prepare } from '../../cli/environment.ts';
 import type { Prepared } from '../../cli/environment.ts';
 import { readConfig } from '../../config.ts';
 import { startPlatform } from '../../platform/platform.ts';
 import type { RunningPlatform } from '../../platform/platform.ts';
 import { serverNames } from '../../platform/server.ts';
+import type { ServerName } from '../../platform/server.ts';
+import { migrate } from '../../runtime/migrate.ts';
 
 /** A started stack. */
 export interface Stack {
@@ -19,18 +22,41 @@ export interface Stack {
   stop(): Promise<void>;
 }
 
-/** Starts the three servers and creates topics, schemas and tables. */
-export async function startStack(): Promise<Stack> {
+/** Postgres alone, with its tables. */
+export interface Database {
+  readonly pool: pg.Pool;
+  stop(): Promise<void>;
+}
+
+/** Starts Postgres and creates tables. */
+export async function startDatabase(): Promise<Database> {
+  const { home, platform } = await startServers(['postgres']);
+  const { databaseUrl = '' } = platform.addresses;
+  await migrate(databaseUrl);
+  const pool = new pg.Pool({ connectionString: databaseUrl });
+  pool.on('error', () => undefined); // at the end Postgres may be faster than the goodbye of a connection
+  return {
+    pool,
+    async stop() {
+      await pool.end();
+      await platform.stop();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
+async function startServers(names: readonly ServerName[]) {
   const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
   await chmod(home, 0o755); // Postgres may run as another user
   const { cache } = readConfig();
-  const platform = await startPlatform({
-    home,
-    cache,
-    servers: new Set(serverNames),
-    detached: false,
-    progress: () => undefined,
-  });
+  const servers = new Set(names);
+  const platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
+  return { home, cache, platform };
+}
+
+/** Starts the three servers and creates topics, schemas and tables. */
+export async function startStack(): Promise<Stack> {
+  const { home, cache, platform } = await startServers(serverNames);
   const { kafkaBrokers = '', schemaRegistryUrl = '', databaseUrl = '' } = platform.addresses;
   const env = {
     KAFKA_BROKERS: kafkaBrokers,

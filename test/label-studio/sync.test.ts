@@ -1,28 +1,22 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
-import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import pg from 'pg';
+import type pg from 'pg';
 import { pino } from 'pino';
-import { readConfig } from '../../config.ts';
 import { labelStudioApi } from '../../label-studio/api.ts';
 import { connectHttp, LabelStudioError, LabelStudioRefused } from '../../label-studio/http.ts';
 import { PREDICTED_BY } from '../../label-studio/task.ts';
 import { synchronise } from '../../label-studio/sync.ts';
 import type { SyncContext, SyncReport } from '../../label-studio/sync.ts';
-import { startPlatform } from '../../platform/platform.ts';
-import type { RunningPlatform } from '../../platform/platform.ts';
-import { migrate } from '../../runtime/migrate.ts';
 import type { ReviewSubmitted } from '../../schemas/types.ts';
+import { startDatabase } from '../integration/stack.ts';
+import type { Database } from '../integration/stack.ts';
 import { jwt, startStub } from './stub-server.ts';
 import type { Fault, StubServer } from './stub-server.ts';
 
 const label = ['food', 'track_order'] as const;
 
 describe('a synchronisation with a bad Label Studio', () => {
-  let home: string;
-  let platform: RunningPlatform;
+  let database: Database;
   let pool: pg.Pool;
   let stub: StubServer;
   let sent: ReviewSubmitted[];
@@ -30,20 +24,10 @@ describe('a synchronisation with a bad Label Studio', () => {
   let kafkaFails: boolean;
 
   before(async () => {
-    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
-    await chmod(home, 0o755); // Postgres may run as another user
-    const { cache } = readConfig();
-    const servers = new Set(['postgres'] as const);
-    platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
-    await migrate(platform.addresses.databaseUrl ?? '');
-    pool = new pg.Pool({ connectionString: platform.addresses.databaseUrl });
-    pool.on('error', () => undefined); // at the end Postgres may be faster than the goodbye of a connection
+    database = await startDatabase();
+    ({ pool } = database);
   });
-  after(async () => {
-    await pool.end();
-    await platform.stop();
-    await rm(home, { recursive: true, force: true });
-  });
+  after(() => database.stop());
   beforeEach(async () => {
     stub = await startStub();
     [sent, kafkaFails] = [[], false];
