@@ -119,6 +119,7 @@ export const topics = {
     key: 'original key',
     keeps: { retentionMs: 30 * DAY_MS },
     maxRecordBytes: 4 * 1024 * 1024,
-    holds: 'bytes that could not be processed, the reason, and where they came from; marks of those that were sent again',
+    holds:
+      'bytes that could not be processed, the reason, and where they came from; marks of those that were sent again',
   }),
 } as const;
