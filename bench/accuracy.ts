@@ -1,18 +1,17 @@
 /**
  * `npm run bench:accuracy [-- task…]`: accuracy of the trainer's defaults on public data, beside linear SVM on TF-IDF.
- * Every number is of the ONNX file, as it would serve. Median of three seeds; one run a child process, for its memory.
- * `--json=FILE` keeps each run's numbers; runs that FILE has from the same defaults are not made again.
+ * Every number is of the ONNX file, as it would serve. Median of the seeds, three by default (`--seeds=N`); one run a child
+ * process, for its memory, `--jobs=N` at once. `--json=FILE` keeps each run's numbers; runs that FILE has from the same defaults
+ * are not made again.
  */
-import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { fileURLToPath } from 'node:url';
 import { defaults } from '../trainer/train.ts';
 import { dataFolder, tasks } from './accuracy-tasks.ts';
 import type { RunResult } from './accuracy-run.ts';
+import { runJobs } from './jobs.ts';
 import { median } from './median.ts';
 
-const SEEDS = [1, 2, 3];
 const COLUMNS = [
   'task',
   'train',
@@ -37,13 +36,23 @@ interface Kept {
 }
 
 dataFolder();
-const { values, positionals: chosen } = parseArgs({ allowPositionals: true, options: { json: { type: 'string' } } });
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    json: { type: 'string' },
+    seeds: { type: 'string', default: '3' },
+    jobs: { type: 'string', default: '1' },
+  },
+});
+const chosen = tasks.filter(({ name }) => positionals.length === 0 || positionals.includes(name));
+const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => String(i + 1));
 const kept = readKept(values.json);
+await runMissing();
+
 const rows: (readonly string[])[] = [];
 const notes: string[] = [];
-for (const task of tasks) {
-  if (chosen.length > 0 && !chosen.includes(task.name)) continue;
-  const runs = SEEDS.map((seed) => runOnce(task.name, seed));
+for (const task of chosen) {
+  const runs = seeds.flatMap((seed) => kept.runs[`${task.name} ${seed}`] ?? []);
   const of = (pick: (run: RunResult) => number) => median(runs.map(pick));
   rows.push([
     task.name,
@@ -73,7 +82,6 @@ for (const task of tasks) {
     notes.push(
       `${task.name}: ${languages.map((l) => `${l} ${(100 * of((run) => run.byLanguage[l] ?? 0)).toFixed(1)}`).join(', ')}`,
     );
-  process.stderr.write(`${task.name} done\n`);
 }
 process.stdout.write(`${table([COLUMNS, ...rows])}\n${notes.map((note) => `\n${note}`).join('')}\n`);
 
@@ -84,20 +92,16 @@ function readKept(file: string | undefined): Kept {
   return found.defaults === fresh.defaults ? found : fresh;
 }
 
-function runOnce(task: string, seed: number): RunResult {
-  const known = kept.runs[`${task} ${String(seed)}`];
-  if (known) return known;
-  const script = fileURLToPath(new URL('./accuracy-run.ts', import.meta.url));
-  const child = spawnSync(process.execPath, ['--import', 'tsx', script, task, String(seed)], {
-    encoding: 'utf8',
-    stdio: ['ignore', 'pipe', 'inherit'],
-    maxBuffer: 2 ** 26,
+/** Makes the runs that are not kept from before, and keeps them. */
+async function runMissing(): Promise<void> {
+  const missing = chosen
+    .flatMap(({ name }) => seeds.map((seed) => [name, seed]))
+    .filter((run) => kept.runs[run.join(' ')] === undefined);
+  await runJobs<RunResult>('accuracy-run.ts', missing, Number(values.jobs), (result, run) => {
+    kept.runs[run.join(' ')] = result;
+    if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(kept, null, 2));
+    process.stderr.write(`${run.join(' ')} done\n`);
   });
-  if (child.status !== 0) throw new Error(`The run of ${task} with seed ${String(seed)} failed; see above.`);
-  const result = JSON.parse(child.stdout) as RunResult;
-  kept.runs[`${task} ${String(seed)}`] = result;
-  if (values.json !== undefined) writeFileSync(values.json, JSON.stringify(kept, null, 2));
-  return result;
 }
 
 function table(lines: readonly (readonly string[])[]): string {

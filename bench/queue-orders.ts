@@ -52,14 +52,14 @@ const doubts = {
 } as const;
 
 /** By class, near-duplicates behind, then by doubt and a bonus for intents that are rare among what waits. */
-function byScore(doubt: (item: Waiting) => number): Order {
+function byScore(doubt: (item: Waiting) => number, bonus: number): Order {
   return (items) => {
     const duplicates = before(items, ({ fingerprint }) => [fingerprint]);
     const frequency = counted(items, ({ intent }) => intent);
     return sorted(items, (item) => [
       classOf(item),
       Number((duplicates.get(item) ?? 0) > 0),
-      -(0.6 * doubt(item) + 0.1 / (frequency.get(item.intent) ?? 1)),
+      -(0.6 * doubt(item) + bonus / (frequency.get(item.intent) ?? 1)),
     ]);
   };
 }
@@ -92,9 +92,10 @@ export const orders: Readonly<Record<string, Order>> = {
   },
   confidence: (items) => sorted(items, ({ confidence }) => [confidence]),
   margin: (items) => sorted(items, ({ margin }) => [margin]),
-  entropy: byScore(({ confidence }) => entropy(confidence)),
-  'score-least': byScore(({ confidence }) => 1 - confidence),
-  'score-margin': byScore(({ margin }) => 1 - margin),
+  'class-margin': byScore(({ margin }) => 1 - margin, 0),
+  'score-margin': byScore(({ margin }) => 1 - margin, 0.1),
+  'score-least': byScore(({ confidence }) => 1 - confidence, 0.1),
+  entropy: byScore(({ confidence }) => entropy(confidence), 0.1),
   ...Object.fromEntries(
     (['least', 'margin'] as const).flatMap((doubt) =>
       ([0, 1] as const).flatMap((weight) =>

@@ -1,42 +1,65 @@
 /**
- * `npm run bench:queue [-- --part tune --seeds N --sets clinc150,hint3 --orders random,confidence]`: 300 answers, spent in
- * different orders of the queue. Accuracy in scope after each hundred, median of the seeds, and each seed's last figure.
+ * `npm run bench:queue [-- --part tune --seeds N --jobs N --sets clinc150,hint3 --orders random,confidence]`: 300 answers, spent
+ * in different orders of the queue. Accuracy in scope after each hundred, mean over the seeds; and, seed by seed, how much
+ * better the order is than confidence alone, with the standard error of that mean: after the last hundred, and on average
+ * over the three. `--jobs` plays run at once.
  */
 import { parseArgs } from 'node:util';
+import { columns } from '../cli/terminal.ts';
+import { runJobs } from './jobs.ts';
 import { experiments } from './queue-data.ts';
-import type { Part } from './queue-data.ts';
 import { orders } from './queue-orders.ts';
-import { playQueue } from './queue-play.ts';
 import type { Point } from './queue-play.ts';
-import { median } from './median.ts';
+
+const COMPARED = 'confidence';
 
 const { values } = parseArgs({
   options: {
     part: { type: 'string', default: 'report' },
     seeds: { type: 'string', default: '3' },
+    jobs: { type: 'string', default: '1' },
     sets: { type: 'string', default: Object.keys(experiments).join(',') },
     orders: { type: 'string', default: Object.keys(orders).join(',') },
   },
 });
 const first = values.part === 'tune' ? 1 : 101;
-const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => first + i);
+const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => String(first + i));
+const chosen = values.orders.split(',');
+
 for (const set of values.sets.split(',')) {
-  for (const order of values.orders.split(',')) {
-    const curves: (readonly Point[])[] = [];
-    for (const seed of seeds) {
-      const traffic = experiments[set]?.(seed, values.part as Part);
-      const rank = orders[order];
-      if (!traffic || !rank) throw new Error(`There is no set ${set} or no order ${order}.`);
-      curves.push(await playQueue(traffic, rank, seed));
-    }
-    const points = curves[0]?.map(({ answers }) => answers) ?? [];
-    const cells = points.map((_, i) => percent(median(curves.map((curve) => curve[i]?.accuracy ?? NaN))));
-    const f1 = percent(median(curves.map((curve) => curve.at(-1)?.macroF1 ?? NaN)));
-    const runs = curves.map((curve) => percent(curve.at(-1)?.accuracy ?? NaN)).join(' ');
-    process.stdout.write(
-      `${set.padEnd(16)} ${order.padEnd(22)} ${points.map((n, i) => `${n}: ${cells[i] ?? ''}`).join('  ')}  macro-F1 ${f1}  (${runs})\n`,
-    );
-  }
+  const plays = chosen.flatMap((order) => seeds.map((seed) => [set, order, seed, values.part]));
+  const curves = await runJobs<readonly Point[]>('queue-run.ts', plays, Number(values.jobs));
+  const of = (order: string) => curves.filter((_, i) => plays[i]?.[1] === order);
+  const hundreds = curves[0]?.map(({ answers }) => String(answers)) ?? [];
+  const rows = chosen.map((order) => {
+    const own = of(order);
+    const means = hundreds.map((_, i) => percent(mean(own.map((curve) => curve[i]?.accuracy ?? NaN))));
+    const f1 = percent(mean(own.map((curve) => curve.at(-1)?.macroF1 ?? NaN)));
+    return [order, ...means, f1, ...[last, average].map((pick) => better(own.map(pick), of(COMPARED).map(pick)))];
+  });
+  const head = [set, ...hundreds, 'macro-F1', `last − ${COMPARED}`, `average − ${COMPARED}`];
+  process.stdout.write(`${columns([head, ...rows])}\n\n`);
+}
+
+function last(curve: readonly Point[]): number {
+  return curve.at(-1)?.accuracy ?? NaN;
+}
+
+/** Over the points with answers: the area below the curve. */
+function average(curve: readonly Point[]): number {
+  return mean(curve.slice(1).map(({ accuracy }) => accuracy));
+}
+
+/** Mean of the differences seed by seed, with its standard error. */
+function better(one: readonly number[], other: readonly number[]): string {
+  const differences = one.map((value, i) => value - (other[i] ?? NaN));
+  const middle = mean(differences);
+  const variance = differences.reduce((sum, d) => sum + (d - middle) ** 2, 0) / (differences.length - 1);
+  return `${percent(middle)} ± ${percent(Math.sqrt(variance / differences.length))}`;
+}
+
+function mean(numbers: readonly number[]): number {
+  return numbers.reduce((sum, number) => sum + number, 0) / numbers.length;
 }
 
 function percent(share: number): string {

@@ -1,6 +1,6 @@
 /**
  * How useful a person's answer would be. Only what the conversation itself says goes in, so the score does not depend
- * on the order of arrival; what depends on the rest of the queue (rarity, near-duplicates, age) is ranked where the
+ * on the order of arrival; what depends on the rest of the queue (near-duplicates, age) is ranked where the
  * whole queue is, in the view `training_queue`.
  */
 import type { ConversationCaptured, ReviewItem, RoutingDecision } from '../schemas/types.ts';
