@@ -1,20 +1,25 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import { lastTime } from '../jobs/timetable.ts';
+import { missedWeekly, runWeekly } from '../jobs/weekly.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
-import type { RunStanding, RunTrigger } from '../schemas/types.ts';
+import type { RunStanding } from '../schemas/types.ts';
 import { askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
-import { startComponents } from './components.ts';
+import { contextOf, startComponents } from './components.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { untilCaughtUp } from './lag.ts';
 import { liveLine, progress, UsageError } from './terminal.ts';
 
 const LOOK_MS = 500;
+/** As the log names who asked. */
+const BY = 'samvad train';
 
 interface Options {
   readonly weekly?: boolean;
+  readonly missed?: boolean;
   readonly fromScratch?: boolean;
   readonly resume?: string;
   readonly cancel?: string;
@@ -26,6 +31,7 @@ export function trainCommand(): Command {
   return new Command('train')
     .description('train on all approved samples, and wait for the end of the run')
     .option('--weekly', 'only when enough samples are unused (SAMVAD_WEEKLY_MINIMUM, 500)')
+    .option('--missed', 'with --weekly: only when the last weekly time (SAMVAD_WEEKLY_AT) went by without it')
     .option('--from-scratch', 'do not go on from the version in production')
     .option('--resume <run>', 'take a failed or cancelled run up again')
     .option('--cancel <run>', 'end a run')
@@ -53,8 +59,9 @@ export function trainCommand(): Command {
 
 /** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
 async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Promise<string | undefined> {
-  const by = { by: 'samvad train', at: Date.now() };
-  const { resume, cancel } = options;
+  const by = { by: BY, at: Date.now() };
+  const { resume, cancel, weekly = false, missed = false, fromScratch = false } = options;
+  if (missed && !weekly) throw new UsageError('--missed is about the weekly job; write --weekly --missed.');
   if (cancel !== undefined) {
     await log.append((now) => cancelRun(now, cancel, by));
     return cancel;
@@ -63,24 +70,34 @@ async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Pro
     await log.append((now) => resumeRun(now, resume, by));
     return resume;
   }
-  return askForAll(prepared, log, options.weekly === true ? 'weekly' : 'manual', options.fromScratch === true);
+  return weekly ? askWeekly(prepared, { missed, fromScratch }) : askForAll(prepared, log, fromScratch);
+}
+
+/** The weekly job by hand or by cron, as the scheduler does it. */
+async function askWeekly(
+  prepared: Prepared,
+  { missed, fromScratch }: { missed: boolean; fromScratch: boolean },
+): Promise<string | undefined> {
+  const now = Date.now();
+  const due = lastTime(prepared.config.jobs.weekly, now);
+  if (missed && (due === undefined || !(await missedWeekly(prepared.pool, due, now)))) {
+    progress('No weekly job was missed. Nothing was started.');
+    return undefined;
+  }
+  const { run, said } = await runWeekly(contextOf(prepared, 'weekly'), { now, by: BY, fromScratch });
+  progress(run === undefined ? `${said} Nothing was started.` : said);
+  return run;
 }
 
 /** Asks for a run on everything that is approved, once the pipeline has caught up. */
-async function askForAll(
-  prepared: Prepared,
-  log: ModelLogPort,
-  trigger: RunTrigger,
-  fromScratch: boolean,
-): Promise<string | undefined> {
+async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
   await untilCaughtUp(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
-  const wanted = trigger === 'weekly' ? prepared.config.training.weeklyMinimum : 1;
-  if (all.unused < wanted) {
-    progress(`${all.unused} approved samples are unused, and a run takes ${wanted}. Nothing was started.`);
+  if (all.unused < 1) {
+    progress('0 approved samples are unused, and a run takes 1. Nothing was started.');
     return undefined;
   }
-  return askForRun(log, all, { trigger, fromScratch, by: 'samvad train' });
+  return askForRun(log, all, { trigger: 'manual', fromScratch, by: BY });
 }
 
 /** Joins the trainers until the run has ended, whoever carries it out. */

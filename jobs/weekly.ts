@@ -1,19 +1,61 @@
 /** The weekly job: asks for a training run when enough samples are unused. */
+import type { Pool } from 'pg';
 import type { ServiceContext } from '../runtime/service.ts';
 import { askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 
-/** Asks for the run, which a trainer carries out. Returns a sentence that says what was done. */
-export async function runWeekly(context: ServiceContext): Promise<string> {
+/** How the job is run. */
+export interface WeeklyOptions {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Who asks, as the log names it. */
+  readonly by?: string;
+  readonly fromScratch?: boolean;
+}
+
+/** What the job did. */
+export interface WeeklyOutcome {
+  /** The run that was asked for, which a trainer carries out; undefined when too little is unused. */
+  readonly run: string | undefined;
+  /** What was done, as a sentence. */
+  readonly said: string;
+}
+
+/** Asks for the run once the pipeline has caught up, and notes that this week's job is done. */
+export async function runWeekly(
+  context: ServiceContext,
+  { now, by = 'scheduler', fromScratch = false }: WeeklyOptions,
+): Promise<WeeklyOutcome> {
   await context.untilPassed();
   const log = await openModelLog(context.kafka, context.codecs);
   try {
     const all = await countUnused(context, log);
     const wanted = context.config.training.weeklyMinimum;
-    if (all.unused < wanted) return `${all.unused} approved samples are unused, and a run takes ${wanted}.`;
-    const id = await askForRun(log, all, { trigger: 'weekly', fromScratch: false, by: 'scheduler' });
-    return `Asked for the run ${id}.`;
+    const run = all.unused < wanted ? undefined : await askForRun(log, all, { trigger: 'weekly', fromScratch, by });
+    await noteDone(context.pool, now);
+    const few = `${all.unused} approved samples are unused, and a run takes ${wanted}.`;
+    return { run, said: run === undefined ? few : `Asked for the run ${run}.` };
   } finally {
     await log.close();
   }
+}
+
+/**
+ * Whether the job that was due at `time` was not done, neither then nor since. Weeks count from the first call on: before that
+ * there was nobody to miss one. Times are in milliseconds since 1970.
+ */
+export async function missedWeekly(pool: Pick<Pool, 'query'>, time: number, now: number): Promise<boolean> {
+  await pool.query('INSERT INTO weekly_job (done_at) VALUES ($1) ON CONFLICT DO NOTHING', [new Date(now)]);
+  const { rows } = await pool.query<{ missed: boolean }>('SELECT done_at < $1 AS missed FROM weekly_job', [
+    new Date(time),
+  ]);
+  return rows[0]?.missed === true;
+}
+
+async function noteDone(pool: Pick<Pool, 'query'>, now: number): Promise<void> {
+  await pool.query(
+    `INSERT INTO weekly_job (done_at) VALUES ($1)
+     ON CONFLICT (one) DO UPDATE SET done_at = greatest(weekly_job.done_at, excluded.done_at)`,
+    [new Date(now)],
+  );
 }

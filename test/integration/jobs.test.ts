@@ -15,7 +15,7 @@ import type { DailyOptions } from '../../jobs/daily.ts';
 import type { DailyReport } from '../../jobs/daily-report.ts';
 import { failedIn } from '../../jobs/steps.ts';
 import type { StepResult } from '../../jobs/steps.ts';
-import { runWeekly } from '../../jobs/weekly.ts';
+import { missedWeekly, runWeekly } from '../../jobs/weekly.ts';
 import { addDays, dayOf } from '../../kpi/day.ts';
 import { readAccuracy } from '../../kpi/read-accuracy.ts';
 import { readKpis } from '../../kpi/read-kpis.ts';
@@ -251,11 +251,25 @@ describe('the jobs on real servers', () => {
     assert.ok(closed.includes(addDays(dayOf(Date.now()), -1)));
   });
 
-  it('asks for the weekly run once', async () => {
+  it('asks for the weekly run once, and makes up one that was missed', async () => {
     const context = contextOf(stack.prepared, 'weekly');
-    const asked = await runWeekly(context);
-    assert.match(asked, /^Asked for the run default-\d+\.$/);
-    assert.match(await runWeekly(context), /^0 approved samples are unused, and a run takes 500\.$/);
+    const [sunday, now] = ['2026-11-22T03:00:00Z', '2026-11-22T03:00:01Z'].map(Date.parse) as [number, number];
+    const day = 86_400_000;
+    const missed = (weeks: number, at: number) => missedWeekly(context.pool, sunday + weeks * 7 * day, at);
+    // The first start on a Wednesday misses nothing; the machine is off on the Sunday after that, and on again on Tuesday.
+    await context.pool.query('TRUNCATE weekly_job');
+    assert.equal(await missed(0, now + 3 * day), false);
+    assert.equal(await missed(1, now + 9 * day), true);
+    const { run, said } = await runWeekly(context, { now: now + 9 * day });
+    assert.match(said, /^Asked for the run default-\d+\.$/);
+    assert.ok(run !== undefined && said.includes(run));
+    assert.equal(await missed(1, now + 10 * day), false);
+    assert.equal(await missed(2, now + 15 * day), true);
+    assert.match(
+      (await runWeekly(context, { now: now + 15 * day })).said,
+      /^0 approved samples are unused, and a run takes 500\.$/,
+    );
+    assert.equal(await missed(2, now + 16 * day), false);
   });
 
   it('scores what waits anew when a version comes into production, and writes it once', async () => {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import type { TestContext } from 'node:test';
 import { Cron } from 'croner';
 import { pino } from 'pino';
 import { ConfigError, readConfig } from '../../config.ts';
@@ -10,6 +11,8 @@ import type { DailyReport } from '../../jobs/daily-report.ts';
 import { daysDue } from '../../jobs/daily.ts';
 import { failedIn, runAgain, runSteps } from '../../jobs/steps.ts';
 import type { StepResult } from '../../jobs/steps.ts';
+import { keepTimes } from '../../jobs/timetable.ts';
+import type { TimedJob } from '../../jobs/timetable.ts';
 import { addDays, isDay } from '../../kpi/day.ts';
 import { productionAccuracy } from '../../policy/audit.ts';
 
@@ -45,7 +48,7 @@ describe('the schedule', () => {
     const { jobs } = readConfig({});
     assert.deepEqual(
       lines.map((line) => line.split(/\s+/).slice(0, 5).join(' ')),
-      [jobs.daily, jobs.weekly],
+      [jobs.daily, jobs.weekly, '0 3 * * 1-6'],
     );
     const { scripts } = JSON.parse(readFileSync(path.join(root, 'package.json'), 'utf8')) as { scripts: object };
     for (const line of lines) assert.ok((/npm run --silent (\S+)/.exec(line)?.[1] ?? '') in scripts, line);
@@ -106,6 +109,70 @@ describe('the page of a report', () => {
     const page = dailyPage(report);
     assert.ok(!page.includes('<script') && !page.includes('<b>,'));
     assert.match(page, /&#60;script&#62;/);
+  });
+});
+
+describe('the timetable on a simulated clock', () => {
+  const SUNDAY = '2026-11-22T03:00:00.000Z';
+  const HOUR = 3_600_000;
+
+  /** A machine that is switched on and off, with jobs that note when they were done as the real ones do. */
+  function machine(t: TestContext, since: string) {
+    t.mock.timers.enable({ apis: ['setTimeout', 'Date'], now: Date.parse(since) });
+    const done: string[] = [];
+    const at = { daily: Date.now(), weekly: Date.now() };
+    const failures = { daily: 0, weekly: 0 };
+    const job = (name: keyof typeof at, pattern: string): TimedJob<keyof typeof at> => ({
+      name,
+      at: pattern,
+      missed: (time) => Promise.resolve(at[name] < time),
+      run() {
+        if (failures[name]-- > 0) return Promise.reject(new Error('The broker is away.'));
+        at[name] = Date.now();
+        done.push(`${name} ${new Date().toISOString().slice(0, 16)}`);
+        return Promise.resolve();
+      },
+    });
+    const jobs = [job('daily', '0 2 * * *'), job('weekly', '0 3 * * 0')];
+    /** Promises that follow from a timer are settled before the next one. */
+    const settle = () => new Promise((resolve) => setImmediate(resolve));
+    return {
+      done,
+      failures,
+      off: (hours: number) => t.mock.timers.setTime(Date.now() + hours * HOUR),
+      on: async (hours: number) => {
+        const stop = new AbortController();
+        const ended = keepTimes(jobs, { signal: stop.signal, log: pino({ level: 'silent' }), ended: () => undefined });
+        await settle();
+        for (let minutes = 0; minutes < hours * 60; minutes += 10) {
+          t.mock.timers.tick(10 * 60_000);
+          await settle();
+        }
+        stop.abort();
+        await ended;
+      },
+    };
+  }
+
+  it('makes up a weekly job that was missed, once, and keeps to the next time', async (t) => {
+    const { done, on, off } = machine(t, '2026-11-20T12:00:00Z'); // a Friday
+    await on(24);
+    off(48); // over Sunday
+    await on(1);
+    off(1);
+    await on(6 * 24);
+    assert.deepEqual(
+      done.filter((one) => one.startsWith('weekly')),
+      ['weekly 2026-11-23T12:00', 'weekly 2026-11-29T03:00'],
+    );
+    assert.deepEqual(done.slice(0, 3), ['daily 2026-11-21T02:00', 'daily 2026-11-23T12:00', 'weekly 2026-11-23T12:00']);
+  });
+
+  it('makes up one that failed, after the next daily one', async (t) => {
+    const { done, failures, on } = machine(t, new Date(Date.parse(SUNDAY) - HOUR / 2).toISOString());
+    failures.weekly = 1;
+    await on(48);
+    assert.deepEqual(done, ['daily 2026-11-23T02:00', 'weekly 2026-11-23T02:00', 'daily 2026-11-24T02:00']);
   });
 });
 
