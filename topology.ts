@@ -24,6 +24,13 @@ export const topics = {
     external: true,
     holds: "reviewers' answers as they were sent",
   }),
+  erasures: topic('erasures', {
+    schema: 'ErasureRequested',
+    key: 'conversation id',
+    keeps: { retentionMs: 7 * DAY_MS },
+    external: true,
+    holds: 'requests to erase a conversation',
+  }),
   policies: topic('policies', {
     schema: 'PolicyAdopted',
     key: 'policy / number',
@@ -35,13 +42,14 @@ export const topics = {
     schema: 'IntakeEntry',
     key: 'conversation id',
     keeps: 'latest per key',
-    holds: 'digests that intake has seen, reviews that wait for their conversation, the policy in force',
+    holds:
+      'digests that intake has seen, reviews that wait for their conversation, what was erased, the policy in force',
   }),
   conversationEvents: topic('conversation-events', {
     schema: 'ConversationEvent',
     key: 'conversation id',
     keeps: 'for ever',
-    holds: 'the canonical log: captured and reviewed, each once, in one order',
+    holds: 'the canonical log: captured, reviewed and erased, each once, in one order',
   }),
   adoptedPolicies: topic('adopted-policies', {
     schema: 'PolicyAdopted',

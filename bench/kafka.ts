@@ -50,6 +50,7 @@ export async function fillLog({ servers, codecs }: Prepared, from: number, to: n
       conversation_id: captured.conversation_id,
       captured,
       reviewed: null,
+      erased: null,
       policy: null,
     } as ConversationEvent;
     await produce(producer, topics.conversationEvents.name, event.conversation_id, codec.encode(event));

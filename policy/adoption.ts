@@ -1,24 +1,18 @@
 /** What makes a routing policy fit to be adopted. The same rules hold at the command line, over HTTP and at intake. */
 import type { PolicyAdopted, PolicyException, RoutingPolicy, Thresholds } from '../schemas/types.ts';
 import { textHash } from './hash.ts';
-import { idProblems, languageProblems, nameProblems, timeProblems, unless } from './validation.ts';
+import { idProblems, languageProblems, nameProblems, reasonProblems, timeProblems, unless } from './validation.ts';
 import type { Problem } from './validation.ts';
 
 /** Every captured event carries its policy, so a policy must stay small. */
 const MAX_EXCEPTIONS = 50;
-const MAX_REASON = 500;
 
 /** What is wrong with an adoption; empty when nothing is. `arrivedAtMs` is when the log received it. */
 export function policyProblems(adopted: PolicyAdopted, arrivedAtMs: number): readonly Problem[] {
-  const { reason } = adopted;
   return [
     ...ruleProblems(adopted.policy),
     ...idProblems('adopted_by', adopted.adopted_by),
-    ...unless(
-      reason.trim() !== '' && reason.length <= MAX_REASON,
-      'reason',
-      `It must say in 1 to ${String(MAX_REASON)} characters why the policy is adopted.`,
-    ),
+    ...reasonProblems(adopted.reason),
     ...timeProblems('adopted_at', adopted.adopted_at, arrivedAtMs),
   ];
 }

@@ -42,19 +42,29 @@ export function sampleChanges(
   return events;
 }
 
+/** Why a sample was withdrawn whose conversation was erased. */
+export const ERASED = 'erased';
+
+/** The withdrawal of a sample whose conversation was erased at `at`, in milliseconds since 1970. */
+export function erasedSample(sample: SampleApproved, at: number): SampleEvent {
+  return { conversation_id: sample.conversation_id, approved: null, withdrawn: withdrawn(sample, ERASED, at) };
+}
+
 function withdrawal(
   before: SampleApproved,
   after: SampleApproved | undefined,
   decision: RoutingDecision,
 ): SampleWithdrawn {
-  return {
-    conversation_id: before.conversation_id,
-    intent: before.intent,
-    module: before.module,
-    language: before.language,
-    reason: withdrawalReason(before, after, decision),
-    withdrawn_at: decision.standing_since ?? decision.review?.reviewed_at ?? decision.conversation.created_at,
-  };
+  const at = decision.standing_since ?? decision.review?.reviewed_at ?? decision.conversation.created_at;
+  return withdrawn(before, withdrawalReason(before, after, decision), at);
+}
+
+function withdrawn(
+  { conversation_id, intent, module, language }: SampleApproved,
+  reason: string,
+  withdrawn_at: number,
+): SampleWithdrawn {
+  return { conversation_id, intent, module, language, reason, withdrawn_at };
 }
 
 function withdrawalReason(

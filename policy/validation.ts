@@ -1,5 +1,11 @@
 /** The rules for values that cross the border, the same for JSON at the edge and for Avro at intake. */
-import type { ConversationCaptured, Entity, ReviewSubmitted, ShownPrediction } from '../schemas/types.ts';
+import type {
+  ConversationCaptured,
+  Entity,
+  ErasureRequested,
+  ReviewSubmitted,
+  ShownPrediction,
+} from '../schemas/types.ts';
 
 /** A rule that a field breaks, as a sentence. */
 export interface Problem {
@@ -13,6 +19,7 @@ const MAX_MESSAGE = 32_768;
 const MAX_ENTITIES = 200;
 const MAX_ENTITY_VALUE = 1000;
 const MAX_RUNNERS_UP = 10;
+const MAX_REASON = 500;
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Words that mean something to JavaScript's objects; as names they could only be an attack. */
@@ -70,6 +77,22 @@ export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonl
     ...(r.withdraws === null ? [] : idProblems('withdraws', r.withdraws)),
     ...unless(r.withdraws === null || r.withdraws !== r.review_id, 'withdraws', 'A review can not withdraw itself.'),
   ];
+}
+
+/** What is wrong with a request to erase; empty when nothing is. */
+export function erasureProblems(e: ErasureRequested, arrivedAtMs: number): readonly Problem[] {
+  return [
+    ...idProblems('conversation_id', e.conversation_id),
+    ...idProblems('requested_by', e.requested_by),
+    ...reasonProblems(e.reason),
+    ...timeProblems('requested_at', e.requested_at, arrivedAtMs),
+  ];
+}
+
+/** A sentence for whoever reads the history. */
+export function reasonProblems(reason: string): readonly Problem[] {
+  const fits = reason.trim() !== '' && reason.length <= MAX_REASON;
+  return unless(fits, 'reason', `It must say why, in 1 to ${String(MAX_REASON)} characters.`);
 }
 
 function shownProblems(shown: ShownPrediction): readonly Problem[] {

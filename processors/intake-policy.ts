@@ -14,7 +14,13 @@ const IN_FORCE = '\tpolicy';
 const keyOfVersion = (version: string) => `${IN_FORCE}\t${version}`;
 /** The partition whose copy goes on to `adopted-policies`, so that each version is there once. */
 const WITNESS = 0;
-const NOTHING: IntakeEntry = { captured_digest: null, review_digests: [], parked_reviews: [], policy: null };
+const NOTHING: IntakeEntry = {
+  captured_digest: null,
+  review_digests: [],
+  parked_reviews: [],
+  policy: null,
+  erased_at: null,
+};
 
 /** The policy by which conversations of this partition are routed now; null is the built-in one. */
 export function policyInForce(ledger: Table<IntakeEntry>): RoutingPolicy | null {

@@ -1,8 +1,14 @@
-import type { ConversationCaptured, IntakeEntry, ReviewSubmitted } from '../schemas/types.ts';
+import type {
+  ConversationCaptured,
+  ConversationEvent,
+  ErasureRequested,
+  IntakeEntry,
+  ReviewSubmitted,
+} from '../schemas/types.ts';
 import { redact } from '../policy/redaction.ts';
 import { textHash } from '../policy/hash.ts';
 import { reviewDigest } from '../policy/standing.ts';
-import { conversationProblems, reviewProblems } from '../policy/validation.ts';
+import { conversationProblems, erasureProblems, reviewProblems } from '../policy/validation.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Emission, LogRecord, Table } from '../stream/processor.ts';
 import { emit, on } from '../stream/processor.ts';
@@ -14,17 +20,24 @@ import { refuse } from './refuse.ts';
 /** Reviews kept for a conversation that has not come yet, and reviews remembered for one that has. */
 const MAX_PARKED = 16;
 const MAX_REMEMBERED = 64;
-const UNSEEN: IntakeEntry = { captured_digest: null, review_digests: [], parked_reviews: [], policy: null };
+const UNSEEN: IntakeEntry = {
+  captured_digest: null,
+  review_digests: [],
+  parked_reviews: [],
+  policy: null,
+  erased_at: null,
+};
 
 /** Decides once what the log holds: valid, each content once, personal data masked, a conversation before its reviews. */
 export const intake: Processor<IntakeEntry> = {
   name: 'intake',
-  does: 'validates, drops duplicates, masks personal data, puts reviews behind their conversation, notes the policy',
+  does: 'validates, drops duplicates, masks personal data, puts reviews behind their conversation, notes the policy, forgets what is erased',
   table: topics.intakeLedger,
   outputs: [topics.conversationEvents, topics.adoptedPolicies],
   inputs: [
     on(topics.conversations, capture, (conversation) => conversation.conversation_id),
     on(topics.reviews, review, (submitted) => submitted.conversation_id),
+    on(topics.erasures, erase, (requested) => requested.conversation_id),
     on(topics.policies, adoptPolicy, (adopted) => adopted.key),
   ],
 };
@@ -33,30 +46,27 @@ function capture(
   { value, timestamp }: LogRecord<ConversationCaptured>,
   ledger: Table<IntakeEntry>,
 ): readonly Emission[] {
-  refuse(conversationProblems(value, timestamp));
   const id = value.conversation_id;
   const entry = ledger.get(id) ?? UNSEEN;
+  refuseErased(id, entry);
+  refuse(conversationProblems(value, timestamp));
   const digest = conversationDigest(value);
   if (entry.captured_digest === digest) return [];
   if (entry.captured_digest !== null) {
     throw new Poison('conflicting-duplicate', `Conversation ${id} is in the log already, with other content.`);
   }
   return [
-    emit(
-      topics.conversationEvents,
-      id,
-      { conversation_id: id, captured: redact(value), reviewed: null, policy: policyInForce(ledger) },
-      value.created_at,
-    ),
+    logged(id, { captured: redact(value), policy: policyInForce(ledger) }, value.created_at),
     ...entry.parked_reviews.map(reviewed),
     emit(topics.intakeLedger, id, { ...entry, captured_digest: digest, parked_reviews: [] }, value.created_at),
   ];
 }
 
 function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<IntakeEntry>): readonly Emission[] {
-  refuse(reviewProblems(value, timestamp));
   const id = value.conversation_id;
   const entry = ledger.get(id) ?? UNSEEN;
+  refuseErased(id, entry);
+  refuse(reviewProblems(value, timestamp));
   const digest = reviewDigest(value);
   const mark = value.review_id === null ? digest : `${textHash(value.review_id)}/${digest}`;
   if (entry.review_digests.includes(mark)) return [];
@@ -81,6 +91,28 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
   return [emit(topics.intakeLedger, id, { ...entry, review_digests, parked_reviews }, value.reviewed_at)];
 }
 
+/** What is remembered of an erased conversation is that it was erased, so that it can't come back. */
+function erase({ value, timestamp }: LogRecord<ErasureRequested>, ledger: Table<IntakeEntry>): readonly Emission[] {
+  refuse(erasureProblems(value, timestamp));
+  const { conversation_id: id, requested_at } = value;
+  const entry = ledger.get(id) ?? UNSEEN;
+  if (entry.erased_at !== null) return [];
+  if (entry.captured_digest === null)
+    throw new Poison('unknown-conversation', `Conversation ${id} has not come, so there is nothing to erase.`);
+  return [
+    logged(id, { erased: value }, requested_at),
+    emit(topics.intakeLedger, id, { ...UNSEEN, erased_at: requested_at }, requested_at),
+  ];
+}
+
+/** Before all else is looked at: what is said of an erased conversation must not stay in a dead letter. */
+function refuseErased(id: string, { erased_at }: IntakeEntry): void {
+  if (erased_at === null) return;
+  throw new Poison('erased', `Conversation ${id} was erased at ${new Date(erased_at).toISOString()}.`, {
+    withhold: true,
+  });
+}
+
 /** A conversation's content. Without runners-up it is what it was before there were any. */
 function conversationDigest({ runners_up, ...conversation }: ConversationCaptured): string {
   return textHash(JSON.stringify(runners_up.length > 0 ? { ...conversation, runners_up } : conversation));
@@ -92,10 +124,10 @@ function idPart(mark: string): string | undefined {
 }
 
 function reviewed(value: ReviewSubmitted): Emission {
-  return emit(
-    topics.conversationEvents,
-    value.conversation_id,
-    { conversation_id: value.conversation_id, captured: null, reviewed: value, policy: null },
-    value.reviewed_at,
-  );
+  return logged(value.conversation_id, { reviewed: value }, value.reviewed_at);
+}
+
+function logged(id: string, event: Partial<ConversationEvent>, at: number): Emission {
+  const nothing = { captured: null, reviewed: null, policy: null, erased: null };
+  return emit(topics.conversationEvents, id, { ...nothing, ...event, conversation_id: id }, at);
 }

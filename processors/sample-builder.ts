@@ -1,7 +1,7 @@
-import { sampleChanges, sampleOf } from '../policy/approval.ts';
+import { erasedSample, sampleChanges, sampleOf } from '../policy/approval.ts';
 import type { SampleApproved } from '../schemas/types.ts';
 import type { Processor } from '../stream/processor.ts';
-import { emit, on } from '../stream/processor.ts';
+import { emit, onTable } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
 
 /** Turns decisions into training samples: approved, withdrawn, or relabelled when a review says otherwise. */
@@ -11,15 +11,26 @@ export const sampleBuilder: Processor<SampleApproved> = {
   table: topics.currentSamples,
   outputs: [topics.trainingSamples],
   inputs: [
-    on(topics.routingDecisions, ({ value: decision, timestamp }, current) => {
-      const id = decision.conversation_id;
-      const after = sampleOf(decision);
-      const changes = sampleChanges(current.get(id), after, decision);
-      if (changes.length === 0) return [];
-      return [
-        ...changes.map((change) => emit(topics.trainingSamples, id, change, timestamp)),
-        emit(topics.currentSamples, id, after ?? null, timestamp),
-      ];
-    }),
+    onTable(
+      topics.routingDecisions,
+      ({ value: decision, timestamp }, current) => {
+        const id = decision.conversation_id;
+        const after = sampleOf(decision);
+        const changes = sampleChanges(current.get(id), after, decision);
+        if (changes.length === 0) return [];
+        return [
+          ...changes.map((change) => emit(topics.trainingSamples, id, change, timestamp)),
+          emit(topics.currentSamples, id, after ?? null, timestamp),
+        ];
+      },
+      ({ key, timestamp }, current) => {
+        const sample = current.get(key);
+        if (!sample) return [];
+        return [
+          emit(topics.trainingSamples, key, erasedSample(sample, timestamp), timestamp),
+          emit(topics.currentSamples, key, null, timestamp),
+        ];
+      },
+    ),
   ],
 };

@@ -5,6 +5,11 @@ import type { Topic } from '../stream/topic.ts';
 
 const PASSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 const KNOWN_MS = 10_000;
+/**
+ * How long a compacted topic may keep what was superseded, and how long it keeps tombstones at least. Erased conversations go by
+ * this, and a component that was away for less still learns of them.
+ */
+const COMPACTED_MS = 7 * 24 * 60 * 60 * 1000;
 
 /** A topic on the cluster that the pipeline can't run on. */
 export class TopicMismatch extends Error {}
@@ -61,6 +66,10 @@ function topicConfig(topic: Topic, numPartitions: number, replicationFactor: num
   const { keeps } = topic;
   const config: Record<string, string> = {
     'cleanup.policy': keeps === 'latest per key' ? 'compact' : 'delete',
+    ...(keeps === 'latest per key' && {
+      'max.compaction.lag.ms': String(COMPACTED_MS),
+      'delete.retention.ms': String(COMPACTED_MS),
+    }),
     'retention.ms': typeof keeps === 'object' ? String(keeps.retentionMs) : '-1',
     'min.insync.replicas': replicationFactor > 2 ? '2' : '1',
     ...(topic.maxRecordBytes !== undefined && { 'max.message.bytes': String(topic.maxRecordBytes) }),

@@ -15,7 +15,7 @@ export interface WhatIfRange {
 
 /**
  * Reads the log twice, answers first. Nothing is written, no group is joined, no offset is committed. Memory grows with
- * the answers of people, not with traffic.
+ * the answers of people and the erased, not with traffic.
  * @throws Transient when Kafka does not answer.
  */
 export async function whatIf(
@@ -25,14 +25,17 @@ export async function whatIf(
   const { from = -Infinity, to = Infinity } = options;
   const ends = await topicEnds(servers.kafka, topics.conversationEvents.name);
   const judgements = new Map<string, Judgement>();
-  for await (const { conversation_id, reviewed } of readEvents(servers, codecs, ends)) {
+  const erasedIds = new Set<string>();
+  for await (const { conversation_id, reviewed, erased } of readEvents(servers, codecs, ends)) {
+    if (erased) erasedIds.add(conversation_id);
     // A later answer takes the place of an earlier one; a skip is none.
     if (reviewed && reviewed.verdict !== 'skip')
       judgements.set(conversation_id, reviewed.verdict === 'approve' ? 'right' : 'wrong');
   }
   const tally = startWhatIf(options);
   for await (const { captured, policy } of readEvents(servers, codecs, ends)) {
-    if (captured && captured.created_at >= from && captured.created_at < to)
+    if (!captured || erasedIds.has(captured.conversation_id)) continue;
+    if (captured.created_at >= from && captured.created_at < to)
       tally.add(captured, policy, judgements.get(captured.conversation_id));
   }
   return tally.report();

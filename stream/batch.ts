@@ -5,7 +5,7 @@
 import type { DeadLetter } from '../schemas/types.ts';
 import { partitionOf } from './partition.ts';
 import { Poison } from './poison.ts';
-import type { Input, LogRecord, Processor, Table } from './processor.ts';
+import type { Emission, Input, LogRecord, Processor, Table } from './processor.ts';
 import type { Topic } from './topic.ts';
 
 /**
@@ -98,7 +98,8 @@ export function runBatch<T>(
     const input = inputOf(processor, raw.topic);
     if (raw.value === null) {
       if (input.topic.external) throw new Poison('empty-record', 'The record has no value.');
-      return; // a tombstone of a compacted topic: nothing to process
+      if (input.gone) write(input.gone(recordOf(raw, null), tableOf(raw.partition)), raw);
+      return;
     }
     if (input.topic.external && raw.value.length > MAX_EXTERNAL_BYTES) {
       const found = raw.value.length.toLocaleString('en');
@@ -121,29 +122,15 @@ export function runBatch<T>(
       });
       return;
     }
-    const table = tableOf(raw.partition);
-    const { traceparent } = raw;
-    const record: LogRecord<unknown> = {
-      key: key ?? raw.key?.toString() ?? '',
-      value,
-      partition: raw.partition,
-      offset: raw.offset,
-      timestamp: raw.timestamp,
-    };
-    for (const emission of input.step(record as LogRecord<never>, table)) {
-      const { topic, key: emittedKey, timestamp } = emission;
-      if (topic.name === processor.table.name)
-        table.set(emittedKey, emission.value as T | null, timestamp, traceparent);
+    write(input.step(recordOf(raw, value, key) as LogRecord<never>, tableOf(raw.partition)), raw);
+  }
+
+  function write(emissions: readonly Emission[], { partition, traceparent }: RawRecord): void {
+    for (const { topic, key, value, timestamp } of emissions) {
+      if (topic.name === processor.table.name) tableOf(partition).set(key, value as T | null, timestamp, traceparent);
       else {
-        const bytes = emission.value === null ? null : codecs.of(topic).encode(emission.value);
-        outgoing.push({
-          topic: topic.name,
-          partition: raw.partition,
-          key: emittedKey,
-          value: bytes,
-          timestamp,
-          traceparent,
-        });
+        const bytes = value === null ? null : codecs.of(topic).encode(value);
+        outgoing.push({ topic: topic.name, partition, key, value: bytes, timestamp, traceparent });
       }
     }
   }
@@ -176,13 +163,17 @@ export function runBatch<T>(
 
 /**
  * The dead letter for a record that `component` could not process. Of a key or a value that is too large for its topic it
- * holds the beginning.
+ * holds the beginning; a value that must not be kept is left out.
  */
-export function deadLetter(component: string, raw: RawRecord, { code, message }: Poison): DeadLetter {
+export function deadLetter(component: string, raw: RawRecord, { code, message, withhold }: Poison): DeadLetter {
   const { topic, partition, offset, timestamp } = raw;
   const key = raw.key?.subarray(0, MAX_LETTER_KEY_BYTES) ?? null;
-  const value = raw.value?.subarray(0, MAX_LETTER_VALUE_BYTES) ?? null;
+  const value = withhold ? null : (raw.value?.subarray(0, MAX_LETTER_VALUE_BYTES) ?? null);
   return { code, message, component, topic, partition, offset, timestamp, key, value, replayed: null };
+}
+
+function recordOf<V>(raw: RawRecord, value: V, key = raw.key?.toString() ?? ''): LogRecord<V> {
+  return { key, value, partition: raw.partition, offset: raw.offset, timestamp: raw.timestamp };
 }
 
 function inputOf<T>(processor: Processor<T>, topic: string): Input<T> {

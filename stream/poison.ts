@@ -5,9 +5,12 @@
 export class Poison extends Error {
   /** Stable code, listed in docs/dead-letters.md. */
   readonly code: string;
+  /** Whether its dead letter holds no value, because nothing of it may be kept. */
+  readonly withhold: boolean;
 
-  constructor(code: string, message: string) {
+  constructor(code: string, message: string, { withhold = false }: { readonly withhold?: boolean } = {}) {
     super(message);
     this.code = code;
+    this.withhold = withhold;
   }
 }

@@ -35,6 +35,8 @@ export interface Input<T = unknown> {
   readonly keyOf: ((value: never) => string) | undefined;
   /** Declared as a method, so that a processor of any table fits where its table's type does not matter. */
   step(record: LogRecord<never>, table: Table<T>): readonly Emission[];
+  /** What a tombstone does, by the record's key; nothing where it is absent. */
+  gone?(record: LogRecord<null>, table: Table<T>): readonly Emission[];
 }
 
 /** A node of the pipeline. */
@@ -52,6 +54,11 @@ export interface Processor<T = unknown> {
 /** Declares that a topic is read, and with which step. `keyOf` is for topics that others write. */
 export function on<V, T>(topic: Topic<V>, step: Step<V, T>, keyOf?: (value: V) => string): Input<T> {
   return { topic, step, keyOf };
+}
+
+/** Declares that a table is read, with the steps of its records and of its tombstones. */
+export function onTable<V, T>(topic: Topic<V>, step: Step<V, T>, gone: Step<null, T>): Input<T> {
+  return { topic, step, gone, keyOf: undefined };
 }
 
 /** An emission whose value must fit its topic. */

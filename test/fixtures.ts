@@ -1,5 +1,5 @@
 /** Records that tests start from. */
-import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
+import type { ConversationCaptured, ErasureRequested, ReviewSubmitted } from '../schemas/types.ts';
 
 /** A trusted conversation, with `fields` changed; another message has no entities unless they are given. */
 export function conversation(fields: Partial<ConversationCaptured> = {}): ConversationCaptured {
@@ -39,6 +39,17 @@ export function review(fields: Partial<ReviewSubmitted> = {}): ReviewSubmitted {
     time_taken_ms: null,
     shown: null,
     withdraws: null,
+    ...fields,
+  };
+}
+
+/** A request to erase it, an hour later. */
+export function erasure(fields: Partial<ErasureRequested> = {}): ErasureRequested {
+  return {
+    conversation_id: 'conversation-1',
+    requested_by: 'meera',
+    reason: 'case 17',
+    requested_at: Date.UTC(2026, 9, 5, 13, 0),
     ...fields,
   };
 }

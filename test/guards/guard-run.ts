@@ -185,6 +185,7 @@ function sendCaptured(run: Run): Promise<void> {
     captured: conversation({ conversation_id }),
     reviewed: null,
     policy: null,
+    erased: null,
   }));
 }
 
@@ -194,6 +195,7 @@ function sendReviews(run: Run, number: number): Promise<void> {
     captured: null,
     reviewed: review({ conversation_id, review_id: String(number) }),
     policy: null,
+    erased: null,
   }));
 }
 

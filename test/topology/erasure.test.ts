@@ -1,0 +1,145 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { ConversationCaptured } from '../../schemas/types.ts';
+import type { Topic } from '../../stream/topic.ts';
+import { topics } from '../../topology.ts';
+import { conversation, erasure, review } from '../fixtures.ts';
+import { start } from './driver.ts';
+import type { Driver } from './driver.ts';
+
+const ID = 'conversation-1';
+const TEXT = 'where is my biryani';
+
+function capture(driver: Driver, fields: Partial<ConversationCaptured>): void {
+  const sent = conversation({ user_message: TEXT, entities: [], ...fields });
+  driver.send(topics.conversations, sent.conversation_id, sent);
+  driver.drain();
+}
+
+function erase(driver: Driver, conversation_id = ID): void {
+  driver.send(topics.erasures, conversation_id, erasure({ conversation_id }));
+  driver.drain();
+}
+
+function approvedCount(driver: Driver): number {
+  return [...driver.table(topics.approvedSampleCounts).values()].reduce((sum, { approved }) => sum + approved, 0);
+}
+
+function letters(driver: Driver) {
+  return driver.records(topics.deadLetters).map(({ value }) => value);
+}
+
+/** What each table of the pipeline holds of `id`. */
+function remembered(driver: Driver, id: string) {
+  return [topics.routingDecisions, topics.reviewQueue, topics.currentSamples].map((topic: Topic) =>
+    driver.table(topic).get(id),
+  );
+}
+
+describe('an erasure', () => {
+  it('takes a trusted conversation out of every table and its sample out of the count', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.9 });
+    capture(driver, { conversation_id: 'another', nlu_confidence: 0.9 });
+    assert.equal(approvedCount(driver), 2);
+    erase(driver);
+    assert.deepEqual(remembered(driver, ID), [undefined, undefined, undefined]);
+    assert.equal(approvedCount(driver), 1);
+    const { withdrawn } = driver.records(topics.trainingSamples).findLast(({ key }) => key === ID)?.value ?? {};
+    assert.deepEqual([withdrawn?.reason, withdrawn?.withdrawn_at], ['erased', erasure().requested_at]);
+    assert.ok(driver.table(topics.currentSamples).has('another'));
+  });
+
+  it('takes one out that waits for a person, and one that a person has answered', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.75 });
+    capture(driver, { conversation_id: 'answered', nlu_confidence: 0.75 });
+    driver.send(topics.reviews, 'answered', review({ conversation_id: 'answered', verdict: 'correct' }));
+    driver.drain();
+    assert.deepEqual([driver.table(topics.reviewQueue).size, approvedCount(driver)], [1, 1]);
+    for (const id of [ID, 'answered']) erase(driver, id);
+    for (const id of [ID, 'answered']) assert.deepEqual(remembered(driver, id), [undefined, undefined, undefined]);
+    assert.equal(approvedCount(driver), 0);
+  });
+
+  it('leaves of the conversation, in the table of intake, that it was erased and when', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.75 });
+    driver.send(topics.reviews, ID, review());
+    erase(driver);
+    const nothing = { captured_digest: null, review_digests: [], parked_reviews: [], policy: null };
+    const entry = { ...driver.table(topics.intakeLedger).get(ID) };
+    assert.deepEqual(entry, { ...nothing, erased_at: erasure().requested_at });
+  });
+
+  it('holds: what comes of the conversation later is refused with the time, and its letter has nothing of it', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.9 });
+    erase(driver);
+    capture(driver, { nlu_confidence: 0.9 });
+    capture(driver, { nlu_confidence: 17 }); // invalid too: no rule is asked before this one
+    driver.send(topics.reviews, ID, review());
+    driver.drain();
+    assert.deepEqual(
+      letters(driver).map((letter) => [letter?.code, letter?.topic, letter?.key?.toString(), letter?.value]),
+      [
+        ['erased', topics.conversations.name, ID, null],
+        ['erased', topics.conversations.name, ID, null],
+        ['erased', topics.reviews.name, ID, null],
+      ],
+    );
+    assert.match(letters(driver)[0]?.message ?? '', /conversation-1 was erased at 2026-10-05T13:00:00.000Z/);
+    assert.deepEqual(remembered(driver, ID), [undefined, undefined, undefined]);
+    assert.equal(driver.records(topics.conversationEvents).length, 2);
+  });
+
+  it('asked for twice happens once; of an unknown conversation it is refused, and can be sent again when that has come', () => {
+    const driver = start(1);
+    erase(driver);
+    assert.deepEqual(
+      letters(driver).map((letter) => letter?.code),
+      ['unknown-conversation'],
+    );
+    capture(driver, { nlu_confidence: 0.9 });
+    erase(driver);
+    erase(driver);
+    assert.equal(driver.records(topics.conversationEvents).filter(({ value }) => value?.erased).length, 1);
+    assert.equal(approvedCount(driver), 0);
+    assert.equal(letters(driver).length, 1);
+  });
+
+  it('is refused without a reason', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.9 });
+    driver.send(topics.erasures, ID, erasure({ reason: ' ' }));
+    driver.drain();
+    assert.equal(letters(driver)[0]?.code, 'invalid-value');
+    assert.equal(approvedCount(driver), 1);
+  });
+
+  it('stays in a replay: the canonical log alone gives the same tables, whatever the batch size', () => {
+    const driver = start(1);
+    for (let i = 0; i < 60; i++) {
+      const conversation_id = `c-${String(i)}`;
+      capture(driver, { conversation_id, nlu_confidence: (i % 21) / 20 });
+      if (i % 4 === 0) driver.send(topics.reviews, conversation_id, review({ conversation_id }));
+      driver.drain();
+      if (i % 3 === 0) erase(driver, conversation_id);
+    }
+    const tables = (of: Driver) => [
+      approvedCount(of),
+      ...[topics.routingDecisions, topics.reviewQueue, topics.currentSamples].map((topic: Topic) =>
+        [...of.table(topic)].sort(([a], [b]) => (a < b ? -1 : 1)),
+      ),
+    ];
+    assert.equal(driver.table(topics.routingDecisions).size, 40);
+    for (const batchSize of [1, 1000]) {
+      const replayed = start(batchSize);
+      for (const { key, partition, value } of driver.records(topics.conversationEvents))
+        if (value) replayed.send(topics.conversationEvents, key, value, { partition });
+      replayed.drain();
+      assert.deepEqual(letters(replayed), []);
+      assert.deepEqual(tables(replayed), tables(driver));
+    }
+  });
+});
