@@ -40,6 +40,7 @@ export async function leaseNext(
     if (first !== undefined) await take(client, holder, [first]);
     const held = (await leads(client, holder)).length;
     if (held < want) await take(client, holder, await pick(client, holder.reviewer, filter, want - held));
+    await gather(client, holder);
     return leads(client, holder);
   });
 }
@@ -160,6 +161,23 @@ async function take(client: PoolClient, { reviewer, session }: Holder, ids: read
       WHERE nth <= $5
      ON CONFLICT (conversation_id) DO NOTHING`,
     [ids, reviewer, session, LEASE_MINUTES, MAX_GROUP],
+  );
+}
+
+/**
+ * Puts near-duplicates that the holder got one by one under the longest held of them. Those of an undone group come so: into the
+ * queue one after the other, into the leases each for itself.
+ */
+async function gather(client: PoolClient, { reviewer, session }: Holder): Promise<void> {
+  await client.query(
+    `UPDATE review_leases l SET led_by = alike.first
+       FROM (SELECT conversation_id, count(*) OVER same AS members,
+                    first_value(led_by) OVER (same ORDER BY leased_at, conversation_id) AS first
+               FROM review_leases JOIN review_queue q USING (conversation_id)
+              WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL AND NOT drawn
+             WINDOW same AS (PARTITION BY fingerprint, nlu_module, nlu_intent)) alike
+      WHERE l.conversation_id = alike.conversation_id AND l.led_by <> alike.first AND alike.members <= $3`,
+    [reviewer, session, MAX_GROUP],
   );
 }
 

@@ -144,6 +144,8 @@ function answer(verdict, label) {
     answered.add(conversation_id);
     restored.delete(conversation_id);
   }
+  // An undo has hidden them behind their item; now they come by themselves.
+  if (!state.asGroup) for (const { conversation_id } of task.group) answered.delete(conversation_id);
   state.items = state.items.slice(1);
   state.progress = {
     ...state.progress,
@@ -168,11 +170,12 @@ function undo() {
   const answers = last.reviews.map(({ review_id, conversation_id }) => ({
     ...{ review_id: newId(), conversation_id, verdict: 'skip', withdraws: review_id, reviewed_at },
   }));
-  for (const { conversation_id } of last.reviews) answered.delete(conversation_id);
-  restored.set(last.task.conversation_id, last.task);
-  // Their item holds them; they come back with it.
-  for (const { conversation_id } of last.task.group) answered.add(conversation_id);
-  state.items = [last.task, ...state.items.filter((task) => task !== last.task)];
+  const ids = new Set(last.reviews.map(({ conversation_id }) => conversation_id));
+  // Those that were answered with it come back with it; the rest have gone their own way.
+  const task = { ...last.task, group: last.task.group.filter(({ conversation_id }) => ids.has(conversation_id)) };
+  answered.delete(task.conversation_id);
+  restored.set(task.conversation_id, task);
+  state.items = [task, ...state.items.filter(({ conversation_id }) => conversation_id !== task.conversation_id)];
   state.progress = {
     ...state.progress,
     mine: Math.max(0, state.progress.mine - answers.length),

@@ -183,6 +183,51 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     await page.context().close();
   });
 
+  it('brings an undone group back as the group that it was, after a reload too', async (t) => {
+    const members = Array.from({ length: 6 }, (_, i) => `twin-${i}`);
+    await capture(
+      members.map((conversation_id, i) => ({ conversation_id, nlu_module: 'twins', user_message: `Refund ${i}!` })),
+    );
+    const chosen = await sql<{ conversation_id: string }>(
+      "SELECT conversation_id FROM review_queue WHERE nlu_module = 'twins' AND NOT drawn ORDER BY 1",
+    );
+    const page = await open('meera', 'twins');
+    t.after(() => page.context().close());
+    const grouped = page.locator('.task', { has: page.locator('.group') });
+    // What chance has drawn stands alone and may come first.
+    while ((await grouped.count()) === 0) await press(page, 'a');
+    const alike = `${String(chosen.length - 1)} more that say nearly the same`;
+    const answered = async () =>
+      (await sql("SELECT FROM review_queue WHERE nlu_module = 'twins' AND NOT drawn AND answered_by = '[]'")).length ===
+      0;
+    for (const reload of ['not', 'when all is saved', 'at once']) {
+      await page.getByText(alike).waitFor();
+      await page.keyboard.press('a');
+      await page.locator('#last', { hasText: `${String(chosen.length)} at once` }).waitFor();
+      await saved(page);
+      await caughtUp();
+      assert.ok(await answered());
+      await page.keyboard.press('u');
+      await page.locator('#last', { hasText: 'Your last answer appears here.' }).waitFor();
+      if (reload !== 'at once') {
+        await saved(page);
+        await caughtUp();
+        assert.ok(!(await answered()));
+      }
+      if (reload !== 'not') await page.reload();
+    }
+    await page.getByText(alike).waitFor();
+    assert.equal(await page.locator('.next li').count(), 0, 'none of them waits by itself');
+
+    await page.keyboard.press('a');
+    await page.locator('#last', { hasText: 'at once' }).waitFor();
+    await page.keyboard.press('u');
+    await page.getByText(alike).waitFor();
+    await page.keyboard.press('g');
+    await press(page, 'a');
+    await page.getByText(`${String(chosen.length - 2)} more that say nearly the same`).waitFor();
+  });
+
   it('shows a script as text, and a message as long as there can be', async () => {
     const script = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${7*7}{{7*7}}';
     await capture([
