@@ -87,11 +87,11 @@ function firstDecision(row: LogRow): RoutingDecision {
     {
       route: row.route.replaceAll('-', '_') as Route,
       reasons: row.route_reasons,
-      policy_version: row.policy_version,
       audit: row.audit,
       audit_propensity: row.audit_propensity,
-      overlap: row.overlap,
     },
+    row.policy_version,
+    row.overlap,
   );
 }
 

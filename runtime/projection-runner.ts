@@ -8,14 +8,13 @@ import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { Poisoned, RawRecord } from '../stream/batch.ts';
 import { Poison } from '../stream/poison.ts';
-import { foldBatch } from '../stream/projection.ts';
-import type { FoldedRow, Projection } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
-import { advance, applyRows, holdPartition } from './projection-store.ts';
-import type { HeldPartition } from './projection-store.ts';
+import { advance, applyBatch, encodeBatch, holdPartition } from './projection-store.ts';
+import type { EncodedBatch, HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
 import { memberState, runSessions } from './sessions.ts';
 import type { Background } from './sessions.ts';
@@ -103,8 +102,8 @@ async function takeOver(
   return partitions.map(({ topic, partition }) => ({ topic, partition, offset: held.get(partition)?.nextOffset ?? 0 }));
 }
 
-interface StagedRows {
-  readonly rows: readonly FoldedRow[];
+interface StagedBatch {
+  readonly batch: EncodedBatch;
   readonly poisoned: readonly Poisoned[];
   readonly records: number;
   /** Partition → offset to go on from. */
@@ -114,31 +113,29 @@ interface StagedRows {
 async function stage(
   { projection, codec }: ProjectionRunnerOptions,
   messages: readonly Message[],
-): Promise<StagedRows> {
+): Promise<StagedBatch> {
   const next = new Map<number, number>();
   for (const { partition, offset } of messages) next.set(partition, offset + 1);
   const poisoned: Poisoned[] = [];
   await codec.prepare(messages.map(({ value }) => value));
-  const rows = foldBatch(
-    projection,
-    messages.map(rawRecord),
-    (bytes) => codec.decode(bytes),
-    (record, error) => {
+  const batch = encodeBatch(projection, messages.map(rawRecord), {
+    decode: (bytes) => codec.decode(bytes),
+    onPoison(record, error) {
       if (!(error instanceof Poison)) throw error;
       poisoned.push([record, error]);
     },
-  );
-  return { rows, poisoned, records: messages.length, next };
+  });
+  return { batch, poisoned, records: messages.length, next };
 }
 
 async function commit(
   { projection, pool, log, onPoison }: ProjectionRunnerOptions,
   held: Map<number, HeldPartition>,
-  { rows, poisoned, records, next }: StagedRows,
+  { batch, poisoned, records, next }: StagedBatch,
   stats: Counters,
 ): Promise<void> {
   for (const [record, poison] of poisoned) await onPoison(record, poison);
-  await moveTo(pool, projection, held, next, (client) => applyRows(client, projection, rows));
+  await moveTo(pool, projection, held, next, (client) => applyBatch(client, projection, batch));
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;

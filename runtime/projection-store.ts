@@ -1,7 +1,9 @@
 /** The statements of a projection: taking partitions over, and applying a batch with its offsets. */
 import type { PoolClient } from 'pg';
-import type { Cell, FoldedRow, Projection } from '../stream/projection.ts';
-import { copyInto, encodeRows } from './copy-rows.ts';
+import type { RawRecord } from '../stream/batch.ts';
+import { foldBatch } from '../stream/projection.ts';
+import type { Folding, Projection } from '../stream/projection.ts';
+import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
 import { Fenced } from './state-store.ts';
 
@@ -56,15 +58,40 @@ export async function advance(client: PoolClient, projection: Projection, moves:
     throw new Fenced(`A partition of ${projection.name} was taken over by another process or a rebuild.`);
 }
 
+/** What a batch of records amounts to, as Postgres takes it. */
+export interface EncodedBatch {
+  /** Rows to be there, one a key; undefined where there are none. */
+  readonly upserts: EncodedRows | undefined;
+  /** Keys of the rows that are to go, and the offsets that say so. */
+  readonly deletes: readonly { readonly key: string; readonly offset: number }[];
+}
+
+/** Folds and encodes a batch. */
+export function encodeBatch(
+  projection: Projection,
+  records: readonly RawRecord[],
+  folding: Omit<Folding<unknown, number>, 'keep'>,
+): EncodedBatch {
+  const encoder = rowEncoder(Object.values(writtenColumns(projection)));
+  const keep: Folding<unknown, number>['keep'] = (cells, { partition, offset }) =>
+    encoder.add([...cells, partition, offset]);
+  const folded = foldBatch(projection, records, { ...folding, keep });
+  const kept = folded.flatMap(({ row }) => row ?? []);
+  return {
+    upserts: kept.length > 0 ? encoder.take(kept) : undefined,
+    deletes: folded.flatMap(({ key, offset, row }) => (row === null ? { key, offset } : [])),
+  };
+}
+
 /** Upserts and deletes the rows of a batch. A row that is there from a later offset stays. */
-export async function applyRows(client: PoolClient, projection: Projection, rows: readonly FoldedRow[]): Promise<void> {
-  const upserts = rows.filter(({ cells }) => cells !== null);
-  const deletes = rows.filter(({ cells }) => cells === null);
-  if (upserts.length > 0) {
+export async function applyBatch(
+  client: PoolClient,
+  projection: Projection,
+  { upserts, deletes }: EncodedBatch,
+): Promise<void> {
+  if (upserts) {
     await client.query(incomingSql(projection));
-    await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [
-      encodeFolded(projection, upserts),
-    ]);
+    await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [upserts]);
     await client.query(upsertSql(projection));
   }
   if (deletes.length > 0) {
@@ -74,15 +101,6 @@ export async function applyRows(client: PoolClient, projection: Projection, rows
       [deletes.map(({ key }) => key), deletes.map(({ offset }) => offset)],
     );
   }
-}
-
-/** Rows, none of which is to go, as COPY takes them. */
-export function encodeFolded(projection: Projection, rows: readonly FoldedRow[]): EncodedRows {
-  return encodeRows(Object.values(writtenColumns(projection)), rows.map(placedCells));
-}
-
-function placedCells({ cells, partition, offset }: FoldedRow): readonly Cell[] {
-  return [...(cells ?? []), partition, offset];
 }
 
 /** The columns of the table that the projection writes, with the log position. */

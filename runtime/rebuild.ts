@@ -3,17 +3,19 @@
  */
 import type { Pool, PoolClient } from 'pg';
 import type { KafkaConfig } from '../config.ts';
-import { foldBatch } from '../stream/projection.ts';
-import type { FoldedRow, Projection } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
 import { inTransaction } from './projection-runner.ts';
 import { copyInto } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
-import { advance, encodeFolded, holdPartition, writtenColumns } from './projection-store.ts';
+import { advance, encodeBatch, holdPartition, writtenColumns } from './projection-store.ts';
+import type { EncodedBatch } from './projection-store.ts';
 import { readBatches, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
+
+type Deletes = EncodedBatch['deletes'];
 
 /** What a rebuild needs. */
 export interface RebuildOptions {
@@ -39,7 +41,7 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     await client.query('CREATE TEMP TABLE gone (key text, log_offset bigint) ON COMMIT DROP');
     const ends = await topicEnds(kafka, topic.name);
     const next = new Map(ends);
-    const gone: FoldedRow[] = [];
+    const gone: Deletes[] = [];
     const read = { records: 0 };
     await copyInto(
       client,
@@ -64,24 +66,21 @@ async function* encodedTopic(
   { projection, kafka, codec }: RebuildOptions,
   ends: ReadonlyMap<number, number>,
   next: Map<number, number>,
-  gone: FoldedRow[],
+  gone: Deletes[],
   read: { records: number },
 ): AsyncGenerator<EncodedRows> {
   for await (const batch of readBatches(kafka, projection.topic.name, BATCH, ends)) {
     await codec.prepare(batch.map(({ value }) => value));
-    const rows = foldBatch(
-      projection,
-      batch,
-      (bytes) => codec.decode(bytes),
-      (_, error) => {
+    const { upserts, deletes } = encodeBatch(projection, batch, {
+      decode: (bytes) => codec.decode(bytes),
+      onPoison(_, error) {
         if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first met
       },
-    );
+    });
     for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
     read.records += batch.length;
-    gone.push(...rows.filter(({ cells }) => cells === null));
-    const kept = rows.filter(({ cells }) => cells !== null);
-    if (kept.length > 0) yield encodeFolded(projection, kept);
+    gone.push(deletes);
+    if (upserts) yield upserts;
   }
 }
 
@@ -109,15 +108,15 @@ async function dropIndexes(client: PoolClient, table: string): Promise<string[]>
 }
 
 /** All records of a key are in one partition, so that the highest offset is the latest. */
-async function dropOutdated(client: PoolClient, { table, key }: Projection, gone: readonly FoldedRow[]): Promise<void> {
+async function dropOutdated(client: PoolClient, { table, key }: Projection, gone: readonly Deletes[]): Promise<void> {
   await client.query(
     `DELETE FROM ${table} t USING (
        SELECT ${key} AS key, max(log_offset) AS latest FROM ${table} GROUP BY 1 HAVING count(*) > 1
      ) twice WHERE t.${key} = twice.key AND t.log_offset < twice.latest`,
   );
   await client.query('INSERT INTO gone SELECT * FROM unnest($1::text[], $2::bigint[])', [
-    gone.map((row) => row.key),
-    gone.map((row) => row.offset),
+    gone.flat().map(({ key }) => key),
+    gone.flat().map(({ offset }) => offset),
   ]);
   await client.query(`DELETE FROM ${table} t USING gone WHERE t.${key} = gone.key AND t.log_offset < gone.log_offset`);
 }
