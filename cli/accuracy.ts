@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { dayOf } from '../kpi/day.ts';
 import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
+import { agreementInWords } from '../policy/agreement.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import { columns, dayOption, percent, style } from './terminal.ts';
@@ -42,7 +43,7 @@ function render({ from, to, all, versions, intents, languages, agreement }: Accu
     part('By version', versions) +
     part('By predicted intent', intents) +
     part('By language', languages) +
-    `Two reviewers: ${agreement.pairs} conversations judged by both; kappa ${agreement.kappa?.toFixed(2) ?? '–'}, agreed on ${percent(agreement.observed)}.\n` +
+    `${agreementInWords(agreement)}\n` +
     'corrected: each answer counts for the conversations that it stands for. naive: the plain share of right answers,\n' +
     'which is too low, because people see the doubtful ones. missing: chosen for a person, not answered yet.\n'
   );

@@ -1,4 +1,5 @@
 /** The daily report as a page: one file, nothing fetched, readable in light and in dark. */
+import { agreementInWords } from '../policy/agreement.ts';
 import { formatKpi, formatTarget } from '../policy/kpis.ts';
 import type { Kpi } from '../policy/kpis.ts';
 import type { DailyReport, DaySlice } from './daily-report.ts';
@@ -32,6 +33,7 @@ ${kpiTable(report.kpis)}
 <p>${training.unused} of ${training.threshold} new approved samples. ${training.reached ? 'The threshold is reached: a running trainer asks for a run by itself.' : 'The threshold is not reached.'}</p>
 <h2>Accuracy in production</h2>
 ${accuracyTable(report.accuracy)}
+${agreementLine(report.accuracy.agreement)}
 <h2>The day's traffic</h2>
 ${sliceTable('Module', report.modules)}
 ${sliceTable('Language', report.languages)}
@@ -73,6 +75,10 @@ function accuracyTable({ from, to, all, versions }: DailyReport['accuracy']): st
     `<p class="quiet">Conversations of ${from} to ${to}, corrected for what people get to see; the naive share beside it.</p>\n` +
     table(['Version', 'Corrected', '95 % interval', 'Naive', 'Answers', 'Conversations'], rows)
   );
+}
+
+function agreementLine(agreement: DailyReport['accuracy']['agreement']): string {
+  return agreement === undefined ? '' : `<p>${escape(agreementInWords(agreement))}</p>`;
 }
 
 function sliceTable(title: string, slices: readonly DaySlice[]): string {

@@ -6,6 +6,7 @@ import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyReport } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import type { KpiList } from '../kpi/read-kpis.ts';
+import type { Agreement } from '../policy/agreement.ts';
 
 /** Conversations of a day by some label. Shares are 0 to 1. */
 export interface DaySlice {
@@ -49,7 +50,10 @@ export interface DailyReport {
   /** The intents with most conversations for people. */
   readonly doubtful_intents: readonly DaySlice[];
   readonly training: TrainingProgress & { readonly reached: boolean };
-  readonly accuracy: Pick<AccuracyReport, 'from' | 'to' | 'all' | 'versions'>;
+  readonly accuracy: Pick<AccuracyReport, 'from' | 'to' | 'all' | 'versions'> & {
+    /** Of all pairs of reviewers, without their names. Reports from before 26 November 2026 have none. */
+    readonly agreement?: Agreement;
+  };
   readonly kpis: KpiList['kpis'];
   /** Earlier days whose reports were made before some of their conversations came. */
   readonly late: readonly { readonly day: Day; readonly conversations: number }[];
@@ -72,7 +76,8 @@ export async function readDailyReport(
   day: Day,
   { closedAt, training, earlier }: ReportInputs,
 ): Promise<DailyReport> {
-  const { from, to, all, versions } = await readAccuracy(pool, accuracyRange(day));
+  const { from, to, all, versions, agreement } = await readAccuracy(pool, accuracyRange(day));
+  const { pairs, observed, kappa, standardError } = agreement;
   return {
     day,
     time_zone: 'UTC',
@@ -91,7 +96,7 @@ export async function readDailyReport(
       )
     ).slice(0, 10),
     training: { ...training, reached: training.unused >= training.threshold },
-    accuracy: { from, to, all, versions },
+    accuracy: { from, to, all, versions, agreement: { pairs, observed, kappa, standardError } },
     kpis: (await readKpis(pool, day)).kpis,
     late: await readLate(pool, day, earlier),
   };

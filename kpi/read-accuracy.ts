@@ -1,11 +1,11 @@
 /** Production accuracy of the traffic in a range of days, of each version, predicted intent and language, from Postgres. */
 import type { Pool } from 'pg';
-import { cohensKappa } from '../policy/agreement.ts';
-import type { Agreement } from '../policy/agreement.ts';
 import { BAND_EDGES, productionAccuracy } from '../policy/audit.ts';
 import type { AuditCell, ProductionAccuracy } from '../policy/audit.ts';
 import { addDays } from './day.ts';
 import type { Day } from './day.ts';
+import { readAgreement } from './read-agreement.ts';
+import type { AgreementReport } from './read-agreement.ts';
 
 /** Days that accuracy is measured over where nobody says otherwise: long enough for answers, short enough to notice drift. */
 export const ACCURACY_DAYS = 30;
@@ -31,7 +31,7 @@ export interface AccuracyReport extends AccuracyRange {
   readonly intents: readonly AccuracySlice[];
   readonly languages: readonly AccuracySlice[];
   /** Of two people asked about the same conversations, by the day of the second answer. */
-  readonly agreement: Agreement;
+  readonly agreement: AgreementReport;
 }
 
 /** The range of `ACCURACY_DAYS` that ends with `day`. */
@@ -91,14 +91,4 @@ async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: Accur
     [from, to, version ?? null, BAND_EDGES],
   );
   return rows.filter(({ kind, name }) => kind === 'all' || name !== '');
-}
-
-async function readAgreement(pool: Pick<Pool, 'query'>, { from, to }: AccuracyRange): Promise<Agreement> {
-  const { rows } = await pool.query<{ first_label: string; second_label: string }>(
-    `SELECT first_label, second_label FROM review_agreement
-      WHERE reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'
-        AND reviewed_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC'`,
-    [from, to],
-  );
-  return cohensKappa(rows.map(({ first_label, second_label }) => [first_label, second_label]));
 }

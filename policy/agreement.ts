@@ -32,6 +32,13 @@ export function cohensKappa(pairs: readonly (readonly [first: string, second: st
   };
 }
 
+/** The agreement as a sentence for people. */
+export function agreementInWords({ pairs, kappa, observed }: Agreement): string {
+  if (observed === null) return 'No conversation was judged by two reviewers.';
+  const share = `${(100 * observed).toFixed(1)} %`;
+  return `Two reviewers judged ${pairs} conversations and agreed on ${share}; Cohen's kappa is ${kappa?.toFixed(2) ?? 'not defined'}.`;
+}
+
 function frequencies(labels: readonly string[]): Map<string, number> {
   const counts = new Map<string, number>();
   for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);

@@ -1,5 +1,6 @@
 /** What waits for a person: the list, the next items, and the answers. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { readAgreement } from '../kpi/read-agreement.ts';
 import { idProblems } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, submitAnswers } from '../review/answers.ts';
@@ -8,7 +9,7 @@ import type { QueueFilter } from '../review/filter.ts';
 import { readLabels } from '../review/labels.ts';
 import { LEASE_MINUTES, leaseNext, release } from '../review/leases.ts';
 import type { Holder } from '../review/leases.ts';
-import { readAgreement, readProgress } from '../review/progress.ts';
+import { readProgress } from '../review/progress.ts';
 import { countWaiting, readQueue, readTasks } from '../review/tasks.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import { refusals } from './openapi.ts';

@@ -1,8 +1,15 @@
 import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { dailyPage } from '../../jobs/daily-page.ts';
+import { readDailyReport } from '../../jobs/daily-report.ts';
+import { readAgreement } from '../../kpi/read-agreement.ts';
+import type { AgreementReport } from '../../kpi/read-agreement.ts';
+import type { Agreement } from '../../policy/agreement.ts';
 import { readHistory } from '../../review/history.ts';
-import { readAgreement } from '../../review/progress.ts';
 import type { ReviewTask } from '../../review/tasks.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { conversationReviews } from '../../sinks/conversation-reviews.ts';
@@ -264,6 +271,79 @@ describe('the review queue on real servers', () => {
       ),
       [{ n: 0 }],
     );
+  });
+
+  it('shows the kappa of two reviewers as the formula gives it, wherever it is shown', async () => {
+    await capture(
+      Array.from({ length: 400 }, (_, i) => ({
+        conversation_id: `pair-${String(i)}`,
+        user_message: `fare of trip ${'x'.repeat(i)}`,
+        nlu_module: 'pair',
+      })),
+    );
+    const both = (
+      await sql("SELECT conversation_id FROM conversation_logs WHERE nlu_module = 'pair' AND overlap ORDER BY 1")
+    ).map(({ conversation_id }) => conversation_id as string);
+    assert.ok(both.length >= 12, 'some of 400');
+    // Uma rejects every third and Vik every second: each of the four outcomes comes.
+    const cells = { approved: 0, uma: 0, vik: 0, rejected: 0 };
+    const rejects = (i: number) => ({ uma: i % 3 === 0, vik: i % 2 === 0 });
+    for (const i of both.keys()) {
+      const { uma, vik } = rejects(i);
+      cells[uma && vik ? 'rejected' : uma ? 'uma' : vik ? 'vik' : 'approved']++;
+    }
+    const day = '2026-11-20';
+    const give = async (reviewer: 'uma' | 'vik', some: readonly number[]) => {
+      const { status } = await answer(
+        reviewer,
+        some.map((i) => ({
+          conversation_id: both[i],
+          verdict: rejects(i)[reviewer] ? 'reject' : 'approve',
+          reviewed_at: `${day}T09:00:00Z`,
+        })),
+      );
+      assert.equal(status, 202);
+      await caughtUp();
+    };
+    // Each is the first to answer half of them.
+    const half = both.length >> 1;
+    const [early, late] = [[...both.keys()].slice(0, half), [...both.keys()].slice(half)];
+    for (const [reviewer, some] of [
+      ['uma', early],
+      ['vik', late],
+      ['vik', early],
+      ['uma', late],
+    ] as const)
+      await give(reviewer, some);
+
+    // For two labels kappa is 2 (ad − bc) / ((a + b)(b + d) + (a + c)(c + d)) (Fleiss, 1975).
+    const { approved: a, uma: b, vik: c, rejected: d } = cells;
+    const kappa = (2 * (a * d - b * c)) / ((a + b) * (b + d) + (a + c) * (c + d));
+    const holds = (where: string, shown: Agreement) => {
+      assert.deepEqual(
+        [shown.pairs, shown.observed?.toFixed(9)],
+        [both.length, ((a + d) / both.length).toFixed(9)],
+        where,
+      );
+      assert.equal(shown.kappa?.toFixed(9), kappa.toFixed(9), where);
+    };
+    const get = async <T>(url: string) => (await app.inject({ url })).json<T>();
+    const { by_reviewers } = await get<AgreementReport>('/v1/review-agreement');
+    const pair = by_reviewers.find(({ first, second }) => first === 'uma' && second === 'vik');
+    assert.ok(pair);
+    holds('/v1/review-agreement', pair);
+    const { agreement } = await get<{ agreement: Agreement }>(`/v1/accuracy?from=${day}&to=${day}`);
+    holds('/v1/accuracy', agreement);
+    const inputs = { closedAt: 0, training: { unused: 0, threshold: 1 }, earlier: new Map<string, number>() };
+    const report = await readDailyReport(stack.prepared.pool, day, inputs);
+    assert.ok(report.accuracy.agreement);
+    holds('the daily report', report.accuracy.agreement);
+    const sentence = `kappa is ${kappa.toFixed(2)}.`;
+    assert.ok(dailyPage(report).includes(sentence));
+    const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+    const args = [bin, 'accuracy', '--from', day, '--to', day];
+    const { stdout } = await promisify(execFile)(process.execPath, args, { env: { ...process.env, ...stack.env } });
+    assert.ok(stdout.includes(sentence), stdout);
   });
 
   it('refuses what can not be an answer, with a sentence, and stores nothing of the request', async () => {

@@ -1,0 +1,44 @@
+/** How far two people who were given the same conversations agree, from Postgres. */
+import type { Pool } from 'pg';
+import { cohensKappa } from '../policy/agreement.ts';
+import type { Agreement } from '../policy/agreement.ts';
+import type { Day } from './day.ts';
+
+/** Agreement over what two people answered, of all and of each pair of reviewers. */
+export interface AgreementReport extends Agreement {
+  readonly by_reviewers: readonly (Agreement & { readonly first: string; readonly second: string })[];
+}
+
+/** Reads it, of all time or by the days (UTC) of the second answer. Of two reviewers the first is the first by name. */
+export async function readAgreement(
+  pool: Pick<Pool, 'query'>,
+  days?: { readonly from: Day; readonly to: Day },
+): Promise<AgreementReport> {
+  const { rows } = await pool.query<{ a: string; b: string; first: string; second: string }>(
+    `SELECT least(first_reviewer, second_reviewer) AS a, greatest(first_reviewer, second_reviewer) AS b,
+            CASE WHEN first_reviewer <= second_reviewer THEN first_label ELSE second_label END AS first,
+            CASE WHEN first_reviewer <= second_reviewer THEN second_label ELSE first_label END AS second
+       FROM review_agreement
+      WHERE ($1::date IS NULL OR reviewed_at >= $1::timestamp AT TIME ZONE 'UTC')
+        AND ($2::date IS NULL OR reviewed_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC')
+      ORDER BY a, b, conversation_id`,
+    [days?.from ?? null, days?.to ?? null],
+  );
+  const pairs = new Map<string, typeof rows>();
+  for (const row of rows) {
+    const name = JSON.stringify([row.a, row.b]);
+    pairs.set(name, [...(pairs.get(name) ?? []), row]);
+  }
+  return {
+    ...kappaOf(rows),
+    by_reviewers: [...pairs.values()].map((some) => ({
+      first: some[0]?.a ?? '',
+      second: some[0]?.b ?? '',
+      ...kappaOf(some),
+    })),
+  };
+}
+
+function kappaOf(rows: readonly { readonly first: string; readonly second: string }[]): Agreement {
+  return cohensKappa(rows.map(({ first, second }) => [first, second]));
+}
