@@ -16,6 +16,14 @@ export function style(format: Parameters<typeof styleText>[0], text: string): st
   return process.stdout.isTTY && process.stdout.hasColors() ? styleText(format, text) : text;
 }
 
+/** Text from outside, with control characters made visible, so that it can't command the terminal; line breaks stay. */
+export function plain(text: string): string {
+  return text.replace(/[^\P{Cc}\n]/gu, (control) => {
+    const code = control.charCodeAt(0);
+    return code < 0x20 ? String.fromCharCode(0x2400 + code) : '\ufffd';
+  });
+}
+
 /** Prints a line of progress to standard error, so that standard output stays data. */
 export function progress(message: string): void {
   process.stderr.write(`${message}\n`);

@@ -96,7 +96,7 @@ export interface Waiting {
   readonly routes: readonly { readonly name: string; readonly waiting: number }[];
 }
 
-/** Counts what waits for this person. */
+/** Counts what waits for this person, without what was answered and is still in the queue for a moment. */
 export async function countWaiting(pool: Pool, reviewer: string): Promise<Waiting> {
   const { rows } = await pool.query<{ what: string; name: string | null; waiting: number }>(
     `SELECT CASE WHEN grouping(nlu_module) = 0 THEN 'module' WHEN grouping(language) = 0 THEN 'language'
@@ -104,7 +104,9 @@ export async function countWaiting(pool: Pool, reviewer: string): Promise<Waitin
             coalesce(nlu_module, language, route) AS name, count(*)::int AS waiting
        FROM (SELECT nlu_module, language,
                     CASE WHEN drawn THEN NULL WHEN priority_class = 1 THEN 'priority-review' ELSE 'needs-review' END AS route
-               FROM review_queue WHERE NOT answered_by ? $1) q
+               FROM review_queue w
+              WHERE NOT answered_by ? $1
+                AND NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = w.conversation_id AND l.answered_at IS NOT NULL)) q
       GROUP BY GROUPING SETS ((nlu_module), (language), (route), ()) ORDER BY waiting DESC, name`,
     [reviewer],
   );

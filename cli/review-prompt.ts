@@ -1,0 +1,222 @@
+/** Reviewing line by line: shows an item, reads what a person says to it, and goes on. */
+import { randomUUID } from 'node:crypto';
+import { createInterface } from 'node:readline/promises';
+import type { Interface } from 'node:readline/promises';
+import { InputError, parseReview } from '../producers/inputs.ts';
+import { AnswerRefused, submitAnswers } from '../review/answers.ts';
+import type { AnswerDeps } from '../review/answers.ts';
+import type { QueueFilter } from '../review/filter.ts';
+import { readLabels } from '../review/labels.ts';
+import { leaseNext, release } from '../review/leases.ts';
+import type { Holder } from '../review/leases.ts';
+import { countWaiting, readTasks } from '../review/tasks.ts';
+import type { ReviewTask } from '../review/tasks.ts';
+import { plain, style } from './terminal.ts';
+
+/** What may be said at the prompt. */
+export const PROMPT_HELP = `  a                approve: the prediction is right
+  1 … 6            correct to that label of the list
+  c MODULE/INTENT  correct to this label; +MODULE/INTENT makes a new one
+  c WORD           the labels with that word
+  r                reject: not usable as training data
+  s                skip: no opinion
+  u                undo the last answer, and the one before it
+  q                quit`;
+
+const VERDICTS = { a: 'approve', r: 'reject', s: 'skip' } as const;
+const TAKEN = { approve: 'Approved', correct: 'Corrected to', reject: 'Rejected', skip: 'Skipped' } as const;
+type Verdict = keyof typeof TAKEN;
+const MAX_CHOICES = 6;
+const MAX_LISTED = 12;
+
+interface Label {
+  readonly module: string;
+  readonly intent: string;
+}
+
+/** What one person does at one prompt. */
+interface Desk {
+  readonly deps: AnswerDeps;
+  readonly holder: Holder;
+  /** What was answered here, the last one last, for undos. */
+  readonly done: { readonly task: ReviewTask; readonly reviews: readonly [conversation: string, review: string][] }[];
+  /** What waits to be shown again, the next one last. */
+  readonly back: ReviewTask[];
+}
+
+/** A line that can't be carried out, as a sentence for the person. */
+class NotDone extends Error {}
+
+/**
+ * Shows one item after the other on standard output and reads a line of standard input for each, until nothing waits, `q` or the
+ * end of the input. Gives back what was not answered. `first` is shown before all others.
+ */
+export async function converse(
+  deps: AnswerDeps,
+  reviewer: string,
+  { first, ...filter }: QueueFilter & { readonly first?: string },
+): Promise<void> {
+  const desk: Desk = { deps, holder: { reviewer, session: `cli/${randomUUID()}` }, done: [], back: [] };
+  const lines = createInterface({ input: process.stdin, output: process.stdout, prompt: '> ' });
+  const input = lines[Symbol.asyncIterator]();
+  try {
+    if (first !== undefined) await beginWith(desk, filter, first);
+    for (;;) {
+      const task = desk.back.pop() ?? (await nextTask(desk, filter));
+      if (!task) return say('Nothing waits.');
+      say(card(task));
+      if ((await ask(lines, input, desk, task)) === 'quit') return;
+    }
+  } finally {
+    await release(deps.pool, desk.holder);
+    lines.close();
+    const answers = desk.done.reduce((sum, { reviews }) => sum + reviews.length, 0);
+    say(`${answers} ${answers === 1 ? 'answer' : 'answers'} given.`);
+  }
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
+
+async function beginWith({ deps: { pool }, holder, back }: Desk, filter: QueueFilter, id: string): Promise<void> {
+  const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 0, id)).slice(0, 1));
+  if (task) back.push(task);
+  else say(`${plain(id)} does not wait for you: answered, with somebody else, or never here.`);
+}
+
+async function nextTask({ deps: { pool }, holder }: Desk, filter: QueueFilter): Promise<ReviewTask | undefined> {
+  const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 1)).slice(0, 1));
+  if (task) say(`\n${(await countWaiting(pool, holder.reviewer)).waiting} wait.`);
+  return task;
+}
+
+function card(task: ReviewTask): string {
+  const confidence = task.nlu_confidence === null ? '' : `, ${(100 * task.nlu_confidence).toFixed(0)} %`;
+  const rather = choices(task).map((label, i) => `${i + 1} ${nameOf(label)}`);
+  return [
+    style('bold', plain(task.user_message)),
+    `${nameOf(predicted(task))}${confidence} · ${task.language} · ${task.reasons.join(', ')}`,
+    ...(rather.length > 0 ? [`or rather: ${rather.join(' · ')}`] : []),
+    ...(task.group.length > 0 ? [`${task.group.length} more say nearly the same and go along.`] : []),
+  ].join('\n');
+}
+
+/** The runners-up, then what people made of this prediction before. */
+function choices(task: ReviewTask): readonly Label[] {
+  const seen = new Set([nameOf(predicted(task))]);
+  return [...task.runners_up, ...task.suggestions]
+    .filter((label) => !seen.has(nameOf(label)) && seen.add(nameOf(label)))
+    .slice(0, MAX_CHOICES);
+}
+
+function predicted({ nlu_module: module, nlu_intent: intent }: ReviewTask): Label {
+  return { module, intent };
+}
+
+function nameOf({ module, intent }: Label): string {
+  return `${module}/${intent}`;
+}
+
+/** Asks until a line was carried out; one that can't be is explained. */
+async function ask(
+  lines: Interface,
+  input: AsyncIterator<string>,
+  desk: Desk,
+  task: ReviewTask,
+): Promise<'quit' | 'done'> {
+  const shownAt = Date.now();
+  for (;;) {
+    lines.prompt();
+    const next = await input.next();
+    if (next.done === true) say('');
+    if (next.done === true || next.value.trim() === 'q') return 'quit';
+    try {
+      await carryOut(desk, task, next.value.trim(), shownAt);
+      return 'done';
+    } catch (error) {
+      if (!(error instanceof NotDone || error instanceof AnswerRefused || error instanceof InputError)) throw error;
+      say(error.message);
+    }
+  }
+}
+
+/** @throws NotDone, AnswerRefused or InputError when it can't be. */
+async function carryOut(desk: Desk, task: ReviewTask, line: string, shownAt: number): Promise<void> {
+  const [command = '', rest = ''] = line.split(/\s+(.*)/s);
+  if (line === 'u') return undo(desk, task);
+  if (rest === '' && command in VERDICTS)
+    return answer(desk, task, VERDICTS[command as keyof typeof VERDICTS], shownAt);
+  const choice = rest === '' && /^\d$/.test(command) ? choices(task)[Number(command) - 1] : undefined;
+  const wanted =
+    command === 'c' && rest !== '' ? await labelOf(desk.deps, rest) : choice && { ...choice, isNew: false };
+  if (!wanted) throw new NotDone(PROMPT_HELP);
+  if (nameOf(wanted) === nameOf(predicted(task))) return answer(desk, task, 'approve', shownAt);
+  return answer(desk, task, 'correct', shownAt, wanted);
+}
+
+/** The label that `text` names. @throws NotDone with labels that come near when it names none. */
+async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { readonly isNew: boolean }> {
+  const isNew = text.startsWith('+');
+  const [, module = '', intent = ''] = /^\+?\s*([^/\s]+)\s*\/\s*(.+)$/s.exec(text) ?? [];
+  if (isNew && module !== '') return { module, intent, isNew };
+  const labels = await readLabels(pool);
+  if (labels.some((label) => label.module === module && label.intent === intent)) return { module, intent, isNew };
+  const of = (holds: (label: Label) => boolean) => labels.filter(holds).map(nameOf);
+  const word = text.replace(/^\+\s*/, '').toLowerCase();
+  const near =
+    module === '' ? of((label) => nameOf(label).toLowerCase().includes(word)) : of((one) => one.module === module);
+  const some = near.slice(0, MAX_LISTED).join(', ') + (near.length > MAX_LISTED ? ' …' : '');
+  if (module === '')
+    throw new NotDone(
+      near.length > 0 ? `Labels with “${plain(word)}”: ${some}` : `No label has “${plain(word)}” in it. ${WRITE}`,
+    );
+  const known = near.length > 0 ? ` Labels of ${plain(module)}: ${some}.` : '';
+  throw new NotDone(
+    `Nothing has had the label ${plain(module)}/${plain(intent)} so far.${known} \`c +${plain(module)}/${plain(intent)}\` makes it a new one.`,
+  );
+}
+
+const WRITE = 'Write `c MODULE/INTENT`, or `c +MODULE/INTENT` for a new one.';
+
+async function answer(
+  { deps, holder, done }: Desk,
+  task: ReviewTask,
+  verdict: Verdict,
+  shownAt: number,
+  label?: Label & { readonly isNew: boolean },
+): Promise<void> {
+  const members = [task, ...task.group];
+  const reviews = members.map(({ conversation_id }) =>
+    parseReview({
+      conversation_id,
+      review_id: randomUUID(),
+      verdict,
+      ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
+      ...common(holder),
+      time_taken_ms: Math.round((Date.now() - shownAt) / members.length),
+      shown: { ...predicted(task), confidence: task.nlu_confidence, model_version: task.model_version },
+    }),
+  );
+  await submitAnswers(deps, holder, reviews, { newLabels: label?.isNew === true });
+  done.push({ task, reviews: reviews.map(({ conversation_id, review_id }) => [conversation_id, review_id ?? '']) });
+  const together = members.length > 1 ? `, ${members.length} at once` : '';
+  say(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
+}
+
+/** Takes the last answer back and shows its item again, before the present one. */
+async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promise<void> {
+  const last = done.at(-1);
+  if (!last) throw new NotDone('There is nothing to take back.');
+  const undos = last.reviews.map(([conversation_id, withdraws]) =>
+    parseReview({ conversation_id, review_id: randomUUID(), verdict: 'skip', withdraws, ...common(holder) }),
+  );
+  await submitAnswers(deps, holder, undos, { newLabels: false });
+  done.pop();
+  back.push(task, last.task);
+  say('Taken back.\n');
+}
+
+function common({ reviewer }: Holder) {
+  return { reviewer, reviewed_at: new Date().toISOString(), source: 'cli' };
+}
