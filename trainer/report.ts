@@ -4,13 +4,13 @@ import type { Evaluation, Judged } from './evaluate.ts';
 import { labelName, OUT_OF_SCOPE } from './classifier.ts';
 import type { PromotionDecision } from '../policy/promotion.ts';
 import type { EpochReport } from './train.ts';
-import type { DropReason } from './split.ts';
+import type { DropCounts } from './split.ts';
 
 /** Everything that is told of a run; JSON.stringify gives the report for machines. */
 export interface TrainingReport {
   readonly version: string;
   readonly rows: { readonly train: number; readonly dev: number; readonly test: number };
-  readonly dropped: Readonly<Record<DropReason, number>>;
+  readonly dropped: DropCounts;
   readonly history: readonly EpochReport[];
   readonly evaluation: Evaluation;
   readonly confusion: Confusion;

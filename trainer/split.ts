@@ -29,14 +29,16 @@ export const defaultSplit: SplitOptions = { dev: 0.1, test: 0.1, salt: 'samvad-s
 /** Why a row is on no side. */
 export type DropReason = 'empty-text' | 'duplicate' | 'test-text-with-automatic-label' | 'contradicting-labels';
 
+/** Rows by reason; those of the split are all there. `over-the-limit` were never split (`row-limit.ts`). */
+export type DropCounts = Readonly<Record<DropReason, number>> & { readonly 'over-the-limit'?: number };
+
 /** The three sides and what is on none. */
 export interface Split<S extends Sample> {
   readonly train: readonly S[];
   readonly dev: readonly S[];
   readonly test: readonly S[];
   readonly dropped: readonly { readonly row: S; readonly reason: DropReason }[];
-  /** Rows by reason; every reason is there. */
-  readonly dropCounts: Readonly<Record<DropReason, number>>;
+  readonly dropCounts: DropCounts;
 }
 
 /**

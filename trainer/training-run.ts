@@ -21,6 +21,7 @@ import { checkModel, ModelRefused } from './onnx-reader.ts';
 import { reportPage } from './report.ts';
 import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
+import { rowLimit } from './row-limit.ts';
 import { split } from './split.ts';
 import type { Sample, Split } from './split.ts';
 import { TrainingError } from './train.ts';
@@ -40,6 +41,8 @@ export interface RunPorts {
   /** Names this trainer in the log. */
   readonly trainer: string;
   readonly now: () => number;
+  /** `MAX_ROWS` where absent. */
+  readonly maxRows?: number;
   /** Told when a step is done and noted; a test ends the trainer here. */
   readonly onStep?: (step: 'started' | 'data-set' | 'trained' | 'evaluated' | 'registered') => void;
 }
@@ -154,15 +157,16 @@ async function readRows(
   const dataSet = await buildDataSet({ dataSet: run.data_set, upTo }, ports.samples(upTo), ports.codeVersion);
   try {
     const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
-    const rows = Array.from(dataSet.rows(), ({ row, partition, offset }) => ({
-      text: row.text,
-      intent: row.intent,
-      module: row.module,
-      language: row.language,
-      source: row.source,
-      seen: offset < (seenUpTo.get(partition) ?? 0),
-    }));
-    return { manifest: dataSet.manifest, sides: split<Rows>(rows) };
+    const taken = rowLimit(dataSet.manifest.by_intent, ports.maxRows);
+    const rows: Rows[] = [];
+    for (const { row, partition, offset } of dataSet.rows()) {
+      if (!taken(row)) continue;
+      const { text, intent, module, language, source } = row;
+      rows.push({ text, intent, module, language, source, seen: offset < (seenUpTo.get(partition) ?? 0) });
+    }
+    const sides = split<Rows>(rows);
+    const dropCounts = { ...sides.dropCounts, 'over-the-limit': dataSet.manifest.rows - rows.length };
+    return { manifest: dataSet.manifest, sides: { ...sides, dropCounts } };
   } finally {
     await dataSet.close();
   }

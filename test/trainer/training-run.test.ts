@@ -11,6 +11,7 @@ import { runAt } from '../../policy/trigger.ts';
 import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
 import type { PlacedSample } from '../../trainer/data-set.ts';
+import type { StoredReport } from '../../trainer/run-report.ts';
 import type { Sample } from '../../trainer/split.ts';
 import { train } from '../../trainer/train.ts';
 import { executeRun } from '../../trainer/training-run.ts';
@@ -105,6 +106,25 @@ describe('a training run', () => {
     assert.ok(ports.log.runs.some(({ progressed }) => progressed !== null));
     assert.equal(await executeRun(id, ports, quiet).then((again) => again?.status), 'finished');
     assert.equal(ports.log.models.length, 2);
+  });
+
+  it('learns from some of the automatic rows where there are many, and says how many it left', async () => {
+    const many = rows.map((row, i) => (i % 4 === 0 ? row : ({ ...row, source: 'auto' } as const)));
+    const learned: number[] = [];
+    const ports = world(many, {
+      maxRows: rows.length / 3,
+      train: (input, control) => {
+        learned.push(input.train.length);
+        return train(input, control);
+      },
+    });
+    const run = await executeRun(await ask(ports), ports, quiet);
+    const { dropped } = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    const left = dropped['over-the-limit'] ?? 0;
+    assert.ok(left > rows.length / 4 && left < (3 * rows.length) / 4, `${left} of ${rows.length} rows are left`);
+    assert.ok((learned[0] ?? 0) + left <= rows.length);
+    const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
+    assert.equal(standing?.training_samples, rows.length, 'the data set is whole');
   });
 
   it('is registered once, with the same number and bytes, when the trainer dies after any step', async () => {
