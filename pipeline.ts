@@ -11,6 +11,7 @@ import { sampleCounter } from './processors/sample-counter.ts';
 import { conversationLogs } from './sinks/conversation-logs.ts';
 import { conversationReviews } from './sinks/conversation-reviews.ts';
 import { dailyReports } from './sinks/daily-reports.ts';
+import { erasures } from './sinks/erasures.ts';
 import { exportJobs } from './sinks/export-jobs.ts';
 import { modelDeployments } from './sinks/model-deployments.ts';
 import { modelVersions } from './sinks/model-versions.ts';
@@ -40,6 +41,7 @@ export const processors: readonly AnyProcessor[] = [
 export const projections: readonly Projection[] = [
   conversationLogs,
   conversationReviews,
+  erasures,
   trainingSamples,
   reviewQueue,
   policies,

@@ -2,6 +2,7 @@ import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import { Command } from 'commander';
 import { correctedRecord, draftOf } from '../producers/corrections.ts';
+import { inputTopics } from '../producers/input-topics.ts';
 import { InputError } from '../producers/inputs.ts';
 import { listDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
 import type { PlacedDeadLetter, Resend } from '../runtime/dead-letters.ts';
@@ -106,11 +107,7 @@ export function deadLettersOf({
 
 async function open() {
   const { servers } = await findEnvironment();
-  const codecs = await openCodecs(servers.schemaRegistryUrl, [
-    topics.deadLetters,
-    topics.conversations,
-    topics.reviews,
-  ]);
+  const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.deadLetters, ...inputTopics]);
   return { servers, codecs, letters: await listDeadLetters(servers.kafka, codecs, topics.deadLetters) };
 }
 

@@ -65,7 +65,7 @@ export function exportCommand(): Command {
           codeVersion,
         );
         try {
-          checkSame(dataSet.manifest, expected);
+          checkSame(dataSet, expected);
           const place = await writeExport(dataSet, options.format, options.output);
           await job.end({
             status: 'finished',
@@ -137,8 +137,14 @@ function parseManifest(text: string, where: string): Manifest {
   throw new UsageError(`${where} is not the manifest of a data set.`);
 }
 
-function checkSame(made: Manifest, expected: Manifest | undefined): void {
+function checkSame({ manifest: made, erased }: DataSet, expected: Manifest | undefined): void {
   if (!expected || made.sha256 === expected.sha256) return;
+  if (erased > 0) {
+    const rows = erased === 1 ? '1 row' : `${erased} rows`;
+    throw new UsageError(
+      `This data set holds ${rows} of conversations that were erased since, and can't be made again. Nothing was written; an export without the manifest has what is left.`,
+    );
+  }
   const moved = made.rows === expected.rows ? '' : ` It has ${made.rows} rows and had ${expected.rows}.`;
   throw new UsageError(
     `The log gives other bytes than the manifest says (${made.sha256}, not ${expected.sha256}).${moved} Nothing was written. Is it the same cluster, and version ${expected.code_version} of this program?`,

@@ -15,6 +15,7 @@ import { accuracyCommand } from './accuracy.ts';
 import { dailyCommand } from './daily.ts';
 import { deadLettersCommand } from './dead-letters.ts';
 import { demoCommand } from './demo.ts';
+import { eraseCommand } from './erase.ts';
 import { exportCommand } from './export.ts';
 import { ingestCommand } from './ingest.ts';
 import { labelStudioCommand } from './label-studio.ts';
@@ -61,6 +62,7 @@ for (const command of [
   modelsCommand,
   promoteCommand,
   rollbackCommand,
+  eraseCommand,
   policyCommand,
   replayCommand,
   tokenCommand,

@@ -2,7 +2,7 @@
 import type { NewTask } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
 import type { ReadyProject } from './project.ts';
-import { answeredElsewhere, nextWaiting, noteTasks, tasksIn } from './store.ts';
+import { answeredElsewhere, erasedTasks, forgetTasks, nextWaiting, noteTasks, tasksIn } from './store.ts';
 import type { KnownTask } from './store.ts';
 import type { SyncContext } from './sync.ts';
 import { shownIn, taskOf } from './task.ts';
@@ -31,6 +31,25 @@ export async function close({ api, pool }: SyncContext, { known, labelStudioId }
       closed.map((task) => ({ ...task, status: 'closed' as const, label_studio_task_id: null })),
     );
     count += closed.length;
+  }
+  return count;
+}
+
+/** Deletes the tasks of erased conversations, annotated or not, and forgets them. Returns how many there were. */
+export async function closeErased({ api, pool }: SyncContext, { known, labelStudioId }: ReadyProject): Promise<number> {
+  const erased = await erasedTasks(pool, known.id);
+  let count = 0;
+  for (const batch of inBatches(erased)) {
+    const ids = batch.flatMap(({ label_studio_task_id: id }) => (id === null ? [] : [id]));
+    const now = ids.length === 0 ? [] : await api.tasks(labelStudioId, { after: 0, ids });
+    const there = now.map(({ id }) => id).filter((id) => ids.includes(id));
+    if (there.length > 0) await api.deleteTasks(labelStudioId, there);
+    await forgetTasks(
+      pool,
+      known.id,
+      batch.map(({ conversation_id }) => conversation_id),
+    );
+    count += there.length;
   }
   return count;
 }

@@ -218,6 +218,22 @@ export async function answeredElsewhere(db: Db, project: number): Promise<KnownT
   return rows;
 }
 
+/** Tasks of erased conversations, whatever became of them; those of which it is not known whether they exist come later. */
+export async function erasedTasks(db: Db, project: number): Promise<KnownTask[]> {
+  const { rows } = await db.query<KnownTask>(
+    `SELECT t.conversation_id, t.label_studio_task_id, t.status FROM labelstudio_tasks t JOIN erasures USING (conversation_id)
+      WHERE t.project = $1 AND t.status <> 'pushing'`,
+    [project],
+  );
+  return rows;
+}
+
+/** Forgets tasks and the annotations that were counted at them. */
+export async function forgetTasks(db: Db, project: number, conversations: readonly string[]): Promise<void> {
+  for (const table of ['labelstudio_annotations', 'labelstudio_tasks'])
+    await db.query(`DELETE FROM ${table} WHERE project = $1 AND conversation_id = ANY ($2)`, [project, conversations]);
+}
+
 /**
  * What reviewers saw of these conversations; without those that are not known here. Where it was not noted, the prediction
  * alone: that everyone sees.

@@ -4,7 +4,7 @@
  * 1. find, create or complete the project;
  * 2. scan tasks, all of them or those that changed, and put into the outbox what that says;
  * 3. send the outbox to Kafka;
- * 4. take out what was answered elsewhere;
+ * 4. take out what was answered elsewhere, and what was erased;
  * 5. push what waits, the most useful first.
  *
  * Each step leaves what the next run needs, wherever it stops. One runs at a time.
@@ -14,7 +14,7 @@ import type { Logger } from 'pino';
 import type { LabelStudioConfig } from '../config.ts';
 import { inTransaction } from '../runtime/projection-runner.ts';
 import type { LabelStudioApi } from './api.ts';
-import { close, push } from './follow-queue.ts';
+import { close, closeErased, push } from './follow-queue.ts';
 import { LabelStudioError } from './http.ts';
 import { readyProject } from './project.ts';
 import type { ReviewSender } from './review-sender.ts';
@@ -36,7 +36,7 @@ export interface SyncReport {
   readonly full: boolean;
   /** Tasks that were created. */
   readonly pushed: number;
-  /** Tasks that were taken out, because their conversation was answered elsewhere. */
+  /** Tasks that were taken out, because their conversation was answered elsewhere or erased. */
   readonly closed: number;
   /** Versions of annotations that were new, skips among them. */
   readonly annotations: number;
@@ -72,7 +72,7 @@ function follow(context: SyncContext, full: boolean): Promise<SyncReport> {
     const project = await readyProject(api, pool, config, { full });
     const scanned = await scan(context, project);
     const reviews = await sendOutbox(context);
-    const closed = await close(context, project);
+    const closed = (await close(context, project)) + (await closeErased(context, project));
     const { pushed, refused } = await push(context, project);
     await noteSync(pool, project.known.id, { pushed, closed, annotations: scanned.annotations, reviews });
     return {

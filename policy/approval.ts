@@ -37,17 +37,28 @@ export function sampleChanges(
   if (before && after && sameLabel(before, after)) return [];
   const id = decision.conversation_id;
   const events: SampleEvent[] = [];
-  if (before) events.push({ conversation_id: id, approved: null, withdrawn: withdrawal(before, after, decision) });
-  if (after) events.push({ conversation_id: id, approved: after, withdrawn: null });
+  if (before)
+    events.push({
+      conversation_id: id,
+      approved: null,
+      withdrawn: withdrawal(before, after, decision),
+      erased_at: null,
+    });
+  if (after) events.push({ conversation_id: id, approved: after, withdrawn: null, erased_at: null });
   return events;
 }
 
-/** Why a sample was withdrawn whose conversation was erased. */
-export const ERASED = 'erased';
-
-/** The withdrawal of a sample whose conversation was erased at `at`, in milliseconds since 1970. */
-export function erasedSample(sample: SampleApproved, at: number): SampleEvent {
-  return { conversation_id: sample.conversation_id, approved: null, withdrawn: withdrawn(sample, ERASED, at) };
+/**
+ * The event of a conversation that was erased at `erased_at`, in milliseconds since 1970. There is one without a sample too: an
+ * earlier data set may hold one that was withdrawn since.
+ */
+export function erasure(conversation_id: string, sample: SampleApproved | undefined, erased_at: number): SampleEvent {
+  return {
+    conversation_id,
+    approved: null,
+    withdrawn: sample ? withdrawn(sample, 'erased', erased_at) : null,
+    erased_at,
+  };
 }
 
 function withdrawal(

@@ -1,4 +1,4 @@
-import { erasedSample, sampleChanges, sampleOf } from '../policy/approval.ts';
+import { erasure, sampleChanges, sampleOf } from '../policy/approval.ts';
 import type { SampleApproved } from '../schemas/types.ts';
 import type { Processor } from '../stream/processor.ts';
 import { emit, onTable } from '../stream/processor.ts';
@@ -25,10 +25,9 @@ export const sampleBuilder: Processor<SampleApproved> = {
       },
       ({ key, timestamp }, current) => {
         const sample = current.get(key);
-        if (!sample) return [];
         return [
-          emit(topics.trainingSamples, key, erasedSample(sample, timestamp), timestamp),
-          emit(topics.currentSamples, key, null, timestamp),
+          emit(topics.trainingSamples, key, erasure(key, sample, timestamp), timestamp),
+          ...(sample ? [emit(topics.currentSamples, key, null, timestamp)] : []),
         ];
       },
     ),

@@ -69,6 +69,17 @@ export interface ReviewInput {
   readonly withdraws?: string | null;
 }
 
+/** A conversation that is to be forgotten. */
+export interface ErasureInput {
+  readonly conversation_id: string;
+  /** Who asks for it: an operator or a service, not the user. */
+  readonly requested_by: string;
+  /** For the history, which stays: a case number rather than anything about the person. */
+  readonly reason: string;
+  /** RFC 3339 or a Date; now when absent. */
+  readonly requested_at?: string | Date;
+}
+
 /** Where a record is safe: on all in-sync replicas of Kafka, or on the disk of this host, from where it is sent on. */
 export interface Stored {
   readonly conversation_id: string;
@@ -90,12 +101,14 @@ export interface ProducerStats {
   readonly spoolBytes: number;
 }
 
-/** Sends conversations and reviews into the log. */
+/** Sends conversations, reviews and requests to erase into the log. */
 export interface ConversationProducer {
   /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
   captureConversation(input: ConversationInput, trace?: Traced): Promise<Stored>;
   /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
   submitReview(input: ReviewInput, trace?: Traced): Promise<Stored>;
+  /** Asks for a conversation to be erased. @throws InputError, SpoolFull; in each case nothing was stored. */
+  requestErasure(input: ErasureInput, trace?: Traced): Promise<Stored>;
   /** Sends a record that was validated already. @throws RecordTooLarge, SpoolFull */
   send(event: ProducedEvent): Promise<Stored>;
   /** Resolves when all that was sent so far is stored, in Kafka or in the spool. */
@@ -193,6 +206,11 @@ export async function createConversationProducer(options: ProducerOptions): Prom
     submitReview: async (input, trace = {}) =>
       send({
         ...parseEvent('review', { ...input, reviewed_at: timeOf('reviewed_at', input.reviewed_at) }),
+        ...traceFrom(trace),
+      }),
+    requestErasure: async (input, trace = {}) =>
+      send({
+        ...parseEvent('erasure', { ...input, requested_at: timeOf('requested_at', input.requested_at) }),
         ...traceFrom(trace),
       }),
     send,

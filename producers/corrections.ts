@@ -2,30 +2,24 @@
 import { Poison } from '../stream/poison.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
-import { topics } from '../topology.ts';
+import { encodeInput, kindOf, topicOf } from './input-topics.ts';
 import { InputError, parseEvent } from './inputs.ts';
-import type { EventKind } from './inputs.ts';
-
-const KINDS: ReadonlyMap<string, EventKind> = new Map([
-  [topics.conversations.name, 'conversation'],
-  [topics.reviews.name, 'review'],
-]);
 
 /** Names of fields that hold a time. */
-const TIMES = new Set(['created_at', 'reviewed_at']);
+const TIMES = new Set(['created_at', 'reviewed_at', 'requested_at']);
 /** The last moment that JavaScript's Date can hold, in milliseconds since 1970. */
 const LAST_TIME = 8.64e15;
 
 /**
  * The record of a letter as JSON to correct, fields without a value left out: from its Avro bytes, or from JSON that somebody
- * sent in their place. Null where nobody can read it, and where a letter is neither a conversation nor a review.
+ * sent in their place. Null where nobody can read it, and where its topic is not one that producers write.
  * @throws RegistryUnavailable when the schema registry does not answer.
  */
 export async function draftOf(codecs: Codecs, { topic, value }: PlacedDeadLetter): Promise<object | null> {
-  const kind = KINDS.get(topic);
+  const kind = kindOf(topic);
   if (kind === undefined || value === null) return null;
   try {
-    const codec = kind === 'conversation' ? codecs.of(topics.conversations) : codecs.of(topics.reviews);
+    const codec = codecs.of<unknown>(topicOf(kind));
     await codec.prepare([value]);
     return JSON.parse(JSON.stringify(codec.decode(value), asInput)) as object;
   } catch (error) {
@@ -44,15 +38,11 @@ export function correctedRecord(
   json: unknown,
   now: number,
 ): { readonly key: string; readonly value: Buffer } {
-  const kind = KINDS.get(topic);
+  const kind = kindOf(topic);
   if (kind === undefined)
     throw new InputError([{ field: 'letter', message: `Records of ${topic} are not corrected here.` }]);
   const event = parseEvent(kind, json, now);
-  const value =
-    event.kind === 'conversation'
-      ? codecs.of(topics.conversations).encode(event.record)
-      : codecs.of(topics.reviews).encode(event.record);
-  return { key: event.record.conversation_id, value };
+  return { key: event.record.conversation_id, value: encodeInput(codecs, event).value };
 }
 
 /** A value of a record as the doors take it. */

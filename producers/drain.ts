@@ -114,7 +114,7 @@ export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefine
 function eventOf({ text, problem }: Line): ProducedEvent {
   if (text === undefined) throw new Error(problem);
   const event = JSON.parse(text) as Partial<ProducedEvent> | null;
-  const kinds: readonly unknown[] = ['conversation', 'review'] satisfies EventKind[];
+  const kinds: readonly unknown[] = ['conversation', 'review', 'erasure'] satisfies EventKind[];
   if (!kinds.includes(event?.kind) || typeof event?.record?.conversation_id !== 'string') {
     throw new Error('The line is not a spooled record.');
   }

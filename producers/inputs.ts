@@ -1,13 +1,14 @@
 /** From JSON, as services and people send it, to the Avro records of the log. */
 import { z } from 'zod';
 import type { Problem } from '../policy/validation.ts';
-import { conversationProblems, reviewProblems } from '../policy/validation.ts';
-import type { ConversationCaptured, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
+import { conversationProblems, erasureProblems, reviewProblems } from '../policy/validation.ts';
+import type { ConversationCaptured, ErasureRequested, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
 
 /** A valid record on its way into the log, and of which kind it is. */
 export type ProducedEvent = (
   | { readonly kind: 'conversation'; readonly record: ConversationCaptured }
   | { readonly kind: 'review'; readonly record: ReviewSubmitted }
+  | { readonly kind: 'erasure'; readonly record: ErasureRequested }
 ) & {
   /** The trace in which it is sent, valid (`stream/trace.ts`). */
   readonly traceparent?: string;
@@ -106,10 +107,16 @@ const reviewShape = z.strictObject(
   { error: notA('a JSON object') },
 );
 
+const erasureShape = z.strictObject(
+  { conversation_id: text, requested_by: text, reason: text, requested_at: timestamp },
+  { error: notA('a JSON object') },
+);
+
+const SHAPES = { conversation: conversationShape, review: reviewShape, erasure: erasureShape } as const;
+
 /** The JSON schema of what may be sent, without the rules that take more than a shape. */
 export function inputSchema(kind: EventKind): object {
-  const shape = kind === 'conversation' ? conversationShape : reviewShape;
-  const schema: Record<string, unknown> = z.toJSONSchema(shape, { io: 'input', unrepresentable: 'any' });
+  const schema: Record<string, unknown> = z.toJSONSchema(SHAPES[kind], { io: 'input', unrepresentable: 'any' });
   delete schema['$schema'];
   return schema;
 }
@@ -134,14 +141,29 @@ export function parseReview(json: unknown, arrivedAtMs: number = Date.now()): Re
   return record;
 }
 
-/** A record of either kind. @throws InputError with all that is wrong. */
-export function parseEvent(kind: EventKind, json: unknown, arrivedAtMs: number = Date.now()): ProducedEvent {
-  return kind === 'conversation'
-    ? { kind, record: parseConversation(json, arrivedAtMs) }
-    : { kind, record: parseReview(json, arrivedAtMs) };
+/**
+ * A request to erase from JSON. `arrivedAtMs` is now.
+ * @throws InputError with all that is wrong.
+ */
+export function parseErasure(json: unknown, arrivedAtMs: number = Date.now()): ErasureRequested {
+  const record = parse('request to erase', erasureShape, json);
+  refuse(erasureProblems(record, arrivedAtMs));
+  return record;
 }
 
-/** A record of either kind from a line of JSON. @throws InputError with all that is wrong. */
+/** A record of any kind. @throws InputError with all that is wrong. */
+export function parseEvent(kind: EventKind, json: unknown, arrivedAtMs: number = Date.now()): ProducedEvent {
+  switch (kind) {
+    case 'conversation':
+      return { kind, record: parseConversation(json, arrivedAtMs) };
+    case 'review':
+      return { kind, record: parseReview(json, arrivedAtMs) };
+    case 'erasure':
+      return { kind, record: parseErasure(json, arrivedAtMs) };
+  }
+}
+
+/** A record of any kind from a line of JSON. @throws InputError with all that is wrong. */
 export function parseEventText(kind: EventKind, line: string, arrivedAtMs: number = Date.now()): ProducedEvent {
   let json: unknown;
   try {

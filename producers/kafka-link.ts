@@ -8,8 +8,8 @@ import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
 import { call, disconnect, headersOf } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
-import { topics } from '../topology.ts';
 import type { ProducedEvent } from './inputs.ts';
+import { encodeInput, inputTopics } from './input-topics.ts';
 
 const CONNECT_MS = 3000;
 const POLL_MS = 5;
@@ -91,7 +91,7 @@ export class KafkaLink {
         reject(new Undelivered('Kafka has not answered yet.'));
         return;
       }
-      const [topic, value] = encode(codecs, event);
+      const { topic, value } = encodeInput(codecs, event);
       const id = ++this.#lastId;
       const deadline = Date.now() + this.#options.deliveryTimeoutMs + 1000; // librdkafka's own time-out comes first
       this.#pending.set(id, { event, deadline, resolve, reject });
@@ -115,7 +115,7 @@ export class KafkaLink {
     const { signal } = this.#stopping;
     for (let backoff = FIRST_BACKOFF_MS; !signal.aborted; backoff = Math.min(backoff * 2, MAX_BACKOFF_MS)) {
       try {
-        this.#codecs ??= await openCodecs(this.#options.schemaRegistryUrl, [topics.conversations, topics.reviews]);
+        this.#codecs ??= await openCodecs(this.#options.schemaRegistryUrl, inputTopics);
         const producer = await this.#open();
         if (this.#stopping.signal.aborted) await disconnect(producer);
         else this.#producer = producer;
@@ -215,10 +215,4 @@ export class KafkaLink {
       this.#options.log?.warn({ error: String(error) }, 'the old connection did not close');
     });
   }
-}
-
-function encode(codecs: Codecs, event: ProducedEvent): [topic: string, value: Buffer] {
-  return event.kind === 'conversation'
-    ? [topics.conversations.name, codecs.of(topics.conversations).encode(event.record)]
-    : [topics.reviews.name, codecs.of(topics.reviews).encode(event.record)];
 }

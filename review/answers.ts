@@ -6,6 +6,7 @@ import type { ConversationProducer, Stored } from '../producers/conversation-pro
 import { traceFrom } from '../producers/trace.ts';
 import type { Traced } from '../producers/trace.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
+import { erasedAmong, erasedSentence } from './erased.ts';
 import { unknownLabels } from './labels.ts';
 import { markAnswered, takeBack } from './leases.ts';
 import type { Holder } from './leases.ts';
@@ -18,7 +19,7 @@ export interface AnswerDeps {
 
 /** Answers that can't be taken as they are; nothing of the request was stored. */
 export class AnswerRefused extends Error {
-  readonly why: 'unknown-conversation' | 'unknown-label';
+  readonly why: 'unknown-conversation' | 'erased' | 'unknown-label';
   readonly problems: readonly Problem[];
 
   constructor(why: AnswerRefused['why'], message: string, problems: readonly Problem[]) {
@@ -31,7 +32,7 @@ export class AnswerRefused extends Error {
 /**
  * Sends answers, each valid in itself, and notes on the leases that they came. Sending one again is harmless where it has
  * a `review_id`. A late answer, after the lease ran out or somebody else answered, is kept like any other.
- * @throws AnswerRefused when a conversation is unknown, or a corrected label is and `newLabels` is not set.
+ * @throws AnswerRefused when a conversation was erased or is unknown, or a corrected label is and `newLabels` is not set.
  */
 export async function submitAnswers(
   { pool, producer }: AnswerDeps,
@@ -39,6 +40,7 @@ export async function submitAnswers(
   reviews: readonly ReviewSubmitted[],
   { newLabels, ...trace }: { readonly newLabels: boolean } & Traced,
 ): Promise<readonly Stored[]> {
+  await refuseErased(pool, reviews);
   await refuseUnknownConversations(pool, reviews);
   if (!newLabels) await refuseUnknownLabels(pool, reviews);
   const stored: Stored[] = [];
@@ -47,6 +49,21 @@ export async function submitAnswers(
   await markAnswered(pool, holder, ids(false));
   await takeBack(pool, holder, ids(true));
   return stored;
+}
+
+/** @throws AnswerRefused naming the conversations that were erased, and when. */
+export async function refuseErased(pool: Pick<Pool, 'query'>, reviews: readonly ReviewSubmitted[]): Promise<void> {
+  const erased = await erasedAmong(
+    pool,
+    reviews.map(({ conversation_id }) => conversation_id),
+  );
+  const [first] = erased;
+  if (!first) return;
+  throw new AnswerRefused(
+    'erased',
+    `${erased.length === 1 ? erasedSentence(first) : `${String(erased.length)} conversations were erased.`} Nothing of the request was stored.`,
+    erased.map((one) => ({ field: 'conversation_id', message: erasedSentence(one) })),
+  );
 }
 
 async function refuseUnknownConversations(pool: Pool, reviews: readonly ReviewSubmitted[]): Promise<void> {
@@ -59,7 +76,7 @@ async function refuseUnknownConversations(pool: Pool, reviews: readonly ReviewSu
   if (rows.length === 0) return;
   throw new AnswerRefused(
     'unknown-conversation',
-    `${rows.length === 1 ? 'A conversation is' : `${String(rows.length)} conversations are`} not here: erased, or not arrived yet. Nothing of the request was stored.`,
+    `${rows.length === 1 ? 'A conversation is' : `${String(rows.length)} conversations are`} not here, or not yet. Nothing of the request was stored.`,
     rows.map(({ id }) => ({ field: 'conversation_id', message: `There is no conversation ${JSON.stringify(id)}.` })),
   );
 }

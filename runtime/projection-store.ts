@@ -2,7 +2,7 @@
 import type { PoolClient } from 'pg';
 import type { RawRecord } from '../stream/batch.ts';
 import { foldBatch } from '../stream/projection.ts';
-import type { Folding, Projection } from '../stream/projection.ts';
+import type { FoldedRow, Folding, Projection } from '../stream/projection.ts';
 import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
 import { Fenced } from './state-store.ts';
@@ -62,9 +62,11 @@ export async function advance(client: PoolClient, projection: Projection, moves:
 export interface EncodedBatch {
   /** Rows to be there, one a key; undefined where there are none. */
   readonly upserts: EncodedRows | undefined;
-  /** Keys of the rows that are to go, and the offsets that say so. */
-  readonly deletes: readonly { readonly key: string; readonly offset: number }[];
+  readonly deletes: readonly Delete[];
 }
+
+/** Rows that are to go: those with this key in this column, and the offset that says so. */
+export type Delete = Pick<FoldedRow<unknown>, 'column' | 'key' | 'offset'>;
 
 /** Folds and encodes a batch. */
 export function encodeBatch(
@@ -79,7 +81,7 @@ export function encodeBatch(
   const kept = folded.flatMap(({ row }) => row ?? []);
   return {
     upserts: kept.length > 0 ? encoder.take(kept) : undefined,
-    deletes: folded.flatMap(({ key, offset, row }) => (row === null ? { key, offset } : [])),
+    deletes: folded.flatMap(({ column, key, offset, row }) => (row === null ? { column, key, offset } : [])),
   };
 }
 
@@ -94,11 +96,22 @@ export async function applyBatch(
     await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [upserts]);
     await client.query(upsertSql(projection));
   }
-  if (deletes.length > 0) {
+  await deleteRows(client, projection, deletes);
+}
+
+/** Deletes rows. One that is there from a later offset stays. */
+export async function deleteRows(
+  client: PoolClient,
+  { table, key, forgets }: Projection,
+  deletes: readonly Delete[],
+): Promise<void> {
+  for (const column of forgets ? [key, forgets.column] : [key]) {
+    const gone = deletes.filter((one) => one.column === column);
+    if (gone.length === 0) continue;
     await client.query(
-      `DELETE FROM ${projection.table} t USING unnest($1::text[], $2::bigint[]) AS gone (key, log_offset)
-        WHERE t.${projection.key} = gone.key AND t.log_offset < gone.log_offset`,
-      [deletes.map(({ key }) => key), deletes.map(({ offset }) => offset)],
+      `DELETE FROM ${table} t USING unnest($1::text[], $2::bigint[]) AS gone (key, log_offset)
+        WHERE t.${column} = gone.key AND t.log_offset < gone.log_offset`,
+      [gone.map((one) => one.key), gone.map(({ offset }) => offset)],
     );
   }
 }

@@ -9,13 +9,11 @@ import type { Codec } from './codec.ts';
 import { inTransaction } from './projection-runner.ts';
 import { copyInto } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
-import { advance, encodeBatch, holdPartition, writtenColumns } from './projection-store.ts';
-import type { EncodedBatch } from './projection-store.ts';
+import { advance, deleteRows, encodeBatch, holdPartition, writtenColumns } from './projection-store.ts';
+import type { Delete } from './projection-store.ts';
 import { readBatches, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
-
-type Deletes = EncodedBatch['deletes'];
 
 /** What a rebuild needs. */
 export interface RebuildOptions {
@@ -38,10 +36,9 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     await client.query(`TRUNCATE ${table}`);
     // 2. Without indexes COPY takes each record as a row, outdated ones too.
     const indexes = await dropIndexes(client, table);
-    await client.query('CREATE TEMP TABLE gone (key text, log_offset bigint) ON COMMIT DROP');
     const ends = await topicEnds(kafka, topic.name);
     const next = new Map(ends);
-    const gone: Deletes[] = [];
+    const gone: Delete[] = [];
     const read = { records: 0 };
     await copyInto(
       client,
@@ -66,7 +63,7 @@ async function* encodedTopic(
   { projection, kafka, codec }: RebuildOptions,
   ends: ReadonlyMap<number, number>,
   next: Map<number, number>,
-  gone: Deletes[],
+  gone: Delete[],
   read: { records: number },
 ): AsyncGenerator<EncodedRows> {
   for await (const batch of readBatches(kafka, projection.topic.name, BATCH, ends)) {
@@ -79,7 +76,7 @@ async function* encodedTopic(
     });
     for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
     read.records += batch.length;
-    gone.push(deletes);
+    for (const one of deletes) gone.push(one);
     if (upserts) yield upserts;
   }
 }
@@ -108,17 +105,14 @@ async function dropIndexes(client: PoolClient, table: string): Promise<string[]>
 }
 
 /** All records of a key are in one partition, so that the highest offset is the latest. */
-async function dropOutdated(client: PoolClient, { table, key }: Projection, gone: readonly Deletes[]): Promise<void> {
+async function dropOutdated(client: PoolClient, projection: Projection, gone: readonly Delete[]): Promise<void> {
+  const { table, key } = projection;
   await client.query(
     `DELETE FROM ${table} t USING (
        SELECT ${key} AS key, max(log_offset) AS latest FROM ${table} GROUP BY 1 HAVING count(*) > 1
      ) twice WHERE t.${key} = twice.key AND t.log_offset < twice.latest`,
   );
-  await client.query('INSERT INTO gone SELECT * FROM unnest($1::text[], $2::bigint[])', [
-    gone.flat().map(({ key }) => key),
-    gone.flat().map(({ offset }) => offset),
-  ]);
-  await client.query(`DELETE FROM ${table} t USING gone WHERE t.${key} = gone.key AND t.log_offset < gone.log_offset`);
+  await deleteRows(client, projection, gone);
 }
 
 /** A digest of all rows and columns in key order: equal tables have equal digests. */

@@ -3,13 +3,17 @@ import { symbol, timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** Every review that the canonical log holds, superseded and withdrawn ones too: a row each, in the order of `log_offset`. */
+/**
+ * Every review that the canonical log holds, superseded and withdrawn ones too: a row each, in the order of `log_offset`. Those of
+ * an erased conversation go.
+ */
 export const conversationReviews: Projection<ConversationEvent> = {
   name: 'conversation-reviews',
   topic: topics.conversationEvents,
   table: 'conversation_reviews',
   key: 'place',
   keyOf: ({ conversation_id }, offset) => placeOf(conversation_id, offset),
+  forgets: { column: 'conversation_id', when: ({ erased }) => erased !== null },
   about: ({ reviewed }) => reviewed !== null,
   columns: {
     place: 'text',

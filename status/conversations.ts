@@ -1,6 +1,7 @@
 /** `GET /v1/conversations/:id`: one conversation, where it stands, and all that became of it. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
+import { erasedAmong, erasedSentence } from '../review/erased.ts';
 import { readHistory } from '../review/history.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
@@ -21,12 +22,14 @@ export function conversationRoutes(app: FastifyInstance, { pool }: ConversationD
         summary:
           'One conversation, where it stands, and its timeline: captured, routed, reviewed, samples; versions trained on it',
         params: { type: 'object', properties: { id: { type: 'string' } } },
-        response: refusals(404, 503),
+        response: refusals(404, 410, 503),
       },
     },
     async ({ params: { id } }) => {
       const history = await readHistory(pool, id);
       if (history) return history;
+      const [erased] = await erasedAmong(pool, [id]);
+      if (erased) throw new HttpProblem(410, erasedSentence(erased), { type: 'erased' });
       const what = JSON.stringify(shorten(id));
       throw new HttpProblem(404, `There is no conversation ${what} yet; one that was just accepted takes a moment.`);
     },

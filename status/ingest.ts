@@ -1,18 +1,23 @@
 /** `POST /v1/conversations` and `POST /v1/reviews`: one record, a JSON array, or NDJSON; all of a request or nothing. */
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
+import type { Pool } from 'pg';
 import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
 import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
 import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
 import { LineSplitter } from '../producers/lines.ts';
 import { traceFrom } from '../producers/trace.ts';
+import { AnswerRefused, refuseErased } from '../review/answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
+import { answerProblem } from './review-queue.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
 /** What the ingest routes send through. */
 export interface IngestDeps {
   readonly producer: Pick<ConversationProducer, 'send'>;
+  /** Tells which conversations were erased; absent while Postgres is not there yet. */
+  readonly pool?: Pick<Pool, 'query'>;
 }
 
 /** Largest request body in bytes. */
@@ -24,7 +29,7 @@ const MAX_PROBLEMS = 1000;
 const MAX_IN_FLIGHT = 1000;
 
 /** Adds the two routes. */
-export function ingestRoutes(app: FastifyInstance, { producer }: IngestDeps): void {
+export function ingestRoutes(app: FastifyInstance, { producer, pool }: IngestDeps): void {
   app.addContentTypeParser(
     ['application/x-ndjson', 'application/jsonl'],
     { parseAs: 'buffer' },
@@ -39,6 +44,7 @@ export function ingestRoutes(app: FastifyInstance, { producer }: IngestDeps): vo
     app.post(url, routeOptions(kind), async (request, reply) => {
       const trace = traceFrom(traceOf(request));
       const events = eventsOf(kind, request.body, Date.now());
+      if (pool) await tellOfErased(pool, events);
       const stored = await sendAll(
         producer,
         events.map((event) => ({ ...event, ...trace })),
@@ -53,6 +59,18 @@ export function ingestRoutes(app: FastifyInstance, { producer }: IngestDeps): vo
       });
     });
   }
+}
+
+/**
+ * A reviewer learns at once that the conversation was erased. Only that: intake refuses the review in any case, so traffic goes
+ * on without Postgres, and conversations, which come by the thousand, are not looked up.
+ */
+async function tellOfErased(pool: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
+  const reviews = events.flatMap((event) => (event.kind === 'review' ? [event.record] : []));
+  if (reviews.length === 0) return;
+  await refuseErased(pool, reviews).catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw answerProblem(error);
+  });
 }
 
 function routeOptions(kind: EventKind): RouteShorthandOptions {
@@ -82,7 +100,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
           'application/x-ndjson': { schema: line },
         },
       },
-      response: { 202: answer, ...refusals(400, 413, 415, 503) },
+      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [410] : []), 413, 415, 503) },
     },
   };
 }

@@ -28,6 +28,7 @@ export const PROBLEM_TYPES = {
   unreachable: 'A server behind this one does not answer',
   conflict: 'It was changed meanwhile',
   'unknown-conversation': 'There is no such conversation',
+  erased: 'The conversation was erased',
   'unknown-label': 'There is no such label',
   'not-served': 'No model serves this',
 } as const;

@@ -140,9 +140,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     const newLabels = request.body.new_label ?? false;
     const stored = await submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }).catch(
       (error: unknown) => {
-        if (!(error instanceof AnswerRefused)) throw error;
-        const status = error.why === 'unknown-conversation' ? 404 : 422;
-        throw new HttpProblem(status, error.message, { type: error.why, problems: error.problems });
+        throw error instanceof AnswerRefused ? answerProblem(error) : error;
       },
     );
     return reply.code(202).send({ accepted: stored.length, ids: reviews.map(({ review_id }) => review_id) });
@@ -192,9 +190,16 @@ function answersOptions() {
           },
         },
       },
-      response: refusals(400, 404, 422, 503),
+      response: refusals(400, 404, 410, 422, 503),
     },
   } as const;
+}
+
+const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422 } as const;
+
+/** What a caller is told of answers that were not taken. */
+export function answerProblem({ why, message, problems }: AnswerRefused): HttpProblem {
+  return new HttpProblem(REFUSED[why], message, { type: why, problems });
 }
 
 /** The token's name is the reviewer; without tokens the request says who answers. */

@@ -33,6 +33,8 @@ import { policiesRoutes } from './policies.ts';
 import type { PoliciesDeps } from './policies.ts';
 import { searchRoutes } from './search.ts';
 import type { SearchDeps } from './search.ts';
+import { erasureRoutes } from './erasures.ts';
+import type { ErasureDeps } from './erasure.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
@@ -66,6 +68,7 @@ export interface ServerOptions
     LiveDeps,
     OverviewDeps,
     PoliciesDeps,
+    ErasureDeps,
     DeadLetterDeps,
     SearchDeps,
     LabelStudioDeps {
@@ -86,6 +89,7 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   labelStudioRoutes(app, options);
   searchRoutes(app, options);
   policiesRoutes(app, options);
+  erasureRoutes(app, options);
   deadLetterRoutes(app, options);
   overviewRoutes(app, options);
   liveRoutes(app, options);

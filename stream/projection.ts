@@ -15,6 +15,8 @@ export interface Projection<V = unknown> {
   readonly key: string;
   /** The row that a record is about, where it is not the record key: for tables with a row for each event. */
   keyOf?(value: V, offset: number): string;
+  /** A record that takes out every row of its record key; `column` is the one that holds that. For tables with `keyOf`. */
+  readonly forgets?: { readonly column: string; when(value: V): boolean };
   /** Whether the table is about this record at all; others are passed over. */
   about?(value: V): boolean;
   /** Column name → Postgres type; the key's among them. */
@@ -25,6 +27,8 @@ export interface Projection<V = unknown> {
 
 /** The latest row of each key in a batch. */
 export interface FoldedRow<R> {
+  /** The column that holds `key`: of rows that are to go there may be many. */
+  readonly column: string;
   /** As the table holds it. */
   readonly key: string;
   readonly partition: number;
@@ -55,10 +59,15 @@ export function foldBatch<V, R>(
     const recordKey = record.key?.toString() ?? '';
     try {
       const value = record.value === null ? undefined : folding.decode(record.value);
+      if (value !== undefined && projection.forgets?.when(value)) {
+        const [{ column }, key] = [projection.forgets, storable(recordKey)];
+        rows.set(`${column}\t${key}`, { column, key, partition, offset, row: null });
+        continue;
+      }
       if (value !== undefined && projection.about?.(value) === false) continue;
       const cells = value === undefined ? null : projection.row(value, offset);
       const key = storable(value === undefined ? recordKey : (projection.keyOf?.(value, offset) ?? recordKey));
-      rows.set(key, { key, partition, offset, row: cells && folding.keep(cells, record) });
+      rows.set(key, { column: projection.key, key, partition, offset, row: cells && folding.keep(cells, record) });
     } catch (error) {
       folding.onPoison(record, error);
     }

@@ -2,6 +2,8 @@
  * A data set, made by reading the log of training-samples up to fixed offsets: the same offsets and filters give the same
  * bytes, on any machine, however the partitions are read. Rows are sorted by conversation id, which is unique.
  *
+ * But one thing: what was erased since is left out. A data set that had rows of it can't be made again.
+ *
  * What stands is folded on disk (LMDB in a folder that goes away), so that a data set may be larger than memory.
  */
 import { createHash } from 'node:crypto';
@@ -12,7 +14,7 @@ import { open } from 'lmdb';
 import type { Database } from 'lmdb';
 import type { KafkaConfig } from '../config.ts';
 import type { SampleEvent } from '../schemas/types.ts';
-import { readTopic } from '../runtime/read-topic.ts';
+import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { topics } from '../topology.ts';
@@ -64,6 +66,8 @@ export interface PlacedRow {
 /** A data set on disk. `close` it when it is no longer needed. */
 export interface DataSet {
   readonly manifest: Manifest;
+  /** Rows that are left out, because their conversation was erased after those offsets. */
+  readonly erased: number;
   rows(): Iterable<PlacedRow>;
   close(): Promise<void>;
 }
@@ -76,14 +80,19 @@ export interface PlacedSample {
   readonly event: SampleEvent;
 }
 
-/** The records of training-samples below `upTo`, in offset order within each partition. */
+/**
+ * The records of training-samples below `upTo`, and what was erased since, in offset order within each partition.
+ */
 export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Watermark): AsyncGenerator<PlacedSample> {
   const codec = codecs.of(topics.trainingSamples);
   await codec.prepareAll();
-  const ends = new Map([...upTo].filter(([, offset]) => offset > 0));
+  const now = await topicEnds(kafka, topics.trainingSamples.name);
+  const ends = new Map([...upTo].filter(([, to]) => to > 0).map(([p, to]) => [p, Math.max(to, now.get(p) ?? 0)]));
   for await (const { partition, offset, value } of readTopic(kafka, topics.trainingSamples.name, ends)) {
-    if (value === null || offset >= (upTo.get(partition) ?? 0)) continue;
-    yield { partition, offset, schemaId: value.readInt32BE(1), event: codec.decode(value) };
+    if (value === null) continue;
+    const event = codec.decode(value);
+    if (offset >= (upTo.get(partition) ?? 0) && event.erased_at === null) continue;
+    yield { partition, offset, schemaId: value.readInt32BE(1), event };
   }
 }
 
@@ -96,26 +105,44 @@ export async function buildDataSet(
   codeVersion: string,
 ): Promise<DataSet> {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-data-set-'));
-  const table = open<PlacedRow, string>({ path: folder, encoding: 'json', noSync: true });
+  const table = open<FoldedSample, string>({ path: folder, encoding: 'json', noSync: true });
   const close = async () => {
     await table.close();
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    const schemaIds = await fold(table, samples);
+    const schemaIds = await fold(table, samples, request.upTo);
     const rows = () => standing(table, request);
-    return { manifest: manifestOf(request, rows(), schemaIds, codeVersion), rows, close };
+    let erased = 0;
+    for (const sample of selected(table, request)) if (sample.erased === true) erased++;
+    return { manifest: manifestOf(request, rows(), schemaIds, codeVersion), erased, rows, close };
   } catch (error) {
     await close();
     throw error;
   }
 }
 
-/** What stands after all `samples`, by conversation; returns the schema ids. */
-async function fold(table: Database<PlacedRow, string>, samples: AsyncIterable<PlacedSample>): Promise<Set<number>> {
+/** A row that stood at the end of the offsets. */
+interface FoldedSample extends PlacedRow {
+  /** Whether its conversation was erased since. */
+  readonly erased?: true;
+}
+
+/** What stands after all `samples` below `upTo`, by conversation; returns the schema ids. */
+async function fold(
+  table: Database<FoldedSample, string>,
+  samples: AsyncIterable<PlacedSample>,
+  upTo: Watermark,
+): Promise<Set<number>> {
   const schemaIds = new Set<number>();
   let read = 0;
   for await (const { partition, offset, schemaId, event } of samples) {
+    if (offset >= (upTo.get(partition) ?? 0)) {
+      await table.committed; // before it a get does not see what was put
+      const stood = table.get(event.conversation_id);
+      if (stood) void table.put(event.conversation_id, { ...stood, erased: true });
+      continue;
+    }
     schemaIds.add(schemaId);
     if (event.approved) void table.put(event.conversation_id, { row: rowOf(event.approved), partition, offset });
     else if (event.withdrawn) void table.remove(event.conversation_id);
@@ -125,7 +152,12 @@ async function fold(table: Database<PlacedRow, string>, samples: AsyncIterable<P
   return schemaIds;
 }
 
-function* standing(table: Database<PlacedRow, string>, request: DataSetRequest): Generator<PlacedRow> {
+function* standing(table: Database<FoldedSample, string>, request: DataSetRequest): Generator<PlacedRow> {
+  for (const sample of selected(table, request)) if (sample.erased !== true) yield sample;
+}
+
+/** The rows as they were at the end of the offsets. */
+function* selected(table: Database<FoldedSample, string>, request: DataSetRequest): Generator<FoldedSample> {
   const { filters = {}, unusedSince, limit = Infinity } = request;
   let rows = 0;
   for (const { value } of table.getRange()) {

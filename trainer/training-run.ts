@@ -89,17 +89,21 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     log.append((before) => ({ runs: [noteRun(before, id, run.attempt, decide(before), kind, now())] }));
 
   // 1. The data set, from the log.
-  const { manifest, sides } = await readRows(run, await log.read(), ports);
-  if (run.data_set_sha256 !== null && run.data_set_sha256 !== manifest.sha256)
+  const { manifest, erased, sides } = await readRows(run, await log.read(), ports);
+  const changed = run.data_set_sha256 !== null && run.data_set_sha256 !== manifest.sha256;
+  if (changed && erased === 0)
     throw new TrainingError(
       `The log gives another data set (${manifest.sha256}) than in an earlier attempt (${run.data_set_sha256}).`,
     );
-  await note(() => ({ data_set_sha256: manifest.sha256, manifest: JSON.stringify(manifest), stage: 'fit' }));
+  // What an earlier attempt made of text that was erased since is made again without it.
+  const anew = changed ? { artifact_sha256: null, report_sha256: null, page_sha256: null } : {};
+  const dataSet = { data_set_sha256: manifest.sha256, manifest: JSON.stringify(manifest) };
+  await note(() => ({ ...dataSet, ...anew, stage: 'fit' }));
   ports.onStep?.('data-set');
 
   // 2. The model file, unless an earlier attempt has left it.
-  let trained = run;
-  if (run.artifact_sha256 === null || !(await ports.artifacts.has(run.artifact_sha256))) {
+  let trained = { ...run, ...anew };
+  if (trained.artifact_sha256 === null || !(await ports.artifacts.has(trained.artifact_sha256))) {
     const bytes = await trainFile(run, manifest, sides, ports, signal, (report) =>
       note(() => progressOf(report), { progressed: lossesOf(report) }),
     );
@@ -152,7 +156,7 @@ async function readRows(
   run: RunStanding,
   log: ModelLog,
   ports: RunPorts,
-): Promise<{ manifest: Manifest; sides: Split<Rows> }> {
+): Promise<{ manifest: Manifest; erased: number; sides: Split<Rows> }> {
   const upTo = watermarkOf(run.watermark);
   const dataSet = await buildDataSet({ dataSet: run.data_set, upTo }, ports.samples(upTo), ports.codeVersion);
   try {
@@ -166,7 +170,7 @@ async function readRows(
     }
     const sides = split<Rows>(rows);
     const dropCounts = { ...sides.dropCounts, 'over-the-limit': dataSet.manifest.rows - rows.length };
-    return { manifest: dataSet.manifest, sides: { ...sides, dropCounts } };
+    return { manifest: dataSet.manifest, erased: dataSet.erased, sides: { ...sides, dropCounts } };
   } finally {
     await dataSet.close();
   }

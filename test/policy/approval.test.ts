@@ -17,7 +17,7 @@ const approved: SampleApproved = {
   captured_at: 0,
   approved_at: 0,
 };
-const event: SampleEvent = { conversation_id: 'c-1', approved, withdrawn: null };
+const event: SampleEvent = { conversation_id: 'c-1', approved, withdrawn: null, erased_at: null };
 const at = (offset: number) => ({ dataSet: 'default', partition: 0, offset });
 
 describe('the count of approved samples', () => {

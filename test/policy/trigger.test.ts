@@ -25,7 +25,7 @@ function approval(i: number): SampleEvent {
     captured_at: 0,
     approved_at: 0,
   } as const;
-  return { conversation_id, approved, withdrawn: null };
+  return { conversation_id, approved, withdrawn: null, erased_at: null };
 }
 
 /** The runs asked for while `order` (conversation numbers) is counted, by trainers that look at the places `looks`. */

@@ -50,6 +50,23 @@ describe('an erasure', () => {
     assert.ok(driver.table(topics.currentSamples).has('another'));
   });
 
+  it('is told to the data sets of earlier times too, where the sample was withdrawn before', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.9 });
+    driver.send(topics.reviews, ID, review({ verdict: 'reject' }));
+    driver.drain();
+    erase(driver);
+    assert.deepEqual(
+      driver.records(topics.trainingSamples).map(({ value }) => [value?.withdrawn?.reason, value?.erased_at]),
+      [
+        [undefined, null],
+        ['rejected', null],
+        [undefined, erasure().requested_at],
+      ],
+    );
+    assert.equal(approvedCount(driver), 0);
+  });
+
   it('takes one out that waits for a person, and one that a person has answered', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.75 });

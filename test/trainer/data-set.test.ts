@@ -27,12 +27,18 @@ function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
 }
 const approve = (fields: Partial<SampleApproved> = {}): SampleEvent => {
   const approved = sample(fields);
-  return { conversation_id: approved.conversation_id, approved, withdrawn: null };
+  return { conversation_id: approved.conversation_id, approved, withdrawn: null, erased_at: null };
 };
 const withdraw = (conversation_id: string): SampleEvent => ({
   conversation_id,
   approved: null,
   withdrawn: { conversation_id, intent: '', module: '', language: '', reason: 'rejected', withdrawn_at: 0 },
+  erased_at: null,
+});
+
+const erase = (conversation_id: string): SampleEvent => ({
+  ...{ conversation_id, approved: null, withdrawn: null },
+  erased_at: Date.UTC(2026, 10, 3),
 });
 
 /** The events as partitions of a log; read in the order of `partitions`. */
@@ -60,6 +66,7 @@ async function build(
   await dataSet.close();
   return {
     manifest: dataSet.manifest,
+    erased: dataSet.erased,
     ids: lines.map((line) => (JSON.parse(line) as DataRow).conversation_id),
     bytes: lines.join(''),
   };
@@ -110,6 +117,30 @@ describe('data set', () => {
       assert.deepEqual(made.ids, ids);
       assert.deepEqual((await build(events, requestOf(made.manifest), [1, 0])).manifest, made.manifest);
     });
+
+  it('leaves out what was erased after its offsets, also where the sample was withdrawn before, and counts it', async () => {
+    const before = {
+      upTo: new Map([
+        [0, 4],
+        [1, 3],
+      ]),
+    };
+    const whole = await build(events, before);
+    assert.deepEqual([whole.ids, whole.erased], [['b', 'c', 'd'], 0]);
+    const [first = [], second = []] = events;
+    const later = [
+      [...first, withdraw('b'), erase('b'), erase('never-sampled')],
+      [...second, approve({ conversation_id: 'e' }), erase('e')],
+    ];
+    const left = await build(
+      later.map((all) => all.filter((event, i) => i < 4 || event.erased_at !== null)),
+      before,
+    );
+    assert.deepEqual([left.ids, left.erased], [['c', 'd'], 1]);
+    assert.equal(left.manifest.rows, 2);
+    const limited = await build(later, { ...before, limit: 1 });
+    assert.deepEqual([limited.ids, limited.erased], [[], 1]);
+  });
 });
 
 describe('row', () => {

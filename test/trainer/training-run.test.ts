@@ -48,7 +48,7 @@ async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>
       captured_at: offset,
       approved_at: offset,
     };
-    yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null } };
+    yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null, erased_at: null } };
   }
 }
 
@@ -125,6 +125,32 @@ describe('a training run', () => {
     assert.ok((learned[0] ?? 0) + left <= rows.length);
     const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
     assert.equal(standing?.training_samples, rows.length, 'the data set is whole');
+  });
+
+  it('trains again without what was erased after an earlier attempt had read it', async () => {
+    let trainings = 0;
+    const ports = world(rows, {
+      train: (input, control) => {
+        trainings++;
+        return train(input, control);
+      },
+    });
+    const id = await ask(ports);
+    const onStep = (step: string) => {
+      if (step === 'trained') throw new Error('killed');
+    };
+    await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
+    const earlier = (await ports.log.read()).runs.get(id)?.artifact_sha256;
+    async function* erasedSince(upTo: ReadonlyMap<number, number>): AsyncGenerator<PlacedSample> {
+      yield* logOf(rows, upTo);
+      const event = { conversation_id: 'c-000003', approved: null, withdrawn: null, erased_at: 1 };
+      yield { partition: 0, offset: rows.length, schemaId: 1, event };
+    }
+    const run = await executeRun(id, { ...ports, samples: erasedSince }, quiet);
+    assert.equal(run?.status, 'finished');
+    assert.equal(trainings, 2);
+    assert.notEqual(run.artifact_sha256, earlier);
+    assert.equal((await ports.log.read()).models.get('router-v1.1.0')?.standing.training_samples, rows.length - 1);
   });
 
   it('is registered once, with the same number and bytes, when the trainer dies after any step', async () => {

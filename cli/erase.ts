@@ -1,0 +1,51 @@
+import os from 'node:os';
+import { Command } from 'commander';
+import { createConversationProducer } from '../producers/conversation-producer.ts';
+import { InputError } from '../producers/inputs.ts';
+import { erase, NothingToErase } from '../status/erasure.ts';
+import type { ErasureOutcome } from '../status/erasure.ts';
+import { findEnvironment, prepare, producerOptions } from './environment.ts';
+import { UsageError } from './terminal.ts';
+
+interface Flags {
+  readonly reason: string;
+  readonly user?: string;
+  readonly by: string;
+  readonly json?: boolean;
+}
+
+/** `samvad erase`: forgets a conversation, or all of a user. */
+export function eraseCommand(): Command {
+  return new Command('erase')
+    .description('forget a conversation, or all conversations of a user that are here now')
+    .argument('[conversation-id]', 'the conversation')
+    .option('--user <id>', 'all conversations of this user')
+    .requiredOption('--reason <text>', 'why; it stays in the history: a case number, nothing about the person')
+    .option('--by <who>', 'who asks for it', os.userInfo().username)
+    .option('--json', 'what was done, as JSON')
+    .addHelpText('after', '\nIt can not be undone. What goes at once and what goes later: docs/erasure.md')
+    .action(async (id: string | undefined, { reason, user, by, json }: Flags) => {
+      if ((id === undefined) === (user === undefined))
+        throw new UsageError('Say what to erase: a conversation id or --user ID, one of them.');
+      const subject = id === undefined ? { user_id: user ?? '' } : { conversation_id: id };
+      const prepared = await prepare(await findEnvironment());
+      const producer = await createConversationProducer(producerOptions(prepared));
+      try {
+        const done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
+        process.stdout.write(`${json === true ? JSON.stringify(done) : sentence(done)}\n`);
+      } catch (error) {
+        if (error instanceof NothingToErase || error instanceof InputError) throw new UsageError(error.message);
+        throw error;
+      } finally {
+        await producer.close();
+        await prepared.stop();
+      }
+    });
+}
+
+function sentence({ conversations: { length }, outcome }: ErasureOutcome): string {
+  const [count, them] = length === 1 ? ['1 conversation', 'it'] : [`${length} conversations`, 'them'];
+  return outcome === 'erased'
+    ? `${count} erased: no table has anything of ${them} any more.`
+    : `The request for ${count} is in the log, and a component has not come to it yet. Do they run?`;
+}

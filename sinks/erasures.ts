@@ -1,0 +1,15 @@
+import type { ConversationEvent } from '../schemas/types.ts';
+import { timestamp } from '../stream/projection.ts';
+import type { Projection } from '../stream/projection.ts';
+import { topics } from '../topology.ts';
+
+/** Which conversations were erased, when, and why: all that stays of them. */
+export const erasures: Projection<ConversationEvent> = {
+  name: 'erasures',
+  topic: topics.conversationEvents,
+  table: 'erasures',
+  key: 'conversation_id',
+  about: ({ erased }) => erased !== null,
+  columns: { conversation_id: 'text', requested_by: 'text', reason: 'text', erased_at: 'timestamptz' },
+  row: ({ erased: e }) => e && [e.conversation_id, e.requested_by, e.reason, timestamp(e.requested_at)],
+};

@@ -1,0 +1,96 @@
+/** Erases conversations, at the wish of the user whose they are. */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
+import { parseErasure } from '../producers/inputs.ts';
+import { erasedAmong, erasedSentence } from '../review/erased.ts';
+
+/** What an erasure goes through. */
+export interface ErasureDeps {
+  readonly pool: Pick<Pool, 'query'>;
+  readonly producer: Pick<ConversationProducer, 'send'>;
+}
+
+/** What to erase: one conversation, or all of a user that are here now. */
+export type ErasureSubject = { readonly conversation_id: string } | { readonly user_id: string };
+
+/** Who asks, and why: both stay in the history. */
+export interface ErasureGrounds {
+  readonly requested_by: string;
+  readonly reason: string;
+}
+
+/** What became of a request. */
+export interface ErasureOutcome {
+  readonly conversations: readonly string[];
+  /** `erased`: no table has them any more. `sent`: in the log, and a component has not come to it yet. */
+  readonly outcome: 'erased' | 'sent';
+}
+
+/** There is nothing to erase; nothing was sent. */
+export class NothingToErase extends Error {
+  readonly why: 'unknown-conversation' | 'erased';
+
+  constructor(why: NothingToErase['why'], message: string) {
+    super(message);
+    this.why = why;
+  }
+}
+
+/** How long `erase` waits until the tables have forgotten. */
+const TAKEN_MS = 15_000;
+const POLL_MS = 100;
+
+/**
+ * Sends one request for each conversation and waits until the tables that are made from the log have none of them.
+ * @throws NothingToErase, and InputError naming the field that is wrong. @throws SpoolFull
+ */
+export async function erase(
+  { pool, producer }: ErasureDeps,
+  subject: ErasureSubject,
+  { requested_by, reason }: ErasureGrounds,
+): Promise<ErasureOutcome> {
+  const requested_at = new Date().toISOString();
+  const request = (conversation_id: string) => parseErasure({ conversation_id, requested_by, reason, requested_at });
+  const conversations = 'user_id' in subject ? await ofUser(pool, subject.user_id) : [subject.conversation_id];
+  const records = conversations.map(request);
+  if ('conversation_id' in subject) await refuseUnknown(pool, subject.conversation_id);
+  await Promise.all(records.map((record) => producer.send({ kind: 'erasure', record })));
+  for (const deadline = Date.now() + TAKEN_MS; Date.now() < deadline; await sleep(POLL_MS))
+    if (await forgotten(pool, conversations)) return { conversations, outcome: 'erased' };
+  return { conversations, outcome: 'sent' };
+}
+
+async function ofUser(pool: ErasureDeps['pool'], userId: string): Promise<readonly string[]> {
+  const { rows } = await pool.query<{ conversation_id: string }>(
+    'SELECT conversation_id FROM conversation_logs WHERE user_id = $1 ORDER BY conversation_id',
+    [userId],
+  );
+  if (rows.length === 0)
+    throw new NothingToErase('unknown-conversation', 'No conversation of this user is here, or not yet.');
+  return rows.map(({ conversation_id }) => conversation_id);
+}
+
+async function refuseUnknown(pool: ErasureDeps['pool'], id: string): Promise<void> {
+  const [erased] = await erasedAmong(pool, [id]);
+  if (erased) throw new NothingToErase('erased', erasedSentence(erased));
+  const { rowCount } = await pool.query('SELECT FROM conversation_logs WHERE conversation_id = $1', [id]);
+  if (rowCount === 0)
+    throw new NothingToErase('unknown-conversation', `Conversation ${JSON.stringify(id)} is not here, or not yet.`);
+}
+
+/** Whether these conversations were erased and no table has any of them. */
+async function forgotten(pool: ErasureDeps['pool'], ids: readonly string[]): Promise<boolean> {
+  const { rows } = await pool.query<{ forgotten: boolean }>(
+    `SELECT NOT EXISTS (
+       SELECT FROM unnest($1::text[]) AS id
+        WHERE NOT EXISTS (SELECT FROM erasures WHERE conversation_id = id)
+           OR EXISTS (SELECT FROM conversation_logs WHERE conversation_id = id)
+           OR EXISTS (SELECT FROM conversation_reviews WHERE conversation_id = id)
+           OR EXISTS (SELECT FROM review_queue WHERE conversation_id = id)
+           OR EXISTS (SELECT FROM training_sample_rows WHERE conversation_id = id)
+     ) AS forgotten`,
+    [ids],
+  );
+  return rows[0]?.forgotten ?? false;
+}

@@ -1,0 +1,178 @@
+import assert from 'node:assert/strict';
+import { execFile } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { projections } from '../../pipeline.ts';
+import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
+import { listDeadLetters } from '../../runtime/dead-letters.ts';
+import { readTopic } from '../../runtime/read-topic.ts';
+import { whatIf } from '../../status/what-if.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { topics } from '../../topology.ts';
+import { startReviewing } from './reviewing.ts';
+import type { Reviewing } from './reviewing.ts';
+
+const CLI = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+const TEXT = 'a text that nobody else wrote';
+const NOON = '2026-10-05T12:00:00Z';
+/** The tables that are made from the log and have rows of conversations. */
+const TABLES = ['conversation_logs', 'conversation_reviews', 'training_sample_rows', 'review_queue'];
+
+describe('an erasure on real servers', () => {
+  let reviewing: Reviewing;
+  let app: ReturnType<Reviewing['server']>;
+  let rows: (sql: string, values?: readonly unknown[]) => Promise<Record<string, unknown>[]>;
+  let file: string;
+
+  before(async () => {
+    reviewing = await startReviewing();
+    app = reviewing.server();
+    const { pool } = reviewing.stack.prepared;
+    rows = async (sql, values = []) => (await pool.query<Record<string, unknown>>(sql, [...values])).rows;
+    file = path.join(reviewing.stack.home, 'export.jsonl');
+    await reviewing.capture([
+      { conversation_id: 'forgotten', user_message: TEXT },
+      { conversation_id: 'kept' },
+      { conversation_id: 'waits', user_id: 'u-9' },
+      { conversation_id: 'trusted', user_id: 'u-9', nlu_confidence: 0.95 },
+    ]);
+    for (const id of ['forgotten', 'kept']) assert.equal((await answer(id)).status, 202);
+    await reviewing.caughtUp();
+  });
+  after(async () => {
+    await app.close();
+    await reviewing.stop();
+  });
+
+  async function ask(method: 'GET' | 'POST', url: string, payload?: object) {
+    const response = await app.inject({ method, url, ...(payload && { payload }) });
+    return { status: response.statusCode, body: response.json<Record<string, unknown>>() };
+  }
+  const answer = (conversation_id: string) =>
+    ask('POST', '/v1/review-queue/answers', {
+      ...{ reviewer: 'asha', session: 'asha' },
+      answers: [{ review_id: randomUUID(), conversation_id, verdict: 'approve', reviewed_at: NOON }],
+    });
+  const erase = (body: object) => ask('POST', '/v1/erasures', { reason: 'case 17', requested_by: 'meera', ...body });
+  const samvad = (...args: string[]) =>
+    promisify(execFile)(process.execPath, [CLI, ...args], { env: { ...process.env, ...reviewing.stack.env } });
+
+  async function approved(): Promise<number> {
+    const { servers, codecs } = reviewing.stack.prepared;
+    const codec = codecs.of(topics.approvedSampleCounts);
+    const counts = new Map<string, number>();
+    for await (const { key, value } of readTopic(servers.kafka, topics.approvedSampleCounts.name))
+      if (value) counts.set(String(key), codec.decode(value).approved);
+    return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  async function tablesWith(id: string): Promise<readonly string[]> {
+    const found = [];
+    for (const table of TABLES)
+      if ((await rows(`SELECT FROM ${table} WHERE conversation_id = $1`, [id])).length > 0) found.push(table);
+    return found;
+  }
+
+  it('leaves no row of an answered conversation, and its sample is no longer counted', async () => {
+    await samvad('export', '-o', file);
+    assert.match(await readFile(file, 'utf8'), new RegExp(TEXT));
+    assert.deepEqual(await tablesWith('forgotten'), [
+      'conversation_logs',
+      'conversation_reviews',
+      'training_sample_rows',
+    ]);
+    const before = await approved();
+    assert.deepEqual(await erase({ conversation_id: 'forgotten' }), {
+      ...{ status: 200, body: { conversations: ['forgotten'], outcome: 'erased' } },
+    });
+    await reviewing.caughtUp();
+    assert.deepEqual(await tablesWith('forgotten'), []);
+    assert.equal(await approved(), before - 1);
+    assert.deepEqual(await tablesWith('kept'), ['conversation_logs', 'conversation_reviews', 'training_sample_rows']);
+    const [{ requested_by, reason } = {}] = (await app.inject({ url: '/v1/erasures' })).json<
+      Record<string, unknown>[]
+    >();
+    assert.deepEqual([requested_by, reason], ['meera', 'case 17']);
+  });
+
+  it('is what whoever asks about the conversation is told, and nothing of it gets in again', async () => {
+    const refusals = [
+      await ask('GET', '/v1/conversations/forgotten'),
+      await answer('forgotten'),
+      await ask('POST', '/v1/reviews', {
+        ...{ conversation_id: 'forgotten', verdict: 'approve', reviewer: 'asha', reviewed_at: NOON },
+      }),
+      await erase({ conversation_id: 'forgotten' }),
+    ];
+    for (const { status, body } of refusals) {
+      assert.deepEqual([status, body['type']], [410, 'urn:samvad:problem:erased']);
+      assert.match(String(body['detail']), /"forgotten" was erased at \d{4}-\d\d-\d\dT/);
+    }
+    await reviewing.capture([{ conversation_id: 'forgotten', user_message: TEXT }]);
+    assert.deepEqual(await tablesWith('forgotten'), []);
+    const { servers, codecs } = reviewing.stack.prepared;
+    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    assert.deepEqual(
+      letters.map(({ code, key, value }) => [code, key?.toString(), value]),
+      [['erased', 'forgotten', null]],
+    );
+  });
+
+  it('is refused for what was never here, without a reason, and without a subject', async () => {
+    const statuses = [
+      await erase({ conversation_id: 'never' }),
+      await erase({ user_id: 'never' }),
+      await erase({ conversation_id: 'kept', reason: ' ' }),
+      await erase({ conversation_id: 'kept', requested_by: '' }),
+      await erase({}),
+      await erase({ conversation_id: 'kept', user_id: 'u-9' }),
+    ].map(({ status }) => status);
+    assert.deepEqual(statuses, [404, 404, 400, 400, 400, 400]);
+    assert.notDeepEqual(await tablesWith('kept'), []);
+  });
+
+  it('keeps the conversation out of new exports, and an older export is not made again with other bytes', async () => {
+    const again = path.join(reviewing.stack.home, 'again.jsonl');
+    await assert.rejects(
+      samvad('export', '--manifest', `${file}.manifest.json`, '-o', again),
+      (error: Error & { stderr?: string }) =>
+        /holds 1 row of conversations that were erased since, and can't be made again/.test(error.stderr ?? ''),
+    );
+    await assert.rejects(readFile(again), { code: 'ENOENT' });
+    await samvad('export', '-o', again);
+    const text = await readFile(again, 'utf8');
+    assert.doesNotMatch(text, new RegExp(TEXT));
+    assert.match(text, /"kept"/);
+    const { status } = await samvad('export', '--manifest', `${again}.manifest.json`, '-o', again).then(
+      () => ({ status: 0 }),
+      () => ({ status: 1 }),
+    );
+    assert.equal(status, 0);
+  });
+
+  it('takes all conversations of a user from the command line, waiting ones too', async () => {
+    assert.deepEqual(await tablesWith('waits'), ['conversation_logs', 'review_queue']);
+    const { stdout } = await samvad('erase', '--user', 'u-9', '--reason', 'case 18', '--by', 'meera');
+    assert.equal(stdout, '2 conversations erased: no table has anything of them any more.\n');
+    for (const id of ['waits', 'trusted']) assert.deepEqual(await tablesWith(id), []);
+    await assert.rejects(samvad('erase', 'waits', '--reason', 'case 18'), (error: Error & { stderr?: string }) =>
+      /"waits" was erased at/.test(error.stderr ?? ''),
+    );
+  });
+
+  it('stays when every table is filled again from the log, and a what-if does not see the conversation', async () => {
+    const { servers, codecs, pool } = reviewing.stack.prepared;
+    await reviewing.caughtUp();
+    for (const projection of projections) {
+      const made = await digestTable(pool, projection);
+      await rebuildProjection({ projection, kafka: servers.kafka, codec: codecs.of(projection.topic), pool });
+      assert.equal(await digestTable(pool, projection), made, projection.name);
+    }
+    for (const id of ['forgotten', 'waits', 'trusted']) assert.deepEqual(await tablesWith(id), []);
+    const options = { policy: { ...defaultPolicy, version: 'routing-v2' }, secondsPerAnswer: 20, examples: 1 };
+    assert.equal((await whatIf(reviewing.stack.prepared, options)).conversations, 1);
+  });
+});
