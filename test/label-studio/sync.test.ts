@@ -41,7 +41,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     };
     const api = labelStudioApi(connectHttp(config, 2000));
     context = { config, api, pool, reviews, log: pino({ level: 'silent' }) };
-    await pool.query(`TRUNCATE conversation_logs, review_queue, review_leases, labelstudio_tasks, labelstudio_annotations, labelstudio_outbox;
+    await pool.query(`TRUNCATE conversation_logs, review_queue, review_leases, erasures, labelstudio_tasks, labelstudio_annotations, labelstudio_outbox;
       DELETE FROM labelstudio_projects WHERE id > 1;
       UPDATE labelstudio_projects SET url = NULL, label_studio_project_id = NULL, scanned_to = NULL, full_scan_at = NULL,
         last_error = NULL, tasks_pushed = 0, tasks_closed = 0, reviews = 0`);
@@ -74,6 +74,13 @@ describe('a synchronisation with a bad Label Studio', () => {
       "UPDATE conversation_logs SET review_status = 'approved', revision = revision + 1 WHERE conversation_id = $1",
       [id],
     );
+  }
+
+  /** Its user wished it to be forgotten. */
+  async function eraseElsewhere(id: string): Promise<void> {
+    for (const table of ['review_queue', 'conversation_logs'])
+      await pool.query(`DELETE FROM ${table} WHERE conversation_id = $1`, [id]);
+    await pool.query("INSERT INTO erasures VALUES ($1, 'meera', 'case 17', now(), 0, 0)", [id]);
   }
 
   const sync = (full = false) => synchronise(context, { full });
@@ -257,6 +264,35 @@ describe('a synchronisation with a bad Label Studio', () => {
       sent.map(({ conversation_id }) => conversation_id),
       ['c'],
     );
+  });
+
+  it('deletes the tasks of erased conversations, answered or begun ones too, and forgets them', async () => {
+    await wait('a', 'b', 'c', 'd');
+    await sync();
+    stub.answer(taskOf('b'), label);
+    await sync();
+    taskOf('c').drafts = [{}];
+    for (const id of ['a', 'b', 'c']) await eraseElsewhere(id);
+    assert.equal((await sync()).closed, 3);
+    assert.deepEqual(conversationsThere(), ['d']);
+    for (const table of ['labelstudio_tasks', 'labelstudio_annotations']) {
+      const { rows } = await pool.query<{ conversation_id: string }>(`SELECT conversation_id FROM ${table}`);
+      assert.deepEqual(
+        rows.map(({ conversation_id }) => conversation_id).filter((id) => id !== 'd'),
+        [],
+      );
+    }
+    assert.deepEqual([(await sync(true)).closed, sent.length], [0, 1]);
+  });
+
+  it('finds the task of an erased conversation, of which it was not known whether it had been imported', async () => {
+    await wait('a');
+    failAt(/import$/, 'lose-answer');
+    await assert.rejects(sync());
+    await eraseElsewhere('a');
+    await syncUntilWell();
+    await sync(true);
+    assert.deepEqual(conversationsThere(), []);
   });
 
   it('leaves the tasks of conversations that are not known at the time', async () => {
