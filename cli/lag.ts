@@ -1,4 +1,5 @@
 /** How far each component is behind the end of what it reads. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
 import { processors, projections } from '../pipeline.ts';
@@ -28,50 +29,73 @@ interface Position {
   readonly next: ReadonlyMap<number, number>;
 }
 
-/** Reads the lag of every component. */
-export async function readLag(servers: Pick<Servers, 'kafka'>, pool: Pool): Promise<Lag[]> {
-  return (await readPositions(servers, pool)).map(lagOf);
+/** Looks at topics and components, again and again, on connections that it keeps. */
+interface Observer {
+  look(): Promise<Look>;
+  close(): Promise<void>;
 }
 
-/** Reads the lag of every component, and the end of every topic: the sum over its partitions. */
-export async function readLagAndEnds(
-  { kafka }: Pick<Servers, 'kafka'>,
-  pool: Pool,
-): Promise<{ readonly lags: readonly Lag[]; readonly ends: Readonly<Record<string, number>> }> {
-  return withTopicEnds(kafka, async (admin, endsOf) => {
-    const lags = (await positionsOf(admin, pool, endsOf)).map(lagOf);
-    const ends = await Promise.all(
-      Object.values(topics).map(async ({ name }) => [name, sum((await endsOf(name)).values())] as const),
-    );
-    return { lags, ends: Object.fromEntries(ends) };
-  });
-}
-
-/** Every component, in pipeline order; processors' positions are in Kafka, projections' in Postgres. */
-function readPositions({ kafka }: Pick<Servers, 'kafka'>, pool: Pool): Promise<Position[]> {
-  return withTopicEnds(kafka, (admin, endsOf) => positionsOf(admin, pool, endsOf));
+interface Look {
+  /** Every component, in pipeline order; processors' positions are in Kafka, projections' in Postgres. */
+  readonly positions: readonly Position[];
+  /** The ends of a topic, by partition, which are asked for once a look. */
+  readonly endsOf: EndsOf;
 }
 
 type EndsOf = (topic: string) => Promise<ReadonlyMap<number, number>>;
 
-/** Lends `use` a connection, and the ends of each topic, by partition, which are asked for once. */
-async function withTopicEnds<T>(kafka: KafkaConfig, use: (admin: Admin, endsOf: EndsOf) => Promise<T>): Promise<T> {
+/** Reads the lag of every component. */
+export function readLag(servers: Pick<Servers, 'kafka'>, pool: Pool): Promise<Lag[]> {
+  return lookOnce(servers, pool, ({ positions }) => Promise.resolve(positions.map(lagOf)));
+}
+
+/** Reads the lag of every component, and the end of every topic: the sum over its partitions. */
+export function readLagAndEnds(
+  servers: Pick<Servers, 'kafka'>,
+  pool: Pool,
+): Promise<{ readonly lags: readonly Lag[]; readonly ends: Readonly<Record<string, number>> }> {
+  return lookOnce(servers, pool, async ({ positions, endsOf }) => {
+    const ends = Object.values(topics).map(async ({ name }) => [name, sum((await endsOf(name)).values())] as const);
+    return { lags: positions.map(lagOf), ends: Object.fromEntries(await Promise.all(ends)) };
+  });
+}
+
+async function lookOnce<T>({ kafka }: Pick<Servers, 'kafka'>, pool: Pool, use: (look: Look) => Promise<T>): Promise<T> {
+  const observer = await openObserver(kafka, pool);
+  try {
+    return await use(await observer.look());
+  } finally {
+    await observer.close();
+  }
+}
+
+async function openObserver(kafka: KafkaConfig, pool: Pool): Promise<Observer> {
   const admin = kafkajsClient(kafka, 'samvad-lag').admin();
   const watermarks = await openWatermarks(kafka, 'samvad-lag');
-  try {
-    await admin.connect();
-    const known = new Map<string, Promise<ReadonlyMap<number, number>>>();
-    const read = async (topic: string) =>
-      new Map([...(await watermarks.ofAll(topic))].map(([partition, { high }]) => [partition, high]));
-    return await use(admin, (topic) => {
-      const ends = known.get(topic) ?? read(topic);
-      known.set(topic, ends);
-      return ends;
-    });
-  } finally {
+  const close = async () => {
     await admin.disconnect();
     await watermarks.close();
+  };
+  try {
+    await admin.connect();
+  } catch (error) {
+    await close();
+    throw error;
   }
+  const ask: EndsOf = async (topic) =>
+    new Map([...(await watermarks.ofAll(topic))].map(([partition, { high }]) => [partition, high]));
+  return {
+    async look() {
+      const known = new Map<string, ReturnType<EndsOf>>();
+      const endsOf: EndsOf = (topic) => {
+        const ends = known.get(topic) ?? ask(topic);
+        known.set(topic, ends);
+        return ends;
+      };
+      return { positions: await positionsOf(admin, pool, endsOf), endsOf };
+    },
+    close,
+  };
 }
 
 async function positionsOf(admin: Admin, pool: Pool, endsOf: EndsOf): Promise<Position[]> {
@@ -106,6 +130,36 @@ function sum(numbers: Iterable<number>): number {
 }
 
 /**
+ * Positions of all components, again and again; undefined after a look at which a server was away.
+ * @throws what reading met when a server is away for a minute, and at once what does not pass.
+ */
+async function* looks(
+  { kafka }: Pick<Servers, 'kafka'>,
+  pool: Pool,
+  signal?: AbortSignal,
+): AsyncGenerator<readonly Position[] | undefined, never> {
+  let observer: Observer | undefined;
+  try {
+    for (let seenAt = Date.now(); ; await sleep(LOOK_MS)) {
+      signal?.throwIfAborted();
+      let positions: readonly Position[] | undefined;
+      try {
+        observer ??= await openObserver(kafka, pool);
+        ({ positions } = await observer.look());
+        seenAt = Date.now();
+      } catch (error) {
+        if (!mayPass(error) || Date.now() - seenAt > STALLED_MS) throw error;
+        await observer?.close();
+        observer = undefined;
+      }
+      yield positions;
+    }
+  } finally {
+    await observer?.close();
+  }
+}
+
+/**
  * Waits until nothing is left to process. Components are read in pipeline order, so one look that finds all of them
  * at their ends, twice in a row, means that nothing moves between them either.
  * @throws UsageError when components are behind and nothing has moved for a minute, and what reading met when a server was
@@ -116,25 +170,19 @@ export async function untilCaughtUp(
   pool: Pool,
   onLag: (lags: readonly Lag[]) => void = () => undefined,
 ): Promise<void> {
-  let [before, movedAt] = ['', Date.now()];
-  for (let quiet = 0; quiet < 2;) {
-    const lags = await readLag(servers, pool).catch((error: unknown) => {
-      if (!mayPass(error) || Date.now() - movedAt > STALLED_MS) throw error;
-    });
-    if (!lags) {
-      quiet = 0; // a server was away; what moved meanwhile is not known
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      continue;
-    }
-    onLag(lags);
-    const now = JSON.stringify(lags);
-    if (now !== before) [before, movedAt] = [now, Date.now()];
-    if (Date.now() - movedAt > STALLED_MS && lags.some(({ lag }) => lag > 0)) {
-      const behind = [...new Set(lags.filter(({ lag }) => lag > 0).map(({ component }) => component))];
-      throw new UsageError(`Nothing has moved for a minute, and these are behind: ${behind.join(', ')}. Do they run?`);
-    }
-    quiet = lags.every(({ lag }) => lag === 0) ? quiet + 1 : 0;
-    await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+  let quiet = 0;
+  const stalled = stallWatch();
+  for await (const positions of looks(servers, pool)) {
+    const lags = positions?.map(lagOf) ?? [];
+    if (positions) onLag(lags);
+    const behind = lags.filter(({ lag }) => lag > 0).map(({ component }) => component);
+    if (stalled(lags) && behind.length > 0)
+      throw new UsageError(
+        `Nothing has moved for a minute, and these are behind: ${[...new Set(behind)].join(', ')}. Do they run?`,
+      );
+    // Where a server was away it is not known what moved meanwhile.
+    quiet = positions && behind.length === 0 ? quiet + 1 : 0;
+    if (quiet === 2) return;
   }
 }
 
@@ -142,24 +190,36 @@ export async function untilCaughtUp(
  * Waits until all that had come at the call is in the tables, while more keeps coming: one component after another, in
  * pipeline order, has to pass the ends that its topics have when its turn comes. A record that was under the wrong
  * partition goes round once more and is not waited for.
- * @throws UsageError when a component is behind and has not moved for a minute.
+ * @throws as `untilCaughtUp`, and the signal's reason when it is aborted.
  */
 export async function untilPassed(servers: Pick<Servers, 'kafka'>, pool: Pool, signal?: AbortSignal): Promise<void> {
-  const keyOf = ({ component, topic }: Position) => `${component} ${topic}`;
-  let positions = await readPositions(servers, pool);
-  for (const key of positions.map(keyOf)) {
-    const find = () => positions.find((position) => keyOf(position) === key);
-    const ends = find()?.ends ?? new Map<number, number>();
-    let [before, movedAt] = ['', Date.now()];
-    const behind = () => [...ends].some(([partition, end]) => Math.max(0, find()?.next.get(partition) ?? 0) < end);
-    while (behind()) {
-      signal?.throwIfAborted();
-      const now = JSON.stringify([...(find()?.next ?? [])]);
-      if (now !== before) [before, movedAt] = [now, Date.now()];
-      if (Date.now() - movedAt > STALLED_MS)
-        throw new UsageError(`${find()?.component ?? key} is behind and has not moved for a minute. Does it run?`);
-      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      positions = await readPositions(servers, pool);
+  let waiting: readonly Pick<Position, 'component' | 'topic'>[] | undefined;
+  let ends: ReadonlyMap<number, number> | undefined;
+  let stalled = stallWatch();
+  for await (const positions of looks(servers, pool, signal)) {
+    if (!positions) continue;
+    waiting ??= positions;
+    for (;;) {
+      const [first, ...others] = waiting;
+      if (!first) return;
+      const position = positions.find(({ component, topic }) => component === first.component && topic === first.topic);
+      ends ??= position?.ends ?? new Map<number, number>();
+      if ([...ends].some(([partition, end]) => Math.max(0, position?.next.get(partition) ?? 0) < end)) {
+        if (stalled([...(position?.next ?? [])]))
+          throw new UsageError(`${first.component} is behind and has not moved for a minute. Does it run?`);
+        break;
+      }
+      [waiting, ends, stalled] = [others, undefined, stallWatch()];
     }
   }
+}
+
+/** Tells whether what it is shown has been the same for a minute. */
+function stallWatch(): (shown: unknown) => boolean {
+  let [before, movedAt] = ['', Date.now()];
+  return (shown) => {
+    const now = JSON.stringify(shown);
+    if (now !== before) [before, movedAt] = [now, Date.now()];
+    return Date.now() - movedAt > STALLED_MS;
+  };
 }
