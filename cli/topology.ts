@@ -2,6 +2,7 @@ import { Command } from 'commander';
 import { processors, projections, services } from '../pipeline.ts';
 import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
+import { aclCommands, kafkaUsers } from './rights.ts';
 import { columns, style } from './terminal.ts';
 
 /** `samvad topology`: the pipeline, drawn from the values that run. */
@@ -9,8 +10,10 @@ export function topologyCommand(): Command {
   return new Command('topology')
     .description('draw the pipeline')
     .option('--mermaid', 'as a Mermaid flow chart')
+    .option('--acls', "the commands that give each component's Kafka user its rights")
     .option('--json', 'as JSON')
-    .action(({ mermaid, json }: { mermaid?: boolean; json?: boolean }) => {
+    .action(({ mermaid, acls, json }: { mermaid?: boolean; acls?: boolean; json?: boolean }) => {
+      if (acls === true) return void process.stdout.write(drawAcls());
       if (json === true) process.stdout.write(`${JSON.stringify(describe(), undefined, 2)}\n`);
       else process.stdout.write(mermaid === true ? drawMermaid() : drawText());
     });
@@ -55,6 +58,10 @@ function drawText(): string {
   ]);
   const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), topic.key, topic.holds]);
   return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
+}
+
+function drawAcls(): string {
+  return kafkaUsers.map((user) => `# ${user.name}\n${aclCommands(user).join('\n')}\n`).join('\n');
 }
 
 /** A flow chart; boxes are topics, round ones processors, cylinders tables. */

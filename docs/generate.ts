@@ -2,7 +2,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { processors, projections } from '../pipeline.ts';
+import { kafkaUsers } from '../cli/rights.ts';
+import { READER_GROUP } from '../runtime/kafka-clients.ts';
 import type { Topic } from '../stream/topic.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 
@@ -15,7 +16,10 @@ const files = {
 const code = (text: string) => `\`${text}\``;
 const table = (head: readonly string[], rows: readonly (readonly string[])[]) =>
   [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n');
-const list = (all: readonly Topic[]) => [...new Set(all.map(({ name }) => code(name)))].join(', ') || '–';
+const list = (some: readonly Topic[]) =>
+  some.length === Object.keys(topics).length
+    ? 'all'
+    : [...new Set(some.map(({ name }) => code(name)))].join(', ') || '–';
 
 function kept({ keeps }: Topic): string {
   return typeof keeps === 'string' ? keeps : `${keeps.retentionMs / DAY_MS} days`;
@@ -33,25 +37,19 @@ function topicRows(): string[][] {
 }
 
 function rightsRows(): string[][] {
-  const processing = processors.map(({ name, inputs, outputs, table: own }) => [
+  const names = (all: readonly string[]) => all.map(code).join(', ') || '–';
+  return kafkaUsers.map(({ name, reads, writes, group, transactionalIds }) => [
     code(name),
-    list([...inputs.map(({ topic }) => topic), own]),
-    list([...outputs, own, topics.deadLetters]),
-    `${code(name)}, ${code(`${name}-restore`)}`,
-    code(`${name}-*`),
+    list(reads),
+    list(writes),
+    names(group === undefined ? [] : [group]),
+    names(transactionalIds),
   ]);
-  const projecting = projections.map(({ name, topic }) => [
-    code(name),
-    list([topic]),
-    list([topics.deadLetters]),
-    code(name),
-    '–',
-  ]);
-  return [...processing, ...projecting];
 }
 
 /** The page as it must be. */
 export async function topicsPage(): Promise<string> {
+  const watching = kafkaUsers.filter(({ watches }) => watches.length > 0).map(({ name }) => name);
   const text = `# Topics
 
 Made by \`npm run docs\` from \`topology.ts\` and \`pipeline.ts\`; a test compares it. Values are Avro in Confluent framing, subject
@@ -61,11 +59,14 @@ ${table(['topic', 'key', 'record', 'kept', 'partitions', 'holds'], topicRows())}
 
 ## Least rights
 
-What a processor or projection needs of Kafka, if each has a user of its own. Every one needs \`Describe\` on all topics too, because it
-checks their partitions at the start; creating them needs \`Create\`, so let somebody with that right start once before. Processors
-need \`IdempotentWrite\` where the cluster still asks for it. What services need is in [scaling.md](scaling.md).
+What each component needs of Kafka, if it has a user of its own that is named like it. \`npx samvad topology --acls\` prints the commands
+that grant it; \`test/integration/secured.test.ts\` runs all of them on exactly that. To read is \`Read\`, to write \`Write\`, a group
+\`Read\`, a transactional id \`Write\`; what ends in \`*\` is a prefix. Everybody has \`Describe\` on the prefix \`nlu.\`, because each checks the
+topics at the start, and whoever reads has it on the group \`${READER_GROUP}\`, which nobody joins; ${watching.map(code).join(', ')} have it on the groups of the
+processors, for their progress. \`operator\` is whoever types commands. It has \`Create\` on the prefix too, so let it start once before the
+others: \`npx samvad status\` makes topics and schemas.
 
-${table(['component', 'reads', 'writes', 'groups', 'transactional ids'], rightsRows())}
+${table(['component', 'reads', 'writes', 'group', 'transactional ids'], rightsRows())}
 `;
   return formatted(text);
 }

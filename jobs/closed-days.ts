@@ -7,7 +7,8 @@ import type { Codecs } from '../runtime/schema-registry.ts';
 import type { DayClosed } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 
-const TRANSACTIONAL_ID = 'samvad-daily-reports';
+/** Under this id days are closed, one process at a time. */
+export const CLOSING_ID = 'samvad-daily-reports';
 
 /** Where the log is. */
 export interface ReportLog {
@@ -34,7 +35,7 @@ export async function readClosedDays({ kafka, codecs }: ReportLog): Promise<Read
  */
 export async function closeDay(log: ReportLog, event: DayClosed): Promise<DayClosed> {
   let stands = event;
-  await fencedWrite(log.kafka, TRANSACTIONAL_ID, async () => {
+  await fencedWrite(log.kafka, CLOSING_ID, async () => {
     stands = (await readClosedDays(log)).get(event.day) ?? event;
     const value = log.codecs.of(topics.dailyReports).encode(event);
     return stands === event

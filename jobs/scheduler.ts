@@ -3,7 +3,8 @@ import { addDays, dayOf } from '../kpi/day.ts';
 import { leadingService } from '../runtime/leading-service.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { topics } from '../topology.ts';
-import { readClosedDays } from './closed-days.ts';
+import { modelLogAccess } from '../trainer/model-log.ts';
+import { CLOSING_ID, readClosedDays } from './closed-days.ts';
 import { runDaily } from './daily.ts';
 import { failedIn, runAgain } from './steps.ts';
 import { keepTimes } from './timetable.ts';
@@ -17,6 +18,12 @@ const AGAIN_MS = [60_000, 300_000, 1_200_000];
 export const scheduler = leadingService({
   name: 'scheduler',
   does: 'runs the daily and the weekly job at their times',
+  access: {
+    reads: [...modelLogAccess.reads, topics.approvedSampleCounts, topics.dailyReports],
+    writes: [...modelLogAccess.writes, topics.dailyReports, topics.reviews],
+    transactionalIds: [...modelLogAccess.transactionalIds, CLOSING_ID],
+    watchesProgress: true,
+  },
   topic: topics.dailyReports.name,
   counters: ['daily', 'weekly', 'failures'],
   progress: ({ daily, weekly }) => daily + weekly,

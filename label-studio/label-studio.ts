@@ -22,6 +22,7 @@ const MAX_BACKOFF_MS = 60_000;
 export const labelStudio: Service = {
   name: 'label-studio',
   does: 'pushes what waits to Label Studio, where one is configured, and fetches the answers',
+  access: { reads: [topics.modelEvents], writes: [topics.reviews], transactionalIds: [] },
   start: startLabelStudio,
 };
 

@@ -12,24 +12,40 @@ const artifact: JavaArtifact = { title: 'Apache Kafka 4.2.0', folder: 'kafka-4.2
 const address = (state: PlatformState): string => `127.0.0.1:${state.kafkaPort}`;
 
 /** A real Kafka broker that is its own controller (KRaft combined mode, one node). */
-export const kafkaServer: Server = {
-  name: 'kafka',
-  title: 'Kafka',
-  stopSignal: 'SIGTERM',
-  ports: (state) => [state.kafkaPort, state.kafkaControllerPort],
-  address,
-  prepare,
-  probe,
-};
+export const kafkaServer: Server = kafkaBroker();
 
-async function prepare({ home, cache, state, progress }: ServerContext): Promise<Launch> {
+/** What a broker has besides: lines of `server.properties`, which go before the usual ones, and options of `StorageTool format`. */
+export interface BrokerExtras {
+  readonly properties?: (state: PlatformState) => string;
+  readonly format?: readonly string[];
+}
+
+/** The broker with extras. Its probe speaks to a listener without TLS and SASL. */
+export function kafkaBroker(extras: BrokerExtras = {}): Server {
+  return {
+    name: 'kafka',
+    title: 'Kafka',
+    stopSignal: 'SIGTERM',
+    ports: (state) => [state.kafkaPort, state.kafkaControllerPort],
+    address,
+    prepare: (context) => prepare(context, extras),
+    probe,
+  };
+}
+
+/** The folder of Kafka's archives, fetched the first time. Throws PlatformError. */
+export function kafkaLibraries(cache: string, progress: (message: string) => void): Promise<string> {
+  return fetchArtifact(artifact, cache, progress);
+}
+
+async function prepare({ home, cache, state, progress }: ServerContext, extras: BrokerExtras): Promise<Launch> {
   await requireJava();
-  const libraries = await fetchArtifact(artifact, cache, progress);
+  const libraries = await kafkaLibraries(cache, progress);
   const root = await folder(home, 'kafka');
   const data = join(root, 'data');
   const configuration = join(root, 'server.properties');
   const logging = join(root, 'log4j2.properties');
-  await writeFile(configuration, serverProperties(state, data));
+  await writeFile(configuration, `${serverProperties(state, data)}${extras.properties?.(state) ?? ''}`);
   await writeFile(logging, loggingProperties);
   const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
   // The format is complete once meta.properties is there: the storage tool writes it last.
@@ -42,6 +58,7 @@ async function prepare({ home, cache, state, progress }: ServerContext): Promise
       state.kafkaClusterId,
       '-c',
       configuration,
+      ...(extras.format ?? []),
     ];
     const { code, output } = await runProgram('java', [
       '-Xmx128m',

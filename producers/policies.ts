@@ -10,7 +10,7 @@ import { PARTITIONS, topics } from '../topology.ts';
 import { InputError } from './inputs.ts';
 
 /** Two people who adopt at once are put in one order by it: the later one fences the earlier. */
-const TRANSACTIONAL_ID = 'samvad-policies';
+export const ADOPTION_ID = 'samvad-policies';
 
 /** What is to be adopted, and by whom. */
 export type Adoption = Omit<PolicyAdopted, 'key' | 'adopted_at'>;
@@ -40,8 +40,8 @@ export async function sendPolicy(kafka: KafkaConfig, codecs: Codecs, adoption: A
   const problems = policyProblems(sent, now);
   if (problems.length > 0) throw new InputError(problems);
   const producer = await connectProducer({
-    ...librdkafkaConfig(kafka, TRANSACTIONAL_ID),
-    'transactional.id': TRANSACTIONAL_ID,
+    ...librdkafkaConfig(kafka, ADOPTION_ID),
+    'transactional.id': ADOPTION_ID,
   });
   try {
     await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));

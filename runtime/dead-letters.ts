@@ -72,7 +72,8 @@ export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: rea
 
 /** Letters of a transaction. */
 const REPLAY_CHUNK = 1000;
-const TRANSACTIONAL_ID = 'samvad-dead-letters';
+/** Letters are sent again under this id, by one process at a time. */
+export const REPLAY_ID = 'samvad-dead-letters';
 
 /** A dead letter and its own place. */
 export interface PlacedDeadLetter extends DeadLetter {
@@ -126,7 +127,7 @@ export async function replayDeadLetters(
   for (let from = 0; from < resends.length; from += REPLAY_CHUNK) {
     const chunk = resends.slice(from, from + REPLAY_CHUNK);
     let open: readonly Resend[] = [];
-    await fencedWrite(kafka, TRANSACTIONAL_ID, async () => {
+    await fencedWrite(kafka, REPLAY_ID, async () => {
       const waiting = new Set(
         (await listDeadLetters(kafka, codecs, topic)).filter(({ replayed }) => replayed === null).map(({ id }) => id),
       );

@@ -42,6 +42,14 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
   };
 }
 
+/** Of those that read what they choose and join no group: librdkafka wants a name all the same, and the broker a right to it. */
+export const READER_GROUP = 'samvad-read';
+
+/** A librdkafka consumer for `assign`, which commits nothing. */
+export function librdkafkaReaderConfig(kafka: KafkaConfig, clientId: string): ConsumerGlobalConfig {
+  return librdkafkaConsumerConfig(kafka, clientId, READER_GROUP);
+}
+
 /** kafkajs for readers and administration; `settings` go before what is usual. */
 export function kafkajsClient(kafka: KafkaConfig, clientId: string, settings: Partial<KafkajsConfig> = {}): Kafka {
   return new Kafka({

@@ -1,6 +1,6 @@
 /** A service of which any number may run and one leads, with its counters. */
 import { leadInTurn } from './leader.ts';
-import type { Service, ServiceContext } from './service.ts';
+import type { Access, Service, ServiceContext } from './service.ts';
 import { runSessions } from './sessions.ts';
 
 /** What such a service is made of; `C` names what it counts. */
@@ -8,6 +8,7 @@ export interface LeadingService<C extends string> {
   /** Also its consumer group, with which the leader is chosen. */
   readonly name: string;
   readonly does: string;
+  readonly access: Access;
   /** A topic with one partition; its records are not looked at. */
   readonly topic: string;
   readonly counters: readonly C[];
@@ -19,10 +20,11 @@ export interface LeadingService<C extends string> {
 
 /** The service as a value. Besides its own counters its stats have `leading`, 1 when this copy is at work, and `sessions`. */
 export function leadingService<C extends string>(service: LeadingService<C>): Service {
-  const { name, does, topic, counters, progress, lead } = service;
+  const { name, does, access, topic, counters, progress, lead } = service;
   return {
     name,
     does,
+    access,
     start(context) {
       const election = { leading: 0, sessions: 0 };
       const stats = Object.fromEntries(counters.map((counter) => [counter, 0])) as Record<C, number>;

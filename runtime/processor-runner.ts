@@ -109,7 +109,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
     await begin(producer);
-    const watermarks = await openWatermarks(kafka, id);
+    const watermarks = await openWatermarks(kafka, processor.name);
     closers.push(() => watermarks.close());
     const session: Session = { options, producer, watermarks, store, stats, written: Promise.resolve() };
     await runGroupSession(

@@ -1,7 +1,7 @@
 /** Brings the local copy of a table up to the end of its compacted topic. */
 import type { TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
-import { librdkafkaConsumerConfig } from './kafka-clients.ts';
+import { librdkafkaReaderConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, patience } from './rdkafka.ts';
 import type { StateStore } from './state-store.ts';
 import type { Watermarks } from './watermarks.ts';
@@ -29,7 +29,7 @@ export async function restoreTable(options: {
     from = 0;
   }
   if (from >= end) return 0;
-  const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, `${clientId}-restore`, `${clientId}-restore`));
+  const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, `${clientId}-restore`));
   let reached = from;
   let records = 0;
   consumer.on('partition.eof', (met: TopicPartitionOffset) => (reached = Math.max(reached, met.offset)));

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Config, KafkaConfig } from '../config.ts';
+import type { Topic } from '../stream/topic.ts';
 import type { Codecs } from './schema-registry.ts';
 import type { Background } from './sessions.ts';
 
@@ -21,11 +22,21 @@ export interface RunningService extends Background {
   stats(): Readonly<Record<string, number>>;
 }
 
+/** What something that is no processor and no projection does in Kafka; its rights are made from it. */
+export interface Access {
+  readonly reads: readonly Topic[];
+  readonly writes: readonly Topic[];
+  readonly transactionalIds: readonly string[];
+  /** Whether it asks how far the processors are. */
+  readonly watchesProgress?: boolean;
+}
+
 /** A service as a value. */
 export interface Service {
   /** Name of its file, consumer group, metrics label and CLI argument. */
   readonly name: string;
   readonly does: string;
+  readonly access: Access;
   /** Returns at once; sessions come and go in the background. */
   start(context: ServiceContext): RunningService;
 }

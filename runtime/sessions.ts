@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { mayPass } from './may-pass.ts';
+import { adviceOn } from './reason.ts';
 
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
@@ -39,7 +40,7 @@ export function runSessions(options: {
         await options.session(stopping.signal);
       } catch (error) {
         if (!mayPass(error) && options.mayPass?.(error) !== true) throw error;
-        trouble = String(error);
+        trouble = `${String(error)}${adviceOn(error)}`;
         backoff = options.progress() > began.progress ? FIRST_BACKOFF_MS : Math.min(backoff * 2, MAX_BACKOFF_MS);
         options.log.warn({ error: trouble, backoff }, 'session ended, starting anew');
         await sleep(backoff, undefined, { signal: stopping.signal }).catch(() => undefined);

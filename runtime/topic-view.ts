@@ -1,9 +1,8 @@
 /** A topic read from the start and kept up with, for those that need all of it and join no group. */
 import type { TopicPartitionOffset } from 'node-rdkafka';
-import { randomUUID } from 'node:crypto';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
-import { librdkafkaConsumerConfig } from './kafka-clients.ts';
+import { librdkafkaReaderConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
 import { openWatermarks } from './watermarks.ts';
 
@@ -32,14 +31,11 @@ const BATCH = 1000;
 /** Opens a view. @throws Transient when Kafka does not answer, there and in `catchUp`. */
 export async function openTopicView(options: TopicViewOptions): Promise<TopicView> {
   const { kafka, topic, partitions, from, onRecords } = options;
-  const id = `samvad-view-${randomUUID()}`;
-  const watermarks = await openWatermarks(kafka, id);
-  const consumer = await connectConsumer(librdkafkaConsumerConfig(kafka, 'samvad-view', id)).catch(
-    async (error: unknown) => {
-      await watermarks.close();
-      throw error;
-    },
-  );
+  const watermarks = await openWatermarks(kafka, 'samvad-view');
+  const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, 'samvad-view')).catch(async (error: unknown) => {
+    await watermarks.close();
+    throw error;
+  });
   const reached = new Map<number, number>();
   const numbers = Array.from({ length: partitions }, (_, partition) => partition);
   // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.

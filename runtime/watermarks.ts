@@ -9,7 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LibrdKafkaError, Metadata } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
-import { librdkafkaConsumerConfig } from './kafka-clients.ts';
+import { librdkafkaReaderConfig } from './kafka-clients.ts';
 import { call, connectConsumer, disconnect, Transient } from './rdkafka.ts';
 
 const CALL_MS = 10_000;
@@ -35,7 +35,7 @@ export interface Watermarks {
 /** Connects. @throws Transient when Kafka does not answer. */
 export async function openWatermarks(kafka: KafkaConfig, clientId: string): Promise<Watermarks> {
   const client = await connectConsumer({
-    ...librdkafkaConsumerConfig(kafka, clientId, clientId),
+    ...librdkafkaReaderConfig(kafka, clientId),
     'isolation.level': 'read_uncommitted',
   });
 

@@ -30,7 +30,10 @@ type Described<S extends keyof RecordTypes> = Pick<Topic, 'key' | 'keeps' | 'hol
   readonly maxRecordBytes?: number;
 };
 
+/** Every topic's name begins with it. */
+export const TOPIC_PREFIX = 'nlu.';
+
 /** Declares the topic `nlu.<name>`. */
 export function topic<S extends keyof RecordTypes>(name: string, description: Described<S>): Topic<RecordTypes[S]> {
-  return { external: false, ...description, name: `nlu.${name}` };
+  return { external: false, ...description, name: `${TOPIC_PREFIX}${name}` };
 }

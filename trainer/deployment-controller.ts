@@ -14,7 +14,7 @@ import { topicEnds } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import { PARTITIONS, topics } from '../topology.ts';
-import { openModelLog } from './model-log.ts';
+import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { RolloutEvidence } from './rollout-evidence.ts';
 
@@ -25,6 +25,7 @@ const BY = 'deployment-controller';
 export const deploymentController = leadingService({
   name: 'deployment-controller',
   does: 'rolls versions out step by step, or back',
+  access: { ...modelLogAccess, reads: [...modelLogAccess.reads, topics.conversationEvents] },
   topic: topics.modelEvents.name,
   counters: ['verdicts'],
   progress: ({ verdicts }) => verdicts,

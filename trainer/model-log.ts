@@ -11,6 +11,7 @@ import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../runtime/fenced-write.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
+import type { Access } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
@@ -28,6 +29,12 @@ export interface ModelLogPort {
 }
 
 const TRANSACTIONAL_ID = 'samvad-model-log';
+/** What `openModelLog` and `append` need. */
+export const modelLogAccess = {
+  reads: [topics.trainingRuns, topics.modelEvents],
+  writes: [topics.trainingRuns, topics.modelEvents],
+  transactionalIds: [TRANSACTIONAL_ID],
+} as const satisfies Access;
 const ATTEMPTS = 20;
 
 /** Opens the log, which joins no group. The first who opens an empty log writes its first event. */

@@ -17,7 +17,7 @@ import { topics } from '../topology.ts';
 import { openArtifactFolder } from './artifacts.ts';
 import { loadModel } from './model.ts';
 import type { Model } from './model.ts';
-import { openModelLog } from './model-log.ts';
+import { modelLogAccess, openModelLog } from './model-log.ts';
 
 const LOOK_MS = 1000;
 const TRANSACTIONAL_ID = 'samvad-queue-scores';
@@ -26,6 +26,11 @@ const TRANSACTIONAL_ID = 'samvad-queue-scores';
 export const queueRescorer = leadingService({
   name: 'queue-rescorer',
   does: 'scores what waits for a person anew when a version comes into production',
+  access: {
+    reads: [...modelLogAccess.reads, topics.reviewQueue, topics.queueScores],
+    writes: [topics.queueScores],
+    transactionalIds: [TRANSACTIONAL_ID],
+  },
   topic: topics.queueScores.name,
   counters: ['looks', 'rescored'],
   progress: ({ rescored }) => rescored,

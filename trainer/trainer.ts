@@ -21,7 +21,7 @@ import { PARTITIONS, topics } from '../topology.ts';
 import { openArtifactFolder } from './artifacts.ts';
 import { codeVersion } from './code-version.ts';
 import { readSamples } from './data-set.ts';
-import { openModelLog } from './model-log.ts';
+import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { executeRun } from './training-run.ts';
 import { trainInWorker } from './train-worker.ts';
@@ -37,6 +37,10 @@ const HANDOVER_MS = 6000;
 export const trainer = leadingService({
   name: 'trainer',
   does: 'trains when enough new samples are approved',
+  access: {
+    ...modelLogAccess,
+    reads: [...modelLogAccess.reads, topics.trainingSamples, topics.approvedSampleCounts],
+  },
   topic: topics.trainingRuns.name,
   counters: ['runs'],
   progress: ({ runs }) => runs,
