@@ -1,6 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
@@ -119,6 +128,43 @@ describe('Dockerfile', () => {
       });
       assert.equal(status, 0, stderr);
       assert.match(stdout, /confidence-router/);
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+  });
+});
+
+describe('deploy/prometheus', () => {
+  const promtool = (...args: string[]) => {
+    const { status, stdout, stderr } = spawnSync('promtool', args, {
+      cwd: path.join(root, 'deploy/prometheus'),
+      encoding: 'utf8',
+    });
+    assert.equal(status, 0, `promtool ${args.join(' ')} (Debian: apt-get install prometheus): ${stdout}${stderr}`);
+  };
+
+  it('is a configuration that Prometheus takes', () => promtool('check', 'config', 'prometheus.yml'));
+
+  it('alerts where something is wrong, each alert by a case of its own, and not otherwise', () => {
+    promtool('test', 'rules', 'alerts.test.yml');
+    const cases = read('deploy/prometheus/alerts.test.yml');
+    const alerts = [...read('deploy/prometheus/alerts.yml').matchAll(/alert: (\w+)/g)].map(([, name = '']) => name);
+    assert.ok(alerts.length > 10);
+    for (const name of alerts)
+      assert.match(cases, new RegExp(`alertname(=|: )"?${name}\\b`), `${name} has no case that fires`);
+  });
+
+  it('knows every expression of the dashboard as PromQL', () => {
+    const dashboard = read('deploy/grafana/dashboards/samvad.json');
+    const expressions = [...dashboard.matchAll(/"expr": ("(?:[^"\\]|\\.)*")/g)].map(
+      ([, text = '']) => JSON.parse(text) as string,
+    );
+    assert.ok(expressions.length > 10);
+    const folder = mkdtempSync(path.join(os.tmpdir(), 'samvad-rules-'));
+    try {
+      const rules = expressions.map((expr, i) => ({ record: `panel_${String(i)}`, expr }));
+      writeFileSync(path.join(folder, 'panels.yml'), JSON.stringify({ groups: [{ name: 'panels', rules }] }));
+      promtool('check', 'rules', path.join(folder, 'panels.yml'));
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
