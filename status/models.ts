@@ -54,7 +54,7 @@ export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
         summary: 'From a version to its run, the offsets of its data set, the samples there and their reviews',
         description:
           'The offset ranges and the manifest are what the version was trained on. The samples are those of the ranges that stand ' +
-          'today: one that was withdrawn or labelled anew since is not among them.',
+          'today: one that was withdrawn or labelled anew since is not among them, nor one that is being audited, until it is answered.',
         params: version,
         querystring: page,
         response: refusals(400, 404, 503),
@@ -91,6 +91,9 @@ export async function findVersion(pool: Pick<Pool, 'query'>, name: string): Prom
 /** Samples of the log below the offsets that the version consumed. */
 const IN_DATA_SET = '($1::jsonb ->> s.log_partition::text)::bigint > s.log_offset';
 
+/** A trusted answer that chance has drawn and nobody has judged yet: its sample would tell that it is an audit. */
+const BLIND = 'EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = s.conversation_id AND q.drawn)';
+
 async function lineage(rows: Query, model: Row, limit: number, after: string | undefined): Promise<object> {
   const consumed = model['consumed'] as Readonly<Record<string, number>>;
   const [partition = -1, offset = -1] = (after ?? '').split('/').filter(Boolean).map(Number);
@@ -109,7 +112,7 @@ async function lineage(rows: Query, model: Row, limit: number, after: string | u
               'verdict', c.verdict, 'corrected_intent', c.corrected_intent, 'corrected_module', c.corrected_module,
               'reviewer', c.reviewer, 'reviewed_at', c.reviewed_at) END AS review
        FROM training_samples s LEFT JOIN conversation_logs c USING (conversation_id)
-      WHERE ${IN_DATA_SET} AND (s.log_partition, s.log_offset) > ($2, $3)
+      WHERE ${IN_DATA_SET} AND (s.log_partition, s.log_offset) > ($2, $3) AND NOT ${BLIND}
       ORDER BY s.log_partition, s.log_offset LIMIT $4`,
     [JSON.stringify(consumed), partition, offset, limit],
   );

@@ -211,6 +211,44 @@ describe('serving over HTTP', () => {
     assert.equal(deployments.length, 2);
   });
 
+  it('lists no sample that is being audited until it is answered', async () => {
+    const { servers, pool } = stack.prepared;
+    const traffic = Array.from({ length: 120 }, (_, i) => ({
+      conversation_id: `audited-${i}`,
+      user_message: `play song number ${i}`,
+      language: 'en',
+      nlu_intent: 'track_order',
+      nlu_module: 'food',
+      nlu_confidence: 0.97,
+      nlu_provider: 'indicbert',
+      created_at: new Date(Date.UTC(2026, 9, 6)).toISOString(),
+    }));
+    assert.equal((await post('/v1/conversations', traffic)).status, 202);
+    await untilCaughtUp(servers, pool);
+    const audits = await pool.query<{ id: string; overlap: boolean }>(
+      `SELECT conversation_id AS id, overlap FROM conversation_logs JOIN training_samples USING (conversation_id)
+        WHERE audit AND conversation_id LIKE 'audited-%'`,
+    );
+    const id = audits.rows.find(({ overlap }) => !overlap)?.id; // one whom a single answer judges
+    assert.ok(id !== undefined, 'chance has drawn none of 120');
+    /** What the lineage of a new version lists that has read everything so far. */
+    const listed = async (version: string) => {
+      const ends = await topicEnds(servers.kafka, topics.trainingSamples.name);
+      const consumed = [...ends].map(([partition, next_offset]) => ({ partition, next_offset }));
+      await add(version, files[0], { consumed, training_samples: 120, data_set_sha256: 'cd' });
+      await untilCaughtUp(servers, pool);
+      const { samples: all } = (await get(`/v1/models/${version}/lineage?limit=500`)).body as unknown as Lineage;
+      return all.map(({ conversation_id }) => conversation_id).filter((one) => one.startsWith('audited-'));
+    };
+    const before = await listed('router-v1.4.1');
+    assert.equal(before.length, 120 - audits.rows.length);
+    assert.ok(!before.includes(id));
+    const answer = { conversation_id: id, verdict: 'approve', reviewer: 'asha', reviewed_at: '2026-10-06T10:00:00Z' };
+    assert.equal((await post('/v1/reviews', answer)).status, 202);
+    await untilCaughtUp(servers, pool);
+    assert.deepEqual((await listed('router-v1.4.2')).sort(), [...before, id].sort());
+  });
+
   it('takes a model that was trained on a file as a version, which gets traffic by hand', async () => {
     const file = path.join(stack.home, 'corpus.jsonl');
     const rows = samples(60, 3).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${i % 9}` }));
