@@ -5,12 +5,16 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import kafkajs from 'kafkajs';
 import { projections } from '../../pipeline.ts';
+import { draftOf } from '../../producers/corrections.ts';
+import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { listDeadLetters } from '../../runtime/dead-letters.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { whatIf } from '../../status/what-if.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
+import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
@@ -161,6 +165,32 @@ describe('an erasure on real servers', () => {
     await assert.rejects(samvad('erase', 'waits', '--reason', 'case 18'), (error: Error & { stderr?: string }) =>
       /"waits" was erased at/.test(error.stderr ?? ''),
     );
+  });
+
+  it('goes the way of the SDK too; of what is not here it stays as a dead letter', async () => {
+    await reviewing.capture([{ conversation_id: 'by-sdk' }]);
+    for (const conversation_id of ['by-sdk', 'never'])
+      await reviewing.producer.requestErasure({ conversation_id, requested_by: 'shop', reason: 'case 19' });
+    await reviewing.caughtUp();
+    assert.deepEqual(await tablesWith('by-sdk'), []);
+    const { servers, codecs } = reviewing.stack.prepared;
+    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    const letter = letters.find(({ code }) => code === 'unknown-conversation');
+    assert.ok(letter);
+    assert.match(JSON.stringify(await draftOf(codecs, letter)), /"conversation_id":"never".*"requested_at":"2/);
+  });
+
+  it('leaves compacted topics within a bounded time', async () => {
+    const compacted = Object.values<Topic>(topics).filter(({ keeps }) => keeps === 'latest per key');
+    const admin = kafkajsClient(reviewing.stack.prepared.servers.kafka, 'test').admin();
+    await admin.connect();
+    const configNames = ['max.compaction.lag.ms', 'delete.retention.ms'];
+    const resources = compacted.map(({ name }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames }));
+    const found = await admin.describeConfigs({ includeSynonyms: false, resources });
+    await admin.disconnect();
+    assert.equal(found.resources.length, compacted.length);
+    for (const { resourceName, configEntries } of found.resources)
+      for (const { configValue } of configEntries) assert.equal(Number(configValue), 7 * 86_400_000, resourceName);
   });
 
   it('stays when every table is filled again from the log, and a what-if does not see the conversation', async () => {

@@ -100,6 +100,12 @@ describe('POST', () => {
     assert.equal(producer.events[0]?.kind, 'review');
   });
 
+  it('accepts a review while it can not be known whether the conversation was erased, and looks no conversation up', async () => {
+    const app = server({ query: () => Promise.reject(new Error('connect ECONNREFUSED')) });
+    assert.equal((await post(app, '/v1/reviews', review)).statusCode, 202);
+    assert.equal((await post(app, '/v1/conversations', conversation)).statusCode, 202);
+  });
+
   it('accepts an array and NDJSON, in order, more than are sent at a time', async () => {
     const many = Array.from({ length: 2500 }, (_, i) => ({ ...conversation, conversation_id: `c-${String(i)}` }));
     for (const [body, type] of [
