@@ -26,7 +26,7 @@ export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
     ...unless(
       exceptions.length <= MAX_EXCEPTIONS,
       'exceptions',
-      `There are ${String(exceptions.length)}; at most ${String(MAX_EXCEPTIONS)} are taken.`,
+      () => `There are ${String(exceptions.length)}; at most ${String(MAX_EXCEPTIONS)} are taken.`,
     ),
     ...exceptions.flatMap((exception, i) => exceptionProblems(`exceptions[${String(i)}]`, exception)),
     ...shareProblems('audit_share', audit_share),
@@ -56,7 +56,7 @@ function thresholdProblems(field: string, { trust, doubt }: Thresholds): readonl
   return [
     ...shareProblems(`${field}.trust`, trust),
     ...shareProblems(`${field}.doubt`, doubt),
-    ...unless(!(doubt > trust), `${field}.doubt`, `${String(doubt)} is above trust, which is ${String(trust)}.`),
+    ...unless(!(doubt > trust), `${field}.doubt`, () => `${String(doubt)} is above trust, which is ${String(trust)}.`),
   ];
 }
 
@@ -66,7 +66,7 @@ function exceptionProblems(field: string, exception: PolicyException): readonly 
     ...unless(
       module !== null || intent !== null || language !== null,
       field,
-      'It names no module, intent or language, so it would hold for everything.',
+      () => 'It names no module, intent or language, so it would hold for everything.',
     ),
     ...(module === null ? [] : nameProblems(`${field}.module`, module)),
     ...(intent === null ? [] : nameProblems(`${field}.intent`, intent)),
@@ -76,5 +76,5 @@ function exceptionProblems(field: string, exception: PolicyException): readonly 
 }
 
 function shareProblems(field: string, share: number): readonly Problem[] {
-  return unless(share >= 0 && share <= 1, field, `${String(share)} is not between 0 and 1.`);
+  return unless(share >= 0 && share <= 1, field, () => `${String(share)} is not between 0 and 1.`);
 }

@@ -46,17 +46,17 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
     ...unless(
       c.entities.length <= MAX_ENTITIES,
       'entities',
-      `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are kept.`,
+      () => `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are kept.`,
     ),
     ...c.entities
       .slice(0, MAX_ENTITIES)
       .flatMap((entity, i) => entityProblems(`entities[${String(i)}]`, entity, c.user_message)),
-    ...unless((c.processing_time_ms ?? 0) >= 0, 'processing_time_ms', 'It must not be negative.'),
+    ...unless((c.processing_time_ms ?? 0) >= 0, 'processing_time_ms', () => 'It must not be negative.'),
     ...timeProblems('created_at', c.created_at, arrivedAtMs),
     ...unless(
       c.runners_up.length <= MAX_RUNNERS_UP,
       'runners_up',
-      `There are ${String(c.runners_up.length)}; at most ${String(MAX_RUNNERS_UP)} are kept.`,
+      () => `There are ${String(c.runners_up.length)}; at most ${String(MAX_RUNNERS_UP)} are kept.`,
     ),
     ...c.runners_up.slice(0, MAX_RUNNERS_UP).flatMap((label, i) => labelProblems(`runners_up[${String(i)}]`, label)),
   ];
@@ -72,10 +72,14 @@ export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonl
     ...correctionProblems('corrected_module', r.corrected_module, corrects),
     ...timeProblems('reviewed_at', r.reviewed_at, arrivedAtMs),
     ...(r.review_id === null ? [] : idProblems('review_id', r.review_id)),
-    ...unless((r.time_taken_ms ?? 0) >= 0, 'time_taken_ms', 'It must not be negative.'),
+    ...unless((r.time_taken_ms ?? 0) >= 0, 'time_taken_ms', () => 'It must not be negative.'),
     ...(r.shown === null ? [] : shownProblems(r.shown)),
     ...(r.withdraws === null ? [] : idProblems('withdraws', r.withdraws)),
-    ...unless(r.withdraws === null || r.withdraws !== r.review_id, 'withdraws', 'A review can not withdraw itself.'),
+    ...unless(
+      r.withdraws === null || r.withdraws !== r.review_id,
+      'withdraws',
+      () => 'A review can not withdraw itself.',
+    ),
   ];
 }
 
@@ -92,7 +96,7 @@ export function erasureProblems(e: ErasureRequested, arrivedAtMs: number): reado
 /** A sentence for whoever reads the history. */
 export function reasonProblems(reason: string): readonly Problem[] {
   const fits = reason.trim() !== '' && reason.length <= MAX_REASON;
-  return unless(fits, 'reason', `It must say why, in 1 to ${String(MAX_REASON)} characters.`);
+  return unless(fits, 'reason', () => `It must say why, in 1 to ${String(MAX_REASON)} characters.`);
 }
 
 function shownProblems(shown: ShownPrediction): readonly Problem[] {
@@ -115,14 +119,14 @@ function labelProblems(
 }
 
 function correctionProblems(field: string, value: string | null, wanted: boolean): readonly Problem[] {
-  if (!wanted) return unless(value === null, field, 'It is for the verdict correct only.');
+  if (!wanted) return unless(value === null, field, () => 'It is for the verdict correct only.');
   return value === null ? [{ field, message: 'The verdict correct needs it.' }] : nameProblems(field, value);
 }
 
 /** An id of a conversation, user, session or person. */
 export function idProblems(field: string, value: string): readonly Problem[] {
   const fits = value.length > 0 && value.length <= MAX_ID && !hasControl(value) && !RESERVED.has(value);
-  return unless(fits, field, `${quote(value)} is not an id of 1 to ${String(MAX_ID)} printable characters.`);
+  return unless(fits, field, () => `${quote(value)} is not an id of 1 to ${String(MAX_ID)} printable characters.`);
 }
 
 /** A name of an intent, module, version or the like. */
@@ -131,13 +135,13 @@ export function nameProblems(field: string, value: string): readonly Problem[] {
   return unless(
     fits,
     field,
-    `${quote(value)} is not a name of 1 to ${String(MAX_NAME)} letters, digits and _ . : / - .`,
+    () => `${quote(value)} is not a name of 1 to ${String(MAX_NAME)} letters, digits and _ . : / - .`,
   );
 }
 
 /** A BCP 47 tag. */
 export function languageProblems(field: string, value: string): readonly Problem[] {
-  return unless(LANGUAGE.test(value), field, `${quote(value)} is not a BCP 47 tag such as hi or hi-Latn.`);
+  return unless(LANGUAGE.test(value), field, () => `${quote(value)} is not a BCP 47 tag such as hi or hi-Latn.`);
 }
 
 function messageProblems(message: string): readonly Problem[] {
@@ -145,13 +149,13 @@ function messageProblems(message: string): readonly Problem[] {
   return unless(
     message.length <= MAX_MESSAGE,
     'user_message',
-    `It has ${String(message.length)} UTF-16 code units; at most ${String(MAX_MESSAGE)} are kept.`,
+    () => `It has ${String(message.length)} UTF-16 code units; at most ${String(MAX_MESSAGE)} are kept.`,
   );
 }
 
 function confidenceProblems(field: string, confidence: number | null): readonly Problem[] {
   if (confidence === null || Number.isNaN(confidence)) return [];
-  return unless(confidence >= 0 && confidence <= 1, field, `${String(confidence)} is not between 0 and 1.`);
+  return unless(confidence >= 0 && confidence <= 1, field, () => `${String(confidence)} is not between 0 and 1.`);
 }
 
 function entityProblems(field: string, entity: Entity, message: string): readonly Problem[] {
@@ -163,9 +167,9 @@ function entityProblems(field: string, entity: Entity, message: string): readonl
     ...unless(
       entity.value.length <= MAX_ENTITY_VALUE,
       `${field}.value`,
-      `It has more than ${String(MAX_ENTITY_VALUE)} UTF-16 code units.`,
+      () => `It has more than ${String(MAX_ENTITY_VALUE)} UTF-16 code units.`,
     ),
-    ...unless(span, `${field}.start`, 'start and end must be a span inside user_message, or both be absent.'),
+    ...unless(span, `${field}.start`, () => 'start and end must be a span inside user_message, or both be absent.'),
   ];
 }
 
@@ -176,7 +180,7 @@ export function timeProblems(field: string, ms: number, arrivedAtMs: number): re
   return unless(
     ms < arrivedAtMs + DAY_MS,
     field,
-    `${time(ms)} lies more than a day after its arrival at ${time(arrivedAtMs)}.`,
+    () => `${time(ms)} lies more than a day after its arrival at ${time(arrivedAtMs)}.`,
   );
 }
 
@@ -193,7 +197,7 @@ function quote(value: string): string {
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
 }
 
-/** The problem, unless the value fits. */
-export function unless(fits: boolean, field: string, message: string): readonly Problem[] {
-  return fits ? [] : [{ field, message }];
+/** The problem, unless the value fits. Nearly all do: the sentence is made for those that don't. */
+export function unless(fits: boolean, field: string, message: () => string): readonly Problem[] {
+  return fits ? [] : [{ field, message: message() }];
 }
