@@ -1,6 +1,7 @@
 /** What the dashboard draws besides live figures: the pipeline itself, and what the tables say over time. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
+import { keptAnswers } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 
 /** What the routes ask. */
@@ -9,9 +10,6 @@ export interface OverviewDeps {
   /** Topics, processors, projections and services, as `samvad topology --json` has them. */
   readonly topology: object;
 }
-
-/** How long one reading serves all who ask. */
-const FRESH_MS = 5000;
 
 /** Adds `/v1/topology`, `/v1/overview` and `/v1/training-runs`. */
 export function overviewRoutes(app: FastifyInstance, { pool, topology }: OverviewDeps): void {
@@ -22,7 +20,7 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
     { config, schema: { tags, summary: 'The pipeline: who reads and writes what' } },
     () => topology,
   );
-  let cached: { readonly until: number; readonly value: Promise<object> } | undefined;
+  const overview = keptAnswers(() => readOverview(pool));
   app.get(
     '/v1/overview',
     {
@@ -34,14 +32,7 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
         response: refusals(503),
       },
     },
-    () => {
-      if (!cached || cached.until < Date.now()) {
-        const value = readOverview(pool);
-        value.catch(() => (cached = undefined));
-        cached = { until: Date.now() + FRESH_MS, value };
-      }
-      return cached.value;
-    },
+    async () => (await overview('')).value,
   );
   app.get(
     '/v1/training-runs',

@@ -105,6 +105,7 @@ describe('the jobs on real servers', () => {
     const response = await fetch(`${server.url}/v1/kpis?date=${day}`);
     assert.equal(response.status, 200);
     assert.deepEqual(await response.json(), JSON.parse(JSON.stringify(await readKpis(stack.prepared.pool, day))));
+    assert.match(response.headers.get('age') ?? '', /^\d+$/);
     const refused = await fetch(`${server.url}/v1/kpis?date=2026-02-30`);
     assert.equal(refused.status, 400);
     assert.match(((await refused.json()) as { detail: string }).detail, /date is "2026-02-30"/);
