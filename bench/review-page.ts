@@ -13,6 +13,10 @@ const MESSAGES = [
   ['en', 'The driver took the wrong turn, can I get my money back?', 'refund_status', 'report_driver', 'ride'],
   ['ta', 'என் பணம் எப்போது திரும்ப வரும்?', 'refund_status', 'payment_failed', 'payment'],
   ['hi-Latn', 'bhai parcel kahan pahuncha, do din ho gaye', 'track_parcel', 'track_order', 'parcel'],
+  ['te', 'నా రైడ్ రద్దు చేయండి, డ్రైవర్ రాలేదు', 'cancel_ride', 'report_driver', 'ride'],
+  ['en', 'Is the restaurant near the station still open?', 'restaurant_hours', 'order_food', 'food'],
+  ['bn', 'টাকা কেটে নিয়েছে কিন্তু অর্ডার হয়নি', 'payment_failed', 'refund_status', 'payment'],
+  ['mr', 'साइज चुकीची आहे, रिटर्न कसा करायचा?', 'return_product', 'refund_status', 'shop'],
 ] as const;
 
 const reviewing = await startReviewing();
@@ -21,7 +25,7 @@ for (let from = 0; from < items; from += 1000)
   await Promise.all(
     Array.from({ length: Math.min(1000, items - from) }, (_, n) => {
       const i = from + n;
-      const [language, user_message, nlu_intent, other, nlu_module] = MESSAGES[i % 4] ?? MESSAGES[0];
+      const [language, user_message, nlu_intent, other, nlu_module] = MESSAGES[i % MESSAGES.length] ?? MESSAGES[0];
       return producer.captureConversation({
         conversation_id: `c-${i}`,
         user_message: i % 200 < 8 ? user_message : `${user_message} ${i.toString(36).replaceAll(/\d/g, 'x')}`,
@@ -31,7 +35,10 @@ for (let from = 0; from < items; from += 1000)
         nlu_confidence: 0.45 + ((i * 7919) % 400) / 1000,
         nlu_provider: 'indicbert',
         model_version: 'router-v1.0.0',
-        runners_up: [{ intent: other, module: nlu_module, confidence: 0.14 }],
+        runners_up: [
+          { intent: other, module: nlu_module, confidence: 0.14 },
+          { intent: 'complaint', module: 'general', confidence: 0.06 },
+        ],
         created_at: new Date(Date.UTC(2026, 9, 5) + i * 1000),
       });
     }),
@@ -60,7 +67,7 @@ for (let i = 0; i < 5; i++) {
 }
 process.stdout.write(`${items} items: first item shown after ${times.join(', ')} ms\n`);
 if (folder !== undefined) {
-  const { page } = await open('asha', { viewport: { width: 1200, height: 760 } });
+  const { page } = await open('asha', { viewport: { width: 1200, height: 780 } });
   await page.screenshot({ path: path.join(folder, 'review-light.png') });
   await page.keyboard.press('c');
   await page.waitForSelector('dialog[open]');

@@ -10,9 +10,10 @@ export function labelStudioCommand(): Command {
   command
     .command('sync')
     .description('push what waits, fetch what was answered; the component label-studio does the same all the time')
+    .option('--take-over', 'take the project from the installation that has it, which must not run any more')
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nSettings: .env.labelstudio in this folder, made from .env.labelstudio.template.')
-    .action(async ({ json }: { json?: boolean }) => {
+    .action(async ({ json, takeOver = false }: { json?: boolean; takeOver?: boolean }) => {
       const prepared = await prepare(await findEnvironment());
       try {
         const { labelStudio: config } = prepared.config;
@@ -22,7 +23,7 @@ export function labelStudioCommand(): Command {
               'a token; docs/label-studio.md leads through it. Without one, people answer in the inbox alone.',
           );
         const sync = openSync({ ...prepared, kafka: prepared.servers.kafka }, config);
-        const report = await synchronise(sync, { full: true }).finally(() => sync.reviews.close());
+        const report = await synchronise(sync, { full: true, takeOver }).finally(() => sync.reviews.close());
         const { warnings, full, ...figures } = report;
         for (const warning of warnings) progress(warning);
         if (json === true) process.stdout.write(`${JSON.stringify(report)}\n`);

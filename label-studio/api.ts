@@ -30,6 +30,7 @@ const task = z.object({
 const project = z.object({
   id: z.int(),
   title: z.string(),
+  description: z.string().nullish(),
   label_config: z.string().nullish(),
   model_version: z.string().nullish(),
   show_collab_predictions: z.boolean().optional(),

@@ -6,7 +6,8 @@ import type { LabelStudioConfig } from '../config.ts';
 import type { LabelStudioApi, Project } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
 import { configProblems, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
-import { addProject, knownProject, labelsInTraffic, noteProject, tasksIn } from './store.ts';
+import { claim, marked, ownerOf } from './owner.ts';
+import { addProject, installationId, knownProject, labelsInTraffic, noteProject, tasksIn } from './store.ts';
 import type { KnownProject } from './store.ts';
 import { PREDICTED_BY } from './task.ts';
 import { keepWebhook } from './webhook.ts';
@@ -29,18 +30,21 @@ export interface ReadyProject {
 
 /**
  * Finds the project, or creates it, and gives it all labels that traffic has.
- * @throws LabelStudioRefused when it is configured so that its answers can't be read.
+ * @throws LabelStudioRefused when it is configured so that its answers can't be read, or belongs to another installation.
  */
 export async function readyProject(
   api: LabelStudioApi,
   pool: Pool,
   config: LabelStudioConfig,
-  { full: asked }: { readonly full: boolean },
+  { full: asked, takeOver = false }: { readonly full: boolean; readonly takeOver?: boolean },
 ): Promise<ReadyProject> {
-  const xml = await readFile(CONFIG_FILE, 'utf8');
-  const { known, project } = await findProject(api, pool, config, xml);
+  const template: Template = { xml: await readFile(CONFIG_FILE, 'utf8'), installation: await installationId(pool) };
+  const { known, project: found } = await findProject(api, pool, config, template);
+  const project = await claim(api, found, template.installation, takeOver);
   await noteProject(pool, known.id, config.url, project.id);
-  const configured = isUnconfigured(project) ? await api.changeProject(project.id, { label_config: xml }) : project;
+  const configured = isUnconfigured(project)
+    ? await api.changeProject(project.id, { label_config: template.xml })
+    : project;
   const problems = configProblems(configured);
   if (problems.length > 0)
     throw new LabelStudioRefused(
@@ -61,15 +65,22 @@ async function needsFullScan(pool: Pool, { id, scannedTo, fullScanAt }: KnownPro
   return (await tasksIn(pool, id, 'pushing')).length > 0;
 }
 
+/** What a new project is made of. */
+interface Template {
+  /** The labelling configuration. */
+  readonly xml: string;
+  readonly installation: string;
+}
+
 async function findProject(
   api: LabelStudioApi,
   pool: Pool,
   { url, projectId }: LabelStudioConfig,
-  xml: string,
+  template: Template,
 ): Promise<{ known: KnownProject; project: Project }> {
   const known = await knownProject(pool, url, projectId);
   const id = projectId ?? known.labelStudioId;
-  if (id === null) return { known, project: await adoptOrCreate(api, known, xml) };
+  if (id === null) return { known, project: await adoptOrCreate(api, known, template) };
   try {
     return { known, project: await api.project(id) };
   } catch (error) {
@@ -81,17 +92,23 @@ async function findProject(
         404,
       );
     const next = await addProject(pool); // somebody deleted it: its tasks are gone, its labels stay
-    return { known: next, project: await adoptOrCreate(api, next, xml) };
+    return { known: next, project: await adoptOrCreate(api, next, template) };
   }
 }
 
-/** By title before a new one is made: creating may have worked without our hearing of it. */
-async function adoptOrCreate(api: LabelStudioApi, { title, description }: KnownProject, xml: string): Promise<Project> {
-  const [found] = await api.projectsByTitle(title);
-  if (found) return found;
+/** By title before a new one is made: creating may have worked without our hearing of it. One's own goes before one of nobody. */
+async function adoptOrCreate(
+  api: LabelStudioApi,
+  { title, description }: KnownProject,
+  { xml, installation }: Template,
+): Promise<Project> {
+  const found = await api.projectsByTitle(title);
+  const of = (owner: string | undefined) => found.find((project) => ownerOf(project) === owner);
+  const taken = of(installation) ?? of(undefined) ?? found[0];
+  if (taken) return taken;
   return api.createProject({
     title,
-    description,
+    description: marked(description, installation),
     label_config: xml,
     show_collab_predictions: true,
     model_version: '',

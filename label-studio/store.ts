@@ -43,6 +43,12 @@ export async function knownProject(db: Db, url: string, labelStudioId?: number):
   return rows[0] ?? (await addProject(db));
 }
 
+/** Who this installation is. */
+export async function installationId(db: Db): Promise<string> {
+  const { rows } = await db.query<{ id: string }>('SELECT id FROM labelstudio_installation');
+  return (rows[0] as { id: string }).id;
+}
+
 /** A row for one more project, with the texts of the first. */
 export async function addProject(db: Db): Promise<KnownProject> {
   const added = await db.query<KnownProject>(

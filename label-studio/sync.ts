@@ -51,25 +51,33 @@ export interface SyncReport {
 const LOCK = 7_264_232;
 const BATCH = 500;
 
+/** How a sync is run. */
+export interface SyncOptions {
+  /** Scans all tasks, whenever that was done last. */
+  readonly full: boolean;
+  /** Takes the project from another installation. */
+  readonly takeOver?: boolean;
+}
+
 /**
- * Runs one synchronisation, after any that runs. `full` scans all tasks, whenever that was done last.
+ * Runs one synchronisation, after any that runs.
  * @throws LabelStudioError when Label Studio does not do its part; it is noted with the project, whoever asked.
  */
-export async function synchronise(context: SyncContext, { full }: { readonly full: boolean }): Promise<SyncReport> {
+export async function synchronise(context: SyncContext, options: SyncOptions): Promise<SyncReport> {
   try {
-    return await follow(context, full);
+    return await follow(context, options);
   } catch (error) {
     if (error instanceof LabelStudioError) await noteFailure(context.pool, context.config.url, error.message);
     throw error;
   }
 }
 
-function follow(context: SyncContext, full: boolean): Promise<SyncReport> {
+function follow(context: SyncContext, options: SyncOptions): Promise<SyncReport> {
   // The lock ends with its transaction, and so with the connection.
   return inTransaction(context.pool, async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
     const { api, config, pool } = context;
-    const project = await readyProject(api, pool, config, { full });
+    const project = await readyProject(api, pool, config, options);
     const scanned = await scan(context, project);
     const reviews = await sendOutbox(context);
     const closed = (await close(context, project)) + (await closeErased(context, project));

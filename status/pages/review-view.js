@@ -140,7 +140,9 @@ function taskView(task, state, acts) {
       <div class="row small quiet">
         <span class="badge">${task.language}</span>
         ${task.reasons.map((reason) => html`<span class="badge ${task.route === 'priority-review' ? 'warn' : ''}">${REASONS[reason] ?? reason}</span>`)}
-        <time datetime=${task.created_at}>${new Date(task.created_at).toLocaleString()}</time>
+        <time datetime=${task.created_at}
+          >${new Date(task.created_at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}</time
+        >
       </div>
       <blockquote
         class="message"
@@ -215,15 +217,29 @@ function messageView({ user_message, entities }, whole) {
   return [...parts, text.slice(at)];
 }
 
+/** What they say, each text once with how often. @param {Task['group']} group @returns {[string, number][]} */
+function texts(group) {
+  const counts = new Map();
+  for (const { user_message: text } of group) counts.set(text, (counts.get(text) ?? 0) + 1);
+  return [...counts];
+}
+
 /** @param {Task} task @param {State} state @param {Acts} acts */
 const groupView = ({ group }, { asGroup }, acts) =>
   group.length === 0
     ? nothing
     : html`<details class="group" open>
-        <summary>${group.length} more that say nearly the same</summary>
+        <summary>${group.length} more that ${group.length === 1 ? 'says' : 'say'} nearly the same</summary>
         <ul>
-          ${group.slice(0, 5).map((one) => html`<li dir="auto">${one.user_message.slice(0, 200)}</li>`)}
-          ${group.length > 5 ? html`<li class="quiet">and ${group.length - 5} more</li>` : nothing}
+          ${texts(group)
+            .slice(0, 5)
+            .map(
+              ([text, times]) =>
+                html`<li dir="auto">
+                  ${text.slice(0, 200)} ${times > 1 ? html`<span class="quiet small">${times} ×</span>` : nothing}
+                </li>`,
+            )}
+          ${texts(group).length > 5 ? html`<li class="quiet">and ${texts(group).length - 5} more</li>` : nothing}
         </ul>
         <label class="check"
           ><input type="checkbox" id="as-group" .checked=${asGroup} @change=${acts.toggleGroup} /> Answer all

@@ -40,7 +40,7 @@ export interface StubTask {
 export interface StubServer {
   readonly url: string;
   readonly tasks: Map<number, StubTask>;
-  readonly projects: { id: number; title: string; label_config: string; model_version: string }[];
+  readonly projects: { id: number; title: string; description?: string; label_config: string; model_version: string }[];
   readonly requests: string[];
   /** Asked before each request. */
   fault: (method: string, path: string) => Fault | undefined;

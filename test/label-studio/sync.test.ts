@@ -179,6 +179,41 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(stub.projects.length, 1);
   });
 
+  it('refuses the project of another installation, by title and by number, until it takes it over', async () => {
+    await wait('a');
+    await sync();
+    assert.match(stub.projects[0]?.description ?? '', /Samvad installation: [0-9a-f-]{36}$/);
+    const another = async () =>
+      pool.query(`TRUNCATE labelstudio_tasks, labelstudio_annotations; DELETE FROM labelstudio_projects WHERE id > 1;
+        UPDATE labelstudio_projects SET url = NULL, label_studio_project_id = NULL, scanned_to = NULL, full_scan_at = NULL;
+        UPDATE labelstudio_installation SET id = gen_random_uuid()`);
+    await another();
+    await wait('b');
+    const refusal = /project 1 .* belongs to another installation of Samvad, .*LABEL_STUDIO_PROJECT_ID.*--take-over/;
+    await assert.rejects(sync(), refusal);
+    context = { ...context, config: { ...context.config, projectId: 1 } };
+    await assert.rejects(sync(), refusal);
+    assert.deepEqual(conversationsThere(), ['a']);
+    assert.equal(stub.projects.length, 1);
+    const { rows } = await pool.query<{ last_error: string }>('SELECT last_error FROM labelstudio_projects');
+    assert.match(rows[0]?.last_error ?? '', refusal);
+
+    await synchronise(context, { full: true, takeOver: true });
+    assert.deepEqual(conversationsThere(), ['a', 'b']);
+    assert.equal((await sync()).project, 1);
+    await another(); // the first one, which still runs
+    await assert.rejects(sync(), refusal);
+  });
+
+  it('takes a project of nobody, and leaves its description', async () => {
+    stub.projects.push({ id: 77, title: 'mine', description: 'For the team.', label_config: '', model_version: '' });
+    context = { ...context, config: { ...context.config, projectId: 77 } };
+    await sync();
+    assert.match(stub.projects[0]?.description ?? '', /^For the team\.\n\nSamvad installation: \S+$/);
+    await pool.query('UPDATE labelstudio_installation SET id = gen_random_uuid()');
+    await assert.rejects(sync(), /belongs to another/);
+  });
+
   it('gives the project the labels that traffic has', async () => {
     await wait('a');
     await pool.query("UPDATE conversation_logs SET nlu_intent = 'never_seen'");

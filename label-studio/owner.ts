@@ -1,0 +1,43 @@
+/** Whose project it is: two installations in one project would each fill it and take out what they do not know. */
+import type { LabelStudioApi, Project } from './api.ts';
+import { LabelStudioRefused } from './http.ts';
+
+const MARK = /^Samvad installation: (\S+)$/m;
+
+/** The id of the installation that works with a project, from its description; undefined for a project of nobody. */
+export function ownerOf({ description }: Pick<Project, 'description'>): string | undefined {
+  return MARK.exec(description ?? '')?.[1];
+}
+
+/** A description with the mark of this installation in place of any other. */
+export function marked(description: string, installation: string): string {
+  return `${description.replace(MARK, '').trim()}\n\nSamvad installation: ${installation}`.trim();
+}
+
+/**
+ * Makes sure that the project is this installation's, and marks one of nobody. `takeOver` takes it from whoever has it.
+ * @throws LabelStudioRefused when another one has it.
+ */
+export async function claim(
+  api: LabelStudioApi,
+  project: Project,
+  installation: string,
+  takeOver: boolean,
+): Promise<Project> {
+  const owner = ownerOf(project);
+  if (owner === installation) return project;
+  if (owner !== undefined && !takeOver) throw ofAnother(project, owner);
+  await api.changeProject(project.id, { description: marked(project.description ?? '', installation) });
+  const now = await api.project(project.id); // two may have marked it at once; the last mark stands
+  if (ownerOf(now) !== installation) throw ofAnother(now, ownerOf(now) ?? 'nobody');
+  return now;
+}
+
+function ofAnother({ id, title }: Project, owner: string): LabelStudioRefused {
+  return new LabelStudioRefused(
+    `The project ${id} (${title}) belongs to another installation of Samvad, ${owner}, and two must not share one. Create an empty project ` +
+      'in Label Studio and set LABEL_STUDIO_PROJECT_ID to its number; or, where this installation takes the place of that one, run ' +
+      '`samvad label-studio sync --take-over` once.',
+    409,
+  );
+}
