@@ -39,7 +39,11 @@ let labels;
 /** One open tab; a reload goes on with the same items. */
 const session = tabSession();
 const outbox = openOutbox(({ sent }) => {
-  if (sent) void load();
+  if (sent) {
+    void load();
+    // What was taken back comes into the queue one by one; a second look has all of a group.
+    setTimeout(() => void load(), LOOK_AGAIN_MS);
+  }
   draw();
 });
 
