@@ -83,8 +83,9 @@ function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, hei
   };
 }
 
+/** All charts, from a copy of the list: drawing puts each behind the others again, where the loop would meet it for ever. */
 function redraw() {
-  for (const [place, { chart, plot }] of drawn) {
+  for (const [place, { chart, plot }] of [...drawn]) {
     plot.destroy();
     drawn.delete(place);
     if (place.isConnected) draw(/** @type {HTMLElement} */ (place), chart);

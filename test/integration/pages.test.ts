@@ -143,6 +143,31 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
+  it(
+    'the charts follow the width of the window and the colours, and the page stays alive',
+    { timeout: 60_000 },
+    async () => {
+      const page = await open('/');
+      const chart = page.locator('#routing canvas');
+      await chart.waitFor();
+      const width = async () => Math.round((await chart.boundingBox())?.width ?? 0);
+      const place = page.locator('#routing'); // its canvas is another one after each change
+      const [wide, light] = [await width(), await place.screenshot()];
+      const until = async (what: string, holds: () => Promise<boolean>) => {
+        for (const deadline = Date.now() + 10_000; !(await holds()); await sleep(100))
+          assert.ok(Date.now() < deadline, `${what}; the chart is ${await width()} wide, at first ${wide}`);
+      };
+      await page.setViewportSize({ width: 390, height: 844 });
+      await until('it did not become smaller', async () => (await width()) < wide);
+      await page.setViewportSize({ width: 1280, height: 900 });
+      await until('it did not become as large again', async () => (await width()) === wide);
+      assert.equal(await page.locator('#routing canvas').count(), 1);
+      await page.emulateMedia({ colorScheme: 'dark' });
+      await until('it is as light as before', async () => !(await place.screenshot()).equals(light));
+      await page.context().close();
+    },
+  );
+
   it('a model shows what it fixed and broke, what it mixes up, and its whole report', { timeout: 60_000 }, async () => {
     const { prepared } = stack;
     const { report, manifest } = await registerReported(prepared, VERSION);
