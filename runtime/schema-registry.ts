@@ -97,8 +97,9 @@ async function setCompatibility(url: string, subject: string): Promise<void> {
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify({ compatibility: COMPATIBILITY.FULL_TRANSITIVE }),
   });
-  // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version.
-  if (!response.ok && response.status !== 404)
+  // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version. 409: another
+  // process that starts at this moment has set it, to the same.
+  if (!response.ok && response.status !== 404 && response.status !== 409)
     throw new RegistryUnavailable(
       `The schema registry answered ${String(response.status)} for ${subject}: ${await response.text()}`,
     );

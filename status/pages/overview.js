@@ -103,7 +103,7 @@ function queue() {
     <h2>Queue</h2>
     ${
       classes.length === 0
-        ? html`<p class="quiet">Nothing waits for a person.</p>`
+        ? html`<p class="quiet">${state.live ? 'Nothing waits for a person.' : 'Loading …'}</p>`
         : html`<dl class="facts">
             ${classes.map(([number, waiting]) => {
               const [name, inbox] = CLASSES[number] ?? [number, '/review'];
