@@ -39,6 +39,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/samvad run/, 'runs until it is stopped; the crash tests do'],
   [/train --(cancel|resume) RUN/, 'needs a run that is under way; training-run.test.ts does'],
   [/train:router .* --register/, 'serving.test.ts does'],
+  [/samvad erase ID/, 'the reader has an id; erasure.test.ts does'],
   [/^pip|^python|^mvn|^java/, 'needs packages that are not installed for the tests'],
   [/^psql/, 'needs a client that not every machine has'],
 ];
