@@ -11,7 +11,6 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs, promisify } from 'node:util';
-import { approvalsReader } from '../cli/approvals.ts';
 import { producerOptions } from '../cli/environment.ts';
 import { untilCaughtUp } from '../cli/lag.ts';
 import { startServing } from '../cli/serving.ts';
@@ -33,7 +32,7 @@ import { deploymentController } from '../trainer/deployment-controller.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { queueRescorer } from '../trainer/queue-rescorer.ts';
 import type { Sample } from '../trainer/split.ts';
-import { trainer } from '../trainer/trainer.ts';
+import { DATA_SET, openCounts, trainer } from '../trainer/trainer.ts';
 import { bin, mib, startProcess, stopProcess, watch } from './processes.ts';
 
 const HOURS = 24;
@@ -238,9 +237,10 @@ async function invariants({ prepared: { servers, pool, codecs } }: Stack): Promi
   holds('each has a decision', decided.size === conversations, decided.size);
   const rows = await count('SELECT count(*) AS n FROM conversation_logs');
   holds('each has a row', rows === conversations, rows);
-  const approvals = approvalsReader({ servers, codecs });
-  const counted = await approvals.read();
-  await approvals.close();
+  const counts = await openCounts({ kafka: servers.kafka, codecs });
+  let counted = 0; // what stands; `approvals` are all there ever were
+  for (const { data_set, approved: standing } of await counts.read()) if (data_set === DATA_SET) counted += standing;
+  await counts.close();
   const approved = await count("SELECT count(*) AS n FROM training_samples WHERE review_status = 'approved'");
   holds(
     'the counter is the number of approved samples',
