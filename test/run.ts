@@ -47,7 +47,7 @@ async function run(files: readonly string[]): Promise<void> {
   const args = ['--import', 'tsx', '--test', '--test-concurrency=1', '--test-reporter=spec', ...files];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: '32', FORCE_COLOR: '0', LABEL_STUDIO_ENV_FILE: '' },
+    env: { ...process.env, UV_THREADPOOL_SIZE: '96', FORCE_COLOR: '0', LABEL_STUDIO_ENV_FILE: '' },
   });
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
   // The last one of each: what failed is told again after the counts, at any length.

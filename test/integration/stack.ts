@@ -65,7 +65,6 @@ export async function startStack(): Promise<Stack> {
     SAMVAD_HOME: home,
     SAMVAD_REPORTS: path.join(home, 'reports'),
     SAMVAD_LOG_LEVEL: 'warn',
-    UV_THREADPOOL_SIZE: '32',
     LABEL_STUDIO_ENV_FILE: '', // not the one of whoever runs the tests
   };
   const config = { ...readConfig(env), cache };
