@@ -173,15 +173,18 @@ export async function untilCaughtUp(
   let quiet = 0;
   const stalled = stallWatch();
   for await (const positions of looks(servers, pool)) {
-    const lags = positions?.map(lagOf) ?? [];
-    if (positions) onLag(lags);
+    if (!positions) {
+      quiet = 0; // what moved meanwhile is not known
+      continue;
+    }
+    const lags = positions.map(lagOf);
+    onLag(lags);
     const behind = lags.filter(({ lag }) => lag > 0).map(({ component }) => component);
     if (stalled(lags) && behind.length > 0)
       throw new UsageError(
         `Nothing has moved for a minute, and these are behind: ${[...new Set(behind)].join(', ')}. Do they run?`,
       );
-    // Where a server was away it is not known what moved meanwhile.
-    quiet = positions && behind.length === 0 ? quiet + 1 : 0;
+    quiet = behind.length === 0 ? quiet + 1 : 0;
     if (quiet === 2) return;
   }
 }

@@ -14,7 +14,8 @@ const IN_FORCE = '\tpolicy';
 const keyOfVersion = (version: string) => `${IN_FORCE}\t${version}`;
 /** The partition whose copy goes on to `adopted-policies`, so that each version is there once. */
 const WITNESS = 0;
-const NOTHING: IntakeEntry = {
+/** The entry of what intake has not seen. */
+export const UNSEEN: IntakeEntry = {
   captured_digest: null,
   review_digests: [],
   parked_reviews: [],
@@ -42,8 +43,8 @@ export function adoptPolicy(
     throw new Poison('policy-version-used', `version: ${policy.version} was adopted before with other rules.`);
   const at = value.adopted_at;
   return [
-    emit(topics.intakeLedger, IN_FORCE, { ...NOTHING, policy }, at),
-    emit(topics.intakeLedger, keyOfVersion(policy.version), { ...NOTHING, captured_digest: digest }, at),
+    emit(topics.intakeLedger, IN_FORCE, { ...UNSEEN, policy }, at),
+    emit(topics.intakeLedger, keyOfVersion(policy.version), { ...UNSEEN, captured_digest: digest }, at),
     ...(partition === WITNESS ? [emit(topics.adoptedPolicies, policy.version, value, at)] : []),
   ];
 }

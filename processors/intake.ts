@@ -14,19 +14,12 @@ import type { Emission, LogRecord, Table } from '../stream/processor.ts';
 import { emit, on } from '../stream/processor.ts';
 import type { Processor } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
-import { adoptPolicy, policyInForce } from './intake-policy.ts';
+import { adoptPolicy, policyInForce, UNSEEN } from './intake-policy.ts';
 import { refuse } from './refuse.ts';
 
 /** Reviews kept for a conversation that has not come yet, and reviews remembered for one that has. */
 const MAX_PARKED = 16;
 const MAX_REMEMBERED = 64;
-const UNSEEN: IntakeEntry = {
-  captured_digest: null,
-  review_digests: [],
-  parked_reviews: [],
-  policy: null,
-  erased_at: null,
-};
 
 /** Decides once what the log holds: valid, each content once, personal data masked, a conversation before its reviews. */
 export const intake: Processor<IntakeEntry> = {

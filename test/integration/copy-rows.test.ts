@@ -40,6 +40,19 @@ describe('rows as COPY takes them', { timeout: 60_000 }, () => {
     }
   }
 
+  /** As text and inside of JSON. */
+  async function areStored(texts: readonly string[], shown: readonly string[]): Promise<void> {
+    const found = await stored(texts.map((text, i) => [String(i), text, JSON.stringify([text]), ...BLANK.slice(2)]));
+    assert.deepEqual(
+      found.map(({ said }) => said),
+      shown,
+    );
+    assert.deepEqual(
+      found.map(({ entities }) => entities),
+      shown.map((text) => [text]),
+    );
+  }
+
   it('keep every type, and what is not there', async () => {
     const [found] = await stored([['a', 'hello', '[{"a":1}]', -0.5, -3, -7, 2 ** 53 - 1, true, CREATED]]);
     assert.deepEqual(found, {
@@ -68,29 +81,13 @@ describe('rows as COPY takes them', { timeout: 60_000 }, () => {
       'a\tb\\n"\'',
       'é'.repeat(300_000),
     ];
-    const found = await stored(texts.map((text, i) => [String(i), text, JSON.stringify([text]), ...BLANK.slice(2)]));
-    assert.deepEqual(
-      found.map(({ said }) => said),
-      texts,
-    );
-    assert.deepEqual(
-      found.map(({ entities }) => entities),
-      texts.map((text) => [text]),
-    );
+    await areStored(texts, texts);
   });
 
   it('show NUL as the replacement character, and leave the letters \\u0000 alone', async () => {
     const texts = ['a\0b', String.raw`a\u0000b`, String.raw`a\\u0000b`, `${String.raw`\u0000`}\0`, '\0'.repeat(3)];
     const shown = texts.map((text) => text.replaceAll('\0', '\ufffd'));
-    const found = await stored(texts.map((text, i) => [String(i), text, JSON.stringify([text]), ...BLANK.slice(2)]));
-    assert.deepEqual(
-      found.map(({ said }) => said),
-      shown,
-    );
-    assert.deepEqual(
-      found.map(({ entities }) => entities),
-      shown.map((text) => [text]),
-    );
+    await areStored(texts, shown);
   });
 
   it('take only the rows that are asked for', async () => {
