@@ -33,7 +33,7 @@ import { openModelLog } from '../trainer/model-log.ts';
 import { queueRescorer } from '../trainer/queue-rescorer.ts';
 import type { Sample } from '../trainer/split.ts';
 import { DATA_SET, openCounts, trainer } from '../trainer/trainer.ts';
-import { bin, mib, startProcess, stopProcess, watch } from './processes.ts';
+import { bin, mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 
 const HOURS = 24;
 const HOUR_MS = 60 * 60 * 1000;
@@ -78,12 +78,13 @@ async function day({ prepared }: Stack): Promise<void> {
   await samvad('promote', first, '--reason', 'The first model.');
 
   const env = { SAMVAD_TRAINING_THRESHOLD: values.threshold };
-  const watches = PROCESSES.map((names) => {
+  const watches = PROCESSES.flatMap((names) => {
     const worker = startProcess(stack, names, env);
-    const { end, ...watched } = watch(names.length === 1 ? String(names[0]) : 'projections', worker.pid);
-    closers.push(end, () => stopProcess(worker));
-    return watched;
+    closers.push(() => stopProcess(worker));
+    const own = watch(names.length === 1 ? String(names[0]) : 'projections', worker.pid);
+    return names[0] === trainer.name ? [own, watchChildren('training', worker.pid)] : [own];
   });
+  closers.push(...watches.map(({ end }) => end));
   const quarters: ReadonlyMap<string, number>[] = [];
   const serving = startServing(prepared);
   closers.push(() => serving.stop());
@@ -153,7 +154,7 @@ async function day({ prepared }: Stack): Promise<void> {
   const { models, runs } = end;
   const { production } = deploymentOf(end);
   process.stdout.write(
-    `\n${columns([['version', 'status', 'verdict'], ...[...models].map(([version, { standing: s }]) => [version, s.status, s.verdict ?? ''])])}\n\n`,
+    `\n${columns([['version', 'status', 'verdict', 'traffic', 'judged last'], ...[...models].map(([version, { standing: s, judged }]) => [version, s.status, s.verdict ?? '', s.traffic_percentage, judged?.reasons.join(' ') ?? s.reasons.join(' ')])])}\n\n`,
   );
 
   holds(

@@ -5,10 +5,11 @@ import { producerOptions } from '../cli/environment.ts';
 import { untilCaughtUp } from '../cli/lag.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
+import { trainer } from '../trainer/trainer.ts';
 import { startStack } from '../test/integration/stack.ts';
 import type { Stack } from '../test/integration/stack.ts';
 import { benchConversation } from './kafka.ts';
-import { mib, startProcess, stopProcess, watch } from './processes.ts';
+import { mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 
 const WARM_UP_SECONDS = 10;
 
@@ -100,7 +101,11 @@ export async function memory(count: number): Promise<(string | number)[][]> {
   const stack = await startStack();
   const workers = componentNames.map((name) => [name, startProcess(stack, [name])] as const);
   const producer = await createConversationProducer(producerOptions(stack.prepared));
-  const watches = [...workers.map(([name, { pid }]) => watch(name, pid)), watch('this producer', process.pid)];
+  const watches = [
+    ...workers.map(([name, { pid }]) => watch(name, pid)),
+    ...workers.filter(([name]) => name === trainer.name).map(([, { pid }]) => watchChildren('training', pid)),
+    watch('this producer', process.pid),
+  ];
   try {
     for (let i = 0; i < count; i += 2000) {
       await Promise.all(

@@ -34,15 +34,30 @@ export interface Watch {
 
 /** Looks twice a second at RssAnon and RssFile of proc(5). */
 export function watch(name: string, pid: number | undefined): Watch {
+  return watchAll(name, () => Promise.resolve([String(pid)]));
+}
+
+/** The same for all processes that the main thread of `pid` has started, together. */
+export function watchChildren(name: string, pid: number | undefined): Watch {
+  return watchAll(name, async () => (await read(`/proc/${pid}/task/${pid}/children`)).split(' ').filter(Boolean));
+}
+
+function watchAll(name: string, pids: () => Promise<readonly string[]>): Watch {
   const peak = { own: 0, mapped: 0 };
   const look = async () => {
-    const status = await readFile(`/proc/${String(pid)}/status`, 'utf8').catch(() => ''); // it may have ended
-    const kib = (field: string) => Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0);
+    const statuses = await Promise.all((await pids()).map((pid) => read(`/proc/${pid}/status`)));
+    const kib = (field: string) =>
+      statuses.reduce((sum, status) => sum + Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0), 0);
     peak.own = Math.max(peak.own, kib('RssAnon'));
     peak.mapped = Math.max(peak.mapped, kib('RssFile'));
   };
   const timer = setInterval(() => void look(), 500);
   return { name, peak, end: () => clearInterval(timer) };
+}
+
+/** A file of proc(5); empty when its process has ended. */
+function read(file: string): Promise<string> {
+  return readFile(file, 'utf8').catch(() => '');
 }
 
 /** KiB as MiB. */

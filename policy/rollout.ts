@@ -8,7 +8,7 @@
  */
 import { productionAccuracy } from './audit.ts';
 import type { AuditCell } from './audit.ts';
-import { wilson, Z95 } from './intervals.ts';
+import { anytimeZ, wilson, Z95 } from './intervals.ts';
 import type { Interval } from './intervals.ts';
 
 /** Number, sum and sum of squares of a quantity. */
@@ -94,7 +94,10 @@ export function judgeStep(
   const difference = a.corrected - b.corrected;
   const [low, high] = differenceInterval([a.corrected, a.interval], [b.corrected, b.interval]);
   const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${a.answers} and ${b.answers} labels`;
-  if (high < 0 && a.answers >= policy.minLabelsToFail) return because('fail', `It is worse than production. ${range}.`);
+  // It is judged anew with every label: an interval for one look would, in time, find any equal version worse.
+  const highest = difference + (anytimeZ(a.answers) / Z95) * (high - difference);
+  if (highest < 0 && a.answers >= policy.minLabelsToFail)
+    return because('fail', `It is worse than production. ${range}.`);
   if (Math.min(a.answers, b.answers) < policy.minLabels)
     return because('inconclusive', `Each version needs ${policy.minLabels} labels. ${range}.`);
   if (low > -policy.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);

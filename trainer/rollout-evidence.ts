@@ -3,105 +3,104 @@ import { confidenceBand } from '../policy/audit.ts';
 import type { AuditCell } from '../policy/audit.ts';
 import type { ArmEvidence, Moments } from '../policy/rollout.ts';
 import { defaultPolicy, route } from '../policy/routing.ts';
-import type { ConversationEvent, Verdict } from '../schemas/types.ts';
+import type { Routing } from '../policy/routing.ts';
+import type { ConversationCaptured, ConversationEvent, Verdict } from '../schemas/types.ts';
 
-/** A conversation of one of the versions, as far as the verdict needs it. */
-interface Seen {
-  readonly version: string;
-  readonly route: AuditCell['route'];
-  readonly propensity: number;
-  readonly band: number;
-  readonly chosen: boolean;
-  readonly confidence: number | null;
-  readonly latencyMs: number | null;
-  readonly success: boolean | null;
-  readonly fallback: boolean;
+/** A conversation that a person is asked about, until the step ends. */
+interface Asked {
+  readonly cell: Mutable<AuditCell>;
   verdict: Verdict | null;
+  /** Of the answer that stands. */
+  review: string | null;
 }
 
-/** Evidence in the making: one entry for each conversation of the versions that it is about. */
+interface Arm extends Mutable<Omit<ArmEvidence, 'cells' | 'latencyMs' | 'confidence'>> {
+  readonly cells: Map<string, Mutable<AuditCell>>;
+  readonly latencyMs: Mutable<Moments>;
+  readonly confidence: Mutable<Moments>;
+}
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** Evidence in the making: sums, and one entry for each conversation that a person is asked about. */
 export class RolloutEvidence {
-  readonly #versions: ReadonlySet<string>;
-  readonly #seen = new Map<string, Seen>();
+  readonly #arms: ReadonlyMap<string, Arm>;
+  readonly #asked = new Map<string, Asked>();
 
   constructor(versions: Iterable<string>) {
-    this.#versions = new Set(versions);
+    this.#arms = new Map([...versions].map((version) => [version, emptyArm()]));
   }
 
-  /** Takes the next event. A later answer of a person takes the place of an earlier one. */
+  /** Takes the next event. A later answer of a person takes the place of an earlier one, and one that is withdrawn counts no more. */
   add({ conversation_id, captured, reviewed, policy }: ConversationEvent): void {
-    if (captured?.model_version != null && this.#versions.has(captured.model_version)) {
+    const arm = this.#arms.get(captured?.model_version ?? '');
+    if (captured && arm) {
+      count(arm, captured);
       const routing = route(policy ?? defaultPolicy, captured);
-      this.#seen.set(conversation_id, {
-        version: captured.model_version,
-        route:
-          routing.route === 'auto_approved'
-            ? 'auto-approved'
-            : routing.route === 'needs_review'
-              ? 'needs-review'
-              : 'priority-review',
-        propensity: routing.audit_propensity ?? 1,
-        band: confidenceBand(captured.nlu_confidence),
-        chosen: routing.route !== 'auto_approved' || routing.audit,
-        confidence: captured.nlu_confidence,
-        latencyMs: captured.processing_time_ms,
-        success: captured.response_success,
-        fallback: captured.nlu_provider === 'llm',
-        verdict: null,
-      });
+      const cell = cellOf(arm, routing, captured.nlu_confidence);
+      cell.conversations++;
+      if (routing.route !== 'auto_approved' || routing.audit) {
+        cell.chosen++;
+        this.#asked.set(conversation_id, { cell, verdict: null, review: null });
+      }
     }
-    const seen = reviewed && this.#seen.get(conversation_id);
-    if (seen && reviewed.verdict !== 'skip') seen.verdict = reviewed.verdict;
+    const asked = reviewed && this.#asked.get(conversation_id);
+    if (!asked) return;
+    const { verdict, review_id, withdraws } = reviewed;
+    if (verdict !== 'skip') answer(asked, verdict, review_id);
+    else if (withdraws !== null && withdraws === asked.review) answer(asked, null, null);
   }
 
   /** What `version` did so far. */
   of(version: string): ArmEvidence {
-    const own = [...this.#seen.values()].filter((seen) => seen.version === version);
-    const known = own.filter(({ success }) => success !== null);
-    return {
-      conversations: own.length,
-      cells: cellsOf(own),
-      responses: known.length,
-      failures: known.filter(({ success }) => success === false).length,
-      fallbacks: own.filter(({ fallback }) => fallback).length,
-      latencyMs: moments(own.map(({ latencyMs }) => latencyMs)),
-      confidence: moments(own.map(({ confidence }) => confidence)),
-    };
+    const arm = this.#arms.get(version) ?? emptyArm();
+    return { ...arm, cells: [...arm.cells.values()] };
   }
 }
 
-function cellsOf(seen: readonly Seen[]): readonly AuditCell[] {
-  const cells = new Map<string, { -readonly [K in keyof AuditCell]: AuditCell[K] }>();
-  for (const { route: taken, propensity, band, chosen, verdict } of seen) {
-    const key = `${taken}/${propensity}/${band}`;
-    const cell = cells.get(key) ?? {
-      route: taken,
-      propensity,
-      band,
-      conversations: 0,
-      chosen: 0,
-      right: 0,
-      wrong: 0,
-      unusable: 0,
-    };
-    cells.set(key, cell);
-    cell.conversations++;
-    if (!chosen) continue;
-    cell.chosen++;
-    if (verdict === 'approve') cell.right++;
-    else if (verdict === 'correct') cell.wrong++;
-    else if (verdict === 'reject') cell.unusable++;
-  }
-  return [...cells.values()];
+function emptyArm(): Arm {
+  const nothing = (): Moments => ({ n: 0, sum: 0, squares: 0 });
+  const counts = { conversations: 0, responses: 0, failures: 0, fallbacks: 0 };
+  return { ...counts, cells: new Map(), latencyMs: nothing(), confidence: nothing() };
 }
 
-function moments(values: readonly (number | null)[]): Moments {
-  let [n, sum, squares] = [0, 0, 0];
-  for (const value of values) {
-    if (value === null || Number.isNaN(value)) continue;
-    n++;
-    sum += value;
-    squares += value * value;
-  }
-  return { n, sum, squares };
+function count(arm: Arm, captured: ConversationCaptured): void {
+  arm.conversations++;
+  if (captured.response_success !== null) arm.responses++;
+  if (captured.response_success === false) arm.failures++;
+  if (captured.nlu_provider === 'llm') arm.fallbacks++;
+  addTo(arm.latencyMs, captured.processing_time_ms);
+  addTo(arm.confidence, captured.nlu_confidence);
+}
+
+function addTo(moments: Mutable<Moments>, value: number | null): void {
+  if (value === null || Number.isNaN(value)) return;
+  moments.n++;
+  moments.sum += value;
+  moments.squares += value * value;
+}
+
+/** The cell of a conversation, made where it is the first of its kind. */
+function cellOf({ cells }: Arm, routing: Routing, confidence: number | null): Mutable<AuditCell> {
+  const taken = routing.route.replace('_', '-') as AuditCell['route'];
+  const [propensity, band] = [routing.audit_propensity ?? 1, confidenceBand(confidence)];
+  const key = `${taken}/${propensity}/${band}`;
+  const found = cells.get(key);
+  if (found) return found;
+  const none = { conversations: 0, chosen: 0, right: 0, wrong: 0, unusable: 0 };
+  const cell = { route: taken, propensity, band, ...none };
+  cells.set(key, cell);
+  return cell;
+}
+
+function answer(asked: Asked, verdict: Verdict | null, review: string | null): void {
+  countVerdict(asked, -1);
+  Object.assign(asked, { verdict, review });
+  countVerdict(asked, 1);
+}
+
+function countVerdict({ cell, verdict }: Asked, by: 1 | -1): void {
+  if (verdict === 'approve') cell.right += by;
+  else if (verdict === 'correct') cell.wrong += by;
+  else if (verdict === 'reject') cell.unusable += by;
 }

@@ -1,6 +1,6 @@
 /**
  * The trainer: asks for a run at each crossing of the threshold, and carries runs out, one after the other. Any number may
- * run; one leads. Training is in a thread of its own and outside every poll loop, so a run may take hours and nothing is
+ * run; one leads. Training is in a process of its own and outside every poll loop, so a run may take hours and nothing is
  * delivered again because of it.
  */
 import { randomUUID } from 'node:crypto';
@@ -24,7 +24,7 @@ import { readSamples } from './data-set.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { executeRun } from './training-run.ts';
-import { trainInWorker } from './train-worker.ts';
+import { trainInProcess } from './train-process.ts';
 
 /** The data set that sample-counter counts. */
 export const DATA_SET = 'default';
@@ -55,7 +55,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
     log,
     artifacts: openArtifactFolder(config.training.artifacts),
     samples: (upTo: Watermark) => readSamples(kafka, codecs, upTo),
-    train: trainInWorker,
+    train: trainInProcess,
     policy: async () => (await policyInForce(pool)).policy,
     promotion: defaultPromotionPolicy,
     options: {},

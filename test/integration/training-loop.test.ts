@@ -25,7 +25,7 @@ import { codeVersion } from '../../trainer/code-version.ts';
 import { readSamples } from '../../trainer/data-set.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
-import { trainInWorker } from '../../trainer/train-worker.ts';
+import { trainInProcess } from '../../trainer/train-process.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import { conversation, review } from '../fixtures.ts';
 import { memoryModelLog } from '../trainer/memory-model-log.ts';
@@ -152,7 +152,7 @@ describe('the training loop on real servers', () => {
         log: elsewhere,
         artifacts: openArtifactFolder(path.join(stack.home, 'elsewhere')),
         samples: (upTo) => readSamples(kafka, stack.prepared.codecs, upTo),
-        train: trainInWorker,
+        train: trainInProcess,
         policy: () => Promise.resolve(defaultPolicy),
         promotion: defaultPromotionPolicy,
         options: {},

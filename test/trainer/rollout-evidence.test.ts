@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { AuditCell } from '../../policy/audit.ts';
+import type { ConversationEvent, ReviewSubmitted } from '../../schemas/types.ts';
+import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
+import { conversation, review } from '../fixtures.ts';
+
+const nothing = { captured: null, reviewed: null, policy: null, erased: null };
+const captured = (id: string, fields: Parameters<typeof conversation>[0] = {}): ConversationEvent => {
+  const made = conversation({ conversation_id: id, nlu_confidence: 0.8, ...fields });
+  return { ...nothing, conversation_id: id, captured: made };
+};
+const reviewed = (id: string, fields: Partial<ReviewSubmitted>): ConversationEvent => ({
+  ...nothing,
+  conversation_id: id,
+  reviewed: review({ conversation_id: id, ...fields }),
+});
+
+/** The evidence on router-v1.0.0 after these events. */
+function after(...events: ConversationEvent[]) {
+  const evidence = new RolloutEvidence(['router-v1.0.0', 'router-v1.1.0']);
+  for (const event of events) evidence.add(event);
+  return evidence.of('router-v1.0.0');
+}
+
+const answers = ({ cells }: { readonly cells: readonly AuditCell[] }) =>
+  cells.map(({ chosen, right, wrong, unusable }) => [chosen, right, wrong, unusable]);
+
+describe('RolloutEvidence', () => {
+  it('counts what each version did itself', () => {
+    const { cells, ...sums } = after(
+      captured('a', { processing_time_ms: 30 }),
+      captured('b', { response_success: false, processing_time_ms: 50, nlu_provider: 'llm', nlu_confidence: null }),
+      captured('c', { response_success: null, processing_time_ms: null }),
+      captured('d', { model_version: 'router-v1.1.0' }),
+      captured('e', { model_version: 'router-v0.9.0' }),
+    );
+    assert.deepEqual(sums, {
+      conversations: 3,
+      responses: 2,
+      failures: 1,
+      fallbacks: 1,
+      latencyMs: { n: 2, sum: 80, squares: 3400 },
+      confidence: { n: 2, sum: 1.6, squares: 2 * 0.8 * 0.8 },
+    });
+    assert.deepEqual(
+      cells.map(({ route, band, conversations }) => [route, band, conversations]),
+      [
+        ['needs-review', 11, 2],
+        ['priority-review', 0, 1],
+      ],
+    );
+  });
+
+  it('counts the answer that stands: the latest, not one that was withdrawn, no skip', () => {
+    const first = reviewed('a', { verdict: 'approve', review_id: '1' });
+    const second = reviewed('a', { verdict: 'correct', review_id: '2' });
+    const skip = reviewed('a', { verdict: 'skip', review_id: '3' });
+    const undo = (id: string) => reviewed('a', { verdict: 'skip', review_id: `undo-${id}`, withdraws: id });
+    assert.deepEqual(answers(after(captured('a'), first)), [[1, 1, 0, 0]]);
+    assert.deepEqual(answers(after(captured('a'), first, second, skip)), [[1, 0, 1, 0]]);
+    assert.deepEqual(answers(after(captured('a'), first, second, undo('1'))), [[1, 0, 1, 0]]);
+    assert.deepEqual(answers(after(captured('a'), first, second, undo('2'))), [[1, 0, 0, 0]]);
+    assert.deepEqual(answers(after(captured('a'), reviewed('a', { verdict: 'reject' }))), [[1, 0, 0, 1]]);
+  });
+
+  it('leaves out answers on trusted conversations that chance has not chosen', () => {
+    const policy = { version: 'p', audit_share: 0, audit_salt: '', overlap_share: 0, exceptions: [] };
+    const trusted = {
+      ...captured('a', { nlu_confidence: 0.99 }),
+      policy: { ...policy, thresholds: { trust: 0.85, doubt: 0.7 } },
+    };
+    assert.deepEqual(answers(after(trusted, reviewed('a', { verdict: 'correct' }))), [[0, 0, 0, 0]]);
+  });
+});
