@@ -19,18 +19,18 @@ export function dailyPage(report: DailyReport): string {
 <body>
 <main>
 <h1>Samvad, ${day}</h1>
-<p class="quiet">The day by event time (UTC). Closed at ${escape(report.closed_at)}.</p>
+<p class="quiet">The day by event time (UTC). Closed at ${escape(report.closed_at.slice(0, 16).replace('T', ' '))} UTC.</p>
 ${tiles([
-  ['conversations', String(c.conversations)],
+  ['conversations', count(c.conversations)],
   ['auto-approved', share(c.auto_approval_rate)],
-  ['for people', String(c.needs_review + c.priority_review)],
-  ['answers', String(c.reviews)],
-  ['new samples', String(c.training_samples)],
+  ['for people', count(c.needs_review + c.priority_review)],
+  ['answers', count(c.reviews)],
+  ['new samples', count(c.training_samples)],
 ])}
 <h2>Key figures</h2>
 ${kpiTable(report.kpis)}
 <h2>Training</h2>
-<p>${training.unused} of ${training.threshold} new approved samples. ${training.reached ? 'The threshold is reached: a running trainer asks for a run by itself.' : 'The threshold is not reached.'}</p>
+<p>${count(training.unused)} of ${count(training.threshold)} new approved samples. ${training.reached ? 'The threshold is reached: a running trainer asks for a run by itself.' : 'The threshold is not reached.'}</p>
 <h2>Accuracy in production</h2>
 ${accuracyTable(report.accuracy)}
 ${agreementLine(report.accuracy.agreement)}
@@ -53,13 +53,13 @@ const MARKS = { 'on target': '✓', 'off target': '✗', unknown: '?' } as const
 
 function kpiTable(kpis: readonly Kpi[]): string {
   const rows = kpis.map(({ title, unit, value, before, target, standing, advice, trend }) => [
-    `${escape(title)}${advice === null ? '' : `<small>${escape(advice)}</small>`}`,
+    `${escape(title)}${advice === null ? '' : `<small>${prose(advice)}</small>`}`,
     formatKpi(value, unit),
     trend === null ? '' : `from ${formatKpi(before, unit)}`,
     formatTarget(target, unit),
     `<span class="${standing.replace(' ', '-')}">${MARKS[standing]} ${standing}</span>`,
   ]);
-  return table(['Figure', 'Value', 'Before', 'Target', ''], rows);
+  return table(['Figure', 'Value', 'Before', 'Target', 'Standing'], rows);
 }
 
 function accuracyTable({ from, to, all, versions }: DailyReport['accuracy']): string {
@@ -68,8 +68,8 @@ function accuracyTable({ from, to, all, versions }: DailyReport['accuracy']): st
     share(slice.corrected),
     `${share(slice.interval[0])} to ${share(slice.interval[1])}`,
     share(slice.naive),
-    String(slice.answers),
-    String(slice.conversations),
+    count(slice.answers),
+    count(slice.conversations),
   ]);
   return (
     `<p class="quiet">Conversations of ${from} to ${to}, corrected for what people get to see; the naive share beside it.</p>\n` +
@@ -84,7 +84,7 @@ function agreementLine(agreement: DailyReport['accuracy']['agreement']): string 
 function sliceTable(title: string, slices: readonly DaySlice[]): string {
   const rows = slices.map(({ name, conversations, auto_approval_rate, average_confidence }) => [
     escape(name),
-    String(conversations),
+    count(conversations),
     share(auto_approval_rate),
     average_confidence === null ? '–' : average_confidence.toFixed(3),
   ]);
@@ -94,7 +94,16 @@ function sliceTable(title: string, slices: readonly DaySlice[]): string {
 function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const cells = (tag: string, row: readonly string[]) => row.map((cell) => `<${tag}>${cell}</${tag}>`).join('');
   const body = rows.map((row) => `<tr>${cells('td', row)}</tr>`).join('\n');
-  return `<div class="wide"><table><thead><tr>${cells('th', head)}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
+  return `<div class="wide" tabindex="0"><table><thead><tr>${cells('th', head)}</tr></thead><tbody>\n${body}\n</tbody></table></div>`;
+}
+
+function count(value: number): string {
+  return value.toLocaleString('en-IN');
+}
+
+/** Commands stand between backticks. */
+function prose(text: string): string {
+  return escape(text).replace(/`([^`]+)`/g, '<code>$1</code>');
 }
 
 function share(value: number | null): string {
@@ -116,6 +125,7 @@ h1 { font-size: 1.6rem; } h2 { font-size: 1.15rem; margin-top: 2rem; }
 .tiles div { border: 1px solid var(--line); border-radius: .5rem; padding: .6rem .8rem; }
 .tiles span { display: block; color: var(--quiet); font-size: .85rem; } .tiles b { font-size: 1.4rem; }
 .wide { overflow-x: auto; margin-bottom: 1rem; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
-th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+th, td { text-align: right; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: baseline; white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; white-space: normal; } td:first-child { min-width: 10rem; }
 .on-target { color: var(--good); } .off-target { color: var(--bad); } .unknown { color: var(--quiet); }
 `;

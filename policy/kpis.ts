@@ -126,7 +126,7 @@ export function formatKpi(value: number | null, unit: KpiUnit): string {
     case 'points':
       return `${value > 0 ? '+' : ''}${(100 * value).toFixed(1)} points`;
     case 'count':
-      return String(value);
+      return value.toLocaleString('en-IN');
     case 'hours':
       return `${value.toFixed(1)} h`;
     case 'days':

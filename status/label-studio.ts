@@ -27,7 +27,7 @@ export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelSt
     {
       config: { role: 'read' },
       schema: {
-        tags: ['reviews'],
+        tags: ['review'],
         summary: 'The project, its tasks, the last sync and the last error',
         response: refusals(503),
       },
@@ -47,7 +47,7 @@ export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelSt
       {
         config: { role: 'anyone' }, // Label Studio has no token of ours; the secret stands for it
         schema: {
-          tags: ['reviews'],
+          tags: ['review'],
           summary: `A hint from Label Studio that there is news; the shared secret comes in ${SECRET_HEADER}`,
           response: { 202: { description: 'the sync looks now', type: 'null' }, ...refusals(403, 503) },
         },

@@ -43,6 +43,9 @@ export function pageRoutes(app: FastifyInstance): void {
       reply.type('text/html; charset=utf-8').send(html),
     );
   }
+  // The training report names no icon, because it fetches nothing; browsers look here then.
+  const icon = readFileSync(path.join(FOLDERS['/pages/'] ?? '', 'icon.svg'));
+  app.get('/favicon.ico', { config: { role: 'anyone' } }, (_request, reply) => reply.type('image/svg+xml').send(icon));
   app.register((files, _options, done) => {
     files.addHook('onRoute', (route) => {
       route.config = { ...route.config, role: 'anyone', rateLimit: false };

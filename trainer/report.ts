@@ -66,14 +66,17 @@ export function reportPage(report: TrainingReport): string {
   ];
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>Training report ${escape(report.version)}</title><style>${STYLE}</style></head><body>
+<title>Training report ${escape(report.version)}</title><style>${STYLE}</style></head><body><main>
 <h1>Training report <code>${escape(report.version)}</code></h1>
 <p class="verdict ${decision.verdict}"><strong>${decision.verdict}</strong> ${decision.reasons.map(escape).join(' ')}</p>
 <dl>${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>
 <p>${number(report.rows.train)} rows to train, ${number(report.rows.dev)} to calibrate, ${number(report.rows.test)} to test.
-Left out: ${Object.entries(report.dropped)
-    .map(([reason, rows]) => `${number(rows)} ${reason.replaceAll('-', ' ')}`)
-    .join(', ')}.</p>
+Left out: ${
+    Object.entries(report.dropped)
+      .filter(([, rows]) => rows > 0)
+      .map(([reason, rows]) => `${number(rows)} ${reason.replaceAll('-', ' ')}`)
+      .join(', ') || 'nothing'
+  }.</p>
 ${report.comparison ? comparisonPart(report.comparison) : '<p>Nothing was in production to compare with.</p>'}
 <h2>Learning</h2>${curves(report.history)}
 <h2>Does confidence mean what it says?</h2>${reliabilityPart(e)}
@@ -94,8 +97,8 @@ ${table(
     .sort(([, a], [, b]) => a.f1 - b.f1)
     .map(([n, s]) => [n, number(s.rows), percent(s.precision), percent(s.recall), percent(s.f1)]),
 )}
-<h2>Data set</h2><pre>${escape(JSON.stringify(report.manifest, null, 2))}</pre>
-</body></html>
+<h2>Data set</h2><details><summary>its manifest, with which <code>samvad export --manifest</code> makes it again</summary><pre>${escape(JSON.stringify(report.manifest, null, 2))}</pre></details>
+</main></body></html>
 `;
 }
 
@@ -105,9 +108,11 @@ body{font:15px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--page);
 h2{margin-top:2.5rem;border-bottom:1px solid var(--line)}dl{display:flex;flex-wrap:wrap;gap:1rem 2rem}dt{color:var(--soft)}dd{margin:0;font-size:1.5rem}
 .verdict{padding:.6rem 1rem;border-left:.4rem solid var(--soft);background:color-mix(in srgb,var(--soft) 12%,transparent)}
 .promote{border-color:#2da44e}.reject{border-color:#cf222e}.inconclusive{border-color:#bf8700}
-table{border-collapse:collapse;margin:1rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid var(--line);text-align:right}td:first-child,th:first-child{text-align:left}
-.wide{overflow-x:auto}.matrix td,.matrix th{padding:.1rem .3rem;font-size:.75rem;text-align:center}.matrix th:first-child{text-align:right;white-space:nowrap}
-.matrix thead th{writing-mode:vertical-rl;text-align:left}svg{max-width:100%;height:auto}svg text{fill:var(--soft);font-size:11px}pre{overflow-x:auto}`;
+table{border-collapse:collapse;margin:1rem 0}td,th{padding:.15rem .7rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}td:first-child,th:first-child{text-align:left;white-space:normal}
+.texts td,.texts th{text-align:left}.texts td:first-child{min-width:14rem}
+.wide{overflow-x:auto}.matrix td,.matrix th{padding:.1rem .3rem;font-size:.75rem;text-align:center}.matrix tbody th{text-align:right;white-space:nowrap}
+.matrix thead th{writing-mode:vertical-rl;text-align:left}svg{max-width:100%;height:auto}svg text{fill:var(--soft);font-size:11px}pre{overflow-x:auto}
+summary{cursor:pointer}@media(max-width:40rem){svg text{font-size:18px}}`;
 
 function comparisonPart(c: Comparison): string {
   const [low, high] = c.interval;
@@ -115,10 +120,11 @@ function comparisonPart(c: Comparison): string {
     `<details><summary>${title}: ${number(rows.length)}</summary>${table(
       ['text', 'truth', 'production', 'candidate'],
       rows.slice(0, FLIPS_SHOWN).map((flip) => [flip.text, flip.truth, flip.production, flip.candidate]),
+      'texts',
     )}</details>`;
   const changed = Object.entries(c.flipsByIntent).sort(([, a], [, b]) => b.worse - b.better - (a.worse - a.better));
   return `<h2>Against production</h2><p>${percent(c.candidateAccuracy)} against ${percent(c.productionAccuracy)} on the same ${number(c.rows)} rows:
-${percent(c.difference)}, 95 % interval ${percent(low)} to ${percent(high)}, McNemar p = ${c.mcnemar.pValue.toPrecision(2)}.</p>
+<strong>${points(c.difference)} points</strong>, 95 % interval ${points(low)} to ${points(high)}, McNemar p = ${c.mcnemar.pValue.toPrecision(2)}.</p>
 ${flips('Got worse', c.worse)}${flips('Got better', c.better)}
 ${table(
   ['intent', 'worse', 'better'],
@@ -173,17 +179,22 @@ function matrix({ names, counts, hidden }: Confusion): string {
       `<tr><th>${escape(name)}</th>${(counts[i] ?? []).map((count, j) => cell(count, i !== j)).join('')}</tr>`,
   );
   return `<p>Rows are the truth, columns the answer${hidden > 0 ? `; the ${names.length} intents with most mistakes, ${hidden} more are not shown` : ''}.</p>
-<div class="wide"><table class="matrix"><thead><tr><th></th>${names.map((name) => `<th>${escape(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
+<div class="wide" tabindex="0"><table class="matrix"><thead><tr><td></td>${names.map((name) => `<th>${escape(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 
-function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
+function table(head: readonly string[], rows: readonly (readonly string[])[], kind = 'numbers'): string {
   const line = (cells: readonly string[], tag: 'td' | 'th') =>
     `<tr>${cells.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join('')}</tr>`;
-  return `<div class="wide"><table><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td')).join('')}</tbody></table></div>`;
+  return `<div class="wide" tabindex="0"><table class="${kind}"><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td')).join('')}</tbody></table></div>`;
 }
 
 function percent(share: number): string {
   return `${(100 * share).toFixed(1)} %`;
+}
+
+/** A difference of two shares in percentage points, with its sign. */
+function points(difference: number): string {
+  return `${difference > 0 ? '+' : ''}${(100 * difference).toFixed(1)}`.replace('-', '−');
 }
 
 function number(value: number): string {

@@ -1,6 +1,7 @@
 // @ts-check
 /** Charts in the page's own colours, drawn anew when the window or the colour scheme changes. */
 import uPlot from '/assets/uplot/uPlot.esm.js';
+import { moment } from './format.js';
 
 /** A colour of the page as the canvas needs it. @param {string} name */
 function colour(name) {
@@ -44,6 +45,19 @@ function sameShape(a, b) {
   );
 }
 
+const DAY_S = 86_400;
+
+/** What stands at an axis of time: days, or hours where there are two days at most. @param {number[]} splits Seconds since 1970. */
+const moments = (splits) =>
+  splits.map((at) =>
+    new Date(1000 * at).toLocaleString(
+      'en-GB',
+      (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * DAY_S
+        ? { day: 'numeric', month: 'short' }
+        : { hour: '2-digit', minute: '2-digit' },
+    ),
+  );
+
 /** @param {HTMLElement} place @param {Chart} chart @returns {uPlot.Options} */
 function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, height = 220, min, max }) {
   const axis = {
@@ -63,13 +77,20 @@ function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, hei
       y: { range: (_plot, low, high) => [min ?? Math.min(0, low ?? 0), max ?? Math.max(1, (high ?? 1) * 1.08)] },
     },
     axes: [
-      { ...axis, ...(x && { values: (_plot, splits) => splits.map(x) }), grid: { show: false } },
+      {
+        ...axis,
+        ...(x && { values: (_plot, splits) => splits.map(x) }),
+        ...(time && { values: (_plot, splits) => moments(splits), space: 70 }),
+        grid: { show: false },
+      },
       { ...axis, size: 56, ...(y && { values: (_plot, splits) => splits.map(y) }) },
     ],
     series: [
       x
         ? { label: xLabel, value: (_plot, value) => (value == null ? '–' : x(value)) }
-        : { label: time ? 'time' : xLabel },
+        : time
+          ? { label: 'time', value: (_plot, value) => (value == null ? '–' : moment(1000 * value)) }
+          : { label: xLabel },
       ...series.map(({ label, colour: name, bars: asBars, points }) => ({
         label,
         stroke: colour(name),

@@ -4,6 +4,7 @@ import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { moment, share, tone } from './format.js';
 import { table } from './table.js';
+import { answered, reason } from './words.js';
 
 const FILTERS = /** @type {const} */ ([
   ['route', 'Route', ['auto-approved', 'needs-review', 'priority-review']],
@@ -37,7 +38,7 @@ function list(rows) {
   const older = new URLSearchParams(asked);
   if (last) older.set('before', last.created_at);
   return html` <form class="form" role="search" @submit=${search}>
-      <label>Message or id<input name="q" type="search" .value=${asked.get('q') ?? ''} /></label>
+      <label class="whole">Message or id<input name="q" type="search" .value=${asked.get('q') ?? ''} /></label>
       ${FILTERS.map(
         ([name, title, values]) =>
           html`<label
@@ -49,23 +50,25 @@ function list(rows) {
       )}
       <label>Language<input name="language" size="6" .value=${asked.get('language') ?? ''} /></label>
       <label>Intent<input name="nlu_intent" size="14" .value=${asked.get('nlu_intent') ?? ''} /></label>
-      <button class="main">Search</button>
+      <button class="main whole">Search</button>
     </form>
     <section class="card">
       ${
         rows.length === 0
-          ? html`<p class="quiet">No conversation is like that.</p>`
+          ? html`<p class="quiet">
+              ${asked.size === 0 ? html`No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.` : html`No conversation is like that. <a href="/conversations">Show all</a>`}
+            </p>`
           : html`${table(
               'Conversations',
               { message: '', intent: '', confidence: 'number', route: '', standing: '', when: '' },
               rows.map(
                 (row) =>
                   html`<tr>
-                    <td lang=${row.language}>
+                    <td class="text" lang=${row.language}>
                       <a href=${link(row.conversation_id)}>${row.user_message.slice(0, 120)}</a>
                     </td>
                     <td>${row.nlu_module} / ${row.nlu_intent}</td>
-                    <td class="number">${row.nlu_confidence?.toFixed(2) ?? '–'}</td>
+                    <td class="number">${share(row.nlu_confidence)}</td>
                     <td>${row.route ?? 'chosen by chance'}</td>
                     <td><span class="badge ${tone(row.review_status)}">${row.review_status}</span></td>
                     <td class="small quiet">${moment(row.created_at)}</td>
@@ -90,6 +93,9 @@ const versionLink = (version) =>
     ? html`<a href=${`/models?version=${encodeURIComponent(version)}`}>${version}</a>`
     : version;
 
+/** @type {Record<string, string>} */
+const PROVIDERS = { indicbert: 'IndicBERT', llm: 'The language model' };
+
 /** One line of the story: title and text. @param {any} e */
 function story(e) {
   const label = `${e.module} / ${e.intent}`;
@@ -98,18 +104,19 @@ function story(e) {
       'Captured',
       e.provider === null
         ? `The model said ${label}`
-        : html`${e.provider}${e.model_version ? html`, ${versionLink(e.model_version)}` : ''} said ${label}, confidence
-          ${share(e.confidence)}`,
+        : html`${PROVIDERS[e.provider] ?? e.provider}${e.model_version ? html`, ${versionLink(e.model_version)}` : ''}
+          said ${label}, confidence ${share(e.confidence)}`,
     ];
   if (e.what === 'routed' && e.route === null)
     return ['Waits for a person', 'chosen by chance, so how it was routed is shown when it is answered'];
-  if (e.what === 'routed') return [`Routed: ${e.route}`, `by ${e.policy_version}; ${e.reasons.join(', ')}`];
+  if (e.what === 'routed')
+    return [`Routed: ${e.route.replaceAll('_', '-')}`, `by ${e.policy_version}; ${e.reasons.map(reason).join(', ')}`];
   if (e.what === 'sample approved')
     return ['Became a sample', `${label}, ${e.source === 'human' ? `vouched for by ${e.reviewer}` : 'automatic'}`];
   if (e.what === 'sample withdrawn') return ['Left the samples', `${label}: ${e.reason}`];
   const { verdict, reviewer, corrected_module: module, corrected_intent: intent } = e.review;
   if (e.what === 'withdrew') return ['An answer was withdrawn', `by ${reviewer}; it is ${e.review_status} again`];
-  return [`Reviewed: ${verdict}`, `by ${reviewer}${intent ? `, it is ${module} / ${intent}` : ''}`];
+  return [`Reviewed: ${answered(verdict)}`, `by ${reviewer}${intent ? `, it is ${module} / ${intent}` : ''}`];
 }
 
 /** @param {any} c */
@@ -149,6 +156,7 @@ async function load() {
   try {
     const search = address();
     const id = search.get('id');
+    document.title = `${id ?? 'Conversations'} · Samvad`;
     if (id !== null) show(detail(await ask(`/v1/conversations/${encodeURIComponent(id)}`)));
     else show(list(await ask(`/v1/conversations?${search}`)));
   } catch (error) {

@@ -59,7 +59,7 @@ const exportsTable = (jobs) =>
       (job) =>
         html`<tr>
           <td class="small quiet">${moment(job.created_at)}</td>
-          <td>
+          <td class=${job.error ? 'text' : ''}>
             <span class="badge ${tone(job.status)}">${job.status}</span>
             ${job.error ? html`<div class="small">${job.error}</div>` : ''}
           </td>
@@ -139,7 +139,7 @@ function detail(one) {
         <dd>
           ${options(manifest.filters) || 'none'}${manifest.limit === null ? '' : `, ${count(manifest.limit)} at most`}
         </dd>
-        <dt>used before</dt>
+        <dt>samples used before</dt>
         <dd>${manifest.unused_since === null ? 'included' : 'left out'}</dd>
         <dt>policies</dt>
         <dd>${manifest.policy_versions.join(', ') || '–'}</dd>

@@ -88,12 +88,12 @@ const heading = (letter) =>
 const letterTable = (label, letters) =>
   table(
     label,
-    { code: '', reason: '', from: '', when: '' },
+    { reason: '', from: '', when: '' },
     letters.map(
       (letter) =>
         html`<tr>
-          <td><span class="badge ${letter.replayed ? '' : 'bad'}">${letter.code}</span></td>
-          <td>
+          <td class="text">
+            <span class="badge ${letter.replayed ? '' : 'bad'}">${letter.code}</span>
             <a href=${`?id=${letter.id}`}>${letter.message.slice(0, 160)}</a
             >${letter.replayed ? again(letter.replayed) : ''}
           </td>

@@ -14,7 +14,7 @@ export const rate = (value) => (value === 0 ? '0' : value < 10 ? exact.format(va
 export const share = (value, digits = 1) => (value == null ? '–' : `${(100 * value).toFixed(digits)} %`);
 
 /** A difference of two shares in percentage points, with its sign. @param {number} value */
-export const signed = (value) => `${value > 0 ? '+' : ''}${(100 * value).toFixed(1)}`;
+export const signed = (value) => `${value > 0 ? '+' : ''}${(100 * value).toFixed(1)}`.replace('-', '−');
 
 /** A moment in the browser's time zone; a dash for null. @param {string | number | null | undefined} at */
 export const moment = (at) =>

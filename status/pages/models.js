@@ -5,6 +5,7 @@ import { ask, show, showError } from './api.js';
 import { count, moment, share, signed, tone } from './format.js';
 import { reportSections } from './model-report.js';
 import { table } from './table.js';
+import { answered } from './words.js';
 
 /** @param {any} one @param {any} before */
 function row(one, before) {
@@ -32,8 +33,8 @@ const overview = (models, deployments) =>
       ${table(
         'Versions',
         {
-          ...{ version: '', status: '', traffic: 'number', test: 'number', 'gain, points': 'number' },
-          ...{ production: 'number', latency: 'number', samples: 'number', made: '' },
+          ...{ version: '', status: '', traffic: 'number', 'test accuracy': 'number', 'gain, points': 'number' },
+          ...{ 'production accuracy': 'number', latency: 'number', samples: 'number', made: '' },
         },
         models.map((one, i) => row(one, models[i + 1])),
       )}
@@ -47,11 +48,11 @@ const overview = (models, deployments) =>
           (one) =>
             html`<tr>
               <td class="small quiet">${moment(one.deployed_at)}</td>
-              <td>${one.version}</td>
-              <td>${one.status}</td>
+              <td><a href=${`?version=${one.version}`}>${one.version}</a></td>
+              <td><span class="badge ${tone(one.status)}">${one.status}</span></td>
               <td class="number">${one.traffic_percentage} %</td>
               <td>${one.deployed_by}</td>
-              <td>${one.reason}</td>
+              <td class="text">${one.reason}</td>
             </tr>`,
         ),
       )}
@@ -90,7 +91,9 @@ const detail = (model, lineage, report) =>
       <h2>Where it came from</h2>
       <dl class="facts">
         <dt>parent</dt>
-        <dd>${lineage.parent_version ?? '–'}</dd>
+        <dd>
+          ${lineage.parent_version ? html`<a href=${`?version=${lineage.parent_version}`}>${lineage.parent_version}</a>` : '–'}
+        </dd>
         <dt>run</dt>
         <dd>${lineage.run?.run_id ?? '–'}</dd>
         <dt>data set</dt>
@@ -108,18 +111,18 @@ const detail = (model, lineage, report) =>
           ? html`<p class="quiet">No samples of its data set are known here.</p>`
           : table(
               'Samples',
-              { text: '', label: '', source: '', review: '' },
+              { text: '', label: '', labelled: '', review: '' },
               lineage.samples.map(
                 (/** @type {any} */ one) =>
                   html`<tr>
-                    <td lang=${one.language}>
+                    <td class="text" lang=${one.language}>
                       <a href=${`/conversations?id=${encodeURIComponent(one.conversation_id)}`}
                         >${one.text.slice(0, 100)}</a
                       >
                     </td>
                     <td>${one.module} / ${one.intent}</td>
-                    <td>${one.source}</td>
-                    <td>${one.review ? `${one.review.verdict} by ${one.review.reviewer}` : ''}</td>
+                    <td>${one.source === 'human' ? 'by a person' : 'automatically'}</td>
+                    <td>${one.review ? `${answered(one.review.verdict)} by ${one.review.reviewer}` : ''}</td>
                   </tr>`,
               ),
             )
@@ -136,6 +139,7 @@ try {
     );
   else {
     const url = `/v1/models/${encodeURIComponent(version)}`;
+    document.title = `${version} · Samvad`;
     const model = await ask(url);
     const report = model.report_sha256 === null ? null : await ask(`${url}/report`).catch(() => null);
     show(detail(model, await ask(`${url}/lineage?limit=20`), report));

@@ -6,6 +6,7 @@ import { draw } from './chart.js';
 import { ago, count, figure, moment, rate, share, target, tone } from './format.js';
 import { drawing, layOut } from './pipeline-drawing.js';
 import { table } from './table.js';
+import { prose } from './words.js';
 
 const SLOW_MS = 15_000;
 
@@ -60,7 +61,7 @@ const kpiCard = (kpi) =>
     <div class="quiet small">
       target ${target(kpi.target, kpi.unit)}${kpi.before === null ? '' : `, before ${figure(kpi.before, kpi.unit)}`}
     </div>
-    ${kpi.advice ? html`<div class="small">${kpi.advice}</div>` : ''}
+    ${kpi.advice ? html`<div class="small">${prose(kpi.advice)}</div>` : ''}
   </li>`;
 
 function kpis() {
@@ -180,28 +181,27 @@ function view() {
       ${queue()}${runs()}${rollout()}
       <section class="card">
         <h2>Routing over time</h2>
-        <div id="routing" class="chart"></div>
-        ${empty(state.overview?.routing.length)}
+        <div id="routing" class="chart" ?hidden=${noTraffic()}></div>
+        ${noTraffic() ? NO_TRAFFIC : ''}
       </section>
       <section class="card">
         <h2>Confidence</h2>
-        <div id="confidence" class="chart"></div>
-        ${empty(state.overview?.routing.length)}
+        <div id="confidence" class="chart" ?hidden=${noTraffic()}></div>
+        ${noTraffic() ? NO_TRAFFIC : ''}
       </section>
       <section class="card">
         <h2>Accuracy by version</h2>
         <div id="accuracy" class="chart"></div>
-        ${empty(state.models.length)}
       </section>
       ${kpis()}
     </div>`;
 }
 
-/** @param {number | undefined} length */
-const empty = (length) =>
-  length === 0
-    ? html`<p class="quiet">No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.</p>`
-    : '';
+const noTraffic = () => state.overview?.routing.length === 0;
+
+const NO_TRAFFIC = html`<p class="quiet">
+  No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.
+</p>`;
 
 function charts() {
   const place = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));

@@ -2,6 +2,7 @@
 /** What the review page looks like. */
 import { html, nothing } from '/assets/lit-html/lit-html.js';
 import { nameOf } from './label-picker.js';
+import { reason } from './words.js';
 
 /**
  * @typedef {import('./label-picker.js').Label} Label
@@ -22,17 +23,6 @@ import { nameOf } from './label-picker.js';
 
 /** A longer message is cut until it is asked for: nobody reads it whole. */
 const MAX_SHOWN = 2000;
-
-/** @type {Record<string, string>} */
-const REASONS = {
-  'low-confidence': 'low confidence',
-  'medium-confidence': 'medium confidence',
-  'no-confidence': 'no confidence given',
-  'llm-fallback': 'the language model had to answer',
-  'untrusted-provider': 'from another provider',
-  'failed-response': 'the user got no answer',
-  'drawn-by-chance': 'chosen by chance',
-};
 
 /** What a reviewer may choose with one key: runners-up, then what people made of this prediction before.
  * @param {Task} task @returns {(Label & { note: string })[]} */
@@ -139,7 +129,7 @@ function taskView(task, state, acts) {
   return html`<article class="card task" data-id=${task.conversation_id}>
       <div class="row small quiet">
         <span class="badge">${task.language}</span>
-        ${task.reasons.map((reason) => html`<span class="badge ${task.route === 'priority-review' ? 'warn' : ''}">${REASONS[reason] ?? reason}</span>`)}
+        ${task.reasons.map((code) => html`<span class="badge ${task.route === 'priority-review' ? 'warn' : ''}">${reason(code)}</span>`)}
         <time datetime=${task.created_at}
           >${new Date(task.created_at).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' })}</time
         >

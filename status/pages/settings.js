@@ -66,22 +66,31 @@ const adopt = () =>
 /** @param {any} wrong */
 const wrongs = ({ expected, interval, judged }) =>
   expected === null
-    ? 'not known: nobody judged any'
-    : `${expected.toFixed(1)} (${interval.map((/** @type {number} */ n) => n.toFixed(1)).join(' to ')}, from ${count(judged)} answers)`;
+    ? html`–
+        <div class="small quiet">nobody judged any</div>`
+    : html`${expected.toFixed(1)}
+        <div class="small quiet">${interval.map((/** @type {number} */ n) => n.toFixed(1)).join(' to ')}</div>
+        <div class="small quiet">from ${count(judged)} answers</div>`;
 
 /** @param {any} report */
-const reported = (report) =>
-  html`<section class="card" aria-live="polite">
+function reported(report) {
+  const moved = report.transitions.filter((/** @type {any} */ one) => one.from !== one.to);
+  return html`<section class="card" aria-live="polite">
     <h2>What ${report.policy} would have done</h2>
     <p>${count(report.conversations)} conversations.${report.conversations === 0 ? ' Take more days.' : ''}</p>
     ${table(
       'Effect',
-      { '': '', was: 'number', 'would be': 'number' },
+      { what: '', was: 'number', 'would be': 'number' },
       [
         ['for people', count(report.review.before.conversations), count(report.review.after.conversations)],
         ['hours of review', report.review.before.hours.toFixed(1), report.review.after.hours.toFixed(1)],
         ['auto-approved', count(report.wrong.before.auto_approved), count(report.wrong.after.auto_approved)],
-        ['of these wrong, expected', wrongs(report.wrong.before), wrongs(report.wrong.after)],
+        [
+          html`wrong, expected
+            <div class="small quiet">95 % interval</div>`,
+          wrongs(report.wrong.before),
+          wrongs(report.wrong.after),
+        ],
       ].map(
         ([what, was, wouldBe]) =>
           html`<tr>
@@ -91,21 +100,27 @@ const reported = (report) =>
           </tr>`,
       ),
     )}
-    <h3>Who would go another way</h3>
-    ${report.transitions
-      .filter((/** @type {any} */ one) => one.from !== one.to)
-      .map(
-        (/** @type {any} */ one) =>
-          html`<p>
-              <strong
-                >${one.from.replaceAll('_', '-')} → ${one.to.replaceAll('_', '-')}: ${count(one.conversations)}</strong
-              >
-            </p>
-            <ul>
-              ${one.examples.map((/** @type {any} */ e) => html`<li><span lang=${e.language}>${e.user_message.slice(0, 90)}</span> <span class="quiet small">${e.nlu_module} / ${e.nlu_intent}, ${e.nlu_confidence?.toFixed(2) ?? '–'}</span></li>`)}
-            </ul>`,
-      )}
+    <h3>What would go another way</h3>
+    ${moved.length === 0 ? html`<p class="quiet">Nothing: each conversation would be routed as it was.</p>` : ''}
+    ${moved.map(
+      (/** @type {any} */ one) =>
+        html`<p>
+            <strong
+              >${one.from.replaceAll('_', '-')} → ${one.to.replaceAll('_', '-')}: ${count(one.conversations)}</strong
+            >
+          </p>
+          <ul>
+            ${one.examples.map((/** @type {any} */ e) => html`<li><span lang=${e.language}>${e.user_message.slice(0, 90)}</span> <span class="quiet small">${e.nlu_module} / ${e.nlu_intent}, ${share(e.nlu_confidence)}</span></li>`)}
+          </ul>`,
+    )}
   </section>`;
+}
+
+/** @param {Record<string, any>} exception */
+const exceptionLine = ({ module, intent, language, thresholds }) =>
+  html`<div>
+    ${[module, intent, language].filter(Boolean).join(' / ')}: ${share(thresholds.trust)}, ${share(thresholds.doubt)}
+  </div>`;
 
 /** @param {string} name */
 const typed = (name) => (/** @type {any} */ event) =>
@@ -115,45 +130,59 @@ function view() {
   const current = state.history.at(-1);
   const { thresholds, exceptions, audit_share, version } = current.policy;
   const may = state.session.roles.includes('operate');
-  return html` <div class="grid">
-      <section class="card">
-        <h2>In force: ${version}</h2>
-        <dl class="facts">
-          <dt>a label above</dt>
-          <dd>${thresholds.trust}</dd>
-          <dt>a person first below</dt>
-          <dd>${thresholds.doubt}</dd>
-          <dt>exceptions</dt>
-          <dd>${exceptions.length}</dd>
-          <dt>audited</dt>
-          <dd>${share(audit_share)} of what is auto-approved</dd>
-          <dt>since</dt>
-          <dd>${moment(current.adopted_at)}${current.adopted_by ? `, by ${current.adopted_by}` : ''}</dd>
-          <dt>why</dt>
-          <dd>${current.reason}</dd>
-        </dl>
-      </section>
-      <section class="card">
-        <h2>History</h2>
-        <ul>
-          ${state.history.toReversed().map((/** @type {any} */ one) => html`<li><strong>${one.policy.version}</strong> ${one.policy.thresholds.trust} / ${one.policy.thresholds.doubt} <span class="quiet small">${moment(one.adopted_at)} ${one.reason}</span></li>`)}
-        </ul>
-      </section>
-    </div>
+  return html` <section class="card">
+      <h2>In force: ${version}</h2>
+      <dl class="facts">
+        <dt>auto-approved above</dt>
+        <dd>${share(thresholds.trust)} confidence</dd>
+        <dt>people first below</dt>
+        <dd>${share(thresholds.doubt)} confidence</dd>
+        <dt>exceptions</dt>
+        <dd>${exceptions.length === 0 ? 'none' : exceptions.map(exceptionLine)}</dd>
+        <dt>audited</dt>
+        <dd>${share(audit_share)} of what is auto-approved</dd>
+        <dt>since</dt>
+        <dd>${moment(current.adopted_at)}${current.adopted_by ? `, by ${current.adopted_by}` : ''}</dd>
+        <dt>why</dt>
+        <dd>${current.reason}</dd>
+      </dl>
+    </section>
+    <section class="card">
+      <h2>History</h2>
+      ${table(
+        'History',
+        { version: '', 'auto-approved above': 'number', 'people first below': 'number', since: '', why: '' },
+        state.history.toReversed().map(
+          (/** @type {any} */ one) =>
+            html`<tr>
+              <td>${one.policy.version}</td>
+              <td class="number">${share(one.policy.thresholds.trust)}</td>
+              <td class="number">${share(one.policy.thresholds.doubt)}</td>
+              <td class="small quiet">${moment(one.adopted_at)}</td>
+              <td class="text">${one.reason}</td>
+            </tr>`,
+        ),
+      )}
+    </section>
     <section class="card">
       <h2>Another policy</h2>
       <label for="policy">The policy as JSON, under a new version</label>
       <textarea id="policy" rows="16" spellcheck="false" .value=${state.draft} @input=${typed('draft')}></textarea>
       <div class="form">
         <label
-          >Days of past traffic<input type="number" min="1" .value=${String(state.days)} @input=${typed('days')}
+          >Days of past traffic<input
+            type="number"
+            min="1"
+            max="3650"
+            .value=${String(state.days)}
+            @input=${typed('days')}
         /></label>
         <button type="button" class="main" ?disabled=${state.busy} @click=${tryIt}>See its effect</button>
       </div>
       ${
         may
           ? html`<div class="form">
-                ${state.session.needed ? '' : html`<label>Your name<input .value=${state.by} @input=${typed('by')} /></label>`}
+                ${state.session.needed ? '' : html`<label>Your name<input autocomplete="name" .value=${state.by} @input=${typed('by')} /></label>`}
                 <label>Why<input size="40" .value=${state.reason} @input=${typed('reason')} /></label>
                 <button type="button" ?disabled=${state.busy || state.report === undefined} @click=${adopt}>
                   Adopt it

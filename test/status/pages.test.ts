@@ -11,7 +11,7 @@ it('a page names every module that it will import, so that the browser fetches t
     [...(await app.inject(page)).body.matchAll(/rel="modulepreload" href="(.+?)"/g)].map(([, url]) => url ?? '');
   assert.deepEqual((await named('/review')).sort(), [
     '/assets/lit-html/lit-html.js',
-    ...['api', 'label-picker', 'outbox', 'review-view'].map((module) => `/pages/${module}.js`),
+    ...['api', 'label-picker', 'outbox', 'review-view', 'words'].map((module) => `/pages/${module}.js`),
   ]);
   const overview = await named('/');
   assert.ok(overview.includes('/assets/uplot/uPlot.esm.js'));
