@@ -9,6 +9,8 @@ import { table } from './table.js';
 import { prose } from './words.js';
 
 const SLOW_MS = 15_000;
+/** On both sides of a point that stands alone. */
+const HOUR_S = 3600;
 
 /** @type {any} */
 const state = { live: undefined, away: false, kpis: [], overview: undefined, models: [], deployments: [], runs: [] };
@@ -211,6 +213,7 @@ function charts() {
     draw(place('routing'), {
       data: [column('at'), column('auto_approved'), column('needs_review'), column('priority_review')],
       time: true,
+      ...(routing.length === 1 && { xRange: [routing[0].at - HOUR_S, routing[0].at + HOUR_S] }),
       y: count,
       series: [
         { label: 'auto-approved', colour: 'auto', points: routing.length < 3 },
