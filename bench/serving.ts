@@ -10,7 +10,7 @@ import { blankStanding, register, rollBack, setTraffic } from '../policy/model-l
 import { startStack } from '../test/integration/stack.ts';
 import { makeModelFile } from '../trainer/model-file.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { trainInProcess } from '../trainer/train-process.ts';
+import { trainInWorker } from '../trainer/train-worker.ts';
 import { tasks } from './accuracy-tasks.ts';
 
 const SINGLE = 1000;
@@ -84,7 +84,7 @@ function act() {
 /** Trains and registers a version. Returns the size of its file in MB. */
 async function add(version: string, seed: number): Promise<number> {
   if (!part) return 0;
-  const outcome = await trainInProcess({ train: part.train, dev: part.dev, options: { seed, epochs: EPOCHS } });
+  const outcome = await trainInWorker({ train: part.train, dev: part.dev, options: { seed, epochs: EPOCHS } });
   const bytes = await makeModelFile(outcome, { manifest: null, parent: null }, part.dev);
   const artifact_sha256 = await artifactsOf(prepared.config).put(bytes);
   await log.append((now) => ({

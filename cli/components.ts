@@ -40,6 +40,7 @@ export function contextOf({ config, servers, codecs, pool, log }: Prepared, name
   return {
     config,
     kafka: servers.kafka,
+    servers,
     codecs,
     pool,
     log: log.child({ component: name }),

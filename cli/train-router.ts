@@ -16,7 +16,7 @@ import { loadProduction, reportedStanding, reportOn } from '../trainer/run-repor
 import type { StoredReport } from '../trainer/run-report.ts';
 import { split } from '../trainer/split.ts';
 import type { Sample, Split } from '../trainer/split.ts';
-import { trainInProcess } from '../trainer/train-process.ts';
+import { trainInWorker } from '../trainer/train-worker.ts';
 import { artifactsOf, findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { columns, liveLine, percent, progress, UsageError } from './terminal.ts';
@@ -67,7 +67,7 @@ async function trainOn(
 ): Promise<Buffer> {
   progress(`Training on ${train.length} of ${manifest.rows} rows, ${dev.length} to calibrate.`);
   const options = { ...(epochs !== undefined && { epochs }), ...(seed !== undefined && { seed }) };
-  const outcome = await trainInProcess(
+  const outcome = await trainInWorker(
     { train, dev, options },
     { onEpoch: ({ stage, epoch, epochs: most }) => liveLine(`${stage}, epoch ${epoch} of ${most}`) },
   );

@@ -1,7 +1,7 @@
 /** A component that is neither processor nor projection: it reads the log as it needs, and writes to it on its own account. */
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
-import type { Config, KafkaConfig } from '../config.ts';
+import type { Config, KafkaConfig, Servers } from '../config.ts';
 import type { Topic } from '../stream/topic.ts';
 import type { Codecs } from './schema-registry.ts';
 import type { Background } from './sessions.ts';
@@ -10,6 +10,8 @@ import type { Background } from './sessions.ts';
 export interface ServiceContext {
   readonly config: Config;
   readonly kafka: KafkaConfig;
+  /** For a process that the service starts. */
+  readonly servers: Servers;
   readonly codecs: Codecs;
   readonly pool: Pool;
   readonly log: Logger;

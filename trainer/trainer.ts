@@ -1,12 +1,11 @@
 /**
  * The trainer: asks for a run at each crossing of the threshold, and carries runs out, one after the other. Any number may
- * run; one leads. Training is in a process of its own and outside every poll loop, so a run may take hours and nothing is
+ * run; one leads. A run is a process of its own, outside of every poll loop, so it may take hours and nothing is
  * delivered again because of it.
  */
 import { randomUUID } from 'node:crypto';
 import os from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { openRuns, requestRun, watermarkOf } from '../policy/training-run.ts';
 import { dueRuns, totalApprovals, watermarkAt } from '../policy/trigger.ts';
 import type { SampleMark, Watermark } from '../policy/trigger.ts';
@@ -16,15 +15,10 @@ import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
-import { policyInForce } from '../status/policy.ts';
 import { PARTITIONS, topics } from '../topology.ts';
-import { openArtifactFolder } from './artifacts.ts';
-import { codeVersion } from './code-version.ts';
-import { readSamples } from './data-set.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
-import { executeRun } from './training-run.ts';
-import { trainInProcess } from './train-process.ts';
+import { executeInProcess } from './run-process.ts';
 
 /** The data set that sample-counter counts. */
 export const DATA_SET = 'default';
@@ -48,31 +42,24 @@ export const trainer = leadingService({
 });
 
 async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs: number }): Promise<void> {
-  const { config, kafka, codecs, pool, log: logger } = context;
+  const { config, kafka, codecs, log: logger } = context;
   const log = await openModelLog(kafka, codecs);
   const counts = await openCounts(context);
-  const ports = {
-    log,
-    artifacts: openArtifactFolder(config.training.artifacts),
-    samples: (upTo: Watermark) => readSamples(kafka, codecs, upTo),
-    train: trainInProcess,
-    policy: async () => (await policyInForce(pool)).policy,
-    promotion: defaultPromotionPolicy,
-    options: {},
-    codeVersion,
+  const order = {
+    servers: context.servers,
+    artifacts: config.training.artifacts,
     trainer: `${os.hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`,
-    now: () => Date.now(),
   };
   try {
     while (!signal.aborted) {
-      await askForDue(context, log, await counts.read(), ports.trainer);
+      await askForDue(context, log, await counts.read(), order.trainer);
       const [next] = openRuns(await log.read());
       if (next === undefined) {
         await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
         continue;
       }
       logger.info({ run: next }, 'training run begins');
-      const run = await executeRun(next, ports, signal);
+      const run = await executeInProcess({ ...order, id: next }, signal);
       stats.runs++;
       logger.info(
         { run: next, status: run?.status, version: run?.version, verdict: run?.verdict, failure: run?.failure },

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,7 +26,7 @@ import { codeVersion } from '../../trainer/code-version.ts';
 import { readSamples } from '../../trainer/data-set.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
-import { trainInProcess } from '../../trainer/train-process.ts';
+import { trainInWorker } from '../../trainer/train-worker.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import { conversation, review } from '../fixtures.ts';
 import { memoryModelLog } from '../trainer/memory-model-log.ts';
@@ -35,6 +36,14 @@ import type { Stack } from './stack.ts';
 const examples = path.join(import.meta.dirname, '..', '..', 'examples');
 const THRESHOLD = 2000;
 const WAIT_MS = 240_000;
+
+/** Ids of the processes of runs that this one has started (proc(5)). */
+function runProcesses(): readonly number[] {
+  const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
+  return children
+    .map(Number)
+    .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('run-process-main'));
+}
 
 describe('the training loop on real servers', () => {
   let stack: Stack;
@@ -68,6 +77,7 @@ describe('the training loop on real servers', () => {
     const producer = await createConversationProducer(producerOptions(prepared));
     await ingestJsonl({ file: path.join(examples, 'conversations.jsonl'), kind: 'conversation', producer });
     await ingestJsonl({ file: path.join(examples, 'reviews.jsonl'), kind: 'review', producer });
+    while (producer.stats().spoolBytes > 0) await sleep(100);
     await producer.close();
     await untilCaughtUp(prepared.servers, prepared.pool);
   });
@@ -77,7 +87,7 @@ describe('the training loop on real servers', () => {
     await stack.stop();
   });
 
-  it('trains once for each crossing of the threshold, whoever else looks', async () => {
+  it('trains once for each crossing of the threshold, whoever else looks and though the process of a run is killed', async () => {
     const { pool } = stack.prepared;
     let approvals = 0;
     for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.trainingSamples.name))
@@ -85,6 +95,11 @@ describe('the training loop on real servers', () => {
         approvals++;
     const due = Array.from({ length: Math.floor(approvals / THRESHOLD) }, (_, i) => `default-${(i + 1) * THRESHOLD}`);
     assert.ok(due.length >= 1);
+    const [first = ''] = due;
+    await until('the first run has begun to learn', ({ runs }) => (runs.get(first)?.epoch ?? 0) > 0);
+    const processes = runProcesses();
+    assert.equal(processes.length, 1);
+    for (const pid of processes) process.kill(pid, 'SIGKILL');
     const now = await until('all runs end', ({ runs }) =>
       due.every((id) => ['finished', 'failed'].includes(runs.get(id)?.status ?? '')),
     );
@@ -93,12 +108,17 @@ describe('the training loop on real servers', () => {
       due.map((id) => [now.runs.get(id)?.status, now.runs.get(id)?.failure]),
       due.map(() => ['finished', null]),
     );
+    assert.equal(now.runs.get(first)?.attempt, 2);
     await untilCaughtUp(stack.prepared.servers, pool);
     const { rows } = await pool.query<{ version: string }>('SELECT version FROM model_versions ORDER BY created_at');
     assert.deepEqual(
       rows.map(({ version }) => version),
       ['router-v1.0.0', ...due.map((_, i) => `router-v1.${i + 1}.0`)],
     );
+  });
+
+  it('leaves no process behind when a run has ended', async () => {
+    while (runProcesses().length > 0) await sleep(50, undefined, { signal: AbortSignal.timeout(20_000) });
   });
 
   it('tells monitors how the runs went', async () => {
@@ -152,7 +172,7 @@ describe('the training loop on real servers', () => {
         log: elsewhere,
         artifacts: openArtifactFolder(path.join(stack.home, 'elsewhere')),
         samples: (upTo) => readSamples(kafka, stack.prepared.codecs, upTo),
-        train: trainInProcess,
+        train: trainInWorker,
         policy: () => Promise.resolve(defaultPolicy),
         promotion: defaultPromotionPolicy,
         options: {},

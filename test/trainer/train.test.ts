@@ -1,10 +1,6 @@
 import assert from 'node:assert/strict';
-import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
 import { describe, it } from 'node:test';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Classifier } from '../../trainer/classifier.ts';
 import { labelName, OUT_OF_SCOPE, probabilities } from '../../trainer/classifier.ts';
 import { createEncoder } from '../../trainer/encoder.ts';
@@ -14,7 +10,7 @@ import { writeModel } from '../../trainer/onnx-writer.ts';
 import type { Sample } from '../../trainer/split.ts';
 import { train, TrainingError } from '../../trainer/train.ts';
 import type { TrainingOutcome } from '../../trainer/train.ts';
-import { trainInProcess } from '../../trainer/train-process.ts';
+import { trainInWorker } from '../../trainer/train-worker.ts';
 import { intentNames, quick, samples } from './samples.ts';
 
 const rows = samples(20);
@@ -36,12 +32,6 @@ async function accuracy(classifier: Classifier, test: readonly Sample[]): Promis
   return right.length / test.length;
 }
 
-/** Ids of the training processes that `pid` has started (proc(5)). */
-function trainingsOf(pid: number): readonly number[] {
-  const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ').filter(Boolean).map(Number);
-  return children.filter((child) => readFileSync(`/proc/${child}/cmdline`, 'utf8').includes('train-process-main'));
-}
-
 describe('train', () => {
   it('learns a small corpus', async () => {
     const { classifier, history } = await train({ train: rows, dev: [], options: quick });
@@ -49,11 +39,11 @@ describe('train', () => {
     assert.ok((history.at(-1)?.trainLoss ?? 9) < (history[0]?.trainLoss ?? 0));
   });
 
-  it('gives the same bytes for the same data and seed, in this process or another, and others for another seed', async () => {
+  it('gives the same bytes for the same data and seed, in this thread or another, and others for another seed', async () => {
     const input = { train: rows, dev: samples(5, 2), options: quick };
     const [one, two, other] = [
       await train(input),
-      await trainInProcess(input),
+      await trainInWorker(input),
       await train({ ...input, options: { ...quick, seed: 2 } }),
     ];
     assert.equal(hash(fileOf(one)), hash(fileOf(two)));
@@ -127,7 +117,7 @@ describe('train', () => {
         (error) => error instanceof TrainingError && message.test(error.message),
       );
       await assert.rejects(
-        trainInProcess({ train: train_, dev: [], options: quick }),
+        trainInWorker({ train: train_, dev: [], options: quick }),
         (error) => error instanceof TrainingError && message.test(error.message),
       );
     });
@@ -135,8 +125,8 @@ describe('train', () => {
     await assert.rejects(train({ train: rows, dev: [], options: { epochs: 51 } }), /epochs is 51/);
   });
 
-  it('ends when it is aborted, in this process and in another', async () => {
-    for (const run of [train, trainInProcess]) {
+  it('ends when it is aborted, in this thread and in another', async () => {
+    for (const run of [train, trainInWorker]) {
       const controller = new AbortController();
       const started = run(
         { train: samples(300), dev: [], options: { epochs: 50, patience: 50 } },
@@ -147,31 +137,6 @@ describe('train', () => {
       );
       await assert.rejects(started, /enough/);
     }
-  });
-
-  it('says so when the training process is killed, as by a system without memory', async () => {
-    const started = trainInProcess(
-      { train: samples(300), dev: [], options: { epochs: 50, patience: 50 } },
-      { onEpoch: () => trainingsOf(process.pid).forEach((pid) => process.kill(pid, 'SIGKILL')) },
-    );
-    await assert.rejects(started, /ended early, with SIGKILL/);
-  });
-
-  it('leaves no training process behind when whoever started it is killed', async (t) => {
-    const script = `
-      const { trainInProcess } = await import(${JSON.stringify(import.meta.resolve('../../trainer/train-process.ts'))});
-      const { samples } = await import(${JSON.stringify(import.meta.resolve('./samples.ts'))});
-      const input = { train: samples(300), dev: [], options: { epochs: 50, patience: 50 } };
-      await trainInProcess(input, { onEpoch: () => process.stdout.write('epoch') });`;
-    const args = ['--import', 'tsx', '--input-type=module', '--eval', script];
-    const starter = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
-    t.after(() => starter.kill('SIGKILL'));
-    await once(starter.stdout, 'data');
-    const training = trainingsOf(starter.pid ?? 0);
-    assert.equal(training.length, 1);
-    starter.kill('SIGKILL');
-    const gone = () => training.every((pid) => !existsSync(`/proc/${pid}/exe`));
-    while (!gone()) await sleep(50, undefined, { signal: AbortSignal.timeout(20_000) });
   });
 
   it('takes out-of-scope rows as a class that is never the answer', async () => {

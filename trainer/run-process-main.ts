@@ -1,0 +1,58 @@
+/** What `executeInProcess` starts: carries out the run that it is told, and answers how it ended. */
+import pg from 'pg';
+import { defaultPromotionPolicy } from '../policy/promotion.ts';
+import { mayPass } from '../runtime/may-pass.ts';
+import { openCodecs } from '../runtime/schema-registry.ts';
+import { policyInForce } from '../status/policy.ts';
+import { topics } from '../topology.ts';
+import { openArtifactFolder } from './artifacts.ts';
+import { codeVersion } from './code-version.ts';
+import { readSamples } from './data-set.ts';
+import { openModelLog } from './model-log.ts';
+import { STOP } from './run-process.ts';
+import type { RunAnswer, RunOrder } from './run-process.ts';
+import { trainInWorker } from './train-worker.ts';
+import { executeRun } from './training-run.ts';
+
+const stopping = new AbortController();
+process.on('message', (message) => {
+  if (message === STOP) stopping.abort();
+  else void carryOut(message as RunOrder);
+});
+process.once('disconnect', () => stopping.abort()); // the trainer is gone
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined); // a terminal sends them to all; the trainer says when to end
+
+async function carryOut(order: RunOrder): Promise<void> {
+  const answer = await execute(order).then(
+    (standing): RunAnswer => ({ standing }),
+    (error: unknown): RunAnswer => ({ error: String(error), passes: mayPass(error) }),
+  );
+  process.send?.(answer, () => process.exit(0)); // native clients may keep the process alive
+  if (!process.connected) process.exit(1);
+}
+
+async function execute({ id, servers, artifacts, trainer }: RunOrder) {
+  const { kafka, schemaRegistryUrl, databaseUrl } = servers;
+  const codecs = await openCodecs(schemaRegistryUrl, [topics.trainingSamples, topics.trainingRuns, topics.modelEvents]);
+  const log = await openModelLog(kafka, codecs);
+  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
+  pool.on('error', () => undefined); // the next query says what is wrong
+  try {
+    const ports = {
+      log,
+      artifacts: openArtifactFolder(artifacts),
+      samples: (upTo: Parameters<typeof readSamples>[2]) => readSamples(kafka, codecs, upTo),
+      train: trainInWorker,
+      policy: async () => (await policyInForce(pool)).policy,
+      promotion: defaultPromotionPolicy,
+      options: {},
+      codeVersion,
+      trainer,
+      now: () => Date.now(),
+    };
+    return await executeRun(id, ports, stopping.signal);
+  } finally {
+    await log.close();
+    await pool.end();
+  }
+}

@@ -1,0 +1,69 @@
+/**
+ * A training run in a process of its own. What it takes of memory goes back when it ends, and a system that runs out of
+ * memory ends the run and not the trainer.
+ */
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import type { Servers } from '../config.ts';
+import { Transient } from '../runtime/rdkafka.ts';
+import type { RunStanding } from '../schemas/types.ts';
+
+/** What the process is sent at first. */
+export interface RunOrder {
+  readonly id: string;
+  readonly servers: Servers;
+  /** Folder of the artefacts. */
+  readonly artifacts: string;
+  /** Names this trainer in the log. */
+  readonly trainer: string;
+}
+
+/** What it answers: where the run stands at the end, or what went wrong outside of it and whether that may pass. */
+export type RunAnswer =
+  { readonly standing: RunStanding | undefined } | { readonly error: string; readonly passes: boolean };
+
+/** Sent to end the run early. */
+export const STOP = 'stop';
+/** A run that is told to stop has so long to give itself back. */
+const STOP_MS = 15_000;
+
+/**
+ * `executeRun`, in another process, which ends when this one is gone.
+ * @throws the signal's reason when aborted; Transient for what may pass, the end of the process among it.
+ */
+export async function executeInProcess(order: RunOrder, signal: AbortSignal): Promise<RunStanding | undefined> {
+  signal.throwIfAborted();
+  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
+  const child = fork(fileURLToPath(new URL(`run-process-main.${extension}`, import.meta.url)), [], {
+    // A process does not inherit tsx, which reads TypeScript, so it is asked again.
+    execArgv: extension === 'ts' ? ['--import', import.meta.resolve('tsx')] : [],
+  });
+  const ended = once(child, 'exit');
+  ended.catch(() => undefined); // it could not be started: `answer` tells
+  const answer = new Promise<RunAnswer>((resolve, reject) => {
+    child.once('message', resolve);
+    child.once('error', reject);
+    child.once('exit', (code, killed) =>
+      reject(new Transient(`The process of the run ended early, with ${killed ?? `code ${String(code)}`}.`)),
+    );
+  });
+  const stop = () => {
+    if (child.connected) child.send(STOP);
+    setTimeout(() => child.kill('SIGKILL'), STOP_MS).unref();
+  };
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    child.send(order);
+    const said = await answer;
+    await ended;
+    if ('standing' in said) return said.standing;
+    throw said.passes ? new Transient(said.error) : new Error(said.error);
+  } catch (error) {
+    signal.throwIfAborted();
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    child.kill('SIGKILL');
+  }
+}
