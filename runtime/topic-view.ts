@@ -1,5 +1,5 @@
 /** A topic read from the start and kept up with, for those that need all of it and join no group. */
-import type { TopicPartitionOffset } from 'node-rdkafka';
+import type { KafkaConsumer, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import { librdkafkaReaderConfig } from './kafka-clients.ts';
@@ -31,31 +31,53 @@ const BATCH = 1000;
 /** Opens a view. @throws Transient when Kafka does not answer, there and in `catchUp`. */
 export async function openTopicView(options: TopicViewOptions): Promise<TopicView> {
   const { kafka, topic, partitions, from, onRecords } = options;
+  const numbers = Array.from({ length: partitions }, (_, partition) => partition);
+  /** The offset to go on from, by partition: all before it was handed over. */
+  const next = new Map(numbers.map((partition) => [partition, from?.get(partition) ?? 0]));
+  // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
+  const ends = new Map<number, number>();
+
+  async function connect(): Promise<KafkaConsumer> {
+    const connected = await connectConsumer(librdkafkaReaderConfig(kafka, 'samvad-view'));
+    connected.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => ends.set(partition, offset));
+    connected.assign([...next].map(([partition, offset]) => ({ topic, partition, offset })));
+    return connected;
+  }
+
+  async function leave(): Promise<void> {
+    const left = consumer;
+    consumer = undefined;
+    left?.unassign();
+    if (left) await disconnect(left);
+  }
+
   const watermarks = await openWatermarks(kafka, 'samvad-view');
-  const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, 'samvad-view')).catch(async (error: unknown) => {
+  let consumer: KafkaConsumer | undefined = await connect().catch(async (error: unknown) => {
     await watermarks.close();
     throw error;
   });
-  const reached = new Map<number, number>();
-  const numbers = Array.from({ length: partitions }, (_, partition) => partition);
-  // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
-  consumer.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => reached.set(partition, offset));
-  consumer.assign(numbers.map((partition) => ({ topic, partition, offset: from?.get(partition) ?? 0 })));
   return {
     async catchUp() {
-      const ends = new Map<number, number>();
-      for (const partition of numbers) ends.set(partition, (await watermarks.of(topic, partition)).high);
-      const behind = () => numbers.some((p) => (reached.get(p) ?? from?.get(p) ?? 0) < (ends.get(p) ?? 0));
+      const highs = await Promise.all(numbers.map(async (p) => [p, (await watermarks.of(topic, p)).high] as const));
       const waited = patience(`reading ${topic}`);
-      while (behind()) {
-        const messages = await consume(consumer, BATCH);
-        waited(messages.length);
-        if (messages.length > 0) await onRecords(messages.map(rawRecord));
+      try {
+        consumer ??= await connect();
+        while (highs.some(([partition, high]) => (next.get(partition) ?? 0) < high)) {
+          const messages = await consume(consumer, BATCH);
+          waited(messages.length);
+          if (messages.length > 0) await onRecords(messages.map(rawRecord));
+          for (const { partition, offset } of messages) next.set(partition, offset + 1);
+          for (const [partition, offset] of ends) next.set(partition, Math.max(offset, next.get(partition) ?? 0));
+          ends.clear();
+        }
+      } catch (error) {
+        await leave(); // a client has stood still for a quarter of an hour where a new one read on at once
+        ends.clear();
+        throw error;
       }
     },
     async close() {
-      consumer.unassign();
-      await disconnect(consumer);
+      await leave();
       await watermarks.close();
     },
   };

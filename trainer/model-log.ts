@@ -92,8 +92,13 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
       await models.close();
     },
   };
-  if ((await port.read()).models.size === 0)
-    await port.append(({ models: known }) => (known.size === 0 ? { models: [firstModel()] } : {}));
+  try {
+    if ((await port.read()).models.size === 0)
+      await port.append(({ models: known }) => (known.size === 0 ? { models: [firstModel()] } : {}));
+  } catch (error) {
+    await port.close();
+    throw error;
+  }
   return port;
 }
 

@@ -72,6 +72,9 @@ export async function startStack(): Promise<Stack> {
     config,
     servers: { kafka: { brokers: kafkaBrokers }, schemaRegistryUrl, databaseUrl },
     stop: () => platform.stop(),
+  }).catch(async (error: unknown) => {
+    await platform.stop(); // it would keep the process of a test that has failed
+    throw error;
   });
   return {
     platform,

@@ -1,0 +1,35 @@
+/** What a command that failed says. Apart, because it knows the errors of every part, and loading those takes a second. */
+import { ConfigError } from '../config.ts';
+import { DayNotOver } from '../jobs/daily.ts';
+import { LabelStudioError } from '../label-studio/http.ts';
+import { RegistryError } from '../policy/model-log.ts';
+import { PlatformError } from '../platform/platform-error.ts';
+import { MigrationChanged } from '../runtime/migrate.ts';
+import { Transient } from '../runtime/rdkafka.ts';
+import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
+import { TopicMismatch } from '../runtime/topics.ts';
+import { CorpusError } from '../trainer/corpus.ts';
+import { TrainingError } from '../trainer/train.ts';
+import { UsageError } from './terminal.ts';
+
+/** A sentence for what the user can mend; a stack trace only for what is a bug. */
+export function explain(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const known = [
+    ConfigError,
+    CorpusError,
+    DayNotOver,
+    LabelStudioError,
+    MigrationChanged,
+    PlatformError,
+    RegistryError,
+    RegistryUnavailable,
+    SchemaRefused,
+    TopicMismatch,
+    TrainingError,
+    Transient,
+    UsageError,
+  ].some((kind) => error instanceof kind);
+  if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${error.message}`;
+  return known || 'code' in error ? error.message : (error.stack ?? error.message);
+}
