@@ -51,10 +51,13 @@ const doubts = {
   margin: ({ margin }: Waiting) => margin,
 } as const;
 
-/** By class, near-duplicates behind, then by doubt and a bonus for intents that are rare among what waits. */
-function byScore(doubt: (item: Waiting) => number, bonus: number): Order {
+const equal = ({ fingerprint }: Waiting) => [fingerprint];
+const near = ({ sketch }: Waiting) => sketch;
+
+/** By class, near-duplicates (which share one of `keys`) behind, then by doubt and a bonus for intents that are rare among what waits. */
+function byScore(keys: (item: Waiting) => readonly string[], doubt: (item: Waiting) => number, bonus: number): Order {
   return (items) => {
-    const duplicates = before(items, ({ fingerprint }) => [fingerprint]);
+    const duplicates = before(items, keys);
     const frequency = counted(items, ({ intent }) => intent);
     return sorted(items, (item) => [
       classOf(item),
@@ -92,10 +95,11 @@ export const orders: Readonly<Record<string, Order>> = {
   },
   confidence: (items) => sorted(items, ({ confidence }) => [confidence]),
   margin: (items) => sorted(items, ({ margin }) => [margin]),
-  'class-margin': byScore(({ margin }) => 1 - margin, 0),
-  'score-margin': byScore(({ margin }) => 1 - margin, 0.1),
-  'score-least': byScore(({ confidence }) => 1 - confidence, 0.1),
-  entropy: byScore(({ confidence }) => entropy(confidence), 0.1),
+  'class-margin': byScore(equal, ({ margin }) => 1 - margin, 0),
+  'class-margin-near': byScore(near, ({ margin }) => 1 - margin, 0),
+  'score-margin': byScore(equal, ({ margin }) => 1 - margin, 0.1),
+  'score-least': byScore(equal, ({ confidence }) => 1 - confidence, 0.1),
+  entropy: byScore(equal, ({ confidence }) => entropy(confidence), 0.1),
   ...Object.fromEntries(
     (['least', 'margin'] as const).flatMap((doubt) =>
       ([0, 1] as const).flatMap((weight) =>

@@ -1,8 +1,8 @@
 /**
- * `npm run bench:queue [-- --part tune --seeds N --jobs N --sets clinc150,hint3 --orders random,confidence]`: 300 answers, spent
- * in different orders of the queue. Accuracy in scope after each hundred, mean over the seeds; and, seed by seed, how much
- * better the order is than confidence alone, with the standard error of that mean: after the last hundred, and on average
- * over the three. `--jobs` plays run at once.
+ * `npm run bench:queue [-- --part tune --seeds N --jobs N --sets clinc150,hint3 --orders random,confidence --against random]`:
+ * 300 answers, spent in different orders of the queue. Accuracy in scope after each hundred, mean over the seeds; and, seed by
+ * seed, how much better the order is than confidence alone, or than the one of `--against`, with the standard error of that mean:
+ * after the last hundred, and on average over the three. `--jobs` plays run at once.
  */
 import { parseArgs } from 'node:util';
 import { columns } from '../cli/terminal.ts';
@@ -11,8 +11,6 @@ import { experiments } from './queue-data.ts';
 import { orders } from './queue-orders.ts';
 import type { Point } from './queue-play.ts';
 
-const COMPARED = 'confidence';
-
 const { values } = parseArgs({
   options: {
     part: { type: 'string', default: 'report' },
@@ -20,6 +18,7 @@ const { values } = parseArgs({
     jobs: { type: 'string', default: '1' },
     sets: { type: 'string', default: Object.keys(experiments).join(',') },
     orders: { type: 'string', default: Object.keys(orders).join(',') },
+    against: { type: 'string', default: 'confidence' },
   },
 });
 const first = values.part === 'tune' ? 1 : 101;
@@ -35,9 +34,9 @@ for (const set of values.sets.split(',')) {
     const own = of(order);
     const means = hundreds.map((_, i) => percent(mean(own.map((curve) => curve[i]?.accuracy ?? NaN))));
     const f1 = percent(mean(own.map((curve) => curve.at(-1)?.macroF1 ?? NaN)));
-    return [order, ...means, f1, ...[last, average].map((pick) => better(own.map(pick), of(COMPARED).map(pick)))];
+    return [order, ...means, f1, ...[last, average].map((pick) => better(own.map(pick), of(values.against).map(pick)))];
   });
-  const head = [set, ...hundreds, 'macro-F1', `last − ${COMPARED}`, `average − ${COMPARED}`];
+  const head = [set, ...hundreds, 'macro-F1', `last − ${values.against}`, `average − ${values.against}`];
   process.stdout.write(`${columns([head, ...rows])}\n\n`);
 }
 

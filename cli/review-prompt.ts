@@ -80,7 +80,7 @@ function say(text: string): void {
 }
 
 async function beginWith({ deps: { pool }, holder, back }: Desk, filter: QueueFilter, id: string): Promise<void> {
-  const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 0, id)).slice(0, 1));
+  const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 0, { first: id })).slice(0, 1));
   if (task) back.push(task);
   else say(`${plain(id)} does not wait for you: answered, with somebody else, or never here.`);
 }

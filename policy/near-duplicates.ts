@@ -7,30 +7,28 @@
  * probability 1 − (1 − J^ROWS)^BANDS: 0.98 at J = 0.8, 0.58 at 0.5, 0.15 at 0.2 (banding as in Leskovec, Rajaraman and
  * Ullman, Mining of Massive Datasets, 3.4).
  */
-import { textHash } from './hash.ts';
+import { textHash, unitHash } from './hash.ts';
 
 /** Letters of an n-gram. Words are padded with a space on both sides, so that short ones have n-grams too. */
 const LETTERS = 4;
 const BANDS = 4;
 const ROWS = 2;
 
-/** The sketch of a text that was normalised before (`normalise` in review-priority.ts). Empty for an empty text. */
+/** The sketch of a text that was normalised before (`normalise` in review-priority.ts). */
 export function sketch(normalised: string): readonly string[] {
-  const hashes = [...ngrams(normalised)].map((gram) => [Number.parseInt(textHash(gram).slice(0, 8), 16), gram.length]);
-  if (hashes.length === 0) return [];
+  const hashes = Uint32Array.from(ngrams(normalised), (gram) => unitHash(gram) * 2 ** 32);
   return Array.from({ length: BANDS }, (_, band) => {
-    const smallest = Array.from({ length: ROWS }, (__, row) => {
-      const [factor, offset] = MIXERS[band * ROWS + row] ?? [1, 0];
-      return hashes.reduce((least, [hash]) => Math.min(least, scramble(hash ?? 0, factor, offset)), 2 ** 32);
-    });
+    const rows = MIXERS.slice(band * ROWS, (band + 1) * ROWS);
+    const smallest = rows.map(([factor, offset]) =>
+      hashes.reduce((least, hash) => Math.min(least, scramble(hash, factor, offset)), 2 ** 32),
+    );
     return `${band}${textHash(smallest.join(' ')).slice(0, 10)}`;
   });
 }
 
-/** The n-grams of letters of a text, each once. Code points, so that no letter is cut in two. */
+/** The n-grams of letters of a text, each once; of an empty one too. Code points, so that no letter is cut in two. */
 function ngrams(text: string): ReadonlySet<string> {
   const grams = new Set<string>();
-  if (text === '') return grams;
   const letters = Array.from(` ${text} `);
   for (let i = 0; i + LETTERS <= letters.length || i === 0; i++) grams.add(letters.slice(i, i + LETTERS).join(''));
   return grams;

@@ -1,4 +1,4 @@
-/** Which part of the queue. */
+/** Which part of the queue, and which items of it belong together. */
 
 /** Absent means all. What chance has drawn has no route to be chosen by and comes with each. */
 export interface QueueFilter {
@@ -14,4 +14,13 @@ export const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS N
 /** The parameters of `MATCHES`. */
 export function filterValues({ module, language, route }: QueueFilter): (string | null)[] {
   return [module ?? null, language ?? null, route ?? null];
+}
+
+/**
+ * A condition on two rows of `review_queue`: that one may be answered with the other. What chance has drawn stands alone. The
+ * index finds the first by the second.
+ */
+export function alike(one: string, other: string): string {
+  return `${one}.sketch ?| ARRAY(SELECT jsonb_array_elements_text(${other}.sketch))
+    AND ${one}.nlu_module = ${other}.nlu_module AND ${one}.nlu_intent = ${other}.nlu_intent AND NOT ${one}.drawn AND NOT ${other}.drawn`;
 }

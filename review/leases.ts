@@ -2,7 +2,7 @@
 import type { Pool, PoolClient } from 'pg';
 import { inTransaction } from '../runtime/projection-runner.ts';
 import { takeTurns } from '../policy/review-turns.ts';
-import { filterValues, MATCHES } from './filter.ts';
+import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';
 
 /** A person at work in one open page or terminal. */
@@ -17,26 +17,35 @@ export const LEASE_MINUTES = 10;
 const ANSWERED_MINUTES = 60;
 /** An undo takes a moment to bring the item back into the queue; its lease waits for it this long. */
 const GRACE_SECONDS = 20;
-/** Near-duplicates that are answered with one item. */
+/** Equal texts that are answered with one item. */
 const MAX_GROUP = 100;
 /** Any number that nothing else here locks: items are given out one request at a time. */
 const LOCK = 5_041_001;
 
+/** What somebody asks for beside the next items. */
+export interface Wishes {
+  /** An item to be taken before all others, if nobody else has it. */
+  readonly first?: string | undefined;
+  /** Similar items to be answered with `lead`, which the holder has; those that nobody else has. */
+  readonly join?: { readonly lead: string; readonly ids: readonly string[] } | undefined;
+}
+
 /**
  * Renews what the holder has, tops it up to `want` items in the order of the queue, and gives the ids of the items that it
- * holds now, longest held first. `first` is taken before all others, if nobody else has it.
+ * holds now, longest held first.
  */
 export async function leaseNext(
   pool: Pool,
   holder: Holder,
   filter: QueueFilter,
   want: number,
-  first?: string,
+  { first, join }: Wishes = {},
 ): Promise<readonly string[]> {
   return inTransaction(pool, async (client) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
     await dropDead(client);
     await renew(client, holder, filter);
+    if (join) await addTo(client, holder, join.lead, join.ids);
     if (first !== undefined) await take(client, holder, [first]);
     const held = (await leads(client, holder)).length;
     if (held < want) await take(client, holder, await pick(client, holder.reviewer, filter, want - held));
@@ -88,7 +97,7 @@ async function dropDead(client: PoolClient): Promise<void> {
   );
 }
 
-/** Keeps what fits the filter; gives back the rest, and near-duplicates whose item was answered without them. */
+/** Keeps what fits the filter; gives back the rest, and near-duplicates whose item was answered without them or leads no more. */
 async function renew(client: PoolClient, { reviewer, session }: Holder, filter: QueueFilter): Promise<void> {
   await client.query(
     `DELETE FROM review_leases l USING review_queue q
@@ -98,7 +107,7 @@ async function renew(client: PoolClient, { reviewer, session }: Holder, filter: 
   await client.query(
     `DELETE FROM review_leases l
       WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL AND led_by <> conversation_id
-        AND NOT EXISTS (SELECT FROM review_leases lead WHERE lead.conversation_id = l.led_by
+        AND NOT EXISTS (SELECT FROM review_leases lead WHERE lead.conversation_id = l.led_by AND lead.led_by = lead.conversation_id
                            AND lead.reviewer = $1 AND lead.session = $2 AND lead.answered_at IS NULL)`,
     [reviewer, session],
   );
@@ -109,7 +118,7 @@ async function renew(client: PoolClient, { reviewer, session }: Holder, filter: 
   );
 }
 
-/** The best items that nobody has, one of each group of near-duplicates, both lanes in turn. */
+/** The best items that nobody has, one of each group of equal texts, both lanes in turn. */
 async function pick(
   client: PoolClient,
   reviewer: string,
@@ -142,7 +151,7 @@ async function pick(
   return picked.map((row) => row.conversation_id);
 }
 
-/** Leases items, each with its near-duplicates of the same prediction. What chance has drawn stands alone. */
+/** Leases items, each with the equal texts of the same prediction. What chance has drawn stands alone. */
 async function take(client: PoolClient, { reviewer, session }: Holder, ids: readonly string[]): Promise<void> {
   await client.query(
     `INSERT INTO review_leases (conversation_id, reviewer, session, led_by, leased_at, expires_at)
@@ -164,8 +173,31 @@ async function take(client: PoolClient, { reviewer, session }: Holder, ids: read
   );
 }
 
+/** Leases items to be answered with one that the holder has, and moves those that it has already, with the texts equal to them. */
+async function addTo(
+  client: PoolClient,
+  { reviewer, session }: Holder,
+  lead: string,
+  ids: readonly string[],
+): Promise<void> {
+  await client.query(
+    `INSERT INTO review_leases AS l (conversation_id, reviewer, session, led_by, leased_at, expires_at)
+     SELECT q.conversation_id, $3, $4, $1, lease.leased_at, lease.expires_at
+       FROM review_leases lease JOIN review_queue lead USING (conversation_id) JOIN review_queue q ON ${alike('q', 'lead')}
+      WHERE lease.conversation_id = $1 AND lease.led_by = $1 AND lease.reviewer = $3 AND lease.session = $4 AND lease.answered_at IS NULL
+        AND NOT q.answered_by ? $3
+        AND (q.conversation_id = ANY ($2)
+             OR q.fingerprint IN (SELECT fingerprint FROM review_queue WHERE conversation_id = ANY ($2))
+                AND q.conversation_id IN (SELECT conversation_id FROM review_leases
+                                           WHERE reviewer = $3 AND session = $4 AND answered_at IS NULL))
+     ON CONFLICT (conversation_id) DO UPDATE SET led_by = excluded.led_by
+     WHERE l.reviewer = $3 AND l.session = $4 AND l.answered_at IS NULL`,
+    [lead, ids, reviewer, session],
+  );
+}
+
 /**
- * Puts near-duplicates that the holder got one by one under the longest held of them. Those of an undone group come so: into the
+ * Puts equal texts that the holder got one by one under the longest held of them. Those of an undone group come so: into the
  * queue one after the other, into the leases each for itself.
  */
 async function gather(client: PoolClient, { reviewer, session }: Holder): Promise<void> {

@@ -1,6 +1,6 @@
 /** What a reviewer sees of the queue. */
 import type { Pool } from 'pg';
-import { filterValues, MATCHES } from './filter.ts';
+import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';
 import type { Holder } from './leases.ts';
 
@@ -9,6 +9,13 @@ export interface Suggestion {
   readonly module: string;
   readonly intent: string;
   readonly times: number;
+}
+
+/** A message that says the same as an item, or nearly. */
+export interface Alike {
+  readonly conversation_id: string;
+  readonly user_message: string;
+  readonly language: string;
 }
 
 /** An item to be answered. What chance has drawn has null for route, confidence, provider and version, audit or not. */
@@ -31,8 +38,10 @@ export interface ReviewTask {
   readonly route: string | null;
   readonly reasons: readonly string[];
   readonly created_at: Date;
-  /** Near-duplicates with the same prediction that are answered with it. */
-  readonly group: readonly { readonly conversation_id: string; readonly user_message: string }[];
+  /** Equal messages with the same prediction, lent with it to be answered with it. */
+  readonly group: readonly Alike[];
+  /** Similar messages with the same prediction, the most similar first. Those that were joined are lent with it too. */
+  readonly similar: readonly (Alike & { readonly joined: boolean })[];
   /** What people corrected this prediction to, most often first. */
   readonly suggestions: readonly Suggestion[];
 }
@@ -40,22 +49,39 @@ export interface ReviewTask {
 const COLUMNS = `s.conversation_id, s.user_message, s.language, s.nlu_intent, s.nlu_module, s.nlu_confidence, s.nlu_provider, s.model_version,
   s.entities, s.runners_up, s.route, s.reasons, s.created_at`;
 const MAX_SUGGESTIONS = 4;
+const MAX_SIMILAR = 20;
+const ALIKE =
+  "jsonb_build_object('conversation_id', q.conversation_id, 'user_message', q.user_message, 'language', q.language)";
 
 /** The items with these ids, in this order, as their holder is to see them. */
-export async function readTasks(pool: Pool, { session }: Holder, ids: readonly string[]): Promise<ReviewTask[]> {
+export async function readTasks(
+  pool: Pool,
+  { reviewer, session }: Holder,
+  ids: readonly string[],
+): Promise<ReviewTask[]> {
   const { rows } = await pool.query<ReviewTask>(
-    `SELECT ${COLUMNS},
-            (SELECT coalesce(jsonb_agg(jsonb_build_object('conversation_id', q.conversation_id, 'user_message', q.user_message)
-                                       ORDER BY q.created_at, q.conversation_id), '[]')
-               FROM review_leases l JOIN review_queue q USING (conversation_id)
-              WHERE l.led_by = s.conversation_id AND l.session = $2 AND l.conversation_id <> s.conversation_id AND l.answered_at IS NULL) AS "group",
+    `WITH mine AS (
+       SELECT conversation_id, led_by FROM review_leases WHERE session = $2 AND reviewer = $3 AND answered_at IS NULL
+     )
+     SELECT ${COLUMNS},
+            (SELECT coalesce(jsonb_agg(${ALIKE} ORDER BY q.created_at, q.conversation_id), '[]')
+               FROM review_queue q JOIN mine m USING (conversation_id)
+              WHERE m.led_by = own.conversation_id AND q.conversation_id <> own.conversation_id AND q.fingerprint = own.fingerprint) AS "group",
+            (SELECT coalesce(jsonb_agg(${ALIKE} || jsonb_build_object('joined', joined) ORDER BY shared DESC, q.created_at, q.conversation_id), '[]')
+               FROM (SELECT q.*, coalesce(m.led_by = own.conversation_id, false) AS joined,
+                            (SELECT count(*) FROM jsonb_array_elements_text(q.sketch) AS band WHERE own.sketch ? band) AS shared
+                       FROM review_queue q LEFT JOIN mine m USING (conversation_id)
+                      WHERE ${alike('q', 'own')} AND q.fingerprint <> own.fingerprint AND NOT q.answered_by ? $3
+                        AND (m.led_by IS NOT NULL OR NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = q.conversation_id))
+                      ORDER BY joined DESC, shared DESC, q.created_at, q.conversation_id LIMIT ${String(MAX_SIMILAR)}) q) AS similar,
             (SELECT coalesce(jsonb_agg(jsonb_build_object('module', module, 'intent', intent, 'times', times) ORDER BY times DESC, module, intent), '[]')
                FROM (SELECT corrected_module AS module, corrected_intent AS intent, count(*) AS times FROM conversation_logs c
                       WHERE c.nlu_module = s.nlu_module AND c.nlu_intent = s.nlu_intent AND c.verdict = 'correct'
                       GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT ${String(MAX_SUGGESTIONS)}) usual) AS suggestions
        FROM unnest($1::text[]) WITH ORDINALITY AS wanted (conversation_id, nth) JOIN shown_queue s USING (conversation_id)
+       JOIN review_queue own USING (conversation_id)
       ORDER BY nth`,
-    [ids, session],
+    [ids, session, reviewer],
   );
   return rows;
 }
@@ -63,9 +89,9 @@ export async function readTasks(pool: Pool, { session }: Holder, ids: readonly s
 /** A part of the queue as a list, in its order. */
 export interface QueuePage {
   readonly waiting: number;
-  readonly items: readonly (Omit<ReviewTask, 'group' | 'suggestions'> & {
+  readonly items: readonly (Omit<ReviewTask, 'group' | 'similar' | 'suggestions'> & {
     readonly review_priority: number;
-    /** Near-duplicates that wait before it. */
+    /** Equal texts that wait before it. */
     readonly duplicates_before: number;
   })[];
 }

@@ -1,4 +1,5 @@
-import { usefulness } from '../policy/review-priority.ts';
+import { sketch } from '../policy/near-duplicates.ts';
+import { normalise, usefulness } from '../policy/review-priority.ts';
 import type { ReviewItem } from '../schemas/types.ts';
 import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
@@ -23,6 +24,7 @@ export const reviewQueue: Projection<ReviewItem> = {
     score: 'float8',
     reasons: 'jsonb',
     fingerprint: 'text',
+    sketch: 'jsonb',
     policy_version: 'text',
     model_version: 'text',
     runners_up: 'jsonb',
@@ -45,6 +47,7 @@ export const reviewQueue: Projection<ReviewItem> = {
       usefulness(item),
       JSON.stringify(item.reasons),
       item.fingerprint,
+      JSON.stringify(sketch(normalise(c.user_message))),
       item.policy_version,
       c.model_version,
       JSON.stringify(c.runners_up),

@@ -33,9 +33,10 @@ const holder = {
   session: { ...name, description: 'one open page or terminal; a new one for each' },
 } as const;
 const MAX_ITEMS = 50;
-/** An item and its near-duplicates; a page that was offline sends what it has in several requests. */
+/** An item and its near-duplicates; a page sends what is more in several requests. */
 const MAX_ANSWERS = 200;
 const MAX_LISTED = 200;
+const MAX_JOINED = 100;
 
 /** With a token its name is the reviewer; without, the request says it. */
 interface HolderBody {
@@ -46,6 +47,7 @@ interface HolderBody {
 interface NextBody extends HolderBody, QueueFilter {
   readonly count: number;
   readonly first?: string;
+  readonly join?: { readonly lead: string; readonly ids: readonly string[] };
   readonly since?: string;
 }
 
@@ -115,6 +117,13 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
             ...filter,
             count: { type: 'integer', minimum: 1, maximum: MAX_ITEMS, default: 5 },
             first: { ...name, description: 'an item to begin with, if nobody else has it' },
+            join: {
+              type: 'object',
+              required: ['lead', 'ids'],
+              additionalProperties: false,
+              description: 'similar items to be answered with `lead`; those that nobody else has',
+              properties: { lead: name, ids: { type: 'array', items: name, minItems: 1, maxItems: MAX_JOINED } },
+            },
             since: { type: 'string', format: 'date-time', description: 'where the day of the progress begins' },
           },
         },
@@ -122,9 +131,9 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
       },
     },
     async (request) => {
-      const { count, first, since, module, language, route } = request.body;
+      const { count, first, join, since, module, language, route } = request.body;
       const who = holderOf(request);
-      const ids = await leaseNext(pool, who, { module, language, route }, count, first);
+      const ids = await leaseNext(pool, who, { module, language, route }, count, { first, join });
       const day = since === undefined ? new Date(new Date().setHours(0, 0, 0, 0)) : new Date(since);
       const [items, waiting, progress] = await Promise.all([
         readTasks(pool, who, ids),

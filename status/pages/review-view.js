@@ -10,14 +10,15 @@ import { reason } from './words.js';
  *   nlu_confidence: number | null, model_version: string | null, route: string | null, reasons: string[], created_at: string,
  *   entities: { name: string, value: string, start: number | null, end: number | null }[],
  *   runners_up: (Label & { confidence?: number })[], suggestions: (Label & { times: number })[],
- *   group: { conversation_id: string, user_message: string }[] }} Task
+ *   group: Alike[], similar: (Alike & { joined: boolean })[] }} Task
+ * @typedef {{ conversation_id: string, user_message: string, language: string }} Alike
  * @typedef {{ name: string, waiting: number }[]} Counts
- * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, keys: boolean, whole: string, loaded: boolean, trouble: string, news: string,
+ * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, trouble: string, news: string,
  *   filter: { module: string, language: string, route: string }, waiting: number, modules: Counts, languages: Counts,
  *   routes: Counts, progress: { mine: number, everyone: number, median_ms: number | null },
  *   unsent: number, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
  * @typedef {{ approve(): void, choose(label: Label): void, correct(): void, reject(): void, skip(): void, undo(): void,
- *   toggleGroup(): void, toggleKeys(): void, rename(): void, show(task: Task): void, showWhole(task: Task): void, forget(key: string): void,
+ *   toggleGroup(): void, tick(messages: Alike[], on: boolean): void, tickSimilar(): void, toggleKeys(): void, rename(): void, show(task: Task): void, showWhole(task: Task): void, forget(key: string): void,
  *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
  */
 
@@ -207,35 +208,55 @@ function messageView({ user_message, entities }, whole) {
   return [...parts, text.slice(at)];
 }
 
-/** What they say, each text once with how often. @param {Task['group']} group @returns {[string, number][]} */
-function texts(group) {
-  const counts = new Map();
-  for (const { user_message: text } of group) counts.set(text, (counts.get(text) ?? 0) + 1);
-  return [...counts];
+/** What is answered with an item: equal messages and joined ones unless unticked, other similar ones if ticked.
+ * @param {Task} task @param {State['ticks']} ticks */
+export const goAlong = ({ group, similar }, ticks) => [
+  ...group.filter(({ conversation_id: id }) => ticks.get(id) ?? true),
+  ...similar.filter(({ conversation_id: id, joined }) => ticks.get(id) ?? joined),
+];
+
+/** Those that say the same to the letter, together. @param {Alike[]} messages @returns {Alike[][]} */
+function byText(messages) {
+  const texts = new Map();
+  for (const one of messages) texts.set(one.user_message, [...(texts.get(one.user_message) ?? []), one]);
+  return [...texts.values()];
 }
 
 /** @param {Task} task @param {State} state @param {Acts} acts */
-const groupView = ({ group }, { asGroup }, acts) =>
-  group.length === 0
-    ? nothing
-    : html`<details class="group" open>
-        <summary>${group.length} more that ${group.length === 1 ? 'says' : 'say'} nearly the same</summary>
-        <ul>
-          ${texts(group)
-            .slice(0, 5)
-            .map(
-              ([text, times]) =>
-                html`<li dir="auto">
-                  ${text.slice(0, 200)} ${times > 1 ? html`<span class="quiet small">${times} ×</span>` : nothing}
-                </li>`,
-            )}
-          ${texts(group).length > 5 ? html`<li class="quiet">and ${texts(group).length - 5} more</li>` : nothing}
-        </ul>
-        <label class="check"
-          ><input type="checkbox" id="as-group" .checked=${asGroup} @change=${acts.toggleGroup} /> Answer all
-          ${group.length + 1} at once <kbd>g</kbd></label
-        >
-      </details>`;
+function groupView(task, { asGroup, ticks }, acts) {
+  const { group, similar } = task;
+  if (group.length + similar.length === 0) return nothing;
+  const along = goAlong(task, ticks);
+  const list = (/** @type {Alike[]} */ messages, /** @type {string} */ title) =>
+    messages.length === 0
+      ? nothing
+      : html`<fieldset ?disabled=${!asGroup}>
+          <legend>${title}</legend>
+          ${byText(messages).map(
+            (some) =>
+              html`<label class="check"
+                ><input
+                  type="checkbox"
+                  .checked=${some.some((one) => along.includes(one))}
+                  @change=${(/** @type {any} */ e) => acts.tick(some, e.target.checked)}
+                />
+                <span dir="auto" lang=${some[0]?.language}>${some[0]?.user_message.slice(0, 200)}</span>
+                ${some.length > 1 ? html`<span class="quiet small">${some.length} ×</span>` : nothing}</label
+              >`,
+          )}
+        </fieldset>`;
+  return html`<div class="group">
+    ${list(group, `${String(group.length)} more that ${group.length === 1 ? 'says' : 'say'} nearly the same`)}
+    ${list(similar, 'Similar: tick what means the same')}
+    <div class="row">
+      <label class="check"
+        ><input type="checkbox" id="as-group" .checked=${asGroup} @change=${acts.toggleGroup} /> Answer
+        ${along.length + 1} at once <kbd>g</kbd></label
+      >
+      ${similar.length > 0 ? html`<button type="button" id="tick-similar" ?disabled=${!asGroup} @click=${acts.tickSimilar}>Similar ones too <kbd>m</kbd></button>` : nothing}
+    </div>
+  </div>`;
+}
 
 /** @param {State} state @param {Acts} acts */
 const actionsView = ({ undo }, acts) =>

@@ -4,10 +4,11 @@ import { render } from '/assets/lit-html/lit-html.js';
 import { ask, page, Refused, session as signedIn } from './api.js';
 import { nameOf, pickLabel } from './label-picker.js';
 import { openOutbox } from './outbox.js';
-import { choices, pageView, signView } from './review-view.js';
+import { choices, goAlong, pageView, signView } from './review-view.js';
 
 /**
  * @typedef {import('./review-view.js').Task} Task
+ * @typedef {import('./review-view.js').Alike} Alike
  * @typedef {import('./label-picker.js').Option} Option
  * @typedef {{ task: Task, said: string, reviews: { review_id: string, conversation_id: string }[] }} Done
  */
@@ -16,10 +17,18 @@ const HELD = 6;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
 const MAX_UNDO = 50;
+/** Of one request. */
+const MAX_ANSWERS = 200;
 
 /** @type {import('./review-view.js').State} */
 const state = {
-  ...{ reviewer: remember('samvad.reviewer') ?? '', items: [], asGroup: true, keys: remember('samvad.keys') !== 'off' },
+  ...{
+    reviewer: remember('samvad.reviewer') ?? '',
+    items: [],
+    asGroup: true,
+    ticks: new Map(),
+    keys: remember('samvad.keys') !== 'off',
+  },
   ...{ loaded: false, trouble: '', news: '', whole: '', filter: filterOfAddress() },
   ...{ waiting: 0, modules: [], languages: [], routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
   ...{ unsent: 0, refused: [], undo: '' },
@@ -32,7 +41,7 @@ const restored = new Map();
 const answered = new Set();
 let shownAt = performance.now();
 let shownId = '';
-let asking = false;
+let [asking, again] = [false, false];
 /** @type {import('./label-picker.js').KnownLabel[] | undefined} */
 let labels;
 
@@ -92,15 +101,26 @@ function draw() {
   }
 }
 
-/** Asks for the next items, which also renews those that are held. */
-async function load() {
+/**
+ * Asks for the next items, which also renews those that are held, and for the similar ones that were ticked. With `insist` it asks
+ * once more where an answer is awaited already.
+ */
+async function load(insist = false) {
+  if (asking) again ||= insist;
   if (asking || state.reviewer === '') return;
   asking = true;
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
   const chosen = Object.fromEntries(Object.entries(state.filter).filter(([, value]) => value !== ''));
   try {
-    const body = { reviewer: state.reviewer, session, count: HELD, since: midnight.toISOString(), ...chosen };
+    const body = {
+      reviewer: state.reviewer,
+      session,
+      count: HELD,
+      since: midnight.toISOString(),
+      ...chosen,
+      ...joining(),
+    };
     const answer = await ask('/v1/review-queue/next', { method: 'POST', body });
     take(answer);
     state.trouble = '';
@@ -110,20 +130,58 @@ async function load() {
   asking = false;
   state.loaded = true;
   draw();
+  if (again) {
+    again = false;
+    await load();
+  }
+}
+
+/** Similar items that go along and are not lent to this page yet. */
+function joining() {
+  const task = state.items[0];
+  const wanted = task?.similar.filter(({ conversation_id: id, joined }) => !joined && state.ticks.get(id)) ?? [];
+  const ids = wanted.map(({ conversation_id: id }) => id);
+  return task && ids.length > 0 ? { join: { lead: task.conversation_id, ids } } : {};
 }
 
 /** @param {any} answer */
 function take({ items, waiting, modules, languages, routes, progress }) {
   const unsent = outbox.waitingIds();
-  const fresh = /** @type {Task[]} */ (items).filter(
-    ({ conversation_id: id }) => !answered.has(id) && !unsent.has(id) && !restored.has(id),
-  );
+  const open = (/** @type {Alike} */ { conversation_id: id }) =>
+    !answered.has(id) && !unsent.has(id) && !restored.has(id);
+  const fresh = /** @type {Task[]} */ (items)
+    .filter(open)
+    .map((task) => ({ ...task, group: task.group.filter(open), similar: task.similar.filter(open) }));
   const current = state.items[0];
   const kept = current && fresh.find(({ conversation_id: id }) => id === current.conversation_id);
   if (current && !kept && !restored.has(current.conversation_id) && !answered.has(current.conversation_id))
     state.news = 'Somebody else has answered that one, or its time ran out; here is the next.';
+  for (const task of items) if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id), task);
+  if (current && kept) untickLost(current, kept);
   state.items = [...restored.values(), ...(kept ? [kept] : []), ...fresh.filter((task) => task !== kept)];
   Object.assign(state, { waiting, modules, languages, routes, progress });
+}
+
+/** What has come to the group of an undone item, and what is similar to it. @param {Task | undefined} task @param {Task} fresh */
+function takeAlike(task, { group, similar }) {
+  if (!task) return;
+  const joined = task.similar.filter((one) => one.joined);
+  task.group = union(task.group, group);
+  task.similar = union(similar, joined);
+}
+
+/** @template {Alike} T @param {T[]} first @param {T[]} more @returns {T[]} */
+function union(first, more) {
+  const has = new Set(first.map(({ conversation_id: id }) => id));
+  return [...first, ...more.filter(({ conversation_id: id }) => !has.has(id))];
+}
+
+/** Somebody else may have a similar item by now. @param {Task} before @param {Task} now */
+function untickLost({ similar }, now) {
+  const here = new Set([...now.group, ...now.similar].map(({ conversation_id: id }) => id));
+  for (const { conversation_id: id, joined } of similar)
+    if (!joined && state.ticks.get(id) && !here.has(id) && state.ticks.delete(id))
+      state.news = 'Somebody else has a similar message that was ticked; it is left out.';
 }
 
 /**
@@ -133,7 +191,8 @@ function take({ items, waiting, modules, languages, routes, progress }) {
 function answer(verdict, label) {
   const task = state.items[0];
   if (!task) return;
-  const members = [task, ...(state.asGroup ? task.group : [])];
+  const along = state.asGroup ? goAlong(task, state.ticks) : [];
+  const members = [task, ...along];
   const reviewed_at = new Date().toISOString();
   const taken = Math.round((performance.now() - shownAt) / members.length);
   const shown = {
@@ -149,7 +208,8 @@ function answer(verdict, label) {
     restored.delete(conversation_id);
   }
   // An undo has hidden them behind their item; now they come by themselves.
-  if (!state.asGroup) for (const { conversation_id } of task.group) answered.delete(conversation_id);
+  for (const one of task.group) if (!along.includes(one)) answered.delete(one.conversation_id);
+  state.ticks.clear();
   state.items = state.items.slice(1);
   state.progress = {
     ...state.progress,
@@ -160,11 +220,17 @@ function answer(verdict, label) {
   const verb = { approve: 'approved', correct: 'corrected to', reject: 'rejected', skip: 'skipped' }[verdict];
   const what = label ? nameOf(label) : nameOf({ module: task.nlu_module, intent: task.nlu_intent });
   const said = `${verb} ${what}${members.length > 1 ? `, ${String(members.length)} at once` : ''}`;
-  done.push({ task, said, reviews: answers.map(({ review_id, conversation_id }) => ({ review_id, conversation_id })) });
+  const reviews = answers.map(({ review_id, conversation_id }) => ({ review_id, conversation_id }));
+  done.push({ task: { ...task, ...goneAlong(task, along) }, said, reviews });
   if (done.length > MAX_UNDO) done.shift();
   tell(said);
-  outbox.add({ reviewer: state.reviewer, session, answers, ...(label?.isNew && { new_label: true }) });
-  draw();
+  send(answers, label?.isNew ? { new_label: true } : {});
+}
+
+/** The group as it comes back after an undo. @param {Task} task @param {Alike[]} along */
+function goneAlong({ group, similar }, along) {
+  const joined = similar.filter((one) => along.includes(one)).map((one) => ({ ...one, joined: true }));
+  return { group: group.filter((one) => along.includes(one)), similar: joined };
 }
 
 function undo() {
@@ -174,9 +240,7 @@ function undo() {
   const answers = last.reviews.map(({ review_id, conversation_id }) => ({
     ...{ review_id: newId(), conversation_id, verdict: 'skip', withdraws: review_id, reviewed_at },
   }));
-  const ids = new Set(last.reviews.map(({ conversation_id }) => conversation_id));
-  // Those that were answered with it come back with it; the rest have gone their own way.
-  const task = { ...last.task, group: last.task.group.filter(({ conversation_id }) => ids.has(conversation_id)) };
+  const { task } = last;
   answered.delete(task.conversation_id);
   restored.set(task.conversation_id, task);
   state.items = [task, ...state.items.filter(({ conversation_id }) => conversation_id !== task.conversation_id)];
@@ -187,7 +251,13 @@ function undo() {
   };
   state.waiting += answers.length;
   tell(`Taken back: ${last.said}`);
-  outbox.add({ reviewer: state.reviewer, session, answers });
+  send(answers, {});
+}
+
+/** @param {object[]} answers @param {{ new_label?: boolean }} more */
+function send(answers, more) {
+  for (let from = 0; from < answers.length; from += MAX_ANSWERS)
+    outbox.add({ reviewer: state.reviewer, session, answers: answers.slice(from, from + MAX_ANSWERS), ...more });
   draw();
 }
 
@@ -224,6 +294,16 @@ const acts = {
   toggleGroup() {
     state.asGroup = !state.asGroup;
     draw();
+  },
+  tick(messages, on) {
+    for (const { conversation_id: id } of messages) state.ticks.set(id, on);
+    draw();
+    void load(true);
+  },
+  tickSimilar() {
+    const similar = state.items[0]?.similar ?? [];
+    if (similar.length > 0)
+      acts.tick(similar, !similar.every(({ conversation_id: id, joined }) => state.ticks.get(id) ?? joined));
   },
   toggleKeys() {
     state.keys = !state.keys;
@@ -262,7 +342,15 @@ const acts = {
 };
 
 /** @type {Record<string, () => void>} */
-const KEYS = { a: acts.approve, c: acts.correct, r: acts.reject, s: acts.skip, u: acts.undo, g: acts.toggleGroup };
+const KEYS = {
+  a: acts.approve,
+  c: acts.correct,
+  r: acts.reject,
+  s: acts.skip,
+  u: acts.undo,
+  g: acts.toggleGroup,
+  m: acts.tickSimilar,
+};
 
 /** @param {KeyboardEvent} event */
 function onKey(event) {

@@ -164,23 +164,44 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     await page.context().close();
   });
 
-  it('answers near-duplicates at once', async () => {
+  it('answers near-duplicates at once: equal ones unless left out, similar ones where they are ticked', async (t) => {
     await capture(
-      Array.from({ length: 5 }, (_, i) => ({
-        conversation_id: `alike-${i}`,
-        nlu_module: 'alike',
-        user_message: `Refund ${i}!`,
-      })),
+      [
+        ...['Where is my order 1 now?', 'where is my order 22 now', 'Where is my order 333 now'],
+        ...['So where is my order 4 now', 'And where is my order 5 now?', 'cancel the subscription of my brother'],
+      ].map((user_message, i) => ({ conversation_id: `like-${i}`, nlu_module: 'like', user_message })),
     );
-    const page = await open('asha', 'alike');
+    const page = await open('asha', 'like');
+    t.after(() => page.context().close());
+    const ticked = async () =>
+      Promise.all((await page.locator('.group fieldset input').all()).map((box) => box.isChecked()));
+    const answered = async () => {
+      await saved(page);
+      await caughtUp();
+      const rows = await sql<{ id: string }>(
+        "SELECT conversation_id AS id FROM conversation_logs WHERE nlu_module = 'like' AND verdict IS NOT NULL ORDER BY 1",
+      );
+      return rows.map(({ id }) => Number(id.slice(5)));
+    };
+    assert.equal(await shown(page), 'like-0');
+    assert.deepEqual(await ticked(), [true, true, false, false]);
+    await page.getByRole('checkbox', { name: 'where is my order 22 now' }).uncheck();
+    await page.keyboard.press('m');
+    assert.deepEqual(await ticked(), [false, true, true, true]);
+    await page.getByRole('checkbox', { name: 'And where is my order 5 now?' }).uncheck();
+    assert.equal(await press(page, 'a'), 'like-0');
+    await page.locator('#last', { hasText: '3 at once' }).waitFor();
+    assert.deepEqual(await answered(), [0, 2, 3]);
+
+    await page.keyboard.press('u');
+    await page.locator('.task[data-id="like-0"]').waitFor();
+    await page.getByText('Answer 3 at once').waitFor();
+    assert.deepEqual(await answered(), []);
+    await page.reload(); // gives everything back
+    await page.locator('.task[data-id="like-0"]').waitFor();
+    assert.deepEqual(await ticked(), [true, true, false, false]);
     while ((await page.locator('.task').count()) > 0) await press(page, 'a');
-    await saved(page);
-    await caughtUp();
-    const rows = await sql<{ n: number }>(
-      "SELECT count(*)::int AS n FROM conversation_reviews WHERE conversation_id LIKE 'alike-%'",
-    );
-    assert.deepEqual(rows, [{ n: 5 }]);
-    await page.context().close();
+    assert.deepEqual(await answered(), [0, 1, 2, 3, 4, 5]);
   });
 
   it('brings an undone group back as the group that it was, after a reload too', async (t) => {

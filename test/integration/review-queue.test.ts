@@ -182,6 +182,59 @@ describe('the review queue on real servers', () => {
     assert.deepEqual(await sql("SELECT count(*)::int AS n FROM review_queue WHERE nlu_module = 'payment'"), [{ n: 0 }]);
   });
 
+  it('offers similar messages, lends those that join, and takes them back one by one', async () => {
+    const texts = {
+      'near-0': 'please tell me where my order is right now',
+      'near-1': 'pls tell me where my order is right now',
+      'near-2': 'tell me where my order is right now',
+      'near-3': 'cancel the subscription of my brother',
+      'near-5': 'please tell me where my order is right now!!',
+    };
+    await capture(
+      Object.entries(texts).map(([conversation_id, user_message]) => ({
+        ...{ conversation_id, user_message, nlu_module: 'near' },
+        ...(conversation_id === 'near-2' && { nlu_intent: 'cancel_order' }),
+      })),
+    );
+    const shown = (task?: ReviewTask) =>
+      task && {
+        id: task.conversation_id,
+        group: task.group.map(({ conversation_id }) => conversation_id),
+        similar: task.similar.map(({ conversation_id, joined }) => [conversation_id, joined]),
+      };
+    const first = { count: 1, module: 'near', first: 'near-0' };
+    const offered = { id: 'near-0', group: ['near-5'], similar: [['near-1', false]] };
+    assert.deepEqual((await next('asha', first)).map(shown), [offered]);
+
+    assert.deepEqual(ids(await next('ravi', { count: 1, module: 'near', first: 'near-1' })), ['near-1']);
+    const join = { lead: 'near-0', ids: ['near-1', 'near-2', 'near-3'] };
+    const alone = { ...offered, similar: [] };
+    assert.deepEqual((await next('asha', { ...first, join })).map(shown), [alone], 'what ravi has is not offered');
+    await post('/v1/review-queue/release', { reviewer: 'ravi', session: 'ravi' });
+    const joined = { ...offered, similar: [['near-1', true]] };
+    assert.deepEqual((await next('asha', { ...first, join })).map(shown), [joined], 'neither what says something else');
+    assert.deepEqual(ids(await next('ravi', { count: 5, module: 'near' })).sort(), ['near-2', 'near-3']);
+    await post('/v1/review-queue/release', { reviewer: 'ravi', session: 'ravi' });
+
+    const members = ['near-0', 'near-5', 'near-1', 'near-3'];
+    const answers = members.map((conversation_id) => ({ review_id: randomUUID(), conversation_id }));
+    await answer('asha', answers);
+    await caughtUp();
+    assert.deepEqual(ids(await next('asha', { count: 5, module: 'near' })), ['near-2']);
+    await answer(
+      'asha',
+      answers.map(({ review_id, conversation_id }) => ({ conversation_id, verdict: 'skip', withdraws: review_id })),
+    );
+    await caughtUp();
+    const back = (await next('asha', { count: 5, module: 'near' })).map(shown);
+    assert.deepEqual(
+      back.find((task) => task?.id === 'near-0'),
+      offered,
+    );
+    assert.deepEqual(back.map((task) => task?.id).sort(), ['near-0', 'near-1', 'near-2', 'near-3']);
+    await post('/v1/review-queue/release', { reviewer: 'asha', session: 'asha' });
+  });
+
   it('shows nobody which of the items drawn by chance are audits until they are answered', async () => {
     await capture(
       Array.from({ length: 120 }, (_, i) => ({

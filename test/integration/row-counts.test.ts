@@ -17,8 +17,8 @@ ON CONFLICT (conversation_id) DO UPDATE SET route = excluded.route`;
 
 const enqueue = (from: number, to: number) => `
 INSERT INTO review_queue (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_provider, entities, priority_class, score,
-       reasons, fingerprint, policy_version, created_at, log_partition, log_offset, runners_up, drawn, answered_by)
-SELECT 'c-' || i, 'hello', 'en', 'greet', 'general', 'indicbert', '[]', 1 + i % 2, 0.5, '[]', 'f', 'routing-v1',
+       reasons, fingerprint, sketch, policy_version, created_at, log_partition, log_offset, runners_up, drawn, answered_by)
+SELECT 'c-' || i, 'hello', 'en', 'greet', 'general', 'indicbert', '[]', 1 + i % 2, 0.5, '[]', 'f', '[]', 'routing-v1',
        '2026-10-05T00:00:00Z'::timestamptz + i * interval '1 hour', i % 3, i, '[]', false, '[]'
   FROM generate_series(${from}, ${to}) i`;
 

@@ -60,8 +60,8 @@ describe('a synchronisation with a bad Label Studio', () => {
       );
       await pool.query(
         `INSERT INTO review_queue (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, entities,
-           priority_class, score, reasons, fingerprint, policy_version, model_version, runners_up, drawn, answered_by, created_at, log_partition, log_offset)
-         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', '[]', 2, $4, '[]', $1, 'v1', 'router-v1.0.0', '[]', false, '[]', now() - interval '1 minute', 0, 0)`,
+           priority_class, score, reasons, fingerprint, sketch, policy_version, model_version, runners_up, drawn, answered_by, created_at, log_partition, log_offset)
+         VALUES ($1, $1, 'en', $3, $2, 0.5, 'indicbert', '[]', 2, $4, '[]', $1, '[]', 'v1', 'router-v1.0.0', '[]', false, '[]', now() - interval '1 minute', 0, 0)`,
         [id, ...label, 1 / (i + 1)],
       );
     }

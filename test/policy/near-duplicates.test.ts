@@ -33,7 +33,7 @@ describe('the sketch of a text', () => {
       fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
         const own = sketch(normalise(text));
         assert.deepEqual(own, sketch(normalise(text)));
-        assert.equal(own.length, normalise(text) === '' ? 0 : 4);
+        assert.equal(new Set(own).size, 4);
       }),
     );
   });
