@@ -54,6 +54,8 @@ interface Membership {
   /** Grows with each revocation; records consumed before it are not ours to process. */
   epoch: number;
   partitions: readonly number[];
+  /** Ends of these partitions that were met and not told of yet. */
+  readonly ends: Map<string, TopicPartitionOffset>;
   changing: Promise<void>;
   /** Ends with the batch that is being read. */
   reading: Promise<unknown>;
@@ -71,13 +73,14 @@ export async function runGroupSession<S>(
   const membership: Membership = {
     epoch: 0,
     partitions: [],
+    ends: new Map(),
     changing: Promise.resolve(),
     reading: Promise.resolve(),
     closed: undefined,
     running: Promise.resolve(),
     failure: undefined,
   };
-  const ends = new Map<string, TopicPartitionOffset>();
+  const { ends } = membership;
   const consumer: KafkaConsumer = await connectConsumer(
     { ...librdkafkaConsumerConfig(member.kafka, member.groupId, member.groupId), 'fetch.wait.max.ms': FETCH_WAIT_MS },
     (revoked, partitions) => {
@@ -92,8 +95,7 @@ export async function runGroupSession<S>(
     while (!member.stopping.aborted && !membership.failure) {
       const batch = await (ahead ?? fetchBatch(member, membership, consumer));
       ahead = undefined;
-      if (isOver(membership, batch)) ends.clear();
-      else if (batch.messages.length > 0) {
+      if (batch.messages.length > 0) {
         forgetPassed(ends, batch.messages);
         const busy = batch.messages.length > member.maxBatch * BUSY_SHARE;
         if (busy) ahead = fetchBatch(member, membership, consumer);
@@ -155,13 +157,9 @@ async function whenIdle(
   work: () => Promise<void>,
 ): Promise<void> {
   await membership.running;
-  if (membership.failure || epoch !== membership.epoch) return;
-  membership.running = work().catch((error: unknown) => fail(membership, error));
-}
-
-/** Whether the partitions were revoked since the batch was read: the new owner reads its records again. */
-function isOver(membership: Membership, { epoch }: Batch): boolean {
-  return epoch !== membership.epoch;
+  if (membership.failure) return;
+  if (epoch === membership.epoch) membership.running = work().catch((error: unknown) => fail(membership, error));
+  else membership.ends.clear(); // they lie behind what is dropped, which its new owner reads
 }
 
 interface Batch {
@@ -229,6 +227,7 @@ function rebalance<S>(
       membership.partitions = [];
       await betweenBatches(membership, () => {
         membership.epoch++; // what was read since the revocation began is of the old assignment too
+        membership.ends.clear(); // to store one now would move a successor's position
         callNow('handing partitions back', () => consumer.unassign());
       });
     } else {

@@ -20,7 +20,7 @@ const LEVELS = [
   'integration',
   'crash',
 ] as const;
-/** Run when asked for: the workers are held at points in time, which a busy machine moves. */
+/** Run when asked for: a minute and more of waiting for take-overs. */
 const ON_REQUEST = ['guards'] as const;
 const root = path.join(import.meta.dirname);
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : LEVELS;

@@ -1,8 +1,7 @@
 /** Runs the scenario of a guard on the complete program, or on one without it, and tells which promises were broken. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { once } from 'node:events';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { decide, defaultPolicy } from '../../policy/routing.ts';
@@ -17,130 +16,169 @@ import type { Topic } from '../../stream/topic.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
 import type { Stack } from '../integration/stack.ts';
-import { copyProgram } from './copies.ts';
 import type { Guard, Scenario } from './guards.ts';
-import { GO_ON, REACHED } from './hold.ts';
 
 const RECORDS = 60;
 const LIMIT_MS = 150_000;
 
-/** One run of a scenario. */
+/** A run of a scenario. */
 interface Run {
   readonly stack: Stack;
-  /** The program that the workers run. */
+  /** The folder of the program that the workers run. */
   readonly program: string;
   /** Whether it is the program without the guard. */
   readonly removed: boolean;
-  /** What both workers keep on disk: they are of one host. */
+  /** What the workers of one host keep on disk. */
   readonly home: string;
   readonly ids: readonly string[];
-  readonly workers: ChildProcess[];
+  readonly workers: Worker[];
 }
 
-/** Returns each broken promise as a sentence; `removed` runs the program without the guard. */
-export async function runGuard(stack: Stack, guard: Guard, removed: boolean): Promise<readonly string[]> {
-  const name = `${guard.name.replaceAll(' ', '-')}-${removed ? 'removed' : 'complete'}`;
-  const program = path.join(stack.home, name, 'program');
-  const home = path.join(stack.home, name, 'home');
-  await mkdir(home, { recursive: true });
-  await copyProgram(program, [...guard.hold, ...(removed ? guard.removal : [])]);
-  const run: Run = {
-    stack,
-    program,
-    removed,
-    home,
-    ids: Array.from({ length: RECORDS }, (_, i) => `${name}/${String(i)}`),
-    workers: [],
-  };
+/** A process that runs one component, and tells of its points. */
+interface Worker {
+  readonly process: ChildProcess;
+  /** Resolves when it has come to the point once. */
+  reached(point: string): Promise<void>;
+  /** Lets it go on from the point at which it is held. */
+  goOn(): void;
+}
+
+/** Returns each broken promise as a sentence; `removed` says that `program` is the one without the guard. */
+export async function runGuard(
+  stack: Stack,
+  guard: Guard,
+  program: string,
+  removed: boolean,
+): Promise<readonly string[]> {
+  const name = `${guard.scenario.replaceAll(' ', '-')}-${removed ? 'removed' : 'complete'}`;
+  const ids = Array.from({ length: RECORDS }, (_, i) => `${name}/${String(i)}`);
+  const run: Run = { stack, program, removed, home: path.join(stack.home, name), ids, workers: [] };
   try {
     return await scenarios[guard.scenario](run);
   } finally {
-    for (const worker of run.workers) await end(worker);
+    await Promise.all(run.workers.map(end));
   }
 }
 
 const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string[]>>> = {
-  /** The first worker is held in a batch; a second one asks for its share of the partitions meanwhile. */
-  async 'another worker joins'(run) {
-    await startHeld(run, confidenceRouter.name, () => sendCaptured(run));
-    startWorker(run, confidenceRouter.name);
-    // With the guard nothing may come before the first worker goes on; without it the second one does the work.
-    await until(async () => (await decisionsOf(run)).length > 0, run.removed ? LIMIT_MS : 5000);
-    await goOn(run);
+  /** A second worker asks for its share of the partitions before the first has begun to write. */
+  async 'joined in a commit'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'commit', sendCaptured);
+    const second = startWorker(run, confidenceRouter.name);
+    await first.reached('revoked');
+    if (run.removed) await second.reached('committed'); // with the guard it gets nothing before the first goes on
+    first.goOn();
+    await first.reached('handled');
     return decidedOnce(run);
   },
 
+  /** The same, before the first could begin a commit. */
+  async 'joined after staging'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'staged', sendCaptured);
+    const second = startWorker(run, confidenceRouter.name);
+    await second.reached('committed');
+    first.goOn();
+    await first.reached('handled');
+    return decidedOnce(run);
+  },
+
+  /** A second worker, on another host, takes partitions over and hands them back. */
+  async 'joined in a checkpoint'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'checkpoint', sendCaptured);
+    const second = startWorker({ ...run, home: `${run.home}-other-host` }, confidenceRouter.name);
+    await first.reached('revoked');
+    if (!run.removed) first.goOn(); // without the guard it notes an end that lies behind what the second has done
+    await second.reached('assigned');
+    await sendReviews(run, 1);
+    await demand(
+      async () => (await latestOf(run)).every(({ revision }) => revision === 1),
+      'the first reviews counted',
+    );
+    if (run.removed) first.goOn();
+    await first.reached('checkpointed');
+    await end(second);
+    return countsReviews(run);
+  },
+
   /** The first worker dies right after a commit; a second one goes on. */
-  async killed(run) {
-    const first = await startHeld(run, confidenceRouter.name, () => sendCaptured(run));
-    first.kill('SIGKILL');
+  async 'killed after a commit'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'committed', sendCaptured);
+    first.process.kill('SIGKILL');
     startWorker(run, confidenceRouter.name);
     return decidedOnce(run);
   },
 
   /** The first worker is paused with rows in its hands; the second one writes them, and deletes them again. */
-  async 'paused, rows'(run) {
-    const first = await startHeld(run, reviewQueue.name, () => sendQueue(run, true));
-    first.kill('SIGSTOP');
+  async 'paused with rows'(run) {
+    const first = await startHeld(run, reviewQueue.name, 'commit', (to) => sendQueue(to, true));
+    first.process.kill('SIGSTOP');
     startWorker(run, reviewQueue.name);
     await demand(async () => (await rowsOf(run)) === RECORDS, 'the second worker took over');
     await sendQueue(run, false);
     await demand(async () => (await rowsOf(run)) === 0, 'the second worker deleted the rows');
-    await goOn(run);
-    first.kill('SIGCONT');
-    await sleep(1500); // long enough for a worker that would write
+    first.goOn();
+    first.process.kill('SIGCONT');
+    await first.reached('handled');
     const rows = await rowsOf(run);
     return rows === 0 ? [] : [`${String(rows)} rows that were deleted are there again.`];
   },
 
   /** The first worker is paused before its table gets what it committed; the second one goes on from the topic. */
-  async 'paused, table'(run) {
-    const first = await startHeld(run, confidenceRouter.name, () => sendCaptured(run));
-    first.kill('SIGSTOP');
+  async 'paused with changes'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'write', sendCaptured);
+    first.process.kill('SIGSTOP');
     startWorker(run, confidenceRouter.name);
     await sendReviews(run, 1);
     await demand(
       async () => (await latestOf(run)).every(({ revision }) => revision === 1),
       'the first reviews counted',
     );
-    await goOn(run);
-    first.kill('SIGCONT');
-    await sleep(300); // the old changes are written, before the partitions move again
-    await sendReviews(run, 2);
-    await demand(async () => (await decisionsOf(run)).length >= 3 * RECORDS, 'the second reviews counted');
-    const wrong = (await latestOf(run)).filter(({ revision }) => revision !== 2).length;
-    return wrong === 0 ? [] : [`${String(wrong)} conversations have forgotten their first review.`];
+    first.goOn();
+    first.process.kill('SIGCONT');
+    await first.reached('wrote');
+    return countsReviews(run);
   },
 };
 
-/** Starts the first worker, and sends what it is to be held with. */
-async function startHeld(run: Run, component: string, send: () => Promise<void>): Promise<ChildProcess> {
-  const worker = startWorker(run, component, { SAMVAD_HOLD: run.home });
-  await send();
-  await demand(() => Promise.resolve(existsSync(path.join(run.home, REACHED))), 'the first worker reached its point');
+/** Starts the first worker and holds it at a point with what `send` sends in its hands. */
+async function startHeld(
+  run: Run,
+  component: string,
+  holdAt: string,
+  send: (run: Run) => Promise<void>,
+): Promise<Worker> {
+  await send(run);
+  const worker = startWorker(run, component, { SAMVAD_HOLD_AT: holdAt, SAMVAD_HOLD_WITH: String(RECORDS) });
+  await worker.reached(holdAt);
   return worker;
 }
 
-function startWorker({ stack, program, home, workers }: Run, component: string, env = {}): ChildProcess {
-  const worker = spawn(process.execPath, [path.join(program, 'bin', 'samvad.js'), 'run', component], {
+function startWorker({ stack, program, home, workers }: Run, component: string, env = {}): Worker {
+  const child = spawn(process.execPath, ['--import', 'tsx', path.join('test', 'guards', 'worker.ts'), component], {
     cwd: program,
     env: { ...process.env, ...stack.env, SAMVAD_HOME: home, ...env },
-    stdio: 'ignore',
+    stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
+  const points = new Set<unknown>();
+  child.on('message', (point) => points.add(point));
+  const worker: Worker = {
+    process: child,
+    reached: (point) => demand(() => Promise.resolve(points.has(point)), `a worker has come to its point ${point}`),
+    goOn() {
+      child.send('go on');
+    },
+  };
   workers.push(worker);
   return worker;
 }
 
-async function goOn({ home }: Run): Promise<void> {
-  await writeFile(path.join(home, GO_ON), '');
-}
-
-async function end(worker: ChildProcess): Promise<void> {
-  if (worker.exitCode !== null || worker.signalCode !== null) return;
-  const ended = new Promise((resolve) => worker.once('exit', resolve));
-  worker.kill('SIGCONT');
-  worker.kill('SIGTERM');
-  const timer = setTimeout(() => worker.kill('SIGKILL'), 5000);
+/** Ends a worker, which leaves its group; one that can't, by force. */
+async function end({ process: child }: Worker): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGCONT');
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), 5000);
   await ended;
   clearTimeout(timer);
 }
@@ -153,6 +191,14 @@ async function decidedOnce(run: Run): Promise<readonly string[]> {
   const decisions = await decisionsOf(run);
   const extra = decisions.length - new Set(decisions.map((one) => one.conversation_id)).size;
   return extra === 0 ? [] : [`${String(extra)} decisions too many.`];
+}
+
+/** Sends second reviews, and counts the decisions that are on the first ones too. */
+async function countsReviews(run: Run): Promise<readonly string[]> {
+  await sendReviews(run, 2);
+  await demand(async () => (await decisionsOf(run)).length >= 3 * RECORDS, 'the second reviews counted');
+  const wrong = (await latestOf(run)).filter(({ revision }) => revision !== 2).length;
+  return wrong === 0 ? [] : [`${String(wrong)} conversations have forgotten their first review.`];
 }
 
 /** All decisions on the conversations of this run, the earlier ones of a conversation first. */
@@ -231,14 +277,7 @@ async function send<V>({ stack, ids }: Run, topic: Topic<V>, value: (id: string)
 }
 
 async function demand(condition: () => Promise<boolean>, what: string): Promise<void> {
-  if (!(await until(condition, LIMIT_MS)))
-    throw new Error(`It is still not so that ${what}, after ${String(LIMIT_MS / 1000)} s.`);
-}
-
-/** Whether the condition held within `limitMs`. */
-async function until(condition: () => Promise<boolean>, limitMs: number): Promise<boolean> {
-  for (const deadline = Date.now() + limitMs; Date.now() < deadline; await sleep(200)) {
-    if (await condition()) return true;
+  for (const deadline = Date.now() + LIMIT_MS; !(await condition()); await sleep(100)) {
+    if (Date.now() > deadline) throw new Error(`It is still not so that ${what}, after ${String(LIMIT_MS / 1000)} s.`);
   }
-  return condition();
 }

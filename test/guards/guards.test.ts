@@ -1,21 +1,28 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { startStack } from '../integration/stack.ts';
 import type { Stack } from '../integration/stack.ts';
+import { copyProgram } from './copies.ts';
 import { runGuard } from './guard-run.ts';
-import { guards } from './guards.ts';
+import { guards, points } from './guards.ts';
 
 describe('a guard that is taken out is missed', () => {
   let stack: Stack;
+  let complete: string;
   before(async () => {
     stack = await startStack();
+    complete = path.join(stack.home, 'complete');
+    await copyProgram(complete, points);
   });
   after(() => stack.stop());
 
   for (const guard of guards) {
     it(guard.name, { timeout: 480_000 }, async () => {
-      assert.deepEqual(await runGuard(stack, guard, false), [], 'the complete program keeps every promise');
-      assert.notDeepEqual(await runGuard(stack, guard, true), [], 'without the guard a promise is broken');
+      const without = path.join(stack.home, guard.name.replaceAll(' ', '-'));
+      await copyProgram(without, [...points, ...guard.removal]);
+      assert.deepEqual(await runGuard(stack, guard, complete, false), [], 'the complete program keeps every promise');
+      assert.notDeepEqual(await runGuard(stack, guard, without, true), [], 'without the guard a promise is broken');
     });
   }
 });

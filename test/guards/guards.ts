@@ -1,23 +1,27 @@
 /**
- * The guards of the runners: for each of them the line that is taken out, the point at which a worker must be for it to matter,
- * and what then happens to the worker.
+ * The guards of the runners: for each of them the line that is taken out, and what then happens to two workers, of which the
+ * first is held at the point where it matters.
  */
 
-/** A change of one file: `from`, which must be there exactly once, becomes `to`. */
+/** A change of one file of `runtime/`: `from`, which must be there exactly once, becomes `to`. */
 export interface Edit {
   readonly file: string;
   readonly from: string;
   readonly to: string;
 }
 
-/** What happens to the first worker while it is held, and what is counted afterwards. */
-export type Scenario = 'another worker joins' | 'killed' | 'paused, rows' | 'paused, table';
+/** What happens to the workers, and what is counted afterwards; see guard-run.ts. */
+export type Scenario =
+  | 'joined in a commit'
+  | 'joined after staging'
+  | 'joined in a checkpoint'
+  | 'killed after a commit'
+  | 'paused with rows'
+  | 'paused with changes';
 
 /** One guard. */
 export interface Guard {
   readonly name: string;
-  /** Stops the worker at the point where the guard matters; in the complete program too. */
-  readonly hold: readonly Edit[];
   /** Takes the guard out. */
   readonly removal: readonly Edit[];
   readonly scenario: Scenario;
@@ -25,20 +29,48 @@ export interface Guard {
 
 const SESSION = 'runtime/group-session.ts';
 const PROCESSOR = 'runtime/processor-runner.ts';
-const PROJECTION = 'runtime/projection-runner.ts';
+const STATE = 'runtime/state-store.ts';
+const PROJECTIONS = 'runtime/projection-store.ts';
 
-/** A client tells of a revocation while it reads, so the worker reads on while it is held. */
-const readingAhead: readonly Edit[] = [
+/** The points at which a worker tells where it is, and may be held; they are in every copy. */
+export const points: readonly Edit[] = [
+  after(SESSION, '    const staged = await member.stage(batch.messages);\n', "    await point('staged');\n"),
+  before(SESSION, '  await member.commit(consumer, staged);', "  await point('commit');\n"),
+  after(
+    SESSION,
+    '        await handle(member, membership, consumer, batch);\n',
+    "        void membership.running.then(() => point('handled'));\n",
+  ),
+  before(SESSION, '  if (revoked) membership.epoch++;', "  if (revoked) void point('revoked');\n"),
+  before(SESSION, '    onAssigned(membership.partitions.length);', "    if (!revoked) void point('assigned');\n"),
+  before(PROCESSOR, '  await begin(producer);\n  // 5.', "  await point('committed');\n"),
+  before(PROCESSOR, '  session.written = changes.write();', "  await point('write');\n"),
+  after(
+    PROCESSOR,
+    '  session.written.catch(() => undefined); // the next commit or checkpoint sees it\n',
+    "  void session.written.catch(() => undefined).then(() => point('wrote'));\n",
+  ),
+  before(
+    PROCESSOR,
+    '  for (const partition of partitions)\n    store.apply(',
+    "  const held = session.stats.processed > 0 && (await point('checkpoint'));\n",
+  ),
+  after(
+    PROCESSOR,
+    '(await watermarks.of(options.processor.table.name, partition)).high);\n',
+    "  if (held) await point('checkpointed');\n",
+  ),
+  // It makes a checkpoint after each batch, and reads on while it is held.
+  { file: SESSION, from: 'const CHECKPOINT_MS = 60_000;', to: 'const CHECKPOINT_MS = -1;' },
   { file: SESSION, from: 'const BUSY_SHARE = 0.2;', to: 'const BUSY_SHARE = 0;' },
   {
     file: SESSION,
     from: 'const reading = consume(consumer, member.maxBatch);',
     to: `const reading = (async () => {
-      for (let i = 0; i < 300; i++) {
-        const messages = await consume(consumer, member.maxBatch);
-        if (messages.length > 0 || membership.epoch !== epoch) return messages;
-      }
-      return [];
+      const messages: Message[] = [];
+      do messages.push(...(await consume(consumer, member.maxBatch)));
+      while (readsOn(messages.length) && membership.epoch === epoch && !membership.closed);
+      return messages;
     })();`,
   },
 ];
@@ -47,19 +79,33 @@ const readingAhead: readonly Edit[] = [
 export const guards: readonly Guard[] = [
   {
     name: 'a revocation waits for the running batch',
-    hold: [after(PROCESSOR, '  const changes = store.stage(result.changes);\n'), ...readingAhead],
+    removal: [
+      { file: SESSION, from: '      await membership.running;\n      if (!membership', to: '      if (!membership' },
+    ],
+    scenario: 'joined in a commit',
+  },
+  {
+    name: 'what was staged before a revocation is dropped',
+    removal: [
+      { file: SESSION, from: 'if (epoch === membership.epoch) membership.running', to: 'if (true) membership.running' },
+    ],
+    scenario: 'joined after staging',
+  },
+  {
+    name: 'a revocation waits for the running checkpoint',
     removal: [
       {
         file: SESSION,
-        from: '      await membership.running;\n      if (!membership.failure) await member.checkpoint(membership.partitions);',
-        to: '      if (!membership.failure) await member.checkpoint(membership.partitions);',
+        from: `await whenIdle(membership, batch, () => member.checkpoint(membership.partitions));
+        await membership.running;
+        checkpointed`,
+        to: 'void member.checkpoint(membership.partitions);\n        checkpointed',
       },
     ],
-    scenario: 'another worker joins',
+    scenario: 'joined in a checkpoint',
   },
   {
     name: 'offsets are in the transaction of the outputs',
-    hold: [before(PROCESSOR, '  await begin(producer);\n  // 5.')],
     removal: [
       {
         file: PROCESSOR,
@@ -70,38 +116,30 @@ export const guards: readonly Guard[] = [
       },
       { file: PROCESSOR, from: '  // 5. Committed', to: '  consumer.commitSync(offsets);\n  // 5. Committed' },
     ],
-    scenario: 'killed',
+    scenario: 'killed after a commit',
   },
   {
     name: 'projection_offsets moves by compare-and-set',
-    hold: [before(PROJECTION, '  await moveTo(pool, projection, held, next, (client) =>')],
-    removal: [
-      {
-        file: 'runtime/projection-store.ts',
-        from: 'AND held.epoch = move.epoch AND held.next_offset = move.before',
-        to: '',
-      },
-    ],
-    scenario: 'paused, rows',
+    removal: [{ file: PROJECTIONS, from: 'AND held.epoch = move.epoch AND held.next_offset = move.before', to: '' }],
+    scenario: 'paused with rows',
   },
   {
     name: 'only the owner of a local table writes to it',
-    hold: [before(PROCESSOR, '  session.written = changes.write();')],
     removal: [
       {
-        file: 'runtime/state-store.ts',
+        file: STATE,
         from: 'markers.ifVersion(partition, owner, ',
         to: 'markers.ifVersion(partition, markers.getEntry(partition)?.version ?? owner, ',
       },
     ],
-    scenario: 'paused, table',
+    scenario: 'paused with changes',
   },
 ];
 
-function before(file: string, line: string): Edit {
-  return { file, from: line, to: `  await hold();\n${line}` };
+function before(file: string, line: string, added: string): Edit {
+  return { file, from: line, to: `${added}${line}` };
 }
 
-function after(file: string, line: string): Edit {
-  return { file, from: line, to: `${line}  await hold();\n` };
+function after(file: string, line: string, added: string): Edit {
+  return { file, from: line, to: `${line}${added}` };
 }
