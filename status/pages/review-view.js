@@ -249,10 +249,14 @@ function groupView(task, { asGroup, ticks }, acts) {
     ${list(group, `${String(group.length)} more that ${group.length === 1 ? 'says' : 'say'} nearly the same`)}
     ${list(similar, 'Similar: tick what means the same')}
     <div class="row">
-      <label class="check"
-        ><input type="checkbox" id="as-group" .checked=${asGroup} @change=${acts.toggleGroup} /> Answer
-        ${along.length + 1} at once <kbd>g</kbd></label
-      >
+      ${
+        along.length === 0 && asGroup
+          ? nothing
+          : html`<label class="check"
+              ><input type="checkbox" id="as-group" .checked=${asGroup} @change=${acts.toggleGroup} /> Answer
+              ${along.length === 0 ? 'together' : `${String(along.length + 1)} at once`} <kbd>g</kbd></label
+            >`
+      }
       ${similar.length > 0 ? html`<button type="button" id="tick-similar" ?disabled=${!asGroup} @click=${acts.tickSimilar}>Similar ones too <kbd>m</kbd></button>` : nothing}
     </div>
   </div>`;
