@@ -1,6 +1,7 @@
 /** A month of traffic whose truth is known, as the estimator of production accuracy gets to see it. */
 import type { AuditCell } from '../policy/audit.ts';
 import { confidenceBand } from '../policy/audit.ts';
+import { takeTurns } from '../policy/review-turns.ts';
 
 /** How a month goes. Shares are 0 to 1. */
 export interface Month {
@@ -54,11 +55,12 @@ interface Turn {
   readonly skipped: boolean;
 }
 
+const DAYS = 30;
+
 /** Plays a month with random numbers from `next`. */
 export function simulate(month: Month, next: () => number): SimulatedMonth {
   const turns = Array.from({ length: month.conversations }, (_, i) => turn(month, i, next));
-  const queue = queueOf(turns, next);
-  const answered = new Set(queue.slice(0, month.reviews).filter(({ skipped }) => !skipped));
+  const answered = new Set(seenOf(month, turns, next).filter(({ skipped }) => !skipped));
   const usable = turns.filter(({ unusable }) => !unusable);
   return {
     cells: turns.map((one) => cell(one, answered.has(one))),
@@ -85,18 +87,29 @@ function turn(month: Month, i: number, next: () => number): Turn {
 }
 
 /**
- * The order that `training_queue` is to have (docs/next.md): by class and doubt, and every eighth place for an audit or one
- * drawn by hash, oldest first.
+ * Whom people got to see, day by day, as `training_queue` has them: by class and doubt, and every eighth one an audit or one
+ * drawn by hash, of the latest day that has any.
  */
-function queueOf(turns: readonly Turn[], next: () => number): readonly Turn[] {
-  const waiting = turns.filter(({ chosen }) => chosen);
-  const drawn = waiting.map((one) => one.route === 'auto-approved' || next() < 1 / 16);
-  const lane = waiting.filter((_, i) => drawn[i]);
-  const main = waiting.filter((_, i) => !drawn[i]).sort((a, b) => rank(a) - rank(b) || a.confidence - b.confidence);
-  const place = (i: number, every: number) => (i + 1) * every;
-  return [...main.map((one, i) => ({ one, at: place(i, 8 / 7) })), ...lane.map((one, i) => ({ one, at: place(i, 8) }))]
-    .sort((a, b) => a.at - b.at)
-    .map(({ one }) => one);
+function seenOf(month: Month, turns: readonly Turn[], next: () => number): readonly Turn[] {
+  const seen: Turn[] = [];
+  let main: readonly Turn[] = [];
+  let lane: readonly Turn[] = [];
+  for (let day = 1; day <= DAYS; day++) {
+    const upTo = (d: number) => Math.floor((turns.length * d) / DAYS);
+    const came = turns
+      .slice(upTo(day - 1), upTo(day))
+      .filter(({ chosen }) => chosen)
+      .map((one) => ({ one, drawn: one.route === 'auto-approved' || next() < 1 / 16 }));
+    const of = (which: boolean) => came.filter(({ drawn }) => drawn === which).map(({ one }) => one);
+    lane = [...of(true), ...lane];
+    main = [...main, ...of(false)].sort((a, b) => rank(a) - rank(b) || a.confidence - b.confidence);
+    const taken = takeTurns(main, lane, seen.length, Math.round((month.reviews * day) / DAYS) - seen.length);
+    seen.push(...taken);
+    const gone = new Set(taken);
+    main = main.filter((one) => !gone.has(one));
+    lane = lane.filter((one) => !gone.has(one));
+  }
+  return seen;
 }
 
 function rank({ route }: Turn): number {

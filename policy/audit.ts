@@ -128,7 +128,7 @@ function answered({ right, wrong, unusable }: AuditCell): number {
 
 /**
  * Bands in order, joined until each has enough answers. A band that was answered whole is known and stays alone.
- * Audits are one band: chance chose them, and the queue hands them out by age, so those answered are a sample of all.
+ * Audits are one band: chance chose them, and chance orders those of a day, so those answered are a sample of each day.
  */
 function joinBands(cells: readonly AuditCell[]): readonly AuditCell[] {
   const bandOf = ({ route, band }: AuditCell) => (route === 'auto-approved' ? 'all' : String(band));

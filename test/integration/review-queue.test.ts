@@ -271,14 +271,21 @@ describe('the review queue on real servers', () => {
     assert.equal((await look(audit))['audit'], true);
   });
 
-  it('hands out what chance has drawn every eighth time, whoever always takes the first', async () => {
+  it('hands out what chance has drawn every eighth time, the latest day first, whoever always takes the first', async () => {
     await capture(
       Array.from({ length: 200 }, (_, i) => ({
         conversation_id: `turn-${String(i)}`,
         user_message: `turn ${'x'.repeat(i)}`,
         nlu_module: 'turns',
+        created_at: new Date(Date.UTC(2026, 9, 6 + (i % 2), 12)),
       })),
     );
+    const days = await sql(
+      "SELECT created_at::date::text AS day FROM review_ranking WHERE drawn AND nlu_module = 'turns' ORDER BY place_in_lane",
+    );
+    const inOrder = days.map(({ day }) => String(day));
+    assert.deepEqual(inOrder, inOrder.toSorted().toReversed());
+    assert.equal(new Set(inOrder).size, 2);
     const drawn = new Set(
       (await sql('SELECT conversation_id FROM review_queue WHERE drawn')).map((r) => r['conversation_id']),
     );
