@@ -46,6 +46,8 @@ export interface Config {
   readonly kafka: KafkaConfig | undefined;
   readonly schemaRegistryUrl: string | undefined;
   readonly databaseUrl: string | undefined;
+  /** Where spans go by OTLP/HTTP; absent, none is made. */
+  readonly otlpEndpoint: string | undefined;
 }
 
 /** When to train, and where models are kept. */
@@ -121,7 +123,14 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     kafka: readKafka(env),
     schemaRegistryUrl: env['SCHEMA_REGISTRY_URL'],
     databaseUrl: env['DATABASE_URL'],
+    otlpEndpoint: otlpEndpoint(env),
   };
+}
+
+function otlpEndpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: url = '' }: NodeJS.ProcessEnv): string | undefined {
+  if (url === '') return undefined;
+  if (/^https?:\/\/[^/]/.test(url) && URL.canParse(url)) return url;
+  throw new ConfigError(`OTEL_EXPORTER_OTLP_ENDPOINT is ${url}; it must be an address such as http://127.0.0.1:4318.`);
 }
 
 function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {

@@ -37,6 +37,13 @@ export const processors: readonly AnyProcessor[] = [
   sampleCounter,
 ];
 
+/** The processor that alone writes a topic; undefined for one that is written from outside. */
+export function writerOf(topic: string): string | undefined {
+  return processors.find(({ outputs, table }) =>
+    [...outputs, table].some(({ name, external }) => name === topic && !external),
+  )?.name;
+}
+
 /** The Postgres tables that are made from the log. */
 export const projections: readonly Projection[] = [
   conversationLogs,

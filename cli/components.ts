@@ -1,8 +1,9 @@
 /** Starts processors, projections and services by name, and tells how far each has come. */
-import { processors, projections, services } from '../pipeline.ts';
+import { processors, projections, services, writerOf } from '../pipeline.ts';
 import { startProcessor } from '../runtime/processor-runner.ts';
 import { startProjection } from '../runtime/projection-runner.ts';
 import { deadLetterWriter } from '../runtime/dead-letters.ts';
+import type { CommittedBatch } from '../runtime/group-session.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { WatchedServer } from '../runtime/server-watch.ts';
 import type { RunningService, ServiceContext } from '../runtime/service.ts';
@@ -67,7 +68,11 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
     if (!componentNames.includes(name))
       throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, pipeline, or all.`);
   }
-  const { config, servers, pool, measurements } = ground;
+  const { config, servers, pool, measurements, tracing } = ground;
+  const committed = (component: string) => (batch: CommittedBatch) => {
+    measurements.committed(component, batch);
+    tracing.committed(component, batch, writerOf);
+  };
   const log = (component: string) => ground.log.child({ component });
   const ofWanted = <T extends { readonly name: string }>(all: readonly T[]) =>
     all.filter(({ name }) => wanted.has(name));
@@ -82,7 +87,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
         partitions: PARTITIONS,
         stateFolder: folderOf(config, 'state', processor.name),
         log: log(processor.name),
-        onCommit: (batch) => measurements.committed(processor.name, batch),
+        onCommit: committed(processor.name),
       }),
     ),
   );
@@ -97,7 +102,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
         pool,
         log: log(projection.name),
         onPoison: (record, poison) => deadLetters.write(projection.name, record, poison),
-        onCommit: (batch) => measurements.committed(projection.name, batch),
+        onCommit: committed(projection.name),
       });
     }),
   );

@@ -12,6 +12,8 @@ import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { openLog, secretsOf } from '../runtime/log.ts';
 import { migrate } from '../runtime/migrate.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
+import { openTracing } from '../runtime/tracing.ts';
+import type { Tracing } from '../runtime/tracing.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { ensureTopics } from '../runtime/topics.ts';
@@ -36,6 +38,7 @@ export interface Connected extends Environment {
   readonly pool: pg.Pool;
   readonly log: Logger;
   readonly measurements: Measurements;
+  readonly tracing: Tracing;
 }
 
 /** An environment whose topics, schemas and tables are in place. */
@@ -90,12 +93,16 @@ export function connect(environment: Environment): Connected {
   });
   // An idle connection that the server drops must not end the process; the next query says what is wrong.
   pool.on('error', () => undefined);
+  const log = openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) });
+  const tracing = openTracing({ endpoint: environment.config.otlpEndpoint, log });
   return {
     ...environment,
     pool,
     measurements: openMeasurements(),
-    log: openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) }),
+    tracing,
+    log,
     async stop() {
+      await tracing.stop();
       await pool.end();
       await environment.stop();
     },

@@ -43,6 +43,7 @@ export async function startHttp(ground: Prepared | StandBy, components: RunningC
   const producer = await createConversationProducer(producerOptions(standBy));
   const waiting = createWaitingServer({
     producer,
+    tracing: standBy.tracing,
     tokens,
     log: standBy.log.child({ component: 'http' }),
     readiness: () => Promise.resolve(readinessOf(standBy, components)),
@@ -85,6 +86,7 @@ function openApi(
   const approvals = approvalsReader(prepared);
   const server = createServer({
     producer,
+    tracing: prepared.tracing,
     pool,
     classifier: serving.classifier,
     policy: serving.policy,

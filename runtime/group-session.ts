@@ -18,6 +18,10 @@ export interface CommittedBatch {
   readonly records: number;
   /** From the begin of its commit to its end; staging is not in it. */
   readonly seconds: number;
+  readonly messages: readonly Message[];
+  /** From the begin of its staging to the end of its commit, in milliseconds since 1970. */
+  readonly from: number;
+  readonly to: number;
 }
 
 /** What a runner does at each turn of its membership. `S` is a batch of which nothing is written yet. */
@@ -134,17 +138,25 @@ async function handle<S>(
   batch: Batch,
 ): Promise<void> {
   try {
+    const from = Date.now();
     const staged = await member.stage(batch.messages);
-    await whenIdle(membership, batch, () => commit(member, consumer, staged, batch.messages.length));
+    await whenIdle(membership, batch, () => commit(member, consumer, staged, batch.messages, from));
   } catch (error) {
     fail(membership, error);
   }
 }
 
-async function commit<S>(member: GroupMember<S>, consumer: KafkaConsumer, staged: S, records: number): Promise<void> {
+async function commit<S>(
+  member: GroupMember<S>,
+  consumer: KafkaConsumer,
+  staged: S,
+  messages: readonly Message[],
+  from: number,
+): Promise<void> {
   const began = performance.now();
   await member.commit(consumer, staged);
-  member.onCommit?.({ records, seconds: (performance.now() - began) / 1000 });
+  const seconds = (performance.now() - began) / 1000;
+  member.onCommit?.({ records: messages.length, seconds, messages, from, to: Date.now() });
 }
 
 /**

@@ -3,16 +3,21 @@ import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { idProblems, languageProblems } from '../policy/validation.ts';
 import type { Problem } from '../policy/validation.ts';
+import { untraced } from '../runtime/tracing.ts';
+import type { Tracing } from '../runtime/tracing.ts';
 import type { Classifier, Question } from '../serving/classifier.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
+import { parseTraceparent } from '../stream/trace.ts';
+import { traceHeader, traceOf } from './traced.ts';
 
 /** What the route answers with. */
 export interface ClassifyDeps {
   readonly classifier: Pick<Classifier, 'classify'>;
   /** The policy in force. */
   readonly policy: () => Promise<RoutingPolicy>;
+  readonly tracing?: Pick<Tracing, 'request'>;
 }
 
 /** Most texts of a request, and most UTF-16 code units of a text. */
@@ -60,6 +65,7 @@ const options: RouteShorthandOptions = {
   schema: {
     tags: ['models'],
     summary: 'Intent and module of a text, or of many: an object for an object, an array for an array',
+    headers: traceHeader,
     body: { anyOf: [question, { type: 'array', items: question, maxItems: MAX_TEXTS }] },
     response: {
       200: { description: 'answers in the order of the request', anyOf: [result, { type: 'array', items: result }] },
@@ -69,15 +75,20 @@ const options: RouteShorthandOptions = {
 };
 
 /** Adds the route. */
-export function classifyRoutes(app: FastifyInstance, { classifier, policy }: ClassifyDeps): void {
-  app.post('/v1/classify', options, async ({ body }) => {
+export function classifyRoutes(app: FastifyInstance, { classifier, policy, tracing = untraced }: ClassifyDeps): void {
+  app.post('/v1/classify', options, (request) => {
+    const caller = parseTraceparent(traceOf(request).traceparent ?? '') ?? undefined;
+    return tracing.request('POST /v1/classify', caller, () => answer(request.body));
+  });
+
+  async function answer(body: unknown) {
     const questions = questionsOf(body);
     const results = await classifier.classify(questions, await policy());
     const unserved = results.flatMap((one) => ('problem' in one ? [one.problem] : []));
     if (results.length > 0 && unserved.length === results.length)
       throw new HttpProblem(503, unserved[0] ?? '', { type: 'not-served', retryAfterSeconds: 5 });
     return Array.isArray(body) ? results : results[0];
-  });
+  }
 }
 
 /** The texts of a request. @throws HttpProblem naming every field that is wrong; then none is answered. */

@@ -6,6 +6,8 @@ import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
 import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
 import { LineSplitter } from '../producers/lines.ts';
 import { traceFrom } from '../producers/trace.ts';
+import { untraced } from '../runtime/tracing.ts';
+import type { Tracing } from '../runtime/tracing.ts';
 import { AnswerRefused, refuseErased } from '../review/answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
@@ -18,6 +20,7 @@ export interface IngestDeps {
   readonly producer: Pick<ConversationProducer, 'send'>;
   /** Tells which conversations were erased; absent while Postgres is not there yet. */
   readonly pool?: Pick<Pool, 'query'>;
+  readonly tracing?: Pick<Tracing, 'request'>;
 }
 
 /** Largest request body in bytes. */
@@ -29,7 +32,7 @@ const MAX_PROBLEMS = 1000;
 const MAX_IN_FLIGHT = 1000;
 
 /** Adds the two routes. */
-export function ingestRoutes(app: FastifyInstance, { producer, pool }: IngestDeps): void {
+export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = untraced }: IngestDeps): void {
   app.addContentTypeParser(
     ['application/x-ndjson', 'application/jsonl'],
     { parseAs: 'buffer' },
@@ -42,13 +45,15 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool }: IngestDep
     ['/v1/reviews', 'review'],
   ] as const) {
     app.post(url, routeOptions(kind), async (request, reply) => {
-      const trace = traceFrom(traceOf(request));
-      const events = eventsOf(kind, request.body, Date.now());
-      if (pool) await tellOfErased(pool, events);
-      const stored = await sendAll(
-        producer,
-        events.map((event) => ({ ...event, ...trace })),
-      );
+      const caller = traceFrom(traceOf(request)).traceparent;
+      const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
+        const events = eventsOf(kind, request.body, Date.now());
+        if (pool) await tellOfErased(pool, events);
+        return sendAll(
+          producer,
+          traceparent === undefined ? events : events.map((event) => ({ ...event, traceparent })),
+        );
+      });
       return reply.code(202).send({
         accepted: stored.length,
         ids: stored.map(({ conversation_id }) => conversation_id),

@@ -7,7 +7,7 @@ import type { OnClassified } from '../serving/classifier.ts';
 export interface Measurements {
   readonly registry: Registry;
   /** A component has committed a batch. */
-  readonly committed: (component: string, batch: CommittedBatch) => void;
+  readonly committed: (component: string, batch: Pick<CommittedBatch, 'records' | 'seconds'>) => void;
   readonly classified: OnClassified;
 }
 

@@ -1,8 +1,8 @@
 /**
  * The trace that a record belongs to: `version-traceid-parentid-flags` of W3C Trace Context
  * (https://www.w3.org/TR/trace-context/#traceparent-header). It is in a header and never in a value, so that nothing which
- * is made from the log depends on it. Whatever is written because of a record has its trace, unchanged: processors make no
- * spans of their own, and a random id would differ at each replay.
+ * is made from the log depends on it. Whatever is written because of a record has its trace, unchanged: a random id would
+ * differ at each replay. What spans are made of it stands in `runtime/tracing.ts`.
  */
 
 /** Name of the header, in Kafka as in HTTP. */
@@ -23,4 +23,19 @@ export function parseTraceparent(text: string): string | null {
 /** The id of the whole trace, 32 hexadecimal digits, out of what `parseTraceparent` gave. */
 export function traceIdOf(traceparent: string): string {
   return traceparent.slice(3, 35);
+}
+
+/** Whether the caller records the trace, so that a span of ours has a place. */
+export function isSampled(traceparent: string): boolean {
+  return (Number.parseInt(traceparent.slice(53, 55), 16) & SAMPLED) === SAMPLED;
+}
+
+/** The same trace under another parent, 16 hexadecimal digits. */
+export function traceparentWith(traceparent: string, parentId: string): string {
+  return `${traceparent.slice(0, 36)}${parentId}${traceparent.slice(52)}`;
+}
+
+/** The parts of a `traceparent`, as OpenTelemetry names them. */
+export function spanContextOf(traceparent: string) {
+  return { traceId: traceIdOf(traceparent), spanId: traceparent.slice(36, 52), traceFlags: SAMPLED };
 }

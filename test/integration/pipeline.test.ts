@@ -22,9 +22,13 @@ import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { openCodecs, SchemaRefused } from '../../runtime/schema-registry.ts';
+import { openTracing } from '../../runtime/tracing.ts';
+import type { Tracing } from '../../runtime/tracing.ts';
 import { schemas } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
+import { startCollector } from '../otlp-collector.ts';
+import type { Collector } from '../otlp-collector.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
@@ -54,13 +58,18 @@ async function digests(stack: Stack): Promise<string[]> {
 describe('the example traffic on real servers', () => {
   let stack: Stack;
   let components: RunningComponents;
+  let collector: Collector;
+  let tracing: Tracing;
   const logged: Record<string, unknown>[] = [];
 
   before(async () => {
     stack = await startStack();
     const { prepared } = stack;
     const write = (line: string) => logged.push(JSON.parse(line) as Record<string, unknown>);
-    components = await startComponents(['pipeline'], { ...prepared, log: pino({ level: 'warn' }, { write }) });
+    const log = pino({ level: 'warn' }, { write });
+    collector = await startCollector();
+    tracing = openTracing({ endpoint: collector.endpoint, log });
+    components = await startComponents(['pipeline'], { ...prepared, log, tracing });
     const producer = await patientProducer(prepared);
     const sent = await ingestJsonl({
       file: path.join(examples, 'conversations.jsonl'),
@@ -74,6 +83,8 @@ describe('the example traffic on real servers', () => {
   });
   after(async () => {
     await components.stop();
+    await tracing.stop();
+    await collector.stop();
     await stack.stop();
   });
 
@@ -289,6 +300,41 @@ describe('the example traffic on real servers', () => {
       await count(stack, "SELECT count(*) FROM conversation_logs WHERE conversation_id LIKE 'after-poison%'"),
       2,
     );
+  });
+
+  it('draws a sampled trace from the capture to the rows, and none of one that is not sampled', async (t) => {
+    const [traceId, other, caller] = ['0af7651916cd43dd8448eb211c80319c', `${'0'.repeat(31)}1`, 'b7ad6b7169203331'];
+    const producer = await patientProducer(stack.prepared);
+    t.after(() => producer.close());
+    const input = {
+      ...{ user_message: 'where is my order?', language: 'en', nlu_intent: 'track_order', nlu_module: 'food' },
+      ...{ nlu_confidence: 0.99, nlu_provider: 'indicbert' as const },
+    };
+    await producer.captureConversation(
+      { ...input, conversation_id: 'not-drawn' },
+      { traceparent: `00-${other}-${caller}-00` },
+    );
+    await producer.captureConversation(
+      { ...input, conversation_id: 'drawn' },
+      { traceparent: `00-${traceId}-${caller}-01` },
+    );
+    const parents = {
+      'confidence-router': 'intake',
+      'review-prioritizer': 'confidence-router',
+      'sample-builder': 'confidence-router',
+      'sample-counter': 'sample-builder',
+      'conversation-logs': 'confidence-router',
+      'training-samples': 'sample-builder',
+    };
+    await collector.until(['intake', ...Object.keys(parents)]);
+    const drawn = new Map(collector.spans.filter((one) => one.traceId === traceId).map((one) => [one.name, one]));
+    assert.equal(drawn.get('intake')?.parentSpanId, caller);
+    for (const [name, parent] of Object.entries(parents))
+      assert.equal(drawn.get(name)?.parentSpanId, drawn.get(parent)?.spanId, name);
+    for (const { name, startTimeUnixNano, endTimeUnixNano } of drawn.values())
+      assert.ok(BigInt(startTimeUnixNano) <= BigInt(endTimeUnixNano), name);
+    await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+    assert.deepEqual([...new Set(collector.spans.map((one) => one.traceId))], [traceId]);
   });
 
   it('carries the trace of a caller to every topic, the dead letter and the log; odd headers of others stop nothing', async (t) => {

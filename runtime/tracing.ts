@@ -1,0 +1,124 @@
+/**
+ * Spans of sampled traces, sent by OTLP/HTTP to a collector such as Jaeger or Tempo.
+ *
+ * Nothing about spans is in the log: a record keeps the `traceparent` with which it came, in a replay too. The id of a span is a
+ * hash of that header, the component and the record's key, so each component works out the id of the span before it: that
+ * of the processor which writes the topic, or the caller's where the record comes from outside.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { Message } from 'node-rdkafka';
+import type { Logger } from 'pino';
+import { isSampled, traceparentWith } from '../stream/trace.ts';
+import type { CommittedBatch } from './group-session.ts';
+import { rawRecord } from './rdkafka.ts';
+import { reasonOf } from './reason.ts';
+import type { Span } from './span-sender.ts';
+
+/** What makes spans in a process. */
+export interface Tracing {
+  /** A component has committed a batch: a span for each record of a sampled trace. */
+  readonly committed: (component: string, batch: CommittedBatch, writerOf: WriterOf) => void;
+  /**
+   * Does `work` for a caller in a span of its own, where the caller's trace is sampled, and gives it the `traceparent` to go on
+   * with; else the caller's own. A span whose work throws is marked as failed.
+   */
+  readonly request: <T>(
+    name: string,
+    traceparent: string | undefined,
+    work: (traceparent: string | undefined) => Promise<T>,
+  ) => Promise<T>;
+  /** Sends what is left. */
+  readonly stop: () => Promise<void>;
+}
+
+/** What tracing needs to know. */
+export interface TracingOptions {
+  /** OTEL_EXPORTER_OTLP_ENDPOINT; without one no span is made, and OpenTelemetry is not even loaded. */
+  readonly endpoint: string | undefined;
+  readonly log: Logger;
+}
+
+/** The processor that writes a topic; undefined for a topic that is written from outside. */
+export type WriterOf = (topic: string) => string | undefined;
+
+/** Makes none. */
+export const untraced: Tracing = {
+  committed: () => undefined,
+  request: (_name, traceparent, work) => work(traceparent),
+  stop: () => Promise.resolve(),
+};
+
+/** Tracing as configured. Returns at once; spans wait until OpenTelemetry is loaded. */
+export function openTracing({ endpoint, log }: TracingOptions): Tracing {
+  if (endpoint === undefined) return untraced;
+  const sender = import('./span-sender.ts').then(({ openSpanSender }) => openSpanSender(endpoint, log));
+  sender.catch((error: unknown) => log.error({ error: reasonOf(error) }, 'no spans can be sent'));
+  const send = (span: Span) =>
+    void sender.then(
+      (ready) => ready.send(span),
+      () => undefined,
+    );
+  return {
+    committed(component, { messages, from, to }, writerOf) {
+      for (const message of messages) {
+        const span = spanOf(component, message, writerOf);
+        if (span) send({ ...span, from, to });
+      }
+    },
+    async request(name, traceparent, work) {
+      if (traceparent === undefined || !isSampled(traceparent)) return work(traceparent);
+      const from = Date.now();
+      const spanId = randomBytes(8).toString('hex');
+      const done = (error?: unknown) =>
+        send({
+          name,
+          kind: 'server',
+          traceparent,
+          spanId,
+          from,
+          to: Date.now(),
+          attributes: {},
+          ...(error !== undefined && { error: reasonOf(error) }),
+        });
+      try {
+        const result = await work(traceparentWith(traceparent, spanId));
+        done();
+        return result;
+      } catch (error) {
+        done(error);
+        throw error;
+      }
+    },
+    stop: () =>
+      sender.then(
+        (ready) => ready.stop(),
+        () => undefined,
+      ),
+  };
+}
+
+function spanOf(component: string, message: Message, writerOf: WriterOf) {
+  if (message.headers === undefined) return undefined;
+  const { topic, partition, offset, key, traceparent } = rawRecord(message);
+  if (traceparent === null || !isSampled(traceparent)) return undefined;
+  const id = key?.toString() ?? '';
+  const writer = writerOf(topic);
+  return {
+    name: component,
+    kind: 'consumer',
+    traceparent: writer === undefined ? traceparent : traceparentWith(traceparent, spanIdOf(traceparent, writer, id)),
+    spanId: spanIdOf(traceparent, component, id),
+    attributes: {
+      'messaging.system': 'kafka',
+      'messaging.destination.name': topic,
+      'messaging.destination.partition.id': String(partition),
+      'messaging.kafka.offset': offset,
+      'messaging.kafka.message.key': id,
+    },
+  } as const;
+}
+
+/** The same for whoever asks about the work of `component` on the records with this key in this trace. */
+function spanIdOf(traceparent: string, component: string, key: string): string {
+  return createHash('sha256').update(`${traceparent} ${component} ${key}`).digest('hex').slice(0, 16);
+}
