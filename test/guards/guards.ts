@@ -99,7 +99,7 @@ export const guards: readonly Guard[] = [
         from: `await whenIdle(membership, batch, () => member.checkpoint(membership.partitions));
         await membership.running;
         checkpointed`,
-        to: 'void member.checkpoint(membership.partitions);\n        checkpointed',
+        to: 'await membership.running;\n        void member.checkpoint(membership.partitions);\n        checkpointed',
       },
     ],
     scenario: 'joined in a checkpoint',
