@@ -53,6 +53,8 @@ export const defaults = {
   learnDev: true,
   /** The name of each intent is one more text of it: "track_order" says "track order". For n-grams; not measured else. */
   learnNames: true,
+  /** With fewer rows than this, features that are sure of one intent weigh more from the start; more rows teach that better. For n-grams. */
+  certainRows: 2_000,
   /** Share of in-scope texts that the out-of-scope threshold lets through. */
   acceptance: 0.9,
   /** Incremental runs: share of the epochs and of the learning rate, and how many rows known before come along. */
@@ -124,9 +126,9 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const labelOf = (row: Label) => labelIndex.get(labelName(row)) ?? -1;
 
   // 2. Features of all texts: training rows, then dev rows, then the names of the intents.
-  const few = input.train.length + input.dev.length < o.fewRows;
-  const named = few && o.learnNames && o.encoder.kind === 'hashed-ngrams';
-  const names = named ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
+  const given = input.train.length + input.dev.length;
+  const [few, ngrams] = [given < o.fewRows, o.encoder.kind === 'hashed-ngrams'];
+  const names = few && ngrams && o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
   const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
   const views = encoder.views;
@@ -148,15 +150,16 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
     watched: Int32Array = new Int32Array(0),
   ) => {
     const chosen = encoded.map((rows) => selectRows(rows, order));
+    const targets = pick(truth, order);
+    const labelled = ngrams && given < o.certainRows ? { of: targets, classes: labels.length } : undefined;
     const vocabularies = chosen.map((rows, i) =>
-      learnVocabulary(rows, views[i]?.width ?? 0, o.features, previous?.vocabularies[i]),
+      learnVocabulary(rows, views[i]?.width ?? 0, o.features, previous?.vocabularies[i], labelled),
     );
     const weighed = chosen.map((rows, i) => weigh(rows, vocabularies[i] ?? missing('vocabulary')));
     const watchedRows = encoded.map((rows, i) =>
       weigh(selectRows(rows, watched), vocabularies[i] ?? missing('vocabulary')),
     );
     const watchedLabels = pick(truth, watched);
-    const targets = pick(truth, order);
     const weights = classWeights(targets, labels.length, o.balance);
     const learners = towerViews(o.towers, views).map((plan, t) => {
       const next = random(Math.imul(o.seed, 1000) + t);

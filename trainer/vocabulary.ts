@@ -1,11 +1,14 @@
-/** Which features of a view a model knows, and how much each says: inverse document frequency, learned from training texts. */
+/**
+ * Which features of a view a model knows, and how much each says, learned from training texts: inverse document frequency
+ * and, where there are few texts, how sure a feature is of one intent.
+ */
 import type { Rows } from './encoder.ts';
 
 /** The features known in one view. Row 0 stands for all the others and weighs nothing. */
 export interface Vocabulary {
   /** Feature → row; 0 where the model does not know the feature. */
   readonly rowOf: Int32Array;
-  /** Weight of each row. */
+  /** Weight of each row: inverse document frequency, times certainty where that was asked for. */
   readonly idf: Float32Array;
 }
 
@@ -13,8 +16,15 @@ export interface Vocabulary {
  * Learns the features of `rows`; the `limit` most frequent ones where there are more.
  * Weights are ln((1 + texts) / (1 + texts with it)) + 1, as in scikit-learn's TfidfVectorizer with smooth_idf.
  * Features of `previous` keep their rows and weights, so that what was learned about them stays true.
+ * With `labels`, one a text, weights are multiplied by 0.2 + certainty.
  */
-export function learnVocabulary(rows: Rows, width: number, limit: number, previous?: Vocabulary): Vocabulary {
+export function learnVocabulary(
+  rows: Rows,
+  width: number,
+  limit: number,
+  previous?: Vocabulary,
+  labels?: { readonly of: Int32Array; readonly classes: number },
+): Vocabulary {
   const texts = rows.starts.length - 1;
   const frequency = new Int32Array(width);
   for (const index of rows.indices) frequency[index] = (frequency[index] ?? 0) + 1;
@@ -33,7 +43,38 @@ export function learnVocabulary(rows: Rows, width: number, limit: number, previo
     rowOf[index] = 1 + known + i;
     idf[1 + known + i] = Math.log((1 + texts) / (1 + (frequency[index] ?? 0))) + 1;
   });
+  if (labels)
+    certainties(rows, { rowOf, idf }, labels).forEach((certainty, row) => {
+      if (row > known) idf[row] = (idf[row] ?? 0) * (0.2 + certainty);
+    });
   return { rowOf, idf };
+}
+
+/**
+ * How sure each known feature is of one label: 1 − entropy / ln(labels) of the labels of the texts that have it, and of one
+ * more text that is spread over all labels. 0 says nothing, 1 would be certain; a feature seen once is about 0.3.
+ */
+function certainties(
+  { starts, indices }: Rows,
+  { rowOf, idf }: Vocabulary,
+  { of, classes }: { readonly of: Int32Array; readonly classes: number },
+): Float32Array {
+  const counts = new Map<number, Map<number, number>>();
+  of.forEach((label, text) => {
+    for (let k = starts[text] ?? 0; k < (starts[text + 1] ?? 0); k++) {
+      const row = rowOf[indices[k] ?? 0] ?? 0;
+      const byLabel = counts.get(row) ?? new Map<number, number>();
+      counts.set(row, byLabel.set(label, (byLabel.get(label) ?? 0) + 1));
+    }
+  });
+  const result = new Float32Array(idf.length);
+  for (const [row, byLabel] of counts) {
+    const total = 1 + [...byLabel.values()].reduce((a, b) => a + b, 0);
+    const surprise = (count: number) => (-(count + 1 / classes) / total) * Math.log((count + 1 / classes) / total);
+    const seen = [...byLabel.values()].reduce((sum, count) => sum + surprise(count), 0);
+    result[row] = 1 - (seen + (classes - byLabel.size) * surprise(0)) / Math.log(classes);
+  }
+  return result;
 }
 
 /** The rows with known features only, weighted and scaled to length 1. A row without known features stays empty. */

@@ -97,7 +97,7 @@ describe('train', () => {
     const [is, was] = await Promise.all(
       [named, unnamed].map((outcome) => sureOf(outcome, 'charter a helicopter', 'ride/charter_helicopter')),
     );
-    assert.ok((is ?? 0) > 0.5 && (was ?? 1) < 0.5, `${is}, unnamed ${was}`);
+    assert.ok((is ?? 0) > 0.4 && (was ?? 1) < 0.2, `${is}, unnamed ${was}`);
   });
 
   it('stops early when dev gets no better', async () => {
