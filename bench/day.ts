@@ -52,7 +52,7 @@ const { values } = parseArgs({
   options: {
     conversations: { type: 'string', default: '1000000' },
     threshold: { type: 'string', default: '100000' },
-    answers: { type: 'string', default: '2000' }, // what people have time for in an hour
+    answers: { type: 'string', default: '4000' }, // what people have time for in an hour
   },
 });
 const conversations = Number(values.conversations);
