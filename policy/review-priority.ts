@@ -43,22 +43,25 @@ export interface Sureness {
   readonly runnerUp: number;
 }
 
+/** What became of a conversation, whoever is asked about its text. */
+export type Outcome = Pick<ConversationCaptured, 'response_success' | 'nlu_provider'>;
+
 /**
  * How useful an answer to an item would be, 0 to 1: what the queue is ranked by within a class. Doubt is what the margin between
  * the two likeliest labels lacks of 1 (Scheffer, Decomain and Wrobel 2001); without runners-up, what the confidence lacks.
- * `said` is what another model says of the text.
  */
-export function usefulness({ conversation }: ReviewItem, said: Sureness = captured(conversation)): number {
-  const { confidence, runnerUp } = said;
+export function usefulness({ conversation }: ReviewItem): number {
+  const { nlu_confidence, runners_up } = conversation;
+  return usefulnessBy({ confidence: nlu_confidence, runnerUp: runners_up[0]?.confidence ?? 0 }, conversation);
+}
+
+/** The same by what another model says of the text. */
+export function usefulnessBy({ confidence, runnerUp }: Sureness, conversation: Outcome): number {
   const margin = confidence === null || Number.isNaN(confidence) ? 0 : confidence - runnerUp;
   return score(conversation, 1 - Math.min(1, Math.max(0, margin)));
 }
 
-function captured({ nlu_confidence, runners_up }: ConversationCaptured): Sureness {
-  return { confidence: nlu_confidence, runnerUp: runners_up[0]?.confidence ?? 0 };
-}
-
-function score({ response_success, nlu_provider }: ConversationCaptured, doubt: number): number {
+function score({ response_success, nlu_provider }: Outcome, doubt: number): number {
   const { doubt: weight, failure, fallback } = WEIGHTS;
   return weight * doubt + failure * Number(response_success === false) + fallback * Number(nlu_provider === 'llm');
 }

@@ -1,18 +1,20 @@
 /**
  * Scores what waits for a person anew when a version comes into production: what an older one doubted may be plain to the
  * new one, and the other way round. Its answers are records of the topic queue-scores, which the queue's order in Postgres
- * prefers to the first score; no processor asks a model. Any number may run; one leads, and doing it twice writes once.
+ * prefers to the first score; no processor asks a model. What waits is read from Postgres, where its order is: a score that comes
+ * late or not at all costs a place in the queue and nothing else. Any number may run; one leads, and doing it twice writes once.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Pool } from 'pg';
 import { deploymentOf } from '../policy/model-log.ts';
-import { usefulness } from '../policy/review-priority.ts';
+import { usefulnessBy } from '../policy/review-priority.ts';
+import type { Outcome } from '../policy/review-priority.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../runtime/fenced-write.ts';
 import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import type { QueueScore, ReviewItem } from '../schemas/types.ts';
-import type { Topic } from '../stream/topic.ts';
+import type { QueueScore } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 import { openArtifactFolder } from './artifacts.ts';
 import { loadModel } from './model.ts';
@@ -21,13 +23,15 @@ import { modelLogAccess, openModelLog } from './model-log.ts';
 
 const LOOK_MS = 1000;
 const TRANSACTIONAL_ID = 'samvad-queue-scores';
+/** So many items are scored: what people come to before the next version does, and few enough for one transaction. */
+const FRONT = 10_000;
 
 /** The service. */
 export const queueRescorer = leadingService({
   name: 'queue-rescorer',
   does: 'scores what waits for a person anew when a version comes into production',
   access: {
-    reads: [...modelLogAccess.reads, topics.reviewQueue, topics.queueScores],
+    reads: [...modelLogAccess.reads, topics.queueScores],
     writes: [topics.queueScores],
     transactionalIds: [TRANSACTIONAL_ID],
   },
@@ -72,23 +76,18 @@ function isMissing(error: unknown): boolean {
   return error instanceof Error && ['ArtifactError', 'ModelRefused'].includes(error.name);
 }
 
-/** Scores everything that waits and was not answered by `version`. Returns how many items got a new score. */
+/** Scores the front of what waits, where `version` has not answered or scored it. Returns how many items got a new score. */
 async function rescoreQueue(context: ServiceContext, version: string, sha256: string): Promise<number> {
   const bytes = await openArtifactFolder(context.config.training.artifacts).get(sha256);
   const model = await loadModel(bytes, sha256);
   let items = 0;
   try {
     await fencedWrite(context.kafka, TRANSACTIONAL_ID, async () => {
-      const [waiting, scored] = [
-        await readTable(context, topics.reviewQueue),
-        await readTable(context, topics.queueScores),
-      ];
-      const asked = [...waiting.values()].filter(
-        ({ conversation_id: id, conversation }) =>
-          conversation.model_version !== version && scored.get(id)?.model_version !== version,
+      const scored = await readScores(context);
+      const asked = (await front(context.pool, version)).filter(
+        (item) => scored.get(item.id)?.model_version !== version,
       );
       items = asked.length;
-      const answered = [...scored.keys()].filter((id) => !waiting.has(id));
       const codec = context.codecs.of(topics.queueScores);
       const at = Date.now();
       const record = (key: string, value: Buffer | null): EncodedRecord => ({
@@ -97,11 +96,10 @@ async function rescoreQueue(context: ServiceContext, version: string, sha256: st
         value,
         timestamp: at,
       });
+      const scores = await scoresOf(model, version, asked, at);
       return [
-        ...(await scoresOf(model, version, asked, at)).map((score) =>
-          record(score.conversation_id, codec.encode(score)),
-        ),
-        ...answered.map((id) => record(id, null)),
+        ...scores.map((score) => record(score.conversation_id, codec.encode(score))),
+        ...(await answered(context.pool, [...scored.keys()])).map((id) => record(id, null)),
       ];
     });
   } finally {
@@ -110,41 +108,57 @@ async function rescoreQueue(context: ServiceContext, version: string, sha256: st
   return items;
 }
 
+interface Waiting extends Outcome {
+  readonly id: string;
+  readonly text: string;
+}
+
+/** The first of what waits and was not answered by `version`, in order. */
+async function front(pool: Pool, version: string): Promise<readonly Waiting[]> {
+  const { rows } = await pool.query<Waiting>(
+    `SELECT conversation_id AS id, c.user_message AS text, c.response_success, c.nlu_provider
+       FROM review_ranking r JOIN conversation_logs c USING (conversation_id)
+      WHERE c.model_version IS DISTINCT FROM $1 ORDER BY r.review_priority LIMIT $2`,
+    [version, FRONT],
+  );
+  return rows;
+}
+
+/** Those of `ids` that wait no more; some of the oldest, so that one write stays small. */
+async function answered(pool: Pool, ids: readonly string[]): Promise<readonly string[]> {
+  const { rows } = await pool.query<{ id: string }>(
+    `SELECT id FROM unnest($1::text[]) AS id
+      WHERE NOT EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = id) LIMIT $2`,
+    [ids, FRONT],
+  );
+  return rows.map(({ id }) => id);
+}
+
 /** The new scores, in the order of `items`. */
-export async function scoresOf(
+async function scoresOf(
   model: Pick<Model, 'classify'>,
   version: string,
-  items: readonly ReviewItem[],
+  items: readonly Waiting[],
   at: number,
 ): Promise<readonly QueueScore[]> {
-  const answers = await model.classify(items.map(({ conversation }) => conversation.user_message));
+  const answers = await model.classify(items.map(({ text }) => text));
   return items.flatMap((item, i) => {
     const answer = answers[i];
     if (!answer) return [];
     const { intent, module, confidence, runnersUp } = answer;
-    const score = usefulness(item, { confidence, runnerUp: runnersUp[0]?.confidence ?? 0 });
-    return [
-      {
-        conversation_id: item.conversation_id,
-        model_version: version,
-        intent,
-        module,
-        confidence,
-        score,
-        scored_at: at,
-      },
-    ];
+    const score = usefulnessBy({ confidence, runnerUp: runnersUp[0]?.confidence ?? 0 }, item);
+    return [{ conversation_id: item.id, model_version: version, intent, module, confidence, score, scored_at: at }];
   });
 }
 
-/** The latest value of each key. Both tables are no larger than what waits. */
-async function readTable<V>({ kafka, codecs }: ServiceContext, topic: Topic<V>): Promise<Map<string, V>> {
-  const codec = codecs.of(topic);
+/** The latest score of each item that has one and was not found answered. */
+async function readScores({ kafka, codecs }: ServiceContext): Promise<ReadonlyMap<string, QueueScore>> {
+  const codec = codecs.of(topics.queueScores);
   await codec.prepareAll();
-  const table = new Map<string, V>();
-  for await (const { key, value } of readTopic(kafka, topic.name)) {
-    if (value === null) table.delete(String(key));
-    else table.set(String(key), codec.decode(value));
+  const scores = new Map<string, QueueScore>();
+  for await (const { key, value } of readTopic(kafka, topics.queueScores.name)) {
+    if (value === null) scores.delete(String(key));
+    else scores.set(String(key), codec.decode(value));
   }
-  return table;
+  return scores;
 }
