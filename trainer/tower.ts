@@ -29,6 +29,8 @@ export interface LearningRates {
   readonly hiddenDropout: number;
   /** Share of the target that is spread over all intents (Szegedy et al. 2016, section 7). */
   readonly smoothing: number;
+  /** How much of what one intent learns goes to those that share a word of their name; see `TowerLearner`. */
+  readonly nameSharing: number;
 }
 
 /** A tower before it has seen anything: small embeddings, so that rare features do not start out as noise. */
@@ -86,11 +88,18 @@ export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
   return result;
 }
 
-/** Learns one text at a time. */
+/**
+ * Learns one text at a time.
+ *
+ * The output weights of an intent are its own vector plus √s times that of each of its `relatives`: groups of intents, one a
+ * word of their names. As everything is linear, only the sum is kept: a step of gradient descent on all of these vectors moves
+ * it by the intent's own gradient plus s = `nameSharing` times the sum of the gradients of each group that it is in.
+ */
 export class TowerLearner {
   readonly tower: Tower;
   readonly #rates: LearningRates;
   readonly #next: () => number;
+  readonly #relatives: readonly Int32Array[];
   /**
    * Sums of squared gradients (AdaGrad, Duchi et al. 2011), one for a whole row of weights: one square root a row, not
    * a weight. They start at what a few gradients add, so that the first sight of a rare feature moves it little.
@@ -102,28 +111,32 @@ export class TowerLearner {
   readonly #kept: Int32Array;
   readonly #sums: Float32Array;
   readonly #gradient: Float32Array;
+  readonly #shared: Float32Array;
   readonly #hiddenGradient: Float32Array;
   #chosen = new Int32Array(1024);
   #weights = new Float32Array(1024);
 
-  constructor(tower: Tower, rates: LearningRates, next: () => number) {
+  constructor(tower: Tower, rates: LearningRates, next: () => number, relatives: readonly Int32Array[] = []) {
     this.tower = tower;
     this.#rates = rates;
     this.#next = next;
+    this.#relatives = relatives;
     this.#featureSums = tower.features.map((f) => new Float32Array(f.length / tower.hidden).fill(1e-4));
     this.#unitSums = new Float32Array(tower.hidden).fill(1e-3);
     this.#biasSums = new Float32Array(tower.classes).fill(1e-8);
     this.#kept = new Int32Array(tower.hidden);
     this.#sums = new Float32Array(tower.hidden);
     this.#gradient = new Float32Array(tower.classes);
+    this.#shared = new Float32Array(tower.classes);
     this.#hiddenGradient = new Float32Array(tower.hidden);
   }
 
   /** Learns that row `row` of `views` is of class `label`. Returns the loss before. */
   learn(views: readonly Rows[], row: number, label: number, weight: number, rate: number): number {
     const { hidden, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
-    const { featureDropout, hiddenDropout, smoothing } = this.#rates;
+    const { featureDropout, hiddenDropout, smoothing, nameSharing } = this.#rates;
     const [kept, sums, gradient, hiddenGradient] = [this.#kept, this.#sums, this.#gradient, this.#hiddenGradient];
+    const shared = this.#shared;
     const next = this.#next;
 
     // 1. Hidden units that take part this time, and their sums over the features that do.
@@ -181,6 +194,12 @@ export class TowerLearner {
       outputBias[c]! -= (rate * g) / Math.sqrt(this.#biasSums[c]!);
     }
     outputSquares /= classes;
+    shared.set(gradient);
+    for (const group of this.#relatives) {
+      let sum = 0;
+      for (const c of group) sum += gradient[c]!;
+      for (const c of group) shared[c]! += nameSharing * sum;
+    }
 
     // 4. Output layer, and back through it.
     let hiddenSquares = 0;
@@ -191,10 +210,9 @@ export class TowerLearner {
       const step = (rate * unit) / Math.sqrt(this.#unitSums[j]!);
       let back = 0;
       for (let c = 0; c < classes; c++) {
-        const g = gradient[c]!;
         const w = output[at + c]!;
-        back += g * w;
-        output[at + c] = w - step * g;
+        back += gradient[c]! * w;
+        output[at + c] = w - step * shared[c]!;
       }
       back *= scale;
       hiddenGradient[q] = back;

@@ -9,6 +9,7 @@ import type { Classifier, Label } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
 import type { EncoderConfig, EncoderPlaces, Rows, View } from './encoder.ts';
 import { hashedNgrams } from './hashed-ngrams.ts';
+import { nameWords, relatives } from './intent-names.ts';
 import { quantise } from './quantise.ts';
 import { random, shuffle } from './random.ts';
 import type { Sample } from './split.ts';
@@ -43,6 +44,8 @@ export const defaults = {
   featureDropout: 0.2,
   hiddenDropout: 0.3,
   smoothing: 0.1,
+  /** Intents whose names share a word ("alarm_set", "calendar_set") share output weights; 0: each has only its own. For n-grams. */
+  nameSharing: 0.5,
   /** Weight of an intent in the loss is (mean rows an intent / its rows) to this power: 0 counts rows, 1 intents. */
   balance: 0,
   /** Share of the training rows held out where no dev rows are given; they are trained on afterwards. */
@@ -53,7 +56,10 @@ export const defaults = {
   learnDev: true,
   /** The name of each intent is one more text of it: "track_order" says "track order". For n-grams; not measured else. */
   learnNames: true,
-  /** With fewer rows than this, features that are sure of one intent weigh more from the start; more rows teach that better. For n-grams. */
+  /**
+   * With fewer rows than this, features that are sure of one intent weigh more from the start; more rows teach that better.
+   * From as many on there is `nameSharing`. For n-grams.
+   */
   certainRows: 2_000,
   /** Share of in-scope texts that the out-of-scope threshold lets through. */
   acceptance: 0.9,
@@ -129,12 +135,13 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const given = input.train.length + input.dev.length;
   const [few, ngrams] = [given < o.fewRows, o.encoder.kind === 'hashed-ngrams'];
   const names = few && ngrams && o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
+  const related = ngrams && given >= o.certainRows && o.nameSharing > 0 ? relatives(labels) : [];
   const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
   const views = encoder.views;
   const encoded = await encoder.encode([
     ...[...input.train, ...input.dev].map(({ text }) => text),
-    ...names.map(({ intent }) => wordsOf(intent)),
+    ...names.map(({ intent }) => nameWords(intent)),
   ]);
   await encoder.close();
   if (encoded.every(({ starts }) => starts[input.train.length] === 0))
@@ -168,7 +175,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       const tower = before
         ? widenTower(before, sizes, labels.length, next)
         : newTower(plan.views, sizes, { hidden: o.hidden, rectified: plan.rectified }, labels.length, next);
-      return { learner: new TowerLearner(tower, o, next), next, order: Int32Array.from(order.keys()) };
+      return { learner: new TowerLearner(tower, o, next, related), next, order: Int32Array.from(order.keys()) };
     });
     let [step, best, worse] = [0, Infinity, 0];
     const rate = o.learningRate * (previous ? o.incremental.learningRate : 1);
@@ -290,11 +297,6 @@ function heldOutRows(rows: readonly Sample[], order: Int32Array, share: number):
 function inHashOrder(rows: readonly Sample[], places: readonly number[]): readonly number[] {
   const keyed = places.map((i) => ({ i, key: textHash(`held/${rows[i]?.text ?? ''}`) }));
   return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.i - b.i)).map(({ i }) => i);
-}
-
-/** The name of an intent as a text: "track_order" and "trackOrder" are "track order". */
-function wordsOf(intent: string): string {
-  return intent.replace(/(\p{Ll})(?=\p{Lu})/gu, '$1 ').replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ');
 }
 
 function placesFrom(start: number, length: number): Int32Array {

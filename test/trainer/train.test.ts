@@ -100,6 +100,30 @@ describe('train', () => {
     assert.ok((is ?? 0) > 0.4 && (was ?? 1) < 0.2, `${is}, unnamed ${was}`);
   });
 
+  it('learns from one intent what another with the same word in its name means', async () => {
+    const texts = {
+      alarm_set: ['put an alarm at six', 'put it on for the morning', 'put one at nine', 'put a loud one'],
+      alarm_query: ['which alarm is on', 'which one rings first', 'which is the loud one', 'which rings at six'],
+      calendar_query: [
+        'which meeting is first',
+        'which lunch is with the family',
+        'which dinner is late',
+        'which day is free',
+      ],
+      calendar_set: ['new meeting with the bank', 'new lunch at noon', 'new dinner with my boss', 'new day off'],
+    };
+    const train_ = Object.entries(texts).flatMap(([intent, said]) =>
+      said.map((text) => ({ text, intent, module: 'home', language: 'en', source: 'human' }) as const),
+    );
+    const [is, was] = await Promise.all(
+      [0.5, 0].map(async (nameSharing) => {
+        const options = { ...quick, epochs: 10, certainRows: 0, nameSharing };
+        return sureOf(await train({ train: train_, dev: train_, options }), 'put dinner', 'home/calendar_set');
+      }),
+    );
+    assert.ok((is ?? 0) > (was ?? 1) + 0.05, `${is}, not shared ${was}`);
+  });
+
   it('stops early when dev gets no better', async () => {
     const { history } = await train({ train: rows, dev: samples(5, 2), options: { ...quick, epochs: 50 } });
     assert.ok(history.length < 50, `${history.length} epochs`);
