@@ -5,6 +5,7 @@
  * "New" are approvals that no run was asked for yet. A sample that gets another label is approved anew, because no model
  * has learned that label; a withdrawal takes nothing back, so the number never falls and a crossing happens once.
  */
+/* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction */
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 
 /** Offsets up to which (exclusively) each partition belongs to a data set, by partition. */
@@ -58,16 +59,21 @@ export interface SampleMark {
  */
 export function watermarkAt(marks: readonly SampleMark[], from: Watermark, approvals: number): Watermark | undefined {
   const latest = new Map<number, number>();
-  const timed = marks.map((mark) => {
-    const time = Math.max(latest.get(mark.partition) ?? -Infinity, mark.timestamp);
-    latest.set(mark.partition, time);
-    return { ...mark, time };
+  const times = Float64Array.from(marks, ({ partition, timestamp }) => {
+    const time = Math.max(latest.get(partition) ?? -Infinity, timestamp);
+    latest.set(partition, time);
+    return time;
   });
-  timed.sort((a, b) => a.time - b.time || a.partition - b.partition || a.offset - b.offset);
+  // Places are sorted, not copies of the marks: there may be hundreds of thousands.
+  const order = Uint32Array.from(marks.keys()).sort((i, j) => {
+    const [a, b] = [marks[i]!, marks[j]!];
+    return times[i]! - times[j]! || a.partition - b.partition || a.offset - b.offset;
+  });
   const watermark = new Map(from);
   let missing = approvals;
-  for (const { partition, offset, approves } of timed) {
+  for (const place of order) {
     if (missing === 0) break;
+    const { partition, offset, approves } = marks[place]!;
     if (offset < (from.get(partition) ?? 0)) continue;
     watermark.set(partition, offset + 1);
     if (approves) missing--;
