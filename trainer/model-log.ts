@@ -36,6 +36,7 @@ export const modelLogAccess = {
   transactionalIds: [TRANSACTIONAL_ID],
 } as const satisfies Access;
 const ATTEMPTS = 20;
+const READ_ATTEMPTS = 2;
 
 /** Opens the log, which joins no group. The first who opens an empty log writes its first event. */
 export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<ModelLogPort> {
@@ -74,18 +75,20 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
     return result;
   }
 
+  /** A view that stood still, or a writer that was faster: a view begins anew with its next look (runtime/topic-view.ts). */
+  async function patiently<T>(attempts: number, work: () => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await work();
+      } catch (error) {
+        if (!(error instanceof Transient) || attempt === attempts) throw error;
+      }
+    }
+  }
+
   const port: ModelLogPort = {
-    read: () => exclusively(read),
-    append: (decide) =>
-      exclusively(async () => {
-        for (let attempt = 1; ; attempt++) {
-          try {
-            return await tryAppend(decide);
-          } catch (error) {
-            if (!(error instanceof Transient) || attempt === ATTEMPTS) throw error;
-          }
-        }
-      }),
+    read: () => exclusively(() => patiently(READ_ATTEMPTS, read)),
+    append: (decide) => exclusively(() => patiently(ATTEMPTS, () => tryAppend(decide))),
     async close() {
       await busy;
       await runs.close();
