@@ -39,13 +39,18 @@ export function watch(name: string, pid: number | undefined): Watch {
 
 /** The same for all processes that the main thread of `pid` has started, together. */
 export function watchChildren(name: string, pid: number | undefined): Watch {
-  return watchAll(name, async () => (await read(`/proc/${pid}/task/${pid}/children`)).split(' ').filter(Boolean));
+  return watchAll(name, () => childrenOf(pid));
+}
+
+/** Ids of the processes that the main thread of `pid` has started and that have not ended. */
+export async function childrenOf(pid: number | undefined): Promise<readonly string[]> {
+  return (await readProc(`/proc/${pid}/task/${pid}/children`)).split(' ').filter(Boolean);
 }
 
 function watchAll(name: string, pids: () => Promise<readonly string[]>): Watch {
   const peak = { own: 0, mapped: 0 };
   const look = async () => {
-    const statuses = await Promise.all((await pids()).map((pid) => read(`/proc/${pid}/status`)));
+    const statuses = await Promise.all((await pids()).map((pid) => readProc(`/proc/${pid}/status`)));
     const kib = (field: string) =>
       statuses.reduce((sum, status) => sum + Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0), 0);
     peak.own = Math.max(peak.own, kib('RssAnon'));
@@ -56,7 +61,7 @@ function watchAll(name: string, pids: () => Promise<readonly string[]>): Watch {
 }
 
 /** A file of proc(5); empty when its process has ended. */
-function read(file: string): Promise<string> {
+export function readProc(file: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => '');
 }
 

@@ -98,7 +98,7 @@ function table(head: readonly string[], rows: readonly (readonly string[])[]): s
 }
 
 function count(value: number): string {
-  return value.toLocaleString('en-IN');
+  return formatKpi(value, 'count');
 }
 
 /** Commands stand between backticks. */

@@ -1,10 +1,7 @@
 -- What chance has drawn waits with the latest day first, and within a day (UTC) by a hash. Oldest first, the lane falls ever
 -- further behind where people can't keep up: production is judged by last week's answers, and a version on trial by none. Within a
 -- day those answered are a sample of the day, whenever people work.
-DROP VIEW training_queue;
-DROP VIEW review_ranking;
-
-CREATE VIEW review_ranking AS
+CREATE OR REPLACE VIEW review_ranking AS
 WITH ranked AS (
   SELECT q.conversation_id, q.drawn, q.priority_class, nlu_module, nlu_intent, language, q.fingerprint, q.answered_by, q.created_at,
          coalesce(s.score, q.score) AS score,
@@ -20,7 +17,3 @@ WITH ranked AS (
 )
 SELECT row_number() OVER (ORDER BY place_in_lane * CASE WHEN drawn THEN 56 ELSE 8 END, drawn) AS review_priority, lanes.*
   FROM lanes;
-
-CREATE VIEW training_queue AS
-SELECT r.review_priority, s.*, 'needs-review'::text AS review_status, r.duplicates_before
-  FROM review_ranking r JOIN shown_queue s USING (conversation_id);

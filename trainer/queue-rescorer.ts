@@ -124,7 +124,7 @@ async function front(pool: Pool, version: string): Promise<readonly Waiting[]> {
   return rows;
 }
 
-/** Those of `ids` that wait no more; some of the oldest, so that one write stays small. */
+/** Those of `ids` that wait no more, but not so many that they don't fit into one transaction. */
 async function answered(pool: Pool, ids: readonly string[]): Promise<readonly string[]> {
   const { rows } = await pool.query<{ id: string }>(
     `SELECT id FROM unnest($1::text[]) AS id

@@ -5,6 +5,7 @@ import type { ArmEvidence, Moments } from '../policy/rollout.ts';
 import { defaultPolicy, route } from '../policy/routing.ts';
 import type { Routing } from '../policy/routing.ts';
 import type { ConversationCaptured, ConversationEvent, Verdict } from '../schemas/types.ts';
+import { symbol } from '../stream/projection.ts';
 
 /** A conversation that a person is asked about, until the step ends. */
 interface Asked {
@@ -82,7 +83,7 @@ function addTo(moments: Mutable<Moments>, value: number | null): void {
 
 /** The cell of a conversation, made where it is the first of its kind. */
 function cellOf({ cells }: Arm, routing: Routing, confidence: number | null): Mutable<AuditCell> {
-  const taken = routing.route.replace('_', '-') as AuditCell['route'];
+  const taken = symbol(routing.route) as AuditCell['route'];
   const [propensity, band] = [routing.audit_propensity ?? 1, confidenceBand(confidence)];
   const key = `${taken}/${propensity}/${band}`;
   const found = cells.get(key);

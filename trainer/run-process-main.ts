@@ -1,6 +1,7 @@
 /** What `executeInProcess` starts: carries out the run that it is told, and answers how it ended. */
 import pg from 'pg';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
+import type { Watermark } from '../policy/trigger.ts';
 import { mayPass } from '../runtime/may-pass.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { policyInForce } from '../status/policy.ts';
@@ -20,7 +21,8 @@ process.on('message', (message) => {
   else void carryOut(message as RunOrder);
 });
 process.once('disconnect', () => stopping.abort()); // the trainer is gone
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined); // a terminal sends them to all; the trainer says when to end
+// A terminal sends them to all of its processes; the trainer says when to end.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 
 async function carryOut(order: RunOrder): Promise<void> {
   const answer = await execute(order).then(
@@ -28,7 +30,6 @@ async function carryOut(order: RunOrder): Promise<void> {
     (error: unknown): RunAnswer => ({ error: String(error), passes: mayPass(error) }),
   );
   process.send?.(answer, () => process.exit(0)); // native clients may keep the process alive
-  if (!process.connected) process.exit(1);
 }
 
 async function execute({ id, servers, artifacts, trainer }: RunOrder) {
@@ -41,7 +42,7 @@ async function execute({ id, servers, artifacts, trainer }: RunOrder) {
     const ports = {
       log,
       artifacts: openArtifactFolder(artifacts),
-      samples: (upTo: Parameters<typeof readSamples>[2]) => readSamples(kafka, codecs, upTo),
+      samples: (upTo: Watermark) => readSamples(kafka, codecs, upTo),
       train: trainInWorker,
       policy: async () => (await policyInForce(pool)).policy,
       promotion: defaultPromotionPolicy,

@@ -34,10 +34,8 @@ const STOP_MS = 15_000;
  */
 export async function executeInProcess(order: RunOrder, signal: AbortSignal): Promise<RunStanding | undefined> {
   signal.throwIfAborted();
-  const extension = import.meta.url.endsWith('.ts') ? 'ts' : 'js';
-  const child = fork(fileURLToPath(new URL(`run-process-main.${extension}`, import.meta.url)), [], {
-    // A process does not inherit tsx, which reads TypeScript, so it is asked again.
-    execArgv: extension === 'ts' ? ['--import', import.meta.resolve('tsx')] : [],
+  const child = fork(fileURLToPath(new URL('run-process-main.ts', import.meta.url)), [], {
+    execArgv: ['--import', import.meta.resolve('tsx')], // a process does not inherit what reads TypeScript
   });
   const ended = once(child, 'exit');
   ended.catch(() => undefined); // it could not be started: `answer` tells

@@ -49,7 +49,6 @@ export async function trainInWorker(input: TrainingInput, control: TrainingContr
 /** Code that loads this file in the thread. A thread does not inherit tsx, which reads TypeScript, so it is asked again. */
 function bootstrap(): string {
   const load = `import(${JSON.stringify(import.meta.url)})`;
-  if (!import.meta.url.endsWith('.ts')) return load;
   return `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => (register(), ${load}))`;
 }
 

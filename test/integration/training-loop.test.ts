@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { childrenOf, readProc } from '../../bench/processes.ts';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
@@ -37,12 +37,11 @@ const examples = path.join(import.meta.dirname, '..', '..', 'examples');
 const THRESHOLD = 2000;
 const WAIT_MS = 240_000;
 
-/** Ids of the processes of runs that this one has started (proc(5)). */
-function runProcesses(): readonly number[] {
-  const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, 'utf8').split(' ').filter(Boolean);
-  return children
-    .map(Number)
-    .filter((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('run-process-main'));
+/** Ids of the processes of runs that this one has started. */
+async function runProcesses(): Promise<readonly number[]> {
+  const children = await childrenOf(process.pid);
+  const commands = await Promise.all(children.map((pid) => readProc(`/proc/${pid}/cmdline`)));
+  return children.filter((_, i) => commands[i]?.includes('run-process-main')).map(Number);
 }
 
 describe('the training loop on real servers', () => {
@@ -97,7 +96,7 @@ describe('the training loop on real servers', () => {
     assert.ok(due.length >= 1);
     const [first = ''] = due;
     await until('the first run has begun to learn', ({ runs }) => (runs.get(first)?.epoch ?? 0) > 0);
-    const processes = runProcesses();
+    const processes = await runProcesses();
     assert.equal(processes.length, 1);
     for (const pid of processes) process.kill(pid, 'SIGKILL');
     const now = await until('all runs end', ({ runs }) =>
@@ -119,7 +118,7 @@ describe('the training loop on real servers', () => {
   });
 
   it('leaves no process behind when a run has ended', async () => {
-    while (runProcesses().length > 0) await sleep(50, undefined, { signal: AbortSignal.timeout(20_000) });
+    while ((await runProcesses()).length > 0) await sleep(50, undefined, { signal: AbortSignal.timeout(20_000) });
   });
 
   it('tells monitors how the runs went', async () => {
