@@ -8,13 +8,13 @@ import type { Stack } from '../test/integration/stack.ts';
 /** The command, for whoever starts it. */
 export const bin = path.join(import.meta.dirname, '..', 'bin', 'samvad.js');
 
-/** `samvad run` of these components against the stack's servers, with `env` on top of the stack's. */
+/** `samvad run` of these components against the stack's servers, with `env` on top of the stack's and malloc as in the image. */
 export function startProcess(
   stack: Stack,
   names: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): ChildProcess {
-  const all = { ...process.env, ...stack.env, ...env };
+  const all = { ...process.env, MALLOC_ARENA_MAX: '2', ...stack.env, ...env };
   return spawn(process.execPath, [bin, 'run', ...names], { env: all, stdio: 'ignore' });
 }
 

@@ -24,6 +24,7 @@ import {
   headersOf,
   OFFSET_BEGINNING,
   rawRecord,
+  sendOffsets,
   Transient,
 } from './rdkafka.ts';
 import type { Codecs } from './schema-registry.ts';
@@ -212,9 +213,7 @@ async function commit(
   const changes = store.stage(result.changes);
   // 4. Outputs, state and offsets in the transaction that was begun ahead: all of it is on its way before anything is
   //    waited for, so that the client sends while the next batch is staged.
-  const sending = call('sending offsets', (done) =>
-    producer.sendOffsetsToTransaction(offsets, consumer, 10_000, (error) => done(error, undefined)),
-  );
+  const sending = sendOffsets(producer, offsets, consumer);
   try {
     produceAll(producer, result);
   } finally {

@@ -13,6 +13,7 @@ import type {
 } from 'node-rdkafka';
 import type { RawRecord } from '../stream/batch.ts';
 import { parseTraceparent, TRACEPARENT } from '../stream/trace.ts';
+import { within } from './within.ts';
 
 /** A failure that may pass: the session is given up, and a new one takes the work again after a pause. */
 export class Transient extends Error {}
@@ -100,22 +101,41 @@ function connect(client: KafkaConsumer | Producer): Promise<void> {
 
 /**
  * Closes a client. One that does not close would keep its group membership or its transaction open beside its
- * successor, so that ends the process.
+ * successor, so that ends the process. A producer that `sendOffsets` has lost is left alone.
  */
 export async function disconnect(client: KafkaConsumer | Producer): Promise<void> {
-  if (!client.isConnected()) return;
-  let timer: NodeJS.Timeout | undefined;
-  const tooLong = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error('A Kafka client did not close within 20 s.')), CLOSE_MS);
-  });
+  if (!client.isConnected() || lost.has(client)) return;
   const closed = new Promise<void>((resolve) => {
     client.disconnect(() => resolve());
   });
-  try {
-    await Promise.race([closed, tooLong]);
-  } finally {
-    clearTimeout(timer);
-  }
+  await within(CLOSE_MS, closed, () => new Error('A Kafka client did not close within 20 s.'));
+}
+
+/** Producers with a call that does not come back. Kept, because the call goes on in them. */
+const lost = new Set<KafkaConsumer | Producer>();
+
+/**
+ * Adds to the producer's transaction that `consumer`'s group has come to `offsets`.
+ *
+ * librdkafka asks for the group's coordinator for as long as it takes, whatever time it is given (its issue 5456), and
+ * after a failure it may wait for an event that does not come. The producer then is lost: closing it would wait for the call, so nobody closes it, and the
+ * broker ends its transaction when that has been open for too long. @throws Transient, after 20 s at the latest.
+ */
+export async function sendOffsets(
+  producer: Producer,
+  offsets: TopicPartitionOffset[],
+  consumer: KafkaConsumer,
+): Promise<void> {
+  const what = 'sending offsets';
+  const sent = call(what, (done) =>
+    producer.sendOffsetsToTransaction(offsets, consumer, CALL_MS, (error) => done(error, undefined)),
+  );
+  await within(2 * CALL_MS, sent, () => {
+    // At its end Node waits for the threads of its pool, and the call holds one.
+    if (lost.size === 0) process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
+    lost.add(producer);
+    return new Transient(`${what} failed: the client gave no answer for ${(2 * CALL_MS) / 1000} s`);
+  });
 }
 
 /**

@@ -7,6 +7,7 @@ import type { Servers } from '../config.ts';
 import { kafkajsClient } from './kafka-clients.ts';
 import { reasonOf } from './reason.ts';
 import { askRegistry } from './schema-registry.ts';
+import { within } from './within.ts';
 
 /** The servers, as `/readyz` and the log name them. */
 export const watchedServers = ['kafka', 'schema-registry', 'postgres'] as const;
@@ -56,7 +57,7 @@ async function watch(
   let awaySince: number | undefined;
   while (!signal.aborted) {
     try {
-      await withPatience(ask());
+      await within(PATIENCE_MS, ask(), noAnswer);
       states.set(server, 'ok');
       if (awaySince !== undefined)
         log.info({ server, seconds: (Date.now() - awaySince) / 1000 }, 'server answers again');
@@ -97,16 +98,6 @@ function kafkaProbe({ kafka }: Servers) {
   };
 }
 
-async function withPatience(answer: Promise<unknown>): Promise<void> {
-  answer.catch(() => undefined); // it may come when nobody waits any more
-  const timer = new AbortController();
-  const late = sleep(PATIENCE_MS, undefined, { signal: timer.signal }).then(() => {
-    throw new Error(`no answer within ${PATIENCE_MS / 1000} s`);
-  });
-  late.catch(() => undefined);
-  try {
-    await Promise.race([answer, late]);
-  } finally {
-    timer.abort();
-  }
+function noAnswer(): Error {
+  return new Error(`no answer within ${PATIENCE_MS / 1000} s`);
 }

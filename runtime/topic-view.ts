@@ -71,7 +71,7 @@ export async function openTopicView(options: TopicViewOptions): Promise<TopicVie
           ends.clear();
         }
       } catch (error) {
-        await leave(); // a client has stood still for a quarter of an hour where a new one read on at once
+        await leave(); // an end of partition that comes along with an error is lost in node-rdkafka, and never told again
         ends.clear();
         throw error;
       }

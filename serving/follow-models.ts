@@ -10,6 +10,7 @@ import type { Codecs } from '../runtime/schema-registry.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import type { Background } from '../runtime/sessions.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
+import { within } from '../runtime/within.ts';
 import { topics } from '../topology.ts';
 
 /** What a follower reads with. */
@@ -57,7 +58,7 @@ async function follow(
   });
   try {
     while (!stopping.aborted) {
-      await within(PROGRESS_MS, view.catchUp());
+      await within(PROGRESS_MS, view.catchUp(), stuck);
       onRead();
       if (changed) {
         changed = false;
@@ -70,16 +71,6 @@ async function follow(
   }
 }
 
-async function within<T>(ms: number, work: Promise<T>): Promise<T> {
-  const timer = new AbortController();
-  const late = sleep(ms, undefined, { signal: timer.signal }).then(
-    () => Promise.reject(new Transient(`Reading model-events made no progress for ${ms / 1000} s.`)),
-    () => new Promise<never>(() => undefined),
-  );
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    timer.abort();
-    work.catch(() => undefined);
-  }
+function stuck(): Error {
+  return new Transient(`Reading model-events made no progress for ${PROGRESS_MS / 1000} s.`);
 }
