@@ -109,10 +109,8 @@ export const guards: readonly Guard[] = [
     removal: [
       {
         file: PROCESSOR,
-        from: `call('sending offsets', (done) =>
-    producer.sendOffsetsToTransaction(offsets, consumer, 10_000, (error) => done(error, undefined)),
-  )`,
-        to: 'Promise.resolve()',
+        from: 'const sending = sendOffsets(producer, offsets, consumer);',
+        to: 'const sending = Promise.resolve();',
       },
       { file: PROCESSOR, from: '  // 5. Committed', to: '  consumer.commitSync(offsets);\n  // 5. Committed' },
     ],
