@@ -32,8 +32,7 @@ for (const level of chosen) {
         .filter((file) => file.endsWith('.test.ts'))
         .map((file) => path.join(folder, file))
     : [];
-  if (files.length === 0)
-    throw new Error(`There are no tests in test/${level}; the levels are ${LEVELS.join(', ')}.`);
+  if (files.length === 0) throw new Error(`There are no tests in test/${level}; the levels are ${LEVELS.join(', ')}.`);
   process.stdout.write(`\n── ${level}\n`);
   await run(files, level === 'crash' ? 1 : 2);
 }
