@@ -21,6 +21,8 @@ const GRACE_SECONDS = 20;
 const MAX_GROUP = 100;
 /** Any number that nothing else here locks: items are given out one request at a time. */
 const LOCK = 5_041_001;
+/** The order within a lane, by `review_keys`. */
+const IN_ORDER = 'rank_by, shuffled, created_at, conversation_id';
 
 /** What somebody asks for beside the next items. */
 export interface Wishes {
@@ -125,30 +127,49 @@ async function pick(
   filter: QueueFilter,
   count: number,
 ): Promise<readonly string[]> {
-  const { rows } = await client.query<{ conversation_id: string; drawn: boolean }>(
-    `WITH free AS MATERIALIZED (
-       SELECT conversation_id, drawn, place_in_lane, fingerprint, nlu_module, nlu_intent FROM review_ranking r
-        WHERE NOT answered_by ? $4 AND NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = r.conversation_id) AND ${MATCHES}
-     )
-     SELECT conversation_id, drawn
-       FROM (SELECT free.*, row_number() OVER (PARTITION BY drawn ORDER BY place_in_lane) AS nth FROM free
-              WHERE drawn OR place_in_lane IN (SELECT min(place_in_lane) FROM free WHERE NOT drawn
-                                                GROUP BY fingerprint, nlu_module, nlu_intent)) n
-      WHERE nth <= $5 ORDER BY place_in_lane`,
-    [...filterValues(filter), reviewer, count],
-  );
-  const [main, drawn] = [false, true].map((lane) => rows.filter((row) => row.drawn === lane));
+  const { main, drawn } = await firstFree(client, reviewer, filter, count);
   const { rows: turns } = await client.query<{ turns: string }>(
     'SELECT coalesce(max(turns), 0) AS turns FROM review_turns WHERE reviewer = $1',
     [reviewer],
   );
-  const picked = takeTurns(main ?? [], drawn ?? [], Number(turns[0]?.turns), count);
+  const picked = takeTurns(main, drawn, Number(turns[0]?.turns), count);
   await client.query(
     `INSERT INTO review_turns (reviewer, turns) VALUES ($1, $2)
      ON CONFLICT (reviewer) DO UPDATE SET turns = review_turns.turns + excluded.turns`,
     [reviewer, picked.length],
   );
   return picked.map((row) => row.conversation_id);
+}
+
+interface FreeItem {
+  readonly conversation_id: string;
+  readonly drawn: boolean;
+  readonly group: string;
+}
+
+/** The first `count` of each lane that nobody has. Equal texts stand behind, so looking at `among` items nearly always does. */
+async function firstFree(
+  client: PoolClient,
+  reviewer: string,
+  filter: QueueFilter,
+  count: number,
+  among = 8 * count,
+): Promise<{ readonly main: readonly FreeItem[]; readonly drawn: readonly FreeItem[] }> {
+  const first = (lane: string) => `(SELECT * FROM free WHERE ${lane} ORDER BY ${IN_ORDER} LIMIT $5)`;
+  const { rows } = await client.query<FreeItem>(
+    `WITH free AS MATERIALIZED (
+       SELECT conversation_id, drawn, fingerprint, nlu_module, nlu_intent, rank_by, shuffled, created_at FROM review_keys r
+        WHERE NOT answered_by ? $4 AND NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = r.conversation_id) AND ${MATCHES}
+     )
+     SELECT conversation_id, drawn, jsonb_build_array(fingerprint, nlu_module, nlu_intent)::text AS "group"
+       FROM (${first('NOT drawn')} UNION ALL ${first('drawn')}) best ORDER BY ${IN_ORDER}`,
+    [...filterValues(filter), reviewer, among],
+  );
+  const main = rows.filter(({ drawn }) => !drawn);
+  const seen = new Set<string>();
+  const leads = main.filter(({ group }) => !seen.has(group) && seen.add(group));
+  if (leads.length < count && main.length === among) return firstFree(client, reviewer, filter, count, 8 * among);
+  return { main: leads, drawn: rows.filter(({ drawn }) => drawn) };
 }
 
 /** Leases items, each with the equal texts of the same prediction. What chance has drawn stands alone. */

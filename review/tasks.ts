@@ -67,13 +67,13 @@ export async function readTasks(
             (SELECT coalesce(jsonb_agg(${ALIKE} ORDER BY q.created_at, q.conversation_id), '[]')
                FROM review_queue q JOIN mine m USING (conversation_id)
               WHERE m.led_by = own.conversation_id AND q.conversation_id <> own.conversation_id AND q.fingerprint = own.fingerprint) AS "group",
-            (SELECT coalesce(jsonb_agg(${ALIKE} || jsonb_build_object('joined', joined) ORDER BY shared DESC, q.created_at, q.conversation_id), '[]')
+            (SELECT coalesce(jsonb_agg(${ALIKE} || jsonb_build_object('joined', joined) ORDER BY apart, q.created_at, q.conversation_id), '[]')
                FROM (SELECT q.*, coalesce(m.led_by = own.conversation_id, false) AS joined,
-                            (SELECT count(*) FROM jsonb_array_elements_text(q.sketch) AS band WHERE own.sketch ? band) AS shared
+                            jsonb_array_length(q.sketch - ARRAY(SELECT jsonb_array_elements_text(own.sketch))) AS apart
                        FROM review_queue q LEFT JOIN mine m USING (conversation_id)
                       WHERE ${alike('q', 'own')} AND q.fingerprint <> own.fingerprint AND NOT q.answered_by ? $3
                         AND (m.led_by IS NOT NULL OR NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = q.conversation_id))
-                      ORDER BY joined DESC, shared DESC, q.created_at, q.conversation_id LIMIT ${String(MAX_SIMILAR)}) q) AS similar,
+                      ORDER BY joined DESC, apart, q.created_at, q.conversation_id LIMIT ${String(MAX_SIMILAR)}) q) AS similar,
             (SELECT coalesce(jsonb_agg(jsonb_build_object('module', module, 'intent', intent, 'times', times) ORDER BY times DESC, module, intent), '[]')
                FROM (SELECT corrected_module AS module, corrected_intent AS intent, count(*) AS times FROM conversation_logs c
                       WHERE c.nlu_module = s.nlu_module AND c.nlu_intent = s.nlu_intent AND c.verdict = 'correct'

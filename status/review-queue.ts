@@ -133,10 +133,10 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     async (request) => {
       const { count, first, join, since, module, language, route } = request.body;
       const who = holderOf(request);
-      const ids = await leaseNext(pool, who, { module, language, route }, count, { first, join });
+      const lent = leaseNext(pool, who, { module, language, route }, count, { first, join });
       const day = since === undefined ? new Date(new Date().setHours(0, 0, 0, 0)) : new Date(since);
       const [items, waiting, progress] = await Promise.all([
-        readTasks(pool, who, ids),
+        lent.then((ids) => readTasks(pool, who, ids)),
         countWaiting(pool, who.reviewer),
         readProgress(pool, who.reviewer, day),
       ]);

@@ -379,8 +379,8 @@ setInterval(() => void ((state.items.length === 0 || state.trouble !== '') && lo
 /** Begins with the name of last time; that of a token, by which the server goes in any case, comes a moment later. */
 async function open() {
   const known = state.reviewer !== '';
-  if (known) draw();
   const first = load();
+  if (known) draw();
   const name = (await signedIn().catch(() => undefined))?.name ?? '';
   if (name !== '') {
     state.reviewer = name;

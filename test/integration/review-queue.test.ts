@@ -182,6 +182,24 @@ describe('the review queue on real servers', () => {
     assert.deepEqual(await sql("SELECT count(*)::int AS n FROM review_queue WHERE nlu_module = 'payment'"), [{ n: 0 }]);
   });
 
+  it('finds the next text behind any number of equal ones', async () => {
+    await capture([
+      ...Array.from({ length: 40 }, (_, i) => ({
+        conversation_id: `flood-${String(i)}`,
+        user_message: `hello ${String(i)}`,
+        nlu_module: 'flood',
+        nlu_confidence: 0.5,
+      })),
+      { conversation_id: 'flood-other', user_message: 'something else', nlu_module: 'flood' },
+    ]);
+    const tasks = await next('asha', { count: 2, module: 'flood' });
+    assert.ok(ids(tasks).includes('flood-other'), JSON.stringify(ids(tasks)));
+    assert.ok(tasks.some(({ group }) => group.length > 30));
+    await post('/v1/review-queue/release', { reviewer: 'asha', session: 'asha' });
+    await answer('asha', await sql("SELECT conversation_id FROM review_queue WHERE nlu_module = 'flood'"));
+    await caughtUp();
+  });
+
   it('offers similar messages, lends those that join, and takes them back one by one', async () => {
     const texts = {
       'near-0': 'please tell me where my order is right now',
