@@ -51,6 +51,12 @@ const doubts = {
   margin: ({ margin }: Waiting) => margin,
 } as const;
 
+/** What the confidence lacks, with so much of the runner-up's added: 0 is the doubt of `confidence`, 1 that of `margin`. */
+const doubtWith =
+  (share: number) =>
+  ({ confidence, margin }: Waiting) =>
+    1 - confidence + share * (confidence - margin);
+
 const equal = ({ fingerprint }: Waiting) => [fingerprint];
 const near = ({ sketch }: Waiting) => sketch;
 
@@ -96,6 +102,12 @@ export const orders: Readonly<Record<string, Order>> = {
   confidence: (items) => sorted(items, ({ confidence }) => [confidence]),
   margin: (items) => sorted(items, ({ margin }) => [margin]),
   'class-margin': byScore(equal, ({ margin }) => 1 - margin, 0),
+  ...Object.fromEntries(
+    [0.25, 0.5, 0.75].flatMap((share): [string, Order][] => [
+      [`runner-up-${String(share)}`, (items) => sorted(items, (item) => [-doubtWith(share)(item)])],
+      [`class-runner-up-${String(share)}`, byScore(equal, doubtWith(share), 0)],
+    ]),
+  ),
   'class-margin-near': byScore(near, ({ margin }) => 1 - margin, 0),
   'score-margin': byScore(equal, ({ margin }) => 1 - margin, 0.1),
   'score-least': byScore(equal, ({ confidence }) => 1 - confidence, 0.1),

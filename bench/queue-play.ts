@@ -33,24 +33,36 @@ export type Order = (
 /** The model after so many answers, on the test rows. */
 export interface Point {
   readonly answers: number;
+  /** Messages that the answers labelled. */
+  readonly labelled: number;
   readonly accuracy: number;
   readonly macroF1: number;
 }
 
 const BUDGET = 300;
 const ROUND = 100;
+/** That the inbox offers beside an item. */
+const MAX_SIMILAR = 20;
 /** One tower that sees all views in place of four: the comparison of orders is the same, in a quarter of the time. */
 const LIGHT: readonly TowerPlan[] = [{ views: ['words', 'gaps', 'letters', 'runs'], rectified: false }];
 
-/** Plays one order. After each round the model is trained and what waits is scored again, as at a promotion. */
-export async function playQueue(traffic: Traffic, rank: Order, seed: number): Promise<readonly Point[]> {
+/**
+ * Plays one order. After each round the model is trained and what waits is scored again, as at a promotion. An answer labels one
+ * message, or with `inGroups` what the inbox answers with it (`alongWith`).
+ */
+export async function playQueue(
+  traffic: Traffic,
+  rank: Order,
+  seed: number,
+  { inGroups }: { readonly inGroups: boolean },
+): Promise<readonly Point[]> {
   const samples = [...traffic.known];
   let waiting = traffic.stream.map((row, place) => ({ row, place, key: normalise(row.text) }));
   const curve: Point[] = [];
   for (let answers = 0; ; answers += ROUND) {
     const model = await fit(samples, seed);
     const { accuracy, macroF1 } = evaluate(await judge(model, traffic.test), defaultPolicy);
-    curve.push({ answers, accuracy, macroF1 });
+    curve.push({ answers, labelled: samples.length - traffic.known.length, accuracy, macroF1 });
     if (answers >= BUDGET) {
       await model.close();
       return curve;
@@ -71,14 +83,36 @@ export async function playQueue(traffic: Traffic, rank: Order, seed: number): Pr
     const byIntent = new Map<string, number>();
     for (const sample of samples) byIntent.set(labelName(sample), (byIntent.get(labelName(sample)) ?? 0) + 1);
     const sketches = new Set(samples.flatMap(({ text }) => sketch(normalise(text))));
-    const chosen = new Set(
-      rank(items, { byIntent, sketches }, seed + answers)
-        .slice(0, ROUND)
-        .map(({ place }) => place),
-    );
-    samples.push(...waiting.filter(({ place }) => chosen.has(place)).map(({ row }) => row));
-    waiting = waiting.filter(({ place }) => !chosen.has(place));
+    const rowAt = ({ place }: Waiting) => traffic.stream[place] as Sample;
+    const labels = new Map<number, Sample>();
+    let left = ROUND;
+    for (const item of rank(items, { byIntent, sketches }, seed + answers)) {
+      if (labels.has(item.place)) continue;
+      if (left-- === 0) break;
+      const { intent, module } = rowAt(item);
+      const open = items.filter(({ place }) => place !== item.place && !labels.has(place));
+      const along = inGroups
+        ? alongWith(item, open, (other) => labelName(rowAt(other)) === labelName(rowAt(item)))
+        : [];
+      for (const one of [item, ...along]) labels.set(one.place, { ...rowAt(one), intent, module });
+    }
+    samples.push(...waiting.flatMap(({ place }) => labels.get(place) ?? []));
+    waiting = waiting.filter(({ place }) => !labels.has(place));
   }
+}
+
+/**
+ * What the inbox answers with an item: equal texts of the same prediction, whatever they mean, and of the twenty most similar ones
+ * those that mean the same, which is what a person ticks.
+ */
+function alongWith(item: Waiting, open: readonly Waiting[], same: (other: Waiting) => boolean): readonly Waiting[] {
+  const predicted = open.filter(({ intent }) => intent === item.intent);
+  const [equal, others] = [true, false].map((wanted) =>
+    predicted.filter(({ fingerprint }) => (fingerprint === item.fingerprint) === wanted),
+  );
+  const shared = ({ sketch }: Waiting) => sketch.filter((band) => item.sketch.includes(band)).length;
+  const similar = (others ?? []).filter((other) => shared(other) > 0).sort((a, b) => shared(b) - shared(a));
+  return [...(equal ?? []), ...similar.slice(0, MAX_SIMILAR).filter(same)];
 }
 
 async function fit(samples: readonly Sample[], seed: number): Promise<Model> {

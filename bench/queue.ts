@@ -3,6 +3,9 @@
  * 300 answers, spent in different orders of the queue. Accuracy in scope after each hundred, mean over the seeds; and, seed by
  * seed, how much better the order is than confidence alone, or than the one of `--against`, with the standard error of that mean:
  * after the last hundred, and on average over the three. `--jobs` plays run at once.
+ *
+ * Each order has two rows. In the first an answer labels one message; in the second, `… in groups`, what the inbox answers with it,
+ * and it stands beside the other order in groups. `labelled` is how many messages the answers labelled.
  */
 import { parseArgs } from 'node:util';
 import { columns } from '../cli/terminal.ts';
@@ -26,17 +29,24 @@ const seeds = Array.from({ length: Number(values.seeds) }, (_, i) => String(firs
 const chosen = values.orders.split(',');
 
 for (const set of values.sets.split(',')) {
-  const plays = chosen.flatMap((order) => seeds.map((seed) => [set, order, seed, values.part]));
+  const plays = chosen.flatMap((order) =>
+    ['alone', 'groups'].flatMap((along) => seeds.map((seed) => [set, order, seed, values.part, along])),
+  );
   const curves = await runJobs<readonly Point[]>('queue-run.ts', plays, Number(values.jobs));
-  const of = (order: string) => curves.filter((_, i) => plays[i]?.[1] === order);
+  const of = (order: string, along: string) =>
+    curves.filter((_, i) => plays[i]?.join().startsWith(`${set},${order},`) && plays[i].at(-1) === along);
   const hundreds = curves[0]?.map(({ answers }) => String(answers)) ?? [];
-  const rows = chosen.map((order) => {
-    const own = of(order);
+  const rowOf = (order: string, along: string) => {
+    const own = of(order, along);
     const means = hundreds.map((_, i) => percent(mean(own.map((curve) => curve[i]?.accuracy ?? NaN))));
     const f1 = percent(mean(own.map((curve) => curve.at(-1)?.macroF1 ?? NaN)));
-    return [order, ...means, f1, ...[last, average].map((pick) => better(own.map(pick), of(values.against).map(pick)))];
-  });
-  const head = [set, ...hundreds, 'macro-F1', `last − ${values.against}`, `average − ${values.against}`];
+    const labelled = mean(own.map((curve) => curve.at(-1)?.labelled ?? NaN)).toFixed(0);
+    const against = of(values.against, along);
+    const name = along === 'groups' ? `${order} in groups` : order;
+    return [name, ...means, f1, labelled, ...[last, average].map((pick) => better(own.map(pick), against.map(pick)))];
+  };
+  const rows = chosen.flatMap((order) => [rowOf(order, 'alone'), rowOf(order, 'groups')]);
+  const head = [set, ...hundreds, 'macro-F1', 'labelled', `last − ${values.against}`, `average − ${values.against}`];
   process.stdout.write(`${columns([head, ...rows])}\n\n`);
 }
 
