@@ -44,7 +44,7 @@ const ROUND = 100;
 /** That the inbox offers beside an item. */
 const MAX_SIMILAR = 20;
 /** One tower that sees all views in place of four: the comparison of orders is the same, in a quarter of the time. */
-const LIGHT: readonly TowerPlan[] = [{ views: ['words', 'gaps', 'letters', 'runs'], rectified: false }];
+const LIGHT: readonly TowerPlan[] = [{ views: ['words', 'gaps', 'letters', 'runs'], pooling: 'sum', rectified: false }];
 
 /**
  * Plays one order. After each round the model is trained and what waits is scored again, as at a promotion. An answer labels one

@@ -41,7 +41,7 @@ export interface OnnxModel {
   readonly metadata: readonly (readonly [string, string])[];
 }
 
-/** The fields of ModelProto: IR version 8, operator set 17. */
+/** The fields of ModelProto: IR version 8, operator set 18. */
 export function modelFields({ inputs, outputs, constants, nodes, metadata }: OnnxModel): readonly Field[] {
   const graph: readonly Field[] = [
     ...nodes.map((node): Field => [1, nodeFields(node)]),
@@ -54,7 +54,7 @@ export function modelFields({ inputs, outputs, constants, nodes, metadata }: Onn
     [1, 8],
     [2, 'samvad'],
     [7, graph],
-    [8, [[2, 17]]],
+    [8, [[2, 18]]],
     ...metadata.map(([key, value]): Field => [
       14,
       [

@@ -18,8 +18,11 @@ export interface ModelMetadata {
   readonly labels: Classifier['labels'];
   readonly temperature: number;
   readonly threshold: number;
-  /** Views (by place) and hidden units of each tower, for incremental training; files of external trainers have none. */
-  readonly towers?: readonly Pick<Tower, 'views' | 'hidden' | 'rectified'>[];
+  /**
+   * Views (by place), hidden units and kind of each tower, for incremental training; files of external trainers have none.
+   * Files from before maxima do not say how they pool: they sum.
+   */
+  readonly towers?: readonly (Pick<Tower, 'views' | 'hidden' | 'rectified'> & Partial<Pick<Tower, 'pooling'>>)[];
   /** The data set it was trained on, as its builder described it; any JSON. */
   readonly manifest: unknown;
   /** Seed and choices of the trainer; any JSON. */
@@ -36,7 +39,7 @@ export function writeModel(
   about: Pick<ModelMetadata, 'encoder' | 'manifest' | 'training'>,
 ): Buffer {
   const { labels, towers, temperature, threshold } = classifier;
-  const parts = views.map((view, i) => viewPart(classifier, view, i));
+  const parts = views.flatMap((view, i) => [viewPart(classifier, view, i), ...largestPart(towers, view, i)]);
   const head = headPart(classifier, views);
   const metadata: ModelMetadata = {
     format: '1',
@@ -44,7 +47,12 @@ export function writeModel(
     labels,
     temperature,
     threshold,
-    towers: towers.map(({ views: places, hidden, rectified }) => ({ views: places, hidden, rectified })),
+    towers: towers.map(({ views: places, hidden, pooling, rectified }) => ({
+      views: places,
+      hidden,
+      pooling,
+      rectified,
+    })),
     manifest: about.manifest,
     training: about.training,
   };
@@ -106,6 +114,48 @@ function viewPart({ vocabularies, towers }: Classifier, { name, width }: View, i
   };
 }
 
+/** How many columns of a view stand before those of its first tower with maxima; all where it has none. */
+function columnsBeforeMaxima(towers: readonly Tower[], view: number): number {
+  const here = towers.filter(({ views }) => views.includes(view));
+  const first = here.findIndex(({ pooling }) => pooling === 'max');
+  return here.slice(0, first < 0 ? here.length : first).reduce((sum, { hidden }) => sum + hidden, 0);
+}
+
+/**
+ * Where towers pool one view by maxima: from its weights to the largest of each column, from the first such tower on. The places of
+ * unknown features, with which texts are padded too, are passed over; where there is no other, 0.
+ */
+function largestPart(towers: readonly Tower[], { name }: View, index: number): readonly Part[] {
+  if (!towers.some(({ pooling, views }) => pooling === 'max' && views.includes(index))) return [];
+  const of = (part: string) => `${name}.${part}`;
+  const node = (op: string, inputs: readonly string[], output: string, attributes: Record<string, number> = {}) => ({
+    op,
+    inputs: inputs.map(of),
+    output: of(output),
+    attributes,
+  });
+  const constants = [
+    { name: of('unknown'), shape: [1], data: Int32Array.of(0) },
+    { name: of('first'), shape: [1], data: BigInt64Array.of(BigInt(columnsBeforeMaxima(towers, index))) },
+    { name: of('end'), shape: [1], data: BigInt64Array.of(2n ** 31n) },
+    { name: of('column-axis'), shape: [1], data: BigInt64Array.of(2n) },
+    { name: of('lowest'), shape: [1], data: Float32Array.of(-3e38) },
+    { name: of('none'), shape: [1], data: Float32Array.of(0) },
+  ];
+  const nodes = [
+    node('Equal', ['rows', 'unknown'], 'is-unknown'),
+    node('Unsqueeze', ['is-unknown', 'column-axis'], 'passed-over'),
+    node('Unsqueeze', ['row-scales', 'column-axis'], 'table-scales'),
+    node('Slice', ['table', 'first', 'end', 'column-axis'], 'columns'),
+    node('Mul', ['columns', 'table-scales'], 'embeddings'),
+    node('Where', ['passed-over', 'lowest', 'embeddings'], 'candidates'),
+    node('ReduceMax', ['candidates', 'axis'], 'maxima', { keepdims: 0 }),
+    node('Equal', ['maxima', 'lowest'], 'is-none'),
+    node('Where', ['is-none', 'none', 'maxima'], 'largest'),
+  ];
+  return [{ inputs: [], constants, nodes }];
+}
+
 /** From the sums of the views to probabilities: the rectifiers of the towers that have one, then all output layers as one matrix. */
 function headPart({ towers, labels, temperature }: Classifier, views: readonly View[]): Part {
   const constants: Constant[] = [];
@@ -119,12 +169,13 @@ function headPart({ towers, labels, temperature }: Classifier, views: readonly V
     const pieces = tower.views.map((view, i) => {
       const from = starts[view] ?? 0;
       starts[view] = from + tower.hidden;
+      const before = tower.pooling === 'max' ? columnsBeforeMaxima(towers, view) : 0;
       const name = `tower${t}.view${i}`;
       const bound = (at: number, end: string) => constant(`${name}.${end}`, [1], BigInt64Array.of(BigInt(at)));
       const inputs = [
-        `${views[view]?.name ?? ''}.sums`,
-        bound(from, 'from'),
-        bound(from + tower.hidden, 'to'),
+        `${views[view]?.name ?? ''}.${tower.pooling === 'max' ? 'largest' : 'sums'}`,
+        bound(from - before, 'from'),
+        bound(from - before + tower.hidden, 'to'),
         bound(1, 'axis'),
       ];
       nodes.push({ op: 'Slice', inputs, output: name });

@@ -1,7 +1,8 @@
 /**
  * One member of the classifier: texts → weighted features → hidden layer → intents, and how it learns from one text.
- * The first layer is an embedding of features, summed, as in fastText (Joulin et al. 2016, arXiv:1607.01759); some towers
- * have a rectifier behind it. Indexed by numbers throughout: this is the loop in which the time of training is spent.
+ * The first layer is an embedding of features, summed, as in fastText (Joulin et al. 2016, arXiv:1607.01759), or pooled by
+ * the largest number of each unit, as in Collobert et al. 2011, section 3.3: a sum hears a word as one among many, a maximum hears it alone.
+ * Some towers have a rectifier behind it. Indexed by numbers throughout: this is the loop in which the time of training is spent.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction; checks would cost time */
 import type { Rows } from './encoder.ts';
@@ -10,6 +11,11 @@ import type { Rows } from './encoder.ts';
 export interface Tower {
   readonly views: readonly number[];
   readonly hidden: number;
+  /**
+   * How the embeddings of a text's features become one number a unit: their sum, each by its weight, or the largest, whatever
+   * they weigh. Where a text has no known feature, both are 0. Over several views, the views are added.
+   */
+  readonly pooling: 'sum' | 'max';
   /** Whether hidden units below zero count as zero; without that the tower is linear. */
   readonly rectified: boolean;
   readonly classes: number;
@@ -37,7 +43,7 @@ export interface LearningRates {
 export function newTower(
   views: readonly number[],
   sizes: readonly number[],
-  { hidden, rectified }: Pick<Tower, 'hidden' | 'rectified'>,
+  { hidden, pooling, rectified }: Pick<Tower, 'hidden' | 'pooling' | 'rectified'>,
   classes: number,
   next: () => number,
 ): Tower {
@@ -50,6 +56,7 @@ export function newTower(
   return {
     views,
     hidden,
+    pooling,
     rectified,
     classes,
     features: sizes.map((size) => small(size * hidden, 0.035)),
@@ -61,19 +68,29 @@ export function newTower(
 
 /** Scores of every intent for each row, rows × classes. */
 export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
-  const { hidden, rectified, classes, hiddenBias, output, outputBias } = tower;
+  const { hidden, pooling, rectified, classes, hiddenBias, output, outputBias } = tower;
   const rows = (views[0]?.starts.length ?? 1) - 1;
   const result = new Float32Array(rows * classes);
-  const sums = new Float32Array(hidden);
+  const [sums, largest] = [new Float32Array(hidden), new Float32Array(hidden)];
   const share = 1 / Math.sqrt(tower.views.length);
   for (let r = 0; r < rows; r++) {
     sums.set(hiddenBias);
     for (const [i, view] of tower.views.entries()) {
       const { starts, indices, values } = views[view]!;
       const features = tower.features[i]!;
-      for (let k = starts[r]!; k < starts[r + 1]!; k++) {
-        const [at, value] = [indices[k]! * hidden, values[k]! * share];
-        for (let j = 0; j < hidden; j++) sums[j]! += value * features[at + j]!;
+      const [from, to] = [starts[r]!, starts[r + 1]!];
+      if (pooling === 'max' && from < to) {
+        largest.fill(-Infinity);
+        for (let k = from; k < to; k++) {
+          const at = indices[k]! * hidden;
+          for (let j = 0; j < hidden; j++) if (features[at + j]! > largest[j]!) largest[j] = features[at + j]!;
+        }
+        for (let j = 0; j < hidden; j++) sums[j]! += share * largest[j]!;
+      } else {
+        for (let k = from; k < to; k++) {
+          const [at, value] = [indices[k]! * hidden, values[k]! * share];
+          for (let j = 0; j < hidden; j++) sums[j]! += value * features[at + j]!;
+        }
       }
     }
     const out = result.subarray(r * classes, (r + 1) * classes);
@@ -113,6 +130,9 @@ export class TowerLearner {
   readonly #gradient: Float32Array;
   readonly #shared: Float32Array;
   readonly #hiddenGradient: Float32Array;
+  /** With maxima: for each view and unit, the place among the chosen features of the one that was largest; −1 for none. */
+  readonly #winners: readonly Int32Array[];
+  readonly #largest: Float32Array;
   #chosen = new Int32Array(1024);
   #weights = new Float32Array(1024);
 
@@ -129,11 +149,13 @@ export class TowerLearner {
     this.#gradient = new Float32Array(tower.classes);
     this.#shared = new Float32Array(tower.classes);
     this.#hiddenGradient = new Float32Array(tower.hidden);
+    this.#winners = tower.views.map(() => new Int32Array(tower.hidden));
+    this.#largest = new Float32Array(tower.hidden);
   }
 
   /** Learns that row `row` of `views` is of class `label`. Returns the loss before. */
   learn(views: readonly Rows[], row: number, label: number, weight: number, rate: number): number {
-    const { hidden, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
+    const { hidden, pooling, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
     const { featureDropout, hiddenDropout, smoothing, nameSharing } = this.#rates;
     const [kept, sums, gradient, hiddenGradient] = [this.#kept, this.#sums, this.#gradient, this.#hiddenGradient];
     const shared = this.#shared;
@@ -143,7 +165,8 @@ export class TowerLearner {
     let units = 0;
     for (let j = 0; j < hidden; j++) if (next() >= hiddenDropout) kept[units++] = j;
     for (let q = 0; q < units; q++) sums[q] = hiddenBias[kept[q]!]!;
-    const share = 1 / Math.sqrt(this.tower.views.length) / (1 - featureDropout);
+    // What is left out takes its part from a sum, not from a maximum.
+    const share = 1 / Math.sqrt(this.tower.views.length) / (pooling === 'max' ? 1 : 1 - featureDropout);
     let length = 0;
     const ends: number[] = [];
     for (const [i, view] of this.tower.views.entries()) {
@@ -152,15 +175,18 @@ export class TowerLearner {
       const [from, to] = [starts[row]!, starts[row + 1]!];
       if (length + to - from > this.#chosen.length) this.#grow(length + to - from);
       const [chosen, weights] = [this.#chosen, this.#weights];
+      const start = length;
       for (let k = from; k < to; k++) {
         if (next() < featureDropout) continue;
-        const feature = indices[k]!;
-        const value = values[k]! * share;
-        chosen[length] = feature;
-        weights[length++] = value;
-        const at = feature * hidden;
-        for (let q = 0; q < units; q++) sums[q]! += value * table[at + kept[q]!]!;
+        chosen[length] = indices[k]!;
+        weights[length++] = pooling === 'max' ? share : values[k]! * share;
       }
+      if (pooling === 'max') this.#addLargest(i, start, length, units);
+      else
+        for (let k = start; k < length; k++) {
+          const [at, value] = [chosen[k]! * hidden, weights[k]!];
+          for (let q = 0; q < units; q++) sums[q]! += value * table[at + kept[q]!]!;
+        }
       ends.push(length);
     }
 
@@ -228,16 +254,55 @@ export class TowerLearner {
     let k = 0;
     for (const [i, end] of ends.entries()) {
       const [table, squares] = [features[i]!, this.#featureSums[i]!];
-      for (; k < end; k++) {
-        const feature = chosen[k]!;
-        const value = weights[k]!;
-        squares[feature]! += value * value * hiddenSquares;
-        const step = (rate * value) / Math.sqrt(squares[feature]!);
-        const at = feature * hidden;
-        for (let q = 0; q < active; q++) table[at + kept[q]!]! -= step * hiddenGradient[q]!;
-      }
+      if (pooling === 'max') this.#learnLargest(i, share, active, rate);
+      else
+        for (; k < end; k++) {
+          const feature = chosen[k]!;
+          const value = weights[k]!;
+          squares[feature]! += value * value * hiddenSquares;
+          const step = (rate * value) / Math.sqrt(squares[feature]!);
+          const at = feature * hidden;
+          for (let q = 0; q < active; q++) table[at + kept[q]!]! -= step * hiddenGradient[q]!;
+        }
     }
     return loss;
+  }
+
+  /** Adds to the sum of each unit that takes part the largest number of the features chosen from `start` to `end`. */
+  #addLargest(view: number, start: number, end: number, units: number): void {
+    const { hidden, features, views } = this.tower;
+    const [table, winners, kept, chosen] = [features[view]!, this.#winners[view]!, this.#kept, this.#chosen];
+    winners.fill(-1);
+    if (start === end) return;
+    const largest = this.#largest.fill(-Infinity);
+    for (let k = start; k < end; k++) {
+      const at = chosen[k]! * hidden;
+      for (let q = 0; q < units; q++) {
+        const value = table[at + kept[q]!]!;
+        if (value <= largest[q]!) continue;
+        largest[q] = value;
+        winners[kept[q]!] = k;
+      }
+    }
+    const share = 1 / Math.sqrt(views.length);
+    for (let q = 0; q < units; q++) this.#sums[q]! += share * largest[q]!;
+  }
+
+  /** Only what was largest had a part in a unit, so only that moves. */
+  #learnLargest(view: number, share: number, active: number, rate: number): void {
+    const { hidden, features } = this.tower;
+    const [table, squares, winners] = [features[view]!, this.#featureSums[view]!, this.#winners[view]!];
+    const [kept, chosen, hiddenGradient] = [this.#kept, this.#chosen, this.#hiddenGradient];
+    for (let q = 0; q < active; q++) {
+      const k = winners[kept[q]!]!;
+      if (k >= 0) squares[chosen[k]!]! += (share * hiddenGradient[q]!) ** 2 / hidden;
+    }
+    for (let q = 0; q < active; q++) {
+      const k = winners[kept[q]!]!;
+      if (k < 0) continue;
+      const feature = chosen[k]!;
+      table[feature * hidden + kept[q]!]! -= (rate * share * hiddenGradient[q]!) / Math.sqrt(squares[feature]!);
+    }
   }
 
   #grow(length: number): void {

@@ -14,12 +14,12 @@ import { quantise } from './quantise.ts';
 import { random, shuffle } from './random.ts';
 import type { Sample } from './split.ts';
 import { newTower, TowerLearner, widenTower } from './tower.ts';
+import type { Tower } from './tower.ts';
 import { learnVocabulary, weigh } from './vocabulary.ts';
 
-/** A tower to be trained: the views it sees, and whether it has a rectifier. */
-export interface TowerPlan {
+/** A tower to be trained: the views it sees, how their features are pooled, and whether it has a rectifier. */
+export interface TowerPlan extends Pick<Tower, 'pooling' | 'rectified'> {
   readonly views: readonly string[];
-  readonly rectified: boolean;
 }
 
 /** Every choice, for all data sets. docs/training.md tells which were measured and what they are worth. */
@@ -28,13 +28,15 @@ export const defaults = {
   encoder: hashedNgrams as EncoderConfig,
   /** Views (by name) of each tower. They are trained apart, so no view leans on another, and vote together. */
   towers: [
-    { views: ['words', 'gaps'], rectified: false },
-    { views: ['letters'], rectified: false },
-    { views: ['words', 'letters'], rectified: false },
-    { views: ['runs'], rectified: false },
+    { views: ['words', 'gaps'], pooling: 'sum', rectified: false },
+    { views: ['letters'], pooling: 'sum', rectified: false },
+    { views: ['words', 'letters'], pooling: 'sum', rectified: false },
+    { views: ['runs'], pooling: 'sum', rectified: false },
+    { views: ['words'], pooling: 'max', rectified: false },
+    { views: ['words', 'letters'], pooling: 'max', rectified: false },
   ] as readonly TowerPlan[],
-  hidden: 96,
-  /** Features kept in each view, most frequent first: with four towers of 96 units at most 38 MB of weights. */
+  hidden: 64,
+  /** Features kept in each view, most frequent first: with these towers of 64 units at most 38 MB of weights. */
   features: 65_536,
   epochs: 10,
   /** Stops after so many epochs without a lower loss on dev. */
@@ -174,7 +176,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       const before = previous?.towers[t];
       const tower = before
         ? widenTower(before, sizes, labels.length, next)
-        : newTower(plan.views, sizes, { hidden: o.hidden, rectified: plan.rectified }, labels.length, next);
+        : newTower(plan.views, sizes, { ...plan, hidden: o.hidden }, labels.length, next);
       return { learner: new TowerLearner(tower, o, next, related), next, order: Int32Array.from(order.keys()) };
     });
     let [step, best, worse] = [0, Infinity, 0];
@@ -327,13 +329,13 @@ function selectRows({ starts, indices, values }: Rows, order: Int32Array): Rows 
 function towerViews(
   towers: typeof defaults.towers,
   views: readonly { readonly name: string }[],
-): readonly { readonly views: readonly number[]; readonly rectified: boolean }[] {
-  const places = towers.map(({ views: names, rectified }) => ({
-    views: names.map((name) => views.findIndex((view) => view.name === name)),
-    rectified,
+): readonly Pick<Tower, 'views' | 'pooling' | 'rectified'>[] {
+  const places = towers.map((plan) => ({
+    ...plan,
+    views: plan.views.map((name) => views.findIndex((view) => view.name === name)),
   }));
   const usable = places.filter((tower) => tower.views.every((view) => view >= 0));
-  return usable.length > 0 ? usable : [{ views: [...views.keys()], rectified: true }];
+  return usable.length > 0 ? usable : [{ views: [...views.keys()], pooling: 'sum', rectified: true }];
 }
 
 function classWeights(targets: Int32Array, classes: number, power: number): Float32Array {

@@ -11,6 +11,7 @@ import { message } from '../../trainer/protobuf.ts';
 import type { Field } from '../../trainer/protobuf.ts';
 import { train } from '../../trainer/train.ts';
 import type { TrainingOutcome } from '../../trainer/train.ts';
+import type { Tower } from '../../trainer/tower.ts';
 import { quick, samples } from './samples.ts';
 
 let outcome: TrainingOutcome;
@@ -56,6 +57,26 @@ describe('the file', () => {
     await model.close();
     const { encoder } = outcome;
     assert.ok(writeModel(again, outcome.views, { encoder, manifest, training: { seed: 1 } }).equals(bytes));
+  });
+
+  it('of before towers could pool by maxima is read as one of sums', async () => {
+    const sums = outcome.classifier.towers.filter(({ pooling }) => pooling === 'sum');
+    const old = {
+      ...outcome.classifier,
+      towers: sums.map((tower) => ({ ...tower, pooling: undefined }) as unknown as Tower),
+    };
+    const file = writeModel(old, outcome.views, { encoder: outcome.encoder, manifest, training: { seed: 1 } });
+    const model = await loadModel(file);
+    const again = readClassifier(model.file, outcome.views);
+    assert.deepEqual(
+      again.towers.map(({ pooling }) => pooling),
+      sums.map(() => 'sum'),
+    );
+    const texts = samples(3, 7).map(({ text }) => text);
+    const encoder = await createEncoder(outcome.encoder);
+    const [mine, theirs] = [probabilities(again, await encoder.encode(texts)), await model.probabilities(texts)];
+    mine.forEach((p, i) => assert.ok(Math.abs(p - (theirs[i] ?? 9)) < 1e-5, `${p} and ${theirs[i]} at ${i}`));
+    await model.close();
   });
 
   it('answers with runners-up in order, the same alone and in a batch', async () => {
