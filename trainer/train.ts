@@ -35,6 +35,7 @@ export const defaults = {
     { views: ['words'], pooling: 'max', rectified: false },
     { views: ['words', 'letters'], pooling: 'max', rectified: false },
   ] as readonly TowerPlan[],
+  /** Units of each tower; where those with maxima stay away, the others are as many wider. */
   hidden: 64,
   /** Features kept in each view, most frequent first: with these towers of 64 units at most 38 MB of weights. */
   features: 65_536,
@@ -60,7 +61,7 @@ export const defaults = {
   learnNames: true,
   /**
    * With fewer rows than this, features that are sure of one intent weigh more from the start; more rows teach that better.
-   * From as many on there is `nameSharing`. For n-grams.
+   * From as many on there are `nameSharing` and towers with maxima, which heed no weights. For n-grams.
    */
   certainRows: 2_000,
   /** Share of in-scope texts that the out-of-scope threshold lets through. */
@@ -138,6 +139,10 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const [few, ngrams] = [given < o.fewRows, o.encoder.kind === 'hashed-ngrams'];
   const names = few && ngrams && o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
   const related = ngrams && given >= o.certainRows && o.nameSharing > 0 ? relatives(labels) : [];
+  const sums = o.towers.filter(({ pooling }) => pooling === 'sum');
+  const maxima = previous?.towers.some(({ pooling }) => pooling === 'max') ?? false;
+  const plans = maxima || (ngrams && given >= o.certainRows) || sums.length === 0 ? o.towers : sums;
+  const hidden = Math.round((o.hidden * o.towers.length) / plans.length);
   const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
   const views = encoder.views;
@@ -170,13 +175,13 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
     );
     const watchedLabels = pick(truth, watched);
     const weights = classWeights(targets, labels.length, o.balance);
-    const learners = towerViews(o.towers, views).map((plan, t) => {
+    const learners = towerViews(plans, views).map((plan, t) => {
       const next = random(Math.imul(o.seed, 1000) + t);
       const sizes = plan.views.map((view) => vocabularies[view]?.idf.length ?? 0);
       const before = previous?.towers[t];
       const tower = before
         ? widenTower(before, sizes, labels.length, next)
-        : newTower(plan.views, sizes, { ...plan, hidden: o.hidden }, labels.length, next);
+        : newTower(plan.views, sizes, { ...plan, hidden }, labels.length, next);
       return { learner: new TowerLearner(tower, o, next, related), next, order: Int32Array.from(order.keys()) };
     });
     let [step, best, worse] = [0, Infinity, 0];

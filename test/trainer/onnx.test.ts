@@ -19,7 +19,8 @@ let bytes: Buffer;
 const manifest = { sha256: 'abc', offsets: { '0': [0, 12] }, note: 'मेरा' };
 
 before(async () => {
-  outcome = await train({ train: samples(20), dev: [], options: quick });
+  // As with many rows, so that there are towers of both kinds.
+  outcome = await train({ train: samples(20), dev: [], options: { ...quick, certainRows: 0 } });
   bytes = writeModel(outcome.classifier, outcome.views, { encoder: outcome.encoder, manifest, training: { seed: 1 } });
 });
 
@@ -33,6 +34,20 @@ describe('the file', () => {
     await model.close();
     assert.equal(mine.length, theirs.length);
     mine.forEach((p, i) => assert.ok(Math.abs(p - (theirs[i] ?? 9)) < 1e-5, `${p} and ${theirs[i]} at ${i}`));
+  });
+
+  it('gives the same numbers in whatever order the towers stand', async () => {
+    const texts = samples(10, 7).map(({ text }) => text);
+    const turned = { ...outcome.classifier, towers: outcome.classifier.towers.toReversed() };
+    const models = await Promise.all(
+      [outcome.classifier, turned].map((classifier) =>
+        loadModel(writeModel(classifier, outcome.views, { encoder: outcome.encoder, manifest, training: null })),
+      ),
+    );
+    const [mine, theirs] = await Promise.all(models.map((model) => model.probabilities(texts)));
+    await Promise.all(models.map((model) => model.close()));
+    assert.equal(mine?.length, theirs?.length);
+    mine?.forEach((p, i) => assert.ok(Math.abs(p - (theirs?.[i] ?? 9)) < 1e-5, `${p} and ${theirs?.[i]} at ${i}`));
   });
 
   it('carries labels, temperature, threshold, encoder and manifest', async () => {
@@ -49,6 +64,18 @@ describe('the file', () => {
       },
     );
     await model.close();
+  });
+
+  it('has towers with maxima where there are rows enough', async () => {
+    assert.deepEqual(
+      outcome.classifier.towers.map(({ pooling, hidden }) => `${pooling} ${hidden}`),
+      ['sum 16', 'sum 16', 'sum 16', 'sum 16', 'max 16', 'max 16'],
+    );
+    const few = await train({ train: samples(5), dev: [], options: quick });
+    assert.deepEqual(
+      few.classifier.towers.map(({ pooling, hidden }) => `${pooling} ${hidden}`),
+      ['sum 24', 'sum 24', 'sum 24', 'sum 24'],
+    );
   });
 
   it('can be read back into the classifier that was written, to the same bytes', async () => {

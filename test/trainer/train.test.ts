@@ -97,7 +97,7 @@ describe('train', () => {
     const [is, was] = await Promise.all(
       [named, unnamed].map((outcome) => sureOf(outcome, 'charter a helicopter', 'ride/charter_helicopter')),
     );
-    assert.ok((is ?? 0) > 0.3 && (was ?? 1) < 0.15, `${is}, unnamed ${was}`);
+    assert.ok((is ?? 0) > 0.4 && (was ?? 1) < 0.2, `${is}, unnamed ${was}`);
   });
 
   it('learns from one intent what another with the same word in its name means', async () => {
