@@ -65,7 +65,7 @@ export const pageView = (state, acts) => html`
 `;
 
 /** @param {State} state @param {Acts} acts */
-function barView({ filter, modules, languages, routes, waiting, progress }, acts) {
+function barView({ filter, modules, languages, routes, loaded, waiting, progress }, acts) {
   const select = (
     /** @type {string} */ name,
     /** @type {string} */ all,
@@ -90,13 +90,17 @@ function barView({ filter, modules, languages, routes, waiting, progress }, acts
       ${select('Language', 'All languages', languages, filter.language)}
       ${select('Route', 'All routes', routes, filter.route)}
     </div>
-    <div class="today">
-      <label for="today"
-        >Today <b>${progress.mine}</b> by you${seconds}, <b>${progress.everyone}</b> by all ·
-        <b id="waiting">${waiting}</b> waiting</label
-      >
-      <progress id="today" max=${Math.max(1, progress.everyone + waiting)} value=${progress.everyone}></progress>
-    </div>
+    ${
+      loaded
+        ? html`<div class="today">
+            <label for="today"
+              >Today <b>${progress.mine}</b> by you${seconds}, <b>${progress.everyone}</b> by all ·
+              <b id="waiting">${waiting}</b> waiting</label
+            >
+            <progress id="today" max=${Math.max(1, progress.everyone + waiting)} value=${progress.everyone}></progress>
+          </div>`
+        : nothing
+    }
   </div>`;
 }
 
@@ -113,14 +117,16 @@ const noticesView = ({ trouble, unsent, refused }, acts) => html`
 `;
 
 /** @param {State} state */
-const emptyView = ({ loaded, filter }) =>
+const emptyView = ({ loaded, trouble, filter }) =>
   html`<div class="card empty" id="empty">
     ${
-      !loaded
-        ? 'Loading …'
-        : Object.values(filter).some((value) => value !== '')
-          ? 'Nothing waits in this part of the queue.'
-          : 'Nothing waits. New items appear here by themselves.'
+      trouble !== ''
+        ? 'What waits is not known now. The page goes on asking.'
+        : !loaded
+          ? 'Loading …'
+          : Object.values(filter).some((value) => value !== '')
+            ? 'Nothing waits in this part of the queue.'
+            : 'Nothing waits. New items appear here by themselves.'
     }
   </div>`;
 

@@ -123,12 +123,12 @@ async function load(insist = false) {
     };
     const answer = await ask('/v1/review-queue/next', { method: 'POST', body });
     take(answer);
+    state.loaded = true;
     state.trouble = '';
   } catch (error) {
     state.trouble = error instanceof Refused ? error.message : 'The server does not answer.';
   }
   asking = false;
-  state.loaded = true;
   draw();
   if (again) {
     again = false;

@@ -164,6 +164,21 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     await page.context().close();
   });
 
+  it('does not say that nothing waits where it can not know', async (t) => {
+    await many('unknown', 1);
+    const page = await browser.newPage();
+    t.after(() => page.close());
+    await page.addInitScript({ content: "localStorage.setItem('samvad.reviewer', 'asha')" });
+    await page.route('**/v1/review-queue/next', (route) => route.abort());
+    await page.goto(`${url}/review?module=unknown`);
+    await page.getByText('The server does not answer.').waitFor();
+    assert.match(await page.locator('#empty').innerText(), /^What waits is not known now/);
+    assert.equal(await page.locator('#waiting').count(), 0);
+    await page.unrouteAll();
+    await page.locator('.task').waitFor();
+    assert.ok(Number(await page.locator('#waiting').innerText()) > 0);
+  });
+
   it('answers near-duplicates at once: equal ones unless left out, similar ones where they are ticked', async (t) => {
     await capture(
       [
