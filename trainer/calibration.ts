@@ -19,35 +19,53 @@ export function crossEntropy(logits: Float32Array, labels: Int32Array, classes: 
  * machines"): a few rows that all were answered right must not make a model that is sure of everything.
  */
 export function fitTemperature(logits: Float32Array, labels: Int32Array, classes: number): number {
-  const known = labels.filter((label) => label >= 0).length;
-  if (known === 0) return 1;
-  const spread = 1 / (known + 2);
-  const loss = (logT: number) =>
-    (1 - spread) * crossEntropy(logits, labels, classes, Math.exp(logT)) +
-    spread * spreadEntropy(logits, labels, classes, Math.exp(logT));
+  const loss = smoothedLoss(logits, labels, classes);
+  if (!loss) return 1;
   const ratio = (Math.sqrt(5) - 1) / 2;
   let [low, high] = [-Math.log(20), Math.log(20)];
+  let [a, b] = [high - ratio * (high - low), low + ratio * (high - low)];
+  let [atA, atB] = [loss(a), loss(b)];
   while (high - low > 1e-3) {
-    const [a, b] = [high - ratio * (high - low), low + ratio * (high - low)];
-    if (loss(a) <= loss(b)) high = b;
-    else low = a;
+    if (atA <= atB) {
+      [high, b, atB] = [b, a, atA];
+      a = high - ratio * (high - low);
+      atA = loss(a);
+    } else {
+      [low, a, atA] = [a, b, atB];
+      b = low + ratio * (high - low);
+      atB = loss(b);
+    }
   }
   return Math.fround(Math.exp((low + high) / 2));
 }
 
-/** Mean of −ln p over all classes of the rows whose label is known. */
-function spreadEntropy(logits: Float32Array, labels: Int32Array, classes: number, temperature: number): number {
-  let [sum, rows] = [0, 0];
-  labels.forEach((label, r) => {
-    if (label < 0) return;
-    const row = logits.subarray(r * classes, (r + 1) * classes);
-    const top = row.reduce((a, b) => Math.max(a, b), -Infinity);
-    const [total, mean] = row.reduce(
-      ([powers, scores], score) => [powers + Math.exp((score - top) / temperature), scores + (score - top) / classes],
-      [0, 0],
-    );
-    sum += Math.log(total) - mean / temperature;
-    rows += 1;
+/**
+ * The loss of the rows whose label is known, added up, as a function of ln T; undefined where there is none. Of a row with scores s:
+ * ln Σ exp(s / T) − t / T, where t is (1 − ε) × the label's score + ε × the mean of all, ε = 1 / (rows + 2).
+ */
+function smoothedLoss(
+  logits: Float32Array,
+  labels: Int32Array,
+  classes: number,
+): ((logTemperature: number) => number) | undefined {
+  const known = [...labels.keys()].filter((row) => (labels[row] ?? -1) >= 0);
+  if (known.length === 0) return undefined;
+  const spread = 1 / (known.length + 2);
+  const rows = known.map((row) => {
+    const scores = logits.subarray(row * classes, (row + 1) * classes);
+    const top = scores.reduce((most, score) => Math.max(most, score), -Infinity);
+    const mean = scores.reduce((sum, score) => sum + score, 0) / classes;
+    const target = (1 - spread) * (scores[labels[row] ?? 0] ?? 0) + spread * mean - top;
+    return { below: scores.map((score) => score - top), target };
   });
-  return sum / rows;
+  return (logTemperature) => {
+    const inverse = Math.exp(-logTemperature);
+    let loss = 0;
+    for (const { below, target } of rows) {
+      let total = 0;
+      for (const score of below) total += Math.exp(score * inverse);
+      loss += Math.log(total) - target * inverse;
+    }
+    return loss;
+  };
 }
