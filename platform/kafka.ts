@@ -126,10 +126,11 @@ transaction.state.log.num.partitions=10
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 
-# One machine: a consumer that joins need not wait for others, and after kill -9 the broker's old session ends soon.
+# One machine: a consumer that joins need not wait for others. A broker that was killed waits for the end of its old session before it
+# comes back; shorter than this, its own controller shuts it out whenever it gets no processor time, and every reader stands still.
 group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
+broker.session.timeout.ms=10000
+broker.heartbeat.interval.ms=1000
 `;
 
 /** Standard output is the log file, see lifecycle.ts; at level INFO it would grow with every rebalance. */
