@@ -35,9 +35,11 @@ export const defaults = {
     { views: ['words'], pooling: 'max', rectified: false },
     { views: ['words', 'letters'], pooling: 'max', rectified: false },
   ] as readonly TowerPlan[],
-  /** Units of each tower; where those with maxima stay away, the others are as many wider. */
-  hidden: 64,
-  /** Features kept in each view, most frequent first: with these towers of 64 units at most 38 MB of weights. */
+  /** Units of each tower. */
+  hidden: 96,
+  /** The same where towers with maxima take part, which makes them more. */
+  hiddenBesideMaxima: 64,
+  /** Features kept in each view, most frequent first: at most 38 MB of weights, with maxima and without. */
   features: 65_536,
   epochs: 10,
   /** Stops after so many epochs without a lower loss on dev. */
@@ -140,9 +142,9 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const names = few && ngrams && o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
   const related = ngrams && given >= o.certainRows && o.nameSharing > 0 ? relatives(labels) : [];
   const sums = o.towers.filter(({ pooling }) => pooling === 'sum');
-  const maxima = previous?.towers.some(({ pooling }) => pooling === 'max') ?? false;
-  const plans = maxima || (ngrams && given >= o.certainRows) || sums.length === 0 ? o.towers : sums;
-  const hidden = Math.round((o.hidden * o.towers.length) / plans.length);
+  const hadMaxima = previous?.towers.some(({ pooling }) => pooling === 'max') ?? false;
+  const plans = hadMaxima || (ngrams && given >= o.certainRows) || sums.length === 0 ? o.towers : sums;
+  const hidden = plans.length > sums.length ? o.hiddenBesideMaxima : o.hidden;
   const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
   const encoder = await createEncoder(o.encoder, input.places);
   const views = encoder.views;

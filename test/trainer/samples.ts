@@ -45,4 +45,4 @@ export function samples(
 export const intentNames = Object.keys(PHRASES);
 
 /** Options that make a run short. */
-export const quick = { hidden: 16, epochs: 6 };
+export const quick = { hidden: 16, hiddenBesideMaxima: 12, epochs: 6 };
