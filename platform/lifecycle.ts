@@ -18,6 +18,7 @@ import { folder } from './state.ts';
 const readyWithinMs = 90_000;
 const retryWithinMs = 15_000;
 const stopGraceMs = 20_000;
+const portGraceMs = 2_000;
 const largestLogBytes = 20 * 1024 * 1024;
 
 /**
@@ -114,12 +115,19 @@ export const describeEnd = ({ code, signal }: ProcessEnd): string =>
 
 async function requireFreePorts(server: Server, { home, state }: ServerContext): Promise<void> {
   for (const port of server.ports(state)) {
-    if (!(await isPortFree(port))) {
+    if (!(await isSoonFree(port))) {
       throw new PlatformError(
         `Port ${port} on 127.0.0.1, which ${server.title} uses in ${home}, is taken by another program: stop that program, or change the port in ${join(home, 'platform.json')}.`,
       );
     }
   }
+}
+
+/** Threads of a killed process end one by one, and the last one lets go of its ports: a moment after the process counts as gone. */
+async function isSoonFree(port: number): Promise<boolean> {
+  for (const giveUp = performance.now() + portGraceMs; performance.now() < giveUp; await sleep(50))
+    if (await isPortFree(port)) return true;
+  return isPortFree(port);
 }
 
 /** Moves a large log aside (one older log is kept) and returns where this start's lines will begin. */
