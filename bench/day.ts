@@ -144,6 +144,8 @@ async function day({ prepared }: Stack): Promise<void> {
     }
   }
   await rebuilding;
+  await untilCaughtUp(servers, pool); // the last approvals may call for one more run
+  await sleep(2000);
   while (openRuns(await log.read()).length > 0) await sleep(500);
   await untilCaughtUp(servers, pool);
 
