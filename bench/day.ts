@@ -18,6 +18,7 @@ import { columns, percent } from '../cli/terminal.ts';
 import { processors, projections } from '../pipeline.ts';
 import { deploymentOf, RegistryError, rollBack, setTraffic } from '../policy/model-log.ts';
 import { offsetsOf, openRuns } from '../policy/training-run.ts';
+import { dueRuns, totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { digestTable } from '../runtime/rebuild.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
@@ -32,7 +33,7 @@ import { deploymentController } from '../trainer/deployment-controller.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { queueRescorer } from '../trainer/queue-rescorer.ts';
 import type { Sample } from '../trainer/split.ts';
-import { DATA_SET, openCounts, trainer } from '../trainer/trainer.ts';
+import { DATA_SET, lastAsked, openCounts, trainer } from '../trainer/trainer.ts';
 import { bin, mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 
 const HOURS = 24;
@@ -93,6 +94,14 @@ async function day({ prepared }: Stack): Promise<void> {
   const log = await openModelLog(servers.kafka, prepared.codecs);
   closers.push(() => log.close());
 
+  const counts = await openCounts({ kafka: servers.kafka, codecs: prepared.codecs });
+  closers.push(() => counts.close());
+  /** How many runs have not ended, with those that the trainer asks for when it looks next. */
+  const runsToCome = async () => {
+    const [now, total] = [await log.read(), totalApprovals(await counts.read(), DATA_SET)];
+    return openRuns(now).length + dueRuns(DATA_SET, total, lastAsked(now).approvals, Number(values.threshold)).length;
+  };
+
   const to = Date.now() - HOUR_MS;
   const from = to - HOURS * HOUR_MS;
   let hour = 0;
@@ -144,9 +153,8 @@ async function day({ prepared }: Stack): Promise<void> {
     }
   }
   await rebuilding;
-  await untilCaughtUp(servers, pool); // the last approvals may call for one more run
-  await sleep(2000);
-  while (openRuns(await log.read()).length > 0) await sleep(500);
+  await untilCaughtUp(servers, pool);
+  while ((await runsToCome()) > 0) await sleep(500); // the last approvals may call for one more
   await untilCaughtUp(servers, pool);
 
   process.stdout.write(

@@ -90,11 +90,10 @@ export async function playQueue(
       if (labels.has(item.place)) continue;
       if (left-- === 0) break;
       const { intent, module } = rowAt(item);
-      const open = items.filter(({ place }) => place !== item.place && !labels.has(place));
-      const along = inGroups
-        ? alongWith(item, open, (other) => labelName(rowAt(other)) === labelName(rowAt(item)))
-        : [];
-      for (const one of [item, ...along]) labels.set(one.place, { ...rowAt(one), intent, module });
+      const same = (other: Waiting) => labelName(rowAt(other)) === labelName(rowAt(item));
+      const open = inGroups ? items.filter(({ place }) => place !== item.place && !labels.has(place)) : [];
+      for (const one of [item, ...alongWith(item, open, same)])
+        labels.set(one.place, { ...rowAt(one), intent, module });
     }
     samples.push(...waiting.flatMap(({ place }) => labels.get(place) ?? []));
     waiting = waiting.filter(({ place }) => !labels.has(place));

@@ -34,7 +34,7 @@ for (const set of values.sets.split(',')) {
   );
   const curves = await runJobs<readonly Point[]>('queue-run.ts', plays, Number(values.jobs));
   const of = (order: string, along: string) =>
-    curves.filter((_, i) => plays[i]?.join().startsWith(`${set},${order},`) && plays[i].at(-1) === along);
+    curves.filter((_, i) => plays[i]?.[1] === order && plays[i].at(-1) === along);
   const hundreds = curves[0]?.map(({ answers }) => String(answers)) ?? [];
   const rowOf = (order: string, along: string) => {
     const own = of(order, along);

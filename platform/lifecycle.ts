@@ -125,9 +125,10 @@ async function requireFreePorts(server: Server, { home, state }: ServerContext):
 
 /** Threads of a killed process end one by one, and the last one lets go of its ports: a moment after the process counts as gone. */
 async function isSoonFree(port: number): Promise<boolean> {
-  for (const giveUp = performance.now() + portGraceMs; performance.now() < giveUp; await sleep(50))
-    if (await isPortFree(port)) return true;
-  return isPortFree(port);
+  const giveUp = performance.now() + portGraceMs;
+  let free = await isPortFree(port);
+  for (; !free && performance.now() < giveUp; free = await isPortFree(port)) await sleep(50);
+  return free;
 }
 
 /** Moves a large log aside (one older log is kept) and returns where this start's lines will begin. */

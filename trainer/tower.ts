@@ -179,9 +179,9 @@ export class TowerLearner {
       for (let k = from; k < to; k++) {
         if (next() < featureDropout) continue;
         chosen[length] = indices[k]!;
-        weights[length++] = pooling === 'max' ? share : values[k]! * share;
+        weights[length++] = values[k]! * share;
       }
-      if (pooling === 'max') this.#addLargest(i, start, length, units);
+      if (pooling === 'max') this.#addLargest(i, start, length, units, share);
       else
         for (let k = start; k < length; k++) {
           const [at, value] = [chosen[k]! * hidden, weights[k]!];
@@ -268,9 +268,9 @@ export class TowerLearner {
     return loss;
   }
 
-  /** Adds to the sum of each unit that takes part the largest number of the features chosen from `start` to `end`. */
-  #addLargest(view: number, start: number, end: number, units: number): void {
-    const { hidden, features, views } = this.tower;
+  /** Adds to the sum of each unit that takes part the largest number, times `share`, of the features chosen from `start` to `end`. */
+  #addLargest(view: number, start: number, end: number, units: number, share: number): void {
+    const { hidden, features } = this.tower;
     const [table, winners, kept, chosen] = [features[view]!, this.#winners[view]!, this.#kept, this.#chosen];
     winners.fill(-1);
     if (start === end) return;
@@ -284,7 +284,6 @@ export class TowerLearner {
         winners[kept[q]!] = k;
       }
     }
-    const share = 1 / Math.sqrt(views.length);
     for (let q = 0; q < units; q++) this.#sums[q]! += share * largest[q]!;
   }
 

@@ -117,18 +117,16 @@ const noticesView = ({ trouble, unsent, refused }, acts) => html`
 `;
 
 /** @param {State} state */
-const emptyView = ({ loaded, trouble, filter }) =>
-  html`<div class="card empty" id="empty">
-    ${
-      trouble !== ''
-        ? 'What waits is not known now. The page goes on asking.'
-        : !loaded
-          ? 'Loading …'
-          : Object.values(filter).some((value) => value !== '')
-            ? 'Nothing waits in this part of the queue.'
-            : 'Nothing waits. New items appear here by themselves.'
-    }
-  </div>`;
+const emptyView = (state) => html`<div class="card empty" id="empty">${whyEmpty(state)}</div>`;
+
+/** @param {State} state */
+function whyEmpty({ loaded, trouble, filter }) {
+  if (trouble !== '') return 'What waits is not known now. The page goes on asking.';
+  if (!loaded) return 'Loading …';
+  return Object.values(filter).some((value) => value !== '')
+    ? 'Nothing waits in this part of the queue.'
+    : 'Nothing waits. New items appear here by themselves.';
+}
 
 /** @param {Task} task @param {State} state @param {Acts} acts */
 function taskView(task, state, acts) {
