@@ -116,13 +116,14 @@ async function load(insist = false) {
     const body = {
       reviewer: state.reviewer,
       session,
-      count: HELD,
+      count: state.loaded ? HELD : 1, // one is there sooner than six
       since: midnight.toISOString(),
       ...chosen,
       ...joining(),
     };
     const answer = await ask('/v1/review-queue/next', { method: 'POST', body });
     take(answer);
+    again ||= !state.loaded;
     state.loaded = true;
     state.trouble = '';
   } catch (error) {
