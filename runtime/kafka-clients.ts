@@ -35,7 +35,7 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
     'enable.partition.eof': true,
     'fetch.wait.max.ms': 10,
     'fetch.error.backoff.ms': 50,
-    'queued.max.messages.kbytes': 16_384,
+    'queued.max.messages.kbytes': 4096, // for each partition, and all of them fill up behind a backlog
     'partition.assignment.strategy': 'range', // the only one that gives a task the same partition of all its topics
     'session.timeout.ms': 6000,
     'heartbeat.interval.ms': 1000,
