@@ -5,6 +5,8 @@
  * Some towers have a rectifier behind it. Indexed by numbers throughout: this is the loop in which the time of training is spent.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction; checks would cost time */
+import { addRows, moveRows, multiplyRows } from './chosen-rows.ts';
+import type { ChosenRows } from './chosen-rows.ts';
 import type { Rows } from './encoder.ts';
 
 /** The weights of a tower over some views, with `hidden` units and `classes` outputs. */
@@ -72,35 +74,33 @@ export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
   const rows = (views[0]?.starts.length ?? 1) - 1;
   const result = new Float32Array(rows * classes);
   const [sums, largest] = [new Float32Array(hidden), new Float32Array(hidden)];
+  const units = {
+    starts: Int32Array.from({ length: hidden }, (_, j) => j * classes),
+    factors: new Float32Array(hidden),
+  };
   const share = 1 / Math.sqrt(tower.views.length);
+  const places = tower.views.map((view) => views[view]!.indices.map((feature) => feature * hidden));
+  const weights = tower.views.map((view) => views[view]!.values.map((value) => value * share));
   for (let r = 0; r < rows; r++) {
     sums.set(hiddenBias);
     for (const [i, view] of tower.views.entries()) {
-      const { starts, indices, values } = views[view]!;
-      const features = tower.features[i]!;
+      const { starts } = views[view]!;
+      const table = tower.features[i]!;
       const [from, to] = [starts[r]!, starts[r + 1]!];
-      if (pooling === 'max' && from < to) {
+      if (pooling === 'sum') addRows(sums, table, { starts: places[i]!, factors: weights[i]! }, from, to);
+      else if (from < to) {
         largest.fill(-Infinity);
         for (let k = from; k < to; k++) {
-          const at = indices[k]! * hidden;
-          for (let j = 0; j < hidden; j++) if (features[at + j]! > largest[j]!) largest[j] = features[at + j]!;
+          const at = places[i]![k]!;
+          for (let j = 0; j < hidden; j++) if (table[at + j]! > largest[j]!) largest[j] = table[at + j]!;
         }
         for (let j = 0; j < hidden; j++) sums[j]! += share * largest[j]!;
-      } else {
-        for (let k = from; k < to; k++) {
-          const [at, value] = [indices[k]! * hidden, values[k]! * share];
-          for (let j = 0; j < hidden; j++) sums[j]! += value * features[at + j]!;
-        }
       }
     }
+    for (let j = 0; j < hidden; j++) units.factors[j] = rectified ? Math.max(0, sums[j]!) : sums[j]!;
     const out = result.subarray(r * classes, (r + 1) * classes);
     out.set(outputBias);
-    for (let j = 0; j < hidden; j++) {
-      const unit = sums[j]!;
-      if (rectified && unit <= 0) continue;
-      const at = j * classes;
-      for (let c = 0; c < classes; c++) out[c]! += unit * output[at + c]!;
-    }
+    addRows(out, output, units, 0, hidden);
   }
   return result;
 }
@@ -125,16 +125,20 @@ export class TowerLearner {
   readonly #unitSums: Float32Array;
   readonly #biasSums: Float32Array;
   #hiddenBiasSum = 1e-8;
+  /** Units that take part, and their rows of the output layer. */
   readonly #kept: Int32Array;
+  readonly #units: ChosenRows;
+  readonly #steps: ChosenRows;
   readonly #sums: Float32Array;
+  readonly #back: Float32Array;
   readonly #gradient: Float32Array;
   readonly #shared: Float32Array;
   readonly #hiddenGradient: Float32Array;
   /** With maxima: for each view and unit, the place among the chosen features of the one that was largest; −1 for none. */
   readonly #winners: readonly Int32Array[];
   readonly #largest: Float32Array;
-  #chosen = new Int32Array(1024);
-  #weights = new Float32Array(1024);
+  /** Features that take part, view after view: their rows of the first layer and their weights. */
+  #chosen: ChosenRows = { starts: new Int32Array(1024), factors: new Float32Array(1024) };
 
   constructor(tower: Tower, rates: LearningRates, next: () => number, relatives: readonly Int32Array[] = []) {
     this.tower = tower;
@@ -145,7 +149,10 @@ export class TowerLearner {
     this.#unitSums = new Float32Array(tower.hidden).fill(1e-3);
     this.#biasSums = new Float32Array(tower.classes).fill(1e-8);
     this.#kept = new Int32Array(tower.hidden);
+    this.#units = { starts: new Int32Array(tower.hidden), factors: new Float32Array(tower.hidden) };
+    this.#steps = { starts: this.#units.starts, factors: new Float32Array(tower.hidden) };
     this.#sums = new Float32Array(tower.hidden);
+    this.#back = new Float32Array(tower.hidden);
     this.#gradient = new Float32Array(tower.classes);
     this.#shared = new Float32Array(tower.classes);
     this.#hiddenGradient = new Float32Array(tower.hidden);
@@ -158,54 +165,44 @@ export class TowerLearner {
     const { hidden, pooling, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
     const { featureDropout, hiddenDropout, smoothing, nameSharing } = this.#rates;
     const [kept, sums, gradient, hiddenGradient] = [this.#kept, this.#sums, this.#gradient, this.#hiddenGradient];
-    const shared = this.#shared;
+    const [units, steps, back, shared] = [this.#units, this.#steps, this.#back, this.#shared];
     const next = this.#next;
 
-    // 1. Hidden units that take part this time, and their sums over the features that do.
-    let units = 0;
-    for (let j = 0; j < hidden; j++) if (next() >= hiddenDropout) kept[units++] = j;
-    for (let q = 0; q < units; q++) sums[q] = hiddenBias[kept[q]!]!;
+    // 1. Features that take part this time, and their sums or maxima.
+    sums.set(hiddenBias);
     // What is left out takes its part from a sum, not from a maximum.
     const share = 1 / Math.sqrt(this.tower.views.length) / (pooling === 'max' ? 1 : 1 - featureDropout);
     let length = 0;
     const ends: number[] = [];
     for (const [i, view] of this.tower.views.entries()) {
       const { starts, indices, values } = views[view]!;
-      const table = features[i]!;
       const [from, to] = [starts[row]!, starts[row + 1]!];
-      if (length + to - from > this.#chosen.length) this.#grow(length + to - from);
-      const [chosen, weights] = [this.#chosen, this.#weights];
+      if (length + to - from > this.#chosen.starts.length) this.#grow(length + to - from);
+      const chosen = this.#chosen;
       const start = length;
       for (let k = from; k < to; k++) {
         if (next() < featureDropout) continue;
-        chosen[length] = indices[k]!;
-        weights[length++] = values[k]! * share;
+        chosen.starts[length] = indices[k]! * hidden;
+        chosen.factors[length++] = values[k]! * share;
       }
-      if (pooling === 'max') this.#addLargest(i, start, length, units, share);
-      else
-        for (let k = start; k < length; k++) {
-          const [at, value] = [chosen[k]! * hidden, weights[k]!];
-          for (let q = 0; q < units; q++) sums[q]! += value * table[at + kept[q]!]!;
-        }
+      if (pooling === 'max') this.#addLargest(i, start, length, share);
+      else addRows(sums, features[i]!, chosen, start, length);
       ends.push(length);
     }
 
-    // 2. Rectifier, where there is one: only units above zero have a part in what follows.
+    // 2. Hidden units that take part this time: not all, and where there is a rectifier only those above zero.
     const scale = 1 / (1 - hiddenDropout);
     let active = 0;
-    for (let q = 0; q < units; q++) {
-      if (rectified && sums[q]! <= 0) continue;
-      kept[active] = kept[q]!;
-      sums[active++] = sums[q]! * scale;
+    for (let j = 0; j < hidden; j++) {
+      if (next() < hiddenDropout || (rectified && sums[j]! <= 0)) continue;
+      kept[active] = j;
+      units.starts[active] = j * classes;
+      units.factors[active++] = sums[j]! * scale;
     }
 
     // 3. Probabilities and the gradient of the cross entropy.
     gradient.set(outputBias);
-    for (let q = 0; q < active; q++) {
-      const unit = sums[q]!;
-      const at = kept[q]! * classes;
-      for (let c = 0; c < classes; c++) gradient[c]! += unit * output[at + c]!;
-    }
+    addRows(gradient, output, units, 0, active);
     let top = -Infinity;
     for (let c = 0; c < classes; c++) if (gradient[c]! > top) top = gradient[c]!;
     let total = 0;
@@ -227,89 +224,83 @@ export class TowerLearner {
       for (const c of group) shared[c]! += nameSharing * sum;
     }
 
-    // 4. Output layer, and back through it.
+    // 4. Back through the output layer, which moves then.
+    multiplyRows(back, output, units, 0, active, gradient);
+    hiddenGradient.fill(0);
     let hiddenSquares = 0;
     for (let q = 0; q < active; q++) {
-      const [unit, j] = [sums[q]!, kept[q]!];
-      const at = j * classes;
+      const [unit, j] = [units.factors[q]!, kept[q]!];
       this.#unitSums[j]! += unit * unit * outputSquares;
-      const step = (rate * unit) / Math.sqrt(this.#unitSums[j]!);
-      let back = 0;
-      for (let c = 0; c < classes; c++) {
-        const w = output[at + c]!;
-        back += gradient[c]! * w;
-        output[at + c] = w - step * shared[c]!;
-      }
-      back *= scale;
-      hiddenGradient[q] = back;
-      hiddenSquares += back * back;
+      steps.factors[q] = (rate * unit) / Math.sqrt(this.#unitSums[j]!);
+      hiddenGradient[j] = back[q]! * scale;
+      hiddenSquares += hiddenGradient[j]! * hiddenGradient[j]!;
     }
+    moveRows(output, steps, 0, active, shared);
     hiddenSquares /= hidden;
 
     // 5. Features and hidden biases.
     this.#hiddenBiasSum += hiddenSquares;
     const biasStep = rate / Math.sqrt(this.#hiddenBiasSum);
-    for (let q = 0; q < active; q++) hiddenBias[kept[q]!]! -= biasStep * hiddenGradient[q]!;
-    const [chosen, weights] = [this.#chosen, this.#weights];
-    let k = 0;
+    for (let j = 0; j < hidden; j++) hiddenBias[j]! -= biasStep * hiddenGradient[j]!;
+    const chosen = this.#chosen;
+    let start = 0;
     for (const [i, end] of ends.entries()) {
-      const [table, squares] = [features[i]!, this.#featureSums[i]!];
       if (pooling === 'max') this.#learnLargest(i, share, active, rate);
-      else
-        for (; k < end; k++) {
-          const feature = chosen[k]!;
-          const value = weights[k]!;
+      else {
+        const squares = this.#featureSums[i]!;
+        for (let k = start; k < end; k++) {
+          const [feature, value] = [chosen.starts[k]! / hidden, chosen.factors[k]!];
           squares[feature]! += value * value * hiddenSquares;
-          const step = (rate * value) / Math.sqrt(squares[feature]!);
-          const at = feature * hidden;
-          for (let q = 0; q < active; q++) table[at + kept[q]!]! -= step * hiddenGradient[q]!;
+          chosen.factors[k] = (rate * value) / Math.sqrt(squares[feature]!);
         }
+        moveRows(features[i]!, chosen, start, end, hiddenGradient);
+      }
+      start = end;
     }
     return loss;
   }
 
-  /** Adds to the sum of each unit that takes part the largest number, times `share`, of the features chosen from `start` to `end`. */
-  #addLargest(view: number, start: number, end: number, units: number, share: number): void {
+  /** Adds to the sum of each unit the largest number, times `share`, of the features chosen from `start` to `end`. */
+  #addLargest(view: number, start: number, end: number, share: number): void {
     const { hidden, features } = this.tower;
-    const [table, winners, kept, chosen] = [features[view]!, this.#winners[view]!, this.#kept, this.#chosen];
+    const [table, winners, { starts }] = [features[view]!, this.#winners[view]!, this.#chosen];
     winners.fill(-1);
     if (start === end) return;
     const largest = this.#largest.fill(-Infinity);
     for (let k = start; k < end; k++) {
-      const at = chosen[k]! * hidden;
-      for (let q = 0; q < units; q++) {
-        const value = table[at + kept[q]!]!;
-        if (value <= largest[q]!) continue;
-        largest[q] = value;
-        winners[kept[q]!] = k;
+      const at = starts[k]!;
+      for (let j = 0; j < hidden; j++) {
+        const value = table[at + j]!;
+        if (value <= largest[j]!) continue;
+        largest[j] = value;
+        winners[j] = k;
       }
     }
-    for (let q = 0; q < units; q++) this.#sums[q]! += share * largest[q]!;
+    for (let j = 0; j < hidden; j++) this.#sums[j]! += share * largest[j]!;
   }
 
   /** Only what was largest had a part in a unit, so only that moves. */
   #learnLargest(view: number, share: number, active: number, rate: number): void {
     const { hidden, features } = this.tower;
     const [table, squares, winners] = [features[view]!, this.#featureSums[view]!, this.#winners[view]!];
-    const [kept, chosen, hiddenGradient] = [this.#kept, this.#chosen, this.#hiddenGradient];
+    const [kept, { starts }, hiddenGradient] = [this.#kept, this.#chosen, this.#hiddenGradient];
     for (let q = 0; q < active; q++) {
       const k = winners[kept[q]!]!;
-      if (k >= 0) squares[chosen[k]!]! += (share * hiddenGradient[q]!) ** 2 / hidden;
+      if (k >= 0) squares[starts[k]! / hidden]! += (share * hiddenGradient[kept[q]!]!) ** 2 / hidden;
     }
     for (let q = 0; q < active; q++) {
-      const k = winners[kept[q]!]!;
+      const [j, k] = [kept[q]!, winners[kept[q]!]!];
       if (k < 0) continue;
-      const feature = chosen[k]!;
-      table[feature * hidden + kept[q]!]! -= (rate * share * hiddenGradient[q]!) / Math.sqrt(squares[feature]!);
+      const at = starts[k]!;
+      table[at + j]! -= (rate * share * hiddenGradient[j]!) / Math.sqrt(squares[at / hidden]!);
     }
   }
 
   #grow(length: number): void {
-    const [chosen, weights] = [new Int32Array(2 * length), new Float32Array(2 * length)];
-    chosen.set(this.#chosen);
-    weights.set(this.#weights);
-    this.#chosen = chosen;
-    this.#weights = weights;
+    const { starts, factors } = this.#chosen;
+    this.#chosen = { starts: new Int32Array(2 * length), factors: new Float32Array(2 * length) };
+    this.#chosen.starts.set(starts);
+    this.#chosen.factors.set(factors);
   }
 }
 
