@@ -1,6 +1,6 @@
 /**
- * Some rows of a matrix, named by where each begins, and one vector: the three loops in which the time of training is spent. Four rows
- * go together, so that a number of the vector is read once for four: half the time of one row after another (docs/training.md).
+ * Some rows of a matrix, named by where each begins, and one vector: the loops in which the time of training is spent. Four rows
+ * go together, so that each number of the vector is read once for four of them, which takes half the time.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction; checks would cost time */
 

@@ -125,10 +125,9 @@ export class TowerLearner {
   readonly #unitSums: Float32Array;
   readonly #biasSums: Float32Array;
   #hiddenBiasSum = 1e-8;
-  /** Units that take part, and their rows of the output layer. */
+  /** Units that take part; their rows of the output layer, with what they are and then how far they move. */
   readonly #kept: Int32Array;
   readonly #units: ChosenRows;
-  readonly #steps: ChosenRows;
   readonly #sums: Float32Array;
   readonly #back: Float32Array;
   readonly #gradient: Float32Array;
@@ -137,7 +136,7 @@ export class TowerLearner {
   /** With maxima: for each view and unit, the place among the chosen features of the one that was largest; −1 for none. */
   readonly #winners: readonly Int32Array[];
   readonly #largest: Float32Array;
-  /** Features that take part, view after view: their rows of the first layer and their weights. */
+  /** Features that take part, view after view: their rows of the first layer, with their weights and then how far they move. */
   #chosen: ChosenRows = { starts: new Int32Array(1024), factors: new Float32Array(1024) };
 
   constructor(tower: Tower, rates: LearningRates, next: () => number, relatives: readonly Int32Array[] = []) {
@@ -150,7 +149,6 @@ export class TowerLearner {
     this.#biasSums = new Float32Array(tower.classes).fill(1e-8);
     this.#kept = new Int32Array(tower.hidden);
     this.#units = { starts: new Int32Array(tower.hidden), factors: new Float32Array(tower.hidden) };
-    this.#steps = { starts: this.#units.starts, factors: new Float32Array(tower.hidden) };
     this.#sums = new Float32Array(tower.hidden);
     this.#back = new Float32Array(tower.hidden);
     this.#gradient = new Float32Array(tower.classes);
@@ -165,7 +163,7 @@ export class TowerLearner {
     const { hidden, pooling, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
     const { featureDropout, hiddenDropout, smoothing, nameSharing } = this.#rates;
     const [kept, sums, gradient, hiddenGradient] = [this.#kept, this.#sums, this.#gradient, this.#hiddenGradient];
-    const [units, steps, back, shared] = [this.#units, this.#steps, this.#back, this.#shared];
+    const [units, back, shared] = [this.#units, this.#back, this.#shared];
     const next = this.#next;
 
     // 1. Features that take part this time, and their sums or maxima.
@@ -231,11 +229,12 @@ export class TowerLearner {
     for (let q = 0; q < active; q++) {
       const [unit, j] = [units.factors[q]!, kept[q]!];
       this.#unitSums[j]! += unit * unit * outputSquares;
-      steps.factors[q] = (rate * unit) / Math.sqrt(this.#unitSums[j]!);
-      hiddenGradient[j] = back[q]! * scale;
-      hiddenSquares += hiddenGradient[j]! * hiddenGradient[j]!;
+      units.factors[q] = (rate * unit) / Math.sqrt(this.#unitSums[j]!);
+      const g = back[q]! * scale;
+      hiddenGradient[j] = g;
+      hiddenSquares += g * g;
     }
-    moveRows(output, steps, 0, active, shared);
+    moveRows(output, units, 0, active, shared);
     hiddenSquares /= hidden;
 
     // 5. Features and hidden biases.
