@@ -1,5 +1,5 @@
 /**
- * `npm test`: every level, one after the other, and a closing line of counts. `npm test -- policy topology` runs some.
+ * `npm test`: every level and a closing line of counts. `npm test -- policy topology` runs some.
  * The servers that a level needs are started by its files; a missing one fails the test.
  */
 import { spawn } from 'node:child_process';
@@ -18,31 +18,34 @@ const LEVELS = [
   'label-studio',
   'deploy',
   'integration',
-  'crash',
-  'guards',
-] as const;
+];
+/** These need the machine for themselves. */
+const ALONE = ['crash', 'guards'];
 const root = path.join(import.meta.dirname);
-const chosen = process.argv.length > 2 ? process.argv.slice(2) : LEVELS;
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : [...LEVELS, ...ALONE];
 let [passed, failed] = [0, 0];
 
-for (const level of chosen) {
-  const folder = path.join(root, level);
-  const files = existsSync(folder)
-    ? readdirSync(folder)
-        .filter((file) => file.endsWith('.test.ts'))
-        .map((file) => path.join(folder, file))
-    : [];
-  if (files.length === 0) throw new Error(`There are no tests in test/${level}; the levels are ${LEVELS.join(', ')}.`);
-  process.stdout.write(`\n── ${level}\n`);
-  await run(files, level === 'crash' ? 1 : 2);
-}
+const files = new Map(chosen.map((level) => [level, filesOf(level)]));
+const together = chosen.filter((level) => !ALONE.includes(level));
+if (together.length > 0) await run(together, 2);
+for (const level of chosen) if (ALONE.includes(level)) await run([level], 1);
 
 process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed\n`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
 
+function filesOf(level: string): readonly string[] {
+  const folder = path.join(root, level);
+  const tests = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.test.ts')) : [];
+  if (tests.length === 0)
+    throw new Error(`There are no tests in test/${level}; the levels are ${[...LEVELS, ...ALONE].join(', ')}.`);
+  return tests.map((file) => path.join(folder, file));
+}
+
 /** `atOnce` files at a time: two wait more than they work, but each may start servers, and there may be two cores only. */
-async function run(files: readonly string[], atOnce: number): Promise<void> {
-  const args = ['--import', 'tsx', '--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec', ...files];
+async function run(levels: readonly string[], atOnce: number): Promise<void> {
+  process.stdout.write(`\n── ${levels.join(', ')}\n`);
+  const tests = levels.flatMap((level) => files.get(level) ?? []);
+  const args = ['--import', 'tsx', '--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec', ...tests];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: { ...process.env, UV_THREADPOOL_SIZE: '96', FORCE_COLOR: '0', LABEL_STUDIO_ENV_FILE: '' },
