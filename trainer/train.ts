@@ -34,12 +34,13 @@ export const defaults = {
     { views: ['runs'], pooling: 'sum', rectified: false },
     { views: ['words'], pooling: 'max', rectified: false },
     { views: ['words', 'letters'], pooling: 'max', rectified: false },
+    { views: ['words', 'letters'], pooling: 'sum', rectified: false }, // the best alone has two votes
   ] as readonly TowerPlan[],
   /** Units of each tower. */
   hidden: 96,
   /** The same where towers with maxima take part, which makes them more. */
   hiddenBesideMaxima: 64,
-  /** Features kept in each view, most frequent first: at most 38 MB of weights, with maxima and without. */
+  /** Features kept in each view, most frequent first: at most 46 MB of weights with maxima, 50 without. */
   features: 65_536,
   epochs: 10,
   /** Stops after so many epochs without a lower loss on dev. */
@@ -177,10 +178,12 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
     );
     const watchedLabels = pick(truth, watched);
     const weights = classWeights(targets, labels.length, o.balance);
-    const learners = towerViews(plans, views).map((plan, t) => {
+    const planned = towerViews(plans, views);
+    const known = continued(planned, previous?.towers ?? []);
+    const learners = planned.map((plan, t) => {
       const next = random(Math.imul(o.seed, 1000) + t);
       const sizes = plan.views.map((view) => vocabularies[view]?.idf.length ?? 0);
-      const before = previous?.towers[t];
+      const before = known[t];
       const tower = before
         ? widenTower(before, sizes, labels.length, next)
         : newTower(plan.views, sizes, { ...plan, hidden }, labels.length, next);
@@ -343,6 +346,19 @@ function towerViews(
   }));
   const usable = places.filter((tower) => tower.views.every((view) => view >= 0));
   return usable.length > 0 ? usable : [{ views: [...views.keys()], pooling: 'sum', rectified: true }];
+}
+
+/** For each plan the tower of `known` that sees the same in the same way, each of them once. */
+function continued(
+  plans: readonly Pick<Tower, 'views' | 'pooling' | 'rectified'>[],
+  known: readonly Tower[],
+): readonly (Tower | undefined)[] {
+  const kind = ({ views, pooling, rectified }: (typeof plans)[number]) => JSON.stringify([views, pooling, rectified]);
+  const left = [...known];
+  return plans.map((plan) => {
+    const at = left.findIndex((tower) => kind(tower) === kind(plan));
+    return at < 0 ? undefined : left.splice(at, 1)[0];
+  });
 }
 
 function classWeights(targets: Int32Array, classes: number, power: number): Float32Array {
