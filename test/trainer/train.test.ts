@@ -204,4 +204,15 @@ describe('incremental training', () => {
     assert.ok(is >= was - 0.02, `old intents fell from ${was} to ${is}`);
     assert.ok((await accuracy(after.classifier, samples(20, 5, fresh))) > 0.9);
   });
+
+  it('goes on with each tower where it stands, whatever the order in the last file', async () => {
+    const options = { ...quick, certainRows: 0 };
+    const { classifier } = await train({ train: rows, dev: [], options });
+    const next = async (towers: Classifier['towers']) =>
+      hash(fileOf(await train({ train: rows, dev: [], previous: { ...classifier, towers }, options })));
+    const maximaFirst = classifier.towers.toSorted((a, b) => a.pooling.localeCompare(b.pooling));
+    assert.notDeepEqual(maximaFirst, classifier.towers);
+    assert.equal(await next(maximaFirst), await next(classifier.towers));
+    assert.notEqual(await next(classifier.towers.slice(1)), await next(classifier.towers));
+  });
 });
