@@ -60,9 +60,13 @@ export async function fillLog({ servers, codecs }: Prepared, from: number, to: n
   await disconnect(producer);
 }
 
-/** Consuming `count` records of the log and doing nothing with them. */
-export async function rawConsume({ servers }: Prepared, count: number): Promise<number> {
-  const consumer = await connectConsumer(librdkafkaConsumerConfig(servers.kafka, 'bench', `bench-${randomUUID()}`));
+/** librdkafka's own queue of fetched records: larger, but once full it is not filled again for a second, and runs dry meanwhile. */
+export const LIBRDKAFKA_QUEUE = { 'queued.max.messages.kbytes': 65_536, 'fetch.queue.backoff.ms': 1000 };
+
+/** Consuming `count` records of the log and doing nothing with them, with the pipeline's settings but for `settings`. */
+export async function rawConsume({ servers }: Prepared, count: number, settings = {}): Promise<number> {
+  const config = librdkafkaConsumerConfig(servers.kafka, 'bench', `bench-${randomUUID()}`);
+  const consumer = await connectConsumer({ ...config, ...settings });
   const topic = topics.conversationEvents.name;
   consumer.assign(Array.from({ length: PARTITIONS }, (_, partition) => ({ topic, partition, offset: -2 })));
   let [seen, started] = [0, 0];

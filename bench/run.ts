@@ -9,7 +9,7 @@
 import { parseArgs } from 'node:util';
 import { columns } from '../cli/terminal.ts';
 import { startStack } from '../test/integration/stack.ts';
-import { fillLog, rawConsume, rawTransactions, routerRate, streamsRate } from './kafka.ts';
+import { fillLog, LIBRDKAFKA_QUEUE, rawConsume, rawTransactions, routerRate, streamsRate } from './kafka.ts';
 import { latency, memory } from './live.ts';
 import { projectionRate, rawCopy, rebuildRate } from './postgres.ts';
 import { emptyDecisions } from './reset.ts';
@@ -38,12 +38,15 @@ if (chosen.has('latency')) process.stdout.write(`${columns(await latency(500, 30
 if (chosen.has('memory') && memoryEvents > 0) process.stdout.write(`${columns(await memory(memoryEvents))}\n`);
 process.exit(0); // native clients may keep the loop alive after they were closed
 
-/** A measured rate, a second, and the line that it is compared with. */
+/** A measured rate, a second, and the lines that it is compared with. */
 interface Line {
   readonly what: string;
   readonly rate: number;
-  readonly of?: string;
+  readonly of: readonly string[];
 }
+
+const RAW = 'raw consume';
+const RAW_DEFAULT = "raw consume, librdkafka's own queue";
 
 /** The medians of all rounds. */
 async function rates(): Promise<(string | number)[][]> {
@@ -62,27 +65,28 @@ async function rates(): Promise<(string | number)[][]> {
     await stack.stop();
   }
   const rateOf = (lines: readonly Line[], what: string) => lines.find((line) => line.what === what)?.rate ?? NaN;
-  const rows = (measured[0] ?? []).map(({ what, of }) => [
-    what,
-    Math.round(median(measured.map((lines) => rateOf(lines, what)))),
-    of ?? '',
-    of === undefined ? '' : ratios(measured.map((lines) => rateOf(lines, what) / rateOf(lines, of))),
-  ]);
+  const rows = (measured[0] ?? []).flatMap(({ what, of }) => {
+    const [first = '', ...others] = of;
+    const ratio = (other: string) =>
+      other === '' ? '' : ratios(measured.map((lines) => rateOf(lines, what) / rateOf(lines, other)));
+    const rate = Math.round(median(measured.map((lines) => rateOf(lines, what))));
+    return [[what, rate, first, ratio(first)], ...others.map((other) => ['', '', other, ratio(other)])];
+  });
   return [['what', 'a second', 'of', `ratio (of each round)`], ...rows];
 }
 
 /** Rates, each beside what it is compared with. Postgres is fed by what the router wrote. */
 async function round(prepared: Prepared, count: number): Promise<Line[]> {
   const lines: Line[] = [];
-  const line = (what: string, rate: number, of?: string) => {
-    lines.push(of === undefined ? { what, rate } : { what, rate, of });
+  const line = (what: string, rate: number, ...of: string[]) => {
+    lines.push({ what, rate, of });
     say(`  ${what} ${String(Math.round(rate))}`);
   };
   await emptyDecisions(prepared);
-  line('raw consume', await rawConsume(prepared, count));
-  if (chosen.has('transactions'))
-    line('raw transactional produce', await rawTransactions(prepared, count), 'raw consume');
-  line('router, exactly once', await routerRate(prepared, count), 'raw consume');
+  line(RAW, await rawConsume(prepared, count));
+  line(RAW_DEFAULT, await rawConsume(prepared, count, LIBRDKAFKA_QUEUE));
+  if (chosen.has('transactions')) line('raw transactional produce', await rawTransactions(prepared, count), RAW);
+  line('router, exactly once', await routerRate(prepared, count), RAW, RAW_DEFAULT);
   if (chosen.has('streams')) line('Kafka Streams peer', await streamsRate(prepared, count), 'router, exactly once');
   if (chosen.has('projection') || chosen.has('rebuild')) {
     const projection = await projectionRate(prepared, count);

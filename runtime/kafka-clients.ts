@@ -36,6 +36,7 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
     'fetch.wait.max.ms': 10,
     'fetch.error.backoff.ms': 50,
     'queued.max.messages.kbytes': 4096, // for each partition, and all of them fill up behind a backlog
+    'fetch.queue.backoff.ms': 10, // a full one is looked at again so soon; after the client's 1 s it has run dry
     'partition.assignment.strategy': 'range', // the only one that gives a task the same partition of all its topics
     'session.timeout.ms': 6000,
     'heartbeat.interval.ms': 1000,
