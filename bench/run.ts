@@ -17,6 +17,8 @@ import type { Prepared } from '../cli/environment.ts';
 import { median } from './median.ts';
 
 const RATES = ['transactions', 'router', 'streams', 'projection', 'rebuild'] as const;
+const RAW = 'raw consume';
+const RAW_DEFAULT = "raw consume, librdkafka's own queue";
 const PARTS = [...RATES, 'latency', 'memory'] as const;
 type Part = (typeof PARTS)[number];
 
@@ -44,9 +46,6 @@ interface Line {
   readonly rate: number;
   readonly of: readonly string[];
 }
-
-const RAW = 'raw consume';
-const RAW_DEFAULT = "raw consume, librdkafka's own queue";
 
 /** The medians of all rounds. */
 async function rates(): Promise<(string | number)[][]> {
