@@ -164,7 +164,7 @@ async function scratchTopic(kafka: Prepared['servers']['kafka']): Promise<string
   const topic = `bench-${randomUUID()}`;
   const admin = kafkajsClient(kafka, 'bench').admin();
   await admin.connect();
-  await admin.createTopics({ topics: [{ topic, numPartitions: PARTITIONS }] });
+  await admin.createTopics({ waitForLeaders: false, topics: [{ topic, numPartitions: PARTITIONS }] });
   await admin.disconnect();
   return topic;
 }

@@ -96,7 +96,7 @@ const pidsGone = async (pids: readonly number[]): Promise<boolean> =>
   (await Promise.all(pids.map(identify))).every((found) => found === undefined);
 
 test('kafka answers, and a topic survives kill -9 of the broker', async () => {
-  await withAdmin((admin) => admin.createTopics({ topics: [{ topic: 'kept' }] }));
+  await withAdmin((admin) => admin.createTopics({ waitForLeaders: false, topics: [{ topic: 'kept' }] }));
   platform.kill('kafka', 'SIGKILL');
   await platform.restart('kafka');
   assert.deepEqual(await topics(), ['kept']);
