@@ -122,8 +122,8 @@ function columnsBeforeMaxima(towers: readonly Tower[], view: number): number {
 }
 
 /**
- * Where towers pool one view by maxima: from its weights to the largest of each column, from the first such tower on. The places of
- * unknown features, with which texts are padded too, are passed over; where there is no other, 0.
+ * Where towers pool one view by maxima: from its weights to the largest of each column, from the first such tower on. What weighs
+ * nothing is passed over: unknown features, and what pads a text, which names a feature that may be known. Where there is nothing else, 0.
  */
 function largestPart(towers: readonly Tower[], { name }: View, index: number): readonly Part[] {
   if (!towers.some(({ pooling, views }) => pooling === 'max' && views.includes(index))) return [];
@@ -135,7 +135,6 @@ function largestPart(towers: readonly Tower[], { name }: View, index: number): r
     attributes,
   });
   const constants = [
-    { name: of('unknown'), shape: [1], data: Int32Array.of(0) },
     { name: of('first'), shape: [1], data: BigInt64Array.of(BigInt(columnsBeforeMaxima(towers, index))) },
     { name: of('end'), shape: [1], data: BigInt64Array.of(2n ** 31n) },
     { name: of('column-axis'), shape: [1], data: BigInt64Array.of(2n) },
@@ -143,8 +142,8 @@ function largestPart(towers: readonly Tower[], { name }: View, index: number): r
     { name: of('none'), shape: [1], data: Float32Array.of(0) },
   ];
   const nodes = [
-    node('Equal', ['rows', 'unknown'], 'is-unknown'),
-    node('Unsqueeze', ['is-unknown', 'column-axis'], 'passed-over'),
+    node('Equal', ['weighted', 'none'], 'weighs-nothing'),
+    node('Unsqueeze', ['weighs-nothing', 'column-axis'], 'passed-over'),
     node('Unsqueeze', ['row-scales', 'column-axis'], 'table-scales'),
     node('Slice', ['table', 'first', 'end', 'column-axis'], 'columns'),
     node('Mul', ['columns', 'table-scales'], 'embeddings'),
