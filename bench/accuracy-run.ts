@@ -4,7 +4,7 @@ import type { Judged } from '../trainer/evaluate.ts';
 import { evaluate, judge, measureLatency } from '../trainer/evaluate.ts';
 import type { Evaluation } from '../trainer/evaluate.ts';
 import { loadModel } from '../trainer/model.ts';
-import { writeModel } from '../trainer/onnx-writer.ts';
+import { makeModelFile } from '../trainer/model-file.ts';
 import { train } from '../trainer/train.ts';
 import { tasks } from './accuracy-tasks.ts';
 
@@ -41,11 +41,7 @@ for (const part of task.parts(seed)) {
   trainSeconds = Math.max(trainSeconds, (user + system) / 1e6);
   peakMb = Math.max(peakMb, process.resourceUsage().maxRSS / 1024);
   trainRows = Math.max(trainRows, outcome.rows.train);
-  const bytes = writeModel(outcome.classifier, outcome.views, {
-    encoder: outcome.encoder,
-    manifest: null,
-    training: { seed },
-  });
+  const bytes = await makeModelFile(outcome, { manifest: null, parent: null }, part.test); // it answers as the trainer does
   fileMb = Math.max(fileMb, bytes.length / 1e6);
   const model = await loadModel(bytes);
   const texts = part.test.map((row) => row.text);
