@@ -13,7 +13,7 @@ import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
-import { advance, applyBatch, encodeBatch, holdPartition } from './projection-store.ts';
+import { advance, applyBatch, encodeBatch, holdPartition, isEmpty } from './projection-store.ts';
 import type { EncodedBatch, HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
 import { memberState, runSessions } from './sessions.ts';
@@ -49,6 +49,8 @@ export interface ProjectionRunner extends Background {
 }
 
 const MAX_BATCH = 10_000;
+/** Batches without a row are passed over for this long before their offsets are stored, unless a row comes or the end. */
+const STORE_MS = 1000;
 
 /** Starts `projection`. Returns at once; sessions come and go in the background. */
 export function startProjection(options: ProjectionRunnerOptions): ProjectionRunner {
@@ -63,9 +65,19 @@ export function startProjection(options: ProjectionRunnerOptions): ProjectionRun
 
 type Counters = { -readonly [K in keyof ProjectionStats]: ProjectionStats[K] };
 
+interface Session {
+  readonly options: ProjectionRunnerOptions;
+  readonly stats: Counters;
+  /** As Postgres has them. */
+  readonly held: Map<number, HeldPartition>;
+  /** Partition → offset to go on from, where it is not stored yet: nothing before it gave a row. */
+  readonly passed: Map<number, number>;
+  storedAt: number;
+}
+
 async function runSession(options: ProjectionRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
-  const { projection, kafka, pool } = options;
-  const held = new Map<number, HeldPartition>();
+  const { projection, kafka } = options;
+  const session: Session = { options, stats, held: new Map(), passed: new Map(), storedAt: 0 };
   stats.sessions++;
   stats.joined = 0;
   await runGroupSession(
@@ -75,12 +87,12 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
       topics: [projection.topic.name],
       maxBatch: MAX_BATCH,
       stopping,
-      takeOver: (_, partitions) => takeOver(projection, pool, held, partitions),
+      takeOver: (_, partitions) => takeOver(session, partitions),
       stage: (messages) => stage(options, messages),
-      commit: (_, staged) => commit(options, held, staged, stats),
+      commit: (_, staged) => commit(session, staged),
       onCommit: options.onCommit,
-      atEnds: (consumer, ends) => storeEnds(projection, pool, held, consumer, ends),
-      checkpoint: () => Promise.resolve(),
+      atEnds: (consumer, ends) => storeEnds(session, consumer, ends),
+      checkpoint: () => store(session),
     },
     (assigned) => {
       stats.assigned = assigned;
@@ -90,12 +102,11 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
 }
 
 async function takeOver(
-  projection: Projection,
-  pool: Pool,
-  held: Map<number, HeldPartition>,
+  { options: { projection, pool }, held, passed }: Session,
   partitions: readonly TopicPartitionOffset[],
 ): Promise<TopicPartitionOffset[]> {
   held.clear();
+  passed.clear();
   await inTransaction(pool, async (client) => {
     for (const { partition } of partitions) held.set(partition, await holdPartition(client, projection, partition));
   });
@@ -128,14 +139,13 @@ async function stage(
   return { batch, poisoned, records: messages.length, next };
 }
 
-async function commit(
-  { projection, pool, log, onPoison }: ProjectionRunnerOptions,
-  held: Map<number, HeldPartition>,
-  { batch, poisoned, records, next }: StagedBatch,
-  stats: Counters,
-): Promise<void> {
+async function commit(session: Session, { batch, poisoned, records, next }: StagedBatch): Promise<void> {
+  const { options, stats } = session;
+  const { projection, log, onPoison } = options;
   for (const [record, poison] of poisoned) await onPoison(record, poison);
-  await moveTo(pool, projection, held, next, (client) => applyBatch(client, projection, batch));
+  for (const [partition, offset] of next) session.passed.set(partition, offset);
+  if (!isEmpty(batch)) await store(session, (client) => applyBatch(client, projection, batch));
+  else if (Date.now() - session.storedAt >= STORE_MS) await store(session);
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
@@ -147,28 +157,28 @@ async function commit(
  * projection would seem to be one behind for ever.
  */
 async function storeEnds(
-  projection: Projection,
-  pool: Pool,
-  held: Map<number, HeldPartition>,
+  session: Session,
   consumer: KafkaConsumer,
   ends: readonly TopicPartitionOffset[],
 ): Promise<void> {
-  await moveTo(pool, projection, held, new Map(ends.map(({ partition, offset }) => [partition, offset])));
+  for (const { partition, offset } of ends) session.passed.set(partition, offset);
+  await store(session);
   callNow('committing ends', () => consumer.commit([...ends]));
 }
 
-/** In one transaction: `work`, and the offsets of `next`. */
-async function moveTo(
-  pool: Pool,
-  projection: Projection,
-  held: Map<number, HeldPartition>,
-  next: ReadonlyMap<number, number>,
+/** In one transaction: `work`, and the offsets up to which all is done with it. */
+async function store(
+  session: Session,
   work: (client: PoolClient) => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
-  const moves = [...next].flatMap(([partition, offset]) => {
+  const { held, passed } = session;
+  const { projection, pool } = session.options;
+  const moves = [...passed].flatMap(([partition, offset]) => {
     const position = held.get(partition);
     return position && offset > position.nextOffset ? [{ position, offset }] : [];
   });
+  passed.clear(); // should it fail, the session ends
+  session.storedAt = Date.now();
   if (moves.length === 0) return;
   await inTransaction(pool, async (client) => {
     await advance(client, projection, moves);

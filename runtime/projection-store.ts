@@ -68,6 +68,11 @@ export interface EncodedBatch {
 /** Rows that are to go: those with this key in this column, and the offset that says so. */
 export type Delete = Pick<FoldedRow<unknown>, 'column' | 'key' | 'offset'>;
 
+/** Whether there is nothing to write. */
+export function isEmpty({ upserts, deletes }: EncodedBatch): boolean {
+  return upserts === undefined && deletes.length === 0;
+}
+
 /** Folds and encodes a batch. */
 export function encodeBatch(
   projection: Projection,
