@@ -9,12 +9,6 @@ import { folder, type PlatformState } from './state.ts';
 
 const artifact: JavaArtifact = { title: 'Apache Kafka 4.2.0', folder: 'kafka-4.2.0', pom: 'kafka.xml', unpack: false };
 
-/**
- * The second compiler takes half a core in a broker's first minute, when the first does as well for one on two cores that it shares:
- * the router was as fast, and tests with their many brokers take a fifth less processor time.
- */
-const brokerOptions = ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', '-XX:TieredStopAtLevel=1'];
-
 const address = (state: PlatformState): string => `127.0.0.1:${state.kafkaPort}`;
 
 /** A real Kafka broker that is its own controller (KRaft combined mode, one node). */
@@ -77,7 +71,7 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
   }
   return {
     command: 'java',
-    args: [...brokerOptions, ...java, 'kafka.Kafka', configuration],
+    args: ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', ...java, 'kafka.Kafka', configuration],
     cwd: root,
   };
 }

@@ -10,7 +10,7 @@ import type { StateChanges, StateReader } from '../stream/batch.ts';
 
 /**
  * A copy that was not kept up for longer than this is dropped: the broker may have compacted tombstones away
- * (delete.retention.ms, 24 h), and a deleted key would live on here.
+ * (delete.retention.ms, 24 h by default), and a deleted key would live on here.
  */
 const STALE_MS = 12 * 60 * 60 * 1000;
 

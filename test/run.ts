@@ -48,7 +48,13 @@ async function run(levels: readonly string[], atOnce: number): Promise<void> {
   const args = ['--import', 'tsx', '--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec', ...tests];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
-    env: { ...process.env, UV_THREADPOOL_SIZE: '96', FORCE_COLOR: '0', LABEL_STUDIO_ENV_FILE: '' },
+    env: {
+      ...process.env,
+      UV_THREADPOOL_SIZE: '96',
+      FORCE_COLOR: '0',
+      LABEL_STUDIO_ENV_FILE: '',
+      JAVA_TOOL_OPTIONS: '-XX:TieredStopAtLevel=1', // brokers that live for a minute: the second compiler is a fifth of all processor time
+    },
   });
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
   // The last one of each: what failed is told again after the counts, at any length.
