@@ -5,11 +5,10 @@ import type { Topic } from '../stream/topic.ts';
 
 const PASSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 const KNOWN_MS = 10_000;
-/**
- * How long a compacted topic may keep what was superseded, and how long it keeps tombstones at least. Erased conversations go by
- * this, and a component that was away for less still learns of them.
- */
+/** How long a compacted topic may keep what was superseded: erased conversations go by this. */
 const COMPACTED_MS = 7 * 24 * 60 * 60 * 1000;
+/** How long it keeps tombstones at least: a component that was away for less still learns what was erased. */
+const TOMBSTONES_MS = 30 * 24 * 60 * 60 * 1000;
 
 /** A topic on the cluster that the pipeline can't run on. */
 export class TopicMismatch extends Error {}
@@ -68,7 +67,7 @@ function topicConfig(topic: Topic, numPartitions: number, replicationFactor: num
     'cleanup.policy': keeps === 'latest per key' ? 'compact' : 'delete',
     ...(keeps === 'latest per key' && {
       'max.compaction.lag.ms': String(COMPACTED_MS),
-      'delete.retention.ms': String(COMPACTED_MS),
+      'delete.retention.ms': String(TOMBSTONES_MS),
     }),
     'retention.ms': typeof keeps === 'object' ? String(keeps.retentionMs) : '-1',
     'min.insync.replicas': replicationFactor > 2 ? '2' : '1',
