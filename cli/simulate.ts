@@ -2,7 +2,7 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { deploymentOf, setTraffic } from '../policy/model-log.ts';
-import type { ModelLog } from '../policy/model-log.ts';
+import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { openRuns } from '../policy/training-run.ts';
 import { totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
@@ -14,6 +14,7 @@ import { openModelLog } from '../trainer/model-log.ts';
 import { nextCandidate } from '../trainer/deployment-controller.ts';
 import { DATA_SET, lastAsked, openCounts } from '../trainer/trainer.ts';
 import { startComponents } from './components.ts';
+import type { RunningComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
@@ -52,7 +53,7 @@ export function simulateCommand(): Command {
     .option('--seed <number>', 'another order and other luck', whole, 1)
     .option(
       '--rollout',
-      'leave traffic to the deployment controller, step by step; else a better version gets all at once',
+      'leave traffic to the deployment controller, step by step, once there is a first version; else a better one gets all at once',
     )
     .option('--keep', 'keep the data folder')
     .option('--json', 'print rounds and versions as JSON')
@@ -66,8 +67,8 @@ export function simulateCommand(): Command {
         options.keep === true,
         (config) => ({ ...config, training: { ...config.training, threshold: options.threshold } }),
         async (prepared) => {
-          const { rounds, versions } = await play(prepared, { ...options, rows });
-          process.stdout.write(options.json === true ? `${JSON.stringify({ rounds, versions })}\n` : summary(versions));
+          const played = await play(prepared, { ...options, rows });
+          process.stdout.write(options.json === true ? `${JSON.stringify(played)}\n` : summary(played));
         },
       );
     });
@@ -76,6 +77,16 @@ export function simulateCommand(): Command {
 interface Play {
   readonly rounds: readonly Round[];
   readonly versions: readonly (Figures & { readonly version: string })[];
+  /** Where the versions stand at the end. */
+  readonly standings: readonly Standing[];
+}
+
+interface Standing {
+  readonly version: string;
+  readonly status: string;
+  readonly traffic_percentage: number;
+  /** The evaluation's reasons, and those of the last verdict on a step of its rollout. */
+  readonly reasons: readonly string[];
 }
 
 async function play(
@@ -83,8 +94,8 @@ async function play(
   options: Options & { readonly rows: Awaited<ReturnType<typeof readCorpus>>['rows'] },
 ): Promise<Play> {
   const { servers, pool, codecs } = prepared;
-  const controller = options.rollout === true ? ['deployment-controller'] : [];
-  const components = await startComponents(['pipeline', 'trainer', ...controller], prepared);
+  const components = await startComponents(['pipeline', 'trainer'], prepared);
+  let controller: RunningComponents | undefined;
   const serving = startServing(prepared);
   const producer = await createConversationProducer(producerOptions(prepared));
   const log = await openModelLog(servers.kafka, codecs);
@@ -107,13 +118,17 @@ async function play(
           await sleep(LOOK_MS);
         }
         liveLine('');
-        const best = options.rollout === true ? undefined : nextCandidate(now);
+        const best = controller ? undefined : nextCandidate(now);
         if (best !== undefined) {
           const act = { by: 'simulation', reason: 'It is better than production.', at: Date.now() };
           now = await log.append((latest) => ({ models: setTraffic(latest, best, 100, act) }));
         }
         await untilFollowed(serving, now);
-        return deploymentOf(now).production;
+        const { production } = deploymentOf(now);
+        // Beside a first version that answers nothing, none could be judged.
+        if (options.rollout === true && now.models.get(production)?.standing.artifact_sha256 != null)
+          controller ??= await startComponents(['deployment-controller'], prepared);
+        return production;
       };
       return Promise.race([rest(), components.failed]);
     },
@@ -125,8 +140,10 @@ async function play(
     if (options.json !== true) process.stdout.write(head());
     for (;;) {
       const next = await game.next();
-      if (next.done === true)
-        return { rounds, versions: [...next.value].map(([version, figures]) => ({ version, ...figures })) };
+      if (next.done === true) {
+        const versions = [...next.value].map(([version, figures]) => ({ version, ...figures }));
+        return { rounds, versions, standings: [...(await log.read()).models.values()].map(standingOf) };
+      }
       rounds.push(next.value);
       if (options.json !== true) process.stdout.write(line(rounds.length, next.value));
     }
@@ -135,6 +152,7 @@ async function play(
     await log.close();
     await producer.close();
     await serving.stop();
+    await controller?.stop();
     await components.stop();
   }
 }
@@ -172,9 +190,20 @@ function line(number: number, { version, accuracy, modelAccuracy, fallback, revi
   return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}\n`;
 }
 
-function summary(versions: Play['versions']): string {
+function standingOf({ version, standing, judged }: ModelRecord): Standing {
+  const { status, traffic_percentage, reasons } = standing;
+  return { version, status, traffic_percentage, reasons: [...reasons, ...(judged?.reasons ?? [])] };
+}
+
+function summary({ versions, standings }: Play): string {
+  const ends = standings.map(({ version, status, traffic_percentage, reasons }) => [
+    version,
+    status.replace('_', '-'),
+    `${traffic_percentage} %`,
+    reasons.at(-1) ?? '',
+  ]);
   return `\n${style('bold', 'Version by version')}\n${columns([
-    ['in production', 'conversations', 'right', 'right, model alone', 'LLM fallback', 'people asked'],
+    ['asked', 'conversations', 'right', 'right, model alone', 'LLM fallback', 'people asked'],
     ...versions.map((v) => [
       v.version,
       v.conversations,
@@ -183,7 +212,7 @@ function summary(versions: Play['versions']): string {
       percent(v.fallback),
       percent(v.reviewed),
     ]),
-  ])}\n`;
+  ])}\n\n${style('bold', 'At the end')}\n${columns([['version', 'status', 'traffic', 'because'], ...ends])}\n`;
 }
 
 function whole(text: string): number {

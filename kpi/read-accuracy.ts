@@ -68,14 +68,14 @@ interface NamedCell extends AuditCell {
 async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: AccuracyRange): Promise<NamedCell[]> {
   const { rows } = await pool.query<NamedCell>(
     `WITH turns AS (
-       SELECT coalesce(model_version, '') AS version, nlu_module || '/' || nlu_intent AS intent, language, route,
+       SELECT CASE WHEN nlu_provider = 'llm' THEN '' ELSE coalesce(model_version, '') END AS version, nlu_module || '/' || nlu_intent AS intent, language, route,
               coalesce(audit_propensity, 1) AS propensity,
               coalesce(width_bucket(nlu_confidence, $4::float8[]), 0) AS band,
               route <> 'auto-approved' OR audit AS chosen, verdict
          FROM conversation_logs
         WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC'
           AND created_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC'
-          AND ($3::text IS NULL OR model_version = $3))
+          AND ($3::text IS NULL OR model_version = $3 AND nlu_provider <> 'llm'))
      SELECT CASE WHEN grouping(version) = 0 THEN 'version' WHEN grouping(intent) = 0 THEN 'intent'
                  WHEN grouping(language) = 0 THEN 'language' ELSE 'all' END AS kind,
             coalesce(version, intent, language, '') AS name,

@@ -2,8 +2,8 @@
  * Whether a version on trial may have more traffic. A function of what was observed: no clock, so that nothing advances
  * because time has passed, and the same evidence always gives the same verdict.
  *
- * Both versions are judged on the same stretch of the log, each on the conversations that it answered itself: people's
- * labels, whenever they come, and signals that come at once. Labels are weighed by their chance to be asked for
+ * Both versions are judged on the same stretch of the log: by people's labels on what each answered itself, whenever they
+ * come, and by signals of all that each was asked, which come at once. Labels are weighed by their chance to be asked for
  * (policy/audit.ts), because each version sends other conversations to people.
  */
 import { productionAccuracy } from './audit.ts';

@@ -36,6 +36,7 @@ export interface ConversationInput {
   /** 0 to 1; absent, null or NaN when the provider gives none. */
   readonly nlu_confidence?: number | null;
   readonly nlu_provider: NluProvider;
+  /** The version that was asked, also where an LLM answered in its place. */
   readonly model_version?: string | null;
   /** A list, or `{name: value}` where there are no spans. */
   readonly entities?: readonly (Pick<Entity, 'name' | 'value'> & Partial<Entity>)[] | Readonly<Record<string, string>>;

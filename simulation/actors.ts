@@ -8,7 +8,7 @@ import type { Label } from '../trainer/classifier.ts';
 export interface Reply extends Label {
   readonly provider: 'indicbert' | 'llm';
   readonly confidence: number;
-  /** Null where the LLM answered. */
+  /** Who was asked first, also where the LLM answered then; null where no version could be asked. */
   readonly version: string | null;
 }
 
@@ -39,7 +39,8 @@ export function replyTo(
     return { intent, module, confidence, version, provider: 'indicbert' };
   }
   const { intent, module } = draw() < llmAccuracy ? gold : otherThan(gold, labels, draw);
-  return { intent, module, confidence: 0.5 + 0.45 * draw(), version: null, provider: 'llm' };
+  const version = 'problem' in answer ? null : answer.version;
+  return { intent, module, confidence: 0.5 + 0.45 * draw(), version, provider: 'llm' };
 }
 
 /** What a reviewer says of `reply`: approved, or corrected to the gold label, but for errors. */

@@ -66,14 +66,13 @@ export async function* simulate(
     await ports.caughtUp();
     const reviewed = await review(replies);
     await ports.caughtUp();
-    const outcomes = [...replies].map(([id, { gold, reply }]) => ({
-      right: labelName(gold) === labelName(reply),
-      byModel: reply.provider === 'indicbert',
-      reviewed: reviewed.has(id),
-    }));
-    const known = byVersion.get(version) ?? [];
-    for (const outcome of outcomes) known.push(outcome);
-    byVersion.set(version, known);
+    const outcomes = [...replies].map(([id, { gold, reply }]) => {
+      const right = labelName(gold) === labelName(reply);
+      const outcome = { right, byModel: reply.provider === 'indicbert', reviewed: reviewed.has(id) };
+      const asked = reply.version ?? version;
+      byVersion.set(asked, [...(byVersion.get(asked) ?? []), outcome]);
+      return outcome;
+    });
     yield { version, ...figuresOf(outcomes) };
     if (start + round < traffic.length) version = await ports.trained();
   }

@@ -37,6 +37,7 @@ export class RolloutEvidence {
     const arm = this.#arms.get(captured?.model_version ?? '');
     if (captured && arm) {
       count(arm, captured);
+      if (captured.nlu_provider === 'llm') return; // whether that answer is right says nothing of the version
       const routing = route(policy ?? defaultPolicy, captured);
       const cell = cellOf(arm, routing, captured.nlu_confidence);
       cell.conversations++;
@@ -71,7 +72,7 @@ function count(arm: Arm, captured: ConversationCaptured): void {
   if (captured.response_success === false) arm.failures++;
   if (captured.nlu_provider === 'llm') arm.fallbacks++;
   addTo(arm.latencyMs, captured.processing_time_ms);
-  addTo(arm.confidence, captured.nlu_confidence);
+  if (captured.nlu_provider !== 'llm') addTo(arm.confidence, captured.nlu_confidence);
 }
 
 function addTo(moments: Mutable<Moments>, value: number | null): void {

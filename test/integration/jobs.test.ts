@@ -139,6 +139,20 @@ describe('the jobs on real servers', () => {
       slices.reduce((sum, { conversations }) => sum + conversations, 0);
     assert.deepEqual([total(report.intents), total(report.languages)], [rows.length, rows.length]);
     assert.ok(report.all.corrected > report.all.naive);
+
+    const client = await pool.connect();
+    try {
+      await client.query('BEGIN');
+      const { rowCount } = await client.query(
+        "UPDATE conversation_logs SET model_version = 'router-v1.0.0' WHERE nlu_provider = 'llm'",
+      );
+      assert.ok(rowCount);
+      const asked = await readAccuracy(client, range);
+      assert.deepEqual(asked.versions, report.versions, 'what the LLM answered in its place is not its own');
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
   });
 
   it('closes the days that are over, shows the measured accuracy, and writes the same files again', async () => {

@@ -27,10 +27,11 @@ const answers = ({ cells }: { readonly cells: readonly AuditCell[] }) =>
   cells.map(({ chosen, right, wrong, unusable }) => [chosen, right, wrong, unusable]);
 
 describe('RolloutEvidence', () => {
-  it('counts what each version did itself', () => {
+  it('counts what each version did itself, and what it left to the LLM as that alone', () => {
     const { cells, ...sums } = after(
       captured('a', { processing_time_ms: 30 }),
-      captured('b', { response_success: false, processing_time_ms: 50, nlu_provider: 'llm', nlu_confidence: null }),
+      captured('b', { response_success: false, processing_time_ms: 50, nlu_provider: 'llm', nlu_confidence: 0.1 }),
+      reviewed('b', { verdict: 'approve' }),
       captured('c', { response_success: null, processing_time_ms: null }),
       captured('d', { model_version: 'router-v1.1.0' }),
       captured('e', { model_version: 'router-v0.9.0' }),
@@ -44,11 +45,8 @@ describe('RolloutEvidence', () => {
       confidence: { n: 2, sum: 1.6, squares: 2 * 0.8 * 0.8 },
     });
     assert.deepEqual(
-      cells.map(({ route, band, conversations }) => [route, band, conversations]),
-      [
-        ['needs-review', 11, 2],
-        ['priority-review', 0, 1],
-      ],
+      cells.map(({ route, band, conversations, right }) => [route, band, conversations, right]),
+      [['needs-review', 11, 2, 0]],
     );
   });
 

@@ -24,8 +24,10 @@ describe('the players of a simulation', () => {
     const { provider, intent, version } = replyTo(sure, gold, [gold, other], actors, always(0));
     assert.deepEqual([provider, intent, version], ['indicbert', 'cancel', 'router-v1.1.0']);
     const low = { ...sure, route: 'priority-review' };
-    assert.equal(replyTo(low, gold, [gold, other], actors, always(0)).provider, 'llm');
-    assert.equal(replyTo({ version: '', problem: 'none' }, gold, [gold, other], actors, always(0)).provider, 'llm');
+    const asked = replyTo(low, gold, [gold, other], actors, always(0));
+    assert.deepEqual([asked.provider, asked.version], ['llm', 'router-v1.1.0']);
+    const nobody = replyTo({ version: '', problem: 'none' }, gold, [gold, other], actors, always(0));
+    assert.deepEqual([nobody.provider, nobody.version], ['llm', null]);
   });
 
   it('have an LLM and reviewers that err as often as they are told to', () => {
