@@ -8,6 +8,16 @@ import { promisify } from 'node:util';
 import type { Round } from '../../simulation/simulate.ts';
 import { samples } from '../trainer/samples.ts';
 
+interface Played {
+  readonly rounds: readonly Round[];
+  readonly versions: readonly { readonly version: string }[];
+  readonly standings: readonly {
+    readonly version: string;
+    readonly status: string;
+    readonly traffic_percentage: number;
+  }[];
+}
+
 describe('a simulation', () => {
   let folder: string;
   before(async () => {
@@ -15,14 +25,14 @@ describe('a simulation', () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  it('starts with the LLM alone, and ends with a model that answers most, with fewer people asked', async () => {
+  it('starts with the LLM alone, gives the first version all the traffic, and ends with a model that answers most, with fewer people asked', async () => {
     const corpus = path.join(folder, 'corpus.jsonl');
     const rows = samples(180).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${String(i)}` }));
     await writeFile(corpus, rows.join('\n'));
     const cli = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
-    const args = [cli, 'simulate', '--corpus', corpus, '--round', '360', '--threshold', '700', '--json'];
+    const args = [cli, 'simulate', '--corpus', corpus, '--round', '360', '--threshold', '700', '--rollout', '--json'];
     const { stdout } = await promisify(execFile)(process.execPath, args);
-    const { rounds, versions } = JSON.parse(stdout) as { rounds: Round[]; versions: { version: string }[] };
+    const { rounds, versions, standings } = JSON.parse(stdout) as Played;
     const [first, second, third] = rounds;
     assert.ok(first && second && third);
     assert.deepEqual(
@@ -35,6 +45,13 @@ describe('a simulation', () => {
     assert.deepEqual(
       versions.map(({ version }) => version),
       ['router-v1.0.0', 'router-v1.1.0'],
+    );
+    assert.deepEqual(
+      standings.map(({ version, status, traffic_percentage }) => [version, status, traffic_percentage]),
+      [
+        ['router-v1.0.0', 'retired', 0],
+        ['router-v1.1.0', 'production', 100],
+      ],
     );
   });
 });
