@@ -68,7 +68,8 @@ interface NamedCell extends AuditCell {
 async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: AccuracyRange): Promise<NamedCell[]> {
   const { rows } = await pool.query<NamedCell>(
     `WITH turns AS (
-       SELECT CASE WHEN nlu_provider = 'llm' THEN '' ELSE coalesce(model_version, '') END AS version, nlu_module || '/' || nlu_intent AS intent, language, route,
+       SELECT CASE WHEN nlu_provider <> 'llm' THEN coalesce(model_version, '') ELSE '' END AS version,
+              nlu_module || '/' || nlu_intent AS intent, language, route,
               coalesce(audit_propensity, 1) AS propensity,
               coalesce(width_bucket(nlu_confidence, $4::float8[]), 0) AS band,
               route <> 'auto-approved' OR audit AS chosen, verdict
