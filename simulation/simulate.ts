@@ -70,7 +70,9 @@ export async function* simulate(
       const right = labelName(gold) === labelName(reply);
       const outcome = { right, byModel: reply.provider === 'indicbert', reviewed: reviewed.has(id) };
       const asked = reply.version ?? version;
-      byVersion.set(asked, [...(byVersion.get(asked) ?? []), outcome]);
+      const known = byVersion.get(asked) ?? [];
+      known.push(outcome);
+      byVersion.set(asked, known);
       return outcome;
     });
     yield { version, ...figuresOf(outcomes) };

@@ -71,8 +71,8 @@ function count(arm: Arm, captured: ConversationCaptured): void {
   if (captured.response_success !== null) arm.responses++;
   if (captured.response_success === false) arm.failures++;
   if (captured.nlu_provider === 'llm') arm.fallbacks++;
+  else addTo(arm.confidence, captured.nlu_confidence);
   addTo(arm.latencyMs, captured.processing_time_ms);
-  if (captured.nlu_provider !== 'llm') addTo(arm.confidence, captured.nlu_confidence);
 }
 
 function addTo(moments: Mutable<Moments>, value: number | null): void {
