@@ -49,7 +49,7 @@ export interface ProjectionRunner extends Background {
 }
 
 const MAX_BATCH = 10_000;
-/** Batches without a row are passed over for this long before their offsets are stored, unless a row comes or the end. */
+/** Batches without a row are passed over for this long before their offsets are stored, unless a row comes, a dead letter, or the end. */
 const STORE_MS = 1000;
 
 /** Starts `projection`. Returns at once; sessions come and go in the background. */
@@ -145,7 +145,7 @@ async function commit(session: Session, { batch, poisoned, records, next }: Stag
   for (const [record, poison] of poisoned) await onPoison(record, poison);
   for (const [partition, offset] of next) session.passed.set(partition, offset);
   if (!isEmpty(batch)) await store(session, (client) => applyBatch(client, projection, batch));
-  else if (Date.now() - session.storedAt >= STORE_MS) await store(session);
+  else if (poisoned.length > 0 || Date.now() - session.storedAt >= STORE_MS) await store(session);
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
