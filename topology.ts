@@ -48,7 +48,7 @@ export const topics = {
   conversationEvents: topic('conversation-events', {
     schema: 'ConversationEvent',
     key: 'conversation id',
-    keeps: 'for ever',
+    keeps: 'until erased',
     holds: 'the canonical log: captured, reviewed and erased, each once, in one order',
   }),
   adoptedPolicies: topic('adopted-policies', {
@@ -61,6 +61,7 @@ export const topics = {
     schema: 'RoutingDecision',
     key: 'conversation id',
     keeps: 'latest per key',
+    keepsTombstones: true,
     holds: 'route, reasons, policy version, audit and standing of each conversation',
   }),
   reviewQueue: topic('review-queue', {
@@ -79,14 +80,14 @@ export const topics = {
   trainingSamples: topic('training-samples', {
     schema: 'SampleEvent',
     key: 'conversation id',
-    keeps: 'for ever',
+    keeps: 'until erased',
     holds: 'samples approved and withdrawn',
   }),
   currentSamples: topic('current-samples', {
     schema: 'SampleApproved',
     key: 'conversation id',
     keeps: 'latest per key',
-    holds: 'the sample that stands for each conversation; a tombstone when withdrawn',
+    holds: 'the last sample of each conversation, and whether it stands; a tombstone when erased',
   }),
   approvedSampleCounts: topic('approved-sample-counts', {
     schema: 'ApprovedSampleCount',

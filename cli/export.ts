@@ -137,10 +137,11 @@ function parseManifest(text: string, where: string): Manifest {
   throw new UsageError(`${where} is not the manifest of a data set.`);
 }
 
-function checkSame({ manifest: made, erased }: DataSet, expected: Manifest | undefined): void {
+function checkSame({ manifest: made, erasedSince }: DataSet, expected: Manifest | undefined): void {
   if (!expected || made.sha256 === expected.sha256) return;
-  if (erased > 0) {
-    const rows = erased === 1 ? '1 row' : `${erased} rows`;
+  if (erasedSince > 0) {
+    const missing = expected.rows - made.rows; // none where a limit has let others in
+    const rows = missing > 1 ? `${missing} rows` : missing === 1 ? '1 row' : 'rows';
     throw new UsageError(
       `This data set holds ${rows} of conversations that were erased since, and can't be made again. Nothing was written; an export without the manifest has what is left.`,
     );

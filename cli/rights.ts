@@ -31,7 +31,7 @@ export interface Grant {
   readonly resource: 'topic' | 'group' | 'transactional-id';
   readonly name: string;
   readonly prefixed: boolean;
-  readonly operation: 'Create' | 'Describe' | 'Read' | 'Write';
+  readonly operation: 'Create' | 'Describe' | 'DescribeConfigs' | 'Read' | 'Write';
 }
 
 const { conversations, reviews, policies, deadLetters } = topics;
@@ -97,7 +97,7 @@ export function grantsOf({
   const named = (list: readonly Topic[]) => [...new Set(list.map(({ name }) => name))];
   return [
     { ...all, operation: 'Describe' },
-    ...(createsTopics ? [{ ...all, operation: 'Create' } as const] : []),
+    ...(createsTopics ? (['Create', 'DescribeConfigs'] as const).map((operation) => ({ ...all, operation })) : []),
     ...named(reads).map(on('topic', 'Read')),
     ...named(writes).map(on('topic', 'Write')),
     ...(group === undefined ? [] : [on('group', 'Read')(group)]),

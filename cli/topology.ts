@@ -1,5 +1,6 @@
 import { Command } from 'commander';
 import { processors, projections, services } from '../pipeline.ts';
+import { describeKey } from '../stream/topic.ts';
 import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
 import { aclCommands, kafkaUsers } from './rights.ts';
@@ -22,14 +23,10 @@ export function topologyCommand(): Command {
 /** The pipeline as data. */
 export function describe(): object {
   return {
-    topics: Object.values(topics).map(({ name, schema, key, keeps, external, holds }: Topic) => ({
-      name,
-      schema,
-      key,
-      keeps,
-      external,
-      holds,
-    })),
+    topics: Object.values<Topic>(topics).map((topic) => {
+      const { name, schema, keeps, external, holds } = topic;
+      return { name, schema, key: describeKey(topic), keeps, external, holds };
+    }),
     processors: processors.map(({ name, does, inputs, outputs, table }) => ({
       name,
       does,
@@ -56,7 +53,7 @@ function drawText(): string {
     `  ▶ Postgres ${table}`,
     '',
   ]);
-  const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), topic.key, topic.holds]);
+  const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), describeKey(topic), topic.holds]);
   return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
 }
 

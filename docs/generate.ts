@@ -4,6 +4,7 @@ import path from 'node:path';
 import { format, resolveConfig } from 'prettier';
 import { kafkaUsers } from '../cli/rights.ts';
 import { READER_GROUP } from '../runtime/kafka-clients.ts';
+import { describeKey } from '../stream/topic.ts';
 import type { Topic } from '../stream/topic.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 
@@ -28,7 +29,7 @@ function kept({ keeps }: Topic): string {
 function topicRows(): string[][] {
   return Object.values<Topic>(topics).map((topic) => [
     code(topic.name),
-    topic.key,
+    describeKey(topic),
     code(topic.schema),
     kept(topic),
     String(topic.partitions ?? PARTITIONS),

@@ -25,15 +25,18 @@ export function sampleOf(decision: RoutingDecision): SampleApproved | undefined 
     policy_version: decision.policy_version,
     captured_at: conversation.created_at,
     approved_at: vouched ? review.reviewed_at : conversation.created_at,
+    stands: true,
+    events: 0,
   };
 }
 
-/** The events that lead from the sample that stood to the one that stands; none when the label is the same. */
+/** The events that lead from the last sample, where it stood, to the one that stands; none when the label is the same. */
 export function sampleChanges(
-  before: SampleApproved | undefined,
+  last: SampleApproved | undefined,
   after: SampleApproved | undefined,
   decision: RoutingDecision,
 ): readonly SampleEvent[] {
+  const before = last?.stands === true ? last : undefined;
   if (before && after && sameLabel(before, after)) return [];
   const id = decision.conversation_id;
   const events: SampleEvent[] = [];
@@ -49,16 +52,17 @@ export function sampleChanges(
 }
 
 /**
- * The event of a conversation that was erased at `erased_at`, in milliseconds since 1970. There is one without a sample too: an
- * earlier data set may hold one that was withdrawn since.
+ * The events that are written over all those of a conversation that was erased at `erased_at`, in milliseconds since 1970. There is one
+ * where nothing is known of samples too: a table from before withdrawn ones were kept in it does not tell.
  */
-export function erasure(conversation_id: string, sample: SampleApproved | undefined, erased_at: number): SampleEvent {
-  return {
-    conversation_id,
-    approved: null,
-    withdrawn: sample ? withdrawn(sample, 'erased', erased_at) : null,
-    erased_at,
-  };
+export function erasures(
+  conversation_id: string,
+  last: SampleApproved | undefined,
+  erased_at: number,
+): readonly SampleEvent[] {
+  const erased = { conversation_id, approved: null, withdrawn: null, erased_at };
+  const leaves = last?.stands === true ? withdrawn(last, 'erased', erased_at) : null;
+  return [...Array<SampleEvent>(Math.max(0, (last?.events ?? 0) - 1)).fill(erased), { ...erased, withdrawn: leaves }];
 }
 
 function withdrawal(

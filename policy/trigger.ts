@@ -55,9 +55,10 @@ export interface SampleMark {
 /**
  * The watermark behind the `approvals`th approval of `marks`, which start at `from` and are in offset order within each
  * partition. Partitions are merged by event time, then by number; a partition's time never runs backwards, so that what
- * is taken is a prefix of each. Withdrawals up to there are taken too. Undefined when there are not so many.
+ * is taken is a prefix of each. Withdrawals up to there are taken too. All of them where there are not so many: of what was erased
+ * since, compaction has taken the approvals out of the log.
  */
-export function watermarkAt(marks: readonly SampleMark[], from: Watermark, approvals: number): Watermark | undefined {
+export function watermarkAt(marks: readonly SampleMark[], from: Watermark, approvals: number): Watermark {
   const latest = new Map<number, number>();
   const times = Float64Array.from(marks, ({ partition, timestamp }) => {
     const time = Math.max(latest.get(partition) ?? -Infinity, timestamp);
@@ -78,5 +79,5 @@ export function watermarkAt(marks: readonly SampleMark[], from: Watermark, appro
     watermark.set(partition, offset + 1);
     if (approves) missing--;
   }
-  return missing === 0 ? watermark : undefined;
+  return watermark;
 }

@@ -9,6 +9,7 @@ import { redact } from '../policy/redaction.ts';
 import { textHash } from '../policy/hash.ts';
 import { reviewDigest } from '../policy/standing.ts';
 import { conversationProblems, erasureProblems, reviewProblems } from '../policy/validation.ts';
+import { eventKey } from '../stream/event-key.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Emission, LogRecord, Table } from '../stream/processor.ts';
 import { emit, on } from '../stream/processor.ts';
@@ -49,7 +50,7 @@ function capture(
     throw new Poison('conflicting-duplicate', `Conversation ${id} is in the log already, with other content.`);
   }
   return [
-    logged(id, { captured: redact(value), policy: policyInForce(ledger) }, value.created_at),
+    logged(id, id, { captured: redact(value), policy: policyInForce(ledger) }, value.created_at),
     ...entry.parked_reviews.map(reviewed),
     emit(topics.intakeLedger, id, { ...entry, captured_digest: digest, parked_reviews: [] }, value.created_at),
   ];
@@ -84,7 +85,10 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
   return [emit(topics.intakeLedger, id, { ...entry, review_digests, parked_reviews }, value.reviewed_at)];
 }
 
-/** What is remembered of an erased conversation is that it was erased, so that it can't come back. */
+/**
+ * What is remembered of an erased conversation is that it was erased, so that it can't come back. The log is told under the key of
+ * each event of the conversation, so that compaction takes them: reviews first, for none must stand there before its conversation.
+ */
 function erase({ value, timestamp }: LogRecord<ErasureRequested>, ledger: Table<IntakeEntry>): readonly Emission[] {
   refuse(erasureProblems(value, timestamp));
   const { conversation_id: id, requested_at } = value;
@@ -92,8 +96,9 @@ function erase({ value, timestamp }: LogRecord<ErasureRequested>, ledger: Table<
   if (entry.erased_at !== null) return [];
   if (entry.captured_digest === null)
     throw new Poison('unknown-conversation', `Conversation ${id} has not come, so there is nothing to erase.`);
+  const keys = [...entry.review_digests.map((mark) => eventKey(id, idPart(mark) ?? textHash(mark))), id];
   return [
-    logged(id, { erased: value }, requested_at),
+    ...keys.map((key) => logged(key, id, { erased: value }, requested_at)),
     emit(topics.intakeLedger, id, { ...UNSEEN, erased_at: requested_at }, requested_at),
   ];
 }
@@ -117,10 +122,11 @@ function idPart(mark: string): string | undefined {
 }
 
 function reviewed(value: ReviewSubmitted): Emission {
-  return logged(value.conversation_id, { reviewed: value }, value.reviewed_at);
+  const { conversation_id: id, review_id } = value;
+  return logged(eventKey(id, textHash(review_id ?? reviewDigest(value))), id, { reviewed: value }, value.reviewed_at);
 }
 
-function logged(id: string, event: Partial<ConversationEvent>, at: number): Emission {
+function logged(key: string, id: string, event: Partial<ConversationEvent>, at: number): Emission {
   const nothing = { captured: null, reviewed: null, policy: null, erased: null };
-  return emit(topics.conversationEvents, id, { ...nothing, ...event, conversation_id: id }, at);
+  return emit(topics.conversationEvents, key, { ...nothing, ...event, conversation_id: id }, at);
 }

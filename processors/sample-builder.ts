@@ -1,6 +1,7 @@
-import { erasure, sampleChanges, sampleOf } from '../policy/approval.ts';
-import type { SampleApproved } from '../schemas/types.ts';
-import type { Processor } from '../stream/processor.ts';
+import { erasures, sampleChanges, sampleOf } from '../policy/approval.ts';
+import type { SampleApproved, SampleEvent } from '../schemas/types.ts';
+import { eventKey } from '../stream/event-key.ts';
+import type { Emission, Processor } from '../stream/processor.ts';
 import { emit, onTable } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
 
@@ -13,23 +14,32 @@ export const sampleBuilder: Processor<SampleApproved> = {
   inputs: [
     onTable(
       topics.routingDecisions,
-      ({ value: decision, timestamp }, current) => {
+      ({ value: decision, timestamp }, samples) => {
         const id = decision.conversation_id;
+        const last = samples.get(id);
         const after = sampleOf(decision);
-        const changes = sampleChanges(current.get(id), after, decision);
-        if (changes.length === 0) return [];
+        const changes = sampleChanges(last, after, decision);
+        const sample = after ?? last;
+        if (changes.length === 0 || !sample) return [];
+        const known = last?.events ?? 0;
+        const events = known + changes.length;
         return [
-          ...changes.map((change) => emit(topics.trainingSamples, id, change, timestamp)),
-          emit(topics.currentSamples, id, after ?? null, timestamp),
+          ...numbered(id, known, changes, timestamp),
+          emit(topics.currentSamples, id, { ...sample, stands: after !== undefined, events }, timestamp),
         ];
       },
-      ({ key, timestamp }, current) => {
-        const sample = current.get(key);
+      ({ key: id, timestamp }, samples) => {
+        const last = samples.get(id);
         return [
-          emit(topics.trainingSamples, key, erasure(key, sample, timestamp), timestamp),
-          ...(sample ? [emit(topics.currentSamples, key, null, timestamp)] : []),
+          ...numbered(id, 0, erasures(id, last, timestamp), timestamp),
+          ...(last ? [emit(topics.currentSamples, id, null, timestamp)] : []),
         ];
       },
     ),
   ],
 };
+
+/** Each event of a conversation has a key of its own, behind `known` others, under which an erasure can be written over it. */
+function numbered(id: string, known: number, events: readonly SampleEvent[], timestamp: number): Emission[] {
+  return events.map((event, i) => emit(topics.trainingSamples, eventKey(id, known + i + 1), event, timestamp));
+}

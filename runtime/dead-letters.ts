@@ -5,6 +5,7 @@ import type { KafkaConfig } from '../config.ts';
 import type { DeadLetter } from '../schemas/types.ts';
 import type { Poisoned, RawRecord } from '../stream/batch.ts';
 import { deadLetter } from '../stream/batch.ts';
+import { subjectOf } from '../stream/event-key.ts';
 import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
 import { fencedWrite } from './fenced-write.ts';
@@ -60,11 +61,12 @@ const MAX_LOGGED = 20;
 /** An id has 200 UTF-16 code units at most. */
 const MAX_LOGGED_KEY_BYTES = 600;
 
-/** Logs records that became dead letters: where each stood, its key under what `topics` say that it is, and its trace. */
+/** Logs records that became dead letters: where each stood, what its key is about under what `topics` call it, and its trace. */
 export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: readonly Poisoned[]): void {
   for (const [{ topic, partition, offset, key, traceparent }, { code }] of poisoned.slice(0, MAX_LOGGED)) {
     const keyName = topics.find(({ name }) => name === topic)?.key.replaceAll(/\W+/g, '_') ?? 'key';
-    const about = { [keyName]: key?.toString('utf8', 0, MAX_LOGGED_KEY_BYTES) ?? null, ...traceFields(traceparent) };
+    const subject = key && subjectOf(key.toString('utf8', 0, MAX_LOGGED_KEY_BYTES));
+    const about = { [keyName]: subject, ...traceFields(traceparent) };
     log.warn({ code, topic, partition, offset, ...about }, 'dead letter');
   }
   if (poisoned.length > MAX_LOGGED) log.warn({ more: poisoned.length - MAX_LOGGED }, 'and more dead letters');

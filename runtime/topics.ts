@@ -1,21 +1,26 @@
 /** Creates the topics, and refuses to run on ones that are not as `topology.ts` says. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { ITopicConfig, Kafka } from 'kafkajs';
+import kafkajs from 'kafkajs';
+import type { Admin, ITopicConfig, Kafka } from 'kafkajs';
 import type { Topic } from '../stream/topic.ts';
 
 const PASSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 const KNOWN_MS = 10_000;
+const DAY_MS = 24 * 60 * 60 * 1000;
 /** How long a compacted topic may keep what was superseded: erased conversations go by this. */
-const COMPACTED_MS = 7 * 24 * 60 * 60 * 1000;
+const COMPACTED_MS = 7 * DAY_MS;
 /** How long it keeps tombstones at least: a component that was away for less still learns what was erased. */
-const TOMBSTONES_MS = 30 * 24 * 60 * 60 * 1000;
+const TOMBSTONES_MS = 30 * DAY_MS;
+/** A hundred years. The broker adds it to the time of day, which the largest number would not survive. */
+const FOR_GOOD_MS = 36_500 * DAY_MS;
 
 /** A topic on the cluster that the pipeline can't run on. */
 export class TopicMismatch extends Error {}
 
 /**
  * Creates what is missing, with `partitions` partitions where the topic does not say otherwise.
- * @throws TopicMismatch when a topic has another number of partitions: the records of one conversation would not meet.
+ * @throws TopicMismatch when a topic has another number of partitions, because the records of one conversation would not meet, or
+ * loses what it must keep.
  */
 export async function ensureTopics(
   kafka: Kafka,
@@ -42,6 +47,8 @@ export async function ensureTopics(
         );
       }
     }
+    const lost = await losses(admin, topics);
+    if (lost.length > 0) throw new TopicMismatch(lost.join('\n'));
     return missing.map(({ name }) => name);
   } finally {
     await admin.disconnect();
@@ -54,20 +61,49 @@ async function whenKnown<T>(ask: () => Promise<T>): Promise<T> {
     try {
       return await ask();
     } catch (error) {
-      const passes = error instanceof Error && 'type' in error && PASSING.has(String(error.type));
-      if (!passes || Date.now() > deadline) throw error;
+      if (!PASSING.has(typeOf(error)) || Date.now() > deadline) throw error;
       await sleep(50);
     }
   }
 }
 
+/** The name of a refusal by the broker. */
+function typeOf(error: unknown): string {
+  return error instanceof Error && 'type' in error ? String(error.type) : '';
+}
+
+/** What topics that were made by somebody else would lose, as sentences. Nothing is known without the right to look. */
+async function losses(admin: Admin, topics: readonly Topic[]): Promise<readonly string[]> {
+  const configNames = ['cleanup.policy', 'retention.ms', 'retention.bytes'];
+  const resources = topics.map(({ name }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames }));
+  const found = await admin.describeConfigs({ includeSynonyms: false, resources }).catch((error: unknown) => {
+    if (typeOf(error) === 'TOPIC_AUTHORIZATION_FAILED') return { resources: [] };
+    throw error;
+  });
+  const keptBy = new Map(topics.map(({ name, keeps }) => [name, keeps]));
+  return found.resources.flatMap(({ resourceName, configEntries }) => {
+    const keeps = keptBy.get(resourceName);
+    if (typeof keeps === 'object') return [];
+    const { 'cleanup.policy': policy = '', ...limits } = Object.fromEntries(
+      configEntries.map(({ configName, configValue }) => [configName, configValue]),
+    );
+    const limited = Object.entries(limits).filter(([, value]) => Number(value) >= 0);
+    if (policy.includes('delete') && limited.length > 0)
+      return `Topic ${resourceName} would lose records by ${limited.map(([name, value]) => `${name}=${value}`).join(', ')}; set it to -1.`;
+    if (policy.includes('compact') && keeps === 'for ever')
+      return `Topic ${resourceName} would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1.`;
+    return [];
+  });
+}
+
 function topicConfig(topic: Topic, numPartitions: number, replicationFactor: number): ITopicConfig {
   const { keeps } = topic;
+  const compacted = keeps === 'latest per key' || keeps === 'until erased';
   const config: Record<string, string> = {
-    'cleanup.policy': keeps === 'latest per key' ? 'compact' : 'delete',
-    ...(keeps === 'latest per key' && {
+    'cleanup.policy': compacted ? 'compact' : 'delete',
+    ...(compacted && {
       'max.compaction.lag.ms': String(COMPACTED_MS),
-      'delete.retention.ms': String(TOMBSTONES_MS),
+      'delete.retention.ms': String(topic.keepsTombstones === true ? FOR_GOOD_MS : TOMBSTONES_MS),
     }),
     'retention.ms': typeof keeps === 'object' ? String(keeps.retentionMs) : '-1',
     'min.insync.replicas': replicationFactor > 2 ? '2' : '1',

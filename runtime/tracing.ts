@@ -2,12 +2,13 @@
  * Spans of sampled traces, sent by OTLP/HTTP to a collector such as Jaeger or Tempo.
  *
  * Nothing about spans is in the log: a record keeps the `traceparent` with which it came, in a replay too. The id of a span is a
- * hash of that header, the component and the record's key, so each component works out the id of the span before it: that
+ * hash of that header, the component and what the record's key is about, so each component works out the id of the span before it: that
  * of the processor which writes the topic, or the caller's where the record comes from outside.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Message } from 'node-rdkafka';
 import type { Logger } from 'pino';
+import { subjectOf } from '../stream/event-key.ts';
 import { isSampled, traceparentWith } from '../stream/trace.ts';
 import type { CommittedBatch } from './group-session.ts';
 import { rawRecord } from './rdkafka.ts';
@@ -101,7 +102,7 @@ function spanOf(component: string, message: Message, writerOf: WriterOf) {
   if (message.headers === undefined) return undefined;
   const { topic, partition, offset, key, traceparent } = rawRecord(message);
   if (traceparent === null || !isSampled(traceparent)) return undefined;
-  const id = key?.toString() ?? '';
+  const id = subjectOf(key?.toString() ?? '');
   const writer = writerOf(topic);
   return {
     name: component,
@@ -113,12 +114,12 @@ function spanOf(component: string, message: Message, writerOf: WriterOf) {
       'messaging.destination.name': topic,
       'messaging.destination.partition.id': String(partition),
       'messaging.kafka.offset': offset,
-      'messaging.kafka.message.key': id,
+      'messaging.kafka.message.key': key?.toString() ?? '',
     },
   } as const;
 }
 
-/** The same for whoever asks about the work of `component` on the records with this key in this trace. */
-function spanIdOf(traceparent: string, component: string, key: string): string {
-  return createHash('sha256').update(`${traceparent} ${component} ${key}`).digest('hex').slice(0, 16);
+/** The same for whoever asks about the work of `component` on the records about this subject in this trace. */
+function spanIdOf(traceparent: string, component: string, subject: string): string {
+  return createHash('sha256').update(`${traceparent} ${component} ${subject}`).digest('hex').slice(0, 16);
 }

@@ -13,7 +13,7 @@ export const conversationReviews: Projection<ConversationEvent> = {
   table: 'conversation_reviews',
   key: 'place',
   keyOf: ({ conversation_id }, offset) => placeOf(conversation_id, offset),
-  forgets: { column: 'conversation_id', when: ({ erased }) => erased !== null },
+  forgets: { column: 'conversation_id', of: ({ erased }) => erased?.conversation_id },
   about: ({ reviewed }) => reviewed !== null,
   columns: {
     place: 'text',

@@ -9,6 +9,7 @@ export const erasures: Projection<ConversationEvent> = {
   topic: topics.conversationEvents,
   table: 'erasures',
   key: 'conversation_id',
+  keyOf: ({ conversation_id }) => conversation_id,
   about: ({ erased }) => erased !== null,
   columns: { conversation_id: 'text', requested_by: 'text', reason: 'text', erased_at: 'timestamptz' },
   row: ({ erased: e }) => e && [e.conversation_id, e.requested_by, e.reason, timestamp(e.requested_at)],

@@ -12,6 +12,7 @@ export const trainingSamples: Projection<SampleEvent> = {
   topic: topics.trainingSamples,
   table: 'training_sample_rows',
   key: 'conversation_id',
+  keyOf: ({ conversation_id }) => conversation_id,
   columns: {
     conversation_id: 'text',
     text: 'text',

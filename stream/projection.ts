@@ -13,10 +13,10 @@ export interface Projection<V = unknown> {
   readonly table: string;
   /** Column that holds the record key, or what `keyOf` gives. */
   readonly key: string;
-  /** The row that a record is about, where it is not the record key: for tables with a row for each event. */
+  /** The row that a record is about, where it is not the record key. */
   keyOf?(value: V, offset: number): string;
-  /** A record that takes out every row of its record key; `column` is the one that holds that. For tables with `keyOf`. */
-  readonly forgets?: { readonly column: string; when(value: V): boolean };
+  /** A record that takes out every row with what `of` gives in `column`; undefined for one that does not. */
+  readonly forgets?: { readonly column: string; of(value: V): string | undefined };
   /** Whether the table is about this record at all; others are passed over. */
   about?(value: V): boolean;
   /** Column name → Postgres type; the key's among them. */
@@ -59,8 +59,9 @@ export function foldBatch<V, R>(
     const recordKey = record.key?.toString() ?? '';
     try {
       const value = record.value === null ? undefined : folding.decode(record.value);
-      if (value !== undefined && projection.forgets?.when(value)) {
-        const [{ column }, key] = [projection.forgets, storable(recordKey)];
+      const forgotten = value !== undefined && projection.forgets?.of(value);
+      if (projection.forgets && typeof forgotten === 'string') {
+        const [{ column }, key] = [projection.forgets, storable(forgotten)];
         rows.set(`${column}\t${key}`, { column, key, partition, offset, row: null });
         continue;
       }

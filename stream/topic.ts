@@ -1,7 +1,10 @@
 import type { RecordTypes } from '../schemas/types.ts';
 
-/** What a topic keeps: the latest record of each key, everything, or everything of the last `retentionMs`. */
-export type Retention = 'latest per key' | 'for ever' | { readonly retentionMs: number };
+/**
+ * What a topic keeps: the latest record of each key, everything, or everything of the last `retentionMs`. One that keeps everything
+ * `until erased` is compacted too: each of its records has a key of its own (`event-key.ts`), under which an erasure writes another.
+ */
+export type Retention = 'latest per key' | 'until erased' | 'for ever' | { readonly retentionMs: number };
 
 /** A Kafka topic as a value. `V` is the type of its records. */
 export interface Topic<V = unknown> {
@@ -9,9 +12,11 @@ export interface Topic<V = unknown> {
   readonly name: string;
   /** Name of the Avro record that it holds. */
   readonly schema: keyof RecordTypes;
-  /** What the record key is. */
+  /** What the record key is, or where everything is kept until erased, what it begins with. */
   readonly key: string;
   readonly keeps: Retention;
+  /** Whether tombstones stay for good, because a reader that was away must still find them, for however long. */
+  readonly keepsTombstones?: boolean;
   /** Number of partitions where it differs from that of the pipeline: such a topic is no input of a processor. */
   readonly partitions?: number;
   /** Largest record in bytes that the broker accepts; the broker's default when absent. */
@@ -26,9 +31,15 @@ export interface Topic<V = unknown> {
 type Described<S extends keyof RecordTypes> = Pick<Topic, 'key' | 'keeps' | 'holds'> & {
   readonly schema: S;
   readonly external?: boolean;
+  readonly keepsTombstones?: boolean;
   readonly partitions?: number;
   readonly maxRecordBytes?: number;
 };
+
+/** What the whole record key is, in words. */
+export function describeKey({ key, keeps }: Topic): string {
+  return keeps === 'until erased' ? `${key} / event` : key;
+}
 
 /** Every topic's name begins with it. */
 export const TOPIC_PREFIX = 'nlu.';

@@ -2,7 +2,8 @@
  * A data set, made by reading the log of training-samples up to fixed offsets: the same offsets and filters give the same
  * bytes, on any machine, however the partitions are read. Rows are sorted by conversation id, which is unique.
  *
- * But one thing: what was erased since is left out. A data set that had rows of it can't be made again.
+ * But one thing: what was erased since is left out, and compaction takes it out of the log. A data set that had rows of it can't be made
+ * again.
  *
  * What stands is folded on disk (LMDB in a folder that goes away), so that a data set may be larger than memory.
  */
@@ -66,8 +67,8 @@ export interface PlacedRow {
 /** A data set on disk. `close` it when it is no longer needed. */
 export interface DataSet {
   readonly manifest: Manifest;
-  /** Rows that are left out, because their conversation was erased after those offsets. */
-  readonly erased: number;
+  /** Conversations erased after those offsets. Which of them had a row here can't be told once compaction has taken it. */
+  readonly erasedSince: number;
   rows(): Iterable<PlacedRow>;
   close(): Promise<void>;
 }
@@ -111,11 +112,9 @@ export async function buildDataSet(
     await rm(folder, { recursive: true, force: true });
   };
   try {
-    const schemaIds = await fold(table, samples, request.upTo);
+    const { schemaIds, erased } = await fold(table, samples, request.upTo);
     const rows = () => standing(table, request);
-    let erased = 0;
-    for (const sample of selected(table, request)) if (sample.erased === true) erased++;
-    return { manifest: manifestOf(request, rows(), schemaIds, codeVersion), erased, rows, close };
+    return { manifest: manifestOf(request, rows(), schemaIds, codeVersion), erasedSince: erased.size, rows, close };
   } catch (error) {
     await close();
     throw error;
@@ -128,19 +127,21 @@ interface FoldedSample extends PlacedRow {
   readonly erased?: true;
 }
 
-/** What stands after all `samples` below `upTo`, by conversation; returns the schema ids. */
+/** What stands after all `samples` below `upTo`, by conversation; returns the schema ids, and what was erased since. */
 async function fold(
   table: Database<FoldedSample, string>,
   samples: AsyncIterable<PlacedSample>,
   upTo: Watermark,
-): Promise<Set<number>> {
+): Promise<{ readonly schemaIds: ReadonlySet<number>; readonly erased: ReadonlySet<string> }> {
   const schemaIds = new Set<number>();
+  const erased = new Set<string>();
   let read = 0;
   for await (const { partition, offset, schemaId, event } of samples) {
     if (offset >= (upTo.get(partition) ?? 0)) {
       await table.committed; // before it a get does not see what was put
       const stood = table.get(event.conversation_id);
       if (stood) void table.put(event.conversation_id, { ...stood, erased: true });
+      erased.add(event.conversation_id);
       continue;
     }
     schemaIds.add(schemaId);
@@ -149,7 +150,7 @@ async function fold(
     if (++read % FLUSH === 0) await table.committed; // else a fast reader would queue all of the log in memory
   }
   await table.committed;
-  return schemaIds;
+  return { schemaIds, erased };
 }
 
 function* standing(table: Database<FoldedSample, string>, request: DataSetRequest): Generator<PlacedRow> {

@@ -89,9 +89,9 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     log.append((before) => ({ runs: [noteRun(before, id, run.attempt, decide(before), kind, now())] }));
 
   // 1. The data set, from the log.
-  const { manifest, erased, sides } = await readRows(run, await log.read(), ports);
+  const { manifest, erasedSince, sides } = await readRows(run, await log.read(), ports);
   const changed = run.data_set_sha256 !== null && run.data_set_sha256 !== manifest.sha256;
-  if (changed && erased === 0)
+  if (changed && erasedSince === 0)
     throw new TrainingError(
       `The log gives another data set (${manifest.sha256}) than in an earlier attempt (${run.data_set_sha256}).`,
     );
@@ -156,7 +156,7 @@ async function readRows(
   run: RunStanding,
   log: ModelLog,
   ports: RunPorts,
-): Promise<{ manifest: Manifest; erased: number; sides: Split<Rows> }> {
+): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Rows> }> {
   const upTo = watermarkOf(run.watermark);
   const dataSet = await buildDataSet({ dataSet: run.data_set, upTo }, ports.samples(upTo), ports.codeVersion);
   try {
@@ -170,7 +170,7 @@ async function readRows(
     }
     const sides = split<Rows>(rows);
     const dropCounts = { ...sides.dropCounts, 'over-the-limit': dataSet.manifest.rows - rows.length };
-    return { manifest: dataSet.manifest, erased: dataSet.erased, sides: { ...sides, dropCounts } };
+    return { manifest: dataSet.manifest, erasedSince: dataSet.erasedSince, sides: { ...sides, dropCounts } };
   } finally {
     await dataSet.close();
   }

@@ -4,6 +4,7 @@ import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import kafkajs from 'kafkajs';
 import { projections } from '../../pipeline.ts';
@@ -19,6 +20,10 @@ import { topics } from '../../topology.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 
+const TOPIC = kafkajs.ConfigResourceTypes.TOPIC;
+const compacted = Object.values<Topic>(topics).filter(
+  ({ keeps }) => keeps === 'latest per key' || keeps === 'until erased',
+);
 const CLI = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 const TEXT = 'a text that nobody else wrote';
 const NOON = '2026-10-05T12:00:00Z';
@@ -71,6 +76,12 @@ describe('an erasure on real servers', () => {
     for await (const { key, value } of readTopic(servers.kafka, topics.approvedSampleCounts.name))
       if (value) counts.set(String(key), codec.decode(value).approved);
     return [...counts.values()].reduce((sum, count) => sum + count, 0);
+  }
+
+  async function asAdmin<T>(ask: (admin: kafkajs.Admin) => Promise<T>): Promise<T> {
+    const admin = kafkajsClient(reviewing.stack.prepared.servers.kafka, 'test').admin();
+    await admin.connect();
+    return ask(admin).finally(() => admin.disconnect());
   }
 
   async function tablesWith(id: string): Promise<readonly string[]> {
@@ -180,19 +191,64 @@ describe('an erasure on real servers', () => {
     assert.match(JSON.stringify(await draftOf(codecs, letter)), /"conversation_id":"never".*"requested_at":"2/);
   });
 
-  it('leaves compacted topics within a bounded time, and components that were away learn of it for a month', async () => {
-    const compacted = Object.values<Topic>(topics).filter(({ keeps }) => keeps === 'latest per key');
-    const admin = kafkajsClient(reviewing.stack.prepared.servers.kafka, 'test').admin();
-    await admin.connect();
-    const days: Record<string, number> = { 'max.compaction.lag.ms': 7, 'delete.retention.ms': 30 };
-    const configNames = Object.keys(days);
-    const resources = compacted.map(({ name }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames }));
-    const found = await admin.describeConfigs({ includeSynonyms: false, resources });
-    await admin.disconnect();
-    assert.equal(found.resources.length, compacted.length);
-    for (const { resourceName, configEntries } of found.resources)
-      for (const { configName, configValue } of configEntries)
-        assert.equal(Number(configValue), (days[configName] ?? NaN) * 86_400_000, `${configName} of ${resourceName}`);
+  it('leaves topics within a week; a month later, of decisions for good, who was away still learns of it', async () => {
+    const configNames = ['cleanup.policy', 'max.compaction.lag.ms', 'delete.retention.ms'];
+    const found = await asAdmin((admin) =>
+      admin.describeConfigs({
+        includeSynonyms: false,
+        resources: compacted.map(({ name }) => ({ type: TOPIC, name, configNames })),
+      }),
+    );
+    const values = found.resources.map(({ resourceName, configEntries }) => [
+      resourceName,
+      ...configNames.map((name) => configEntries.find(({ configName }) => configName === name)?.configValue),
+    ]);
+    const days = (n: number) => String(n * 86_400_000);
+    assert.deepEqual(
+      values,
+      compacted.map(({ name, keepsTombstones }) => [
+        ...[name, 'compact', days(7)],
+        days(keepsTombstones === true ? 36_500 : 30),
+      ]),
+    );
+    assert.ok(topics.routingDecisions.keepsTombstones);
+  });
+
+  it('takes the bytes out of every topic that is kept, once Kafka has compacted it', async () => {
+    const { servers } = reviewing.stack.prepared;
+    const texts = async () => {
+      const found = [];
+      for (const { name } of compacted)
+        for await (const { value } of readTopic(servers.kafka, name)) if (value?.includes(TEXT)) found.push(name);
+      return new Set(found);
+    };
+    assert.ok((await texts()).has(topics.conversationEvents.name));
+    await asAdmin((admin) =>
+      admin.alterConfigs({
+        validateOnly: false,
+        resources: compacted.map(({ name }) => ({
+          ...{ type: TOPIC, name },
+          configEntries: Object.entries({
+            ...{ 'cleanup.policy': 'compact', 'max.compaction.lag.ms': '1', 'segment.ms': '500' },
+          }).map(([key, value]) => ({ name: key, value })),
+        })),
+      }),
+    );
+    await sleep(1000);
+    // Only closed segments are compacted, and the next record closes one that is old enough: here, in every partition of every topic.
+    const more = (confidence: number) =>
+      Array.from({ length: 40 }, (_, i) => ({
+        ...{ conversation_id: `later-${confidence}-${i}`, user_message: `another ${i}`, nlu_confidence: confidence },
+      }));
+    await reviewing.capture([...more(0.75), ...more(0.95)]);
+    for (const deadline = Date.now() + 120_000; (await texts()).size > 0;) {
+      assert.ok(Date.now() < deadline, `still in ${[...(await texts())].join(', ')}`);
+      await sleep(1000);
+    }
+    await assert.rejects(
+      samvad('export', '--manifest', `${file}.manifest.json`, '-o', `${file}.again`),
+      (error: Error & { stderr?: string }) => /holds 2 rows of conversations that were erased/.test(error.stderr ?? ''),
+    );
   });
 
   it('stays when every table is filled again from the log, and a what-if does not see the conversation', async () => {
@@ -205,6 +261,7 @@ describe('an erasure on real servers', () => {
     }
     for (const id of ['forgotten', 'waits', 'trusted']) assert.deepEqual(await tablesWith(id), []);
     const options = { policy: { ...defaultPolicy, version: 'routing-v2' }, secondsPerAnswer: 20, examples: 1 };
-    assert.equal((await whatIf(reviewing.stack.prepared, options)).conversations, 1);
+    const [{ n } = {}] = await rows('SELECT count(*)::int AS n FROM conversation_logs');
+    assert.equal((await whatIf(reviewing.stack.prepared, options)).conversations, n);
   });
 });

@@ -134,6 +134,7 @@ function entry(user: string, { resource, name, prefixed, operation }: Grant): Ac
     operation: {
       Create: AclOperationTypes.CREATE,
       Describe: AclOperationTypes.DESCRIBE,
+      DescribeConfigs: AclOperationTypes.DESCRIBE_CONFIGS,
       Read: AclOperationTypes.READ,
       Write: AclOperationTypes.WRITE,
     }[operation],

@@ -16,6 +16,8 @@ const approved: SampleApproved = {
   policy_version: 'routing-v1',
   captured_at: 0,
   approved_at: 0,
+  stands: true,
+  events: 0,
 };
 const event: SampleEvent = { conversation_id: 'c-1', approved, withdrawn: null, erased_at: null };
 const at = (offset: number) => ({ dataSet: 'default', partition: 0, offset });

@@ -24,6 +24,8 @@ function approval(i: number): SampleEvent {
     policy_version: 'routing-v1',
     captured_at: 0,
     approved_at: 0,
+    stands: true,
+    events: 0,
   } as const;
   return { conversation_id, approved, withdrawn: null, erased_at: null };
 }
@@ -115,29 +117,33 @@ describe('watermarkAt', () => {
 
   it('takes the earliest, a prefix of each partition, and withdrawals among them', () => {
     const marks = [mark(0, 0, 10), mark(0, 1, 5), mark(0, 2, 30), mark(1, 0, 7), mark(1, 4, 12, false), mark(1, 5, 40)];
-    assert.deepEqual([...(watermarkAt(marks, new Map(), 3) ?? [])].sort(), [
+    assert.deepEqual([...watermarkAt(marks, new Map(), 3)].sort(), [
       [0, 2],
       [1, 1],
     ]);
-    assert.deepEqual([...(watermarkAt(marks, new Map(), 4) ?? [])].sort(), [
+    assert.deepEqual([...watermarkAt(marks, new Map(), 4)].sort(), [
       [0, 3],
       [1, 5],
     ]);
   });
-  it('is undefined when there are too few', () => {
-    assert.equal(watermarkAt([mark(0, 0, 1)], new Map(), 2), undefined);
+  it('takes all where there are too few, as after an erasure that compaction has seen', () => {
+    assert.deepEqual([...watermarkAt([mark(0, 0, 1), mark(1, 4, 2, false)], new Map([[2, 3]]), 2)].sort(), [
+      [0, 1],
+      [1, 5],
+      [2, 3],
+    ]);
   });
   it('goes on from a watermark and does not count what is before it', () => {
     assert.deepEqual(
       [
-        ...(watermarkAt(
+        ...watermarkAt(
           [mark(0, 0, 1), mark(0, 1, 2)],
           new Map([
             [0, 1],
             [3, 8],
           ]),
           1,
-        ) ?? []),
+        ),
       ],
       [
         [0, 2],
@@ -155,7 +161,7 @@ describe('watermarkAt', () => {
           return mark(p, offset, time, approves);
         });
         const byPartition = [2, 0, 1].flatMap((p) => marks.filter(({ partition }) => partition === p));
-        const sorted = (watermark: ReturnType<typeof watermarkAt>) => watermark && [...watermark].sort();
+        const sorted = (watermark: ReturnType<typeof watermarkAt>) => [...watermark].sort();
         assert.deepEqual(sorted(watermarkAt(byPartition, new Map(), n)), sorted(watermarkAt(marks, new Map(), n)));
       }),
     );

@@ -2,6 +2,7 @@
 import { processors } from '../../pipeline.ts';
 import { createCodec } from '../../runtime/codec.ts';
 import type { Codec } from '../../runtime/codec.ts';
+import type { SampleApproved } from '../../schemas/types.ts';
 import { createTestDriver } from '../../stream/test-driver.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
@@ -23,3 +24,9 @@ export function start(batchSize = 100) {
 
 /** A pipeline in memory. */
 export type Driver = ReturnType<typeof start>;
+
+/** The samples that stand, by conversation. The number of their events depends on how many steps a batch takes at once, and is left out. */
+export function standingSamples(driver: Driver): Map<string, SampleApproved> {
+  const samples = [...driver.table(topics.currentSamples)].filter(([, { stands }]) => stands);
+  return new Map(samples.map(([id, sample]) => [id, { ...sample, events: 0 }]));
+}

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { ConversationCaptured } from '../../schemas/types.ts';
+import type { DrivenRecord } from '../../stream/test-driver.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
 import { conversation, erasure, review } from '../fixtures.ts';
-import { start } from './driver.ts';
+import { standingSamples, start } from './driver.ts';
 import type { Driver } from './driver.ts';
 
 const ID = 'conversation-1';
@@ -23,6 +24,12 @@ function erase(driver: Driver, conversation_id = ID): void {
 
 function approvedCount(driver: Driver): number {
   return [...driver.table(topics.approvedSampleCounts).values()].reduce((sum, { approved }) => sum + approved, 0);
+}
+
+/** What compaction leaves of a topic: the last record of each key. */
+function latest<V>(records: readonly DrivenRecord<V>[]): DrivenRecord<V>[] {
+  const last = new Map(records.map((record, i) => [record.key, i]));
+  return records.filter(({ key }, i) => last.get(key) === i);
 }
 
 function letters(driver: Driver) {
@@ -45,7 +52,8 @@ describe('an erasure', () => {
     erase(driver);
     assert.deepEqual(remembered(driver, ID), [undefined, undefined, undefined]);
     assert.equal(approvedCount(driver), 1);
-    const { withdrawn } = driver.records(topics.trainingSamples).findLast(({ key }) => key === ID)?.value ?? {};
+    const { withdrawn } =
+      driver.records(topics.trainingSamples).findLast(({ value }) => value?.conversation_id === ID)?.value ?? {};
     assert.deepEqual([withdrawn?.reason, withdrawn?.withdrawn_at], ['erased', erasure().requested_at]);
     assert.ok(driver.table(topics.currentSamples).has('another'));
   });
@@ -61,6 +69,7 @@ describe('an erasure', () => {
       [
         [undefined, null],
         ['rejected', null],
+        [undefined, erasure().requested_at],
         [undefined, erasure().requested_at],
       ],
     );
@@ -134,25 +143,66 @@ describe('an erasure', () => {
     assert.equal(approvedCount(driver), 1);
   });
 
-  it('stays in a replay: the canonical log alone gives the same tables, whatever the batch size', () => {
+  it('is written over every event of its conversation and of no other, so that compaction takes all that they said', () => {
+    const driver = start(1);
+    capture(driver, { nlu_confidence: 0.9 });
+    capture(driver, { conversation_id: 'another', nlu_confidence: 0.9 });
+    for (const [review_id, verdict] of [
+      [null, 'approve'],
+      ['r-2', 'correct'],
+      ['r-3', 'reject'],
+    ] as const)
+      for (const conversation_id of [ID, 'another'])
+        driver.send(topics.reviews, conversation_id, review({ conversation_id, review_id, verdict }));
+    driver.drain();
+    /** Of the two topics that keep everything until then. */
+    const kept = (id: string) => {
+      const of = <V extends { readonly conversation_id: string }>(topic: Topic<V>) =>
+        latest(driver.records(topic)).flatMap(({ value }) => (value?.conversation_id === id ? [value] : []));
+      return { events: of(topics.conversationEvents), samples: of(topics.trainingSamples) };
+    };
+    const other = kept('another');
+    assert.deepEqual([other.events.length, other.samples.length], [4, 6]);
+    erase(driver);
+    const { events, samples } = kept(ID);
+    assert.deepEqual(
+      events.map(({ captured, reviewed, erased }) => [captured, reviewed, erased?.reason]),
+      Array(4).fill([null, null, erasure().reason]),
+    );
+    assert.deepEqual(
+      samples.map(({ approved, erased_at }) => [approved, erased_at]),
+      Array(6).fill([null, erasure().requested_at]),
+    );
+    assert.deepEqual(kept('another'), other);
+  });
+
+  it('stays in a replay: the canonical log alone, compacted too, gives the same tables, whatever the batch size', () => {
     const driver = start(1);
     for (let i = 0; i < 60; i++) {
       const conversation_id = `c-${String(i)}`;
-      capture(driver, { conversation_id, nlu_confidence: (i % 21) / 20 });
+      capture(driver, { conversation_id, user_message: `message ${String(i)}`, nlu_confidence: (i % 21) / 20 });
       if (i % 4 === 0) driver.send(topics.reviews, conversation_id, review({ conversation_id }));
       driver.drain();
       if (i % 3 === 0) erase(driver, conversation_id);
     }
     const tables = (of: Driver) => [
       approvedCount(of),
-      ...[topics.routingDecisions, topics.reviewQueue, topics.currentSamples].map((topic: Topic) =>
-        [...of.table(topic)].sort(([a], [b]) => (a < b ? -1 : 1)),
+      ...[of.table(topics.routingDecisions), of.table(topics.reviewQueue), standingSamples(of)].map(
+        (table: ReadonlyMap<string, unknown>) => [...table].sort(([a], [b]) => (a < b ? -1 : 1)),
       ),
     ];
     assert.equal(driver.table(topics.routingDecisions).size, 40);
-    for (const batchSize of [1, 1000]) {
+    const log = driver.records(topics.conversationEvents);
+    const compacted = latest(log);
+    assert.equal(log.length - compacted.length, 20 + 5); // erased conversations, and reviews of them
+    for (const [batchSize, records] of [
+      [1, log],
+      [1000, log],
+      [1, compacted],
+      [1000, compacted],
+    ] as const) {
       const replayed = start(batchSize);
-      for (const { key, partition, value } of driver.records(topics.conversationEvents))
+      for (const { key, partition, value } of records)
         if (value) replayed.send(topics.conversationEvents, key, value, { partition });
       replayed.drain();
       assert.deepEqual(letters(replayed), []);

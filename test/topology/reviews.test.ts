@@ -4,7 +4,7 @@ import { textHash } from '../../policy/hash.ts';
 import type { ReviewSubmitted } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
-import { start } from './driver.ts';
+import { standingSamples, start } from './driver.ts';
 import type { Driver } from './driver.ts';
 
 const ID = 'conversation-1';
@@ -31,7 +31,7 @@ function undo(driver: Driver, withdraws: string, minutes: number): void {
 
 function standing(driver: Driver) {
   const decision = driver.table(topics.routingDecisions).get(ID);
-  const sample = driver.table(topics.currentSamples).get(ID);
+  const sample = standingSamples(driver).get(ID);
   return [decision?.review_status, sample ? `${sample.source} ${sample.intent}` : undefined];
 }
 

@@ -22,6 +22,8 @@ function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
     policy_version: 'routing-v1',
     captured_at: Date.UTC(2026, 10, 1),
     approved_at: Date.UTC(2026, 10, 2),
+    stands: true,
+    events: 0,
     ...fields,
   };
 }
@@ -41,15 +43,15 @@ const erase = (conversation_id: string): SampleEvent => ({
   erased_at: Date.UTC(2026, 10, 3),
 });
 
-/** The events as partitions of a log; read in the order of `partitions`. */
+/** The events as partitions of a log, null where compaction took one; read in the order of `partitions`. */
 async function* log(
-  events: readonly (readonly SampleEvent[])[],
+  events: readonly (readonly (SampleEvent | null)[])[],
   partitions: readonly number[],
 ): AsyncGenerator<PlacedSample> {
   for (const partition of partitions)
     for (const [offset, event] of (events[partition] ?? []).entries()) {
       await Promise.resolve();
-      yield { partition, offset, schemaId: 7, event };
+      if (event) yield { partition, offset, schemaId: 7, event };
     }
 }
 const upTo = new Map([
@@ -57,7 +59,7 @@ const upTo = new Map([
   [1, 10],
 ]);
 async function build(
-  events: readonly (readonly SampleEvent[])[],
+  events: readonly (readonly (SampleEvent | null)[])[],
   request: Partial<DataSetRequest> = {},
   partitions = [0, 1],
 ) {
@@ -66,7 +68,7 @@ async function build(
   await dataSet.close();
   return {
     manifest: dataSet.manifest,
-    erased: dataSet.erased,
+    erasedSince: dataSet.erasedSince,
     ids: lines.map((line) => (JSON.parse(line) as DataRow).conversation_id),
     bytes: lines.join(''),
   };
@@ -118,7 +120,7 @@ describe('data set', () => {
       assert.deepEqual((await build(events, requestOf(made.manifest), [1, 0])).manifest, made.manifest);
     });
 
-  it('leaves out what was erased after its offsets, also where the sample was withdrawn before, and counts it', async () => {
+  it('leaves out what was erased after its offsets, also where the sample was withdrawn before, and where compaction has taken it', async () => {
     const before = {
       upTo: new Map([
         [0, 4],
@@ -126,7 +128,7 @@ describe('data set', () => {
       ]),
     };
     const whole = await build(events, before);
-    assert.deepEqual([whole.ids, whole.erased], [['b', 'c', 'd'], 0]);
+    assert.deepEqual([whole.ids, whole.erasedSince], [['b', 'c', 'd'], 0]);
     const [first = [], second = []] = events;
     const later = [
       [...first, withdraw('b'), erase('b'), erase('never-sampled')],
@@ -136,10 +138,15 @@ describe('data set', () => {
       later.map((all) => all.filter((event, i) => i < 4 || event.erased_at !== null)),
       before,
     );
-    assert.deepEqual([left.ids, left.erased], [['c', 'd'], 1]);
+    assert.deepEqual([left.ids, left.erasedSince], [['c', 'd'], 3]);
     assert.equal(left.manifest.rows, 2);
+    const gone = ['b', 'e'];
+    const compacted = later.map((all) =>
+      all.map((event) => (event.erased_at === null && gone.includes(event.conversation_id) ? null : event)),
+    );
+    assert.deepEqual(await build(compacted, before), left);
     const limited = await build(later, { ...before, limit: 1 });
-    assert.deepEqual([limited.ids, limited.erased], [[], 1]);
+    assert.deepEqual([limited.ids, limited.erasedSince], [[], 3]);
   });
 });
 

@@ -47,6 +47,8 @@ async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>
       policy_version: 'routing-v1',
       captured_at: offset,
       approved_at: offset,
+      stands: true,
+      events: 0,
     };
     yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null, erased_at: null } };
   }
