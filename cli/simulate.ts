@@ -6,10 +6,13 @@ import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { openRuns } from '../policy/training-run.ts';
 import { totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
+import type { RoutingPolicy } from '../policy/routing.ts';
 import { simulate } from '../simulation/simulate.ts';
 import type { Round, SimulationPorts } from '../simulation/simulate.ts';
 import type { Figures } from '../simulation/figures.ts';
+import { adoptPolicy } from '../status/policy.ts';
 import { readCorpus } from '../trainer/corpus.ts';
+import type { Sample } from '../trainer/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { nextCandidate } from '../trainer/deployment-controller.ts';
 import { DATA_SET, lastAsked, openCounts } from '../trainer/trainer.ts';
@@ -19,6 +22,7 @@ import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
 import { untilCaughtUp } from './lag.ts';
+import { readPolicy } from './policy.ts';
 import { startServing } from './serving.ts';
 import { bar, columns, liveLine, percent, progress, style, UsageError } from './terminal.ts';
 
@@ -36,6 +40,7 @@ interface Options {
   readonly reviewerErrors: number;
   readonly seed: number;
   readonly rollout?: boolean;
+  readonly policy?: string;
   readonly keep?: boolean;
   readonly json?: boolean;
 }
@@ -55,11 +60,13 @@ export function simulateCommand(): Command {
       '--rollout',
       'leave traffic to the deployment controller, step by step, once there is a first version; else a better one gets all at once',
     )
+    .option('--policy <file>', 'route by it, JSON as `samvad policy schema` describes; the built-in one by default')
     .option('--keep', 'keep the data folder')
     .option('--json', 'print rounds and versions as JSON')
     .addHelpText('after', '\nServers, pipeline, training and serving are the real ones; LLM and reviewers are played.')
     .action(async (options: Options) => {
       const rows = (await readCorpus(options.corpus)).rows.slice(0, options.conversations);
+      const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
       if (options.round === 0 || options.threshold === 0) throw new UsageError('--round and --threshold start at 1.');
       progress(`Playing ${rows.length} conversations of ${path.basename(options.corpus)}; starting servers.`);
       await onFreshServers(
@@ -67,7 +74,7 @@ export function simulateCommand(): Command {
         options.keep === true,
         (config) => ({ ...config, training: { ...config.training, threshold: options.threshold } }),
         async (prepared) => {
-          const played = await play(prepared, { ...options, rows });
+          const played = await play(prepared, { ...options, rows, policy });
           process.stdout.write(options.json === true ? `${JSON.stringify(played)}\n` : summary(played));
         },
       );
@@ -91,7 +98,10 @@ interface Standing {
 
 async function play(
   prepared: Prepared,
-  options: Options & { readonly rows: Awaited<ReturnType<typeof readCorpus>>['rows'] },
+  {
+    policy,
+    ...options
+  }: Omit<Options, 'policy'> & { readonly rows: readonly Sample[]; readonly policy: RoutingPolicy | undefined },
 ): Promise<Play> {
   const { servers, pool, codecs } = prepared;
   const components = await startComponents(['pipeline', 'trainer'], prepared);
@@ -134,6 +144,7 @@ async function play(
     },
   };
   try {
+    if (policy) await adoptPolicy(prepared, { policy, adopted_by: 'simulation', reason: 'It is played with.' });
     const to = Date.now() - DAY_MS;
     const game = simulate({ ...options, from: to - DAYS * DAY_MS, to }, ports);
     const rounds: Round[] = [];

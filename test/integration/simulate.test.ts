@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { defaultPolicy } from '../../policy/routing.ts';
 import type { Round } from '../../simulation/simulate.ts';
 import { samples } from '../trainer/samples.ts';
 
@@ -30,8 +31,14 @@ describe('a simulation', () => {
     const rows = samples(180).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${String(i)}` }));
     await writeFile(corpus, rows.join('\n'));
     const cli = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
-    const args = [cli, 'simulate', '--corpus', corpus, '--round', '360', '--threshold', '700', '--rollout', '--json'];
-    const { stdout } = await promisify(execFile)(process.execPath, args);
+    const policy = path.join(folder, 'policy.json');
+    const thresholds = { trust: 0.6, doubt: 0.6 };
+    await writeFile(
+      policy,
+      JSON.stringify({ ...defaultPolicy, version: 'nobody-between', thresholds, audit_share: 0 }),
+    );
+    const args = [cli, 'simulate', '--corpus', corpus, '--policy', policy, '--round', '360', '--threshold', '700'];
+    const { stdout } = await promisify(execFile)(process.execPath, [...args, '--rollout', '--json']);
     const { rounds, versions, standings } = JSON.parse(stdout) as Played;
     const [first, second, third] = rounds;
     assert.ok(first && second && third);
@@ -41,6 +48,7 @@ describe('a simulation', () => {
     );
     assert.equal(third.version, 'router-v1.1.0');
     assert.ok(third.fallback < 0.5 && third.reviewed < 0.8, JSON.stringify(third));
+    assert.equal(third.reviewed, third.fallback, 'by this policy people see what the LLM answers, and nothing else');
     assert.ok(third.accuracy > first.accuracy && (third.modelAccuracy ?? 0) > 0.9, JSON.stringify(rounds));
     assert.deepEqual(
       versions.map(({ version }) => version),
