@@ -19,8 +19,8 @@ export interface JavaArtifact {
   readonly unpack: boolean;
 }
 
-/** Checks that `java` is there and recent enough. Throws PlatformError with the two ways on. */
-export async function requireJava(): Promise<void> {
+/** Checks that `java` is there and recent enough, and gives what it says of its version. Throws PlatformError with the two ways on. */
+export async function requireJava(): Promise<string> {
   const { code, output } = await runProgram('java', ['-version']);
   const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
   if (code !== 0)
@@ -32,6 +32,7 @@ export async function requireJava(): Promise<void> {
     throw new PlatformError(
       `The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` here is version ${major}: ${ways}.`,
     );
+  return output;
 }
 
 /** The major version that `java -version` printed; "1.8.0_392" is Java 8. */

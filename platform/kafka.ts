@@ -5,6 +5,7 @@ import { exists, fetchArtifact, requireJava, type JavaArtifact } from './artifac
 import { PlatformError } from './platform-error.ts';
 import { runProgram } from './process.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
+import { sharedClasses } from './shared-classes.ts';
 import { folder, type PlatformState } from './state.ts';
 
 const artifact: JavaArtifact = { title: 'Apache Kafka 4.2.0', folder: 'kafka-4.2.0', pom: 'kafka.xml', unpack: false };
@@ -39,7 +40,7 @@ export function kafkaLibraries(cache: string, progress: (message: string) => voi
 }
 
 async function prepare({ home, cache, state, progress }: ServerContext, extras: BrokerExtras): Promise<Launch> {
-  await requireJava();
+  const version = await requireJava();
   const libraries = await kafkaLibraries(cache, progress);
   const root = await folder(home, 'kafka');
   const data = join(root, 'data');
@@ -48,6 +49,7 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
   await writeFile(configuration, `${serverProperties(state, data)}${extras.properties?.(state) ?? ''}`);
   await writeFile(logging, loggingProperties);
   const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
+  const classes = await sharedClasses(cache, artifact.folder, version);
   // The format is complete once meta.properties is there: the storage tool writes it last.
   if (!(await exists(join(data, 'meta.properties')))) {
     const format = [
@@ -61,9 +63,8 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
       ...(extras.format ?? []),
     ];
     const { code, output } = await runProgram('java', [
-      '-Xmx128m',
-      '-XX:+UseSerialGC',
-      '-XX:TieredStopAtLevel=1',
+      ...['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
+      ...classes.map,
       ...java,
       ...format,
     ]);
@@ -71,7 +72,10 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
   }
   return {
     command: 'java',
-    args: ['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20', ...java, 'kafka.Kafka', configuration],
+    args: [
+      ...['-Xms256m', '-Xmx512m', '-XX:+UseG1GC', '-XX:MaxGCPauseMillis=20'],
+      ...[...classes.map, ...classes.leave, ...java, 'kafka.Kafka', configuration],
+    ],
     cwd: root,
   };
 }

@@ -1,12 +1,13 @@
 import { join } from 'node:path';
 import { fetchArtifact, requireJava, type JavaArtifact } from './artifacts.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
+import { sharedClasses } from './shared-classes.ts';
 import { folder, type PlatformState } from './state.ts';
 
-const version = '2.6.13.Final'; // version 3 needs Java 21
+const release = '2.6.13.Final'; // version 3 needs Java 21
 const artifact: JavaArtifact = {
-  title: `Apicurio Registry ${version}`,
-  folder: `apicurio-${version}`,
+  title: `Apicurio Registry ${release}`,
+  folder: `apicurio-${release}`,
   pom: 'registry.xml',
   unpack: true,
 };
@@ -29,17 +30,20 @@ export const registryServer: Server = {
 };
 
 async function prepare({ home, cache, state, progress }: ServerContext): Promise<Launch> {
-  await requireJava();
+  const version = await requireJava();
   const programs = await fetchArtifact(artifact, cache, progress);
   const root = await folder(home, 'registry');
+  const classes = await sharedClasses(cache, artifact.folder, version);
   return {
     command: 'java',
     args: [
       '-Xmx256m',
       '-XX:+UseSerialGC',
       '-XX:TieredStopAtLevel=1',
+      ...classes.map,
+      ...classes.leave,
       '-jar',
-      join(programs, `apicurio-registry-app-${version}-runner.jar`),
+      join(programs, `apicurio-registry-app-${release}-runner.jar`),
     ],
     cwd: root,
     env: {

@@ -17,6 +17,7 @@ import {
 } from '../../platform/platform.ts';
 import { identify } from '../../platform/process.ts';
 import { serverNames } from '../../platform/server.ts';
+import { sharedClasses } from '../../platform/shared-classes.ts';
 
 // Real servers, about 40 seconds; the first run downloads them into the cache.
 const cache = process.env['SAMVAD_CACHE'] ?? join(homedir(), '.cache', 'samvad');
@@ -133,7 +134,7 @@ test('a second start is refused and stopPlatform does nothing while the process 
   assert.deepEqual(await topics(), ['kept']);
 });
 
-test('stop ends every process, and the next start finds the data', async () => {
+test('stop ends every process, and the next start finds the data and the classes that were loaded', async () => {
   const pids = Object.values(platform.pids);
   assert.equal(pids.length, 3);
   await platform.stop();
@@ -143,6 +144,25 @@ test('stop ends every process, and the next start finds the data', async () => {
   assert.deepEqual(await topics(), ['kept']);
   assert.deepEqual(await query('SELECT n FROM kept'), [{ n: '42' }]);
   assert.deepEqual(await register('Kept'), keptSchema);
+  for (const server of ['kafka', 'registry'] as const)
+    assert.match(await readFile(`/proc/${platform.pids[server]}/cmdline`, 'utf8'), /-XX:SharedArchiveFile=\S+\.jsa/);
+});
+
+test('shared classes are those of the same JVM, and a file without its header is none', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'samvad-classes-'));
+  const [file = ''] = (await sharedClasses(folder, 'kafka', 'Java 17')).leave.map((option) => option.split('=')[1]);
+  assert.ok(file.startsWith(join(folder, 'kafka-')));
+  for (const [content, whole] of [
+    [Buffer.alloc(0), false],
+    [Buffer.alloc(4096), false],
+    [Buffer.from('a header'), true],
+  ] as const) {
+    await writeFile(file, content);
+    const { map, leave } = await sharedClasses(folder, 'kafka', 'Java 17');
+    assert.deepEqual([map, leave], whole ? [[`-XX:SharedArchiveFile=${file}`], []] : [[], leave]);
+    assert.equal((await sharedClasses(folder, 'kafka', 'Java 18')).leave.length, 1);
+  }
+  await rm(folder, { recursive: true });
 });
 
 test('detached servers are used by a later start, left running by it, and ended by stopPlatform', async () => {
