@@ -9,6 +9,8 @@ const KNOWN_MS = 10_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** How long a compacted topic may keep what was superseded: erased conversations go by this. */
 const COMPACTED_MS = 7 * DAY_MS;
+/** How long the log keeps even what was erased, so that whoever counts its events may be away for so long. */
+const UNTOUCHED_MS = 6 * DAY_MS;
 /** How long it keeps tombstones at least: a component that was away for less still learns what was erased. */
 const TOMBSTONES_MS = 30 * DAY_MS;
 /** A hundred years. The broker adds it to the time of day, which the largest number would not survive. */
@@ -101,6 +103,7 @@ function topicConfig(topic: Topic, numPartitions: number, replicationFactor: num
   const compacted = keeps === 'latest per key' || keeps === 'until erased';
   const config: Record<string, string> = {
     'cleanup.policy': compacted ? 'compact' : 'delete',
+    ...(keeps === 'until erased' && { 'min.compaction.lag.ms': String(UNTOUCHED_MS) }),
     ...(compacted && {
       'max.compaction.lag.ms': String(COMPACTED_MS),
       'delete.retention.ms': String(topic.keepsTombstones === true ? FOR_GOOD_MS : TOMBSTONES_MS),

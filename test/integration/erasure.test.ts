@@ -192,7 +192,7 @@ describe('an erasure on real servers', () => {
   });
 
   it('leaves topics within a week; a month later, of decisions for good, who was away still learns of it', async () => {
-    const configNames = ['cleanup.policy', 'max.compaction.lag.ms', 'delete.retention.ms'];
+    const configNames = ['cleanup.policy', 'min.compaction.lag.ms', 'max.compaction.lag.ms', 'delete.retention.ms'];
     const found = await asAdmin((admin) =>
       admin.describeConfigs({
         includeSynonyms: false,
@@ -206,8 +206,8 @@ describe('an erasure on real servers', () => {
     const days = (n: number) => String(n * 86_400_000);
     assert.deepEqual(
       values,
-      compacted.map(({ name, keepsTombstones }) => [
-        ...[name, 'compact', days(7)],
+      compacted.map(({ name, keeps, keepsTombstones }) => [
+        ...[name, 'compact', days(keeps === 'until erased' ? 6 : 0), days(7)],
         days(keepsTombstones === true ? 36_500 : 30),
       ]),
     );
