@@ -15,7 +15,10 @@ export interface Holder {
 export const LEASE_MINUTES = 10;
 /** How long an answered item stays away from others while the log has not yet taken it out of the queue. */
 const ANSWERED_MINUTES = 60;
-/** An undo takes a moment to bring the item back into the queue; its lease waits for it this long. */
+/**
+ * An undo takes a moment to bring the item back into the queue, and its lease waits for it this long; answered anew by then too, or it
+ * would be given out again when the queue has heard of the undo and not yet of the answer.
+ */
 const GRACE_SECONDS = 20;
 /** Equal texts that are answered with one item. */
 const MAX_GROUP = 100;
@@ -77,22 +80,22 @@ export async function takeBack(pool: Pool, holder: Holder, conversationIds: read
 async function hold(pool: Pool, holder: Holder, ids: readonly string[], minutes: number, answered: boolean) {
   if (ids.length === 0) return;
   await pool.query(
-    `INSERT INTO review_leases AS l (conversation_id, reviewer, session, led_by, leased_at, expires_at, answered_at)
-     SELECT id, $2, $3, id, now(), now() + make_interval(mins => $4), CASE WHEN $5 THEN now() END FROM unnest($1::text[]) AS id
+    `INSERT INTO review_leases AS l (conversation_id, reviewer, session, led_by, leased_at, expires_at, answered_at, taken_back)
+     SELECT id, $2, $3, id, now(), now() + make_interval(mins => $4), CASE WHEN $5 THEN now() END, NOT $5 FROM unnest($1::text[]) AS id
      ON CONFLICT (conversation_id) DO UPDATE
        SET session = excluded.session, led_by = excluded.led_by, leased_at = excluded.leased_at,
-           expires_at = excluded.expires_at, answered_at = excluded.answered_at
+           expires_at = excluded.expires_at, answered_at = excluded.answered_at, taken_back = excluded.taken_back OR l.taken_back
      WHERE l.reviewer = excluded.reviewer`,
     [[...new Set(ids)], holder.reviewer, holder.session, minutes, answered],
   );
 }
 
-/** Leases that ran out, and those whose item the queue no longer asks this person about. */
+/** Leases that ran out, and those whose item the queue no longer asks this person about; after an undo it may just not ask again yet. */
 async function dropDead(client: PoolClient): Promise<void> {
   await client.query(
     `DELETE FROM review_leases l
       WHERE expires_at < now()
-         OR ((answered_at IS NOT NULL OR leased_at < now() - make_interval(secs => $1))
+         OR ((answered_at IS NOT NULL AND NOT taken_back OR leased_at < now() - make_interval(secs => $1))
              AND NOT EXISTS (SELECT FROM review_queue q
                               WHERE q.conversation_id = l.conversation_id AND NOT q.answered_by ? l.reviewer))`,
     [GRACE_SECONDS],

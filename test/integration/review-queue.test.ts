@@ -152,6 +152,23 @@ describe('the review queue on real servers', () => {
     for (const reviewer of ['asha', 'ravi']) await post('/v1/review-queue/release', { reviewer, session: reviewer });
   });
 
+  it('does not give out again what was answered anew after an undo, while the queue has heard of no more than the undo', async () => {
+    await capture([{ conversation_id: 'anew', user_message: 'once more?', nlu_module: 'anew' }]);
+    await sql("CREATE TABLE waiting AS SELECT * FROM review_queue WHERE conversation_id = 'anew'");
+    assert.deepEqual(ids(await next('asha', { module: 'anew' })), ['anew']);
+    const [review_id, reviewed_at] = [randomUUID(), NOON];
+    const undo = { conversation_id: 'anew', verdict: 'skip', withdraws: review_id, reviewed_at };
+    await answer('asha', [{ review_id, conversation_id: 'anew' }]);
+    await answer('asha', [undo]);
+    await answer('asha', [{ review_id: randomUUID(), conversation_id: 'anew', verdict: 'reject' }]);
+    await caughtUp();
+    const after = async () => [await next('asha', { module: 'anew' }), await next('ravi', { module: 'anew' })];
+    assert.deepEqual(await after(), [[], []]);
+    await sql('INSERT INTO review_queue SELECT * FROM waiting'); // as it stood between undo and answer
+    assert.deepEqual(await after(), [[], []]);
+    await sql("DELETE FROM review_queue WHERE conversation_id = 'anew'; DROP TABLE waiting");
+  });
+
   it('answers near-duplicates of one prediction together, and lends none of them to another', async () => {
     await capture(
       ['Refund 1?', 'refund 22', 'REFUND, 333!'].map((user_message, i) => ({
