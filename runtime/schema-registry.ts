@@ -41,12 +41,12 @@ export async function openCodecs(url: string, topics: readonly Topic[]): Promise
     schemaById: (id) => schemaById(url, id),
     versions: (subject) => versions(url, subject),
   };
+  // All at once what is there already, as nearly always; one by one what is new, because two subjects may get the same schema.
+  const known = await Promise.all(topics.map((topic) => registeredId(url, topic)));
   const codecs = new Map<string, Codec<unknown>>();
-  for (const topic of topics) {
-    const codec = createCodec(topic, await register(registry, url, topic), client);
-    await codec.prepareAll();
-    codecs.set(topic.name, codec);
-  }
+  for (const [i, topic] of topics.entries())
+    codecs.set(topic.name, createCodec(topic, known[i] ?? (await register(registry, url, topic)), client));
+  await Promise.all([...codecs.values()].map((codec) => codec.prepareAll()));
   return {
     of: <V>(topic: Topic<V>) => {
       const codec = codecs.get(topic.name);
@@ -61,10 +61,21 @@ export interface Codecs {
   of<V>(topic: Topic<V>): Codec<V>;
 }
 
+/** The id of a topic's schema where its subject has it already; under FULL_TRANSITIVE from now on. */
+async function registeredId(url: string, topic: Topic): Promise<number | undefined> {
+  const subject = `${topic.name}-value`;
+  await setCompatibility(url, subject);
+  const found = await read<{ id: number }>(
+    url,
+    `/subjects/${subject}`,
+    sending('POST', { schema: schemas[topic.schema] }),
+  );
+  return found?.id;
+}
+
 async function register(registry: SchemaRegistry, url: string, topic: Topic): Promise<number> {
   const subject = `${topic.name}-value`;
   try {
-    await setCompatibility(url, subject);
     const { id } = await registry.register(
       { type: SchemaType.AVRO, schema: schemas[topic.schema] },
       { subject, compatibility: COMPATIBILITY.FULL_TRANSITIVE },
@@ -92,11 +103,8 @@ async function problemsWith(url: string, subject: string, schema: string): Promi
 }
 
 async function setCompatibility(url: string, subject: string): Promise<void> {
-  const response = await request(url, `/config/${subject}`, {
-    method: 'PUT',
-    headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ compatibility: COMPATIBILITY.FULL_TRANSITIVE }),
-  });
+  const level = sending('PUT', { compatibility: COMPATIBILITY.FULL_TRANSITIVE });
+  const response = await request(url, `/config/${subject}`, level);
   // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version. 409: another
   // process that starts at this moment has set it, to the same.
   if (!response.ok && response.status !== 404 && response.status !== 409)
@@ -117,12 +125,16 @@ async function versions(url: string, subject: string): Promise<readonly Register
   return found.filter((version) => version !== undefined);
 }
 
-async function read<T>(url: string, resource: string): Promise<T | undefined> {
-  const response = await request(url, resource);
+async function read<T>(url: string, resource: string, init?: RequestInit): Promise<T | undefined> {
+  const response = await request(url, resource, init);
   if (response.status === 404) return undefined;
   if (!response.ok)
     throw new RegistryUnavailable(`The schema registry answered ${String(response.status)} to ${resource}.`);
   return (await response.json()) as T;
+}
+
+function sending(method: 'POST' | 'PUT', body: object): RequestInit {
+  return { method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) };
 }
 
 /**
