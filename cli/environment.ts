@@ -1,6 +1,6 @@
 /** From configuration to a prepared set of servers: embedded ones where none is configured, topics, schemas, tables. */
 import path from 'node:path';
-import pg from 'pg';
+import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import { readConfig } from '../config.ts';
 import type { Config, Servers } from '../config.ts';
@@ -11,6 +11,7 @@ import type { ProducerOptions } from '../producers/conversation-producer.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { openLog, secretsOf } from '../runtime/log.ts';
 import { migrate } from '../runtime/migrate.ts';
+import { openPool } from '../runtime/postgres-pool.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import { openTracing } from '../runtime/tracing.ts';
 import type { Tracing } from '../runtime/tracing.ts';
@@ -35,7 +36,7 @@ export interface Environment {
 
 /** An environment with what is needed to use it; nothing was asked of the servers yet. */
 export interface Connected extends Environment {
-  readonly pool: pg.Pool;
+  readonly pool: Pool;
   readonly log: Logger;
   readonly measurements: Measurements;
   readonly tracing: Tracing;
@@ -85,14 +86,7 @@ export async function findEnvironment(config: Config = readConfig()): Promise<En
 
 /** The environment with its connection pool and its log. */
 export function connect(environment: Environment): Connected {
-  const pool = new pg.Pool({
-    connectionString: environment.servers.databaseUrl,
-    max: 10,
-    connectionTimeoutMillis: 10_000,
-    keepAlive: true,
-  });
-  // An idle connection that the server drops must not end the process; the next query says what is wrong.
-  pool.on('error', () => undefined);
+  const pool = openPool(environment.servers.databaseUrl);
   const log = openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) });
   const tracing = openTracing({ endpoint: environment.config.otlpEndpoint, log });
   return {

@@ -31,6 +31,13 @@ const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
   'label-studio': async () => (await import('./label-studio.ts')).labelStudioCommand,
 };
 
+// A fault of the program ends the process at once: an orderly exit would wait for calls into librdkafka, and while one of them does
+// not come back the process would stay a member of its consumer groups and do no work.
+process.on('uncaughtException', (error) => {
+  process.stderr.write(`${error.stack ?? String(error)}\n`);
+  process.kill(process.pid, 'SIGKILL');
+});
+
 const program = new Command('samvad')
   .description('Turns the conversations of an NLU service into better models: an event-sourced pipeline on Kafka.')
   .addHelpText('after', '\nStart with `samvad demo`: the whole pipeline on example traffic, in about a minute.')

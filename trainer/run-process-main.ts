@@ -1,8 +1,8 @@
 /** What `executeInProcess` starts: carries out the run that it is told, and answers how it ended. */
-import pg from 'pg';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { mayPass } from '../runtime/may-pass.ts';
+import { openPool } from '../runtime/postgres-pool.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { policyInForce } from '../status/policy.ts';
 import { topics } from '../topology.ts';
@@ -36,8 +36,7 @@ async function execute({ id, servers, artifacts, trainer }: RunOrder) {
   const { kafka, schemaRegistryUrl, databaseUrl } = servers;
   const codecs = await openCodecs(schemaRegistryUrl, [topics.trainingSamples, topics.trainingRuns, topics.modelEvents]);
   const log = await openModelLog(kafka, codecs);
-  const pool = new pg.Pool({ connectionString: databaseUrl, max: 1 });
-  pool.on('error', () => undefined); // the next query says what is wrong
+  const pool = openPool(databaseUrl, 1);
   try {
     const ports = {
       log,

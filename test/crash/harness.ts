@@ -1,5 +1,8 @@
 /** Kills and pauses workers and servers under load, then counts. Used by the crash test and by the check of its guards. */
 import { spawn } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
+import { cp, mkdtemp, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -39,16 +42,24 @@ export async function crashRun(plan: CrashPlan): Promise<string[]> {
   const workers: ChildProcess[] = [];
   const start = (slot: number) => {
     const bin = path.join(plan.source, 'bin', 'samvad.js');
-    const env = { ...process.env, ...stack.env };
-    workers[slot] = spawn(process.execPath, [bin, 'run', 'pipeline'], { cwd: plan.source, env, stdio: 'ignore' });
+    const env = { ...process.env, ...stack.env, SAMVAD_LOG_LEVEL: 'debug' };
+    const log = openSync(path.join(stack.home, `worker-${String(slot)}.log`), 'a');
+    workers[slot] = spawn(process.execPath, [bin, 'run', 'pipeline'], {
+      cwd: plan.source,
+      env,
+      stdio: ['ignore', log, log],
+    });
+    closeSync(log);
   };
   try {
     for (let slot = 0; slot < WORKERS; slot++) start(slot);
     const faults = injectFaults(plan, stack, workers, start);
     await Promise.all([produce(plan, stack, faults), faults]);
-    for (const [slot, worker] of workers.entries()) if (worker.exitCode !== null) start(slot);
+    for (const [slot, worker] of workers.entries())
+      if (worker.exitCode !== null || worker.signalCode !== null) start(slot);
     const stuck = await drain(stack);
-    return [...stuck, ...(await brokenPromises(plan, stack))];
+    const broken = [...stuck, ...(await brokenPromises(plan, stack))];
+    return broken.length === 0 ? broken : [...broken, `What there was to see is in ${await keepEvidence(stack)}.`];
   } finally {
     for (const worker of workers) worker.kill('SIGKILL');
     await stack.stop();
@@ -195,4 +206,25 @@ async function brokenPromises({ events }: CrashPlan, { prepared }: Stack): Promi
   expect('conversations that need a review', await one(unreviewed), waiting);
   expect('dead letters', (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length, 0);
   return broken;
+}
+
+/** Copies the workers' logs and what the topics of their tables hold, because the servers go. */
+async function keepEvidence({ home, prepared: { servers, codecs } }: Stack): Promise<string> {
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-crash-'));
+  for (let slot = 0; slot < WORKERS; slot++)
+    await cp(path.join(home, `worker-${String(slot)}.log`), path.join(folder, `worker-${String(slot)}.log`));
+  for (const topic of Object.values(topics)) {
+    const lines: string[] = [];
+    for await (const { partition, offset, key, value } of readTopic(servers.kafka, topic.name))
+      lines.push(
+        JSON.stringify({
+          partition,
+          offset,
+          key: String(key),
+          value: value && codecs.of(topic as never).decode(value),
+        }),
+      );
+    await writeFile(path.join(folder, `${topic.name}.jsonl`), lines.join('\n'));
+  }
+  return folder;
 }

@@ -1,16 +1,16 @@
 /** One component on its runner, as a process that a test can hold: `worker.ts COMPONENT`. Runs in copies of the program. */
 import path from 'node:path';
-import pg from 'pg';
 import { readConfig } from '../../config.ts';
 import { confidenceRouter } from '../../processors/confidence-router.ts';
 import { openLog } from '../../runtime/log.ts';
+import { openPool } from '../../runtime/postgres-pool.ts';
 import { startProcessor } from '../../runtime/processor-runner.ts';
 import { startProjection } from '../../runtime/projection-runner.ts';
 import { openCodecs } from '../../runtime/schema-registry.ts';
 import { reviewQueue } from '../../sinks/review-queue.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
 
-const { kafka = { brokers: '' }, schemaRegistryUrl = '', databaseUrl, home, logLevel } = readConfig();
+const { kafka = { brokers: '' }, schemaRegistryUrl = '', databaseUrl = '', home, logLevel } = readConfig();
 const codecs = await openCodecs(schemaRegistryUrl, Object.values(topics));
 const log = openLog({ level: logLevel });
 const component =
@@ -19,7 +19,7 @@ const component =
         projection: reviewQueue,
         kafka,
         codec: codecs.of(topics.reviewQueue),
-        pool: new pg.Pool({ connectionString: databaseUrl }),
+        pool: openPool(databaseUrl),
         log,
         onPoison: (_, poison) => Promise.reject(poison),
       })

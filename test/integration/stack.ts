@@ -2,7 +2,7 @@
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import pg from 'pg';
+import type { Pool } from 'pg';
 import { prepare } from '../../cli/environment.ts';
 import type { Prepared } from '../../cli/environment.ts';
 import { readConfig } from '../../config.ts';
@@ -11,6 +11,7 @@ import type { RunningPlatform } from '../../platform/platform.ts';
 import { serverNames } from '../../platform/server.ts';
 import type { ServerName } from '../../platform/server.ts';
 import { migrate } from '../../runtime/migrate.ts';
+import { openPool } from '../../runtime/postgres-pool.ts';
 
 /** A started stack. */
 export interface Stack {
@@ -24,7 +25,8 @@ export interface Stack {
 
 /** Postgres alone, with its tables. */
 export interface Database {
-  readonly pool: pg.Pool;
+  readonly databaseUrl: string;
+  readonly pool: Pool;
   stop(): Promise<void>;
 }
 
@@ -33,9 +35,9 @@ export async function startDatabase(): Promise<Database> {
   const { home, platform } = await startServers(['postgres']);
   const { databaseUrl = '' } = platform.addresses;
   await migrate(databaseUrl);
-  const pool = new pg.Pool({ connectionString: databaseUrl });
-  pool.on('error', () => undefined); // at the end Postgres may be faster than the goodbye of a connection
+  const pool = openPool(databaseUrl);
   return {
+    databaseUrl,
     pool,
     async stop() {
       await pool.end();

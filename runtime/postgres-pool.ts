@@ -1,0 +1,14 @@
+/** The pool of connections to Postgres. */
+import pg from 'pg';
+
+/**
+ * A pool of at most `max` connections, none of which ends the process when the server drops it: whoever uses it hears of that by
+ * the next query. The pool listens to idle connections only, and whoever gets one listens a moment later, when the server may have
+ * said goodbye in the same packet; so each one has a listener from the beginning.
+ */
+export function openPool(databaseUrl: string, max = 10): pg.Pool {
+  const pool = new pg.Pool({ connectionString: databaseUrl, max, connectionTimeoutMillis: 10_000, keepAlive: true });
+  pool.on('error', () => undefined);
+  pool.on('connect', (client) => client.on('error', () => undefined));
+  return pool;
+}
