@@ -45,7 +45,7 @@ export interface GroupMember<S> {
   /** Nothing more to read: `ends` are the ends of partitions that were met since the last call. */
   atEnds(consumer: KafkaConsumer, ends: readonly TopicPartitionOffset[]): Promise<void>;
   /** Called while no commit runs, before partitions are handed back and every now and then; not after a failure. */
-  checkpoint(partitions: readonly number[]): Promise<void>;
+  checkpoint(consumer: KafkaConsumer, partitions: readonly number[]): Promise<void>;
 }
 
 const CHECKPOINT_MS = 60_000;
@@ -112,7 +112,7 @@ export async function runGroupSession<S>(
         await membership.running;
       }
       if (Date.now() - checkpointed > CHECKPOINT_MS) {
-        await whenIdle(membership, batch, () => member.checkpoint(membership.partitions));
+        await whenIdle(membership, batch, () => member.checkpoint(consumer, membership.partitions));
         await membership.running;
         checkpointed = Date.now();
       }
@@ -120,7 +120,7 @@ export async function runGroupSession<S>(
     await ahead;
     await membership.running;
     await membership.changing;
-    await whenIdle(membership, membership, () => member.checkpoint(membership.partitions));
+    await whenIdle(membership, membership, () => member.checkpoint(consumer, membership.partitions));
     await membership.running;
     if (membership.failure) throw membership.failure;
     membership.partitions = [];
@@ -235,7 +235,7 @@ function rebalance<S>(
   const change = async () => {
     if (revoked) {
       await membership.running;
-      if (!membership.failure) await member.checkpoint(membership.partitions);
+      if (!membership.failure) await member.checkpoint(consumer, membership.partitions);
       membership.partitions = [];
       await betweenBatches(membership, () => {
         membership.epoch++; // what was read since the revocation began is of the old assignment too

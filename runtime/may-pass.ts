@@ -1,7 +1,7 @@
 /** Which failures pass by themselves: a server is away, refuses for now, or another process was faster. */
+import { Fenced } from './projection-store.ts';
 import { Transient } from './rdkafka.ts';
 import { RegistryUnavailable } from './schema-registry.ts';
-import { Fenced } from './state-store.ts';
 import { TopicMismatch } from './topics.ts';
 
 /**

@@ -96,6 +96,8 @@ interface Session {
   readonly stats: Counters;
   /** Ends when the changes of the last commit are in the store. */
   written: Promise<void>;
+  /** Where the group is in each partition, by topic and partition. */
+  readonly positions: Map<string, TopicPartitionOffset>;
 }
 
 async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
@@ -112,7 +114,15 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
     await begin(producer);
     const watermarks = await openWatermarks(kafka, processor.name);
     closers.push(() => watermarks.close());
-    const session: Session = { options, producer, watermarks, store, stats, written: Promise.resolve() };
+    const session: Session = {
+      options,
+      producer,
+      watermarks,
+      store,
+      stats,
+      written: Promise.resolve(),
+      positions: new Map(),
+    };
     await runGroupSession(
       {
         kafka,
@@ -127,9 +137,10 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         // Behind the last record stands the marker of its transaction: without this a monitor shows a lag for ever.
         async atEnds(consumer, ends) {
           callNow('committing ends', () => consumer.commit([...ends]));
+          moveTo(session, ends);
           return Promise.resolve();
         },
-        checkpoint: (partitions) => checkpoint(session, partitions),
+        checkpoint: (consumer, partitions) => checkpoint(session, consumer, partitions),
       },
       (assigned) => {
         stats.assigned = assigned;
@@ -168,6 +179,11 @@ async function takeOver(
     });
     log.debug({ partition, restored, ms: Date.now() - started }, 'table is current');
   }
+  session.positions.clear();
+  moveTo(
+    session,
+    committed.filter(({ offset }) => offset >= 0),
+  );
   log.info(
     { partitions: partitions.map(({ topic, partition }) => `${topic}/${String(partition)}`) },
     'partitions taken over',
@@ -219,14 +235,13 @@ async function commit(
   } finally {
     await sending;
   }
-  await call('committing', (done) =>
-    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
-  );
+  await commitTransaction(producer);
   await begin(producer);
   // 5. Committed: the changes go into the store, one batch at a time.
   await session.written;
   session.written = changes.write();
   session.written.catch(() => undefined); // the next commit or checkpoint sees it
+  moveTo(session, offsets);
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += result.poisoned.length;
@@ -240,6 +255,17 @@ async function commit(
 /** Tells the client only: the broker learns of a transaction with its first record. */
 function begin(producer: Producer): Promise<void> {
   return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+}
+
+function commitTransaction(producer: Producer): Promise<void> {
+  return call('committing', (done) =>
+    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
+  );
+}
+
+function moveTo({ positions }: Session, offsets: readonly TopicPartitionOffset[]): void {
+  for (const { topic, partition, offset } of offsets)
+    positions.set(`${topic}/${String(partition)}`, { topic, partition, offset });
 }
 
 function produceAll(producer: Producer, { outgoing }: BatchResult): void {
@@ -264,12 +290,22 @@ function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
   );
 }
 
-/** Notes for each table that it reflects its topic up to the end: nobody else writes there, and nothing is open. */
-async function checkpoint(session: Session, partitions: readonly number[]): Promise<void> {
-  const { options, watermarks, store } = session;
+/**
+ * Notes for each table that it reflects its topic up to the end. That is so when nobody else has written there: an end is
+ * noted only after Kafka has then taken offsets from this member, as it does from members of the current generation alone.
+ * A process that was paused, and does not know yet that its partitions are another's, would note what that one has written.
+ */
+async function checkpoint(session: Session, consumer: KafkaConsumer, partitions: readonly number[]): Promise<void> {
+  const { options, producer, watermarks, store, positions } = session;
   await session.written;
+  if (partitions.length === 0 || positions.size === 0) return; // it has done nothing yet
+  const ends: (readonly [number, number])[] = [];
   for (const partition of partitions)
-    store.apply(partition, [], (await watermarks.of(options.processor.table.name, partition)).high);
+    ends.push([partition, (await watermarks.of(options.processor.table.name, partition)).high]);
+  await sendOffsets(producer, [...positions.values()], consumer);
+  await commitTransaction(producer);
+  await begin(producer);
+  for (const [partition, end] of ends) store.apply(partition, [], end);
 }
 
 function producerConfig(kafka: KafkaConfig, name: string, transactionalId: string) {

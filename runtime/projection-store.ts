@@ -5,7 +5,6 @@ import { foldBatch } from '../stream/projection.ts';
 import type { FoldedRow, Folding, Projection } from '../stream/projection.ts';
 import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
-import { Fenced } from './state-store.ts';
 
 /** A partition of a projection's topic, as this process holds it. */
 export interface HeldPartition {
@@ -34,6 +33,9 @@ export interface Move {
   readonly position: HeldPartition;
   readonly offset: number;
 }
+
+/** Another process took the partition over; this one must not write its rows any more. */
+export class Fenced extends Error {}
 
 /**
  * Moves stored offsets. A compare-and-set on epoch and offset: of two processes that believe they hold a partition, one

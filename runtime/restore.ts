@@ -9,7 +9,7 @@ import type { Watermarks } from './watermarks.ts';
 const BATCH = 5000;
 
 /**
- * Claims the table of `partition` and reads what it misses. Waits for open transactions of a predecessor: they end by
+ * Reads what the table of `partition` misses. Waits for open transactions of a predecessor: they end by
  * commit, abort or their time-out. Returns the number of records read.
  * @throws Transient when the broker does not answer.
  */
@@ -23,7 +23,7 @@ export async function restoreTable(options: {
 }): Promise<number> {
   const { topic, partition, store, watermarks, kafka, clientId } = options;
   const { low, high: end } = await watermarks.of(topic, partition);
-  let from = store.claim(partition);
+  let from = store.restoredTo(partition);
   if (from > end) {
     store.reset(partition); // the topic was made anew
     from = 0;
@@ -31,6 +31,7 @@ export async function restoreTable(options: {
   if (from >= end) return 0;
   const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, `${clientId}-restore`));
   let reached = from;
+  let next = end;
   let records = 0;
   consumer.on('partition.eof', (met: TopicPartitionOffset) => (reached = Math.max(reached, met.offset)));
   try {
@@ -41,14 +42,16 @@ export async function restoreTable(options: {
       waited(messages.length);
       if (messages.length === 0) continue;
       records += messages.length;
-      const last = messages.at(-1)?.offset ?? from;
+      const behind = (messages.at(-1)?.offset ?? from) + 1;
+      next = Math.max(next, behind);
       store.apply(
         partition,
         messages.map(({ key, value }) => [String(key), value] as const),
-        last + 1,
+        behind,
       );
     }
-    store.apply(partition, [], (await watermarks.of(topic, partition)).high);
+    // What was read, and not what the end is now: another process may have taken over and written meanwhile.
+    store.apply(partition, [], next);
     return records;
   } finally {
     consumer.unassign();

@@ -1,9 +1,11 @@
 /**
- * A processor's tables on local disk: one LMDB environment a processor, one database a partition.
+ * A processor's tables on local disk: one LMDB environment in each process, one database a partition in it.
  * The compacted topic is the truth; this is a copy that reflects it up to a known offset, and can be thrown away.
  */
-import { randomInt } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { StateChanges, StateReader } from '../stream/batch.ts';
@@ -14,10 +16,6 @@ import type { StateChanges, StateReader } from '../stream/batch.ts';
  */
 const STALE_MS = 12 * 60 * 60 * 1000;
 
-/** Another process took the partition over; this one must not write to its table any more. */
-export class Fenced extends Error {}
-
-/** Stored with the owner's number as its version, which every write demands. */
 interface Marker {
   /** Offset of the table's topic up to which everything is in here. */
   readonly restoredTo: number;
@@ -26,9 +24,9 @@ interface Marker {
 
 /** The tables of one processor. */
 export interface StateStore {
-  /** Takes the partition over from whoever had it, and tells from which offset its topic must be read to be up to date. */
-  claim(partition: number): number;
-  /** Applies entries and, where given, records that the topic was read up to `restoredTo`. Throws Fenced. */
+  /** From which offset the topic of the partition's table must be read to be up to date. */
+  restoredTo(partition: number): number;
+  /** Applies entries and, where given, records that the topic was read up to `restoredTo`. */
   apply(partition: number, entries: Iterable<readonly [string, Buffer | null]>, restoredTo?: number): void;
   /** Shows changes to the readers from now on, before they are written. */
   stage(changes: StateChanges): StagedChanges;
@@ -40,16 +38,15 @@ export interface StateStore {
 
 /** Changes that the readers see already. */
 export interface StagedChanges {
-  /** Writes them, on another thread. Rejects with Fenced. */
+  /** Writes them, on another thread. */
   write(): Promise<void>;
 }
 
-/** Opens the tables in `folder`. Whoever opens them is another owner, in the same process too. */
+/** Opens the tables that a process has left in `folder`, or new ones. Whoever opens them has them alone. */
 export function openStateStore(folder: string): StateStore {
-  mkdirSync(folder, { recursive: true });
-  const owner = randomInt(1, 2 ** 48 - 1);
-  const root: RootDatabase = open({ path: folder, maxDbs: 128 });
-  const markers = root.openDB<Marker, number>({ name: 'owners', keyEncoding: 'uint32', useVersions: true });
+  const own = takeFolder(folder);
+  const root: RootDatabase = open({ path: own, maxDbs: 128 });
+  const markers = root.openDB<Marker, number>({ name: 'markers', keyEncoding: 'uint32' });
   const tables = new Map<number, Database<Buffer, string>>();
   /** Oldest first. */
   const staged: StateChanges[] = [];
@@ -61,32 +58,26 @@ export function openStateStore(folder: string): StateStore {
     return known;
   }
 
-  function fenced(partition: number): Fenced {
-    return new Fenced(`Partition ${String(partition)} of ${folder} was taken over by another process.`);
-  }
-
-  function demandOwned(partition: number): void {
-    if (markers.getEntry(partition)?.version !== owner) throw fenced(partition);
-  }
-
   function mark(partition: number, restoredTo: number): void {
-    markers.putSync(partition, { restoredTo, at: Date.now() }, owner);
+    markers.putSync(partition, { restoredTo, at: Date.now() });
+  }
+
+  function reset(partition: number): void {
+    root.transactionSync(() => {
+      table(partition).clearSync();
+      mark(partition, 0);
+    });
   }
 
   return {
-    claim(partition) {
-      return root.transactionSync(() => {
-        const marker = markers.get(partition);
-        const fresh = marker !== undefined && Date.now() - marker.at < STALE_MS;
-        if (!fresh) table(partition).clearSync();
-        const restoredTo = fresh ? marker.restoredTo : 0;
-        mark(partition, restoredTo);
-        return restoredTo;
-      });
+    restoredTo(partition) {
+      const marker = markers.get(partition);
+      if (marker !== undefined && Date.now() - marker.at < STALE_MS) return marker.restoredTo;
+      reset(partition);
+      return 0;
     },
     apply(partition, entries, restoredTo) {
       root.transactionSync(() => {
-        demandOwned(partition);
         const db = table(partition);
         for (const [key, bytes] of entries) {
           if (bytes === null) db.removeSync(key);
@@ -99,26 +90,17 @@ export function openStateStore(folder: string): StateStore {
       staged.push(changes);
       return {
         async write() {
-          const writes = [...changes].map(async ([partition, entries]) => {
-            const db = table(partition);
-            // The condition is checked in the transaction that writes: another owner may have come meanwhile.
-            const written = await markers.ifVersion(partition, owner, () => {
+          await root.batch(() => {
+            for (const [partition, entries] of changes) {
+              const db = table(partition);
               for (const [key, { value }] of entries) void (value === null ? db.remove(key) : db.put(key, value));
-            });
-            if (!written) throw fenced(partition);
+            }
           });
-          await Promise.all(writes);
           staged.splice(staged.indexOf(changes), 1);
         },
       };
     },
-    reset(partition) {
-      root.transactionSync(() => {
-        demandOwned(partition);
-        table(partition).clearSync();
-        mark(partition, 0);
-      });
-    },
+    reset,
     reader(partition) {
       const db = table(partition);
       return {
@@ -131,6 +113,66 @@ export function openStateStore(folder: string): StateStore {
         },
       };
     },
-    close: () => root.close(),
+    async close() {
+      await root.close();
+      inUse.delete(own);
+    },
   };
+}
+
+/** The environments that this process has open. */
+const inUse = new Set<string>();
+/** Names of environments say whose they are: host, process id, and something that no other has. */
+const NAME = /^(?<host>.+)-(?<pid>\d+)-[\da-f]{12}$/;
+
+/**
+ * A folder in `parent` that nobody else has: one whose process is gone, the one last written to first, or a new one. It is taken
+ * by renaming it, which of several processes one alone succeeds in.
+ *
+ * Two processes never share an environment, although LMDB allows for it: three that wrote to one through lmdb-js 3.5.6, and were
+ * stopped and let go on, damaged its list of free pages within minutes.
+ */
+function takeFolder(parent: string): string {
+  mkdirSync(parent, { recursive: true });
+  const own = path.join(parent, `${os.hostname()}-${String(process.pid)}-${randomBytes(6).toString('hex')}`);
+  inUse.add(own);
+  for (const left of leftIn(parent)) {
+    try {
+      renameSync(left, own);
+      return own;
+    } catch {
+      // another process was faster
+    }
+  }
+  mkdirSync(own);
+  return own;
+}
+
+/** Folders that are nobody's any more, the one last written to first. Deletes what is too old to be of use, and what is no such folder. */
+function leftIn(parent: string): string[] {
+  const left: { readonly folder: string; readonly writtenAt: number }[] = [];
+  for (const name of readdirSync(parent)) {
+    const folder = path.join(parent, name);
+    const { host, pid } = NAME.exec(name)?.groups ?? {};
+    const isHere = host === os.hostname();
+    if (isHere && (inUse.has(folder) || isOfAnother(Number(pid)))) continue;
+    const writtenAt = host === undefined ? 0 : lastWrite(folder);
+    if (Date.now() - writtenAt > STALE_MS) rmSync(folder, { recursive: true, force: true });
+    else if (isHere) left.push({ folder, writtenAt });
+  }
+  return left.sort((a, b) => b.writtenAt - a.writtenAt).map(({ folder }) => folder);
+}
+
+function lastWrite(folder: string): number {
+  const once = { throwIfNoEntry: false } as const; // another process may take it meanwhile
+  return (statSync(path.join(folder, 'data.mdb'), once) ?? statSync(folder, once))?.mtimeMs ?? Date.now();
+}
+
+function isOfAnother(pid: number): boolean {
+  if (pid === process.pid) return false; // of a process that had the same number before, as in a container that was started again
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }

@@ -12,6 +12,7 @@ import { createConversationProducer } from '../../producers/conversation-produce
 import { listDeadLetters } from '../../runtime/dead-letters.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { subjectOf } from '../../stream/event-key.ts';
+import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
 import { startStack } from '../integration/stack.ts';
 import type { Stack } from '../integration/stack.ts';
@@ -213,7 +214,7 @@ async function keepEvidence({ home, prepared: { servers, codecs } }: Stack): Pro
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-crash-'));
   for (let slot = 0; slot < WORKERS; slot++)
     await cp(path.join(home, `worker-${String(slot)}.log`), path.join(folder, `worker-${String(slot)}.log`));
-  for (const topic of Object.values(topics)) {
+  for (const topic of Object.values<Topic>(topics)) {
     const lines: string[] = [];
     for await (const { partition, offset, key, value } of readTopic(servers.kafka, topic.name))
       lines.push(
@@ -221,7 +222,7 @@ async function keepEvidence({ home, prepared: { servers, codecs } }: Stack): Pro
           partition,
           offset,
           key: String(key),
-          value: value && codecs.of(topic as never).decode(value),
+          value: value && codecs.of(topic).decode(value),
         }),
       );
     await writeFile(path.join(folder, `${topic.name}.jsonl`), lines.join('\n'));

@@ -90,10 +90,10 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     if (!run.removed) first.goOn(); // without the guard it notes an end that lies behind what the second has done
     await second.reached('assigned');
     await sendReviews(run, 1);
-    await demand(
-      async () => (await latestOf(run)).every(({ revision }) => revision === 1),
-      'the first reviews counted',
-    );
+    await demand(async () => {
+      const counted = (await latestOf(run)).filter(({ revision }) => revision === 1).length;
+      return counted >= (run.removed ? RECORDS / 4 : RECORDS); // the first one still holds its own
+    }, 'the first reviews counted');
     if (run.removed) first.goOn();
     await first.reached('checkpointed');
     await end(second);
@@ -123,11 +123,11 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return rows === 0 ? [] : [`${String(rows)} rows that were deleted are there again.`];
   },
 
-  /** The first worker is paused before its table gets what it committed; the second one goes on from the topic. */
-  async 'paused with changes'(run) {
-    const first = await startHeld(run, confidenceRouter.name, 'write', sendCaptured);
+  /** The first worker is paused before it asks for the end of its table's topic; the second one, on another host, writes there. */
+  async 'paused in a checkpoint'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'checkpoint', sendCaptured);
     first.process.kill('SIGSTOP');
-    startWorker(run, confidenceRouter.name);
+    const second = startWorker({ ...run, home: `${run.home}-other-host` }, confidenceRouter.name);
     await sendReviews(run, 1);
     await demand(
       async () => (await latestOf(run)).every(({ revision }) => revision === 1),
@@ -135,7 +135,8 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     );
     first.goOn();
     first.process.kill('SIGCONT');
-    await first.reached('wrote');
+    if (run.removed) await first.reached('checkpointed');
+    await end(second);
     return countsReviews(run);
   },
 };

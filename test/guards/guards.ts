@@ -17,7 +17,7 @@ export type Scenario =
   | 'joined in a checkpoint'
   | 'killed after a commit'
   | 'paused with rows'
-  | 'paused with changes';
+  | 'paused in a checkpoint';
 
 /** One guard. */
 export interface Guard {
@@ -29,7 +29,6 @@ export interface Guard {
 
 const SESSION = 'runtime/group-session.ts';
 const PROCESSOR = 'runtime/processor-runner.ts';
-const STATE = 'runtime/state-store.ts';
 const PROJECTIONS = 'runtime/projection-store.ts';
 
 /** The points at which a worker tells where it is, and may be held; they are in every copy. */
@@ -44,20 +43,14 @@ export const points: readonly Edit[] = [
   before(SESSION, '  if (revoked) membership.epoch++;', "  if (revoked) void point('revoked');\n"),
   before(SESSION, '    onAssigned(membership.partitions.length);', "    if (!revoked) void point('assigned');\n"),
   before(PROCESSOR, '  await begin(producer);\n  // 5.', "  await point('committed');\n"),
-  before(PROCESSOR, '  session.written = changes.write();', "  await point('write');\n"),
-  after(
-    PROCESSOR,
-    '  session.written.catch(() => undefined); // the next commit or checkpoint sees it\n',
-    "  void session.written.catch(() => undefined).then(() => point('wrote'));\n",
-  ),
   before(
     PROCESSOR,
-    '  for (const partition of partitions)\n    store.apply(',
+    '  const ends: (readonly [number, number])[] = [];\n',
     "  const held = session.stats.processed > 0 && (await point('checkpoint'));\n",
   ),
   after(
     PROCESSOR,
-    '(await watermarks.of(options.processor.table.name, partition)).high);\n',
+    '  for (const [partition, end] of ends) store.apply(partition, [], end);\n',
     "  if (held) await point('checkpointed');\n",
   ),
   // It makes a checkpoint after each batch, and reads on while it is held.
@@ -96,10 +89,10 @@ export const guards: readonly Guard[] = [
     removal: [
       {
         file: SESSION,
-        from: `await whenIdle(membership, batch, () => member.checkpoint(membership.partitions));
+        from: `await whenIdle(membership, batch, () => member.checkpoint(consumer, membership.partitions));
         await membership.running;
         checkpointed`,
-        to: 'await membership.running;\n        void member.checkpoint(membership.partitions);\n        checkpointed',
+        to: 'await membership.running;\n        await member.checkpoint(consumer, membership.partitions);\n        checkpointed',
       },
     ],
     scenario: 'joined in a checkpoint',
@@ -122,15 +115,18 @@ export const guards: readonly Guard[] = [
     scenario: 'paused with rows',
   },
   {
-    name: 'only the owner of a local table writes to it',
+    name: 'the end of a table is noted by a member of the group alone',
     removal: [
       {
-        file: STATE,
-        from: 'markers.ifVersion(partition, owner, ',
-        to: 'markers.ifVersion(partition, markers.getEntry(partition)?.version ?? owner, ',
+        file: PROCESSOR,
+        from: `  await sendOffsets(producer, [...positions.values()], consumer);
+  await commitTransaction(producer);
+  await begin(producer);
+  for (const [partition`,
+        to: '  for (const [partition',
       },
     ],
-    scenario: 'paused with changes',
+    scenario: 'paused in a checkpoint',
   },
 ];
 

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { fork } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
-import { Fenced, openStateStore } from '../../runtime/state-store.ts';
+import { openStateStore } from '../../runtime/state-store.ts';
 import type { StateStore } from '../../runtime/state-store.ts';
 import type { StateChanges } from '../../stream/batch.ts';
 
@@ -13,7 +16,7 @@ describe('the table of a processor on disk', () => {
   beforeEach(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-state-'));
     store = openStateStore(folder);
-    store.claim(0);
+    store.restoredTo(0);
   });
   afterEach(async () => {
     await store.close();
@@ -44,18 +47,47 @@ describe('the table of a processor on disk', () => {
     store.apply(0, [], 42);
     await store.close();
     store = openStateStore(folder);
-    assert.deepEqual([read('a'), store.claim(0)], ['kept', 42]);
+    assert.deepEqual([read('a'), store.restoredTo(0)], ['kept', 42]);
   });
 
-  it('refuses every write of an owner whose partition was taken over', async () => {
-    const staged = store.stage(changes({ a: 'late' }));
+  it('gives two owners at once a table each, and what both have left to those who come after them', async () => {
+    store.apply(0, [['a', Buffer.from('mine')]], 1);
+    const other = openStateStore(folder);
+    assert.deepEqual([other.restoredTo(0), other.reader(0).get('a')], [0, undefined]);
+    other.apply(0, [['a', Buffer.from('newer')]], 2);
+    await other.close();
     const successor = openStateStore(folder);
-    successor.claim(0);
-    await assert.rejects(staged.write(), Fenced);
-    assert.throws(() => store.apply(0, [['a', Buffer.from('late')]]), Fenced);
-    assert.throws(() => store.reset(0), Fenced);
-    assert.equal(successor.reader(0).get('a'), undefined);
+    assert.deepEqual([successor.restoredTo(0), read('a')], [2, 'mine']);
     await successor.close();
+    assert.equal((await readdir(folder)).length, 2);
+  });
+
+  it('takes what a killed process has left, and never what a running one has', async () => {
+    const killed = await startOwner(folder);
+    const running = await startOwner(folder);
+    try {
+      killed.child.kill('SIGKILL');
+      await once(killed.child, 'exit');
+      const second = openStateStore(folder);
+      const third = openStateStore(folder);
+      const found = [second, third].map((one) => (one.restoredTo(0), one.reader(0).get('owner')?.toString()));
+      assert.deepEqual(found, [killed.name, undefined]);
+      await Promise.all([second.close(), third.close()]);
+    } finally {
+      running.child.kill('SIGKILL');
+      await once(running.child, 'exit');
+    }
+  });
+
+  it('deletes what nobody has written to for half a day, whoever left it, and an earlier release among them', async () => {
+    const longAgo = new Date(Date.now() - 13 * 3600 * 1000);
+    for (const name of ['other-host-1-0123456789ab', 'other-host-2-0123456789ab'])
+      await mkdir(path.join(folder, name)).then(() => writeFile(path.join(folder, name, 'data.mdb'), ''));
+    await utimes(path.join(folder, 'other-host-1-0123456789ab', 'data.mdb'), longAgo, longAgo);
+    await writeFile(path.join(folder, 'data.mdb'), '');
+    await openStateStore(folder).close();
+    const left = (await readdir(folder)).filter((name) => !name.startsWith(`${os.hostname()}-${String(process.pid)}-`));
+    assert.deepEqual(left, ['other-host-2-0123456789ab']);
   });
 });
 
@@ -65,4 +97,11 @@ function changes(entries: Record<string, string | null>): StateChanges {
     ([key, value]) => [key, { ...place, key, value: value === null ? null : Buffer.from(value) }] as const,
   );
   return new Map([[0, new Map(records)]]);
+}
+
+/** A process that has the table open, with its name in it. */
+async function startOwner(folder: string): Promise<{ readonly child: ChildProcess; readonly name: string }> {
+  const child = fork(path.join(import.meta.dirname, 'state-owner.ts'), [folder]);
+  const [name] = (await once(child, 'message')) as [string];
+  return { child, name };
 }

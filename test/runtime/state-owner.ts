@@ -1,0 +1,10 @@
+/** A process that has a state store open: `state-owner.ts FOLDER`. Writes its name into it, tells it, and stays until it is killed. */
+import { openStateStore } from '../../runtime/state-store.ts';
+
+const [, , folder = ''] = process.argv;
+const name = String(process.pid);
+const store = openStateStore(folder);
+store.restoredTo(0);
+store.apply(0, [['owner', Buffer.from(name)]], 1);
+process.send?.(name);
+setInterval(() => undefined, 1000);
