@@ -9,6 +9,7 @@ export const reviewPrioritizer: Processor<ReviewItem> = {
   name: 'review-prioritizer',
   does: 'scores what waits for a person, takes out what was answered or erased',
   table: topics.reviewQueue,
+  lingers: true,
   outputs: [],
   inputs: [
     onTable(

@@ -10,6 +10,7 @@ export const sampleBuilder: Processor<SampleApproved> = {
   name: 'sample-builder',
   does: 'approves and withdraws training samples',
   table: topics.currentSamples,
+  lingers: true,
   outputs: [topics.trainingSamples],
   inputs: [
     onTable(

@@ -11,6 +11,7 @@ export const sampleCounter: Processor<ApprovedSampleCount> = {
   name: 'sample-counter',
   does: 'counts approved samples by module, intent and language',
   table: topics.approvedSampleCounts,
+  lingers: true,
   outputs: [],
   inputs: [
     on(topics.trainingSamples, ({ value, partition, offset, timestamp }, counts) => {

@@ -8,6 +8,7 @@
  * then it wakes and finishes. So a revocation is answered only when the running commit has ended, and records that were
  * consumed before it are dropped, staged or not.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
@@ -30,6 +31,8 @@ export interface GroupMember<S> {
   readonly groupId: string;
   readonly topics: readonly string[];
   readonly maxBatch: number;
+  /** Whether records gather for a while between two batches that are far from full. */
+  readonly lingers?: boolean | undefined;
   readonly stopping: AbortSignal;
   /** Makes local state current for `partitions`, and gives the offsets to read from. */
   takeOver(consumer: KafkaConsumer, partitions: readonly TopicPartitionOffset[]): Promise<TopicPartitionOffset[]>;
@@ -48,6 +51,11 @@ export interface GroupMember<S> {
   checkpoint(consumer: KafkaConsumer, partitions: readonly number[]): Promise<void>;
 }
 
+/**
+ * From the begin of a batch to the next one of a member that lingers: as long as Kafka Streams takes between two commits where it
+ * processes exactly once (its `commit.interval.ms`). A transaction costs the broker the same with one record as with fifty.
+ */
+const LINGER_MS = 100;
 const CHECKPOINT_MS = 60_000;
 /** A fetch is answered at once when anything comes; this long when nothing does, which is most of what an idle broker has to do. */
 const FETCH_WAIT_MS = 100;
@@ -100,11 +108,15 @@ export async function runGroupSession<S>(
       const batch = await (ahead ?? fetchBatch(member, membership, consumer));
       ahead = undefined;
       if (batch.messages.length > 0) {
+        const began = Date.now();
         forgetPassed(ends, batch.messages);
         const busy = batch.messages.length > member.maxBatch * BUSY_SHARE;
         if (busy) ahead = fetchBatch(member, membership, consumer);
         await handle(member, membership, consumer, batch);
-        if (!busy) await membership.running;
+        if (!busy) {
+          await membership.running;
+          if (member.lingers) await pause(began + LINGER_MS - Date.now(), member.stopping);
+        }
       } else if (ends.size > 0) {
         const met = [...ends.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset }));
         ends.clear();
@@ -172,6 +184,10 @@ async function whenIdle(
   if (membership.failure) return;
   if (epoch === membership.epoch) membership.running = work().catch((error: unknown) => fail(membership, error));
   else membership.ends.clear(); // they lie behind what is dropped, which its new owner reads
+}
+
+async function pause(ms: number, stopping: AbortSignal): Promise<void> {
+  if (ms > 0) await sleep(ms, undefined, { signal: stopping }).catch(() => undefined);
 }
 
 interface Batch {

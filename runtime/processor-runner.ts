@@ -129,6 +129,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         groupId: processor.name,
         topics: processor.inputs.map(({ topic }) => topic.name),
         maxBatch,
+        lingers: processor.lingers,
         stopping,
         takeOver: (consumer, partitions) => takeOver(session, consumer, partitions),
         stage: (messages) => stage(session, messages),

@@ -86,6 +86,7 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
       groupId: projection.name,
       topics: [projection.topic.name],
       maxBatch: MAX_BATCH,
+      lingers: projection.lingers,
       stopping,
       takeOver: (_, partitions) => takeOver(session, partitions),
       stage: (messages) => stage(options, messages),

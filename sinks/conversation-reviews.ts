@@ -11,6 +11,7 @@ export const conversationReviews: Projection<ConversationEvent> = {
   name: 'conversation-reviews',
   topic: topics.conversationEvents,
   table: 'conversation_reviews',
+  lingers: true,
   key: 'place',
   keyOf: ({ conversation_id }, offset) => placeOf(conversation_id, offset),
   forgets: { column: 'conversation_id', of: ({ erased }) => erased?.conversation_id },

@@ -8,6 +8,7 @@ export const erasures: Projection<ConversationEvent> = {
   name: 'erasures',
   topic: topics.conversationEvents,
   table: 'erasures',
+  lingers: true,
   key: 'conversation_id',
   keyOf: ({ conversation_id }) => conversation_id,
   about: ({ erased }) => erased !== null,

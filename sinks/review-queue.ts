@@ -10,6 +10,7 @@ export const reviewQueue: Projection<ReviewItem> = {
   name: 'review-queue',
   topic: topics.reviewQueue,
   table: 'review_queue',
+  lingers: true,
   key: 'conversation_id',
   columns: {
     conversation_id: 'text',

@@ -11,6 +11,7 @@ export const trainingSamples: Projection<SampleEvent> = {
   name: 'training-samples',
   topic: topics.trainingSamples,
   table: 'training_sample_rows',
+  lingers: true,
   key: 'conversation_id',
   keyOf: ({ conversation_id }) => conversation_id,
   columns: {

@@ -11,6 +11,8 @@ export interface Projection<V = unknown> {
   readonly name: string;
   readonly topic: Topic<V>;
   readonly table: string;
+  /** Whether it lets records gather between two transactions (`runtime/group-session.ts`), because nobody waits for a single one. */
+  readonly lingers?: boolean;
   /** Column that holds the record key, or what `keyOf` gives. */
   readonly key: string;
   /** The row that a record is about, where it is not the record key. */
