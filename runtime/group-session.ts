@@ -8,7 +8,6 @@
  * then it wakes and finishes. So a revocation is answered only when the running commit has ended, and records that were
  * consumed before it are dropped, staged or not.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
@@ -31,7 +30,7 @@ export interface GroupMember<S> {
   readonly groupId: string;
   readonly topics: readonly string[];
   readonly maxBatch: number;
-  /** Whether records gather for a while between two batches that are far from full. */
+  /** Whether records gather before they are read: for `FETCH_WAIT_MS`, or until there are many. */
   readonly lingers?: boolean | undefined;
   readonly stopping: AbortSignal;
   /** Makes local state current for `partitions`, and gives the offsets to read from. */
@@ -51,14 +50,15 @@ export interface GroupMember<S> {
   checkpoint(consumer: KafkaConsumer, partitions: readonly number[]): Promise<void>;
 }
 
-/**
- * From the begin of a batch to the next one of a member that lingers: as long as Kafka Streams takes between two commits where it
- * processes exactly once (its `commit.interval.ms`). A transaction costs the broker the same with one record as with fifty.
- */
-const LINGER_MS = 100;
 const CHECKPOINT_MS = 60_000;
-/** A fetch is answered at once when anything comes; this long when nothing does, which is most of what an idle broker has to do. */
+/** A fetch is answered at once when enough has come; after this long when it has not, which is most of what an idle broker has to do. */
 const FETCH_WAIT_MS = 100;
+/**
+ * What is enough: anything, or for a member that lingers some hundred records. A transaction costs the broker the same with one record
+ * as with fifty, and so does a fetch. Kafka Streams, too, commits ten times a second where it processes exactly once.
+ */
+const ENOUGH_BYTES = 1;
+const ENOUGH_BYTES_LINGERING = 64 * 1024;
 /** Below this share of a full batch nothing is read ahead: what comes during a commit then goes into one batch. */
 const BUSY_SHARE = 0.2;
 
@@ -94,7 +94,11 @@ export async function runGroupSession<S>(
   };
   const { ends } = membership;
   const consumer: KafkaConsumer = await connectConsumer(
-    { ...librdkafkaConsumerConfig(member.kafka, member.groupId, member.groupId), 'fetch.wait.max.ms': FETCH_WAIT_MS },
+    {
+      ...librdkafkaConsumerConfig(member.kafka, member.groupId, member.groupId),
+      'fetch.wait.max.ms': FETCH_WAIT_MS,
+      'fetch.min.bytes': member.lingers ? ENOUGH_BYTES_LINGERING : ENOUGH_BYTES,
+    },
     (revoked, partitions) => {
       rebalance(member, membership, consumer, revoked, partitions, onAssigned);
     },
@@ -108,15 +112,11 @@ export async function runGroupSession<S>(
       const batch = await (ahead ?? fetchBatch(member, membership, consumer));
       ahead = undefined;
       if (batch.messages.length > 0) {
-        const began = Date.now();
         forgetPassed(ends, batch.messages);
         const busy = batch.messages.length > member.maxBatch * BUSY_SHARE;
         if (busy) ahead = fetchBatch(member, membership, consumer);
         await handle(member, membership, consumer, batch);
-        if (!busy) {
-          await membership.running;
-          if (member.lingers) await pause(began + LINGER_MS - Date.now(), member.stopping);
-        }
+        if (!busy) await membership.running;
       } else if (ends.size > 0) {
         const met = [...ends.values()].map(({ topic, partition, offset }) => ({ topic, partition, offset }));
         ends.clear();
@@ -184,10 +184,6 @@ async function whenIdle(
   if (membership.failure) return;
   if (epoch === membership.epoch) membership.running = work().catch((error: unknown) => fail(membership, error));
   else membership.ends.clear(); // they lie behind what is dropped, which its new owner reads
-}
-
-async function pause(ms: number, stopping: AbortSignal): Promise<void> {
-  if (ms > 0) await sleep(ms, undefined, { signal: stopping }).catch(() => undefined);
 }
 
 interface Batch {

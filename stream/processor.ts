@@ -49,7 +49,7 @@ export interface Processor<T = unknown> {
   readonly outputs: readonly Topic[];
   /** Compacted topic in which it keeps its state. One record a key and transaction is written, the latest. */
   readonly table: Topic<T>;
-  /** Whether it lets records gather between two transactions (`runtime/group-session.ts`), because nobody waits for a single one. */
+  /** Whether records gather for a moment before it reads them (`runtime/group-session.ts`), because nobody waits for a single one. */
   readonly lingers?: boolean;
 }
 

@@ -11,7 +11,7 @@ export interface Projection<V = unknown> {
   readonly name: string;
   readonly topic: Topic<V>;
   readonly table: string;
-  /** Whether it lets records gather between two transactions (`runtime/group-session.ts`), because nobody waits for a single one. */
+  /** Whether records gather for a moment before it reads them (`runtime/group-session.ts`), because nobody waits for a single one. */
   readonly lingers?: boolean;
   /** Column that holds the record key, or what `keyOf` gives. */
   readonly key: string;
