@@ -1,9 +1,9 @@
-/** Kills and pauses workers and servers under load, then counts. Used by the crash test and by the check of its guards. */
+/** Kills and pauses workers and servers under load, then counts. Used by the crash test. */
 import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { cp, mkdtemp, writeFile } from 'node:fs/promises';
 import os from 'node:os';
-import type { ChildProcess } from 'node:child_process';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readLag } from '../../cli/lag.ts';
