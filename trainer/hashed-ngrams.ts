@@ -26,8 +26,10 @@ export const hashedNgrams: HashedNgramsConfig = {
   unit: 'code-point',
 };
 
-/** Longest text that is read, in words; the rest of a longer one says little about its intent. */
+/** Longest text that is read, in words and in UTF-16 code units; the rest of a longer one says little about its intent. */
 const MAX_WORDS = 400;
+/** For scripts without spaces and for what is no language: each unit may be eight features, and a word has no end. */
+const MAX_UNITS = 8192;
 /** A word of letters, marks and digits (in Indic scripts the vowel signs are marks), or a sign on its own. */
 const WORD = /[\p{L}\p{M}\p{N}\u200c\u200d]+|[^\s\p{L}\p{M}\p{N}]/gu;
 /** A base character with what is written on it. Not Intl.Segmenter: its answer changes with the version of Unicode. */
@@ -88,7 +90,7 @@ export class HashedNgrams implements Encoder {
 
 /** The words of a text, in compatibility form and lower case, signs on their own. */
 export function tokens(text: string): readonly string[] {
-  return (text.normalize('NFKC').toLowerCase().match(WORD) ?? []).slice(0, MAX_WORDS);
+  return (text.normalize('NFKC').toLowerCase().slice(0, MAX_UNITS).match(WORD) ?? []).slice(0, MAX_WORDS);
 }
 
 /** All n-grams of `units`; with `whole` a sequence shorter than n counts once, as it is. */

@@ -32,8 +32,9 @@ export interface Model {
   readonly close: () => Promise<void>;
 }
 
-/** Texts that go through the graph together. */
+/** Texts that go through the graph together, and most features of a view that they have with what pads them: each is looked up as some kB. */
 const BATCH = 32;
+const MAX_FEATURES = 32_768;
 const RUNNERS_UP = 3;
 
 /**
@@ -107,25 +108,42 @@ async function run(
   for (let start = 0; start < order.length; start += BATCH) {
     const batch = order.slice(start, start + BATCH);
     const views = await encoder.encode(batch.map((i) => texts[i] ?? ''));
-    const feeds = Object.fromEntries(encoder.views.flatMap(({ name }, v) => tensors(name, views[v], batch.length)));
-    const { probabilities } = await session.run(feeds);
-    const data = probabilities?.data;
-    if (!(data instanceof Float32Array)) throw new ModelRefused('foreign', 'Its output is not of 32-bit floats.');
-    batch.forEach((i, row) => result.set(data.subarray(row * labels, (row + 1) * labels), i * labels));
+    const longest = Math.max(...views.map((rows) => longestRow(rows, 0, batch.length)));
+    const size = Math.max(1, Math.floor(MAX_FEATURES / longest));
+    for (let from = 0; from < batch.length; from += size) {
+      const to = Math.min(from + size, batch.length);
+      const feeds = Object.fromEntries(encoder.views.flatMap(({ name }, v) => tensors(name, views[v], from, to)));
+      const { probabilities } = await session.run(feeds);
+      const data = probabilities?.data;
+      if (!(data instanceof Float32Array)) throw new ModelRefused('foreign', 'Its output is not of 32-bit floats.');
+      for (const [row, i] of batch.slice(from, to).entries())
+        result.set(data.subarray(row * labels, (row + 1) * labels), i * labels);
+    }
   }
   return result;
 }
 
-/** A view as the two tensors of the graph, texts × longest. What pads a row has the value 0. */
-function tensors(name: string, rows: Rows | undefined, texts: number): readonly (readonly [string, onnx.Tensor])[] {
+/** Most features of a row from `from` to before `to`; 1 where there is none, because a tensor can't be empty. */
+function longestRow({ starts }: Rows, from: number, to: number): number {
+  let longest = 1;
+  for (let r = from; r < to; r++) longest = Math.max(longest, (starts[r + 1] ?? 0) - (starts[r] ?? 0));
+  return longest;
+}
+
+/** The rows of a view from `from` to before `to` as the two tensors of the graph, texts × longest. What pads a row has the value 0. */
+function tensors(
+  name: string,
+  rows: Rows | undefined,
+  from: number,
+  to: number,
+): readonly (readonly [string, onnx.Tensor])[] {
   if (!rows) throw new Error(`The encoder made no rows for the view ${name}.`);
   const { starts, indices, values } = rows;
-  let longest = 1;
-  for (let r = 0; r < texts; r++) longest = Math.max(longest, (starts[r + 1] ?? 0) - (starts[r] ?? 0));
+  const [texts, longest] = [to - from, longestRow(rows, from, to)];
   const [features, padded] = [new Int32Array(texts * longest), new Float32Array(texts * longest)];
-  for (let r = 0; r < texts; r++) {
-    features.set(indices.subarray(starts[r], starts[r + 1]), r * longest);
-    padded.set(values.subarray(starts[r], starts[r + 1]), r * longest);
+  for (let r = from; r < to; r++) {
+    features.set(indices.subarray(starts[r], starts[r + 1]), (r - from) * longest);
+    padded.set(values.subarray(starts[r], starts[r + 1]), (r - from) * longest);
   }
   return [
     [`${name}.features`, new onnx.Tensor('int32', features, [texts, longest])],

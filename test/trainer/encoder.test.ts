@@ -57,6 +57,13 @@ describe('HashedNgrams', () => {
     );
   });
 
+  it('reads no more of a text without spaces than of one with them', async () => {
+    const digits = Array.from({ length: 131_072 }, (_, i) => ((i * i * 31 + i * 7) % 65_537).toString(36)).join('');
+    const rows = await encoder.encode([digits, 'ﷺ'.repeat(131_072)]);
+    for (const { indices } of rows) assert.ok(indices.length < 80_000, `${indices.length} features`);
+    assert.deepEqual(await encoder.encode([digits]), await encoder.encode([digits.slice(0, 8192)]));
+  });
+
   it('gives texts without words no features', async () => {
     const rows = await encoder.encode(['', ' \n']);
     assert.deepEqual(
