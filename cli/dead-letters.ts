@@ -4,8 +4,8 @@ import { Command } from 'commander';
 import { correctedRecord, draftOf } from '../producers/corrections.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import { InputError } from '../producers/inputs.ts';
-import { listDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
-import type { PlacedDeadLetter, Resend } from '../runtime/dead-letters.ts';
+import { DeadLetterIndex, findDeadLetters, readDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
+import type { DeadLetterLog, PlacedDeadLetter, Resend } from '../runtime/dead-letters.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
@@ -29,26 +29,24 @@ export function deadLettersCommand(): Command {
     .option('--all', 'those too that were sent again')
     .option('--json', 'one JSON object a line, bytes as base64')
     .action(async ({ all, json }: { all?: boolean; json?: boolean }) => {
-      const { letters } = await open();
-      const listed = all === true ? letters : letters.filter(isOpen);
-      if (json === true) {
-        for (const letter of listed)
-          process.stdout.write(
-            `${JSON.stringify({ ...letter, key: letter.key?.toString('base64'), value: letter.value?.toString('base64') })}\n`,
-          );
-      } else {
-        process.stdout.write(listed.length === 0 ? 'There are none.\n' : `${letterTable(listed)}\n`);
-        const hidden = letters.length - listed.length;
-        if (hidden > 0) progress(`${hidden} were sent again; --all lists them too.`);
+      const rows: string[][] = [];
+      let hidden = 0;
+      for await (const letter of readDeadLetters(await openLog())) {
+        if (all !== true && !isOpen(letter)) hidden++;
+        else if (json === true) process.stdout.write(`${asJson(letter)}\n`);
+        else rows.push(tableRow(letter));
       }
+      if (json === true) return;
+      process.stdout.write(rows.length === 0 ? 'There are none.\n' : `${columns([TABLE_HEAD, ...rows])}\n`);
+      if (hidden > 0) progress(`${hidden} were sent again; --all lists them too.`);
     });
   command
     .command('show')
     .description('print the record of a letter as JSON, to correct it and send it with `replay ID --value FILE`')
     .argument('<id>', 'as the list has it, such as 3/17')
     .action(async (id: string) => {
-      const { codecs, letters } = await open();
-      const draft = await draftOf(codecs, findLetter(letters, id));
+      const log = await openLog();
+      const draft = await draftOf(log.codecs, await findLetter(log, id));
       if (draft === null)
         throw new UsageError(`Nobody can read the record of ${id}; \`dead-letters list --json\` has its bytes.`);
       process.stdout.write(`${JSON.stringify(draft, undefined, 2)}\n`);
@@ -60,63 +58,75 @@ export function deadLettersCommand(): Command {
     .option('--code <code>', 'those with this code only')
     .option('--value <file>', 'send this JSON in place of the bytes of the letter ID')
     .action(async (id: string | undefined, { code, value }: { code?: string; value?: string }) => {
-      const { servers, codecs, letters } = await open();
+      const log = await openLog();
       const by = os.userInfo().username;
-      const deps = deadLettersOf({ servers, codecs });
+      const deps = deadLettersOf(log);
       if (value !== undefined) {
         if (id === undefined) throw new UsageError('Say which letter the JSON is for: `replay ID --value FILE`.');
-        const sent = await deps.correct(findLetter(letters, id), await readJson(value), by);
+        const sent = await deps.correct(await findLetter(log, id), await readJson(value), by);
         if (!sent) throw new UsageError(`${id} was sent again already.`);
         process.stdout.write(`Sent the corrected record of ${id}.\n`);
         return;
       }
-      const wanted = id === undefined ? letters : [findLetter(letters, id)];
-      const chosen = wanted.filter((letter) => isOpen(letter) && (code === undefined || letter.code === code));
       // Topics of our own hold tables and decisions: an old record sent again would count as the newest.
-      const replayed = chosen.filter((letter) => external.has(letter.topic));
-      process.stdout.write(`Sent ${await deps.replay(replayed, by)} again.\n`);
-      const kept = chosen.length - replayed.length;
+      let kept = 0;
+      async function* chosen() {
+        for await (const letter of id === undefined ? readDeadLetters(log) : [await findLetter(log, id)]) {
+          if (!isOpen(letter) || (code !== undefined && letter.code !== code)) continue;
+          if (external.has(letter.topic)) yield letter;
+          else kept++;
+        }
+      }
+      process.stdout.write(`Sent ${await deps.replay(chosen(), by)} again.\n`);
       if (kept > 0)
         progress(`${kept} of internal topics were not sent: run \`samvad rebuild\` after the cause was mended.`);
     });
   return command;
 }
 
-/** Dead letters as the API and the commands ask for them. */
-export function deadLettersOf({
-  servers,
-  codecs,
-}: Pick<Prepared, 'codecs'> & { readonly servers: Pick<Prepared['servers'], 'kafka'> }): DeadLetterDeps['deadLetters'] {
-  const log = { kafka: servers.kafka, codecs, topic: topics.deadLetters };
-  const send = (resends: readonly Resend[], by: string) => replayDeadLetters(log, resends, { by, at: Date.now() });
+/** Dead letters as the API and the commands ask for them. `index` may be shared with others who look at them. */
+export function deadLettersOf(log: DeadLetterLog, index = new DeadLetterIndex(log)): DeadLetterDeps['deadLetters'] {
+  const send = (resends: AsyncIterable<Resend> | Iterable<Resend>, by: string) =>
+    replayDeadLetters(log, resends, { by, at: Date.now() });
   return {
-    list: () => listDeadLetters(servers.kafka, codecs, topics.deadLetters),
+    all: () => readDeadLetters(log, index),
+    find: (ids) => findDeadLetters(log, new Set(ids)),
     replayable: (topic) => external.has(topic),
-    draft: (letter) => draftOf(codecs, letter),
-    replay: (letters, by) =>
-      send(
-        letters.map((letter) => ({ letter })),
-        by,
-      ),
+    draft: (letter) => draftOf(log.codecs, letter),
+    replay: (letters, by) => send(unchanged(letters), by),
     async correct(letter, record, by) {
-      const corrected = correctedRecord(codecs, letter, record, Date.now());
+      const corrected = correctedRecord(log.codecs, letter, record, Date.now());
       return (await send([{ letter, corrected }], by)) === 1;
     },
   };
 }
 
-async function open() {
+/** The topic of dead letters of an environment. */
+export function deadLetterLog({
+  servers: { kafka },
+  codecs,
+}: Pick<Prepared, 'codecs'> & { readonly servers: Pick<Prepared['servers'], 'kafka'> }): DeadLetterLog {
+  return { kafka, codecs, topic: topics.deadLetters };
+}
+
+async function openLog(): Promise<DeadLetterLog> {
   const { servers } = await findEnvironment();
   const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.deadLetters, ...inputTopics]);
-  return { servers, codecs, letters: await listDeadLetters(servers.kafka, codecs, topics.deadLetters) };
+  return deadLetterLog({ servers, codecs });
+}
+
+async function* unchanged(
+  letters: AsyncIterable<PlacedDeadLetter> | Iterable<PlacedDeadLetter>,
+): AsyncGenerator<Resend> {
+  for await (const letter of letters) yield { letter };
 }
 
 function isOpen({ replayed }: PlacedDeadLetter): boolean {
   return replayed === null;
 }
 
-function findLetter(letters: readonly PlacedDeadLetter[], id: string): PlacedDeadLetter {
-  const letter = letters.find((one) => one.id === id);
+async function findLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {
+  const [letter] = await findDeadLetters(log, new Set([id]));
   if (letter) return letter;
   throw new UsageError(`There is no dead letter ${id}; \`samvad dead-letters list --all\` lists them.`);
 }
@@ -130,16 +140,20 @@ async function readJson(file: string): Promise<unknown> {
   }
 }
 
-function letterTable(letters: readonly PlacedDeadLetter[]): string {
-  return columns([
-    ['id', 'code', 'from', 'trace', 'sent again', 'reason'],
-    ...letters.map(({ id, code, topic, partition, offset, traceparent, message, replayed }) => [
-      id,
-      code,
-      `${topic}/${partition}@${offset}`,
-      traceparent === null ? '' : traceIdOf(traceparent),
-      replayed === null ? '' : `${new Date(replayed.at).toISOString()} by ${replayed.by}`,
-      message.slice(0, 90),
-    ]),
-  ]);
+function asJson({ key, value, ...letter }: PlacedDeadLetter): string {
+  return JSON.stringify({ ...letter, key: key?.toString('base64'), value: value?.toString('base64') });
+}
+
+const TABLE_HEAD = ['id', 'code', 'from', 'trace', 'sent again', 'reason'];
+
+function tableRow(letter: PlacedDeadLetter): string[] {
+  const { id, code, topic, partition, offset, traceparent, message, replayed } = letter;
+  return [
+    id,
+    code,
+    `${topic}/${partition}@${offset}`,
+    traceparent === null ? '' : traceIdOf(traceparent),
+    replayed === null ? '' : `${new Date(replayed.at).toISOString()} by ${replayed.by}`,
+    message.slice(0, 90),
+  ];
 }

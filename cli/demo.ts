@@ -8,8 +8,8 @@ import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
 import { reportRefusals } from './ingest.ts';
 import { untilCaughtUp } from './lag.ts';
-import { listDeadLetters } from '../runtime/dead-letters.ts';
-import { topics } from '../topology.ts';
+import { DeadLetterIndex } from '../runtime/dead-letters.ts';
+import { deadLetterLog } from './dead-letters.ts';
 import type { Counts, Summary } from './summary.ts';
 import { readSummary } from './summary.ts';
 import { bar, columns, liveLine, percent, progress, style } from './terminal.ts';
@@ -56,7 +56,8 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
   ]);
   liveLine('');
   const seconds = (Date.now() - started) / 1000;
-  const letters = await listDeadLetters(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
+  const letters = new DeadLetterIndex(deadLetterLog(prepared));
+  await letters.update();
   const summary = await readSummary(prepared.pool);
   await components.stop();
   process.stdout.write(
@@ -64,7 +65,7 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
       sent: conversations.accepted,
       refused: conversations.rejected,
       reviews,
-      deadLetters: letters.length,
+      deadLetters: letters.open,
       seconds,
     }),
   );

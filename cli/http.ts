@@ -16,7 +16,8 @@ import { openFront } from './front.ts';
 import { liveReader } from './live.ts';
 import { readLag } from './lag.ts';
 import { readinessOf } from './readiness.ts';
-import { deadLettersOf } from './dead-letters.ts';
+import { DeadLetterIndex } from '../runtime/dead-letters.ts';
+import { deadLetterLog, deadLettersOf } from './dead-letters.ts';
 import { startServing } from './serving.ts';
 import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
@@ -84,6 +85,8 @@ function openApi(
   const { servers, pool, log } = prepared;
   const serving = startServing(prepared);
   const approvals = approvalsReader(prepared);
+  const deadLetters = deadLetterLog(prepared);
+  const index = new DeadLetterIndex(deadLetters);
   const server = createServer({
     producer,
     tracing: prepared.tracing,
@@ -100,10 +103,10 @@ function openApi(
       hint: () => giveHint(pool),
       standing: async () => ({ configured: standBy.config.labelStudio !== undefined, ...(await readStanding(pool)) }),
     },
-    live: liveReader(servers, prepared.codecs, pool),
+    live: liveReader(servers, index, pool),
     topology: describe(),
     policies: { servers, codecs: prepared.codecs, pool },
-    deadLetters: deadLettersOf(prepared),
+    deadLetters: deadLettersOf(deadLetters, index),
     status: async () => ({
       lag: await readLag(servers, pool),
       ...(await readSummary(pool)),

@@ -1,31 +1,31 @@
 /** What stands at this moment, for the dashboard and for `/metrics`. */
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
-import { listDeadLetters } from '../runtime/dead-letters.ts';
-import type { Codecs } from '../runtime/schema-registry.ts';
+import type { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import type { LiveFigures } from '../status/live.ts';
 import { topics } from '../topology.ts';
 import { readLagAndEnds } from './lag.ts';
 import { readQueue, readTotals } from './pipeline-figures.ts';
 
-/** Reads live figures. Dead letters are counted anew only when their topic has grown. */
-export function liveReader(servers: Pick<Servers, 'kafka'>, codecs: Codecs, pool: Pool): () => Promise<LiveFigures> {
-  let [countedTo, deadLetters] = [-1, 0];
+/** Reads live figures. The topic of dead letters is looked into only when it has grown. */
+export function liveReader(
+  servers: Pick<Servers, 'kafka'>,
+  deadLetters: Pick<DeadLetterIndex, 'update' | 'open'>,
+  pool: Pool,
+): () => Promise<LiveFigures> {
+  let countedTo = 0;
   return async () => {
     const at = Date.now();
     const { lags, ends } = await readLagAndEnds(servers, pool);
     const end = ends[topics.deadLetters.name] ?? 0;
-    if (end !== countedTo) {
-      const letters = end === 0 ? [] : await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
-      deadLetters = letters.filter(({ replayed }) => replayed === null).length;
-      countedTo = end;
-    }
+    if (end !== countedTo) await deadLetters.update();
+    countedTo = end;
     return {
       at,
       topics: ends,
       lags,
       ...(await readTables(pool)),
-      dead_letters: deadLetters,
+      dead_letters: deadLetters.open,
     };
   };
 }

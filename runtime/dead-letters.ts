@@ -9,11 +9,14 @@ import { subjectOf } from '../stream/event-key.ts';
 import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
 import { fencedWrite } from './fenced-write.ts';
+import type { EncodedRecord } from './fenced-write.ts';
 import { librdkafkaConfig } from './kafka-clients.ts';
 import { traceFields } from './log.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
 import { readTopic } from './read-topic.ts';
 import type { Codecs } from './schema-registry.ts';
+import { openWatermarks } from './watermarks.ts';
+import type { Watermark } from './watermarks.ts';
 
 /** Writes dead letters for components that only read. At least once: a reader that fails after it writes again. */
 export interface DeadLetterWriter {
@@ -72,8 +75,9 @@ export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: rea
   if (poisoned.length > MAX_LOGGED) log.warn({ more: poisoned.length - MAX_LOGGED }, 'and more dead letters');
 }
 
-/** Letters of a transaction. */
+/** Letters of a transaction, and about so many bytes. */
 const REPLAY_CHUNK = 1000;
+const REPLAY_BYTES = 16 * 1024 * 1024;
 /** Letters are sent again under this id, by one process at a time. */
 export const REPLAY_ID = 'samvad-dead-letters';
 
@@ -91,69 +95,209 @@ export interface Resend {
   readonly corrected?: { readonly key: string; readonly value: Buffer };
 }
 
-/** All dead letters that are kept, in partition and offset order; `replayed` tells of those that were sent again. */
-export async function listDeadLetters(
-  kafka: KafkaConfig,
-  codecs: Codecs,
-  topic: Topic<DeadLetter>,
-): Promise<PlacedDeadLetter[]> {
-  const codec = codecs.of(topic);
-  await codec.prepareAll();
-  const letters = new Map<string, PlacedDeadLetter>();
-  for await (const { partition, offset, value, traceparent } of readTopic(kafka, topic.name)) {
-    if (!value) continue;
-    const letter = codec.decode(value);
-    if (letter.replayed === null)
-      letters.set(`${partition}/${offset}`, { ...letter, id: `${partition}/${offset}`, traceparent });
-    else {
-      // A mark stands behind its letter, in the same partition: the letter goes first when their time is over.
-      const { id } = letter.replayed;
-      const marked = letters.get(id);
-      if (marked) letters.set(id, { ...marked, replayed: letter.replayed });
-    }
+/** The topic of dead letters, and what it takes to read it. */
+export interface DeadLetterLog {
+  readonly kafka: KafkaConfig;
+  readonly codecs: Codecs;
+  readonly topic: Topic<DeadLetter>;
+}
+
+/** What became of a letter. */
+type Mark = NonNullable<DeadLetter['replayed']>;
+
+/** Letters of a partition whose time is not over, by offset. */
+interface Known {
+  readTo: number;
+  readonly open: Set<number>;
+  readonly marks: Map<number, Mark>;
+}
+
+/**
+ * Which letters there are and what became of them, without their bytes: a broken producer may have left a million. A look
+ * reads what has come since the last one.
+ */
+export class DeadLetterIndex {
+  readonly #log: DeadLetterLog;
+  readonly #from: ReadonlyMap<number, number> | undefined;
+  readonly #partitions = new Map<number, Known>();
+  #looking: Promise<unknown> = Promise.resolve();
+
+  /** Of all letters, or of those in the partitions of `from` from an offset on. */
+  constructor(log: DeadLetterLog, from?: ReadonlyMap<number, number>) {
+    this.#log = log;
+    this.#from = from;
   }
-  return [...letters.values()];
+
+  /** Looks again, and gives the end of each partition up to which it knows. @throws Transient when Kafka does not answer. */
+  update(): Promise<ReadonlyMap<number, number>> {
+    const look = this.#looking.then(() => this.#read());
+    this.#looking = look.catch(() => undefined);
+    return look;
+  }
+
+  /** Letters that were not sent again. */
+  get open(): number {
+    return [...this.#partitions.values()].reduce((sum, { open }) => sum + open.size, 0);
+  }
+
+  isOpen(id: string): boolean {
+    const [partition, offset] = placeOf(id);
+    return this.#partitions.get(partition)?.open.has(offset) ?? false;
+  }
+
+  markOf(partition: number, offset: number): Mark | null {
+    return this.#partitions.get(partition)?.marks.get(offset) ?? null;
+  }
+
+  async #read(): Promise<ReadonlyMap<number, number>> {
+    const { kafka, codecs, topic } = this.#log;
+    const codec = codecs.of(topic);
+    await codec.prepareAll();
+    const watermarks = await openWatermarks(kafka, 'samvad-read');
+    const places = await watermarks.ofAll(topic.name).finally(() => watermarks.close());
+    const [from, to] = [new Map<number, number>(), new Map<number, number>()];
+    for (const [partition, { low, high }] of places) {
+      if (this.#from && !this.#from.has(partition)) continue;
+      const known = this.#known(partition, { low, high });
+      if (high <= known.readTo) continue;
+      from.set(partition, known.readTo);
+      to.set(partition, high);
+    }
+    for await (const { partition, offset, value } of readTopic(kafka, topic.name, to, from)) {
+      if (!value || offset >= (to.get(partition) ?? 0)) continue;
+      const { open, marks } = this.#partitions.get(partition) ?? missing(partition);
+      const { replayed } = codec.decode(value);
+      if (replayed === null) open.add(offset);
+      // A mark stands behind its letter, in the same partition: the letter goes first when their time is over.
+      else if (open.delete(placeOf(replayed.id)[1])) marks.set(placeOf(replayed.id)[1], replayed);
+    }
+    for (const [partition, end] of to) (this.#partitions.get(partition) ?? missing(partition)).readTo = end;
+    return new Map([...places].map(([partition, { high }]) => [partition, high]));
+  }
+
+  /** What is known of a partition, without the letters whose time is over. */
+  #known(partition: number, { low, high }: Watermark): Known {
+    const before = this.#partitions.get(partition);
+    const first = Math.max(low, this.#from?.get(partition) ?? 0);
+    // An end that went back is that of a topic which was made anew.
+    const known =
+      before && before.readTo <= high
+        ? before
+        : { readTo: first, open: new Set<number>(), marks: new Map<number, Mark>() };
+    this.#partitions.set(partition, known);
+    known.readTo = Math.max(known.readTo, first);
+    for (const offset of known.open) {
+      if (offset >= low) break; // in the order in which they came
+      known.open.delete(offset);
+    }
+    for (const offset of known.marks.keys()) if (offset < low) known.marks.delete(offset);
+    return known;
+  }
+}
+
+/**
+ * The letters that are kept, each with what became of it, in offset order within a partition. The topic is read twice, because
+ * a mark stands behind its letter, and one letter at a time is in memory. `index` may know some of it already.
+ * @throws Transient when Kafka does not answer.
+ */
+export async function* readDeadLetters(
+  log: DeadLetterLog,
+  index: DeadLetterIndex = new DeadLetterIndex(log),
+  from?: ReadonlyMap<number, number>,
+): AsyncGenerator<PlacedDeadLetter> {
+  const reached = [...(await index.update())].filter(([partition]) => from === undefined || from.has(partition));
+  const ends = new Map(reached.filter(([partition, end]) => end > (from?.get(partition) ?? 0)));
+  const codec = log.codecs.of(log.topic);
+  for await (const { partition, offset, value, traceparent } of readTopic(log.kafka, log.topic.name, ends, from)) {
+    if (!value || offset >= (ends.get(partition) ?? 0)) continue;
+    const letter = codec.decode(value);
+    if (letter.replayed !== null) continue;
+    yield { ...letter, replayed: index.markOf(partition, offset), id: `${partition}/${offset}`, traceparent };
+  }
+}
+
+/** Those of the letters `ids` that are kept. Only their partitions are read, from the first of them on. */
+export async function findDeadLetters(log: DeadLetterLog, ids: ReadonlySet<string>): Promise<PlacedDeadLetter[]> {
+  const from = new Map<number, number>();
+  for (const [partition, offset] of [...ids].map(placeOf))
+    from.set(partition, Math.min(offset, from.get(partition) ?? Infinity));
+  const found: PlacedDeadLetter[] = [];
+  for await (const letter of readDeadLetters(log, new DeadLetterIndex(log, from), from)) {
+    if (!ids.has(letter.id)) continue;
+    found.push(letter);
+    if (found.length === ids.size) break;
+  }
+  return found;
+}
+
+function placeOf(id: string): readonly [partition: number, offset: number] {
+  const [partition, offset] = id.split('/');
+  return [Number(partition), Number(offset)];
+}
+
+function missing(partition: number): never {
+  throw new Error(`Partition ${partition} of the dead letters was not asked for; this is a mistake in the program.`);
 }
 
 /**
  * Sends letters again, each once: the bytes go to the topic that they came from, in their trace, and a mark behind the letter, in one
- * transaction that no other replay overlaps. Letters that were sent meanwhile are passed over. Returns how many were sent.
+ * transaction that no other replay overlaps; of many letters some at a time. Letters that were sent meanwhile are passed over.
+ * Returns how many were sent.
  * @throws Transient when Kafka does not answer, or another replay came in between; what was sent by then is marked.
  */
 export async function replayDeadLetters(
-  { kafka, codecs, topic }: { readonly kafka: KafkaConfig; readonly codecs: Codecs; readonly topic: Topic<DeadLetter> },
-  resends: readonly Resend[],
-  { by, at }: { readonly by: string; readonly at: number },
+  log: DeadLetterLog,
+  resends: Iterable<Resend> | AsyncIterable<Resend>,
+  told: { readonly by: string; readonly at: number },
 ): Promise<number> {
+  const index = new DeadLetterIndex(log);
   let sent = 0;
-  for (let from = 0; from < resends.length; from += REPLAY_CHUNK) {
-    const chunk = resends.slice(from, from + REPLAY_CHUNK);
+  for await (const chunk of chunks(resends)) {
     let open: readonly Resend[] = [];
-    await fencedWrite(kafka, REPLAY_ID, async () => {
-      const waiting = new Set(
-        (await listDeadLetters(kafka, codecs, topic)).filter(({ replayed }) => replayed === null).map(({ id }) => id),
-      );
-      open = chunk.filter(({ letter }) => waiting.has(letter.id));
-      return open.flatMap(({ letter, corrected }) => [
-        {
-          topic: letter.topic,
-          partition: null,
-          timestamp: at,
-          traceparent: letter.traceparent,
-          ...(corrected ?? { key: letter.key, value: letter.value }),
-        },
-        {
-          topic: topic.name,
-          partition: Number(letter.id.split('/')[0]),
-          key: letter.key,
-          value: codecs.of(topic).encode(markOf(letter, { by, at, corrected: corrected !== undefined })),
-          timestamp: at,
-        },
-      ]);
+    await fencedWrite(log.kafka, REPLAY_ID, async () => {
+      await index.update();
+      open = chunk.filter(({ letter }) => index.isOpen(letter.id));
+      return open.flatMap((resend) => recordsOf(log, resend, told));
     });
     sent += open.length;
   }
   return sent;
+}
+
+async function* chunks(resends: Iterable<Resend> | AsyncIterable<Resend>): AsyncGenerator<readonly Resend[]> {
+  let [chunk, bytes]: [Resend[], number] = [[], 0];
+  for await (const resend of resends) {
+    chunk.push(resend);
+    bytes += (resend.corrected ?? resend.letter).value?.length ?? 0;
+    if (chunk.length < REPLAY_CHUNK && bytes < REPLAY_BYTES) continue;
+    yield chunk;
+    [chunk, bytes] = [[], 0];
+  }
+  if (chunk.length > 0) yield chunk;
+}
+
+function recordsOf(
+  { codecs, topic }: DeadLetterLog,
+  { letter, corrected }: Resend,
+  { by, at }: { readonly by: string; readonly at: number },
+): readonly EncodedRecord[] {
+  const mark = markOf(letter, { by, at, corrected: corrected !== undefined });
+  return [
+    {
+      topic: letter.topic,
+      partition: null,
+      timestamp: at,
+      traceparent: letter.traceparent,
+      ...(corrected ?? { key: letter.key, value: letter.value }),
+    },
+    {
+      topic: topic.name,
+      partition: placeOf(letter.id)[0],
+      key: letter.key,
+      value: codecs.of(topic).encode(mark),
+      timestamp: at,
+    },
+  ];
 }
 
 function markOf(

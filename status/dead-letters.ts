@@ -9,14 +9,16 @@ import { HttpProblem } from './problem.ts';
 /** What the routes ask. */
 export interface DeadLetterDeps {
   readonly deadLetters: {
-    /** All that are kept. */
-    list(): Promise<readonly PlacedDeadLetter[]>;
+    /** All that are kept, one after another: there may be very many. */
+    all(): AsyncIterable<PlacedDeadLetter>;
+    /** Those with these ids that are kept. */
+    find(ids: Iterable<string>): Promise<readonly PlacedDeadLetter[]>;
     /** Whether a letter of this topic may be sent again: our own topics hold tables, where an old record would count as the newest. */
     replayable(topic: string): boolean;
     /** The record as JSON to correct; null where it is none. */
     draft(letter: PlacedDeadLetter): Promise<object | null>;
     /** Sends the bytes to where they came from and marks the letters; gives how many were sent. */
-    replay(letters: readonly PlacedDeadLetter[], by: string): Promise<number>;
+    replay(letters: AsyncIterable<PlacedDeadLetter> | Iterable<PlacedDeadLetter>, by: string): Promise<number>;
     /** Sends `record` in the letter's place and marks it; gives whether it was sent. @throws InputError */
     correct(letter: PlacedDeadLetter, record: unknown, by: string): Promise<boolean>;
   };
@@ -42,7 +44,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
   const tags = ['operate'];
 
   async function find({ partition, offset }: Place): Promise<PlacedDeadLetter> {
-    const letter = (await deadLetters.list()).find(({ id }) => id === `${partition}/${offset}`);
+    const [letter] = await deadLetters.find([`${partition}/${offset}`]);
     if (letter) return letter;
     throw new HttpProblem(404, `There is no dead letter ${partition}/${offset}; they are kept for 30 days.`);
   }
@@ -58,11 +60,20 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       },
     },
     async () => {
-      const letters = [...(await deadLetters.list())].sort((a, b) => b.timestamp - a.timestamp);
+      let [total, open] = [0, 0];
+      let newest: { readonly timestamp: number; readonly as: object }[] = [];
+      for await (const letter of deadLetters.all()) {
+        total++;
+        if (letter.replayed === null) open++;
+        newest.push({ timestamp: letter.timestamp, as: shown(letter, deadLetters.replayable(letter.topic)) });
+        if (newest.length === 2 * SHOWN) newest = newestFirst(newest).slice(0, SHOWN);
+      }
       return {
-        total: letters.length,
-        open: letters.filter(({ replayed }) => replayed === null).length,
-        letters: letters.slice(0, SHOWN).map((letter) => shown(letter, deadLetters.replayable(letter.topic))),
+        total,
+        open,
+        letters: newestFirst(newest)
+          .slice(0, SHOWN)
+          .map(({ as }) => as),
       };
     },
   );
@@ -132,7 +143,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
     },
     async ({ body: { ids }, caller }) => {
       const wanted = new Set(ids);
-      const letters = (await deadLetters.list()).filter(({ id }) => wanted.has(id));
+      const letters = await deadLetters.find(wanted);
       if (letters.length < wanted.size)
         throw new HttpProblem(404, 'Some of these dead letters are not there any more; nothing was sent.');
       const own = letters.find(({ topic }) => !deadLetters.replayable(topic));
@@ -144,6 +155,10 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       return { sent: await deadLetters.replay(letters, caller?.name ?? NOBODY) };
     },
   );
+}
+
+function newestFirst<T extends { readonly timestamp: number }>(letters: readonly T[]): T[] {
+  return letters.toSorted((a, b) => b.timestamp - a.timestamp);
 }
 
 function shown({ key, value, traceparent, ...letter }: PlacedDeadLetter, replayable: boolean): object {

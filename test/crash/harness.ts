@@ -9,11 +9,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { readLag } from '../../cli/lag.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
-import { listDeadLetters } from '../../runtime/dead-letters.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { subjectOf } from '../../stream/event-key.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
+import { deadLettersIn } from '../integration/letters.ts';
 import { startStack } from '../integration/stack.ts';
 import type { Stack } from '../integration/stack.ts';
 
@@ -205,7 +205,7 @@ async function brokenPromises({ events }: CrashPlan, { prepared }: Stack): Promi
   const waiting = numbers.filter((i) => confidenceOf(i) <= 0.85 && !isReviewed(i)).length;
   const unreviewed = "SELECT count(*) AS n FROM conversation_logs WHERE review_status = 'needs-review'";
   expect('conversations that need a review', await one(unreviewed), waiting);
-  expect('dead letters', (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).length, 0);
+  expect('dead letters', (await deadLettersIn({ servers, codecs })).length, 0);
   return broken;
 }
 

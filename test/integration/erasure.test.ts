@@ -11,12 +11,12 @@ import { projections } from '../../pipeline.ts';
 import { draftOf } from '../../producers/corrections.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
-import { listDeadLetters } from '../../runtime/dead-letters.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { whatIf } from '../../status/what-if.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
+import { deadLettersIn } from './letters.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 
@@ -129,7 +129,7 @@ describe('an erasure on real servers', () => {
     await reviewing.capture([{ conversation_id: 'forgotten', user_message: TEXT }]);
     assert.deepEqual(await tablesWith('forgotten'), []);
     const { servers, codecs } = reviewing.stack.prepared;
-    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    const letters = await deadLettersIn({ servers, codecs });
     assert.deepEqual(
       letters.map(({ code, key, value }) => [code, key?.toString(), value]),
       [['erased', 'forgotten', null]],
@@ -185,7 +185,7 @@ describe('an erasure on real servers', () => {
     await reviewing.caughtUp();
     assert.deepEqual(await tablesWith('by-sdk'), []);
     const { servers, codecs } = reviewing.stack.prepared;
-    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    const letters = await deadLettersIn({ servers, codecs });
     const letter = letters.find(({ code }) => code === 'unknown-conversation');
     assert.ok(letter);
     assert.match(JSON.stringify(await draftOf(codecs, letter)), /"conversation_id":"never".*"requested_at":"2/);

@@ -4,8 +4,11 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { deadLetterLog } from '../../cli/dead-letters.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { DeadLetterIndex, findDeadLetters, replayDeadLetters } from '../../runtime/dead-letters.ts';
+import type { PlacedDeadLetter } from '../../runtime/dead-letters.ts';
+import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { newToken, parseTokens } from '../../status/tokens.ts';
 import { roles } from '../../status/access.ts';
@@ -23,6 +26,9 @@ interface Letter {
   readonly replayed: { readonly by: string; readonly corrected: boolean } | null;
   readonly draft?: Record<string, unknown> | null;
 }
+const by = { by: 'a test', at: Date.UTC(2026, 9, 5) };
+const asResends = (letters: readonly PlacedDeadLetter[]) => letters.map((letter) => ({ letter }));
+
 interface Problem {
   readonly detail: string;
   readonly problems?: readonly { readonly field: string; readonly message: string }[];
@@ -128,6 +134,37 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     const [again, ...others] = await open();
     assert.ok(again !== undefined && again !== id && others.length === 0);
     assert.equal((await letterOf(id)).replayed?.corrected, false);
+  });
+
+  it('counts the letters that wait: fewer after a replay, and none whose time is over', async () => {
+    const { prepared } = reviewing.stack;
+    const log = deadLetterLog(prepared);
+    const index = new DeadLetterIndex(log);
+    const open = async () => {
+      const { open: listed } = (await ask('GET', '/v1/dead-letters')).body as { open: number };
+      await index.update();
+      assert.equal(index.open, listed);
+      return listed;
+    };
+    const before = await open();
+    const { id } = await deadLetter('c-4', Buffer.from('neither'));
+    const another = await deadLetter('c-4', encoded({ conversation_id: '' }));
+    assert.equal(await open(), before + 2);
+    assert.equal(await replayDeadLetters(log, await findDeadLetters(log, new Set([id])).then(asResends), by), 1);
+    await reviewing.caughtUp();
+    assert.equal(await open(), before + 2, 'it came back, and the first one waits no more');
+    const admin = kafkajsClient(prepared.servers.kafka, 'test').admin();
+    await admin.connect();
+    const partitions = (await admin.fetchTopicOffsets(topics.deadLetters.name)).map(({ partition, high }) => ({
+      partition,
+      offset: high,
+    }));
+    await admin.deleteTopicRecords({ topic: topics.deadLetters.name, partitions });
+    await admin.disconnect();
+    assert.equal(await open(), 0);
+    assert.equal((await ask('GET', `/v1/dead-letters/${another.id}`)).status, 404);
+    await deadLetter('c-5', Buffer.from('neither'));
+    assert.equal(await open(), 1);
   });
 
   it('refuses letters that are not there, and bodies that are not as described', async () => {

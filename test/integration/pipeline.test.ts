@@ -15,7 +15,6 @@ import { readPipelineFigures } from '../../cli/pipeline-figures.ts';
 import { projections } from '../../pipeline.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
-import { listDeadLetters } from '../../runtime/dead-letters.ts';
 import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { migrate } from '../../runtime/migrate.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
@@ -32,6 +31,7 @@ import { topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
 import { startCollector } from '../otlp-collector.ts';
 import type { Collector } from '../otlp-collector.ts';
+import { deadLettersIn } from './letters.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
@@ -182,7 +182,7 @@ describe('the example traffic on real servers', () => {
   });
 
   it('put exactly the eight conflicting ids into the dead letters', async () => {
-    const letters = await listDeadLetters(stack.prepared.servers.kafka, stack.prepared.codecs, topics.deadLetters);
+    const letters = await deadLettersIn(stack.prepared);
     assert.deepEqual(
       letters.map(({ code }) => code),
       Array.from({ length: 8 }, () => 'conflicting-duplicate'),
@@ -256,8 +256,7 @@ describe('the example traffic on real servers', () => {
 
   it('sends poison to the dead letters with its reason, and goes on', async () => {
     const { servers, codecs, pool } = stack.prepared;
-    const letterCodes = async () =>
-      (await listDeadLetters(servers.kafka, codecs, topics.deadLetters)).map(({ code }) => code);
+    const letterCodes = async () => (await deadLettersIn({ servers, codecs })).map(({ code }) => code);
     const known = await letterCodes();
     const good = codecs.of(topics.conversations).encode(conversation({ conversation_id: 'after-poison' }));
     const encode = (fields: Parameters<typeof conversation>[0]) =>
@@ -388,7 +387,7 @@ describe('the example traffic on real servers', () => {
     for (const { name } of [topics.routingDecisions, topics.reviewQueue])
       assert.deepEqual(new Set(await traces(name, 'traced')), new Set([traceparent]), name);
     assert.deepEqual(await traces(topics.conversationEvents.name, 'odd-headers'), [null]);
-    const letters = await listDeadLetters(servers.kafka, codecs, topics.deadLetters);
+    const letters = await deadLettersIn({ servers, codecs });
     assert.deepEqual(
       letters.filter((letter) => letter.traceparent === traceparent).map(({ code, component }) => [code, component]),
       [['conflicting-duplicate', 'intake']],

@@ -1,6 +1,6 @@
 /** The pipeline on real servers, and an HTTP server for everything that reviewing asks. */
 import { startComponents } from '../../cli/components.ts';
-import { deadLettersOf } from '../../cli/dead-letters.ts';
+import { deadLetterLog, deadLettersOf } from '../../cli/dead-letters.ts';
 import { artifactsOf, producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
@@ -48,7 +48,7 @@ export async function startReviewing(): Promise<Reviewing> {
         live: notAsked,
         topology: {},
         policies: prepared,
-        deadLetters: deadLettersOf(prepared),
+        deadLetters: deadLettersOf(deadLetterLog(prepared)),
       }),
     async capture(inputs) {
       await Promise.all(
