@@ -93,8 +93,9 @@ function primitive(name: string): Walk | undefined {
         if ((c.bytes[c.at - 1] ?? 2) > 1) throw new Poison('bad-avro', `A boolean is ${String(c.bytes[c.at - 1])}.`);
       };
     case 'int':
+      return (c) => within(long(c), -(2 ** 31), 2 ** 31 - 1);
     case 'long':
-      return (c) => void long(c);
+      return (c) => within(long(c), -MAX_LONG, MAX_LONG);
     case 'float':
       return (c) => skip(c, 4);
     case 'double':
@@ -152,6 +153,14 @@ function skip(c: Cursor, n: number): void {
       `The Avro record is cut off: ${String(n)} bytes wanted, ${String(c.bytes.length - c.at)} remain.`,
     );
   c.at += n;
+}
+
+/** Largest long that avsc reads: what a JavaScript number holds exactly. For all others it throws. */
+const MAX_LONG = Number.MAX_SAFE_INTEGER - 1;
+
+function within(value: number, low: number, high: number): void {
+  if (value >= low && value <= high) return;
+  throw new Poison('bad-avro', `A number is ${String(value)}; it can be from ${String(low)} to ${String(high)}.`);
 }
 
 /** Zig-zag varint, at most ten bytes. Values above 2^53 lose precision, which no length or count can have. */

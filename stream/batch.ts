@@ -13,6 +13,11 @@ import type { Topic } from './topic.ts';
  * written again, neither to its own partition nor as part of an output, and would stop its partition for ever.
  */
 const MAX_EXTERNAL_BYTES = 1_000_000;
+/**
+ * Longest key of a record from elsewhere, in bytes of UTF-8: an id has at most 200 UTF-16 code units. A longer one must be refused before
+ * it is looked up or sent to its partition: tables take keys of some kB, and topics records of a megabyte with their keys.
+ */
+const MAX_EXTERNAL_KEY_BYTES = 1024;
 /** Together below what the topic of the dead letters takes. The key is in the letter and is the letter's key. */
 const MAX_LETTER_VALUE_BYTES = 3 * 1024 * 1024;
 const MAX_LETTER_KEY_BYTES = 64 * 1024;
@@ -110,6 +115,11 @@ export function runBatch<T>(
     }
     const value = codecs.of(input.topic).decode(raw.value);
     const key = (input.keyOf as ((value: unknown) => string) | undefined)?.(value);
+    if (key !== undefined && Buffer.byteLength(key) > MAX_EXTERNAL_KEY_BYTES)
+      throw new Poison(
+        'invalid-value',
+        `${input.topic.key} has ${Buffer.byteLength(key).toLocaleString('en')} bytes; at most ${MAX_EXTERNAL_KEY_BYTES.toLocaleString('en')} are looked at.`,
+      );
     if (key !== undefined && partitionOf(key, context.partitions) !== raw.partition) {
       // Sent by a producer with another partitioner: back to the same topic, under the key and partition it should have.
       outgoing.push({
@@ -125,8 +135,13 @@ export function runBatch<T>(
     write(input.step(recordOf(raw, value, key) as LogRecord<never>, tableOf(raw.partition)), raw);
   }
 
-  function write(emissions: readonly Emission[], { partition, traceparent }: RawRecord): void {
-    for (const { topic, key, value, timestamp } of emissions) {
+  /**
+   * No record is later than the one because of which it is written, the first of which has the time of its arrival: the broker refuses
+   * what lies more than an hour ahead of its clock (`message.timestamp.after.max.ms`, KIP-937 and KIP-1030), and an event may say that it was later.
+   */
+  function write(emissions: readonly Emission[], { partition, traceparent, timestamp: latest }: RawRecord): void {
+    for (const { topic, key, value, timestamp: at } of emissions) {
+      const timestamp = Math.min(at, latest);
       if (topic.name === processor.table.name) tableOf(partition).set(key, value as T | null, timestamp, traceparent);
       else {
         const bytes = value === null ? null : codecs.of(topic).encode(value);

@@ -58,6 +58,19 @@ async function digests(stack: Stack): Promise<string[]> {
   return Promise.all(projections.map((projection) => digestTable(stack.prepared.pool, projection)));
 }
 
+/** `bytes` with a number that needs ten bytes in the place of `number`, both as Avro writes them: zig-zag, seven bits a byte. */
+function withNumber(bytes: Buffer, number: bigint): Buffer {
+  const varint = (value: bigint): number[] => {
+    const rest = value >> 7n;
+    return rest === 0n ? [Number(value)] : [Number(value & 0x7fn) | 0x80, ...varint(rest)];
+  };
+  const known = Buffer.from(varint(2n * number));
+  const at = bytes.indexOf(known);
+  assert.ok(at > 0);
+  const large = Buffer.from(varint(2n * 1_789_000_000_123_456_789n));
+  return Buffer.concat([bytes.subarray(0, at), large, bytes.subarray(at + known.length)]);
+}
+
 describe('the example traffic on real servers', () => {
   let stack: Stack;
   let components: RunningComponents;
@@ -284,6 +297,10 @@ describe('the example traffic on real servers', () => {
         'invalid-value',
         encode({ conversation_id: 'p3', entities: [{ name: '__proto__', value: 'x', start: null, end: null }] }),
       ],
+      ['invalid-value', encode({ conversation_id: 'p8'.repeat(2500) })],
+      // Nanoseconds, and more than an int holds: what the types of other languages let through.
+      ['bad-avro', withNumber(encode({ conversation_id: 'p9', created_at: 1_789_000_000_123 }), 1_789_000_000_123n)],
+      ['bad-avro', withNumber(encode({ conversation_id: 'p10', processing_time_ms: 123_456_789 }), 123_456_789n)],
     ];
     const producer = await connectProducer({
       ...librdkafkaConfig(servers.kafka, 'poison'),
@@ -302,6 +319,28 @@ describe('the example traffic on real servers', () => {
       await count(stack, "SELECT count(*) FROM conversation_logs WHERE conversation_id LIKE 'after-poison%'"),
       2,
     );
+  });
+
+  it('takes what says that it was said in some hours, as from a clock that is set wrong', async () => {
+    const { pool, servers } = stack.prepared;
+    const producer = await patientProducer(stack.prepared);
+    const created_at = new Date(Date.now() + 5.5 * 3_600_000);
+    await producer.captureConversation({
+      ...{ conversation_id: 'from-later', created_at, user_message: 'where is my order?', language: 'en' },
+      ...{ nlu_intent: 'track_order', nlu_module: 'food', nlu_confidence: 0.75, nlu_provider: 'indicbert' },
+    });
+    await producer.submitReview({
+      ...{ conversation_id: 'from-later', verdict: 'approve', reviewer: 'asha', reviewed_at: created_at },
+    });
+    await producer.close();
+    await untilCaughtUp(servers, pool);
+    const { rows } = await pool.query(
+      "SELECT created_at, review_status FROM conversation_logs WHERE conversation_id = 'from-later'",
+    );
+    assert.deepEqual(rows, [{ created_at, review_status: 'approved' }]);
+    const arrived = Date.now();
+    for await (const { key, timestamp } of readTopic(servers.kafka, topics.conversationEvents.name))
+      if (key?.toString().startsWith('from-later') === true) assert.ok(timestamp <= arrived, `${timestamp}`);
   });
 
   it('draws a sampled trace from the capture to the rows, and none of one that is not sampled', async (t) => {
