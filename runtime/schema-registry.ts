@@ -127,10 +127,20 @@ async function versions(url: string, subject: string): Promise<readonly Register
 
 async function read<T>(url: string, resource: string, init?: RequestInit): Promise<T | undefined> {
   const response = await request(url, resource, init);
-  if (response.status === 404) return undefined;
+  if (response.status === 404 && (await saysNotFound(response))) return undefined;
   if (!response.ok)
     throw new RegistryUnavailable(`The schema registry answered ${String(response.status)} to ${resource}.`);
   return (await response.json()) as T;
+}
+
+/**
+ * Whether the registry itself says that there is no such subject (40401), version (40402) or schema (40403). A proxy before it has a 404 of
+ * its own while the registry is away, and good records must not become dead letters by that.
+ * https://docs.confluent.io/platform/current/schema-registry/develop/api.html
+ */
+async function saysNotFound(response: Response): Promise<boolean> {
+  const body = (await response.json().catch(() => undefined)) as { readonly error_code?: unknown } | null | undefined;
+  return [40401, 40402, 40403].some((code) => body?.error_code === code);
 }
 
 function sending(method: 'POST' | 'PUT', body: object): RequestInit {

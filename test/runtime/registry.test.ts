@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { it } from 'node:test';
+import { openCodecs, RegistryUnavailable } from '../../runtime/schema-registry.ts';
+import { Poison } from '../../stream/poison.ts';
+import { topics } from '../../topology.ts';
+
+/** A registry that knows one schema, behind something that answers for it when asked for others. */
+async function behind(answer: string): Promise<{ readonly url: string; readonly close: () => void }> {
+  const server = createServer((request, response) => {
+    const known = request.method === 'POST' && request.url?.startsWith('/subjects/');
+    if (known === true) return void response.setHeader('content-type', 'application/json').end('{"id":1}');
+    if (request.url?.endsWith('/versions') === true)
+      return void response.setHeader('content-type', 'application/json').end('[]');
+    response.writeHead(404, { 'content-type': answer.startsWith('{') ? 'application/json' : 'text/html' }).end(answer);
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, close: () => server.close() };
+}
+
+const framed = Buffer.from([0, 0, 0, 0, 7, 2]);
+
+it('a record whose schema the registry does not know is poison; what a proxy says in its place is no answer', async () => {
+  const registry = await behind('{"error_code":40403,"message":"Schema not found"}');
+  const codec = (await openCodecs(registry.url, [topics.conversations])).of(topics.conversations);
+  await codec.prepare([framed]);
+  assert.throws(
+    () => codec.decode(framed),
+    (error) => error instanceof Poison && error.code === 'unknown-schema',
+  );
+  registry.close();
+
+  for (const answer of ['<h1>404 Not Found</h1>', '{"message":"no route"}', 'null']) {
+    const proxy = await behind(answer);
+    const waiting = (await openCodecs(proxy.url, [topics.conversations])).of(topics.conversations);
+    await assert.rejects(waiting.prepare([framed]), RegistryUnavailable, answer);
+    proxy.close();
+  }
+});
