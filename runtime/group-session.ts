@@ -180,7 +180,10 @@ async function whenIdle(
   { epoch }: Pick<Membership, 'epoch'>,
   work: () => Promise<void>,
 ): Promise<void> {
-  await membership.running;
+  // Another one may have begun its work when this one comes to know that the last has ended.
+  let ended: Promise<void>;
+  do await (ended = membership.running);
+  while (ended !== membership.running);
   if (membership.failure) return;
   if (epoch === membership.epoch) membership.running = work().catch((error: unknown) => fail(membership, error));
   else membership.ends.clear(); // they lie behind what is dropped, which its new owner reads
@@ -246,8 +249,8 @@ function rebalance<S>(
   if (revoked) membership.epoch++;
   const change = async () => {
     if (revoked) {
+      await whenIdle(membership, membership, () => member.checkpoint(consumer, membership.partitions));
       await membership.running;
-      if (!membership.failure) await member.checkpoint(consumer, membership.partitions);
       membership.partitions = [];
       await betweenBatches(membership, () => {
         membership.epoch++; // what was read since the revocation began is of the old assignment too

@@ -17,7 +17,6 @@ import { logPoisoned } from './dead-letters.ts';
 import { librdkafkaConfig } from './kafka-clients.ts';
 import {
   call,
-  callNow,
   committedOffsets,
   connectProducer,
   disconnect,
@@ -136,10 +135,10 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         commit: (consumer, staged) => commit(session, consumer, staged),
         onCommit: options.onCommit,
         // Behind the last record stands the marker of its transaction: without this a monitor shows a lag for ever.
+        // Not by a commit of the consumer: the client may send that later, when it has its coordinator again, and move the group back.
         async atEnds(consumer, ends) {
-          callNow('committing ends', () => consumer.commit([...ends]));
+          await commitOffsets(session, consumer, ends);
           moveTo(session, ends);
-          return Promise.resolve();
         },
         checkpoint: (consumer, partitions) => checkpoint(session, consumer, partitions),
       },
@@ -253,6 +252,17 @@ async function commit(
   );
 }
 
+/** A transaction of offsets alone: Kafka takes them from a member of the current generation, and from no other. */
+async function commitOffsets(
+  { producer }: Session,
+  consumer: KafkaConsumer,
+  offsets: readonly TopicPartitionOffset[],
+): Promise<void> {
+  await sendOffsets(producer, [...offsets], consumer);
+  await commitTransaction(producer);
+  await begin(producer);
+}
+
 /** Tells the client only: the broker learns of a transaction with its first record. */
 function begin(producer: Producer): Promise<void> {
   return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
@@ -297,15 +307,13 @@ function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
  * A process that was paused, and does not know yet that its partitions are another's, would note what that one has written.
  */
 async function checkpoint(session: Session, consumer: KafkaConsumer, partitions: readonly number[]): Promise<void> {
-  const { options, producer, watermarks, store, positions } = session;
+  const { options, watermarks, store, positions } = session;
   await session.written;
   if (partitions.length === 0 || positions.size === 0) return; // it has done nothing yet
   const ends: (readonly [number, number])[] = [];
   for (const partition of partitions)
     ends.push([partition, (await watermarks.of(options.processor.table.name, partition)).high]);
-  await sendOffsets(producer, [...positions.values()], consumer);
-  await commitTransaction(producer);
-  await begin(producer);
+  await commitOffsets(session, consumer, [...positions.values()]);
   for (const [partition, end] of ends) store.apply(partition, [], end);
 }
 

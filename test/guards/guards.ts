@@ -73,7 +73,14 @@ export const guards: readonly Guard[] = [
   {
     name: 'a revocation waits for the running batch',
     removal: [
-      { file: SESSION, from: '      await membership.running;\n      if (!membership', to: '      if (!membership' },
+      {
+        file: SESSION,
+        from: `      await whenIdle(membership, membership, () => member.checkpoint(consumer, membership.partitions));
+      await membership.running;
+      membership.partitions`,
+        to: `      if (!membership.failure) await member.checkpoint(consumer, membership.partitions);
+      membership.partitions`,
+      },
     ],
     scenario: 'joined in a commit',
   },
@@ -119,11 +126,8 @@ export const guards: readonly Guard[] = [
     removal: [
       {
         file: PROCESSOR,
-        from: `  await sendOffsets(producer, [...positions.values()], consumer);
-  await commitTransaction(producer);
-  await begin(producer);
-  for (const [partition`,
-        to: '  for (const [partition',
+        from: '  await commitOffsets(session, consumer, [...positions.values()]);\n',
+        to: '',
       },
     ],
     scenario: 'paused in a checkpoint',
