@@ -30,17 +30,22 @@ export function redactText(text: string): string {
   return NUMBERS.reduce((masked, [mask, pattern]) => masked.replace(pattern, mask), unaddressed);
 }
 
-/** The conversation as it may be kept. Spans are dropped from entities where the mask moved the text under them. */
+/**
+ * The conversation as it may be kept. An NLU service may have read a number out of words, so that it stands in an entity and not in the
+ * message. Spans are dropped from entities where the mask moved the text under them.
+ */
 export function redact(conversation: ConversationCaptured): ConversationCaptured {
   const message = redactText(conversation.user_message);
-  if (message === conversation.user_message) return conversation;
-  const keepSpan = (entity: Entity) =>
-    entity.start !== null && entity.end !== null && message.slice(entity.start, entity.end) === entity.value;
-  const entities = conversation.entities.map((entity) => ({
-    name: entity.name,
-    value: redactText(entity.value),
-    start: keepSpan(entity) ? entity.start : null,
-    end: keepSpan(entity) ? entity.end : null,
-  }));
-  return { ...conversation, user_message: message, entities };
+  const moved = message !== conversation.user_message;
+  const masked = (entity: Entity): Entity => {
+    const value = redactText(entity.value);
+    const { start, end } = entity;
+    const fits = !moved || (start !== null && end !== null && message.slice(start, end) === entity.value);
+    return value === entity.value && fits
+      ? entity
+      : { name: entity.name, value, start: fits ? start : null, end: fits ? end : null };
+  };
+  const entities = conversation.entities.map(masked);
+  const unchanged = !moved && entities.every((entity, i) => entity === conversation.entities[i]);
+  return unchanged ? conversation : { ...conversation, user_message: message, entities };
 }

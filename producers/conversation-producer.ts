@@ -2,8 +2,9 @@
  * The SDK that an NLU service calls. A record that was accepted is on all in-sync replicas or on this host's disk; an
  * outage of Kafka or of the schema registry neither fails nor blocks the service.
  *
- * New records may overtake spooled ones. That is sound: intake drops the same content by id and keeps reviews that come
- * before their conversation, so that the log holds each conversation before its reviews in any case.
+ * New conversations may overtake spooled records. That is sound: intake drops the same content by id and keeps reviews that come
+ * before their conversation, so that the log holds each conversation before its reviews in any case. Reviews and requests to erase
+ * wait behind what is spooled: of the reviews of a conversation the last in the log stands, and only what is there can be erased.
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -157,7 +158,8 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   async function store(event: ProducedEvent): Promise<Stored> {
     const { conversation_id } = event.record;
     if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
-    if (link.healthy && link.inFlight < maxInFlight) {
+    const waits = event.kind !== 'conversation' && spool.bytes > 0;
+    if (!waits && link.healthy && link.inFlight < maxInFlight) {
       try {
         await link.deliver(event);
         counts.acknowledged++;

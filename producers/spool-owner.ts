@@ -1,21 +1,29 @@
 /**
  * Who a spool folder belongs to. The owner is in the folder's name, so that taking over an orphan is one rename: it
  * succeeds for one process only, and names the new owner in the same instant.
+ *
+ * Containers may share a host name and a volume and not see each other's processes. So the name tells the owner's pid namespace
+ * (pid_namespaces(7)) too, and of an owner in another one the folder's time tells whether it lives: owners touch their folders.
  */
 import { randomUUID } from 'node:crypto';
+import { readlink, stat } from 'node:fs/promises';
 import os from 'node:os';
+import path from 'node:path';
 import { identify } from '../platform/process.ts';
 
 const SEPARATOR = '~';
 const UNOWNED = 'free';
 const UNKNOWN_START = 'unknown';
+/** How often an owner touches its folders, and after how long untouched the owner counts as gone where nobody can see it. */
+export const TOUCH_MS = 10_000;
+const UNTOUCHED_MS = 60_000;
 
 /** Whether a folder may be taken over; `foreign` belongs to another host, whose processes can't be seen from here. */
 export type Ownership = 'ours' | 'orphaned' | 'alive' | 'foreign' | 'not a spool';
 
 /** A fresh name for a folder of this process. */
 export async function ownedName(): Promise<string> {
-  return [await ownPrefix(), randomUUID()].join(SEPARATOR);
+  return [await ownProcess(), await ownNamespace(), randomUUID()].join(SEPARATOR);
 }
 
 /** A fresh name for a folder that the next process may take over. */
@@ -23,21 +31,34 @@ export function unownedName(): string {
   return [UNOWNED, randomUUID()].join(SEPARATOR);
 }
 
-/** Who owns the folder of this name. */
-export async function ownershipOf(name: string): Promise<Ownership> {
+/** Who owns the folder `name` in `parent`. A name without a namespace is of a release before there was one in it. */
+export async function ownershipOf(parent: string, name: string): Promise<Ownership> {
   const parts = name.split(SEPARATOR);
   if (parts.length === 2 && parts[0] === UNOWNED) return 'orphaned';
   const [host, pid, startedAt] = parts;
-  if (parts.length !== 4 || host === undefined || startedAt === undefined || !/^\d+$/.test(pid ?? '')) {
+  const namespace = parts.length === 5 ? parts[3] : await ownNamespace();
+  if (![4, 5].includes(parts.length) || host === undefined || startedAt === undefined || !/^\d+$/.test(pid ?? '')) {
     return 'not a spool';
   }
   if (host !== hostName()) return 'foreign';
-  if (name.startsWith(`${await ownPrefix()}${SEPARATOR}`)) return 'ours';
+  if (namespace !== (await ownNamespace())) return (await untouched(path.join(parent, name))) ? 'orphaned' : 'alive';
+  if ([host, pid, startedAt].join(SEPARATOR) === (await ownProcess())) return 'ours';
   return (await runs(Number(pid), startedAt)) ? 'alive' : 'orphaned';
 }
 
-async function ownPrefix(): Promise<string> {
+async function ownProcess(): Promise<string> {
   return [hostName(), String(process.pid), (await startOf(process.pid)) ?? UNKNOWN_START].join(SEPARATOR);
+}
+
+/** The number of this process's pid namespace; where there is none, all processes see each other. */
+async function ownNamespace(): Promise<string> {
+  const link = await readlink('/proc/self/ns/pid').catch(() => '');
+  return link.replaceAll(/\D/g, '') || '0';
+}
+
+async function untouched(folder: string): Promise<boolean> {
+  const known = await stat(folder).catch(() => undefined); // gone: another one was faster
+  return known !== undefined && Date.now() - known.mtimeMs > UNTOUCHED_MS;
 }
 
 /** The start time tells a process from a later one with the same pid. */

@@ -6,14 +6,14 @@
  * is a prefix of the file, and a last line without a line feed was not. Subfolders of processes that ended are adopted.
  */
 import { createReadStream } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import type { ProducedEvent } from './inputs.ts';
 import type { Line } from './lines.ts';
 import { linesOf } from './lines.ts';
-import { ownedName, ownershipOf, unownedName } from './spool-owner.ts';
+import { ownedName, ownershipOf, TOUCH_MS, unownedName } from './spool-owner.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Appends that may wait for the disk, in bytes: memory stays bounded where the disk is slow. */
@@ -84,10 +84,12 @@ export class Spool {
   #sealWanted = false;
   #committing: Promise<void> | undefined;
   #closed = false;
+  readonly #touching: NodeJS.Timeout;
 
   constructor(own: string, options: SpoolOptions) {
     this.#own = own;
     this.#options = options;
+    this.#touching = setInterval(() => void this.#touch(), TOUCH_MS).unref();
   }
 
   /** Bytes that wait, on disk or on their way there. */
@@ -153,7 +155,7 @@ export class Spool {
     const adopted: Segment[] = [];
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       if (!entry.isDirectory()) continue;
-      const ownership = await ownershipOf(entry.name);
+      const ownership = await ownershipOf(folder, entry.name);
       if (ownership === 'foreign' && !this.#warnedOf.has(entry.name)) {
         this.#warnedOf.add(entry.name);
         log?.warn({ folder: entry.name }, "another host's spool: only a producer of that host name can send it");
@@ -179,12 +181,23 @@ export class Spool {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
+    clearInterval(this.#touching);
     this.#sealWanted = true;
     await this.#commit();
-    const folders = new Set([this.#own, ...this.#sealed.map(({ file }) => path.dirname(file))]);
-    for (const folder of folders) {
+    for (const folder of this.#folders()) {
       if (!(await removeEmpty(folder))) await rename(folder, path.join(this.#options.folder, unownedName()));
     }
+  }
+
+  /** Its own, and those it has adopted. */
+  #folders(): ReadonlySet<string> {
+    return new Set([this.#own, ...this.#sealed.map(({ file }) => path.dirname(file))]);
+  }
+
+  /** Tells processes that can't see this one that it lives. */
+  async #touch(): Promise<void> {
+    const now = new Date();
+    await Promise.all([...this.#folders()].map((folder) => utimes(folder, now, now).catch(() => undefined))); // gone: emptied meanwhile
   }
 
   /** One writer at a time: whoever comes while it works is served by its next round. */

@@ -20,20 +20,32 @@ import type { Watermark } from './watermarks.ts';
 
 /** Writes dead letters for components that only read. At least once: a reader that fails after it writes again. */
 export interface DeadLetterWriter {
+  /** Resolves when Kafka has it. The next one is written after that. @throws Transient when it can't be written now. */
   write(component: string, raw: RawRecord, poison: Poison): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A writer to `topic`, which connects with the first letter. @throws Transient when a letter can't be written now. */
+/** How long Kafka may take for a letter, and how often the client is asked for its report. */
+const WRITE_MS = 10_000;
+const REPORTS_MS = 100;
+
+/** A writer to `topic`, which connects with the first letter, for one letter at a time. @throws Transient when a letter can't be written now. */
 export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topic<DeadLetter>): DeadLetterWriter {
   let connecting: Promise<Producer> | undefined;
   const connect = () => {
-    connecting ??= connectProducer({
-      ...librdkafkaConfig(kafka, 'dead-letters'),
-      'enable.idempotence': true,
-      'message.max.bytes': 4 * 1024 * 1024,
-    });
-    connecting.catch(() => (connecting = undefined));
+    connecting ??= connectProducer(
+      {
+        ...librdkafkaConfig(kafka, 'dead-letters'),
+        'enable.idempotence': true,
+        'message.max.bytes': 4 * 1024 * 1024,
+        dr_cb: true,
+      },
+      { 'message.timeout.ms': WRITE_MS },
+    );
+    connecting.then(
+      (producer) => producer.setPollInterval(REPORTS_MS),
+      () => (connecting = undefined),
+    );
     return connecting;
   };
   async function close(): Promise<void> {
@@ -46,9 +58,10 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
       const producer = await connect();
       const value = codecs.of(topic).encode(deadLetter(component, raw, poison));
       try {
+        // What was refused leaves the client's queue too, so only a report tells that Kafka has it.
         await call('writing a dead letter', (done) => {
+          producer.once('delivery-report', (error) => done(error, undefined));
           producer.produce(topic.name, null, value, raw.key, raw.timestamp, undefined, headersOf(raw.traceparent));
-          producer.flush(10_000, (error) => done(error, undefined));
         });
       } catch (error) {
         await close(); // after an unknown outcome only a new producer is of use

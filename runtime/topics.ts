@@ -111,9 +111,11 @@ function topicConfig(topic: Topic, numPartitions: number, replicationFactor: num
     'retention.ms': typeof keeps === 'object' ? String(keeps.retentionMs) : '-1',
     'min.insync.replicas': replicationFactor > 2 ? '2' : '1',
     ...(topic.maxRecordBytes !== undefined && { 'max.message.bytes': String(topic.maxRecordBytes) }),
-    // Other producers may send codecs that our readers have not: the broker stores one that they have. The arrival
-    // time it stamps is what "in the future" is measured against, so that a replay judges as the first run did.
-    ...(topic.external && { 'compression.type': 'lz4', 'message.timestamp.type': 'LogAppendTime' }),
+    // Other producers may send codecs that our readers have not: the broker stores one that they have.
+    ...(topic.external && { 'compression.type': 'lz4' }),
+    // How long a record is kept counts from its arrival, whatever time it tells of. In the raw topics that is also what "in the future" is
+    // measured against, so that a replay judges as the first run did.
+    ...((topic.external || typeof keeps === 'object') && { 'message.timestamp.type': 'LogAppendTime' }),
   };
   return {
     topic: topic.name,

@@ -1,19 +1,23 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { deadLetterLog } from '../../cli/dead-letters.ts';
+import kafkajs from 'kafkajs';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { DeadLetterIndex, findDeadLetters, replayDeadLetters } from '../../runtime/dead-letters.ts';
+import { DeadLetterIndex, deadLetterWriter, findDeadLetters, replayDeadLetters } from '../../runtime/dead-letters.ts';
 import type { PlacedDeadLetter } from '../../runtime/dead-letters.ts';
 import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { readTopic } from '../../runtime/read-topic.ts';
 import { newToken, parseTokens } from '../../status/tokens.ts';
 import { roles } from '../../status/access.ts';
 import type { Role } from '../../status/access.ts';
 import { topics } from '../../topology.ts';
+import { Poison } from '../../stream/poison.ts';
 import { conversation } from '../fixtures.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
@@ -165,6 +169,41 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal((await ask('GET', `/v1/dead-letters/${another.id}`)).status, 404);
     await deadLetter('c-5', Buffer.from('neither'));
     assert.equal(await open(), 1);
+  });
+
+  it('keeps a letter as long as one of today, however old its record is; one that Kafka refuses is not written', async () => {
+    const { prepared } = reviewing.stack;
+    const writer = deadLetterWriter(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
+    const [key, timestamp] = [Buffer.from('old'), Date.UTC(2025, 0, 1)];
+    const raw = { topic: topics.routingDecisions.name, partition: 0, offset: 1, timestamp, key, traceparent: null };
+    const poison = new Poison('bad-avro', 'It ends in the middle.');
+    const began = Date.now();
+    await writer.write('conversation-logs', { ...raw, value: Buffer.from('x') }, poison);
+    let kept = 0;
+    for await (const record of readTopic(prepared.servers.kafka, topics.deadLetters.name))
+      if (record.key?.equals(key) === true) kept = record.timestamp;
+    assert.ok(kept >= began - 1000, `${kept}`);
+    const admin = kafkajsClient(prepared.servers.kafka, 'test').admin();
+    await admin.connect();
+    const limit = (value: string) =>
+      admin.alterConfigs({
+        validateOnly: false,
+        resources: [
+          {
+            type: kafkajs.ConfigResourceTypes.TOPIC,
+            name: topics.deadLetters.name,
+            configEntries: [{ name: 'max.message.bytes', value }],
+          },
+        ],
+      });
+    await limit('1000');
+    await assert.rejects(
+      writer.write('conversation-logs', { ...raw, value: randomBytes(50_000) }, poison),
+      /writing a dead letter failed: .*large/i,
+    );
+    await limit(String(4 * 1024 * 1024));
+    await writer.close();
+    await admin.disconnect();
   });
 
   it('refuses letters that are not there, and bodies that are not as described', async () => {

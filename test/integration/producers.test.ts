@@ -104,6 +104,24 @@ describe('the producer through outages of Kafka', () => {
     await untilDrained();
   });
 
+  it('keeps the order of the answers of a person through an outage', async () => {
+    const answer = (verdict: 'approve' | 'reject') =>
+      producer.submitReview({ conversation_id: 'answered-twice', verdict, reviewer: 'asha' });
+    platform.kill('kafka', 'SIGKILL');
+    await captureMany('before', 5000);
+    assert.equal((await answer('approve')).stored, 'spool');
+    const { drained } = producer.stats();
+    await platform.restart('kafka');
+    while (producer.stats().drained === drained) await sleep(5);
+    await answer('reject');
+    await untilDrained();
+    const codec = (await openCodecs(servers.schemaRegistryUrl, [topics.reviews])).of(topics.reviews);
+    const verdicts: string[] = [];
+    for await (const { value } of readTopic(servers.kafka, topics.reviews.name))
+      if (value) verdicts.push(codec.decode(value).verdict);
+    assert.deepEqual([...new Set(verdicts)], ['approve', 'reject']);
+  });
+
   it('has every record in the topic, under the partition that Java would choose, and readable', async () => {
     const codec = (await openCodecs(servers.schemaRegistryUrl, [topics.conversations])).of(topics.conversations);
     const seen = new Set<string>();
@@ -115,7 +133,7 @@ describe('the producer through outages of Kafka', () => {
       assert.equal(user_message, 'मेरा ऑर्डर कहाँ है?');
       seen.add(conversation_id);
     }
-    assert.equal(stored.size, 500 + 5000 + 6000);
+    assert.equal(stored.size, 500 + 5000 + 6000 + 5000);
     assert.deepEqual(
       [...stored.keys()].filter((id) => !seen.has(id)),
       [],

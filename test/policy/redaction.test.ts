@@ -64,4 +64,14 @@ describe('redact', () => {
       { name: 'order_id', value: '77', start: null, end: null },
     ]);
   });
+  it('masks an entity that was read out of words, and leaves the others', () => {
+    const date = { name: 'date', value: '2026-11-28', start: 29, end: 37 };
+    const sent = conversation({
+      user_message: 'call nine eight seven double… tomorrow',
+      entities: [{ name: 'phone', value: '9876500001', start: 5, end: 29 }, date],
+    });
+    const kept = redact(sent);
+    assert.equal(kept.user_message, sent.user_message);
+    assert.deepEqual(kept.entities, [{ name: 'phone', value: '<phone>', start: 5, end: 29 }, date]);
+  });
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -143,6 +143,19 @@ describe('the spool', () => {
     const spool = await open();
     await spool.close();
     assert.deepEqual((await readdir(folder)).sort(), ['elsewhere~12~boot.1~1d0c9b1e', 'notes']);
+  });
+
+  it('takes the folder of a process that it can not see only once that has not been touched for a minute', async () => {
+    const name = `${os.hostname().replaceAll(/[^A-Za-z0-9.-]/g, '.')}~12~boot.1~4026532999~1d0c9b1e`;
+    await mkdir(path.join(folder, name));
+    await writeFile(path.join(folder, name, '000000000001.ndjson'), `${JSON.stringify(event('seen'))}\n`);
+    const spool = await open();
+    assert.equal(spool.bytes, 0);
+    const before = new Date(Date.now() - 61_000);
+    await utimes(path.join(folder, name), before, before);
+    assert.equal(await spool.adoptOrphans(), 1);
+    assert.deepEqual(await drained(spool), ['seen']);
+    await spool.close();
   });
 
   it('loses nothing that it acknowledged before kill -9, and two successors share it without doubles', async () => {
