@@ -306,6 +306,19 @@ describe('the pages in Chromium', () => {
     }
   });
 
+  it('what a proxy or the router refuses is shown as a sentence', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    const alert = page.getByRole('alert');
+    await page.goto(`${http.url}/conversations?id=${'x'.repeat(150)}`);
+    await alert.getByText('The answer was 414 URI Too Long, without a reason').waitFor();
+    await page.route('**/v1/dead-letters', (route) =>
+      route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
+    );
+    await page.goto(`${http.url}/dead-letters`);
+    await alert.getByText('The answer was 502 Bad Gateway, without a reason').waitFor();
+    await page.context().close();
+  });
+
   it('the description of the API renders under its own policy', { timeout: 60_000 }, async () => {
     const page = await open('/docs');
     await page.waitForSelector('.opblock');
