@@ -9,6 +9,7 @@ import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { startHttp } from '../../cli/http.ts';
+import { onStandBy } from '../../cli/stand-by.ts';
 import type { RunningHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
@@ -304,6 +305,52 @@ describe('the pages in Chromium', () => {
         await page.context().close();
       }
     }
+  });
+
+  it('the dashboard goes on by itself after the server was away', { timeout: 120_000 }, async () => {
+    const { prepared } = stack;
+    const page = await browser.newPage();
+    const conversations = async () => Number((await figure(page, 'Conversations'))?.replaceAll(',', ''));
+    await page.goto(`${http.url}/`);
+    await page.waitForSelector('[data-figure="Conversations"]');
+    const last = await conversations();
+    await http.stop();
+    await page.locator('#away', { hasText: 'The server sends no figures at the moment' }).waitFor();
+    assert.equal(await conversations(), last, 'the last figures stay');
+    // As after a restart: it listens, and waits for the servers behind it.
+    let begin: () => void = () => undefined;
+    const ready = new Promise<void>((resolve) => (begin = resolve));
+    const config = { ...prepared.config, http: { host: '127.0.0.1', port: Number(new URL(http.url).port) } };
+    const standBy = onStandBy({ ...prepared, config });
+    const refused = page.waitForResponse((answer) => answer.url().endsWith('/v1/live') && answer.status() === 503);
+    http = await startHttp({ ...standBy, prepared: ready.then(() => standBy.prepared) }, components);
+    await refused;
+    await fetch(`${http.url}/v1/conversations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        ...{ conversation_id: 'after-away', user_message: 'where is my order?', language: 'en' },
+        ...{ nlu_intent: 'track_order', nlu_module: 'food', nlu_confidence: 0.95, nlu_provider: 'indicbert' },
+        created_at: new Date().toISOString(),
+      }),
+    });
+    begin();
+    await page.locator('[data-figure="Conversations"]', { hasText: (last + 1).toLocaleString('en-IN') }).waitFor();
+    await page.locator('#away').waitFor({ state: 'detached' });
+    await page.context().close();
+  });
+
+  it('the dashboard says which figures are old where only those can not be read', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    await page.goto(`${http.url}/`);
+    await page.waitForSelector('[data-figure="Conversations"]');
+    await page.route('**/v1/kpis', (route) =>
+      route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
+    );
+    await page.getByText('Key figures, models and charts are the last ones: The answer was 502 Bad Gateway').waitFor();
+    await page.unrouteAll();
+    await page.locator('#away').waitFor({ state: 'detached' });
+    await page.context().close();
   });
 
   it('what a proxy or the router refuses is shown as a sentence', { timeout: 60_000 }, async () => {
