@@ -56,8 +56,18 @@ export function complaint(typed, error) {
 /** @type {Promise<{ needed: boolean, name: string | null, roles: string[] }> | undefined} */
 let asked;
 
-/** Who is signed in; asked once a page. */
-export const session = () => (asked ??= ask('/v1/session'));
+/** Who is signed in; asked once a page, and again where there was no answer. */
+export const session = () =>
+  (asked ??= ask('/v1/session').catch((error) => {
+    asked = undefined;
+    throw error;
+  }));
+
+/** Ends the session of this browser, and leaves for the sign-in. */
+export async function signOut() {
+  await ask('/v1/session', { method: 'DELETE' });
+  goToSignIn();
+}
 
 /** Leaves for the sign-in, which comes back here. */
 export function goToSignIn() {
