@@ -196,6 +196,22 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
+  it('a report that can not be read is not said to be none', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    const path = `/v1/models/${VERSION}/report`;
+    const detail = 'The database does not answer; try again soon.';
+    await page.route(`**${path}`, (route) => route.fulfill({ status: 503, json: { status: 503, detail } }));
+    await page.goto(`${http.url}/models?version=${VERSION}`);
+    await page.getByRole('alert').getByText(detail).waitFor();
+    await page.unrouteAll();
+    await page.route(`**${path}`, (route) =>
+      route.fulfill({ status: 404, json: { status: 404, detail: 'Elsewhere.' } }),
+    );
+    await page.reload();
+    await page.getByText('or its file is on another machine').waitFor();
+    await page.context().close();
+  });
+
   it(
     'a version leads to its data set and back, and the figures of both are those of SQL',
     { timeout: 60_000 },
