@@ -23,6 +23,8 @@ export interface LiveDeps {
 
 const EVERY_MS = 2000;
 const MAX_VIEWERS = 100;
+/** That wait for one viewer; a message has some kilobytes. */
+const MAX_UNSENT_BYTES = 1024 * 1024;
 
 /** Adds `GET /v1/live`. */
 export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
@@ -43,7 +45,11 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
         },
         () => 'event: away\ndata: {}\n\n',
       );
-      for (const viewer of viewers) viewer.write(message);
+      for (const viewer of viewers) {
+        // What a viewer does not read waits in memory; a browser that is still there listens again.
+        if (viewer.writableLength > MAX_UNSENT_BYTES) viewer.destroy();
+        else viewer.write(message);
+      }
     }
     [running, last, message] = [false, undefined, undefined];
   }
@@ -56,10 +62,8 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
     },
     (request, reply) => {
       const viewer = new PassThrough();
-      request.raw.on('close', () => {
-        viewers.delete(viewer);
-        viewer.destroy();
-      });
+      viewer.on('close', () => viewers.delete(viewer));
+      request.raw.on('close', () => viewer.destroy());
       if (viewers.size >= MAX_VIEWERS) viewer.end('retry: 60000\n\n');
       else {
         viewers.add(viewer);
@@ -75,7 +79,8 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
     },
   );
   app.addHook('preClose', (done) => {
-    for (const viewer of viewers) viewer.end();
+    // Not ended: who does not read would never take the end, and the server would wait.
+    for (const viewer of viewers) viewer.destroy();
     viewers.clear();
     done();
   });

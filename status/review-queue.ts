@@ -38,7 +38,7 @@ const MAX_ANSWERS = 200;
 const MAX_LISTED = 200;
 const MAX_JOINED = 100;
 
-/** With a token its name is the reviewer; without, the request says it. */
+/** With a token its name is the reviewer, and answers that name another are refused; without, the request says it. */
 interface HolderBody {
   readonly reviewer?: string;
   readonly session: string;
@@ -145,6 +145,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
   );
   app.post<{ Body: AnswersBody }>('/v1/review-queue/answers', answersOptions(), async (request, reply) => {
     const who = holderOf(request);
+    refuseOfAnother(request, who);
     const reviews = parseAnswers(request.body, who, Date.now());
     const newLabels = request.body.new_label ?? false;
     const stored = await submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }).catch(
@@ -199,7 +200,7 @@ function answersOptions() {
           },
         },
       },
-      response: refusals(400, 404, 410, 422, 503),
+      response: refusals(400, 404, 409, 410, 422, 503),
     },
   } as const;
 }
@@ -218,6 +219,13 @@ function holderOf(request: FastifyRequest<{ Body: HolderBody }>): Holder {
   const problems = idProblems('reviewer', reviewer);
   if (problems.length > 0) throw new HttpProblem(400, 'Say who answers.', { type: 'invalid-request', problems });
   return { reviewer, session };
+}
+
+/** Answers that waited in a browser while somebody else signed in there are not this person's. */
+function refuseOfAnother({ body: { reviewer } }: FastifyRequest<{ Body: HolderBody }>, who: Holder): void {
+  if (reviewer === undefined || reviewer === who.reviewer) return;
+  const detail = `The answers are of ${reviewer}, and the token is of ${who.reviewer}. Nothing of the request was stored.`;
+  throw new HttpProblem(409, detail);
 }
 
 function parseAnswers({ answers, source }: AnswersBody, { reviewer }: Holder, now: number): readonly ReviewSubmitted[] {

@@ -30,10 +30,17 @@ export async function ask(url, { method = 'GET', body } = {}) {
   }).catch(() => {
     throw new Refused({ type: '', title: '', status: 0, detail: 'The server does not answer.' });
   });
-  const answer = response.status === 204 ? undefined : await response.json();
+  const answer = response.status === 204 ? undefined : await response.json().catch(() => null);
   if (response.status === 401 && location.pathname !== '/sign-in') goToSignIn();
-  if (!response.ok) throw new Refused(answer);
+  if (!response.ok || answer === null) throw new Refused(problemOf(response, answer));
   return answer;
+}
+
+/** What stands before the server, a proxy say, refuses in words of its own. @param {Response} response @param {any} answer @returns {Problem} */
+function problemOf({ status, statusText }, answer) {
+  if (typeof answer?.detail === 'string') return { ...answer, status };
+  const detail = `The answer was ${`${status} ${statusText}`.trim()}, without a reason that could be shown here.`;
+  return { type: '', title: statusText, status, detail };
 }
 
 /**
@@ -49,8 +56,18 @@ export function complaint(typed, error) {
 /** @type {Promise<{ needed: boolean, name: string | null, roles: string[] }> | undefined} */
 let asked;
 
-/** Who is signed in; asked once a page. */
-export const session = () => (asked ??= ask('/v1/session'));
+/** Who is signed in; asked once a page, and again where there was no answer. */
+export const session = () =>
+  (asked ??= ask('/v1/session').catch((error) => {
+    asked = undefined;
+    throw error;
+  }));
+
+/** Ends the session of this browser, and leaves for the sign-in. */
+export async function signOut() {
+  await ask('/v1/session', { method: 'DELETE' });
+  goToSignIn();
+}
 
 /** Leaves for the sign-in, which comes back here. */
 export function goToSignIn() {

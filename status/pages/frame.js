@@ -1,24 +1,24 @@
 // @ts-check
 /** What every page has around it: who is signed in, and the way out. */
 import { html, render } from '/assets/lit-html/lit-html.js';
-import { ask, goToSignIn, session } from './api.js';
+import { session, signOut } from './api.js';
 
 const place = document.getElementById('who');
 
-async function signOut() {
-  await ask('/v1/session', { method: 'DELETE' });
-  goToSignIn();
+/** @param {string} name @param {string} trouble why the session goes on although its end was asked for */
+const view = (name, trouble) =>
+  html`<span class="quiet small">${name}</span>
+    <button type="button" class="small" @click=${() => signOut().catch(({ message }) => draw(name, message))}>
+      Sign out
+    </button>
+    ${trouble === '' ? '' : html`<span class="small" role="alert">${trouble}</span>`}`;
+
+/** @param {string | null} name @param {string} [trouble] */
+function draw(name, trouble = '') {
+  if (place && name !== null) render(view(name, trouble), place);
 }
 
-/** @param {{ name: string | null }} session */
-const view = ({ name }) =>
-  name === null
-    ? ''
-    : html`<span class="quiet small">${name}</span>
-        <button type="button" class="small" @click=${signOut}>Sign out</button>`;
-
-if (place)
-  session().then(
-    (who) => render(view(who), place),
-    () => undefined,
-  );
+session().then(
+  ({ name }) => draw(name),
+  () => undefined,
+);

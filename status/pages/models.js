@@ -1,7 +1,7 @@
 // @ts-check
 /** Model versions beside each other, and where each came from. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, show, showError } from './api.js';
+import { ask, Refused, show, showError } from './api.js';
 import { count, moment, share, signed, tone } from './format.js';
 import { reportSections } from './model-report.js';
 import { table } from './table.js';
@@ -129,6 +129,12 @@ const detail = (model, lineage, report) =>
       }
     </section>`;
 
+/** The file may be on another machine; any other failure is one. @param {unknown} error */
+function noReport(error) {
+  if (error instanceof Refused && error.problem.status === 404) return null;
+  throw error;
+}
+
 try {
   const version = new URLSearchParams(location.search).get('version');
   if (version === null)
@@ -141,7 +147,7 @@ try {
     const url = `/v1/models/${encodeURIComponent(version)}`;
     document.title = `${version} · Samvad`;
     const model = await ask(url);
-    const report = model.report_sha256 === null ? null : await ask(`${url}/report`).catch(() => null);
+    const report = model.report_sha256 === null ? null : await ask(`${url}/report`).catch(noReport);
     show(detail(model, await ask(`${url}/lineage?limit=20`), report));
   }
 } catch (error) {

@@ -1,7 +1,8 @@
 // @ts-check
 /**
  * Answers on their way to the server, kept in the browser until it has them: nothing is lost while the server restarts,
- * the network is away or the page is reloaded. Each answer has an id, so that sending it twice counts once.
+ * the network is away or the page is reloaded. Each answer has an id, so that sending it twice counts once. What the server
+ * does not take from whoever is signed in waits for the one who gave it.
  */
 import { ask, Refused } from './api.js';
 
@@ -55,21 +56,25 @@ const newKey = () => `${WAITING}${String(Date.now()).padStart(15, '0')}.${String
 
 /**
  * Opens the outbox, with what an earlier page left in it. `changed` is called whenever something was sent, refused or
- * could not be sent.
- * @param {(news: { sent: boolean }) => void} changed
+ * could not be sent; `held` tells of answers that the server does not take from whoever is signed in.
+ * @param {(news: { sent: boolean, held: boolean }) => void} changed
  */
 export function openOutbox(changed) {
   let [busy, delay] = [false, RETRY_MS];
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let offline = false;
+  /** Keys of what waits for another person's sign-in, after which the page is opened anew. @type {Set<string>} */
+  const heldBack = new Set();
+  const outgoing = () => store.list(WAITING).filter(([key]) => !heldBack.has(key));
 
   async function flush() {
     if (busy) return;
     busy = true;
     clearTimeout(timer);
-    let sent = false;
-    for (let [next] = store.list(WAITING); next; [next] = store.list(WAITING)) {
+    offline = false;
+    let [sent, held] = [false, false];
+    for (let [next] = outgoing(); next; [next] = outgoing()) {
       const [key, body] = next;
       try {
         await ask('/v1/review-queue/answers', { method: 'POST', body });
@@ -80,12 +85,16 @@ export function openOutbox(changed) {
           offline = true;
           break;
         }
+        if (status === 403 || status === 409) {
+          heldBack.add(key);
+          held = true;
+          continue;
+        }
         const problems = error instanceof Refused ? (error.problem.problems ?? []) : [];
         const why = [error instanceof Error ? error.message : '', ...problems.map(({ message }) => message)].join(' ');
         store.set(REFUSED + key.slice(WAITING.length), { body, why });
       }
       store.remove(key);
-      offline = false;
       delay = RETRY_MS;
     }
     busy = false;
@@ -93,7 +102,7 @@ export function openOutbox(changed) {
       timer = setTimeout(flush, delay);
       delay = Math.min(delay * 2, MAX_RETRY_MS);
     }
-    changed({ sent });
+    changed({ sent, held });
   }
 
   addEventListener('online', () => void flush());
@@ -104,18 +113,25 @@ export function openOutbox(changed) {
       store.set(newKey(), body);
       void flush();
     },
-    /** Answers that the server does not have yet. */
-    waiting: () => store.list(WAITING).reduce((sum, [, body]) => sum + body.answers.length, 0),
-    /** Ids of conversations whose answers wait. @returns {Set<string>} */
+    /** Answers that are on their way to the server. */
+    waiting: () => outgoing().reduce((sum, [, body]) => sum + body.answers.length, 0),
+    /** Ids of conversations whose answers are on their way. @returns {Set<string>} */
     waitingIds: () =>
-      new Set(store.list(WAITING).flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),
+      new Set(outgoing().flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),
+    /** Answers that wait for another person's sign-in: how many of whom. @returns {Map<string, number>} */
+    ofOthers() {
+      const counts = new Map();
+      for (const [key, { reviewer, answers }] of store.list(WAITING))
+        if (heldBack.has(key)) counts.set(reviewer, (counts.get(reviewer) ?? 0) + answers.length);
+      return counts;
+    },
     offline: () => offline,
     /** @returns {RefusedEntry[]} */
     refused: () => store.list(REFUSED).map(([key, value]) => ({ key, ...value })),
     /** @param {string} key */
     forget(key) {
       store.remove(key);
-      changed({ sent: false });
+      changed({ sent: false, held: false });
     },
   };
 }

@@ -9,11 +9,15 @@ import { table } from './table.js';
 import { prose } from './words.js';
 
 const SLOW_MS = 15_000;
+const LISTEN_AGAIN_MS = 3000;
 /** On both sides of a point that stands alone. */
 const HOUR_S = 3600;
 
-/** @type {any} */
-const state = { live: undefined, away: false, kpis: [], overview: undefined, models: [], deployments: [], runs: [] };
+/** `away` and `stale` say why the live figures, and the slow ones, are the last that came; empty when they are not. @type {any} */
+const state = {
+  ...{ live: undefined, away: '', stale: '' },
+  ...{ kpis: [], overview: undefined, models: [], deployments: [], runs: [] },
+};
 /** @type {ReturnType<typeof layOut>} */
 let layout;
 
@@ -173,7 +177,7 @@ function rollout() {
 }
 
 function view() {
-  return html` ${state.away ? html`<p class="notice bad" role="status">Kafka or Postgres does not answer at the moment; these figures are the last ones.</p>` : ''}
+  return html` ${state.away || state.stale ? html`<p class="notice bad" role="status" id="away">${state.away || state.stale}</p>` : ''}
     ${headline(state.live)}
     <section class="card">
       <h2>Pipeline</h2>
@@ -260,19 +264,25 @@ async function slow() {
   const [{ kpis: list }, overview, models, deployments, runList] = await Promise.all(
     ['/v1/kpis', '/v1/overview', '/v1/models', '/v1/deployments?limit=1', '/v1/training-runs'].map((url) => ask(url)),
   );
-  Object.assign(state, { kpis: list, overview, models, deployments, runs: runList });
+  Object.assign(state, { kpis: list, overview, models, deployments, runs: runList, stale: '' });
 }
 
 function listen() {
   const source = new EventSource('/v1/live');
   source.onmessage = ({ data }) => {
-    Object.assign(state, { live: JSON.parse(data), away: false });
+    Object.assign(state, { live: JSON.parse(data), away: '' });
     update();
   };
-  source.addEventListener('away', () => {
-    state.away = true;
+  const away = (/** @type {string} */ why) => {
+    state.away = `${why}; these figures are the last ones. The page goes on asking.`;
     update();
-  });
+  };
+  source.addEventListener('away', () => away('Kafka or Postgres does not answer at the moment'));
+  source.onerror = () => {
+    away('The server sends no figures at the moment');
+    // The browser gives up where the answer is no stream, as that of a server that starts; all else it tries again itself.
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, LISTEN_AGAIN_MS);
+  };
 }
 
 try {
@@ -280,7 +290,9 @@ try {
   await slow();
   update();
   listen();
-  setInterval(() => slow().then(update, () => undefined), SLOW_MS);
+  const stale = (/** @type {Error} */ { message }) =>
+    void (state.stale = `Key figures, models and charts are the last ones: ${message}`);
+  setInterval(() => slow().catch(stale).then(update), SLOW_MS);
 } catch (error) {
   showError(error);
 }

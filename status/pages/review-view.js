@@ -16,9 +16,9 @@ import { reason } from './words.js';
  * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, trouble: string, news: string,
  *   filter: { module: string, language: string, route: string }, waiting: number, modules: Counts, languages: Counts,
  *   routes: Counts, progress: { mine: number, everyone: number, median_ms: number | null },
- *   unsent: number, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
+ *   unsent: number, ofOthers: Map<string, number>, tokens: boolean, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
  * @typedef {{ approve(): void, choose(label: Label): void, correct(): void, reject(): void, skip(): void, undo(): void,
- *   toggleGroup(): void, tick(messages: Alike[], on: boolean): void, tickSimilar(): void, toggleKeys(): void, rename(): void, show(task: Task): void, showWhole(task: Task): void, forget(key: string): void,
+ *   toggleGroup(): void, tick(messages: Alike[], on: boolean): void, tickSimilar(): void, toggleKeys(): void, rename(): void, signOut(): void, show(task: Task): void, showWhole(task: Task): void, forget(key: string): void,
  *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
  */
 
@@ -105,8 +105,9 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
 }
 
 /** @param {State} state @param {Acts} acts */
-const noticesView = ({ trouble, unsent, refused }, acts) => html`
+const noticesView = ({ trouble, unsent, ofOthers, refused }, acts) => html`
   ${trouble === '' ? nothing : html`<p class="notice bad" role="alert" id="trouble">${trouble}${unsent > 0 ? ` ${String(unsent)} answers are kept here and go out by themselves.` : ''}</p>`}
+  ${[...ofOthers].map(([name, n]) => html`<p class="notice" role="status">${n === 1 ? `1 answer of ${name} waits` : `${String(n)} answers of ${name} wait`} for ${name} to sign in on this browser.</p>`)}
   ${refused.map(
     ({ key, why, body }) =>
       html`<div class="notice bad row" role="alert">
@@ -277,7 +278,7 @@ const actionsView = ({ undo }, acts) =>
   </div>`;
 
 /** @param {State} state @param {Acts} acts */
-const sideView = ({ items, reviewer, keys, undo, unsent }, acts) =>
+const sideView = ({ items, reviewer, tokens, keys, undo, unsent }, acts) =>
   html`<aside class="side" aria-label="Beside the item">
     <div class="card">
       <h2>Next</h2>
@@ -302,7 +303,12 @@ const sideView = ({ items, reviewer, keys, undo, unsent }, acts) =>
     <div class="card small">
       <p id="last">${undo === '' ? 'Your last answer appears here.' : `Last: ${undo}`}</p>
       <p class="quiet">${unsent === 0 ? 'Everything is saved.' : `${String(unsent)} answers on their way.`}</p>
-      <p>${reviewer} <button type="button" class="link" @click=${acts.rename}>Not you?</button></p>
+      <p>
+        ${reviewer}
+        <button type="button" class="link" @click=${tokens ? acts.signOut : acts.rename}>
+          ${tokens ? 'Sign out' : 'Not you?'}
+        </button>
+      </p>
       <label class="check"
         ><input type="checkbox" .checked=${keys} @change=${acts.toggleKeys} /> Single-key shortcuts</label
       >

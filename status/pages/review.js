@@ -1,7 +1,7 @@
 // @ts-check
 /** The review page: one item after the other, answered by keyboard or by hand, and an outbox that loses nothing. */
 import { render } from '/assets/lit-html/lit-html.js';
-import { ask, page, Refused, session as signedIn } from './api.js';
+import { ask, page, Refused, session as signedIn, signOut } from './api.js';
 import { nameOf, pickLabel } from './label-picker.js';
 import { openOutbox } from './outbox.js';
 import { choices, goAlong, pageView, signView } from './review-view.js';
@@ -31,7 +31,7 @@ const state = {
   },
   ...{ loaded: false, trouble: '', news: '', whole: '', filter: filterOfAddress() },
   ...{ waiting: 0, modules: [], languages: [], routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
-  ...{ unsent: 0, refused: [], undo: '' },
+  ...{ unsent: 0, ofOthers: new Map(), refused: [], undo: '', tokens: false },
 };
 /** @type {Done[]} */
 const done = [];
@@ -47,9 +47,9 @@ let labels;
 
 /** One open tab; a reload goes on with the same items. */
 const session = tabSession();
-const outbox = openOutbox(({ sent }) => {
+const outbox = openOutbox(({ sent, held }) => {
+  if (sent || held) void load();
   if (sent) {
-    void load();
     // What was taken back comes into the queue one by one; a second look has all of a group.
     setTimeout(() => void load(), LOOK_AGAIN_MS);
   }
@@ -90,6 +90,7 @@ function newId() {
 
 function draw() {
   state.unsent = outbox.waiting();
+  state.ofOthers = outbox.ofOthers();
   state.refused = outbox.refused();
   const last = done.at(-1);
   state.undo = last ? last.said : '';
@@ -121,7 +122,16 @@ async function load(insist = false) {
       ...chosen,
       ...joining(),
     };
-    const answer = await ask('/v1/review-queue/next', { method: 'POST', body });
+    const [answer, { needed }] = await Promise.all([
+      ask('/v1/review-queue/next', { method: 'POST', body }),
+      signedIn(),
+    ]);
+    state.tokens = needed;
+    if (answer.reviewer !== body.reviewer) {
+      goBy(answer.reviewer);
+      // Somebody else has signed in, in another tab: what this page holds is not theirs.
+      if (state.loaded) return location.reload();
+    }
     take(answer);
     again ||= !state.loaded;
     state.loaded = true;
@@ -135,6 +145,12 @@ async function load(insist = false) {
     again = false;
     await load();
   }
+}
+
+/** The name stands beside the answers, and is the one to begin with next time. @param {string} reviewer */
+function goBy(reviewer) {
+  state.reviewer = reviewer;
+  remember('samvad.reviewer', reviewer);
 }
 
 /** Similar items that go along and are not lent to this page yet. */
@@ -317,6 +333,13 @@ const acts = {
     state.reviewer = '';
     draw();
   },
+  signOut() {
+    release();
+    signOut().catch(({ message }) => {
+      state.trouble = message;
+      draw();
+    });
+  },
   show(task) {
     state.items = [task, ...state.items.filter((one) => one !== task)];
     draw();
@@ -335,8 +358,7 @@ const acts = {
   sign(event) {
     event.preventDefault();
     const form = /** @type {HTMLFormElement} */ (event.target);
-    state.reviewer = String(new FormData(form).get('reviewer') ?? '').trim();
-    remember('samvad.reviewer', state.reviewer);
+    goBy(String(new FormData(form).get('reviewer') ?? '').trim());
     draw();
     void load();
   },
@@ -377,18 +399,15 @@ addEventListener('pageshow', ({ persisted }) => void (persisted && load()));
 setInterval(() => void load(), RENEW_MS);
 setInterval(() => void ((state.items.length === 0 || state.trouble !== '') && load()), LOOK_AGAIN_MS);
 
-/** Begins with the name of last time; that of a token, by which the server goes in any case, comes a moment later. */
+/** Begins with the name of last time; that of a token, by which the server goes in any case, comes with the first item. */
 async function open() {
-  const known = state.reviewer !== '';
-  const first = load();
-  if (known) draw();
-  const name = (await signedIn().catch(() => undefined))?.name ?? '';
-  if (name !== '') {
-    state.reviewer = name;
-    remember('samvad.reviewer', name);
+  if (state.reviewer === '') {
+    const name = (await signedIn().catch(() => undefined))?.name ?? '';
+    if (name !== '') goBy(name);
   }
+  const first = load();
   draw();
-  await (known ? first : load());
+  await first;
   await loadLabels();
 }
 

@@ -9,6 +9,7 @@ import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { startHttp } from '../../cli/http.ts';
+import { onStandBy } from '../../cli/stand-by.ts';
 import type { RunningHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
@@ -195,6 +196,22 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
+  it('a report that can not be read is not said to be none', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    const path = `/v1/models/${VERSION}/report`;
+    const detail = 'The database does not answer; try again soon.';
+    await page.route(`**${path}`, (route) => route.fulfill({ status: 503, json: { status: 503, detail } }));
+    await page.goto(`${http.url}/models?version=${VERSION}`);
+    await page.getByRole('alert').getByText(detail).waitFor();
+    await page.unrouteAll();
+    await page.route(`**${path}`, (route) =>
+      route.fulfill({ status: 404, json: { status: 404, detail: 'Elsewhere.' } }),
+    );
+    await page.reload();
+    await page.getByText('or its file is on another machine').waitFor();
+    await page.context().close();
+  });
+
   it(
     'a version leads to its data set and back, and the figures of both are those of SQL',
     { timeout: 60_000 },
@@ -304,6 +321,65 @@ describe('the pages in Chromium', () => {
         await page.context().close();
       }
     }
+  });
+
+  it('the dashboard goes on by itself after the server was away', { timeout: 120_000 }, async () => {
+    const { prepared } = stack;
+    const page = await browser.newPage();
+    const conversations = async () => Number((await figure(page, 'Conversations'))?.replaceAll(',', ''));
+    await page.goto(`${http.url}/`);
+    await page.waitForSelector('[data-figure="Conversations"]');
+    const last = await conversations();
+    await http.stop();
+    await page.locator('#away', { hasText: 'The server sends no figures at the moment' }).waitFor();
+    assert.equal(await conversations(), last, 'the last figures stay');
+    // As after a restart: it listens, and waits for the servers behind it.
+    let begin: () => void = () => undefined;
+    const ready = new Promise<void>((resolve) => (begin = resolve));
+    const config = { ...prepared.config, http: { host: '127.0.0.1', port: Number(new URL(http.url).port) } };
+    const standBy = onStandBy({ ...prepared, config });
+    const refused = page.waitForResponse((answer) => answer.url().endsWith('/v1/live') && answer.status() === 503);
+    http = await startHttp({ ...standBy, prepared: ready.then(() => standBy.prepared) }, components);
+    await refused;
+    await fetch(`${http.url}/v1/conversations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({
+        ...{ conversation_id: 'after-away', user_message: 'where is my order?', language: 'en' },
+        ...{ nlu_intent: 'track_order', nlu_module: 'food', nlu_confidence: 0.95, nlu_provider: 'indicbert' },
+        created_at: new Date().toISOString(),
+      }),
+    });
+    begin();
+    await page.locator('[data-figure="Conversations"]', { hasText: (last + 1).toLocaleString('en-IN') }).waitFor();
+    await page.locator('#away').waitFor({ state: 'detached' });
+    await page.context().close();
+  });
+
+  it('the dashboard says which figures are old where only those can not be read', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    await page.goto(`${http.url}/`);
+    await page.waitForSelector('[data-figure="Conversations"]');
+    await page.route('**/v1/kpis', (route) =>
+      route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
+    );
+    await page.getByText('Key figures, models and charts are the last ones: The answer was 502 Bad Gateway').waitFor();
+    await page.unrouteAll();
+    await page.locator('#away').waitFor({ state: 'detached' });
+    await page.context().close();
+  });
+
+  it('what a proxy or the router refuses is shown as a sentence', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    const alert = page.getByRole('alert');
+    await page.goto(`${http.url}/conversations?id=${'x'.repeat(150)}`);
+    await alert.getByText('The answer was 414 URI Too Long, without a reason').waitFor();
+    await page.route('**/v1/dead-letters', (route) =>
+      route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
+    );
+    await page.goto(`${http.url}/dead-letters`);
+    await alert.getByText('The answer was 502 Bad Gateway, without a reason').waitFor();
+    await page.context().close();
   });
 
   it('the description of the API renders under its own policy', { timeout: 60_000 }, async () => {

@@ -4,6 +4,7 @@ import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
+import { newToken, parseTokens } from '../../status/tokens.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 
@@ -297,6 +298,97 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     await press(page, 'a');
     await saved(page);
     await page.context().close();
+  });
+
+  describe('with tokens', () => {
+    const made = { asha: newToken('asha', ['review']), meera: newToken('meera', ['review']) };
+    let secured: ReturnType<Reviewing['server']>;
+    let address: string;
+    before(async () => {
+      const lines = Object.values(made).map(({ line }) => line);
+      secured = reviewing.server(parseTokens(lines.join('\n')));
+      address = await secured.listen({ port: 0, host: '127.0.0.1' });
+    });
+    after(() => secured.close());
+
+    async function signIn(page: Page, name: keyof typeof made): Promise<void> {
+      await page.locator('#token').fill(made[name].token);
+      await page.getByRole('button', { name: 'Sign in' }).click();
+      await page.locator('aside', { hasText: name }).waitFor();
+    }
+    const signOut = (page: Page) => page.locator('aside').getByRole('button', { name: 'Sign out' }).click();
+    const answersIn = async (module: string) => {
+      await caughtUp();
+      const rows = await sql<{ id: string; reviewer: string }>(
+        `SELECT conversation_id AS id, reviewer FROM conversation_reviews WHERE conversation_id LIKE '${module}-%'`,
+      );
+      return new Map(rows.map(({ id, reviewer }) => [id, reviewer]));
+    };
+    const ofAsha = (page: Page) => page.getByText('1 answer of asha waits for asha to sign in on this browser.');
+
+    it('goes by the name of the session, whatever name was typed before, and signs out', async (t) => {
+      await many('named', 3);
+      const context = await browser.newContext();
+      t.after(() => context.close());
+      await context.addInitScript({ content: "localStorage.setItem('samvad.reviewer', 'Somebody Else')" });
+      const page = await context.newPage();
+      await page.goto(`${address}/review?module=named`);
+      await signIn(page, 'asha');
+      const id = await press(page, 'a');
+      await saved(page);
+      assert.match(await page.locator('aside').innerText(), /asha Sign out/);
+      assert.equal(await page.getByText('Somebody Else').count(), 0);
+      assert.deepEqual(await answersIn('named'), new Map([[id, 'asha']]));
+      await page.route('**/v1/session', (route) => route.abort());
+      await page.locator('header').getByRole('button', { name: 'Sign out' }).click();
+      await page.locator('header').getByText('The server does not answer.').waitFor();
+      await page.unrouteAll();
+      await signOut(page);
+      await page.locator('#token').waitFor();
+      assert.equal((await context.request.get(`${address}/v1/labels`)).status(), 401);
+    });
+
+    it('keeps what one person answered for that person, when another signs in', async (t) => {
+      await many('kept', 14); // asha's page keeps some when its session ends
+      const context = await browser.newContext();
+      t.after(() => context.close());
+      const page = await context.newPage();
+      await page.goto(`${address}/review?module=kept`);
+      await signIn(page, 'asha');
+      await page.route('**/v1/review-queue/answers', (route) => route.abort());
+      const first = await press(page, 'a');
+      await page.getByText('1 answers on their way.').waitFor();
+      await context.clearCookies();
+      await page.reload();
+      await page.unrouteAll();
+      await signIn(page, 'meera');
+      await ofAsha(page).waitFor();
+      const second = await press(page, 'r');
+      await saved(page);
+      assert.deepEqual(await answersIn('kept'), new Map([[second, 'meera']]));
+      await signOut(page);
+      await signIn(page, 'asha');
+      await saved(page);
+      await ofAsha(page).waitFor({ state: 'detached' });
+      assert.deepEqual(await answersIn('kept'), new Map(Object.entries({ [second]: 'meera', [first]: 'asha' })));
+    });
+
+    it('becomes the page of whoever signs in in another tab', async (t) => {
+      await many('tabs', 6);
+      const context = await browser.newContext();
+      t.after(() => context.close());
+      const [page, other] = [await context.newPage(), await context.newPage()];
+      await page.goto(`${address}/review?module=tabs`);
+      await signIn(page, 'asha');
+      await page.waitForSelector('.task');
+      await other.goto(`${address}/review?module=tabs`);
+      await signOut(other);
+      await signIn(other, 'meera');
+      await press(page, 'a');
+      await page.locator('aside', { hasText: 'meera' }).waitFor();
+      await ofAsha(page).waitFor();
+      assert.deepEqual(await answersIn('tabs'), new Map());
+    });
   });
 
   it('has no fault that axe finds, in light and dark, on a phone, with the list of labels open', async () => {
