@@ -2,7 +2,7 @@
  * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
  * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
  */
-import { nextVersion, register } from '../policy/model-log.ts';
+import { nextVersion, register, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
@@ -158,7 +158,10 @@ async function readRows(
   ports: RunPorts,
 ): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Rows> }> {
   const upTo = watermarkOf(run.watermark);
-  const dataSet = await buildDataSet({ dataSet: run.data_set, upTo }, ports.samples(upTo), ports.codeVersion);
+  // Decided once, with the first manifest that is noted: whoever takes the run up again makes the same data set.
+  const noted = run.manifest === null ? undefined : (JSON.parse(run.manifest) as Manifest);
+  const request = { dataSet: run.data_set, upTo, rolledBack: noted ? (noted.rolled_back ?? []) : rolledBack(log) };
+  const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion);
   try {
     const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
     const taken = rowLimit(dataSet.manifest.by_intent, ports.maxRows);
@@ -169,7 +172,11 @@ async function readRows(
       rows.push({ text, intent, module, language, source, seen: offset < (seenUpTo.get(partition) ?? 0) });
     }
     const sides = split<Rows>(rows);
-    const dropCounts = { ...sides.dropCounts, 'over-the-limit': dataSet.manifest.rows - rows.length };
+    const dropCounts = {
+      ...sides.dropCounts,
+      'over-the-limit': dataSet.manifest.rows - rows.length,
+      'labelled-by-a-version-rolled-back': dataSet.byRolledBack,
+    };
     return { manifest: dataSet.manifest, erasedSince: dataSet.erasedSince, sides: { ...sides, dropCounts } };
   } finally {
     await dataSet.close();
@@ -189,7 +196,7 @@ async function trainFile(
     .map(([reason, rows]) => `${rows} ${reason.replaceAll('-', ' ')}`);
   if (sides.train.length === 0)
     throw new TrainingError(
-      `There is nothing to train on: of ${manifest.rows} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
+      `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
     );
   const previous = await previousOf(run, await ports.log.read(), ports);
   const control = new AbortController();
