@@ -24,8 +24,9 @@ import type { StoredReport } from './run-report.ts';
 import { rowLimit } from './row-limit.ts';
 import { split } from './split.ts';
 import type { Sample, Split } from './split.ts';
-import { TrainingError } from './train.ts';
+import { defaults, TrainingError } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOptions, TrainingOutcome } from './train.ts';
+import { isFull } from './vocabulary.ts';
 
 /** What a run needs of the world. */
 export interface RunPorts {
@@ -221,18 +222,21 @@ async function trainFile(
   );
   await noting;
   control.signal.throwIfAborted();
-  return makeModelFile(outcome, { manifest, parent: run.parent_version }, [...sides.dev, ...sides.train]);
+  const parent = previous ? run.parent_version : null;
+  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train]);
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it. */
-async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts }: RunPorts) {
+/** The classifier that training goes on from: production's, where this trainer made it and all its views have room for new words. */
+async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
   const encoder = await createEncoder(file.metadata.encoder);
   await encoder.close();
-  return readClassifier(file, encoder.views);
+  const previous = readClassifier(file, encoder.views);
+  const { features } = { ...defaults, ...options };
+  return previous.vocabularies.some((known) => isFull(known, features)) ? undefined : previous;
 }
 
 async function reportOnRun(
@@ -247,7 +251,8 @@ async function reportOnRun(
   try {
     const { promotion } = ports;
     const policy = await ports.policy();
-    return await reportOn({ version: run.version ?? '', model, sides, manifest, production, policy, promotion });
+    const [version, wanted] = [run.version ?? '', run.parent_version];
+    return await reportOn({ version, wanted, model, sides, manifest, production, policy, promotion });
   } finally {
     await model.close();
     await production?.model.close();
@@ -267,7 +272,7 @@ function standingOf(
     report_sha256: run.report_sha256,
     page_sha256: run.page_sha256,
     run_id: runId,
-    parent_version: run.parent_version,
+    parent_version: report.parent,
     consumed: offsetsOf(watermarkOf(run.watermark)),
   };
 }

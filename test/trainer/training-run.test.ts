@@ -250,6 +250,31 @@ describe('a training run', () => {
     );
   });
 
+  it('learns new words where production has no room for them: it begins anew, and says so', async () => {
+    const words = { visa: ['zorp', 'quindle', 'dwiv', 'ulk'], luggage: ['frabble', 'moxit', 'jujube', 'agog'] };
+    const fresh = Object.entries(words).flatMap(([intent, all]) =>
+      Array.from({ length: 192 }, (_, i) => ({
+        text: [i % 4, (i >> 2) % 4, (i >> 4) % 4].map((word) => all[word]).join(' '),
+        ...{ intent, module: 'travel', language: 'en', source: 'human' as const },
+      })),
+    );
+    const ports = world([...rows.slice(0, 400), ...fresh], { options: { ...quick, features: 60 } });
+    await executeRun(await ask(ports, 400), ports, quiet);
+    await ports.log.append((log) => ({
+      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+    }));
+    const run = await executeRun(await ask(ports, 400 + fresh.length), ports, quiet);
+    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    for (const name of Object.keys(words)) {
+      const { rows: asked = 0, recall = 0 } = report.evaluation.byIntent[`travel/${name}`] ?? {};
+      assert.ok(asked > 5 && recall > 0.9, `${name}: ${recall} of ${asked}`);
+    }
+    assert.deepEqual([report.parent, report.passedOver], [null, 'router-v1.1.0']);
+    const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
+    assert.match(page, /from nothing, on all rows: <code>router-v1.1.0<.code> has no room for new words/);
+    assert.equal((await ports.log.read()).models.get('router-v1.2.0')?.standing.parent_version, null);
+  });
+
   it('compares with production on the same rows', async () => {
     const ports = world();
     await executeRun(await ask(ports, 400), ports, quiet);
