@@ -10,11 +10,11 @@ export async function readPipelineFigures(servers: Pick<Servers, 'kafka'>, pool:
   return { lag, queue, training };
 }
 
-/** What waits for a person, by class, those in which nobody waits too. */
+/** What waits for its first answer, by class, those in which nothing waits too. */
 export async function readQueue(pool: Pool): Promise<PipelineFigures['queue']> {
   const { rows } = await pool.query<{ class: number; waiting: number; oldest: number | null }>(
     `SELECT class, coalesce(sum(rows), 0)::int AS waiting,
-            (SELECT extract(epoch FROM min(created_at))::float8 FROM review_queue WHERE priority_class = class) AS oldest
+            (SELECT extract(epoch FROM min(created_at))::float8 FROM review_queue WHERE priority_class = class AND answered_by = '[]') AS oldest
        FROM generate_series(1, 3) AS class LEFT JOIN row_counts ON relation = 'queue' AND kind = class::text GROUP BY 1 ORDER BY 1`,
   );
   return rows;

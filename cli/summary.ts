@@ -31,7 +31,7 @@ export async function readSummary(pool: Pool): Promise<Summary> {
     samples: string;
   }>(
     `SELECT count(*) AS conversations, avg(nlu_confidence)::float8 AS confidence, avg((route = 'auto-approved')::int)::float8 AS auto,
-            (SELECT count(*) FROM review_queue) AS waiting,
+            (SELECT count(*) FROM review_queue WHERE answered_by = '[]') AS waiting,
             (SELECT count(*) FROM training_samples WHERE review_status = 'approved') AS samples
        FROM conversation_logs`,
   );

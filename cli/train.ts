@@ -93,8 +93,8 @@ async function askWeekly(
 async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
   await untilCaughtUp(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
-  if (all.unused < 1) {
-    progress('0 approved samples are unused, and a run takes 1. Nothing was started.');
+  if (fromScratch ? all.total < 1 : all.unused < 1) {
+    progress(`0 approved samples are ${fromScratch ? 'there' : 'unused'}, and a run takes 1. Nothing was started.`);
     return undefined;
   }
   return askForRun(log, all, { trigger: 'manual', fromScratch, by: BY });

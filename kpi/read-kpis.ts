@@ -53,10 +53,10 @@ async function readWeek(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<
   return rows[0] ?? { auto: null, confidence: null, fallback: null, hours: 0 };
 }
 
-/** What waits now of the conversations before `to`, and what waited at `from`. */
+/** What waits for its first answer now of the conversations before `to`, and what did at `from`. */
 async function readQueue(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<Figure> {
   const { rows } = await pool.query<{ value: number; before: number | null }>(
-    `SELECT (SELECT count(*)::int FROM review_queue WHERE created_at < $2::timestamp AT TIME ZONE 'UTC') AS value,
+    `SELECT (SELECT count(*)::int FROM review_queue WHERE answered_by = '[]' AND created_at < $2::timestamp AT TIME ZONE 'UTC') AS value,
             (SELECT CASE WHEN count(*) > 0
                          THEN count(*) FILTER (WHERE (route <> 'auto-approved' OR audit)
                                                  AND (reviewed_at IS NULL OR reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'))::int

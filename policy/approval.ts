@@ -23,6 +23,7 @@ export function sampleOf(decision: RoutingDecision): SampleApproved | undefined 
     confidence: conversation.nlu_confidence,
     reviewer: vouched ? review.reviewer : null,
     policy_version: decision.policy_version,
+    model_version: conversation.model_version,
     captured_at: conversation.created_at,
     approved_at: vouched ? review.reviewed_at : conversation.created_at,
     stands: true,
@@ -92,7 +93,7 @@ function withdrawalReason(
   return before.intent === after.intent && before.module === after.module ? 'relabelled' : 'corrected';
 }
 
-/** A label is its intent and module and who vouches for it. */
+/** A label is its intent and module and who vouches for it; samples from before their model version was kept are no other ones. */
 function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   return (
     a.intent === b.intent &&

@@ -107,6 +107,13 @@ export function blankStanding(createdAt: number): ModelStanding {
   };
 }
 
+/** The versions that are rolled back now, in order of name. */
+export function rolledBack({ models }: ModelLog): readonly string[] {
+  return [...models.values()]
+    .flatMap(({ version, standing }) => (standing.status === 'rolled_back' ? version : []))
+    .sort();
+}
+
 /** Who gets traffic now. @throws RegistryError when nothing is in production. */
 export function deploymentOf({ models }: ModelLog): Deployment {
   const all = [...models.values()];

@@ -148,6 +148,15 @@ export function openRuns({ runs }: ModelLog): readonly string[] {
   return [...runs].filter(([, run]) => run.status === 'requested' || run.status === 'running').map(([id]) => id);
 }
 
+/**
+ * The id for a run from nothing on what the run `id` was asked for already: of the one that is under way, or else the next in number.
+ * Its approvals are no more than those asked for before, so crossings of the threshold stay where they are.
+ */
+export function anewId(log: ModelLog, id: string): string {
+  const earlier = [...log.runs.keys()].filter((run) => run.startsWith(`${id}-anew-`));
+  return openRuns(log).find((run) => earlier.includes(run)) ?? `${id}-anew-${earlier.length + 1}`;
+}
+
 /** A watermark as the log holds it, in order of partition. */
 export function offsetsOf(watermark: Watermark): readonly OffsetUpTo[] {
   return [...watermark].sort(([a], [b]) => a - b).map(([partition, next_offset]) => ({ partition, next_offset }));

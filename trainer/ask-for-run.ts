@@ -1,5 +1,5 @@
 /** Asks for a training run on everything that is approved: the weekly job, and whoever does not want to wait for the threshold. */
-import { requestRun } from '../policy/training-run.ts';
+import { anewId, requestRun } from '../policy/training-run.ts';
 import { runAt, totalApprovals } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -33,16 +33,25 @@ export interface RunWish {
   readonly by: string;
 }
 
-/** Notes in the log that a run on all of it is wanted. Returns the run's id; a trainer carries it out. */
+/**
+ * Notes in the log that a run on all of it is wanted. Returns the run's id; a trainer carries it out. Where no sample is unused, a
+ * run was asked for already; one from nothing is another one all the same.
+ */
 export async function askForRun(
   log: ModelLogPort,
   all: Unused,
   { trigger, fromScratch, by }: RunWish,
 ): Promise<string> {
-  const { id, approvals } = runAt(DATA_SET, all.total);
-  const { watermark } = all;
-  await log.append((now) =>
-    requestRun(now, { id, approvals, dataSet: DATA_SET, trigger, watermark, fromScratch }, { by, at: Date.now() }),
-  );
+  const { id: asked, approvals } = runAt(DATA_SET, all.total);
+  const { watermark, unused } = all;
+  let id = asked;
+  await log.append((now) => {
+    id = fromScratch && unused < 1 ? anewId(now, asked) : asked;
+    return requestRun(
+      now,
+      { id, approvals, dataSet: DATA_SET, trigger, watermark, fromScratch },
+      { by, at: Date.now() },
+    );
+  });
   return id;
 }

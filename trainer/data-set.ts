@@ -14,7 +14,7 @@ import path from 'node:path';
 import { open } from 'lmdb';
 import type { Database } from 'lmdb';
 import type { KafkaConfig } from '../config.ts';
-import type { SampleEvent } from '../schemas/types.ts';
+import type { SampleApproved, SampleEvent } from '../schemas/types.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { Watermark } from '../policy/trigger.ts';
@@ -32,6 +32,8 @@ export interface Manifest {
   readonly filters: Filters;
   /** Partition → offset; samples below it are left out, because an earlier version was trained on them. */
   readonly unused_since: Readonly<Record<string, number>> | null;
+  /** Versions whose own labels are left out; absent where none is. */
+  readonly rolled_back?: readonly string[];
   /** At most so many rows, first in order of conversation id. */
   readonly limit: number | null;
   readonly policy_versions: readonly string[];
@@ -54,6 +56,8 @@ export interface DataSetRequest {
   readonly upTo: Watermark;
   readonly filters?: Filters;
   readonly unusedSince?: Watermark;
+  /** Versions that were rolled back: what they labelled themselves, and no person has vouched for, is left out. */
+  readonly rolledBack?: readonly string[];
   readonly limit?: number;
 }
 
@@ -69,6 +73,8 @@ export interface DataSet {
   readonly manifest: Manifest;
   /** Conversations erased after those offsets. Which of them had a row here can't be told once compaction has taken it. */
   readonly erasedSince: number;
+  /** Samples that are left out because a version labelled them that was rolled back. */
+  readonly byRolledBack: number;
   rows(): Iterable<PlacedRow>;
   close(): Promise<void>;
 }
@@ -114,7 +120,8 @@ export async function buildDataSet(
   try {
     const { schemaIds, erased } = await fold(table, samples, request.upTo);
     const rows = () => standing(table, request);
-    return { manifest: manifestOf(request, rows(), schemaIds, codeVersion), erasedSince: erased.size, rows, close };
+    const manifest = manifestOf(request, rows(), schemaIds, codeVersion);
+    return { manifest, erasedSince: erased.size, byRolledBack: countByRolledBack(table, request), rows, close };
   } catch (error) {
     await close();
     throw error;
@@ -123,6 +130,8 @@ export async function buildDataSet(
 
 /** A row that stood at the end of the offsets. */
 interface FoldedSample extends PlacedRow {
+  /** The version whose label it is; null where a person vouches for it. */
+  readonly labelledBy: string | null;
   /** Whether its conversation was erased since. */
   readonly erased?: true;
 }
@@ -145,7 +154,7 @@ async function fold(
       continue;
     }
     schemaIds.add(schemaId);
-    if (event.approved) void table.put(event.conversation_id, { row: rowOf(event.approved), partition, offset });
+    if (event.approved) void table.put(event.conversation_id, foldedSample(event.approved, partition, offset));
     else if (event.withdrawn) void table.remove(event.conversation_id);
     if (++read % FLUSH === 0) await table.committed; // else a fast reader would queue all of the log in memory
   }
@@ -153,7 +162,24 @@ async function fold(
   return { schemaIds, erased };
 }
 
-function* standing(table: Database<FoldedSample, string>, request: DataSetRequest): Generator<PlacedRow> {
+function foldedSample(approved: SampleApproved, partition: number, offset: number): FoldedSample {
+  const labelledBy = approved.source === 'auto' ? approved.model_version : null;
+  return { row: rowOf(approved), labelledBy, partition, offset };
+}
+
+function isByRolledBack({ labelledBy }: FoldedSample, { rolledBack = [] }: DataSetRequest): boolean {
+  return labelledBy !== null && rolledBack.includes(labelledBy);
+}
+
+function countByRolledBack(table: Database<FoldedSample, string>, request: DataSetRequest): number {
+  const all = { ...request, rolledBack: [] };
+  let rows = 0;
+  if (request.rolledBack?.length)
+    for (const sample of standing(table, all)) if (isByRolledBack(sample, request)) rows++;
+  return rows;
+}
+
+function* standing(table: Database<FoldedSample, string>, request: DataSetRequest): Generator<FoldedSample> {
   for (const sample of selected(table, request)) if (sample.erased !== true) yield sample;
 }
 
@@ -164,13 +190,14 @@ function* selected(table: Database<FoldedSample, string>, request: DataSetReques
   for (const { value } of table.getRange()) {
     if (rows >= limit) return;
     if (value.offset < (unusedSince?.get(value.partition) ?? 0) || !passes(value.row, filters)) continue;
+    if (isByRolledBack(value, request)) continue;
     rows++;
     yield value;
   }
 }
 
 function manifestOf(
-  { dataSet, upTo, filters = {}, unusedSince, limit }: DataSetRequest,
+  { dataSet, upTo, filters = {}, unusedSince, rolledBack = [], limit }: DataSetRequest,
   rows: Iterable<PlacedRow>,
   schemaIds: ReadonlySet<number>,
   codeVersion: string,
@@ -201,6 +228,8 @@ function manifestOf(
     offsets: Object.fromEntries(inOrder(upTo).map(([partition, to]) => [partition, [0, to] as const])),
     filters: JSON.parse(JSON.stringify(filters)) as Filters,
     unused_since: unusedSince ? Object.fromEntries(inOrder(unusedSince)) : null,
+    // Absent where there is none, so that data sets from before it have the manifest that they always had.
+    ...(rolledBack.length > 0 && { rolled_back: rolledBack }),
     limit: limit ?? null,
     policy_versions: [...policies].sort(),
     schema_ids: [...schemaIds].sort((a, b) => a - b),
@@ -223,6 +252,7 @@ export function requestOf(manifest: Manifest): DataSetRequest {
     upTo: watermark(Object.fromEntries(Object.entries(manifest.offsets).map(([p, [, to]]) => [p, to]))),
     filters: manifest.filters,
     ...(manifest.unused_since && { unusedSince: watermark(manifest.unused_since) }),
+    ...(manifest.rolled_back && { rolledBack: manifest.rolled_back }),
     ...(manifest.limit !== null && { limit: manifest.limit }),
   };
 }

@@ -9,6 +9,10 @@ import type { DropCounts } from './split.ts';
 /** Everything that is told of a run; JSON.stringify gives the report for machines. */
 export interface TrainingReport {
   readonly version: string;
+  /** The version that training went on from; null where it began with nothing. */
+  readonly parent: string | null;
+  /** The version that it was to go on from and could not: it has no room for new words, or is of another trainer. */
+  readonly passedOver: string | null;
   readonly rows: { readonly train: number; readonly dev: number; readonly test: number };
   readonly dropped: DropCounts;
   readonly history: readonly EpochReport[];
@@ -70,6 +74,7 @@ export function reportPage(report: TrainingReport): string {
 <h1>Training report <code>${escape(report.version)}</code></h1>
 <p class="verdict ${decision.verdict}"><strong>${decision.verdict}</strong> ${decision.reasons.map(escape).join(' ')}</p>
 <dl>${figures.map(([name, value]) => `<div><dt>${name}</dt><dd>${value}</dd></div>`).join('')}</dl>
+<p>${origin(report)}</p>
 <p>${number(report.rows.train)} rows to train, ${number(report.rows.dev)} to calibrate, ${number(report.rows.test)} to test.
 Left out: ${
     Object.entries(report.dropped)
@@ -113,6 +118,12 @@ table{border-collapse:collapse;margin:1rem 0}td,th{padding:.15rem .7rem;border-b
 .wide{overflow-x:auto}.matrix td,.matrix th{padding:.1rem .3rem;font-size:.75rem;text-align:center}.matrix tbody th{text-align:right;white-space:nowrap}
 .matrix thead th{writing-mode:vertical-rl;text-align:left}svg{max-width:100%;height:auto}svg text{fill:var(--soft);font-size:11px}pre{overflow-x:auto}
 summary{cursor:pointer}@media(max-width:40rem){svg text{font-size:18px}}`;
+
+function origin({ parent, passedOver }: TrainingReport): string {
+  if (parent !== null) return `Goes on from <code>${escape(parent)}</code>.`;
+  if (passedOver === null) return 'Trained from nothing.';
+  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, or is of an external trainer.`;
+}
 
 function comparisonPart(c: Comparison): string {
   const [low, high] = c.interval;

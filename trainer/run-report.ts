@@ -30,6 +30,8 @@ export interface LoadedVersion {
 
 /** What a report is made of. */
 export interface ReportInput extends LoadedVersion {
+  /** The version that training was to go on from. */
+  readonly wanted?: string | null;
   readonly sides: Split<Sample>;
   readonly manifest: unknown;
   readonly production: LoadedVersion | undefined;
@@ -44,6 +46,7 @@ const LATENCY_TEXTS = 200;
 export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const { version, model, production, policy, manifest } = input;
   const { train, dev, test, dropCounts } = input.sides;
+  const { history, parent } = model.metadata.training as FileNotes;
   const judged = await judge(model, test);
   const texts = test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
   const latency = texts.length === 0 ? null : await measureLatency(model, texts, () => performance.now());
@@ -55,9 +58,11 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   return {
     version,
     comparedWith: comparison ? (production?.version ?? null) : null,
+    parent,
+    passedOver: parent === null ? (input.wanted ?? null) : null,
     rows: { train: train.length, dev: dev.length, test: test.length },
     dropped: dropCounts,
-    history: (model.metadata.training as FileNotes).history,
+    history,
     evaluation,
     confusion: confusion(judged),
     comparison,

@@ -29,8 +29,11 @@ export const defaultSplit: SplitOptions = { dev: 0.1, test: 0.1, salt: 'samvad-s
 /** Why a row is on no side. */
 export type DropReason = 'empty-text' | 'duplicate' | 'test-text-with-automatic-label' | 'contradicting-labels';
 
-/** Rows by reason; those of the split are all there. `over-the-limit` were never split (`row-limit.ts`). */
-export type DropCounts = Readonly<Record<DropReason, number>> & { readonly 'over-the-limit'?: number };
+/** Why a row was never split: see `row-limit.ts`, and `rolledBack` of a data set. */
+export type LeftReason = 'over-the-limit' | 'labelled-by-a-version-rolled-back';
+
+/** Rows by reason; those of the split are all there. */
+export type DropCounts = Readonly<Record<DropReason, number>> & Readonly<Partial<Record<LeftReason, number>>>;
 
 /** The three sides and what is on none. */
 export interface Split<S extends Sample> {

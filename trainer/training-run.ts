@@ -2,7 +2,7 @@
  * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
  * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
  */
-import { nextVersion, register } from '../policy/model-log.ts';
+import { nextVersion, register, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
@@ -24,8 +24,9 @@ import type { StoredReport } from './run-report.ts';
 import { rowLimit } from './row-limit.ts';
 import { split } from './split.ts';
 import type { Sample, Split } from './split.ts';
-import { TrainingError } from './train.ts';
+import { defaults, TrainingError } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOptions, TrainingOutcome } from './train.ts';
+import { isFull } from './vocabulary.ts';
 
 /** What a run needs of the world. */
 export interface RunPorts {
@@ -158,7 +159,10 @@ async function readRows(
   ports: RunPorts,
 ): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Rows> }> {
   const upTo = watermarkOf(run.watermark);
-  const dataSet = await buildDataSet({ dataSet: run.data_set, upTo }, ports.samples(upTo), ports.codeVersion);
+  // Decided once, with the first manifest that is noted: whoever takes the run up again makes the same data set.
+  const noted = run.manifest === null ? undefined : (JSON.parse(run.manifest) as Manifest);
+  const request = { dataSet: run.data_set, upTo, rolledBack: noted ? (noted.rolled_back ?? []) : rolledBack(log) };
+  const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion);
   try {
     const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
     const taken = rowLimit(dataSet.manifest.by_intent, ports.maxRows);
@@ -169,7 +173,11 @@ async function readRows(
       rows.push({ text, intent, module, language, source, seen: offset < (seenUpTo.get(partition) ?? 0) });
     }
     const sides = split<Rows>(rows);
-    const dropCounts = { ...sides.dropCounts, 'over-the-limit': dataSet.manifest.rows - rows.length };
+    const dropCounts = {
+      ...sides.dropCounts,
+      'over-the-limit': dataSet.manifest.rows - rows.length,
+      'labelled-by-a-version-rolled-back': dataSet.byRolledBack,
+    };
     return { manifest: dataSet.manifest, erasedSince: dataSet.erasedSince, sides: { ...sides, dropCounts } };
   } finally {
     await dataSet.close();
@@ -189,7 +197,7 @@ async function trainFile(
     .map(([reason, rows]) => `${rows} ${reason.replaceAll('-', ' ')}`);
   if (sides.train.length === 0)
     throw new TrainingError(
-      `There is nothing to train on: of ${manifest.rows} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
+      `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
     );
   const previous = await previousOf(run, await ports.log.read(), ports);
   const control = new AbortController();
@@ -214,18 +222,21 @@ async function trainFile(
   );
   await noting;
   control.signal.throwIfAborted();
-  return makeModelFile(outcome, { manifest, parent: run.parent_version }, [...sides.dev, ...sides.train]);
+  const parent = previous ? run.parent_version : null;
+  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train]);
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it. */
-async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts }: RunPorts) {
+/** The classifier that training goes on from: production's, where this trainer made it and all its views have room for new words. */
+async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
   const encoder = await createEncoder(file.metadata.encoder);
   await encoder.close();
-  return readClassifier(file, encoder.views);
+  const previous = readClassifier(file, encoder.views);
+  const { features } = { ...defaults, ...options };
+  return previous.vocabularies.some((known) => isFull(known, features)) ? undefined : previous;
 }
 
 async function reportOnRun(
@@ -240,7 +251,8 @@ async function reportOnRun(
   try {
     const { promotion } = ports;
     const policy = await ports.policy();
-    return await reportOn({ version: run.version ?? '', model, sides, manifest, production, policy, promotion });
+    const [version, wanted] = [run.version ?? '', run.parent_version];
+    return await reportOn({ version, wanted, model, sides, manifest, production, policy, promotion });
   } finally {
     await model.close();
     await production?.model.close();
@@ -260,7 +272,7 @@ function standingOf(
     report_sha256: run.report_sha256,
     page_sha256: run.page_sha256,
     run_id: runId,
-    parent_version: run.parent_version,
+    parent_version: report.parent,
     consumed: offsetsOf(watermarkOf(run.watermark)),
   };
 }

@@ -12,6 +12,11 @@ export interface Vocabulary {
   readonly idf: Float32Array;
 }
 
+/** Whether a version that goes on from it would learn no further feature: those of new words would all be row 0. */
+export function isFull({ idf }: Vocabulary, limit: number): boolean {
+  return idf.length - 1 >= limit;
+}
+
 /**
  * Learns the features of `rows`; the `limit` most frequent ones where there are more.
  * Weights are ln((1 + texts) / (1 + texts with it)) + 1, as in scikit-learn's TfidfVectorizer with smooth_idf.

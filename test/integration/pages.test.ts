@@ -114,7 +114,7 @@ describe('the pages in Chromium', () => {
     await untilCaughtUp(prepared.servers, prepared.pool);
     assert.ok(moved, 'the rate on the page stayed 0 while traffic came');
     const { rows } = await prepared.pool.query<{ all: string; waiting: string; samples: string }>(
-      `SELECT (SELECT count(*) FROM conversation_logs) AS all, (SELECT count(*) FROM review_queue) AS waiting,
+      `SELECT (SELECT count(*) FROM conversation_logs) AS all, (SELECT count(*) FROM review_queue WHERE answered_by = '[]') AS waiting,
               (SELECT count(*) FROM training_samples WHERE review_status = 'approved') AS samples`,
     );
     const { all = '', waiting = '', samples = '' } = rows[0] ?? {};

@@ -43,7 +43,7 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
       (await readQueue(pool)).filter(({ waiting }) => waiting > 0),
       await rowsOf(
         `SELECT priority_class::int AS class, count(*)::int AS waiting, extract(epoch FROM min(created_at))::float8 AS oldest
-           FROM review_queue GROUP BY 1 ORDER BY 1`,
+           FROM review_queue WHERE answered_by = '[]' GROUP BY 1 ORDER BY 1`,
       ),
     );
     const last = `created_at >= (SELECT date_trunc('day', max(created_at), 'UTC') - interval '13 days' FROM conversation_logs)`;
@@ -67,6 +67,13 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
     ['what is inserted', [upsert(1, 900, 'needs-review'), enqueue(1, 600)]],
     ['what an upsert changes and adds', [upsert(800, 1200, 'auto-approved')]],
     ['what leaves, the newest too', ['DELETE FROM conversation_logs WHERE log_offset > 1100 OR log_partition = 1']],
+    [
+      'what waits for a second person only, and what does no more',
+      [
+        `UPDATE review_queue SET answered_by = '["asha"]' WHERE log_offset < 60 OR log_offset % 5 = 0`,
+        "UPDATE review_queue SET answered_by = '[]' WHERE log_offset % 10 = 0",
+      ],
+    ],
     [
       'what leaves the queue',
       [

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { countSample } from '../../policy/approval.ts';
+import { countSample, sampleChanges, sampleOf } from '../../policy/approval.ts';
+import { decide, defaultPolicy } from '../../policy/routing.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
+import { conversation } from '../fixtures.ts';
 
 const approved: SampleApproved = {
   conversation_id: 'c-1',
@@ -14,6 +16,7 @@ const approved: SampleApproved = {
   confidence: 0.9,
   reviewer: null,
   policy_version: 'routing-v1',
+  model_version: 'router-v1.0.0',
   captured_at: 0,
   approved_at: 0,
   stands: true,
@@ -35,5 +38,17 @@ describe('the count of approved samples', () => {
     assert.deepEqual(countSample(count, event, at(0)), count);
     assert.deepEqual(countSample(count, event, at(1)), count);
     assert.equal(countSample(count, event, at(2)).approved, 3);
+  });
+});
+
+describe('a sample', () => {
+  const decision = decide(defaultPolicy, conversation({ model_version: 'router-v1.3.0' }));
+
+  it('says which version answered', () => assert.equal(sampleOf(decision)?.model_version, 'router-v1.3.0'));
+
+  it('is not approved anew because it was kept before versions were', () => {
+    const now = sampleOf(decision);
+    assert.ok(now);
+    assert.deepEqual(sampleChanges({ ...now, model_version: null }, now, decision), []);
   });
 });

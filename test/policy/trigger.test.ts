@@ -22,6 +22,7 @@ function approval(i: number): SampleEvent {
     confidence: 0.5,
     reviewer: 'asha',
     policy_version: 'routing-v1',
+    model_version: null,
     captured_at: 0,
     approved_at: 0,
     stands: true,

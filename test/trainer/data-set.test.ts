@@ -20,6 +20,7 @@ function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
     confidence: 0.75,
     reviewer: 'asha',
     policy_version: 'routing-v1',
+    model_version: 'router-v1.0.0',
     captured_at: Date.UTC(2026, 10, 1),
     approved_at: Date.UTC(2026, 10, 2),
     stands: true,
@@ -69,6 +70,7 @@ async function build(
   return {
     manifest: dataSet.manifest,
     erasedSince: dataSet.erasedSince,
+    byRolledBack: dataSet.byRolledBack,
     ids: lines.map((line) => (JSON.parse(line) as DataRow).conversation_id),
     bytes: lines.join(''),
   };
@@ -119,6 +121,45 @@ describe('data set', () => {
       assert.deepEqual(made.ids, ids);
       assert.deepEqual((await build(events, requestOf(made.manifest), [1, 0])).manifest, made.manifest);
     });
+
+  describe('after a version was rolled back', () => {
+    const taken = { source: 'auto', reviewer: null, model_version: 'router-v1.3.0' } as const;
+    const labelled = [
+      [
+        approve({ ...taken, conversation_id: 'a' }),
+        approve({ ...taken, conversation_id: 'b', model_version: 'router-v1.2.0' }),
+        approve({ ...taken, conversation_id: 'c', model_version: null }),
+        approve({ conversation_id: 'd', model_version: 'router-v1.3.0' }),
+      ],
+      [
+        approve({ ...taken, conversation_id: 'e' }),
+        withdraw('e'),
+        approve({ ...taken, conversation_id: 'f' }),
+        erase('f'),
+      ],
+    ];
+    const read = {
+      upTo: new Map([
+        [0, 4],
+        [1, 3],
+      ]),
+    };
+
+    it('leaves out what it labelled itself, counts that, and its manifest makes the same again', async () => {
+      const made = await build(labelled, { ...read, rolledBack: ['router-v1.3.0'] });
+      assert.deepEqual(made.ids, ['b', 'c', 'd']);
+      assert.equal(made.byRolledBack, 1, 'withdrawn and erased ones are not counted');
+      const again = await build(labelled, requestOf(made.manifest), [1, 0]);
+      assert.deepEqual(again, made);
+    });
+
+    it('makes data sets from before it as they were, all rows and the same manifest', async () => {
+      const before = await build(labelled, read);
+      assert.deepEqual(before.ids, ['a', 'b', 'c', 'd']);
+      assert.ok(!('rolled_back' in before.manifest));
+      assert.deepEqual(await build(labelled, { ...read, rolledBack: [] }), before);
+    });
+  });
 
   it('leaves out what was erased after its offsets, also where the sample was withdrawn before, and where compaction has taken it', async () => {
     const before = {

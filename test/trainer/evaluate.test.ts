@@ -141,6 +141,8 @@ describe('report', () => {
     const better = rows.map((one) => ({ ...one, answer: { ...one.answer, intent: one.row.intent } }));
     const page = reportPage({
       version: 'router-v1.2.0',
+      parent: 'router-v1.1.0',
+      passedOver: null,
       rows: { train: 1000, dev: 10, test: 2 },
       dropped: { 'empty-text': 1, duplicate: 2, 'test-text-with-automatic-label': 3, 'contradicting-labels': 4 },
       history: [

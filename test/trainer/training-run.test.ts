@@ -3,7 +3,7 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { setTraffic } from '../../policy/model-log.ts';
+import { firstModel, rollBack, setTraffic } from '../../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../../policy/promotion.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { cancelRun, MAX_ATTEMPTS, requestRun, resumeRun, startRun } from '../../policy/training-run.ts';
@@ -30,7 +30,10 @@ after(async () => {
 });
 
 /** Rows as the log of training-samples, in one partition; texts are made different so that few are repeats. */
-async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>): AsyncGenerator<PlacedSample> {
+async function* logOf(
+  rows: readonly (Sample & { readonly version?: string })[],
+  upTo: ReadonlyMap<number, number>,
+): AsyncGenerator<PlacedSample> {
   for (const [offset, row] of rows.slice(0, upTo.get(0)).entries()) {
     await Promise.resolve();
     const conversation_id = `c-${String(offset).padStart(6, '0')}`;
@@ -45,6 +48,7 @@ async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>
       confidence: 0.8,
       reviewer: null,
       policy_version: 'routing-v1',
+      model_version: row.version ?? null,
       captured_at: offset,
       approved_at: offset,
       stands: true,
@@ -57,8 +61,8 @@ async function* logOf(rows: readonly Sample[], upTo: ReadonlyMap<number, number>
 const rows = [...samples(60, 1), ...samples(60, 2)];
 
 function world(
-  of: readonly Sample[] = rows,
-  changes: Partial<Omit<RunPorts, 'log'>> = {},
+  of: Parameters<typeof logOf>[0] = rows,
+  changes: Partial<RunPorts & { log: MemoryModelLog }> = {},
 ): RunPorts & { log: MemoryModelLog } {
   const log = memoryModelLog();
   let clock = 1000;
@@ -135,6 +139,48 @@ describe('a training run', () => {
     assert.equal(standing?.training_samples, rows.length, 'the data set is whole');
   });
 
+  it('does not learn what a version labelled that was rolled back, says so, and decides that once', async () => {
+    const wrong = { version: 'router-v1.1.0', intent: 'cancel_order', module: 'food' };
+    const labelled = rows.map((row, i) =>
+      i >= 400 && i % 2 === 0
+        ? { ...row, ...wrong, source: i % 10 === 0 ? ('human' as const) : ('auto' as const) }
+        : row,
+    );
+    const own = labelled.filter((row) => 'version' in row && row.source === 'auto').length;
+    const act = { by: 'test', reason: '', at: 1 };
+    const ports = world(labelled);
+    await executeRun(await ask(ports, 400), ports, quiet);
+    await ports.log.append((log) => ({ models: setTraffic(log, 'router-v1.1.0', 10, act) }));
+    await ports.log.append((log) => ({ models: rollBack(log, 'router-v1.1.0', act) }));
+
+    const onStep = (step: string) => {
+      if (step === 'data-set') throw new Error('killed');
+    };
+    const id = await ask(ports);
+    await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
+    // The version gets another trial meanwhile: this run keeps to what it began with, the next one does not.
+    await ports.log.append((log) => ({ models: setTraffic(log, 'router-v1.1.0', 10, act) }));
+    const run = await executeRun(id, ports, quiet);
+    assert.equal(run?.failure, null);
+    const report = JSON.parse((await ports.artifacts.get(run.report_sha256 ?? '')).toString()) as StoredReport;
+    assert.equal(report.dropped['labelled-by-a-version-rolled-back'], own);
+    const page = (await ports.artifacts.get(run.page_sha256 ?? '')).toString();
+    assert.match(page, new RegExp(`${own} labelled by a version rolled back`));
+    assert.equal((await ports.log.read()).models.get('router-v1.2.0')?.standing.training_samples, rows.length - own);
+
+    const longer = world([...labelled, ...rows.slice(0, 1)], { log: ports.log, artifacts: ports.artifacts });
+    await executeRun(await ask(longer, rows.length + 1), longer, quiet);
+    assert.equal((await ports.log.read()).models.get('router-v1.3.0')?.standing.training_samples, rows.length + 1);
+  });
+
+  it('says why nothing is left to learn where a version that was rolled back has labelled all', async () => {
+    const ports = world(rows.map((row) => ({ ...row, source: 'auto' as const, version: 'router-v1.0.0' })));
+    const status = { ...firstModel().standing, status: 'rolled_back' as const };
+    await ports.log.append(() => ({ models: [{ ...firstModel(), event_id: 'router-v1.0.0/2', standing: status }] }));
+    const run = await executeRun(await ask(ports), ports, quiet);
+    assert.match(run?.failure ?? '', /of 720 samples 0 are kept.*720 labelled by a version rolled back/);
+  });
+
   it('trains again without what was erased after an earlier attempt had read it', async () => {
     const { trainings, train } = noted();
     const ports = world(rows, { train });
@@ -202,6 +248,31 @@ describe('a training run', () => {
       first.map(([parent]) => parent),
       [null, 'router-v1.1.0'],
     );
+  });
+
+  it('learns new words where production has no room for them: it begins anew, and says so', async () => {
+    const words = { visa: ['zorp', 'quindle', 'dwiv', 'ulk'], luggage: ['frabble', 'moxit', 'jujube', 'agog'] };
+    const fresh = Object.entries(words).flatMap(([intent, all]) =>
+      Array.from({ length: 192 }, (_, i) => ({
+        text: [i % 4, (i >> 2) % 4, (i >> 4) % 4].map((word) => all[word]).join(' '),
+        ...{ intent, module: 'travel', language: 'en', source: 'human' as const },
+      })),
+    );
+    const ports = world([...rows.slice(0, 400), ...fresh], { options: { ...quick, features: 60 } });
+    await executeRun(await ask(ports, 400), ports, quiet);
+    await ports.log.append((log) => ({
+      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+    }));
+    const run = await executeRun(await ask(ports, 400 + fresh.length), ports, quiet);
+    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    for (const name of Object.keys(words)) {
+      const { rows: asked = 0, recall = 0 } = report.evaluation.byIntent[`travel/${name}`] ?? {};
+      assert.ok(asked > 5 && recall > 0.9, `${name}: ${recall} of ${asked}`);
+    }
+    assert.deepEqual([report.parent, report.passedOver], [null, 'router-v1.1.0']);
+    const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
+    assert.match(page, /from nothing, on all rows: <code>router-v1.1.0<.code> has no room for new words/);
+    assert.equal((await ports.log.read()).models.get('router-v1.2.0')?.standing.parent_version, null);
   });
 
   it('compares with production on the same rows', async () => {
