@@ -159,9 +159,11 @@ export function loadLabelStudioFile(env: NodeJS.ProcessEnv = process.env): void 
     if (name.startsWith('LABEL_STUDIO_') && value !== undefined && value !== '') env[name] ??= value;
 }
 
-function readLabelStudio(env: NodeJS.ProcessEnv): LabelStudioConfig | undefined {
+/** An empty variable is as good as none: so Docker Compose hands on what was not set. */
+function readLabelStudio(variables: NodeJS.ProcessEnv): LabelStudioConfig | undefined {
+  const env = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
   const url = env['LABEL_STUDIO_URL'];
-  if (url === undefined || url === '') return undefined;
+  if (url === undefined) return undefined;
   if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url))
     throw new ConfigError(`LABEL_STUDIO_URL is ${url}; it must be an address such as http://127.0.0.1:8081.`);
   const apiKey = env['LABEL_STUDIO_API_KEY'] ?? '';

@@ -35,6 +35,9 @@ interface Options {
   readonly json?: boolean;
 }
 
+/** Options that choose rows. A manifest has chosen already. */
+const CHOOSING = ['limit', 'language', 'module', 'minConfidence', 'maxConfidence', 'from', 'to', 'unused'];
+
 /** `samvad export`: approved samples from the log into a file. */
 export function exportCommand(): Command {
   return new Command('export')
@@ -51,8 +54,13 @@ export function exportCommand(): Command {
     .option('--from <time>', 'written at or after this time, such as 2026-11-01', time)
     .option('--to <time>', 'written before this time', time)
     .option('--unused', 'only what no version was trained on yet')
-    .option('--for-version <version>', 'what this version was trained on')
-    .option('--manifest <file>', 'the same bytes as the export that wrote this manifest')
+    .addOption(new Option('--for-version <version>', 'what this version was trained on').conflicts(CHOOSING))
+    .addOption(
+      new Option('--manifest <file>', 'the same bytes as the export that wrote this manifest').conflicts([
+        ...CHOOSING,
+        'forVersion',
+      ]),
+    )
     .option('--json', 'print the manifest as JSON')
     .action(async (options: Options) => {
       const prepared = await prepare(await findEnvironment());
