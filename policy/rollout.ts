@@ -28,6 +28,7 @@ export interface ArmEvidence {
   readonly failures: number;
   /** Conversations that went on to an LLM. */
   readonly fallbacks: number;
+  /** Of those that it answered itself, as is confidence. */
   readonly latencyMs: Moments;
   readonly confidence: Moments;
 }

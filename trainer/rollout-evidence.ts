@@ -70,8 +70,12 @@ function count(arm: Arm, captured: ConversationCaptured): void {
   arm.conversations++;
   if (captured.response_success !== null) arm.responses++;
   if (captured.response_success === false) arm.failures++;
-  if (captured.nlu_provider === 'llm') arm.fallbacks++;
-  else addTo(arm.confidence, captured.nlu_confidence);
+  if (captured.nlu_provider === 'llm') {
+    // Its time and confidence are not the version's: how often it is asked is judged by itself.
+    arm.fallbacks++;
+    return;
+  }
+  addTo(arm.confidence, captured.nlu_confidence);
   addTo(arm.latencyMs, captured.processing_time_ms);
 }
 
