@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
+import type { StepVerdict } from '../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
 import type { ModelEvent, StepJudged } from '../schemas/types.ts';
 import { leadingService } from '../runtime/leading-service.ts';
@@ -104,7 +105,8 @@ interface Step {
   close(): Promise<void>;
 }
 
-function keyOf({ version, standing }: ModelRecord): string {
+/** Tells one step of a rollout from another. */
+export function keyOf({ version, standing }: ModelRecord): string {
   return `${version} at ${standing.traffic_percentage} % since ${JSON.stringify(standing.step_from)}`;
 }
 
@@ -138,28 +140,43 @@ async function openStep({ kafka, codecs }: ServiceContext, log: ModelLog, record
   };
 }
 
-/** Judges the step and acts. Writes nothing when the verdict is what it was. Returns whether something was written. */
+/** Judges the step and acts. Returns whether something was written. */
 async function judge({ kafka, log: logger }: ServiceContext, log: ModelLogPort, step: Step): Promise<boolean> {
   await step.catchUp();
   const verdict = judgeStep(step.evidence.of(step.version), step.evidence.of(step.against));
-  const to = offsetsOf(step.upTo);
-  const ends = offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
+  const ends = async () => offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
+  if (!(await noteVerdict(log, step, verdict, ends))) return false;
+  logger.info({ version: step.version, ...verdict }, 'a step was judged');
+  return true;
+}
+
+/**
+ * Notes the verdict on a step and acts on it: nothing when the verdict is what it was, or the step is over. `readEnds` gives
+ * the ends of conversation-events. Returns whether something was written.
+ */
+export async function noteVerdict(
+  log: ModelLogPort,
+  { key, version, against, upTo }: Pick<Step, 'key' | 'version' | 'against' | 'upTo'>,
+  verdict: StepVerdict,
+  readEnds: () => Promise<StepJudged['to']>,
+): Promise<boolean> {
+  const to = offsetsOf(upTo);
+  const news = (now: ModelLog): StepJudged | undefined => {
+    const record = now.models.get(version);
+    // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
+    if (!record || keyOf(record) !== key || deploymentOf(now).production !== against) return undefined;
+    const { traffic_percentage, step_from: from } = record.standing;
+    const judged: StepJudged = { ...verdict, against, traffic_percentage, from, to };
+    return sameVerdict(record.judged, judged) ? undefined : judged;
+  };
+  // Appending shuts out whoever else is about to, so it is not begun for nothing: a look comes every half second.
+  if (!news(await log.read())) return false;
+  const ends = await readEnds();
   let written = false;
   await log.append((now) => {
-    const record = now.models.get(step.version);
-    // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
-    if (!record || keyOf(record) !== step.key || deploymentOf(now).production !== step.against) return {};
-    const judged: StepJudged = {
-      ...verdict,
-      against: step.against,
-      traffic_percentage: record.standing.traffic_percentage,
-      from: record.standing.step_from,
-      to,
-    };
-    if (sameVerdict(record.judged, judged)) return {};
-    written = true;
-    logger.info({ version: step.version, ...verdict }, 'a step was judged');
-    return { models: [...withVerdict(now, step.version, judged), ...actions(now, step.version, judged, ends)] };
+    const judged = news(now);
+    written = judged !== undefined;
+    return judged ? { models: [...withVerdict(now, version, judged), ...actions(now, version, judged, ends)] } : {};
   });
   return written;
 }
