@@ -4,7 +4,7 @@
  * nothing follows from time alone. Any number may run; one leads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
+import { CONTROLLER, deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
 import type { StepVerdict } from '../policy/rollout.ts';
@@ -20,11 +20,10 @@ import type { ModelLogPort } from './model-log.ts';
 import { RolloutEvidence } from './rollout-evidence.ts';
 
 const LOOK_MS = 500;
-const BY = 'deployment-controller';
 
 /** The service. */
 export const deploymentController = leadingService({
-  name: 'deployment-controller',
+  name: CONTROLLER,
   does: 'rolls versions out step by step, or back',
   access: { ...modelLogAccess, reads: [...modelLogAccess.reads, topics.conversationEvents] },
   topic: topics.modelEvents.name,
@@ -58,14 +57,18 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
   }
 }
 
-/** The version that may go on trial: the newest that may be promoted and was compared with what is in production now. */
+/**
+ * The version that may go on trial: the newest that may be promoted, was compared with what is in production now, and came
+ * after the last rollback by hand.
+ */
 export function nextCandidate(log: ModelLog): string | undefined {
   const { production, canary } = deploymentOf(log);
   if (canary) return undefined;
   const standing = log.models.get(production)?.standing;
   const comparable = standing?.artifact_sha256 == null ? null : production;
   const candidates = [...log.models.values()].filter(
-    ({ standing: s }) =>
+    ({ standing: s, passedOver }) =>
+      !passedOver &&
       s.status === 'trained' &&
       s.verdict === 'promote' &&
       s.compared_with === comparable &&
@@ -86,7 +89,7 @@ async function startNext(context: ServiceContext, log: ModelLogPort, now: ModelL
         latest,
         version,
         defaultRolloutPolicy.steps[0] ?? 10,
-        { by: BY, reason, at: Date.now() },
+        { by: CONTROLLER, reason, at: Date.now() },
         ends,
       ),
     };
@@ -197,7 +200,7 @@ function withVerdict(log: ModelLog, version: string, judged: StepJudged): readon
 function actions(log: ModelLog, version: string, judged: StepJudged, ends: StepJudged['to']): readonly ModelEvent[] {
   const action = actOn({ verdict: judged.verdict as 'success', reasons: judged.reasons }, judged.traffic_percentage);
   if (action.kind === 'hold') return [];
-  const act = { by: BY, reason: judged.reasons.join(' '), at: Date.now() };
+  const act = { by: CONTROLLER, reason: judged.reasons.join(' '), at: Date.now() };
   const events =
     action.kind === 'roll-back' ? rollBack(log, version, act) : setTraffic(log, version, action.traffic, act, ends);
   // The verdict is the event before: it takes a number of this version.
