@@ -93,11 +93,9 @@ async function askWeekly(
 async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
   await untilCaughtUp(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
-  if (all.unused < 1) {
-    progress('0 approved samples are unused, and a run takes 1. Nothing was started.');
-    return undefined;
-  }
-  return askForRun(log, all, { trigger: 'manual', fromScratch, by: BY });
+  const { run } = await askForRun(log, all, { trigger: 'manual', atLeast: 1, fromScratch, by: BY });
+  if (run === undefined) progress('0 approved samples are unused, and a run takes 1. Nothing was started.');
+  return run;
 }
 
 /** Joins the trainers until the run has ended, whoever carries it out. */

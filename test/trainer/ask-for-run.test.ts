@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { requestRun } from '../../policy/training-run.ts';
+import { runAt } from '../../policy/trigger.ts';
+import { askForRun } from '../../trainer/ask-for-run.ts';
+import { memoryModelLog } from './memory-model-log.ts';
+
+const watermark = new Map([[0, 7]]);
+const weekly = { trigger: 'weekly', atLeast: 500, fromScratch: false, by: 'test' } as const;
+
+/** The log when a run on `approvals` samples was asked for. */
+async function askedFor(approvals: number, atLeast?: number, log = memoryModelLog()) {
+  const request = { ...runAt('default', approvals), dataSet: 'default', trigger: 'threshold', watermark } as const;
+  await log.append((now) => requestRun(now, { ...request, ...(atLeast && { atLeast }) }, { by: 'test', at: 1 }));
+  return log;
+}
+
+describe('asking for a run', () => {
+  it('asks for one where enough is unused', async () => {
+    const log = await askedFor(1000);
+    const all = { total: 1500, unused: 500, watermark };
+    assert.deepEqual(await askForRun(log, all, weekly), { run: 'default-1500', unused: 500 });
+    assert.deepEqual(await askForRun(log, { ...all, unused: 499 }, weekly), { run: undefined, unused: 499 });
+  });
+
+  it('asks for none on samples that somebody else has asked for since they were counted', async () => {
+    const log = await askedFor(1500);
+    const counted = { total: 1503, unused: 503, watermark };
+    assert.deepEqual(await askForRun(log, counted, weekly), { run: undefined, unused: 3 });
+    assert.deepEqual((await log.read()).runs.size, 1);
+    const fewer = { total: 1400, unused: 1400, watermark };
+    assert.deepEqual(await askForRun(log, fewer, { ...weekly, atLeast: 1 }), { run: undefined, unused: 0 });
+  });
+
+  it('joins a run on the same samples', async () => {
+    const log = await askedFor(1500);
+    assert.equal((await askForRun(log, { total: 1500, unused: 500, watermark }, weekly)).run, 'default-1500');
+    assert.equal(log.runs.length, 1);
+  });
+
+  it('gives a threshold that was decided on before the weekly run no second run', async () => {
+    for (const due of [1500, 2000]) {
+      const { runs } = await (await askedFor(due, 1000, await askedFor(1503))).read();
+      assert.deepEqual([...runs.keys()], ['default-1503']);
+    }
+  });
+});
