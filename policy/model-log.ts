@@ -221,11 +221,11 @@ export function judgedEvent(log: ModelLog, version: string, judged: StepJudged, 
   return { ...follow(log, version, at, {}), judged };
 }
 
-/** Notes the accuracy in production, 0 to 1, and what it rests on. */
+/** Notes the accuracy in production, 0 to 1, and what it rests on; null where nobody can say any more. */
 export function measuredEvent(
   log: ModelLog,
   version: string,
-  accuracy: number,
+  accuracy: number | null,
   measured: Omit<ModelMeasured, 'by'>,
   { by, at }: Omit<Act, 'reason'>,
 ): ModelEvent {
