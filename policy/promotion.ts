@@ -2,7 +2,7 @@
 
 /** What a candidate must reach. Shares are 0 to 1. */
 export interface PromotionPolicy {
-  /** Fewer test rows in scope than this prove nothing. */
+  /** Fewer test rows than this prove nothing. */
   readonly minRows: number;
   /** A difference with a greater McNemar p is chance, whatever its interval: bootstrap intervals of few flips are too narrow. */
   readonly significance: number;
@@ -38,7 +38,7 @@ export interface SliceEvidence {
 
 /** What is known of a candidate. */
 export interface PromotionEvidence {
-  /** Test rows in scope: accuracy and comparison rest on no others. */
+  /** Test rows; only those in scope, which are compared, where something is in production. */
   readonly rows: number;
   readonly candidateAccuracy: number;
   /** Candidate minus production on the same rows, with its interval; null when nothing is in production. */
@@ -67,7 +67,7 @@ export function decidePromotion(evidence: PromotionEvidence, policy = defaultPro
   if (rows < policy.minRows)
     return verdict(
       'inconclusive',
-      `There are ${rows} test rows in scope labelled by people; at least ${policy.minRows} are needed.`,
+      `There are ${rows} test rows${comparison ? ' in scope' : ''} labelled by people; at least ${policy.minRows} are needed.`,
     );
   const broken = [
     ...belowFloor('intent', evidence.intents, policy.floors.intents, policy.intentFloor, policy.minSliceRows),
