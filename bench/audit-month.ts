@@ -7,8 +7,10 @@ import { takeTurns } from '../policy/review-turns.ts';
 export interface Month {
   readonly name: string;
   readonly conversations: number;
-  /** Share of audited conversations in the first and in the second half: a policy may change within a month. */
+  /** Share of audited conversations before and after `changesAt`: a policy may change within a month. */
   readonly auditShares: readonly [number, number];
+  /** The part of the month's conversations that come before the change. */
+  readonly changesAt: number;
   /** Chance that an answer given with a confidence is right. */
   readonly rightAt: (confidence: number) => number;
   /** Answers that people have time for, in the order of the queue; what is left waits. */
@@ -31,6 +33,7 @@ export const months: readonly Month[] = [
   { name: 'nearly perfect', ...usual(), rightAt: (c) => 1 - (1 - c) / 5 },
   { name: 'half of the queue waits', ...usual(), reviews: 650 },
   { name: 'audit share changes', ...usual(), auditShares: [0.02, 0.1] },
+  { name: 'audits begin late', ...usual(), auditShares: [0, 0.05], changesAt: 0.05 },
   { name: 'small: 700 conversations', ...usual(), conversations: 700, reviews: 280 },
 ];
 
@@ -38,6 +41,7 @@ function usual(): Omit<Month, 'name'> {
   return {
     conversations: 3000,
     auditShares: [0.05, 0.05],
+    changesAt: 0.5,
     rightAt: (confidence) => confidence,
     reviews: 2000,
     skipped: 0.03,
@@ -73,7 +77,7 @@ function turn(month: Month, i: number, next: () => number): Turn {
   const route = place < 0.6 ? 'auto-approved' : place < 0.9 ? 'needs-review' : 'priority-review';
   const [low, high] = { 'auto-approved': [0.85, 1], 'needs-review': [0.7, 0.85], 'priority-review': [0.2, 0.7] }[route];
   const confidence = (low ?? 0) + ((high ?? 1) - (low ?? 0)) * next();
-  const auditShare = month.auditShares[i < month.conversations / 2 ? 0 : 1];
+  const auditShare = month.auditShares[i < month.changesAt * month.conversations ? 0 : 1];
   const propensity = route === 'auto-approved' ? auditShare : 1;
   return {
     confidence,

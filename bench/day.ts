@@ -17,7 +17,7 @@ import { startServing } from '../cli/serving.ts';
 import { columns, percent } from '../cli/terminal.ts';
 import { processors, projections } from '../pipeline.ts';
 import { deploymentOf, RegistryError, rollBack, setTraffic } from '../policy/model-log.ts';
-import { offsetsOf, openRuns } from '../policy/training-run.ts';
+import { lastAsked, offsetsOf, openRuns } from '../policy/training-run.ts';
 import { dueRuns, totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { digestTable } from '../runtime/rebuild.ts';
@@ -33,7 +33,7 @@ import { deploymentController } from '../trainer/deployment-controller.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { queueRescorer } from '../trainer/queue-rescorer.ts';
 import type { Sample } from '../trainer/split.ts';
-import { DATA_SET, lastAsked, openCounts, trainer } from '../trainer/trainer.ts';
+import { DATA_SET, openCounts, trainer } from '../trainer/trainer.ts';
 import { bin, mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 
 const HOURS = 24;
@@ -99,7 +99,10 @@ async function day({ prepared }: Stack): Promise<void> {
   /** How many runs have not ended, with those that the trainer asks for when it looks next. */
   const runsToCome = async () => {
     const [now, total] = [await log.read(), totalApprovals(await counts.read(), DATA_SET)];
-    return openRuns(now).length + dueRuns(DATA_SET, total, lastAsked(now).approvals, Number(values.threshold)).length;
+    return (
+      openRuns(now).length +
+      dueRuns(DATA_SET, total, lastAsked(now, DATA_SET).approvals, Number(values.threshold)).length
+    );
   };
 
   const to = Date.now() - HOUR_MS;

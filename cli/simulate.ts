@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { deploymentOf, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
-import { openRuns } from '../policy/training-run.ts';
+import { lastAsked, openRuns } from '../policy/training-run.ts';
 import { totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
@@ -15,7 +15,7 @@ import { readCorpus } from '../trainer/corpus.ts';
 import type { Sample } from '../trainer/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { nextCandidate } from '../trainer/deployment-controller.ts';
-import { DATA_SET, lastAsked, openCounts } from '../trainer/trainer.ts';
+import { DATA_SET, openCounts } from '../trainer/trainer.ts';
 import { startComponents } from './components.ts';
 import type { RunningComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
@@ -170,7 +170,7 @@ async function play(
 
 /** Whether no run is open, and none is due for so many approvals. */
 function atRest(log: ModelLog, approvals: number, threshold: number): boolean {
-  return openRuns(log).length === 0 && approvals - lastAsked(log).approvals < threshold;
+  return openRuns(log).length === 0 && approvals - lastAsked(log, DATA_SET).approvals < threshold;
 }
 
 /** Waits until this process serves what the log has in production. */

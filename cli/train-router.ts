@@ -63,10 +63,15 @@ export function trainRouterCommand(): Command {
 async function trainOn(
   { train, dev }: Split<Sample>,
   manifest: Corpus['manifest'],
-  { epochs, seed }: Options,
+  { epochs, seed, register: asVersion }: Options,
 ): Promise<Buffer> {
   progress(`Training on ${train.length} of ${manifest.rows} rows, ${dev.length} to calibrate.`);
-  const options = { ...(epochs !== undefined && { epochs }), ...(seed !== undefined && { seed }) };
+  const options = {
+    // The version after this one may go on from it, and is calibrated on these dev rows: they must stay unlearned.
+    ...(asVersion === true && { learnDev: false }),
+    ...(epochs !== undefined && { epochs }),
+    ...(seed !== undefined && { seed }),
+  };
   const outcome = await trainInWorker(
     { train, dev, options },
     { onEpoch: ({ stage, epoch, epochs: most }) => liveLine(`${stage}, epoch ${epoch} of ${most}`) },

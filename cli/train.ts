@@ -93,11 +93,11 @@ async function askWeekly(
 async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
   await untilCaughtUp(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
-  if (fromScratch ? all.total < 1 : all.unused < 1) {
+  const wish = { trigger: 'manual', atLeast: fromScratch ? 0 : 1, fromScratch, by: BY } as const;
+  const { run } = await askForRun(log, all, wish);
+  if (run === undefined)
     progress(`0 approved samples are ${fromScratch ? 'there' : 'unused'}, and a run takes 1. Nothing was started.`);
-    return undefined;
-  }
-  return askForRun(log, all, { trigger: 'manual', fromScratch, by: BY });
+  return run;
 }
 
 /** Joins the trainers until the run has ended, whoever carries it out. */

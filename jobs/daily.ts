@@ -110,9 +110,9 @@ async function measure(context: ServiceContext, day: Day, now: number): Promise<
   const report = await readAccuracy(context.pool, accuracyRange(day));
   const log = await openModelLog(context.kafka, context.codecs);
   const versions = await recordAccuracy(log, report, { by: 'daily job', at: now }).finally(() => log.close());
-  if (versions.length === 0) return 'No version has a new figure.';
+  if (versions.length === 0) return 'The figure of no version has changed.';
   await context.untilPassed();
-  return `New figures for ${versions.join(', ')}.`;
+  return `The figures of ${versions.join(', ')} have changed.`;
 }
 
 async function trainingProgress(context: ServiceContext): Promise<DailyReport['training']> {

@@ -29,11 +29,11 @@ export async function runWeekly(
   await context.untilPassed();
   const log = await openModelLog(context.kafka, context.codecs);
   try {
-    const all = await countUnused(context, log);
-    const wanted = context.config.training.weeklyMinimum;
-    const run = all.unused < wanted ? undefined : await askForRun(log, all, { trigger: 'weekly', fromScratch, by });
+    const atLeast = context.config.training.weeklyMinimum;
+    const wish = { trigger: 'weekly', atLeast, fromScratch, by } as const;
+    const { run, unused } = await askForRun(log, await countUnused(context, log), wish);
     await noteDone(context.pool, now);
-    const few = `${all.unused} approved samples are unused, and a run takes ${wanted}.`;
+    const few = `${unused} approved samples are unused, and a run takes ${atLeast}.`;
     return { run, said: run === undefined ? few : `Asked for the run ${run}.` };
   } finally {
     await log.close();

@@ -11,6 +11,10 @@
  * keeps its uncertainty that way, where a bootstrap or a normal interval would give it none. Each part is scaled by
  * √(1 − answered / conversations): what people have seen whole is known, not estimated.
  *
+ * A stratum without an answer, as a small one may stay for ever when another audit share is adopted, is estimated with the
+ * others' mean, and the interval holds whatever is true of it: all wrong at its low end, all right at its high end. Where
+ * such strata are more than a small part of the traffic there is no estimate.
+ *
  * Assumed: an audited conversation is chosen by a hash that knows nothing of it; and within a band of confidence those
  * that nobody has answered yet (or were skipped) are right as often as those answered. `bounds` does without the latter.
  */
@@ -40,7 +44,7 @@ export interface ProductionAccuracy {
   readonly answers: number;
   /** Chosen for a person and not (usefully) answered: still waiting, or skipped. */
   readonly missing: number;
-  /** Right answers by inverse propensity; null when a part of the traffic has no answer at all. */
+  /** Right answers by inverse propensity; null when more than `MAX_UNSEEN` of the traffic is in strata without an answer. */
   readonly corrected: number | null;
   readonly interval: Interval;
   /** The corrected figure if all that is missing on the review routes were wrong, or right. */
@@ -64,6 +68,9 @@ export function confidenceBand(confidence: number | null): number {
 /** Bands with fewer answers are joined with the next. */
 const MIN_ANSWERS = 10;
 
+/** Share of the traffic that may be without any answer where there is a figure. It widens the interval by as much. */
+export const MAX_UNSEEN = 0.05;
+
 /** Production accuracy of the conversations in `cells`. */
 export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccuracy {
   const strata = [...groupBy(cells, ({ route, propensity }) => `${route}/${propensity}`).values()].flatMap(joinBands);
@@ -71,19 +78,24 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
   const right = sum(strata, (stratum) => stratum.right);
   const population = sum(strata, usable);
   const parts = strata.map((stratum) => partOf(stratum, population === 0 ? 0 : usable(stratum) / population));
-  const corrected = sum(parts, ({ weight, share }) => weight * share);
+  const seen = parts.filter(({ known }) => known);
+  const unseen = sum(parts, ({ known, weight }) => (known ? 0 : weight));
+  const rightOfSeen = sum(seen, ({ weight, share }) => weight * share);
+  const corrected = seen.length === 0 ? 0.5 : rightOfSeen / (1 - unseen);
   const spread = (side: 0 | 1) =>
-    Math.sqrt(sum(parts, ({ weight, share, interval }) => (weight * (interval[side] - share)) ** 2));
+    Math.sqrt(sum(seen, ({ weight, share, interval }) => (weight * (interval[side] - share)) ** 2));
+  const bound = (missingRight: 0 | 1) =>
+    sum(parts, ({ weight, share, known, missing }) => {
+      const answers = known ? share : corrected;
+      return weight * (answers * (1 - missing) + missingRight * missing);
+    });
   return {
     conversations: sum(strata, ({ conversations }) => conversations),
     answers: judged,
     missing: sum(strata, (stratum) => stratum.chosen - answered(stratum)),
-    corrected: parts.length === 0 || parts.some(({ known }) => !known) ? null : corrected,
-    interval: parts.length === 0 ? [0, 1] : [clamp(corrected - spread(0)), clamp(corrected + spread(1))],
-    bounds:
-      parts.length === 0
-        ? [0, 1]
-        : [clamp(sum(parts, ({ bounds }) => bounds[0])), clamp(sum(parts, ({ bounds }) => bounds[1]))],
+    corrected: seen.length === 0 || unseen > MAX_UNSEEN ? null : corrected,
+    interval: seen.length === 0 ? [0, 1] : [clamp(rightOfSeen - spread(0)), clamp(rightOfSeen + unseen + spread(1))],
+    bounds: seen.length === 0 ? [0, 1] : [clamp(bound(0)), clamp(bound(1))],
     naive: judged === 0 ? null : right / judged,
     overrideRate: judged === 0 ? null : (judged - right) / judged,
   };
@@ -91,12 +103,13 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
 
 interface Part {
   readonly weight: number;
-  readonly share: number;
+  /** Whether people have judged any of it; else `share` and `interval` say nothing. */
   readonly known: boolean;
+  readonly share: number;
   /** 95 %, narrowed by what was seen. */
   readonly interval: Interval;
-  /** Its least and its most contribution, weight included. */
-  readonly bounds: Interval;
+  /** The share of it that was meant for a person and has no answer. */
+  readonly missing: number;
 }
 
 function partOf(stratum: AuditCell, weight: number): Part {
@@ -105,21 +118,20 @@ function partOf(stratum: AuditCell, weight: number): Part {
   const share = n === 0 ? 0.5 : right / n;
   const unseen = Math.sqrt(Math.max(0, 1 - answered(stratum) / conversations));
   const [low, high] = wilson(right, n);
-  const missing = stratum.route === 'auto-approved' ? 0 : (conversations - answered(stratum)) / conversations;
+  const unanswered = n === 0 ? 1 : (conversations - answered(stratum)) / conversations;
   return {
     weight,
+    known: n > 0,
     share,
-    // All rejected: nothing in it could be right or wrong.
-    known: n > 0 || answered(stratum) === conversations,
     interval: [share - unseen * (share - low), share + unseen * (high - share)],
-    bounds: [weight * share * (1 - missing), weight * (share * (1 - missing) + missing)],
+    missing: stratum.route === 'auto-approved' ? 0 : unanswered,
   };
 }
 
-/** Conversations that have a right answer: all but the rejected, estimated from those that were judged. */
+/** Conversations that have a right answer: all but the rejected, estimated from those that were judged where any were. */
 function usable(stratum: AuditCell): number {
-  const seen = answered(stratum);
-  return seen === 0 ? stratum.conversations : (stratum.conversations * (seen - stratum.unusable)) / seen;
+  const { conversations, right, wrong, unusable } = stratum;
+  return right + wrong === 0 ? conversations - unusable : (conversations * (right + wrong)) / answered(stratum);
 }
 
 function answered({ right, wrong, unusable }: AuditCell): number {

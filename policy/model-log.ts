@@ -29,7 +29,12 @@ export interface ModelRecord {
   readonly events: number;
   /** The last verdict on a step of its rollout. */
   readonly judged: StepJudged | null;
+  /** A person has rolled a version back since it was registered: it goes on trial by hand, or not at all. */
+  readonly passedOver: boolean;
 }
+
+/** As the log names the deployment controller. Whatever else changes traffic is a person's decision. */
+export const CONTROLLER = 'deployment-controller';
 
 /** Events to append, in order, in one transaction. */
 export interface Appended {
@@ -49,7 +54,7 @@ export const emptyLog: ModelLog = { runs: new Map(), models: new Map(), producti
 export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): ModelLog {
   const [allRuns, allModels, productions] = [new Map(log.runs), new Map(log.models), [...log.productions]];
   for (const { run_id, standing } of runs) allRuns.set(run_id, standing);
-  for (const { version, standing, judged } of models) {
+  for (const { version, standing, deployed, judged } of models) {
     const before = allModels.get(version);
     if (standing.status === 'production' && before?.standing.status !== 'production') productions.push(version);
     allModels.set(version, {
@@ -57,7 +62,11 @@ export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): Mo
       standing,
       events: (before?.events ?? 0) + 1,
       judged: judged ?? before?.judged ?? null,
+      passedOver: before?.passedOver ?? false,
     });
+    // What was known then was not to go on: it takes something newer.
+    if (deployed && deployed.by !== CONTROLLER && standing.status === 'rolled_back')
+      for (const [name, record] of allModels) allModels.set(name, { ...record, passedOver: true });
   }
   return { runs: allRuns, models: allModels, productions };
 }
@@ -219,11 +228,11 @@ export function judgedEvent(log: ModelLog, version: string, judged: StepJudged, 
   return { ...follow(log, version, at, {}), judged };
 }
 
-/** Notes the accuracy in production, 0 to 1, and what it rests on. */
+/** Notes the accuracy in production, 0 to 1, and what it rests on; null where nobody can say any more. */
 export function measuredEvent(
   log: ModelLog,
   version: string,
-  accuracy: number,
+  accuracy: number | null,
   measured: Omit<ModelMeasured, 'by'>,
   { by, at }: Omit<Act, 'reason'>,
 ): ModelEvent {

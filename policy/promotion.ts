@@ -4,6 +4,8 @@
 export interface PromotionPolicy {
   /** Fewer test rows than this prove nothing. */
   readonly minRows: number;
+  /** A difference with a greater McNemar p is chance, whatever its interval: bootstrap intervals of few flips are too narrow. */
+  readonly significance: number;
   /** Least recall of an intent, and least accuracy of a language. */
   readonly intentFloor: number;
   readonly languageFloor: number;
@@ -19,6 +21,7 @@ export interface PromotionPolicy {
 /** The defaults. */
 export const defaultPromotionPolicy: PromotionPolicy = {
   minRows: 50,
+  significance: 0.05,
   intentFloor: 0.5,
   languageFloor: 0.6,
   minSliceRows: 10,
@@ -35,10 +38,15 @@ export interface SliceEvidence {
 
 /** What is known of a candidate. */
 export interface PromotionEvidence {
+  /** Test rows; only those in scope, which are compared, where something is in production. */
   readonly rows: number;
   readonly candidateAccuracy: number;
   /** Candidate minus production on the same rows, with its interval; null when nothing is in production. */
-  readonly comparison: { readonly difference: number; readonly interval: readonly [low: number, high: number] } | null;
+  readonly comparison: {
+    readonly difference: number;
+    readonly interval: readonly [low: number, high: number];
+    readonly mcnemar: { readonly pValue: number };
+  } | null;
   readonly intents: readonly SliceEvidence[];
   readonly languages: readonly SliceEvidence[];
 }
@@ -51,15 +59,15 @@ export interface PromotionDecision {
 
 /**
  * Decides. A slice below its floor rejects, unless production is no better there: then the candidate does no harm. A
- * candidate is promoted only when the whole interval of the difference is above zero, rejected when it is below, and
- * otherwise nothing is known: inconclusive.
+ * candidate is promoted only when the whole interval of the difference is above zero, rejected when it is below, both only
+ * when McNemar's test finds it too, and otherwise nothing is known: inconclusive.
  */
 export function decidePromotion(evidence: PromotionEvidence, policy = defaultPromotionPolicy): PromotionDecision {
   const { rows, comparison } = evidence;
   if (rows < policy.minRows)
     return verdict(
       'inconclusive',
-      `There are ${rows} test rows labelled by people; at least ${policy.minRows} are needed.`,
+      `There are ${rows} test rows${comparison ? ' in scope' : ''} labelled by people; at least ${policy.minRows} are needed.`,
     );
   const broken = [
     ...belowFloor('intent', evidence.intents, policy.floors.intents, policy.intentFloor, policy.minSliceRows),
@@ -72,9 +80,11 @@ export function decidePromotion(evidence: PromotionEvidence, policy = defaultPro
       `Nothing is in production, and ${percent(evidence.candidateAccuracy)} of ${rows} rows are right.`,
     );
   const [low, high] = comparison.interval;
-  const range = `${percent(comparison.difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${rows} rows`;
-  if (low > 0) return verdict('promote', `It is better than production by ${range}.`);
-  if (high < 0) return verdict('reject', `It is worse than production: ${range}.`);
+  const { pValue } = comparison.mcnemar;
+  const range = `${percent(comparison.difference)} (95 % interval ${percent(low)} to ${percent(high)}, McNemar p = ${pValue.toPrecision(2)}) on ${rows} rows`;
+  const chance = pValue >= policy.significance;
+  if (low > 0 && !chance) return verdict('promote', `It is better than production by ${range}.`);
+  if (high < 0 && !chance) return verdict('reject', `It is worse than production: ${range}.`);
   return verdict('inconclusive', `The difference to production is within chance: ${range}.`);
 }
 

@@ -6,7 +6,7 @@
  * come, and by signals of all that each was asked, which come at once. Labels are weighed by their chance to be asked for
  * (policy/audit.ts), because each version sends other conversations to people.
  */
-import { productionAccuracy } from './audit.ts';
+import { MAX_UNSEEN, productionAccuracy } from './audit.ts';
 import type { AuditCell } from './audit.ts';
 import { anytimeZ, wilson, Z95 } from './intervals.ts';
 import type { Interval } from './intervals.ts';
@@ -28,6 +28,7 @@ export interface ArmEvidence {
   readonly failures: number;
   /** Conversations that went on to an LLM. */
   readonly fallbacks: number;
+  /** Of those that it answered itself, as is confidence. */
   readonly latencyMs: Moments;
   readonly confidence: Moments;
 }
@@ -90,7 +91,10 @@ export function judgeStep(
   if (a.answers === 0)
     return because('no-data', `People have labelled none of its ${canary.conversations} conversations yet.`);
   if (a.corrected === null || b.corrected === null)
-    return because('inconclusive', 'A part of the traffic of one version has no label at all yet.');
+    return because(
+      'inconclusive',
+      `More than ${percent(MAX_UNSEEN)} of the traffic of one version is of a kind that has no label at all yet.`,
+    );
   const difference = a.corrected - b.corrected;
   const [low, high] = differenceInterval([a.corrected, a.interval], [b.corrected, b.interval]);
   const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${a.answers} and ${b.answers} labels`;

@@ -11,6 +11,8 @@ export interface RunRequest {
   readonly trigger: RunTrigger;
   readonly approvals: number;
   readonly watermark: Watermark;
+  /** Fewer approvals than this that no run was asked for, and nothing is; 1 where absent. */
+  readonly atLeast?: number;
   readonly fromScratch?: boolean;
 }
 
@@ -22,9 +24,10 @@ export class Superseded extends Error {
 /** A trainer that dies so often in one run would die in it for ever. */
 export const MAX_ATTEMPTS = 5;
 
-/** Asks for a run. Nothing when it was asked for already, by whomever. */
-export function requestRun({ runs }: ModelLog, request: RunRequest, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
-  if (runs.has(request.id)) return {};
+/** Asks for a run. Nothing when it was asked for already, or so much of its samples that too few are left, by whomever. */
+export function requestRun(log: ModelLog, request: RunRequest, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
+  const left = request.approvals - lastAsked(log, request.dataSet).approvals;
+  if (log.runs.has(request.id) || left < (request.atLeast ?? 1)) return {};
   const standing: RunStanding = {
     data_set: request.dataSet,
     trigger: request.trigger,
@@ -52,6 +55,18 @@ export function requestRun({ runs }: ModelLog, request: RunRequest, { by, at }: 
     finished_at: null,
   };
   return { runs: [{ ...eventOf(request.id, at, standing), requested: { by } }] };
+}
+
+/** The largest part of `dataSet` that a run was asked for. */
+export function lastAsked(
+  { runs }: ModelLog,
+  dataSet: string,
+): { readonly approvals: number; readonly watermark: Watermark } {
+  let last: { approvals: number; watermark: Watermark } = { approvals: 0, watermark: new Map() };
+  for (const run of runs.values())
+    if (run.data_set === dataSet && run.approvals > last.approvals)
+      last = { approvals: run.approvals, watermark: watermarkOf(run.watermark) };
+  return last;
 }
 
 /** Asks for a failed or cancelled run again: what it had done stays done. @throws RegistryError when it is neither. */

@@ -1,11 +1,11 @@
 /** Asks for a training run on everything that is approved: the weekly job, and whoever does not want to wait for the threshold. */
-import { anewId, requestRun } from '../policy/training-run.ts';
+import { anewId, lastAsked, requestRun } from '../policy/training-run.ts';
 import { runAt, totalApprovals } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import type { RunTrigger } from '../schemas/types.ts';
 import type { ModelLogPort } from './model-log.ts';
-import { countedUpTo, DATA_SET, lastAsked, openCounts } from './trainer.ts';
+import { countedUpTo, DATA_SET, openCounts } from './trainer.ts';
 
 /** What is approved, and how much of it no run was asked for yet. */
 export interface Unused {
@@ -23,35 +23,40 @@ export async function countUnused(
   const view = await openCounts(context);
   const counts = await view.read().finally(() => view.close());
   const total = totalApprovals(counts, DATA_SET);
-  return { total, unused: total - lastAsked(await log.read()).approvals, watermark: countedUpTo(counts) };
+  return { total, unused: total - lastAsked(await log.read(), DATA_SET).approvals, watermark: countedUpTo(counts) };
 }
 
 /** How a run is asked for. */
 export interface RunWish {
   readonly trigger: RunTrigger;
+  /** Fewer unused samples than this, and no run is asked for; 0: where none is unused, another one on the same samples. */
+  readonly atLeast: number;
   readonly fromScratch: boolean;
   readonly by: string;
 }
 
-/**
- * Notes in the log that a run on all of it is wanted. Returns the run's id; a trainer carries it out. Where no sample is unused, a
- * run was asked for already; one from nothing is another one all the same.
- */
+/** What became of the wish. */
+export interface AskedFor {
+  /** The run's id; undefined when too little is unused. A trainer carries it out. */
+  readonly run: string | undefined;
+  /** Approved samples that no run was asked for before. */
+  readonly unused: number;
+}
+
+/** Notes in the log that a run on all of it is wanted, unless too little of it is unused, also by what others ask for meanwhile. */
 export async function askForRun(
   log: ModelLogPort,
-  all: Unused,
-  { trigger, fromScratch, by }: RunWish,
-): Promise<string> {
-  const { id: asked, approvals } = runAt(DATA_SET, all.total);
-  const { watermark, unused } = all;
+  { total, unused, watermark }: Unused,
+  { trigger, atLeast, fromScratch, by }: RunWish,
+): Promise<AskedFor> {
+  if (total < 1 || unused < atLeast) return { run: undefined, unused };
+  const { id: asked, approvals } = runAt(DATA_SET, total);
   let id = asked;
-  await log.append((now) => {
-    id = fromScratch && unused < 1 ? anewId(now, asked) : asked;
-    return requestRun(
-      now,
-      { id, approvals, dataSet: DATA_SET, trigger, watermark, fromScratch },
-      { by, at: Date.now() },
-    );
+  const after = await log.append((now) => {
+    id = unused < 1 ? anewId(now, asked) : asked;
+    const request = { id, approvals, dataSet: DATA_SET, trigger, watermark, atLeast, fromScratch };
+    return requestRun(now, request, { by, at: Date.now() });
   });
-  return id;
+  if (after.runs.has(id)) return { run: id, unused };
+  return { run: undefined, unused: Math.max(0, total - lastAsked(after, DATA_SET).approvals) };
 }

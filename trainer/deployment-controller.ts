@@ -4,9 +4,10 @@
  * nothing follows from time alone. Any number may run; one leads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
+import { CONTROLLER, deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
+import type { StepVerdict } from '../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
 import type { ModelEvent, StepJudged } from '../schemas/types.ts';
 import { leadingService } from '../runtime/leading-service.ts';
@@ -19,11 +20,10 @@ import type { ModelLogPort } from './model-log.ts';
 import { RolloutEvidence } from './rollout-evidence.ts';
 
 const LOOK_MS = 500;
-const BY = 'deployment-controller';
 
 /** The service. */
 export const deploymentController = leadingService({
-  name: 'deployment-controller',
+  name: CONTROLLER,
   does: 'rolls versions out step by step, or back',
   access: { ...modelLogAccess, reads: [...modelLogAccess.reads, topics.conversationEvents] },
   topic: topics.modelEvents.name,
@@ -57,14 +57,18 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
   }
 }
 
-/** The version that may go on trial: the newest that may be promoted and was compared with what is in production now. */
+/**
+ * The version that may go on trial: the newest that may be promoted, was compared with what is in production now, and came
+ * after the last rollback by hand.
+ */
 export function nextCandidate(log: ModelLog): string | undefined {
   const { production, canary } = deploymentOf(log);
   if (canary) return undefined;
   const standing = log.models.get(production)?.standing;
   const comparable = standing?.artifact_sha256 == null ? null : production;
   const candidates = [...log.models.values()].filter(
-    ({ standing: s }) =>
+    ({ standing: s, passedOver }) =>
+      !passedOver &&
       s.status === 'trained' &&
       s.verdict === 'promote' &&
       s.compared_with === comparable &&
@@ -85,7 +89,7 @@ async function startNext(context: ServiceContext, log: ModelLogPort, now: ModelL
         latest,
         version,
         defaultRolloutPolicy.steps[0] ?? 10,
-        { by: BY, reason, at: Date.now() },
+        { by: CONTROLLER, reason, at: Date.now() },
         ends,
       ),
     };
@@ -104,7 +108,8 @@ interface Step {
   close(): Promise<void>;
 }
 
-function keyOf({ version, standing }: ModelRecord): string {
+/** Tells one step of a rollout from another. */
+export function keyOf({ version, standing }: ModelRecord): string {
   return `${version} at ${standing.traffic_percentage} % since ${JSON.stringify(standing.step_from)}`;
 }
 
@@ -138,28 +143,43 @@ async function openStep({ kafka, codecs }: ServiceContext, log: ModelLog, record
   };
 }
 
-/** Judges the step and acts. Writes nothing when the verdict is what it was. Returns whether something was written. */
+/** Judges the step and acts. Returns whether something was written. */
 async function judge({ kafka, log: logger }: ServiceContext, log: ModelLogPort, step: Step): Promise<boolean> {
   await step.catchUp();
   const verdict = judgeStep(step.evidence.of(step.version), step.evidence.of(step.against));
-  const to = offsetsOf(step.upTo);
-  const ends = offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
+  const ends = async () => offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
+  if (!(await noteVerdict(log, step, verdict, ends))) return false;
+  logger.info({ version: step.version, ...verdict }, 'a step was judged');
+  return true;
+}
+
+/**
+ * Notes the verdict on a step and acts on it: nothing when the verdict is what it was, or the step is over. `readEnds` gives
+ * the ends of conversation-events. Returns whether something was written.
+ */
+export async function noteVerdict(
+  log: ModelLogPort,
+  { key, version, against, upTo }: Pick<Step, 'key' | 'version' | 'against' | 'upTo'>,
+  verdict: StepVerdict,
+  readEnds: () => Promise<StepJudged['to']>,
+): Promise<boolean> {
+  const to = offsetsOf(upTo);
+  const news = (now: ModelLog): StepJudged | undefined => {
+    const record = now.models.get(version);
+    // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
+    if (!record || keyOf(record) !== key || deploymentOf(now).production !== against) return undefined;
+    const { traffic_percentage, step_from: from } = record.standing;
+    const judged: StepJudged = { ...verdict, against, traffic_percentage, from, to };
+    return sameVerdict(record.judged, judged) ? undefined : judged;
+  };
+  // Appending shuts out whoever else is about to, so it is not begun for nothing: a look comes every half second.
+  if (!news(await log.read())) return false;
+  const ends = await readEnds();
   let written = false;
   await log.append((now) => {
-    const record = now.models.get(step.version);
-    // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
-    if (!record || keyOf(record) !== step.key || deploymentOf(now).production !== step.against) return {};
-    const judged: StepJudged = {
-      ...verdict,
-      against: step.against,
-      traffic_percentage: record.standing.traffic_percentage,
-      from: record.standing.step_from,
-      to,
-    };
-    if (sameVerdict(record.judged, judged)) return {};
-    written = true;
-    logger.info({ version: step.version, ...verdict }, 'a step was judged');
-    return { models: [...withVerdict(now, step.version, judged), ...actions(now, step.version, judged, ends)] };
+    const judged = news(now);
+    written = judged !== undefined;
+    return judged ? { models: [...withVerdict(now, version, judged), ...actions(now, version, judged, ends)] } : {};
   });
   return written;
 }
@@ -180,7 +200,7 @@ function withVerdict(log: ModelLog, version: string, judged: StepJudged): readon
 function actions(log: ModelLog, version: string, judged: StepJudged, ends: StepJudged['to']): readonly ModelEvent[] {
   const action = actOn({ verdict: judged.verdict as 'success', reasons: judged.reasons }, judged.traffic_percentage);
   if (action.kind === 'hold') return [];
-  const act = { by: BY, reason: judged.reasons.join(' '), at: Date.now() };
+  const act = { by: CONTROLLER, reason: judged.reasons.join(' '), at: Date.now() };
   const events =
     action.kind === 'roll-back' ? rollBack(log, version, act) : setTraffic(log, version, action.traffic, act, ends);
   // The verdict is the event before: it takes a number of this version.

@@ -5,13 +5,16 @@ import type { ModelLog } from '../policy/model-log.ts';
 import type { ModelEvent } from '../schemas/types.ts';
 import type { ModelLogPort } from './model-log.ts';
 
+/** What is noted of a report. */
+type Measured = Pick<AccuracyReport, 'from' | 'to' | 'versions'>;
+
 /**
- * Notes the corrected accuracy of each version that the report knows one of. A figure that stands already is not noted
- * again, so the same report twice writes once. Returns the versions that got a new figure.
+ * Notes the corrected accuracy of each version in the report, also that it has none any more. What stands already is not noted
+ * again, so the same report twice writes once. Returns the versions whose figure has changed.
  */
 export async function recordAccuracy(
   log: ModelLogPort,
-  report: AccuracyReport,
+  report: Measured,
   act: { readonly by: string; readonly at: number },
 ): Promise<readonly string[]> {
   let recorded: readonly string[] = [];
@@ -25,11 +28,11 @@ export async function recordAccuracy(
 
 function eventOf(
   log: ModelLog,
-  { from, to }: AccuracyReport,
+  { from, to }: Measured,
   { name, corrected, interval: [low, high], naive, answers }: AccuracySlice,
   act: { readonly by: string; readonly at: number },
 ): ModelEvent | undefined {
   const known = log.models.get(name)?.standing;
-  if (!known || corrected === null || known.production_accuracy === corrected) return undefined;
+  if (!known || known.production_accuracy === corrected) return undefined;
   return measuredEvent(log, name, corrected, { answers, low, high, naive, from_day: from, to_day: to }, act);
 }

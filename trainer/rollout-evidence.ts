@@ -1,6 +1,7 @@
 /** What two versions did in a stretch of the canonical log, folded from its events. A function of the events alone. */
 import { confidenceBand } from '../policy/audit.ts';
 import type { AuditCell } from '../policy/audit.ts';
+import { unitHash } from '../policy/hash.ts';
 import type { ArmEvidence, Moments } from '../policy/rollout.ts';
 import { defaultPolicy, route } from '../policy/routing.ts';
 import type { Routing } from '../policy/routing.ts';
@@ -21,21 +22,39 @@ interface Arm extends Mutable<Omit<ArmEvidence, 'cells' | 'latencyMs' | 'confide
   readonly confidence: Mutable<Moments>;
 }
 
+/** Conversations of a version that people are asked about, until the step ends. */
+interface Followed {
+  readonly asked: Map<string, Asked>;
+  /** Only those whose hash is below this are followed to their answer: 1, until there are too many. */
+  share: number;
+}
+
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** Evidence in the making: sums, and one entry for each conversation that a person is asked about. */
+/** So many conversations of a version are followed to their answer, at some 200 bytes each. Far fewer labels decide a step. */
+const MAX_FOLLOWED = 100_000;
+
+/**
+ * Evidence in the making: sums, and entries for conversations that a person is asked about, up to `maxFollowed` a version.
+ * Where there are more, one in two is followed, then one in four: a hash chooses, so whatever the order of the events the
+ * same ones are left, and the others count as not answered yet, which shifts no estimate.
+ */
 export class RolloutEvidence {
   readonly #arms: ReadonlyMap<string, Arm>;
-  readonly #asked = new Map<string, Asked>();
+  readonly #followed: ReadonlyMap<string, Followed>;
+  readonly #maxFollowed: number;
 
-  constructor(versions: Iterable<string>) {
-    this.#arms = new Map([...versions].map((version) => [version, emptyArm()]));
+  constructor(versions: readonly string[], maxFollowed = MAX_FOLLOWED) {
+    this.#arms = new Map(versions.map((version) => [version, emptyArm()]));
+    this.#followed = new Map(versions.map((version) => [version, { asked: new Map<string, Asked>(), share: 1 }]));
+    this.#maxFollowed = maxFollowed;
   }
 
   /** Takes the next event. A later answer of a person takes the place of an earlier one, and one that is withdrawn counts no more. */
   add({ conversation_id, captured, reviewed, policy }: ConversationEvent): void {
-    const arm = this.#arms.get(captured?.model_version ?? '');
-    if (captured && arm) {
+    const version = captured?.model_version ?? '';
+    const [arm, followed] = [this.#arms.get(version), this.#followed.get(version)];
+    if (captured && arm && followed) {
       count(arm, captured);
       if (captured.nlu_provider === 'llm') return; // whether that answer is right says nothing of the version
       const routing = route(policy ?? defaultPolicy, captured);
@@ -43,10 +62,11 @@ export class RolloutEvidence {
       cell.conversations++;
       if (routing.route !== 'auto_approved' || routing.audit) {
         cell.chosen++;
-        this.#asked.set(conversation_id, { cell, verdict: null, review: null });
+        follow(followed, conversation_id, cell, this.#maxFollowed);
       }
     }
-    const asked = reviewed && this.#asked.get(conversation_id);
+    if (!reviewed) return;
+    const [asked] = [...this.#followed.values()].flatMap((one) => one.asked.get(conversation_id) ?? []);
     if (!asked) return;
     const { verdict, review_id, withdraws } = reviewed;
     if (verdict !== 'skip') answer(asked, verdict, review_id);
@@ -70,8 +90,12 @@ function count(arm: Arm, captured: ConversationCaptured): void {
   arm.conversations++;
   if (captured.response_success !== null) arm.responses++;
   if (captured.response_success === false) arm.failures++;
-  if (captured.nlu_provider === 'llm') arm.fallbacks++;
-  else addTo(arm.confidence, captured.nlu_confidence);
+  if (captured.nlu_provider === 'llm') {
+    // Its time and confidence are not the version's: how often it is asked is judged by itself.
+    arm.fallbacks++;
+    return;
+  }
+  addTo(arm.confidence, captured.nlu_confidence);
   addTo(arm.latencyMs, captured.processing_time_ms);
 }
 
@@ -93,6 +117,20 @@ function cellOf({ cells }: Arm, routing: Routing, confidence: number | null): Mu
   const cell = { route: taken, propensity, band, ...none };
   cells.set(key, cell);
   return cell;
+}
+
+function follow(followed: Followed, id: string, cell: Mutable<AuditCell>, most: number): void {
+  const isFollowed = (one: string) => unitHash(`evidence/${one}`) < followed.share;
+  if (!isFollowed(id)) return;
+  followed.asked.set(id, { cell, verdict: null, review: null });
+  while (followed.asked.size > most) {
+    followed.share /= 2;
+    for (const [one, asked] of followed.asked) {
+      if (isFollowed(one)) continue;
+      answer(asked, null, null);
+      followed.asked.delete(one);
+    }
+  }
 }
 
 function answer(asked: Asked, verdict: Verdict | null, review: string | null): void {

@@ -54,7 +54,8 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const against = production && (await judge(production.model, test));
   const comparison = against ? compare(judged, against) : null;
   const slices = slicesOf(evaluation, against ? evaluate(against, policy) : null);
-  const evidence = { rows: test.length, candidateAccuracy: evaluation.accuracy, comparison, ...slices };
+  const rows = comparison?.rows ?? test.length;
+  const evidence = { rows, candidateAccuracy: evaluation.accuracy, comparison, ...slices };
   return {
     version,
     comparedWith: comparison ? (production?.version ?? null) : null,

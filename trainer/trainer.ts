@@ -6,10 +6,9 @@
 import { randomUUID } from 'node:crypto';
 import os from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openRuns, requestRun, watermarkOf } from '../policy/training-run.ts';
+import { lastAsked, openRuns, requestRun } from '../policy/training-run.ts';
 import { dueRuns, totalApprovals, watermarkAt } from '../policy/trigger.ts';
 import type { SampleMark, Watermark } from '../policy/trigger.ts';
-import type { ModelLog } from '../policy/model-log.ts';
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic } from '../runtime/read-topic.ts';
@@ -85,24 +84,14 @@ async function askForDue(
   const { threshold } = context.config.training;
   let before = await log.read();
   for (;;) {
-    const asked = lastAsked(before);
+    const asked = lastAsked(before, DATA_SET);
     const [due] = dueRuns(DATA_SET, total, asked.approvals, threshold);
     if (!due) return;
     const marks = await marksBetween(context, asked.watermark, countedUpTo(counts));
     const watermark = watermarkAt(marks, asked.watermark, due.approvals - asked.approvals);
-    before = await log.append((now) =>
-      requestRun(now, { ...due, dataSet: DATA_SET, trigger: 'threshold', watermark }, { by, at: Date.now() }),
-    );
+    const request = { ...due, dataSet: DATA_SET, trigger: 'threshold', watermark, atLeast: threshold } as const;
+    before = await log.append((now) => requestRun(now, request, { by, at: Date.now() }));
   }
-}
-
-/** The largest data set that was asked for. */
-export function lastAsked({ runs }: ModelLog): { readonly approvals: number; readonly watermark: Watermark } {
-  let last: { approvals: number; watermark: Watermark } = { approvals: 0, watermark: new Map() };
-  for (const run of runs.values())
-    if (run.data_set === DATA_SET && run.approvals > last.approvals)
-      last = { approvals: run.approvals, watermark: watermarkOf(run.watermark) };
-  return last;
 }
 
 /** Offsets of training-samples up to which the counts reach. */

@@ -19,6 +19,7 @@ import { topics } from '../../topology.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
 import { writeModel } from '../../trainer/onnx-writer.ts';
+import type { StoredReport } from '../../trainer/run-report.ts';
 import { train } from '../../trainer/train.ts';
 import { quick, samples } from '../trainer/samples.ts';
 import { startStack } from './stack.ts';
@@ -257,9 +258,11 @@ describe('serving over HTTP', () => {
     const run = (...args: string[]) =>
       promisify(execFile)(process.execPath, [cli, ...args], { env: { ...process.env, ...stack.env } });
     const { stdout } = await run('train-router', file, '--register', '--epochs', '2', '--json');
-    const { version, evaluation } = JSON.parse(stdout) as { version: string; evaluation: { rows: number } };
+    const { version, evaluation, history } = JSON.parse(stdout) as StoredReport;
     assert.equal(version, 'router-v1.5.0');
     assert.ok(evaluation.rows > 20);
+    // Dev rows stay unlearned: the version after this one is calibrated on them.
+    assert.deepEqual([...new Set(history.map(({ stage }) => stage))], ['fit']);
     await run('promote', version);
     await untilBy(version);
     await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);

@@ -55,6 +55,28 @@ describe('production accuracy', () => {
     assert.ok(interval[1] - interval[0] > 0.85);
   });
 
+  it('has a figure although people never answered a small part, and an interval that holds whatever is true of that', () => {
+    const seen = [cell({ ...audited, conversations: 3800, chosen: 380, right: 342, wrong: 38 }), reviewed];
+    const part = { route: 'auto-approved', propensity: 0.05, conversations: 100, chosen: 0 } as const;
+    const whole = productionAccuracy(seen);
+    const result = productionAccuracy([...seen, cell(part)]);
+    assert.ok(Math.abs((result.corrected ?? 0) - (whole.corrected ?? 0)) < 1e-12);
+    for (const [right, wrong] of [
+      [100, 0],
+      [0, 100],
+    ] as const) {
+      const known = productionAccuracy([...seen, cell({ ...part, chosen: 100, right, wrong })]);
+      assert.ok(result.interval[0] <= known.interval[0] && known.interval[1] <= result.interval[1]);
+    }
+    assert.equal(productionAccuracy([...seen, cell({ ...part, conversations: 400 })]).corrected, null);
+  });
+
+  it('has no figure of messages that were all rejected', () => {
+    assert.equal(productionAccuracy([cell({ unusable: 100 })]).corrected, null);
+    const { corrected, interval } = productionAccuracy([reviewed, cell({ route: 'priority-review', unusable: 100 })]);
+    assert.deepEqual([corrected, interval], [0.5, [0.5, 0.5]]);
+  });
+
   it('leaves rejected messages out, and counts skipped ones as missing', () => {
     const result = productionAccuracy([cell({ right: 40, wrong: 40, unusable: 10 })]);
     assert.equal(result.corrected, 0.5);

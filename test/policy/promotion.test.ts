@@ -3,10 +3,15 @@ import { describe, it } from 'node:test';
 import { decidePromotion, defaultPromotionPolicy } from '../../policy/promotion.ts';
 import type { PromotionEvidence } from '../../policy/promotion.ts';
 
+const compared = (low: number, high: number, pValue = 0.01) => ({
+  difference: (low + high) / 2,
+  interval: [low, high] as const,
+  mcnemar: { pValue },
+});
 const evidence = (fields: Partial<PromotionEvidence> = {}): PromotionEvidence => ({
   rows: 500,
   candidateAccuracy: 0.9,
-  comparison: { difference: 0.02, interval: [0.005, 0.035] },
+  comparison: compared(0.005, 0.035),
   intents: [{ name: 'food/track_order', rows: 40, candidate: 0.9, production: 0.9 }],
   languages: [{ name: 'hi', rows: 200, candidate: 0.88, production: 0.86 }],
   ...fields,
@@ -14,13 +19,19 @@ const evidence = (fields: Partial<PromotionEvidence> = {}): PromotionEvidence =>
 const slice = (rows: number, candidate: number, production: number | null) => [
   { name: 'x', rows, candidate, production },
 ];
-const compared = (low: number, high: number) => ({ difference: (low + high) / 2, interval: [low, high] as const });
 
 const table: readonly (readonly [string, Partial<PromotionEvidence>, string, RegExp])[] = [
   ['better beyond the interval', {}, 'promote', /better than production by 2\.0 %/],
   ['the interval touches zero', { comparison: compared(0, 0.03) }, 'inconclusive', /within chance/],
   ['the interval holds zero', { comparison: compared(-0.01, 0.03) }, 'inconclusive', /-1\.0 % to 3\.0 %/],
   ['worse beyond the interval', { comparison: compared(-0.03, -0.01) }, 'reject', /worse than production/],
+  [
+    'better beyond the interval, but on a handful of flips',
+    { comparison: compared(0.003, 0.027, 0.125) },
+    'inconclusive',
+    /within chance: 1\.5 % .*McNemar p = 0\.13/,
+  ],
+  ['worse on a handful of flips', { comparison: compared(-0.027, -0.003, 0.125) }, 'inconclusive', /within chance/],
   ['too few rows', { rows: 49 }, 'inconclusive', /49 test rows.*at least 50/],
   ['first model', { comparison: null }, 'promote', /Nothing is in production/],
   [

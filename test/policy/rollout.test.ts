@@ -50,6 +50,17 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
   ['failing, though labels are good', arm({ labels: 200, right: 195, failures: 100 }), 'fail', /Failed/],
 ];
 
+/** A cell of which everything that was chosen is answered. */
+function cell(
+  route: AuditCell['route'],
+  propensity: number,
+  conversations: number,
+  right: number,
+  wrong: number,
+): AuditCell {
+  return { route, propensity, band: 9, conversations, chosen: right + wrong, right, wrong, unusable: 0 };
+}
+
 describe('judgeStep', () => {
   for (const [name, canary, verdict, reason] of table)
     it(`${name} → ${verdict}`, () => {
@@ -58,28 +69,32 @@ describe('judgeStep', () => {
       assert.match(judged.reasons.join(' '), reason);
     });
   it('weighs an audited label for the traffic that it stands for', () => {
-    const cell = (
-      route: AuditCell['route'],
-      propensity: number,
-      conversations: number,
-      right: number,
-      wrong: number,
-    ) => ({
-      route,
-      propensity,
-      band: 9,
-      conversations,
-      chosen: right + wrong,
-      right,
-      wrong,
-      unusable: 0,
-    });
     // Of 1,000 answers 900 are trusted, 60 of them audited and half of those wrong: that outweighs 100 right reviews.
     const canary = arm({
       conversations: 1000,
       cells: [cell('auto-approved', 0.05, 900, 30, 30), cell('needs-review', 1, 100, 100, 0)],
     });
     assert.equal(judgeStep(canary, production).verdict, 'fail');
+  });
+  it('decides though the step began with trusted conversations of which chance drew none, before another audit share was adopted', () => {
+    // The first 40 are never asked about: no label of theirs will ever come.
+    const judged = (share: number) =>
+      judgeStep(
+        arm({
+          conversations: 4140,
+          cells: [
+            cell('auto-approved', 0.05, 40, 0, 0),
+            cell('auto-approved', 0.25, 4000, 1000 * share, 1000 * (1 - share)),
+            { ...cell('priority-review', 1, 1, 0, 0), chosen: 1, unusable: 1 },
+            cell('needs-review', 1, 100, 85, 15),
+          ],
+        }),
+        production,
+      );
+    assert.deepEqual(
+      [0.9, 0.6].map((share) => judged(share).verdict),
+      ['success', 'fail'],
+    );
   });
 });
 

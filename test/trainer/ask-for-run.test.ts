@@ -1,25 +1,55 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cancelRun } from '../../policy/training-run.ts';
+import { cancelRun, lastAsked, requestRun } from '../../policy/training-run.ts';
+import { runAt } from '../../policy/trigger.ts';
 import { askForRun } from '../../trainer/ask-for-run.ts';
-import { lastAsked } from '../../trainer/trainer.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 
-const wish = { trigger: 'manual', by: 'asha' } as const;
-const all = (unused: number) => ({ total: 1000, unused, watermark: new Map([[0, 1200]]) });
+const watermark = new Map([[0, 7]]);
+const weekly = { trigger: 'weekly', atLeast: 500, fromScratch: false, by: 'test' } as const;
+
+/** The log when a run on `approvals` samples was asked for. */
+async function askedFor(approvals: number, atLeast?: number, log = memoryModelLog()) {
+  const request = { ...runAt('default', approvals), dataSet: 'default', trigger: 'threshold', watermark } as const;
+  await log.append((now) => requestRun(now, { ...request, ...(atLeast && { atLeast }) }, { by: 'test', at: 1 }));
+  return log;
+}
 
 describe('asking for a run', () => {
-  it('gives one on the same samples, however often it is asked for', async () => {
-    const log = memoryModelLog();
-    for (const unused of [1000, 0])
-      assert.equal(await askForRun(log, all(unused), { ...wish, fromScratch: false }), 'default-1000');
-    assert.equal((await log.read()).runs.size, 1);
+  it('asks for one where enough is unused', async () => {
+    const log = await askedFor(1000);
+    const all = { total: 1500, unused: 500, watermark };
+    assert.deepEqual(await askForRun(log, all, weekly), { run: 'default-1500', unused: 500 });
+    assert.deepEqual(await askForRun(log, { ...all, unused: 499 }, weekly), { run: undefined, unused: 499 });
+  });
+
+  it('asks for none on samples that somebody else has asked for since they were counted', async () => {
+    const log = await askedFor(1500);
+    const counted = { total: 1503, unused: 503, watermark };
+    assert.deepEqual(await askForRun(log, counted, weekly), { run: undefined, unused: 3 });
+    assert.deepEqual((await log.read()).runs.size, 1);
+    const fewer = { total: 1400, unused: 1400, watermark };
+    assert.deepEqual(await askForRun(log, fewer, { ...weekly, atLeast: 1 }), { run: undefined, unused: 0 });
+  });
+
+  it('joins a run on the same samples', async () => {
+    const log = await askedFor(1500);
+    assert.equal((await askForRun(log, { total: 1500, unused: 500, watermark }, weekly)).run, 'default-1500');
+    assert.equal(log.runs.length, 1);
+  });
+
+  it('gives a threshold that was decided on before the weekly run no second run', async () => {
+    for (const due of [1500, 2000]) {
+      const { runs } = await (await askedFor(due, 1000, await askedFor(1503))).read();
+      assert.deepEqual([...runs.keys()], ['default-1503']);
+    }
   });
 
   it('gives one more from nothing where no sample is unused, and a further one only when that has ended', async () => {
-    const log = memoryModelLog();
-    await askForRun(log, all(1000), { ...wish, fromScratch: false });
-    const anew = () => askForRun(log, all(0), { ...wish, fromScratch: true });
+    const log = await askedFor(1000);
+    const all = { total: 1000, unused: 0, watermark };
+    const anew = async () =>
+      (await askForRun(log, all, { trigger: 'manual', atLeast: 0, fromScratch: true, by: 'asha' })).run;
     assert.deepEqual([await anew(), await anew()], ['default-1000-anew-1', 'default-1000-anew-1']);
     await log.append((now) => cancelRun(now, 'default-1000-anew-1', { by: 'asha', at: 1 }));
     assert.equal(await anew(), 'default-1000-anew-2');
@@ -32,6 +62,6 @@ describe('asking for a run', () => {
         [1000, true],
       ],
     );
-    assert.equal(lastAsked(now).approvals, 1000, 'the threshold counts on from where it was');
+    assert.equal(lastAsked(now, 'default').approvals, 1000, 'the threshold counts on from where it was');
   });
 });

@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { AuditCell } from '../../policy/audit.ts';
+import { unitHash } from '../../policy/hash.ts';
+import { judgeStep } from '../../policy/rollout.ts';
 import type { ConversationEvent, ReviewSubmitted } from '../../schemas/types.ts';
 import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
 import { conversation, review } from '../fixtures.ts';
@@ -41,13 +43,31 @@ describe('RolloutEvidence', () => {
       responses: 2,
       failures: 1,
       fallbacks: 1,
-      latencyMs: { n: 2, sum: 80, squares: 3400 },
+      latencyMs: { n: 1, sum: 30, squares: 900 },
       confidence: { n: 2, sum: 1.6, squares: 2 * 0.8 * 0.8 },
     });
     assert.deepEqual(
       cells.map(({ route, band, conversations, right }) => [route, band, conversations, right]),
       [['needs-review', 11, 2, 0]],
     );
+  });
+
+  it('takes no wait for an LLM for slowness: fallbacks within their margin fail nobody', () => {
+    const evidence = new RolloutEvidence(['router-v1.0.0', 'router-v1.1.0']);
+    const add = (model_version: string, every: number) => {
+      for (let i = 0; i < 10_000; i++) {
+        const llm = i % every === 0;
+        const times = {
+          processing_time_ms: llm ? 1500 : 5,
+          nlu_provider: llm ? ('llm' as const) : ('indicbert' as const),
+        };
+        evidence.add(captured(`${model_version}/${i}`, { model_version, ...times }));
+      }
+    };
+    add('router-v1.0.0', 50);
+    add('router-v1.1.0', 25);
+    const { verdict, reasons } = judgeStep(evidence.of('router-v1.1.0'), evidence.of('router-v1.0.0'));
+    assert.equal(verdict, 'no-data', reasons.join(' '));
   });
 
   it('counts the answer that stands: the latest, not one that was withdrawn, no skip', () => {
@@ -60,6 +80,26 @@ describe('RolloutEvidence', () => {
     assert.deepEqual(answers(after(captured('a'), first, second, undo('1'))), [[1, 0, 1, 0]]);
     assert.deepEqual(answers(after(captured('a'), first, second, undo('2'))), [[1, 0, 0, 0]]);
     assert.deepEqual(answers(after(captured('a'), reviewed('a', { verdict: 'reject' }))), [[1, 0, 0, 1]]);
+  });
+
+  it('follows so many conversations of a version to their answers and no more, the same ones in any order', () => {
+    const ids = Array.from({ length: 4000 }, (_, i) => `c-${i}`);
+    const of = (order: readonly string[]) => {
+      const evidence = new RolloutEvidence(['router-v1.0.0', 'router-v1.1.0'], 500);
+      for (const id of order) {
+        const model_version = Number(id.slice(2)) % 10 === 0 ? 'router-v1.1.0' : 'router-v1.0.0';
+        evidence.add(captured(id, { model_version }));
+        evidence.add(reviewed(id, { verdict: unitHash(`right/${id}`) < 0.8 ? 'approve' : 'correct' }));
+      }
+      return evidence;
+    };
+    const evidence = of(ids);
+    const [[chosen = 0, right = 0, wrong = 0] = []] = answers(evidence.of('router-v1.0.0'));
+    assert.ok(chosen === 3600 && right + wrong > 200 && right + wrong <= 500, `${right + wrong} labels`);
+    assert.ok(Math.abs(right / (right + wrong) - 0.8) < 0.07, `${right} of ${right + wrong}`);
+    const [[few, ...labels] = []] = answers(evidence.of('router-v1.1.0'));
+    assert.deepEqual([few, labels.reduce((a, b) => a + b)], [400, 400], 'the other version has few: all are followed');
+    assert.deepEqual(answers(of(ids.toReversed()).of('router-v1.0.0')), answers(evidence.of('router-v1.0.0')));
   });
 
   it('leaves out answers on trusted conversations that chance has not chosen', () => {

@@ -10,6 +10,7 @@ import { cancelRun, MAX_ATTEMPTS, requestRun, resumeRun, startRun } from '../../
 import { runAt } from '../../policy/trigger.ts';
 import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
+import { OUT_OF_SCOPE } from '../../trainer/classifier.ts';
 import type { PlacedSample } from '../../trainer/data-set.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 import type { Sample } from '../../trainer/split.ts';
@@ -292,6 +293,27 @@ describe('a training run', () => {
     assert.equal(report.comparison.rows, report.rows.test);
     // Dev rows stay unlearned: the version after this one is calibrated on them.
     assert.deepEqual([...new Set(report.history.map(({ stage }) => stage))], ['fit']);
+  });
+
+  it('counts no row out of scope as proof of anything', async () => {
+    const outside = Array.from({ length: 600 }, (_, i) => ({
+      text: `nothing that we do: ${String(i).replaceAll(/\d/g, (digit) => 'abcdefghij'[Number(digit)] ?? '')}`,
+      intent: OUT_OF_SCOPE,
+      module: '',
+      language: 'en',
+      source: 'human' as const,
+    }));
+    const ports = world([...samples(20), ...outside]);
+    await executeRun(await ask(ports, 120), ports, quiet);
+    await ports.log.append((log) => ({
+      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+    }));
+    await executeRun(await ask(ports, 720), ports, quiet);
+    const standing = (await ports.log.read()).models.get('router-v1.2.0')?.standing;
+    const report = JSON.parse((await ports.artifacts.get(standing?.report_sha256 ?? '')).toString()) as StoredReport;
+    const compared = report.comparison?.rows ?? 0;
+    assert.ok(report.rows.test > 40 && compared < 20, `${compared} of ${report.rows.test} rows are compared`);
+    assert.match(standing?.reasons.join() ?? '', new RegExp(`There are ${compared} test rows in scope`));
   });
 
   it('does not let a trainer write that was paused while another took over', async () => {

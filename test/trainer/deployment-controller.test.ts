@@ -1,0 +1,104 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { blankStanding, CONTROLLER, deploymentOf, register, rollBack, setTraffic } from '../../policy/model-log.ts';
+import type { StepVerdict } from '../../policy/rollout.ts';
+import { keyOf, nextCandidate, noteVerdict } from '../../trainer/deployment-controller.ts';
+import type { ModelLogPort } from '../../trainer/model-log.ts';
+import { memoryModelLog } from './memory-model-log.ts';
+
+const act = { by: CONTROLLER, reason: 'It is better.', at: 5 };
+const V1 = 'router-v1.1.0';
+
+/**
+ * A log with `V1` on trial, a way to note a verdict on its step, and how often somebody has appended, which shuts out whoever
+ * else is about to. `meanwhile` happens between the decision to append and the append.
+ */
+async function onTrial(meanwhile?: (log: ModelLogPort) => Promise<unknown>) {
+  const memory = memoryModelLog();
+  await memory.append((now) => ({ models: register(now, V1, blankStanding(1), act) }));
+  const { models } = await memory.append((now) => ({ models: setTraffic(now, V1, 10, act) }));
+  const record = models.get(V1);
+  assert.ok(record);
+  let appends = 0;
+  const log: typeof memory = {
+    ...memory,
+    append: async (decide) => {
+      appends++;
+      await meanwhile?.(memory);
+      return memory.append(decide);
+    },
+  };
+  const step = { key: keyOf(record), version: V1, against: 'router-v1.0.0', upTo: new Map([[0, 7]]) };
+  const note = (verdict: StepVerdict['verdict']) =>
+    noteVerdict(log, step, { verdict, reasons: [verdict] }, () => Promise.resolve([{ partition: 0, next_offset: 9 }]));
+  return { log, note, appends: () => appends };
+}
+
+describe('the next version on trial', () => {
+  const hand = { by: 'asha', reason: 'complaints', at: 6 };
+
+  /** The log after v1.1 came into production, and v1.2 and v1.3, both found better, were trained; v1.3 is on trial. */
+  async function twoCandidates() {
+    const log = memoryModelLog();
+    const add = (version: string, compared_with: string | null, day: number) =>
+      log.append((now) => ({
+        models: register(
+          now,
+          version,
+          { ...blankStanding(Date.UTC(2026, 0, day)), artifact_sha256: version, verdict: 'promote', compared_with },
+          act,
+        ),
+      }));
+    await add(V1, null, 1);
+    await log.append((now) => ({ models: setTraffic(now, V1, 100, act) }));
+    await add('router-v1.2.0', V1, 2);
+    const now = await add('router-v1.3.0', V1, 3);
+    assert.equal(nextCandidate(now), 'router-v1.3.0');
+    await log.append((before) => ({ models: setTraffic(before, 'router-v1.3.0', 10, act) }));
+    return { log, add };
+  }
+
+  it('is no older one when a person has rolled one back, so that production can be rolled back too', async () => {
+    const { log, add } = await twoCandidates();
+    const back = await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', hand) }));
+    assert.equal(nextCandidate(back), undefined);
+    const before = await log.append((now) => ({ models: rollBack(now, V1, hand) }));
+    assert.deepEqual(deploymentOf(before), { production: 'router-v1.0.0', canary: null });
+    assert.equal(nextCandidate(await add('router-v1.4.0', null, 4)), 'router-v1.4.0');
+  });
+
+  it('is an older one when the controller itself has rolled one back', async () => {
+    const { log } = await twoCandidates();
+    const back = await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', act) }));
+    assert.equal(nextCandidate(back), 'router-v1.2.0');
+  });
+
+  it('may be any by hand', async () => {
+    const { log } = await twoCandidates();
+    await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', hand) }));
+    const now = await log.append((before) => ({ models: setTraffic(before, 'router-v1.2.0', 10, hand) }));
+    assert.equal(deploymentOf(now).canary?.version, 'router-v1.2.0');
+  });
+});
+
+describe('the verdict on a step', () => {
+  it('is noted when it changes, and nobody is shut out of the log where it does not', async () => {
+    const { log, note, appends } = await onTrial();
+    assert.equal(await note('no-data'), true);
+    const events = log.models.length;
+    assert.deepEqual([await note('no-data'), await note('no-data')], [false, false]);
+    assert.deepEqual([log.models.length, appends()], [events, 1]);
+    assert.equal(await note('success'), true);
+    assert.equal((await log.read()).models.get(V1)?.standing.traffic_percentage, 25);
+    assert.equal(await note('success'), false, 'that step is over');
+    assert.equal(appends(), 2);
+  });
+
+  it('is not acted on when somebody changes the rollout before it is written', async () => {
+    const { note, log } = await onTrial((memory) =>
+      memory.append((now) => ({ models: setTraffic(now, V1, 50, { ...act, by: 'asha' }) })),
+    );
+    assert.equal(await note('fail'), false);
+    assert.equal((await log.read()).models.get(V1)?.standing.traffic_percentage, 50);
+  });
+});

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { productionAccuracy } from '../../policy/audit.ts';
+import type { AuditCell } from '../../policy/audit.ts';
+import { recordAccuracy } from '../../trainer/measure.ts';
+import { memoryModelLog } from './memory-model-log.ts';
+
+const version = 'router-v1.0.0';
+const audited: AuditCell = {
+  route: 'auto-approved',
+  propensity: 0.05,
+  band: 13,
+  conversations: 1000,
+  chosen: 50,
+  right: 45,
+  wrong: 5,
+  unusable: 0,
+};
+const report = (cells: readonly AuditCell[]) => ({
+  from: '2026-10-06',
+  to: '2026-11-04',
+  versions: [{ name: version, ...productionAccuracy(cells) }],
+});
+
+describe('production accuracy in the model log', () => {
+  it('is noted once, and taken away when nobody can say any more', async () => {
+    const log = memoryModelLog();
+    const note = (cells: readonly AuditCell[]) => recordAccuracy(log, report(cells), { by: 'test', at: 1 });
+    const figure = async () => (await log.read()).models.get(version)?.standing.production_accuracy;
+    assert.deepEqual(await note([audited]), [version]);
+    assert.equal(await figure(), 0.9);
+    assert.deepEqual(await note([audited]), []);
+    const unseen = { ...audited, propensity: 0, chosen: 0, right: 0, wrong: 0 };
+    assert.deepEqual(await note([audited, unseen]), [version]);
+    assert.equal(await figure(), null);
+    assert.deepEqual(log.models.at(-1)?.measured?.answers, 50);
+    assert.deepEqual(await note([audited, unseen]), []);
+  });
+});
