@@ -35,19 +35,19 @@ export function trainRouterCommand(): Command {
   return new Command('train-router')
     .description('train a model on a JSONL file of labelled texts; needs no server unless it is to be registered')
     .argument(
-      '<file>',
+      '[file]',
       'one {"text", "intent", "module", "language"} a line, such as `samvad export` writes; may be .gz',
+      'training-data.jsonl',
     )
-    .option('--output <file>', 'write the model here')
+    .option('--output <file>', 'write the model here; router.onnx unless it is to be registered')
     .option('--report <file>', 'write the report here, as a page (.html) or as JSON')
     .option('--register', 'make it a version that can get traffic')
     .option('--epochs <number>', 'at most so many, 1 to 50', whole('--epochs'))
     .option('--seed <number>', 'the same data and seed give the same bytes', whole('--seed'))
     .option('--json', 'print the report as JSON')
     .addHelpText('after', '\nA tenth of the texts is held back to test, and a tenth to stop in time and to calibrate.')
-    .action(async (file: string, options: Options) => {
-      if (options.output === undefined && options.register !== true)
-        throw new UsageError('Say what is to become of the model: --output FILE, --register, or both.');
+    .action(async (file: string, given: Options) => {
+      const options = given.register === true ? given : { output: 'router.onnx', ...given };
       const { rows, manifest } = await readCorpus(file);
       const sides = split(rows);
       const bytes = await trainOn(sides, manifest, options);
