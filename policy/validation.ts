@@ -13,7 +13,8 @@ export interface Problem {
   readonly message: string;
 }
 
-const MAX_ID = 200;
+/** UTF-16 code units of an id. */
+export const MAX_ID = 200;
 const MAX_NAME = 100;
 const MAX_MESSAGE = 32_768;
 const MAX_ENTITIES = 200;

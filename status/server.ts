@@ -6,6 +6,7 @@ import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Pool } from 'pg';
+import { MAX_ID } from '../policy/validation.ts';
 import { guardRoutes } from './access.ts';
 import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
@@ -153,6 +154,9 @@ function frame(
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),
+    // The router counts as the rule of ids does: UTF-16 code units of what was decoded.
+    routerOptions: { maxParamLength: MAX_ID },
+    frameworkErrors: refuse,
     ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
   }) as FastifyInstance;
   closeUnusedConnections(app);

@@ -236,6 +236,33 @@ describe('GET', () => {
     assert.deepEqual(asked, [[], ['a/b'], ['a/b'], ['a/b'], ['a/b']]);
   });
 
+  for (const id of ['x'.repeat(200), 'हिन्दी/%'.repeat(25)]) {
+    it(`finds a conversation whose id is as long as may be: ${id.slice(0, 8)}…`, async () => {
+      const asked: unknown[] = [];
+      const app = server({
+        query: (_sql, values = []) => {
+          asked.push(...values);
+          return Promise.resolve({ rows: [] });
+        },
+      });
+      assert.equal((await app.inject(`/v1/conversations/${encodeURIComponent(id)}`)).statusCode, 404);
+      assert.equal(asked[0], id);
+    });
+  }
+
+  it('answers an id that is too long, and an address that is none, with problem details', async () => {
+    const app = server();
+    for (const [url, status] of [
+      [`/v1/conversations/${'x'.repeat(201)}`, 414],
+      ['/v1/conversations/%ff', 400],
+    ] as const) {
+      const response = await app.inject(url);
+      assert.equal(response.statusCode, status);
+      assert.equal(response.headers['content-type'], 'application/problem+json; charset=utf-8');
+      assert.match(response.json<Refused>().detail, /\.$/);
+    }
+  });
+
   for (const url of ['/v1/conversations/unknown', '/v1/conversations/%00', '/nowhere']) {
     it(`answers 404 for ${url}`, async () => {
       const response = await server().inject(url);
