@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
+import { openFront } from '../../cli/front.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { SpoolFull } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
@@ -280,15 +280,34 @@ describe('GET', () => {
 });
 
 describe('the frame', () => {
-  it('ends at once though a browser keeps a connection that it has not used', { timeout: 10_000 }, async () => {
-    const app = server();
-    await app.listen({ port: 0, host: '127.0.0.1' });
-    const accepted = once(app.server, 'connection');
-    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
-    const [closed] = [once(socket, 'close'), await accepted];
-    await app.close();
-    await closed;
-  });
+  /** Both ways to listen: as one application, and as `samvad up` does, in front of several. */
+  const listening = {
+    'an application': async () => {
+      const app = server();
+      const url = await app.listen({ port: 0, host: '127.0.0.1' });
+      return { url, close: () => app.close() };
+    },
+    'a front': async () => {
+      const front = await openFront({ host: '127.0.0.1', port: 0, variable: 'SAMVAD_HTTP_PORT' }, server());
+      await front.serve(server());
+      return front;
+    },
+  };
+  for (const [what, listen] of Object.entries(listening)) {
+    it(
+      `${what} ends at once though a browser keeps a connection that it has not used`,
+      { timeout: 10_000 },
+      async () => {
+        const { url, close } = await listen();
+        const socket = connect(Number(new URL(url).port), '127.0.0.1');
+        const closed = once(socket, 'close');
+        await once(socket, 'connect');
+        assert.equal((await fetch(`${url}/healthz`)).status, 200); // so that the server has accepted what connected before
+        await close();
+        await closed;
+      },
+    );
+  }
 
   it('describes every route of the API', async () => {
     const app = server();
