@@ -157,6 +157,56 @@ describe('POST', () => {
     assert.deepEqual(producer.events, []);
   });
 
+  /** `n` records in each of the forms that a request may have. */
+  const forms = (record: object, n: number) =>
+    [
+      [`[${Array.from({ length: n }, () => JSON.stringify(record)).join()}]`, 'application/json'],
+      [`${JSON.stringify(record)}\n`.repeat(n), NDJSON],
+    ] as const;
+
+  it('takes 10,000 records in a request, and looks at none where there are more', async () => {
+    const producer = memoryProducer();
+    const app = server({ producer });
+    for (const [body, type] of forms(conversation, 10_000))
+      assert.equal((await post(app, '/v1/conversations', body, type)).statusCode, 202);
+    const taken = producer.events.length;
+    for (const [body, type] of [
+      ...forms(conversation, 10_001),
+      ...forms({}, 1_700_000),
+      ['\n'.repeat(5e6), NDJSON] as const,
+    ]) {
+      const response = await post(app, '/v1/conversations', body, type);
+      assert.equal(response.statusCode, 413);
+      assert.match(response.json<Refused>().detail, /more than 10,?000 records; send it in parts/);
+    }
+    assert.equal(producer.events.length, taken);
+  });
+
+  it('looks no further when it has found very many problems, and says so', async () => {
+    const app = server();
+    for (const [body, type] of forms({}, 10_000)) {
+      const { detail, problems } = (await post(app, '/v1/conversations', body, type)).json<Refused>();
+      const [, invalid, looked] =
+        /^(\d+) of the first (\d+) records are invalid, and the others were not looked at; nothing of/.exec(detail) ??
+        [];
+      assert.ok(invalid !== undefined && invalid === looked && Number(looked) < 1000, detail);
+      assert.equal(problems.length, 1000);
+    }
+  });
+
+  it('looks at no entity where there are too many', async () => {
+    for (const entities of [
+      new Array(2_000_000).fill(1),
+      Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`k${i}`, 1])),
+    ]) {
+      const response = await post(server(), '/v1/conversations', { ...conversation, entities });
+      assert.equal(response.statusCode, 400);
+      const [problem, ...others] = response.json<Refused>().problems;
+      assert.deepEqual([problem?.field, others], ['entities', []]);
+      assert.match(problem?.message ?? '', /^There are (2000000|201); at most 200 are kept\.$/);
+    }
+  });
+
   const refused: readonly (readonly [string, string | Buffer, string, number])[] = [
     ['an empty array', '[]', 'application/json', 400],
     ['empty NDJSON', '\n\n', NDJSON, 400],
@@ -298,12 +348,12 @@ describe('the frame', () => {
       `${what} ends at once though a browser keeps a connection that it has not used`,
       { timeout: 10_000 },
       async () => {
-        const { url, close } = await listen();
-        const socket = connect(Number(new URL(url).port), '127.0.0.1');
+        const listener = await listen();
+        const socket = connect(Number(new URL(listener.url).port), '127.0.0.1');
         const closed = once(socket, 'close');
         await once(socket, 'connect');
-        assert.equal((await fetch(`${url}/healthz`)).status, 200); // so that the server has accepted what connected before
-        await close();
+        assert.equal((await fetch(`${listener.url}/healthz`)).status, 200); // so that the server has accepted what connected before
+        await listener.close();
         await closed;
       },
     );
@@ -315,8 +365,15 @@ describe('the frame', () => {
     app.addHook('onRoute', ({ url }) => {
       if (/^\/(v1|healthz|readyz)/.test(url)) urls.add(url);
     });
-    const { openapi, paths } = (await app.inject('/docs/json')).json<{ openapi: string; paths: object }>();
+    const { openapi, paths } = (await app.inject('/docs/json')).json<{
+      openapi: string;
+      paths: Record<string, Record<string, { description: string }>>;
+    }>();
     assert.match(openapi, /^3\.1/);
+    assert.match(
+      paths['/v1/conversations']?.['post']?.description ?? '',
+      /^For tokens with the role `ingest`\. 10000 records at most/,
+    );
     const described = [...urls].map((url) => url.replaceAll(/:(\w+)/g, '{$1}'));
     assert.deepEqual(Object.keys(paths).toSorted(), described.toSorted());
   });
