@@ -37,6 +37,8 @@ const MAX_ITEMS = 50;
 const MAX_ANSWERS = 200;
 const MAX_LISTED = 200;
 const MAX_JOINED = 100;
+/** More than will ever wait, and less than the largest number of Postgres. */
+const MAX_OFFSET = 1e9;
 
 /** With a token its name is the reviewer; without, the request says it. */
 interface HolderBody {
@@ -76,7 +78,7 @@ function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
           properties: {
             ...filter,
             limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED, default: 20 },
-            offset: { type: 'integer', minimum: 0, default: 0 },
+            offset: { type: 'integer', minimum: 0, maximum: MAX_OFFSET, default: 0 },
           },
         },
         response: refusals(400, 503),
