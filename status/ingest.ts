@@ -9,6 +9,8 @@ import { traceFrom } from '../producers/trace.ts';
 import { untraced } from '../runtime/tracing.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import { AnswerRefused, refuseErased } from '../review/answers.ts';
+import { allows } from './access.ts';
+import type { Caller } from './access.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -50,6 +52,7 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
       const caller = traceFrom(traceOf(request)).traceparent;
       const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
         const events = eventsOf(kind, request.body, Date.now());
+        refuseOtherNames(request.caller, events);
         if (pool) await tellOfErased(pool, events);
         return sendAll(
           producer,
@@ -66,6 +69,21 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
       });
     });
   }
+}
+
+/**
+ * Who may only review answers in the name of the token, so that nobody speaks for others; a review tool, which sends what many people
+ * answered, has the role `ingest` too. @throws HttpProblem
+ */
+function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[]): void {
+  if (caller?.name == null || allows(caller.roles, 'ingest') || allows(caller.roles, 'operate')) return;
+  const other = events.find(({ kind, record }) => kind === 'review' && record.reviewer !== caller.name);
+  if (other?.kind !== 'review') return;
+  throw new HttpProblem(
+    403,
+    `The token ${caller.name} reviews as reviewer ${caller.name} only; to send an answer of ${JSON.stringify(other.record.reviewer)} it needs ` +
+      'the role ingest or operate too. Nothing of the request was stored.',
+  );
 }
 
 /**
@@ -108,7 +126,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
           'application/x-ndjson': { schema: line },
         },
       },
-      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [410] : []), 413, 415, 503) },
+      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [403, 410] : []), 413, 415, 503) },
     },
   };
 }

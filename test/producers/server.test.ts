@@ -10,6 +10,8 @@ import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
 import { pages } from '../../status/pages.ts';
 import { createServer } from '../../status/server.ts';
 import type { ServerOptions } from '../../status/server.ts';
+import { newToken, parseTokens } from '../../status/tokens.ts';
+import type { ApiToken } from '../../status/tokens.ts';
 import { memoryProducer } from './memory-producer.ts';
 
 const conversation = {
@@ -29,9 +31,10 @@ interface Setup {
   readonly producer?: ReturnType<typeof memoryProducer>;
   readonly query?: (sql: string, values?: unknown[]) => Promise<{ rows: object[] }>;
   readonly readiness?: () => Promise<Record<string, string>>;
+  readonly tokens?: readonly ApiToken[];
 }
 
-function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
+function server({ producer = memoryProducer(), query, readiness, tokens = [] }: Setup = {}) {
   const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
   const status = () => Promise.resolve({ lag: [] });
   const classifier = { classify: () => Promise.resolve([]) };
@@ -39,7 +42,7 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
   const live = () => Promise.reject(new Error('not asked here'));
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
   return createServer({
-    tokens: [],
+    tokens,
     producer,
     pool,
     readiness: parts,
@@ -104,6 +107,41 @@ describe('POST', () => {
     const app = server({ query: () => Promise.reject(new Error('connect ECONNREFUSED')) });
     assert.equal((await post(app, '/v1/reviews', review)).statusCode, 202);
     assert.equal((await post(app, '/v1/conversations', conversation)).statusCode, 202);
+  });
+
+  it('takes reviews of others from a token that may ingest or operate, and from a reviewer only his own', async () => {
+    const made = {
+      reviewer: newToken('asha', ['review']),
+      tool: newToken('tool', ['review', 'ingest']),
+      operator: newToken('op', ['operate']),
+    };
+    const producer = memoryProducer();
+    const app = server({
+      producer,
+      tokens: parseTokens(
+        Object.values(made)
+          .map(({ line }) => line)
+          .join('\n'),
+      ),
+    });
+    const send = (who: keyof typeof made, payload: object) =>
+      app.inject({
+        method: 'POST',
+        url: '/v1/reviews',
+        payload,
+        headers: { authorization: `Bearer ${made[who].token}` },
+      });
+    const others = [review, { ...review, reviewer: 'ben' }];
+    const refused = await send('reviewer', others);
+    assert.equal(refused.statusCode, 403);
+    assert.match(
+      refused.json<Refused>().detail,
+      /^The token asha reviews as .* an answer of "ben" .* Nothing of the request was stored\.$/,
+    );
+    assert.deepEqual(producer.events, []);
+    assert.equal((await send('reviewer', [review, review])).statusCode, 202);
+    for (const who of ['tool', 'operator'] as const) assert.equal((await send(who, others)).statusCode, 202, who);
+    assert.equal(producer.events.length, 6);
   });
 
   it('accepts an array and NDJSON, in order, more than are sent at a time', async () => {
