@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import { InputError } from '../producers/inputs.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { traceIdOf } from '../stream/trace.ts';
+import { allows } from './access.ts';
+import type { Caller } from './access.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
@@ -25,6 +27,8 @@ export interface DeadLetterDeps {
 /** Letters that an answer holds, the newest; bytes of a value that it shows. */
 const SHOWN = 500;
 const SHOWN_BYTES = 4096;
+const BYTES =
+  'What a letter holds, `text`, `base64` and `draft`, is not masked; it is null for tokens without `operate`.';
 /** Who sends where the server has no tokens. */
 const NOBODY = 'a page without sign-in';
 
@@ -54,15 +58,16 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       schema: {
         tags,
         summary: `Dead letters, newest first, ${SHOWN} at most; those that were sent again have \`replayed\``,
+        description: BYTES,
         response: refusals(503),
       },
     },
-    async () => {
+    async ({ caller }) => {
       const letters = [...(await deadLetters.list())].sort((a, b) => b.timestamp - a.timestamp);
       return {
         total: letters.length,
         open: letters.filter(({ replayed }) => replayed === null).length,
-        letters: letters.slice(0, SHOWN).map((letter) => shown(letter, deadLetters.replayable(letter.topic))),
+        letters: letters.slice(0, SHOWN).map((letter) => shown(letter, deadLetters.replayable(letter.topic), caller)),
       };
     },
   );
@@ -73,13 +78,15 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       schema: {
         tags,
         summary: 'One dead letter; `draft` is its record as JSON to correct, null where nobody can read it',
+        description: BYTES,
         params: place,
         response: refusals(400, 404, 503),
       },
     },
-    async ({ params }) => {
+    async ({ params, caller }) => {
       const letter = await find(params);
-      return { ...shown(letter, deadLetters.replayable(letter.topic)), draft: await deadLetters.draft(letter) };
+      const draft = mayReadBytes(caller) ? await deadLetters.draft(letter) : null;
+      return { ...shown(letter, deadLetters.replayable(letter.topic), caller), draft };
     },
   );
   app.post<{ Params: Place; Body: { record: object } }>(
@@ -146,8 +153,17 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
   );
 }
 
-function shown({ key, value, traceparent, ...letter }: PlacedDeadLetter, replayable: boolean): object {
-  const bytes = value?.subarray(0, SHOWN_BYTES);
+/** Only what has passed `intake` is masked, so a letter may hold what users wrote about themselves. */
+function mayReadBytes(caller: Caller | null): boolean {
+  return caller !== null && allows(caller.roles, 'operate');
+}
+
+function shown(
+  { key, value, traceparent, ...letter }: PlacedDeadLetter,
+  replayable: boolean,
+  caller: Caller | null,
+): object {
+  const bytes = mayReadBytes(caller) ? value?.subarray(0, SHOWN_BYTES) : undefined;
   return {
     ...letter,
     key: key?.toString('utf8') ?? null,

@@ -22,6 +22,9 @@ interface Letter {
   readonly code: string;
   readonly replayed: { readonly by: string; readonly corrected: boolean } | null;
   readonly draft?: Record<string, unknown> | null;
+  readonly bytes: number;
+  readonly text: string | null;
+  readonly base64: string | null;
 }
 interface Problem {
   readonly detail: string;
@@ -128,6 +131,25 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     const [again, ...others] = await open();
     assert.ok(again !== undefined && again !== id && others.length === 0);
     assert.equal((await letterOf(id)).replayed?.corrected, false);
+  });
+
+  it('shows what a letter holds, which nothing has masked, to operators only', async () => {
+    const value = encoded({ conversation_id: 'c-4', language: '?', user_message: 'call 98765 43210' });
+    const { id } = await deadLetter('c-4', value);
+    for (const role of roles.filter((one) => one !== 'ingest')) {
+      const one = (await ask('GET', `/v1/dead-letters/${id}`, undefined, role)).body as Letter;
+      const all = ((await ask('GET', '/v1/dead-letters', undefined, role)).body as { letters: Letter[] }).letters;
+      const listed = all.find((letter) => letter.id === id);
+      for (const letter of [one, listed]) {
+        assert.equal(letter?.bytes, value.length);
+        assert.deepEqual(
+          [letter.text?.includes('98765'), letter.base64],
+          role === 'operate' ? [true, value.toString('base64')] : [undefined, null],
+          role,
+        );
+      }
+      assert.equal(one.draft?.['user_message'], role === 'operate' ? 'call 98765 43210' : undefined, role);
+    }
   });
 
   it('refuses letters that are not there, and bodies that are not as described', async () => {
