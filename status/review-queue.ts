@@ -135,8 +135,13 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     async (request) => {
       const { count, first, join, since, module, language, route } = request.body;
       const who = holderOf(request);
-      const lent = leaseNext(pool, who, { module, language, route }, count, { first, join });
       const day = since === undefined ? new Date(new Date().setHours(0, 0, 0, 0)) : new Date(since);
+      // A leap second, which JavaScript does not know.
+      if (Number.isNaN(day.getTime()))
+        throw new HttpProblem(400, `since is ${String(since)}; leave the leap second out.`, {
+          type: 'invalid-request',
+        });
+      const lent = leaseNext(pool, who, { module, language, route }, count, { first, join });
       const [items, waiting, progress] = await Promise.all([
         lent.then((ids) => readTasks(pool, who, ids)),
         countWaiting(pool, who.reviewer),

@@ -133,7 +133,7 @@ function frame(
     ...(log && { loggerInstance: log }),
     // The router counts as the rule of ids does: UTF-16 code units of what was decoded.
     routerOptions: { maxParamLength: MAX_ID },
-    frameworkErrors: refuse,
+    frameworkErrors: (error, request, reply) => void refuse(error, request, reply),
     ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
   }) as FastifyInstance;
   // A page of another site may send text/plain without being asked, and nothing here needs it.
