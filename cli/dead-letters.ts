@@ -7,6 +7,7 @@ import { InputError } from '../producers/inputs.ts';
 import { DeadLetterIndex, findDeadLetters, readDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
 import type { DeadLetterLog, PlacedDeadLetter, Resend } from '../runtime/dead-letters.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
+import { MAX_EXTERNAL_BYTES } from '../stream/batch.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
 import type { DeadLetterDeps } from '../status/dead-letters.ts';
@@ -68,20 +69,29 @@ export function deadLettersCommand(): Command {
         process.stdout.write(`Sent the corrected record of ${id}.\n`);
         return;
       }
-      // Topics of our own hold tables and decisions: an old record sent again would count as the newest.
       let kept = 0;
       async function* chosen() {
         for await (const letter of id === undefined ? readDeadLetters(log) : [await findLetter(log, id)]) {
           if (!isOpen(letter) || (code !== undefined && letter.code !== code)) continue;
-          if (external.has(letter.topic)) yield letter;
+          if (replayable(letter)) yield letter;
           else kept++;
         }
       }
       process.stdout.write(`Sent ${await deps.replay(chosen(), by)} again.\n`);
       if (kept > 0)
-        progress(`${kept} of internal topics were not sent: run \`samvad rebuild\` after the cause was mended.`);
+        progress(
+          `${kept} were not sent: what is too large has to be sent anew by its producer; of internal topics run \`samvad rebuild\` after the cause was mended.`,
+        );
     });
   return command;
+}
+
+/**
+ * Not a letter of our own topics, which hold tables and decisions, where an old record would count as the newest; nor one that is too
+ * large: of that the letter may hold only the beginning, and Kafka would refuse the whole transaction.
+ */
+function replayable({ topic, value }: PlacedDeadLetter): boolean {
+  return external.has(topic) && (value?.length ?? 0) <= MAX_EXTERNAL_BYTES;
 }
 
 /** Dead letters as the API and the commands ask for them. `index` may be shared with others who look at them. */
@@ -91,7 +101,7 @@ export function deadLettersOf(log: DeadLetterLog, index = new DeadLetterIndex(lo
   return {
     all: () => readDeadLetters(log, index),
     find: (ids) => findDeadLetters(log, new Set(ids)),
-    replayable: (topic) => external.has(topic),
+    replayable,
     draft: (letter) => draftOf(log.codecs, letter),
     replay: (letters, by) => send(unchanged(letters), by),
     async correct(letter, record, by) {

@@ -1,10 +1,7 @@
 /** One listening socket in front of two applications, one after the other: what stands in, and then what was waited for. */
-import { createServer } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import { PromptServer } from '../status/prompt-server.ts';
 import { UsageError } from './terminal.ts';
-
-/** The longest that load balancers keep an idle connection is 60 s by custom; whoever closes first must be they. */
-const KEEP_ALIVE_MS = 72_000;
 
 /** A socket that listens. */
 export interface Front {
@@ -26,9 +23,7 @@ export interface ListenOn {
 export async function openFront({ host, port, variable }: ListenOn, first: FastifyInstance): Promise<Front> {
   const apps = [first];
   await first.ready();
-  const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
-    apps.at(-1)?.routing(request, response),
-  );
+  const server = new PromptServer((request, response) => apps.at(-1)?.routing(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(refusal(error, { host, port, variable }));
@@ -46,7 +41,6 @@ export async function openFront({ host, port, variable }: ListenOn, first: Fasti
     async close() {
       const closed = new Promise((resolve) => server.close(resolve));
       for (const app of apps) await app.close();
-      server.closeIdleConnections();
       await closed;
     },
   };

@@ -13,12 +13,15 @@ export interface Problem {
   readonly message: string;
 }
 
-const MAX_ID = 200;
+/** UTF-16 code units of an id. */
+export const MAX_ID = 200;
 const MAX_NAME = 100;
 const MAX_MESSAGE = 32_768;
-const MAX_ENTITIES = 200;
+/** Entities of a conversation. */
+export const MAX_ENTITIES = 200;
 const MAX_ENTITY_VALUE = 1000;
-const MAX_RUNNERS_UP = 10;
+/** Next best predictions of a conversation. */
+export const MAX_RUNNERS_UP = 10;
 const MAX_REASON = 500;
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -1,7 +1,13 @@
 /** From JSON, as services and people send it, to the Avro records of the log. */
 import { z } from 'zod';
 import type { Problem } from '../policy/validation.ts';
-import { conversationProblems, erasureProblems, reviewProblems } from '../policy/validation.ts';
+import {
+  conversationProblems,
+  erasureProblems,
+  MAX_ENTITIES,
+  MAX_RUNNERS_UP,
+  reviewProblems,
+} from '../policy/validation.ts';
 import type { ConversationCaptured, ErasureRequested, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
 
 /** A valid record on its way into the log, and of which kind it is. */
@@ -65,15 +71,12 @@ const conversationShape = z.strictObject(
       .transform((confidence) => (Number.isNaN(confidence) ? null : (confidence ?? null))),
     nlu_provider: oneOf(['indicbert', 'llm', 'other']),
     model_version: optionalText,
-    entities: z.preprocess(entityList, z.array(entity, { error: notA('an array or an object of entities') })),
+    entities: listOf(MAX_ENTITIES, z.array(entity, { error: notA('an array or an object of entities') }), entityList),
     routing_target: orNull(oneOf(['opensearch', 'php', 'other'])),
     response_success: orNull(z.boolean({ error: notA('true or false') })),
     processing_time_ms: orNull(int32),
     created_at: timestamp,
-    runners_up: z
-      .array(runnerUp, { error: notA('an array of labels with their confidence') })
-      .nullish()
-      .transform((labels) => labels ?? []),
+    runners_up: listOf(MAX_RUNNERS_UP, z.array(runnerUp, { error: notA('an array of labels with their confidence') })),
   },
   { error: notA('a JSON object') },
 );
@@ -217,9 +220,24 @@ function fieldName(path: readonly PropertyKey[]): string {
 
 /** `{name: value}` is short for an array of entities without spans. */
 function entityList(entities: unknown): unknown {
-  if (entities === undefined || entities === null) return [];
-  if (typeof entities !== 'object' || Array.isArray(entities)) return entities;
+  if (typeof entities !== 'object' || entities === null || Array.isArray(entities)) return entities;
   return Object.entries(entities).map(([name, value]: [string, unknown]) => ({ name, value }));
+}
+
+/**
+ * A list that `read` makes of the JSON; absent and null are an empty one. More than `most` are refused before any is looked at: a
+ * million problems take half a minute.
+ */
+function listOf<T extends z.ZodType>(most: number, list: z.ZodArray<T>, read = (json: unknown) => json) {
+  const bounded = z.preprocess((json, { issues }) => {
+    const items = read(json);
+    if (Array.isArray(items) && items.length > most) {
+      const message = `There are ${String(items.length)}; at most ${String(most)} are kept.`;
+      issues.push({ code: 'custom', message, input: items });
+    }
+    return items;
+  }, list);
+  return bounded.nullish().transform((items) => items ?? []);
 }
 
 /** Absent and null are the same. */

@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import { InputError } from '../producers/inputs.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { traceIdOf } from '../stream/trace.ts';
+import { allows } from './access.ts';
+import type { Caller } from './access.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
@@ -13,8 +15,11 @@ export interface DeadLetterDeps {
     all(): AsyncIterable<PlacedDeadLetter>;
     /** Those with these ids that are kept. */
     find(ids: Iterable<string>): Promise<readonly PlacedDeadLetter[]>;
-    /** Whether a letter of this topic may be sent again: our own topics hold tables, where an old record would count as the newest. */
-    replayable(topic: string): boolean;
+    /**
+     * Whether a letter may be sent again as it is. Our own topics hold tables, where an old record would count as the newest; and one
+     * that was too large is too large for its topic now.
+     */
+    replayable(letter: PlacedDeadLetter): boolean;
     /** The record as JSON to correct; null where it is none. */
     draft(letter: PlacedDeadLetter): Promise<object | null>;
     /** Sends the bytes to where they came from and marks the letters; gives how many were sent. */
@@ -27,6 +32,8 @@ export interface DeadLetterDeps {
 /** Letters that an answer holds, the newest; bytes of a value that it shows. */
 const SHOWN = 500;
 const SHOWN_BYTES = 4096;
+const BYTES =
+  'What a letter holds, `text`, `base64` and `draft`, is not masked; it is null for tokens without `operate`.';
 /** Who sends where the server has no tokens. */
 const NOBODY = 'a page without sign-in';
 
@@ -56,16 +63,17 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       schema: {
         tags,
         summary: `Dead letters, newest first, ${SHOWN} at most; those that were sent again have \`replayed\``,
+        description: BYTES,
         response: refusals(503),
       },
     },
-    async () => {
+    async ({ caller }) => {
       let [total, open] = [0, 0];
       let newest: { readonly timestamp: number; readonly as: object }[] = [];
       for await (const letter of deadLetters.all()) {
         total++;
         if (letter.replayed === null) open++;
-        newest.push({ timestamp: letter.timestamp, as: shown(letter, deadLetters.replayable(letter.topic)) });
+        newest.push({ timestamp: letter.timestamp, as: shown(letter, deadLetters.replayable(letter), caller) });
         if (newest.length === 2 * SHOWN) newest = newestFirst(newest).slice(0, SHOWN);
       }
       return {
@@ -84,13 +92,15 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       schema: {
         tags,
         summary: 'One dead letter; `draft` is its record as JSON to correct, null where nobody can read it',
+        description: BYTES,
         params: place,
         response: refusals(400, 404, 503),
       },
     },
-    async ({ params }) => {
+    async ({ params, caller }) => {
       const letter = await find(params);
-      return { ...shown(letter, deadLetters.replayable(letter.topic)), draft: await deadLetters.draft(letter) };
+      const draft = mayReadBytes(caller) ? await deadLetters.draft(letter) : null;
+      return { ...shown(letter, deadLetters.replayable(letter), caller), draft };
     },
   );
   app.post<{ Params: Place; Body: { record: object } }>(
@@ -146,11 +156,11 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       const letters = await deadLetters.find(wanted);
       if (letters.length < wanted.size)
         throw new HttpProblem(404, 'Some of these dead letters are not there any more; nothing was sent.');
-      const own = letters.find(({ topic }) => !deadLetters.replayable(topic));
-      if (own)
+      const kept = letters.find((letter) => !deadLetters.replayable(letter));
+      if (kept)
         throw new HttpProblem(
           400,
-          `${own.id} came from ${own.topic}, which nobody else writes; run \`samvad rebuild\` instead. Nothing was sent.`,
+          `${kept.id} can't be sent to ${kept.topic} as it is: it is too large, or nobody else writes there; run \`samvad rebuild\` instead. Nothing was sent.`,
         );
       return { sent: await deadLetters.replay(letters, caller?.name ?? NOBODY) };
     },
@@ -161,8 +171,17 @@ function newestFirst<T extends { readonly timestamp: number }>(letters: readonly
   return letters.toSorted((a, b) => b.timestamp - a.timestamp);
 }
 
-function shown({ key, value, traceparent, ...letter }: PlacedDeadLetter, replayable: boolean): object {
-  const bytes = value?.subarray(0, SHOWN_BYTES);
+/** Only what has passed `intake` is masked, so a letter may hold what users wrote about themselves. */
+function mayReadBytes(caller: Caller | null): boolean {
+  return caller !== null && allows(caller.roles, 'operate');
+}
+
+function shown(
+  { key, value, traceparent, ...letter }: PlacedDeadLetter,
+  replayable: boolean,
+  caller: Caller | null,
+): object {
+  const bytes = mayReadBytes(caller) ? value?.subarray(0, SHOWN_BYTES) : undefined;
   return {
     ...letter,
     key: key?.toString('utf8') ?? null,

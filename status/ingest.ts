@@ -9,6 +9,8 @@ import { traceFrom } from '../producers/trace.ts';
 import { untraced } from '../runtime/tracing.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import { AnswerRefused, refuseErased } from '../review/answers.ts';
+import { allows } from './access.ts';
+import type { Caller } from './access.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -27,7 +29,9 @@ export interface IngestDeps {
 export const MAX_INGEST_BYTES = 5 * 1024 * 1024;
 /** Requests a minute that one caller may make; a request may hold thousands of records. */
 const MAX_REQUESTS_A_MINUTE = 120_000;
-/** Problems that an answer lists; the rest is counted. */
+/** Records of a request, blank lines included: the server does nothing else while it looks at them, half a second. */
+const MAX_RECORDS = 10_000;
+/** Problems of a request after which the server looks no further. */
 const MAX_PROBLEMS = 1000;
 const MAX_IN_FLIGHT = 1000;
 
@@ -48,6 +52,7 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
       const caller = traceFrom(traceOf(request)).traceparent;
       const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
         const events = eventsOf(kind, request.body, Date.now());
+        refuseOtherNames(request.caller, events);
         if (pool) await tellOfErased(pool, events);
         return sendAll(
           producer,
@@ -64,6 +69,21 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
       });
     });
   }
+}
+
+/**
+ * Who may only review answers in the name of the token, so that nobody speaks for others; a review tool, which sends what many people
+ * answered, has the role `ingest` too. @throws HttpProblem
+ */
+function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[]): void {
+  if (caller?.name == null || allows(caller.roles, 'ingest') || allows(caller.roles, 'operate')) return;
+  const other = events.find(({ kind, record }) => kind === 'review' && record.reviewer !== caller.name);
+  if (other?.kind !== 'review') return;
+  throw new HttpProblem(
+    403,
+    `The token ${caller.name} reviews as reviewer ${caller.name} only; to send an answer of ${JSON.stringify(other.record.reviewer)} it needs ` +
+      'the role ingest or operate too. Nothing of the request was stored.',
+  );
 }
 
 /**
@@ -98,6 +118,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
     schema: {
       tags: ['ingest'],
       summary: `One ${kind} or many; all of a request or nothing`,
+      description: `${MAX_RECORDS} records at most, blank lines included. After ${MAX_PROBLEMS} problems the rest is not looked at, and the answer says so.`,
       headers: traceHeader,
       body: {
         content: {
@@ -105,62 +126,74 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
           'application/x-ndjson': { schema: line },
         },
       },
-      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [410] : []), 413, 415, 503) },
+      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [403, 410] : []), 413, 415, 503) },
     },
   };
 }
 
-/** Every record of a request. @throws HttpProblem when one is invalid. */
+/** Every record of a request. @throws HttpProblem when one is invalid, or there are too many. */
 function eventsOf(kind: EventKind, body: unknown, now: number): readonly ProducedEvent[] {
   if (Buffer.isBuffer(body)) return collect(kind, parsersOfLines(kind, body, now));
-  if (Array.isArray(body)) {
-    const parsers = body.map((json: unknown, i) => [i + 1, () => parseEvent(kind, json, now)] as const);
-    return collect(kind, parsers);
-  }
-  return collect(kind, [[undefined, () => parseEvent(kind, body, now)]]);
+  if (!Array.isArray(body)) return collect(kind, [[undefined, () => parseEvent(kind, body, now)]]);
+  refuseTooMany(body.length);
+  return collect(
+    kind,
+    body.map((json: unknown, i) => [i + 1, () => parseEvent(kind, json, now)]),
+  );
 }
 
 type Parser = readonly [line: number | undefined, parse: () => ProducedEvent];
 
-function* parsersOfLines(kind: EventKind, body: Buffer, now: number): Generator<Parser> {
+function parsersOfLines(kind: EventKind, body: Buffer, now: number): readonly Parser[] {
   const splitter = new LineSplitter();
+  const parsers: Parser[] = [];
   for (const lines of [splitter.push(body), splitter.end()]) {
     for (const { number, text, problem } of lines) {
+      refuseTooMany(number);
       if (text?.trim() === '') continue;
-      yield [
+      parsers.push([
         number,
         () => {
           if (text === undefined) throw new InputError([{ field: kind, message: problem }]);
           return parseEventText(kind, text, now);
         },
-      ];
+      ]);
     }
   }
+  return parsers;
 }
 
-function collect(kind: EventKind, parsers: Iterable<Parser>): readonly ProducedEvent[] {
+function refuseTooMany(records: number): void {
+  if (records <= MAX_RECORDS) return;
+  const detail = `The request has more than ${MAX_RECORDS} records; send it in parts.`;
+  throw new HttpProblem(413, detail, { type: 'too-large' });
+}
+
+function collect(kind: EventKind, parsers: readonly Parser[]): readonly ProducedEvent[] {
+  if (parsers.length === 0) throw invalidRecords(`The request holds no ${kind}; nothing was stored.`, []);
   const events: ProducedEvent[] = [];
   const problems: FieldProblem[] = [];
-  let [records, invalid] = [0, 0];
+  let [looked, invalid] = [0, 0];
   for (const [line, parse] of parsers) {
-    records++;
+    if (problems.length >= MAX_PROBLEMS) break;
+    looked++;
     try {
       events.push(parse());
     } catch (error) {
       if (!(error instanceof InputError)) throw error;
       invalid++;
-      if (problems.length < MAX_PROBLEMS) {
-        problems.push(...error.problems.map((problem) => (line === undefined ? problem : { line, ...problem })));
-      }
+      for (const problem of error.problems.slice(0, MAX_PROBLEMS - problems.length))
+        problems.push(line === undefined ? problem : { line, ...problem });
     }
   }
-  if (records === 0) throw invalidRecords(`The request holds no ${kind}; nothing was stored.`, []);
-  if (invalid > 0) {
-    const which =
-      records === 1 ? `The ${kind} is invalid` : `${String(invalid)} of ${String(records)} records are invalid`;
-    throw invalidRecords(`${which}; nothing of the request was stored.`, problems);
-  }
-  return events;
+  if (invalid === 0) return events;
+  const which =
+    parsers.length === 1
+      ? `The ${kind} is invalid`
+      : looked === parsers.length
+        ? `${invalid} of ${looked} records are invalid`
+        : `${invalid} of the first ${looked} records are invalid, and the others were not looked at`;
+  throw invalidRecords(`${which}; nothing of the request was stored.`, problems);
 }
 
 function invalidRecords(detail: string, problems: readonly FieldProblem[]): HttpProblem {

@@ -106,7 +106,8 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
   );
 }
 
+/** A day on which there can be conversations. The days around it that the figures take must have four digits of the year, too. */
 function checked(name: string, text: string | undefined): string | undefined {
-  if (text === undefined || isDay(text)) return text;
+  if (text === undefined || (isDay(text) && text.startsWith('2'))) return text;
   throw new HttpProblem(400, `${name} is ${JSON.stringify(shorten(text))}; write a day such as 2026-11-25.`);
 }

@@ -17,7 +17,7 @@ const page = {
   type: 'object',
   properties: {
     limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
-    after: { type: 'string', pattern: '^[0-9]+/[0-9]+$', description: '`next` of the page before' },
+    after: { type: 'string', pattern: '^[0-9]{1,9}/[0-9]{1,15}$', description: '`next` of the page before' },
   },
 } as const;
 

@@ -78,7 +78,7 @@ export function describeApi(app: FastifyInstance): void {
       security: [{ token: [] }],
     },
     hideUntagged: true,
-    transform: ({ schema, url, route }) => ({ url, schema: { ...schema, ...roleOf(route.config?.role) } }),
+    transform: ({ schema, url, route }) => ({ url, schema: { ...schema, ...roleOf(route.config?.role, schema) } }),
     refResolver: {
       buildLocalReference: (schema, _base, _fragment, i) =>
         typeof schema['$id'] === 'string' ? schema['$id'] : `def-${String(i)}`,
@@ -94,8 +94,8 @@ export function describeApi(app: FastifyInstance): void {
   });
 }
 
-/** The role that a route asks for, as its description tells it. */
-function roleOf(role: Role | 'anyone' = 'operate'): object {
-  if (role === 'anyone') return { description: 'For anyone.', security: [] };
-  return { description: `For tokens with the role \`${role}\`.`, 'x-role': role };
+/** The role that a route asks for, as its description tells it before all else. */
+function roleOf(role: Role | 'anyone' = 'operate', { description = '' }: { description?: string } = {}): object {
+  if (role === 'anyone') return { description: `For anyone. ${description}`.trim(), security: [] };
+  return { description: `For tokens with the role \`${role}\`. ${description}`.trim(), 'x-role': role };
 }

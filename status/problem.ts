@@ -111,6 +111,10 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
     const detail = 'The database does not answer; try again soon.';
     return new HttpProblem(503, detail, { type: 'unreachable', retryAfterSeconds: 5 });
   }
+  if (isBadValue(error)) {
+    const detail = `The request has a value that the database does not take: ${error.message}.`;
+    return new HttpProblem(400, detail, { type: 'invalid-request' });
+  }
   return new HttpProblem(500, `The server could not do that; its log has the reason under ${request.id}.`);
 }
 
@@ -126,6 +130,14 @@ function isUnreachable({ code, message }: FastifyError): boolean {
     /^(ECONN|ENOTFOUND|ETIMEDOUT|EPIPE|EHOSTUNREACH|08|57P)/.test(code) ||
     /^Connection terminated|timeout exceeded when trying to connect/.test(message)
   );
+}
+
+/**
+ * Whether Postgres found that a text holds a zero character or a time is none, by its codes. The rest of class 22 (data exception),
+ * such as a division by zero, would be a mistake of this server.
+ */
+function isBadValue({ code }: FastifyError): boolean {
+  return ['22007', '22008', '22009', '22021'].includes(code);
 }
 
 function pathOf(request: FastifyRequest): string {

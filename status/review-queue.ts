@@ -37,6 +37,8 @@ const MAX_ITEMS = 50;
 const MAX_ANSWERS = 200;
 const MAX_LISTED = 200;
 const MAX_JOINED = 100;
+/** More than will ever wait, and less than the largest number of Postgres. */
+const MAX_OFFSET = 1e9;
 
 /** With a token its name is the reviewer, and answers that name another are refused; without, the request says it. */
 interface HolderBody {
@@ -76,7 +78,7 @@ function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
           properties: {
             ...filter,
             limit: { type: 'integer', minimum: 1, maximum: MAX_LISTED, default: 20 },
-            offset: { type: 'integer', minimum: 0, default: 0 },
+            offset: { type: 'integer', minimum: 0, maximum: MAX_OFFSET, default: 0 },
           },
         },
         response: refusals(400, 503),
@@ -133,8 +135,13 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     async (request) => {
       const { count, first, join, since, module, language, route } = request.body;
       const who = holderOf(request);
-      const lent = leaseNext(pool, who, { module, language, route }, count, { first, join });
       const day = since === undefined ? new Date(new Date().setHours(0, 0, 0, 0)) : new Date(since);
+      // A leap second, which JavaScript does not know.
+      if (Number.isNaN(day.getTime()))
+        throw new HttpProblem(400, `since is ${String(since)}; leave the leap second out.`, {
+          type: 'invalid-request',
+        });
+      const lent = leaseNext(pool, who, { module, language, route }, count, { first, join });
       const [items, waiting, progress] = await Promise.all([
         lent.then((ids) => readTasks(pool, who, ids)),
         countWaiting(pool, who.reviewer),

@@ -19,7 +19,9 @@ const FILTERS = [
   'model_version',
 ] as const;
 
-type Query = Partial<Record<(typeof FILTERS)[number] | 'q' | 'before', string>> & { readonly limit: number };
+type Query = Partial<Record<(typeof FILTERS)[number] | 'q' | 'before' | 'before_id', string>> & {
+  readonly limit: number;
+};
 
 /** Adds the route. */
 export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
@@ -40,8 +42,15 @@ export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
               format: 'date-time',
               description: '`created_at` of the last one of the page before',
             },
+            before_id: {
+              type: 'string',
+              maxLength: 200,
+              description:
+                'with `before`: `conversation_id` of the last one of the page before, so that none of the same time is passed over',
+            },
             limit: { type: 'integer', minimum: 1, maximum: 500, default: 50 },
           },
+          dependencies: { before_id: ['before'] },
         },
         response: refusals(400, 503),
       },
@@ -62,14 +71,16 @@ export function statement(query: Query): { readonly sql: string; readonly values
     const value = query[name];
     return value === undefined || value === '' ? [] : [`${name} = ${parameter(clean(value))}`];
   });
-  const { q = '', before } = query;
+  const { q = '', before, before_id } = query;
   if (q !== '') {
     const pattern = parameter(`%${clean(q).replaceAll(/[\\%_]/g, '\\$&')}%`);
     conditions.push(`(conversation_id = ${parameter(clean(q))} OR user_message ILIKE ${pattern})`);
   }
-  if (before !== undefined) conditions.push(`created_at < ${parameter(before)}`);
+  if (before !== undefined && before_id !== undefined)
+    conditions.push(`(created_at, conversation_id) < (${parameter(before)}, ${parameter(clean(before_id))})`);
+  else if (before !== undefined) conditions.push(`created_at < ${parameter(before)}`);
   const where = conditions.length === 0 ? '' : `WHERE ${conditions.join(' AND ')}`;
   const sql = `SELECT conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, model_version,
-       route, review_status, created_at FROM shown_conversations ${where} ORDER BY created_at DESC, conversation_id LIMIT ${parameter(query.limit)}`;
+       route, review_status, created_at FROM shown_conversations ${where} ORDER BY created_at DESC, conversation_id DESC LIMIT ${parameter(query.limit)}`;
   return { sql, values };
 }

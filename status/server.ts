@@ -1,11 +1,10 @@
 /** The HTTP server: its frame (limits, headers, errors, description), and the groups of routes in it. */
-import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
 import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { Pool } from 'pg';
+import { MAX_ID } from '../policy/validation.ts';
 import { guardRoutes } from './access.ts';
 import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
@@ -38,6 +37,7 @@ import type { ErasureDeps } from './erasure.ts';
 import { describeApi } from './openapi.ts';
 import { pageRoutes } from './pages.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
+import { PromptServer } from './prompt-server.ts';
 import { conversationRoutes } from './conversations.ts';
 import type { ConversationDeps } from './conversations.ts';
 import { reviewQueueRoutes } from './review-queue.ts';
@@ -45,8 +45,6 @@ import type { ReviewDeps } from './review-queue.ts';
 import { sessionRoutes } from './session.ts';
 import type { SessionDeps } from './session.ts';
 
-/** How often a server that ends looks for connections to close. */
-const SWEEP_MS = 50;
 /** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
 const MAX_BODY_BYTES = 1024 * 1024;
 /** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`. */
@@ -122,27 +120,6 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   return frame(options, routesOf, notYet);
 }
 
-/**
- * While the server ends, closes connections that carry no request. Browsers open some ahead, which Node does not count among the idle
- * ones, and some fall idle after Node has looked: it waited a minute for requests that never came.
- */
-function closeUnusedConnections(app: FastifyInstance): void {
-  const unused = new Set<Socket>();
-  app.server.on('connection', (socket: Socket) => {
-    unused.add(socket);
-    socket.once('close', () => unused.delete(socket));
-  });
-  app.server.on('request', ({ socket }: IncomingMessage) => unused.delete(socket));
-  app.addHook('preClose', (done) => {
-    const sweep = setInterval(() => {
-      for (const socket of unused) socket.destroy();
-      app.server.closeIdleConnections();
-    }, SWEEP_MS).unref();
-    app.server.once('close', () => clearInterval(sweep));
-    done();
-  });
-}
-
 /** A server with limits, headers, errors and description, and what `add` adds to it. */
 function frame(
   { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
@@ -150,12 +127,15 @@ function frame(
   otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
 ): FastifyInstance {
   const app = fastify({
+    serverFactory: (listener) => new PromptServer(listener),
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),
+    // The router counts as the rule of ids does: UTF-16 code units of what was decoded.
+    routerOptions: { maxParamLength: MAX_ID },
+    frameworkErrors: (error, request, reply) => void refuse(error, request, reply),
     ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
   }) as FastifyInstance;
-  closeUnusedConnections(app);
   // A page of another site may send text/plain without being asked, and nothing here needs it.
   app.removeContentTypeParser('text/plain');
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));

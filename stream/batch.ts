@@ -12,7 +12,7 @@ import type { Topic } from './topic.ts';
  * Largest record from elsewhere. The broker's limit is for compressed records: one that is larger when it is read could not be
  * written again, neither to its own partition nor as part of an output, and would stop its partition for ever.
  */
-const MAX_EXTERNAL_BYTES = 1_000_000;
+export const MAX_EXTERNAL_BYTES = 1_000_000;
 /**
  * Longest key of a record from elsewhere, in bytes of UTF-8: an id has at most 200 UTF-16 code units. A longer one must be refused before
  * it is looked up or sent to its partition: tables take keys of some kB, and topics records of a megabyte with their keys.

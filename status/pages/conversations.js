@@ -36,7 +36,10 @@ function list(rows) {
   const asked = address();
   const last = rows.length === 50 ? rows.at(-1) : undefined;
   const older = new URLSearchParams(asked);
-  if (last) older.set('before', last.created_at);
+  if (last) {
+    older.set('before', last.created_at);
+    older.set('before_id', last.conversation_id);
+  }
   return html` <form class="form" role="search" @submit=${search}>
       <label class="whole">Message or id<input name="q" type="search" .value=${asked.get('q') ?? ''} /></label>
       ${FILTERS.map(

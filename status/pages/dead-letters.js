@@ -153,6 +153,15 @@ function editor(letter) {
     </p>`;
 }
 
+/** @param {any} letter */
+const bytes = (letter) =>
+  html`<details>
+    <summary>Its bytes</summary>
+    <pre class="mono scroll" tabindex="0" role="region" aria-label="As text">${letter.text ?? ''}</pre>
+    <p class="small quiet">base64${letter.bytes > 4096 ? ', the beginning' : ''}</p>
+    <pre class="mono scroll" tabindex="0" role="region" aria-label="As base64">${letter.base64 ?? ''}</pre>
+  </details>`;
+
 function detail() {
   const { letter } = state;
   return html`<p><a href="/dead-letters">All dead letters</a></p>
@@ -161,12 +170,7 @@ function detail() {
       ${letter.replayed ? again(letter.replayed) : ''}${origin(letter)}${editor(letter)}${told()}
     </section>
     <section class="card">
-      <details>
-        <summary>Its bytes</summary>
-        <pre class="mono scroll" tabindex="0" role="region" aria-label="As text">${letter.text ?? ''}</pre>
-        <p class="small quiet">base64${letter.bytes > 4096 ? ', the beginning' : ''}</p>
-        <pre class="mono scroll" tabindex="0" role="region" aria-label="As base64">${letter.base64 ?? ''}</pre>
-      </details>
+      ${may() ? bytes(letter) : html`<p class="small quiet">What it holds may be personal data that nothing has masked: only a token with the role operate sees it.</p>`}
     </section>`;
 }
 

@@ -29,6 +29,9 @@ interface Letter {
   readonly code: string;
   readonly replayed: { readonly by: string; readonly corrected: boolean } | null;
   readonly draft?: Record<string, unknown> | null;
+  readonly bytes: number;
+  readonly text: string | null;
+  readonly base64: string | null;
 }
 const by = { by: 'a test', at: Date.UTC(2026, 9, 5) };
 const asResends = (letters: readonly PlacedDeadLetter[]) => letters.map((letter) => ({ letter }));
@@ -171,7 +174,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal(await open(), 1);
   });
 
-  it('keeps a letter as long as one of today, however old its record is; one that Kafka refuses is not written', async () => {
+  it('keeps a letter as long as one of today, however old its record is; what Kafka refuses is neither written nor sent again', async () => {
     const { prepared } = reviewing.stack;
     const writer = deadLetterWriter(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
     const [key, timestamp] = [Buffer.from('old'), Date.UTC(2025, 0, 1)];
@@ -179,6 +182,11 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     const poison = new Poison('bad-avro', 'It ends in the middle.');
     const began = Date.now();
     await writer.write('conversation-logs', { ...raw, value: Buffer.from('x') }, poison);
+    const large = { ...raw, topic: topics.conversations.name, value: randomBytes(1_000_001) };
+    await writer.write('intake', large, new Poison('too-large', 'It has too many bytes.'));
+    const [letter] = (await letters()).filter(({ code }) => code === 'too-large');
+    const { status, body } = await ask('POST', '/v1/dead-letters/replay', { ids: [letter?.id ?? ''] });
+    assert.deepEqual([status, /too large/.test((body as Problem).detail)], [400, true]);
     let kept = 0;
     for await (const record of readTopic(prepared.servers.kafka, topics.deadLetters.name))
       if (record.key?.equals(key) === true) kept = record.timestamp;
@@ -204,6 +212,25 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     await limit(String(4 * 1024 * 1024));
     await writer.close();
     await admin.disconnect();
+  });
+
+  it('shows what a letter holds, which nothing has masked, to operators only', async () => {
+    const value = encoded({ conversation_id: 'c-4', language: '?', user_message: 'call 98765 43210' });
+    const { id } = await deadLetter('c-4', value);
+    for (const role of roles.filter((one) => one !== 'ingest')) {
+      const one = (await ask('GET', `/v1/dead-letters/${id}`, undefined, role)).body as Letter;
+      const all = ((await ask('GET', '/v1/dead-letters', undefined, role)).body as { letters: Letter[] }).letters;
+      const listed = all.find((letter) => letter.id === id);
+      for (const letter of [one, listed]) {
+        assert.equal(letter?.bytes, value.length);
+        assert.deepEqual(
+          [letter.text?.includes('98765'), letter.base64],
+          role === 'operate' ? [true, value.toString('base64')] : [undefined, null],
+          role,
+        );
+      }
+      assert.equal(one.draft?.['user_message'], role === 'operate' ? 'call 98765 43210' : undefined, role);
+    }
   });
 
   it('refuses letters that are not there, and bodies that are not as described', async () => {

@@ -1,15 +1,17 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
+import { openFront } from '../../cli/front.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { SpoolFull } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
 import { pages } from '../../status/pages.ts';
 import { createServer } from '../../status/server.ts';
 import type { ServerOptions } from '../../status/server.ts';
+import { newToken, parseTokens } from '../../status/tokens.ts';
+import type { ApiToken } from '../../status/tokens.ts';
 import { memoryProducer } from './memory-producer.ts';
 
 const conversation = {
@@ -29,9 +31,10 @@ interface Setup {
   readonly producer?: ReturnType<typeof memoryProducer>;
   readonly query?: (sql: string, values?: unknown[]) => Promise<{ rows: object[] }>;
   readonly readiness?: () => Promise<Record<string, string>>;
+  readonly tokens?: readonly ApiToken[];
 }
 
-function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
+function server({ producer = memoryProducer(), query, readiness, tokens = [] }: Setup = {}) {
   const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
   const status = () => Promise.resolve({ lag: [] });
   const classifier = { classify: () => Promise.resolve([]) };
@@ -39,7 +42,7 @@ function server({ producer = memoryProducer(), query, readiness }: Setup = {}) {
   const live = () => Promise.reject(new Error('not asked here'));
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
   return createServer({
-    tokens: [],
+    tokens,
     producer,
     pool,
     readiness: parts,
@@ -106,6 +109,41 @@ describe('POST', () => {
     assert.equal((await post(app, '/v1/conversations', conversation)).statusCode, 202);
   });
 
+  it('takes reviews of others from a token that may ingest or operate, and from a reviewer only his own', async () => {
+    const made = {
+      reviewer: newToken('asha', ['review']),
+      tool: newToken('tool', ['review', 'ingest']),
+      operator: newToken('op', ['operate']),
+    };
+    const producer = memoryProducer();
+    const app = server({
+      producer,
+      tokens: parseTokens(
+        Object.values(made)
+          .map(({ line }) => line)
+          .join('\n'),
+      ),
+    });
+    const send = (who: keyof typeof made, payload: object) =>
+      app.inject({
+        method: 'POST',
+        url: '/v1/reviews',
+        payload,
+        headers: { authorization: `Bearer ${made[who].token}` },
+      });
+    const others = [review, { ...review, reviewer: 'ben' }];
+    const refused = await send('reviewer', others);
+    assert.equal(refused.statusCode, 403);
+    assert.match(
+      refused.json<Refused>().detail,
+      /^The token asha reviews as .* an answer of "ben" .* Nothing of the request was stored\.$/,
+    );
+    assert.deepEqual(producer.events, []);
+    assert.equal((await send('reviewer', [review, review])).statusCode, 202);
+    for (const who of ['tool', 'operator'] as const) assert.equal((await send(who, others)).statusCode, 202, who);
+    assert.equal(producer.events.length, 6);
+  });
+
   it('accepts an array and NDJSON, in order, more than are sent at a time', async () => {
     const many = Array.from({ length: 2500 }, (_, i) => ({ ...conversation, conversation_id: `c-${String(i)}` }));
     for (const [body, type] of [
@@ -155,6 +193,56 @@ describe('POST', () => {
       ],
     );
     assert.deepEqual(producer.events, []);
+  });
+
+  /** `n` records in each of the forms that a request may have. */
+  const forms = (record: object, n: number) =>
+    [
+      [`[${Array.from({ length: n }, () => JSON.stringify(record)).join()}]`, 'application/json'],
+      [`${JSON.stringify(record)}\n`.repeat(n), NDJSON],
+    ] as const;
+
+  it('takes 10,000 records in a request, and looks at none where there are more', async () => {
+    const producer = memoryProducer();
+    const app = server({ producer });
+    for (const [body, type] of forms(conversation, 10_000))
+      assert.equal((await post(app, '/v1/conversations', body, type)).statusCode, 202);
+    const taken = producer.events.length;
+    for (const [body, type] of [
+      ...forms(conversation, 10_001),
+      ...forms({}, 1_700_000),
+      ['\n'.repeat(5e6), NDJSON] as const,
+    ]) {
+      const response = await post(app, '/v1/conversations', body, type);
+      assert.equal(response.statusCode, 413);
+      assert.match(response.json<Refused>().detail, /more than 10,?000 records; send it in parts/);
+    }
+    assert.equal(producer.events.length, taken);
+  });
+
+  it('looks no further when it has found very many problems, and says so', async () => {
+    const app = server();
+    for (const [body, type] of forms({}, 10_000)) {
+      const { detail, problems } = (await post(app, '/v1/conversations', body, type)).json<Refused>();
+      const [, invalid, looked] =
+        /^(\d+) of the first (\d+) records are invalid, and the others were not looked at; nothing of/.exec(detail) ??
+        [];
+      assert.ok(invalid !== undefined && invalid === looked && Number(looked) < 1000, detail);
+      assert.equal(problems.length, 1000);
+    }
+  });
+
+  it('looks at no entity where there are too many', async () => {
+    for (const entities of [
+      new Array(2_000_000).fill(1),
+      Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`k${i}`, 1])),
+    ]) {
+      const response = await post(server(), '/v1/conversations', { ...conversation, entities });
+      assert.equal(response.statusCode, 400);
+      const [problem, ...others] = response.json<Refused>().problems;
+      assert.deepEqual([problem?.field, others], ['entities', []]);
+      assert.match(problem?.message ?? '', /^There are (2000000|201); at most 200 are kept\.$/);
+    }
   });
 
   const refused: readonly (readonly [string, string | Buffer, string, number])[] = [
@@ -236,6 +324,33 @@ describe('GET', () => {
     assert.deepEqual(asked, [[], ['a/b'], ['a/b'], ['a/b'], ['a/b']]);
   });
 
+  for (const id of ['x'.repeat(200), 'हिन्दी/%'.repeat(25)]) {
+    it(`finds a conversation whose id is as long as may be: ${id.slice(0, 8)}…`, async () => {
+      const asked: unknown[] = [];
+      const app = server({
+        query: (_sql, values = []) => {
+          asked.push(...values);
+          return Promise.resolve({ rows: [] });
+        },
+      });
+      assert.equal((await app.inject(`/v1/conversations/${encodeURIComponent(id)}`)).statusCode, 404);
+      assert.equal(asked[0], id);
+    });
+  }
+
+  it('answers an id that is too long, and an address that is none, with problem details', async () => {
+    const app = server();
+    for (const [url, status] of [
+      [`/v1/conversations/${'x'.repeat(201)}`, 414],
+      ['/v1/conversations/%ff', 400],
+    ] as const) {
+      const response = await app.inject(url);
+      assert.equal(response.statusCode, status);
+      assert.equal(response.headers['content-type'], 'application/problem+json; charset=utf-8');
+      assert.match(response.json<Refused>().detail, /\.$/);
+    }
+  });
+
   for (const url of ['/v1/conversations/unknown', '/v1/conversations/%00', '/nowhere']) {
     it(`answers 404 for ${url}`, async () => {
       const response = await server().inject(url);
@@ -253,15 +368,34 @@ describe('GET', () => {
 });
 
 describe('the frame', () => {
-  it('ends at once though a browser keeps a connection that it has not used', { timeout: 10_000 }, async () => {
-    const app = server();
-    await app.listen({ port: 0, host: '127.0.0.1' });
-    const accepted = once(app.server, 'connection');
-    const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1');
-    const [closed] = [once(socket, 'close'), await accepted];
-    await app.close();
-    await closed;
-  });
+  /** Both ways to listen: as one application, and as `samvad up` does, in front of several. */
+  const listening = {
+    'an application': async () => {
+      const app = server();
+      const url = await app.listen({ port: 0, host: '127.0.0.1' });
+      return { url, close: () => app.close() };
+    },
+    'a front': async () => {
+      const front = await openFront({ host: '127.0.0.1', port: 0, variable: 'SAMVAD_HTTP_PORT' }, server());
+      await front.serve(server());
+      return front;
+    },
+  };
+  for (const [what, listen] of Object.entries(listening)) {
+    it(
+      `${what} ends at once though a browser keeps a connection that it has not used`,
+      { timeout: 10_000 },
+      async () => {
+        const listener = await listen();
+        const socket = connect(Number(new URL(listener.url).port), '127.0.0.1');
+        const closed = once(socket, 'close');
+        await once(socket, 'connect');
+        assert.equal((await fetch(`${listener.url}/healthz`)).status, 200); // so that the server has accepted what connected before
+        await listener.close();
+        await closed;
+      },
+    );
+  }
 
   it('describes every route of the API', async () => {
     const app = server();
@@ -269,8 +403,15 @@ describe('the frame', () => {
     app.addHook('onRoute', ({ url }) => {
       if (/^\/(v1|healthz|readyz)/.test(url)) urls.add(url);
     });
-    const { openapi, paths } = (await app.inject('/docs/json')).json<{ openapi: string; paths: object }>();
+    const { openapi, paths } = (await app.inject('/docs/json')).json<{
+      openapi: string;
+      paths: Record<string, Record<string, { description: string }>>;
+    }>();
     assert.match(openapi, /^3\.1/);
+    assert.match(
+      paths['/v1/conversations']?.['post']?.description ?? '',
+      /^For tokens with the role `ingest`\. 10000 records at most/,
+    );
     const described = [...urls].map((url) => url.replaceAll(/:(\w+)/g, '{$1}'));
     assert.deepEqual(Object.keys(paths).toSorted(), described.toSorted());
   });

@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { startReviewing } from './reviewing.ts';
+import type { Reviewing } from './reviewing.ts';
+
+const NUL = '\0';
+
+describe('what is read from Postgres', { timeout: 300_000 }, () => {
+  let reviewing: Reviewing;
+  let app: ReturnType<Reviewing['server']>;
+
+  before(async () => {
+    reviewing = await startReviewing();
+    app = reviewing.server();
+  });
+  after(async () => {
+    await app.close();
+    await reviewing.stop();
+  });
+
+  it('gives every conversation once, page after page, when many are of one time', async () => {
+    const created_at = '2026-10-05T09:00:00.000Z';
+    const ids = Array.from({ length: 120 }, (_, i) => `at-once-${i}`);
+    await reviewing.capture([
+      ...ids.map((conversation_id) => ({ conversation_id, created_at })),
+      { conversation_id: 'earlier', created_at: '2026-10-05T08:59:59.999Z' },
+    ]);
+    const find = async (query: Record<string, string>) =>
+      (await app.inject({ url: '/v1/conversations', query })).json<{ conversation_id: string; created_at: string }[]>();
+    const found: string[] = [];
+    for (let older: Record<string, string> = {}; ;) {
+      const page = await find({ ...older, limit: '50' });
+      found.push(...page.map(({ conversation_id }) => conversation_id));
+      const last = page.at(-1);
+      if (!last || found.length > 200) break;
+      older = { before: last.created_at, before_id: last.conversation_id };
+    }
+    assert.equal(found.pop(), 'earlier');
+    assert.deepEqual(found.toSorted(), ids.toSorted());
+    const before = await find({ before: created_at });
+    assert.deepEqual(
+      before.map(({ conversation_id }) => conversation_id),
+      ['earlier'],
+    );
+  });
+
+  const next = (changes: object) => ['/v1/review-queue/next', { reviewer: 'asha', session: 's', ...changes }] as const;
+  const refused: readonly (readonly [url: string, body?: object])[] = [
+    ['/v1/review-queue?module=%00'],
+    ['/v1/review-queue?offset=1e20'],
+    next({ session: `s${NUL}` }),
+    next({ first: NUL }),
+    next({ join: { lead: 'c-1', ids: [NUL] } }),
+    next({ since: '2026-10-05T23:59:60Z' }),
+    ['/v1/review-queue/release', { reviewer: 'asha', session: NUL }],
+    ['/v1/erasures', { user_id: NUL, reason: 'case 1', requested_by: 'asha' }],
+    ['/v1/conversations?before=0000-01-01T00:00:00Z'],
+    ['/v1/conversations?before=2026-10-05T09:00:00%2B20:00'],
+    ['/v1/conversations?before_id=c-1'],
+    ['/v1/kpis?date=0000-01-01'],
+    ['/v1/kpis?date=9999-12-31'],
+    ['/v1/accuracy?from=0000-01-01'],
+    ['/v1/models/router-v1.0.0/lineage?after=99999999999/0'],
+  ];
+  for (const [url, payload] of refused) {
+    it(`answers 400 and a sentence to what Postgres can't hold: ${url} ${JSON.stringify(payload ?? '')}`, async () => {
+      const { statusCode, body } = await app.inject({
+        method: payload ? 'POST' : 'GET',
+        url,
+        ...(payload && { payload }),
+      });
+      assert.equal(statusCode, 400, body.slice(0, 300));
+      assert.match((JSON.parse(body) as { detail: string }).detail, /^\w.*\.$/);
+    });
+  }
+});
