@@ -156,7 +156,7 @@ export function loadLabelStudioFile(env: NodeJS.ProcessEnv = process.env): void 
   const file = env['LABEL_STUDIO_ENV_FILE'] ?? LABEL_STUDIO_FILE;
   if (file === '' || !existsSync(file)) return;
   for (const [name, value] of Object.entries(parseEnv(readFileSync(file, 'utf8'))))
-    if (name.startsWith('LABEL_STUDIO_') && value !== undefined && value !== '') env[name] ??= value;
+    if (name.startsWith('LABEL_STUDIO_') && value !== undefined && value !== '') env[name] ||= value;
 }
 
 /** An empty variable is as good as none: so Docker Compose hands on what was not set. */

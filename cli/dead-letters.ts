@@ -90,8 +90,8 @@ export function deadLettersCommand(): Command {
  * Not a letter of our own topics, which hold tables and decisions, where an old record would count as the newest; nor one that is too
  * large: of that the letter may hold only the beginning, and Kafka would refuse the whole transaction.
  */
-function replayable({ topic, value }: PlacedDeadLetter): boolean {
-  return external.has(topic) && (value?.length ?? 0) <= MAX_EXTERNAL_BYTES;
+function replayable({ topic, key, value }: PlacedDeadLetter): boolean {
+  return external.has(topic) && (key?.length ?? 0) + (value?.length ?? 0) <= MAX_EXTERNAL_BYTES;
 }
 
 /** Dead letters as the API and the commands ask for them. `index` may be shared with others who look at them. */

@@ -81,7 +81,8 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
   const seen = parts.filter(({ known }) => known);
   const unseen = sum(parts, ({ known, weight }) => (known ? 0 : weight));
   const rightOfSeen = sum(seen, ({ weight, share }) => weight * share);
-  const corrected = seen.length === 0 ? 0.5 : rightOfSeen / (1 - unseen);
+  // Sums of parts may come out a little above 1, which the table would refuse.
+  const corrected = seen.length === 0 ? 0.5 : clamp(rightOfSeen / (1 - unseen));
   const spread = (side: 0 | 1) =>
     Math.sqrt(sum(seen, ({ weight, share, interval }) => (weight * (interval[side] - share)) ** 2));
   const bound = (missingRight: 0 | 1) =>

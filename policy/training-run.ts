@@ -26,7 +26,7 @@ export const MAX_ATTEMPTS = 5;
 
 /** Asks for a run. Nothing when it was asked for already, or so much of its samples that too few are left, by whomever. */
 export function requestRun(log: ModelLog, request: RunRequest, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
-  const left = request.approvals - lastAsked(log, request.dataSet).approvals;
+  const left = Math.max(0, request.approvals - lastAsked(log, request.dataSet).approvals);
   if (log.runs.has(request.id) || left < (request.atLeast ?? 1)) return {};
   const standing: RunStanding = {
     data_set: request.dataSet,
@@ -164,12 +164,14 @@ export function openRuns({ runs }: ModelLog): readonly string[] {
 }
 
 /**
- * The id for a run from nothing on what the run `id` was asked for already: of the one that is under way, or else the next in number.
- * Its approvals are no more than those asked for before, so crossings of the threshold stay where they are.
+ * The id for a run from nothing on what the run `id` is for: that one where it was not asked for yet; of one from nothing that is under
+ * way; or else the next in number. Its approvals are no more than those asked for before, so crossings of the threshold stay where they are.
  */
 export function anewId(log: ModelLog, id: string): string {
-  const earlier = [...log.runs.keys()].filter((run) => run.startsWith(`${id}-anew-`));
-  return openRuns(log).find((run) => earlier.includes(run)) ?? `${id}-anew-${earlier.length + 1}`;
+  if (!log.runs.has(id)) return id;
+  const anew = [...log.runs.keys()].filter((run) => run.startsWith(`${id}-anew-`));
+  const open = openRuns(log).filter((run) => log.runs.get(run)?.from_scratch === true);
+  return open.find((run) => run === id || anew.includes(run)) ?? `${id}-anew-${anew.length + 1}`;
 }
 
 /** A watermark as the log holds it, in order of partition. */

@@ -147,6 +147,8 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, log });
   const drain = drainSpool(spool, link, log);
   const sending = new Set<Promise<unknown>>();
+  /** Of each conversation that something is on its way of, the last. */
+  const latest = new Map<string, Promise<unknown>>();
   const counts = { acknowledged: 0, spooled: 0 };
   let starting = true;
   let closing: Promise<void> | undefined;
@@ -158,7 +160,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   async function store(event: ProducedEvent): Promise<Stored> {
     const { conversation_id } = event.record;
     if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
-    const waits = event.kind !== 'conversation' && spool.bytes > 0;
+    const waits = event.kind !== 'conversation' && spool.bytes > 0 && spool.hasRoom;
     if (!waits && link.healthy && link.inFlight < maxInFlight) {
       try {
         await link.deliver(event);
@@ -174,14 +176,23 @@ export async function createConversationProducer(options: ProducerOptions): Prom
     return { conversation_id, stored: 'spool' };
   }
 
+  /** A review or a request to erase follows what is on its way of the same conversation, which may yet end in the spool. */
+  async function inOrder(event: ProducedEvent): Promise<Stored> {
+    if (event.kind !== 'conversation') await latest.get(event.record.conversation_id)?.catch(() => undefined);
+    return store(event);
+  }
+
   async function send(event: ProducedEvent): Promise<Stored> {
     if (closing) throw new Error('The producer is closed; the record was not stored.');
-    const stored = store(event);
+    const { conversation_id } = event.record;
+    const stored = inOrder(event);
     sending.add(stored);
+    latest.set(conversation_id, stored);
     try {
       return await stored;
     } finally {
       sending.delete(stored);
+      if (latest.get(conversation_id) === stored) latest.delete(conversation_id);
     }
   }
 

@@ -5,7 +5,7 @@
  * everything before it are on disk (fdatasync, shared by all appends that wait); so after a kill, what was acknowledged
  * is a prefix of the file, and a last line without a line feed was not. Subfolders of processes that ended are adopted.
  */
-import { createReadStream } from 'node:fs';
+import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
@@ -97,6 +97,11 @@ export class Spool {
     return this.#bytes;
   }
 
+  /** Whether what could go to Kafka may wait here instead. What was adopted from others may be much, and counts. */
+  get hasRoom(): boolean {
+    return this.#bytes < this.#options.maxBytes / 2;
+  }
+
   /** Resolves once the record is safe on disk. @throws SpoolFull when there is no room for it. */
   async append(event: ProducedEvent): Promise<void> {
     if (this.#closed) throw new Error('The spool is closed; the record was not stored.');
@@ -162,7 +167,9 @@ export class Spool {
       }
       if (ownership !== 'orphaned') continue;
       const target = path.join(folder, await ownedName());
+      const now = new Date();
       try {
+        await utimes(path.join(folder, entry.name), now, now); // whoever can't see this process must see that it has an owner
         await rename(path.join(folder, entry.name), target);
       } catch (cause) {
         if (codeOf(cause) === 'ENOENT') continue; // another process was faster
@@ -224,9 +231,15 @@ export class Spool {
     const bytes = Buffer.concat(batch.map(({ line }) => line));
     this.#waitingBytes -= bytes.length;
     try {
-      const active = (this.#active ??= await this.#begin());
-      await active.handle.writeFile(bytes);
-      await active.handle.datasync();
+      let active = (this.#active ??= await this.#begin());
+      await writeSafely(active, bytes);
+      if (!existsSync(active.file)) {
+        // This process stood still for so long that another one has taken its folder: it may have read these lines, or not.
+        this.#bytes -= active.bytes;
+        await active.handle.close().catch(() => undefined);
+        active = this.#active = await this.#begin();
+        await writeSafely(active, bytes);
+      }
       active.bytes += bytes.length;
       for (const { resolve } of batch) resolve();
     } catch (cause) {
@@ -253,6 +266,11 @@ export class Spool {
     if (active.bytes > 0) this.#sealed.push({ file: active.file, bytes: active.bytes });
     else await rm(active.file, { force: true }).catch(() => undefined);
   }
+}
+
+async function writeSafely({ handle }: ActiveSegment, bytes: Buffer): Promise<void> {
+  await handle.writeFile(bytes);
+  await handle.datasync();
 }
 
 /** The lines of a segment from its start; a torn last line, which was never acknowledged, is left out. */

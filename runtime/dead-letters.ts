@@ -27,7 +27,7 @@ export interface DeadLetterWriter {
 
 /** How long Kafka may take for a letter, and how often the client is asked for its report. */
 const WRITE_MS = 10_000;
-const REPORTS_MS = 100;
+const REPORTS_MS = 5;
 
 /** A writer to `topic`, which connects with the first letter, for one letter at a time. @throws Transient when a letter can't be written now. */
 export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topic<DeadLetter>): DeadLetterWriter {
@@ -41,11 +41,11 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
         dr_cb: true,
       },
       { 'message.timeout.ms': WRITE_MS },
-    );
-    connecting.then(
-      (producer) => producer.setPollInterval(REPORTS_MS),
-      () => (connecting = undefined),
-    );
+    ).then((producer) => {
+      producer.setPollInterval(REPORTS_MS);
+      return producer;
+    });
+    connecting.catch(() => (connecting = undefined));
     return connecting;
   };
   async function close(): Promise<void> {
@@ -61,7 +61,7 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
         // What was refused leaves the client's queue too, so only a report tells that Kafka has it.
         await call('writing a dead letter', (done) => {
           producer.once('delivery-report', (error) => done(error, undefined));
-          producer.produce(topic.name, null, value, raw.key, raw.timestamp, undefined, headersOf(raw.traceparent));
+          producer.produce(topic.name, null, value, raw.key, Date.now(), undefined, headersOf(raw.traceparent));
         });
       } catch (error) {
         await close(); // after an unknown outcome only a new producer is of use

@@ -34,6 +34,7 @@ export async function fencedWrite(
     ...librdkafkaConfig(kafka, transactionalId),
     'transactional.id': transactionalId,
     'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS,
+    'message.max.bytes': 4 * 1024 * 1024, // topics have limits of their own
   });
   try {
     const records = await decide();

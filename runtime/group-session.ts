@@ -213,12 +213,12 @@ async function fetchBatch<S>(member: GroupMember<S>, membership: Membership, con
  * Changes the assignment between two batches. One that was read across the change would hold records of both
  * assignments: whether it were dropped or processed, some would be lost or come twice.
  */
-async function betweenBatches(membership: Membership, change: () => void): Promise<void> {
+async function betweenBatches(membership: Membership, change: () => void | Promise<void>): Promise<void> {
   let open: () => void = () => undefined;
   membership.closed = new Promise((resolve) => (open = resolve));
   try {
     await membership.reading;
-    change();
+    await change();
   } finally {
     membership.closed = undefined;
     open();
@@ -252,15 +252,16 @@ function rebalance<S>(
       await whenIdle(membership, membership, () => member.checkpoint(consumer, membership.partitions));
       await membership.running;
       membership.partitions = [];
-      await betweenBatches(membership, () => {
+      await betweenBatches(membership, async () => {
         membership.epoch++; // what was read since the revocation began is of the old assignment too
         membership.ends.clear(); // to store one now would move a successor's position
+        await membership.running; // what has begun meanwhile
         callNow('handing partitions back', () => consumer.unassign());
       });
     } else {
       const offsets = await member.takeOver(consumer, partitions);
       membership.partitions = [...new Set(partitions.map(({ partition }) => partition))];
-      await betweenBatches(membership, () => callNow('taking partitions', () => consumer.assign(offsets)));
+      await betweenBatches(membership, () => void callNow('taking partitions', () => consumer.assign(offsets)));
     }
     onAssigned(membership.partitions.length);
   };

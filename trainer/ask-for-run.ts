@@ -23,13 +23,14 @@ export async function countUnused(
   const view = await openCounts(context);
   const counts = await view.read().finally(() => view.close());
   const total = totalApprovals(counts, DATA_SET);
-  return { total, unused: total - lastAsked(await log.read(), DATA_SET).approvals, watermark: countedUpTo(counts) };
+  const unused = Math.max(0, total - lastAsked(await log.read(), DATA_SET).approvals);
+  return { total, unused, watermark: countedUpTo(counts) };
 }
 
 /** How a run is asked for. */
 export interface RunWish {
   readonly trigger: RunTrigger;
-  /** Fewer unused samples than this, and no run is asked for; 0: where none is unused, another one on the same samples. */
+  /** Fewer unused samples than this, and no run is asked for; 0: in any case, where none is unused another one on the same samples. */
   readonly atLeast: number;
   readonly fromScratch: boolean;
   readonly by: string;
@@ -53,7 +54,7 @@ export async function askForRun(
   const { id: asked, approvals } = runAt(DATA_SET, total);
   let id = asked;
   const after = await log.append((now) => {
-    id = unused < 1 ? anewId(now, asked) : asked;
+    id = atLeast === 0 ? anewId(now, asked) : asked;
     const request = { id, approvals, dataSet: DATA_SET, trigger, watermark, atLeast, fromScratch };
     return requestRun(now, request, { by, at: Date.now() });
   });

@@ -9,8 +9,8 @@ import type { ModelLogPort } from './model-log.ts';
 type Measured = Pick<AccuracyReport, 'from' | 'to' | 'versions'>;
 
 /**
- * Notes the corrected accuracy of each version in the report, also that it has none any more. What stands already is not noted
- * again, so the same report twice writes once. Returns the versions whose figure has changed.
+ * Notes the corrected accuracy of each version in the report; of one that has traffic also that it has none any more. What stands
+ * already is not noted again, so the same report twice writes once. Returns the versions whose figure has changed.
  */
 export async function recordAccuracy(
   log: ModelLogPort,
@@ -34,5 +34,7 @@ function eventOf(
 ): ModelEvent | undefined {
   const known = log.models.get(name)?.standing;
   if (!known || known.production_accuracy === corrected) return undefined;
+  // What is left in the window of one that was retired says less and less of it; its last figure stays.
+  if (corrected === null && known.traffic_percentage === 0) return undefined;
   return measuredEvent(log, name, corrected, { answers, low, high, naive, from_day: from, to_day: to }, act);
 }

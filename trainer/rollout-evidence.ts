@@ -5,34 +5,37 @@ import { unitHash } from '../policy/hash.ts';
 import type { ArmEvidence, Moments } from '../policy/rollout.ts';
 import { defaultPolicy, route } from '../policy/routing.ts';
 import type { Routing } from '../policy/routing.ts';
-import type { ConversationCaptured, ConversationEvent, Verdict } from '../schemas/types.ts';
+import type { ConversationCaptured, ConversationEvent, ReviewSubmitted, Verdict } from '../schemas/types.ts';
 import { symbol } from '../stream/projection.ts';
 
-/** A conversation that a person is asked about, until the step ends. */
-interface Asked {
-  readonly cell: Mutable<AuditCell>;
-  verdict: Verdict | null;
+type Cell = Mutable<AuditCell>;
+
+/** What a person has said of a conversation, until the step ends. */
+interface Answered {
+  readonly cell: Cell;
+  readonly verdict: Verdict;
   /** Of the answer that stands. */
-  review: string | null;
+  readonly review: string | null;
 }
 
 interface Arm extends Mutable<Omit<ArmEvidence, 'cells' | 'latencyMs' | 'confidence'>> {
-  readonly cells: Map<string, Mutable<AuditCell>>;
+  readonly cells: Map<string, Cell>;
   readonly latencyMs: Mutable<Moments>;
   readonly confidence: Mutable<Moments>;
 }
 
 /** Conversations of a version that people are asked about, until the step ends. */
 interface Followed {
-  readonly asked: Map<string, Asked>;
+  /** By id: the answer, and until there is one the cell alone, because most are never answered. */
+  readonly asked: Map<string, Cell | Answered>;
   /** Only those whose hash is below this are followed to their answer: 1, until there are too many. */
   share: number;
 }
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** So many conversations of a version are followed to their answer, at some 200 bytes each. Far fewer labels decide a step. */
-const MAX_FOLLOWED = 100_000;
+/** So many conversations of a version are followed to their answer, at some 100 bytes each. Where one in a thousand is answered, enough. */
+const MAX_FOLLOWED = 1_000_000;
 
 /**
  * Evidence in the making: sums, and entries for conversations that a person is asked about, up to `maxFollowed` a version.
@@ -46,7 +49,9 @@ export class RolloutEvidence {
 
   constructor(versions: readonly string[], maxFollowed = MAX_FOLLOWED) {
     this.#arms = new Map(versions.map((version) => [version, emptyArm()]));
-    this.#followed = new Map(versions.map((version) => [version, { asked: new Map<string, Asked>(), share: 1 }]));
+    this.#followed = new Map(
+      versions.map((version) => [version, { asked: new Map<string, Cell | Answered>(), share: 1 }]),
+    );
     this.#maxFollowed = maxFollowed;
   }
 
@@ -66,11 +71,10 @@ export class RolloutEvidence {
       }
     }
     if (!reviewed) return;
-    const [asked] = [...this.#followed.values()].flatMap((one) => one.asked.get(conversation_id) ?? []);
-    if (!asked) return;
-    const { verdict, review_id, withdraws } = reviewed;
-    if (verdict !== 'skip') answer(asked, verdict, review_id);
-    else if (withdraws !== null && withdraws === asked.review) answer(asked, null, null);
+    for (const { asked } of this.#followed.values()) {
+      const known = asked.get(conversation_id);
+      if (known) asked.set(conversation_id, answered(known, reviewed));
+    }
   }
 
   /** What `version` did so far. */
@@ -107,7 +111,7 @@ function addTo(moments: Mutable<Moments>, value: number | null): void {
 }
 
 /** The cell of a conversation, made where it is the first of its kind. */
-function cellOf({ cells }: Arm, routing: Routing, confidence: number | null): Mutable<AuditCell> {
+function cellOf({ cells }: Arm, routing: Routing, confidence: number | null): Cell {
   const taken = symbol(routing.route) as AuditCell['route'];
   const [propensity, band] = [routing.audit_propensity ?? 1, confidenceBand(confidence)];
   const key = `${taken}/${propensity}/${band}`;
@@ -119,27 +123,33 @@ function cellOf({ cells }: Arm, routing: Routing, confidence: number | null): Mu
   return cell;
 }
 
-function follow(followed: Followed, id: string, cell: Mutable<AuditCell>, most: number): void {
+function follow(followed: Followed, id: string, cell: Cell, most: number): void {
   const isFollowed = (one: string) => unitHash(`evidence/${one}`) < followed.share;
   if (!isFollowed(id)) return;
-  followed.asked.set(id, { cell, verdict: null, review: null });
+  followed.asked.set(id, cell);
   while (followed.asked.size > most) {
     followed.share /= 2;
     for (const [one, asked] of followed.asked) {
       if (isFollowed(one)) continue;
-      answer(asked, null, null);
+      if ('verdict' in asked) countVerdict(asked, -1);
       followed.asked.delete(one);
     }
   }
 }
 
-function answer(asked: Asked, verdict: Verdict | null, review: string | null): void {
-  countVerdict(asked, -1);
-  Object.assign(asked, { verdict, review });
-  countVerdict(asked, 1);
+/** What stands after a review. */
+function answered(asked: Cell | Answered, { verdict, review_id, withdraws }: ReviewSubmitted): Cell | Answered {
+  const before = 'verdict' in asked ? asked : undefined;
+  const cell = before?.cell ?? (asked as Cell);
+  if (verdict === 'skip' && (withdraws === null || withdraws !== before?.review)) return asked;
+  if (before) countVerdict(before, -1);
+  if (verdict === 'skip') return cell;
+  const after = { cell, verdict, review: review_id };
+  countVerdict(after, 1);
+  return after;
 }
 
-function countVerdict({ cell, verdict }: Asked, by: 1 | -1): void {
+function countVerdict({ cell, verdict }: Answered, by: 1 | -1): void {
   if (verdict === 'approve') cell.right += by;
   else if (verdict === 'correct') cell.wrong += by;
   else if (verdict === 'reject') cell.unusable += by;

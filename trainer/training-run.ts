@@ -226,7 +226,7 @@ async function trainFile(
   return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train]);
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it and all its views have room for new words. */
+/** The classifier that training goes on from: production's, where this trainer made it and a view of it has room for what is new. */
 async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
@@ -236,7 +236,7 @@ async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, o
   await encoder.close();
   const previous = readClassifier(file, encoder.views);
   const { features } = { ...defaults, ...options };
-  return previous.vocabularies.some((known) => isFull(known, features)) ? undefined : previous;
+  return previous.vocabularies.every((known) => isFull(known, features)) ? undefined : previous;
 }
 
 async function reportOnRun(

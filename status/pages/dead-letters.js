@@ -129,14 +129,20 @@ function list() {
 /** @param {any} letter */
 function editor(letter) {
   if (letter.replayed) return '';
-  if (!letter.replayable)
-    return html`<p class="small quiet">
-      From a topic of the pipeline itself: mend the cause, then <code>samvad rebuild</code>.
-    </p>`;
   if (!may()) return html`<p class="small quiet">Sending it again asks for a token with the role operate.</p>`;
-  const asItWas = html`<button type="button" ?disabled=${state.busy} @click=${() => replay([letter.id])}>
-    Send it as it was
-  </button>`;
+  if (!letter.replayable && letter.draft === null)
+    return html`<p class="small quiet">
+      ${
+        letter.code === 'too-large'
+          ? 'Too large for its topic: its producer has to send it anew, and shorter.'
+          : html`From a topic of the pipeline itself: mend the cause, then <code>samvad rebuild</code>.`
+      }
+    </p>`;
+  const asItWas = !letter.replayable
+    ? ''
+    : html`<button type="button" ?disabled=${state.busy} @click=${() => replay([letter.id])}>
+        Send it as it was
+      </button>`;
   if (letter.draft === null)
     return html`<p>${asItWas}</p>
       <p class="small quiet">Its bytes are no record that could be corrected here.</p>`;

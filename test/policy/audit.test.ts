@@ -71,6 +71,17 @@ describe('production accuracy', () => {
     assert.equal(productionAccuracy([...seen, cell({ ...part, conversations: 400 })]).corrected, null);
   });
 
+  it('has a figure that is no more than 1 where all was right', () => {
+    for (const unanswered of [1, 2, 3]) {
+      const parts = [
+        cell({ conversations: 62, chosen: 62, right: 62 }),
+        cell({ propensity: 0.05, conversations: unanswered }),
+      ];
+      const { corrected } = productionAccuracy(parts);
+      assert.ok(corrected !== null && corrected <= 1 && corrected > 0.999_999, `${corrected}`);
+    }
+  });
+
   it('has no figure of messages that were all rejected', () => {
     assert.equal(productionAccuracy([cell({ unusable: 100 })]).corrected, null);
     const { corrected, interval } = productionAccuracy([reviewed, cell({ route: 'priority-review', unusable: 100 })]);

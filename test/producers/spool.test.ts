@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, utimes, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -155,6 +155,19 @@ describe('the spool', () => {
     await utimes(path.join(folder, name), before, before);
     assert.equal(await spool.adoptOrphans(), 1);
     assert.deepEqual(await drained(spool), ['seen']);
+    await spool.close();
+  });
+
+  it('loses nothing when another process takes its folder while it writes', async () => {
+    const spool = await open();
+    await append(spool, ['before']);
+    const [own = ''] = await readdir(folder);
+    await rename(path.join(folder, own), path.join(folder, 'taken'));
+    await append(spool, ['after']);
+    assert.deepEqual(await drained(spool), ['after']);
+    assert.equal(spool.bytes, 0);
+    const taken = await readFile(path.join(folder, 'taken', '000000000001.ndjson'), 'utf8');
+    assert.match(taken, /"before"/);
     await spool.close();
   });
 

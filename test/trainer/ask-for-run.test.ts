@@ -64,4 +64,17 @@ describe('asking for a run', () => {
     );
     assert.equal(lastAsked(now, 'default').approvals, 1000, 'the threshold counts on from where it was');
   });
+
+  it('does not take an incremental run for one from nothing, and joins one that is', async () => {
+    const wish = { trigger: 'manual', atLeast: 0, fromScratch: true, by: 'asha' } as const;
+    const counted = { total: 2000, unused: 1000, watermark };
+    const overtaken = await askedFor(2000, 1, await askedFor(1000));
+    assert.equal((await askForRun(overtaken, counted, wish)).run, 'default-2000-anew-1');
+    const fewer = { total: 1900, unused: 900, watermark };
+    assert.equal((await askForRun(overtaken, fewer, wish)).run, 'default-1900', 'counted before more was asked for');
+    const alone = await askedFor(1000);
+    for (const unused of [1000, 0])
+      assert.equal((await askForRun(alone, { ...counted, unused }, wish)).run, 'default-2000');
+    assert.equal((await alone.read()).runs.size, 2);
+  });
 });

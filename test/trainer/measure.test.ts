@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { productionAccuracy } from '../../policy/audit.ts';
 import type { AuditCell } from '../../policy/audit.ts';
+import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
 import { recordAccuracy } from '../../trainer/measure.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 
@@ -35,5 +36,16 @@ describe('production accuracy in the model log', () => {
     assert.equal(await figure(), null);
     assert.deepEqual(log.models.at(-1)?.measured?.answers, 50);
     assert.deepEqual(await note([audited, unseen]), []);
+  });
+
+  it('stays what it was when a version without traffic has nothing left in the window', async () => {
+    const log = memoryModelLog();
+    const note = (cells: readonly AuditCell[]) => recordAccuracy(log, report(cells), { by: 'test', at: 1 });
+    await note([audited]);
+    const act = { by: 'test', reason: 'It is better.', at: 2 };
+    await log.append((now) => ({ models: register(now, 'router-v1.1.0', blankStanding(1), act) }));
+    await log.append((now) => ({ models: setTraffic(now, 'router-v1.1.0', 100, act) }));
+    assert.deepEqual(await note([{ ...audited, conversations: 9, chosen: 0, right: 0, wrong: 0 }]), []);
+    assert.equal((await log.read()).models.get(version)?.standing.production_accuracy, 0.9);
   });
 });
