@@ -34,6 +34,15 @@ export interface Environment {
   stop(): Promise<void>;
 }
 
+/** An environment for which this command may have started servers. */
+export interface StartedEnvironment extends Environment {
+  /** Rejects when one of these ends by itself. */
+  readonly failed: Promise<never>;
+}
+
+/** Of servers that somebody else has started. */
+const notOurs = (): Promise<never> => new Promise(() => undefined);
+
 /** An environment with what is needed to use it; nothing was asked of the servers yet. */
 export interface Connected extends Environment {
   readonly pool: Pool;
@@ -48,13 +57,14 @@ export interface Prepared extends Connected {
 }
 
 /** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. */
-export async function startEnvironment(config: Config = readConfig()): Promise<Environment> {
+export async function startEnvironment(config: Config = readConfig()): Promise<StartedEnvironment> {
   const missing = new Set<ServerName>([
     ...(config.kafka ? [] : ['kafka' as const]),
     ...(config.schemaRegistryUrl === undefined ? ['registry' as const] : []),
     ...(config.databaseUrl === undefined ? ['postgres' as const] : []),
   ]);
-  if (missing.size === 0) return { config, servers: serversOf(config, {}), stop: () => Promise.resolve() };
+  if (missing.size === 0)
+    return { config, servers: serversOf(config, {}), stop: () => Promise.resolve(), failed: notOurs() };
   const platform = await startPlatform({
     home: config.home,
     cache: config.cache,
@@ -62,7 +72,12 @@ export async function startEnvironment(config: Config = readConfig()): Promise<E
     detached: false,
     progress,
   });
-  return { config, servers: serversOf(config, platform.addresses), stop: () => platform.stop() };
+  return {
+    config,
+    servers: serversOf(config, platform.addresses),
+    stop: () => platform.stop(),
+    failed: platform.failed,
+  };
 }
 
 /**

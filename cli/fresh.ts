@@ -6,9 +6,12 @@ import { readConfig } from '../config.ts';
 import type { Config } from '../config.ts';
 import { prepare, startEnvironment } from './environment.ts';
 import type { Prepared } from './environment.ts';
-import { progress } from './terminal.ts';
+import { progress, untilStopped } from './terminal.ts';
 
-/** Runs `work` on fresh servers, whatever is configured. `change` may set more than that. With `keep` the folder stays. */
+/**
+ * Runs `work` on fresh servers, whatever is configured. `change` may set more than that. With `keep` the folder stays. Ctrl-C ends it, and the
+ * servers with it.
+ */
 export async function onFreshServers(
   name: string,
   keep: boolean,
@@ -29,9 +32,18 @@ export async function onFreshServers(
     schemaRegistryUrl: undefined,
     databaseUrl: undefined,
   };
+  let interrupted = false;
+  const stopped = untilStopped().then(() => {
+    progress('\nStopping.');
+    interrupted = true;
+    process.exitCode = 130;
+  });
   try {
-    const prepared = await prepare(await startEnvironment(change(fresh)));
-    await work(prepared).finally(() => prepared.stop());
+    const environment = await startEnvironment(change(fresh));
+    const prepared = await prepare(environment);
+    const done = work(prepared).finally(() => (interrupted ? undefined : prepared.stop()));
+    // What is interrupted only loses its servers: it would take it for a fault if its connections were closed, and the process ends soon.
+    await Promise.race([done, stopped.then(() => environment.stop()), environment.failed]);
   } finally {
     if (keep) progress(`The data is kept in ${home}; SAMVAD_HOME=${home} npm start continues with it.`);
     else await rm(home, { recursive: true, force: true });

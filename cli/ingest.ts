@@ -5,7 +5,7 @@ import type { ConversationProducer } from '../producers/conversation-producer.ts
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
 import { findEnvironment, prepare, producerOptions } from './environment.ts';
-import { untilCaughtUp } from './lag.ts';
+import { untilPassed } from './lag.ts';
 import { liveLine, progress, UsageError } from './terminal.ts';
 
 const DRAIN_MS = 60_000;
@@ -17,7 +17,7 @@ export function ingestCommand(): Command {
     .argument('<file>', 'JSONL file; bad lines are reported and do not stop the others')
     .option('--reviews', 'the lines are reviews')
     .option('--rate <n>', 'at most this many lines a second', positive)
-    .option('--wait', 'until every component has caught up')
+    .option('--wait', 'until all of it is in the tables, whatever else comes meanwhile')
     .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean }) => {
       const prepared = await prepare(await findEnvironment());
       const producer = await createConversationProducer(producerOptions(prepared));
@@ -34,7 +34,7 @@ export function ingestCommand(): Command {
       process.stdout.write(
         `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
       );
-      if (options.wait === true) await untilCaughtUp(prepared.servers, prepared.pool);
+      if (options.wait === true) await untilPassed(prepared.servers, prepared.pool);
       await prepared.stop();
       if (result.rejected > 0) process.exitCode = 1;
     });

@@ -8,7 +8,7 @@ import { columns, progress, UsageError } from './terminal.ts';
 export function rebuildCommand(): Command {
   return new Command('rebuild')
     .description(
-      'empty tables and fill them again from the log; readers see the old rows until the new ones are complete',
+      'empty tables and fill them again from the log; whoever reads such a table waits until the new rows are complete',
     )
     .argument('[projection...]', `${projections.map(({ name }) => name).join(', ')}; all of them when none is named`)
     .action(async (names: string[]) => {

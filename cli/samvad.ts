@@ -31,6 +31,12 @@ const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
   'label-studio': async () => (await import('./label-studio.ts')).labelStudioCommand,
 };
 
+// Whoever reads the output may go first: `head`, or a `tee` that the same Ctrl-C has ended. That is no reason to stop otherwise than in order.
+for (const stream of [process.stdout, process.stderr])
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+  });
+
 // A fault of the program ends the process at once: an orderly exit would wait for calls into librdkafka, and while one of them does
 // not come back the process would stay a member of its consumer groups and do no work.
 process.on('uncaughtException', (error) => {

@@ -10,7 +10,7 @@ import type { ModelLogPort } from '../trainer/model-log.ts';
 import { contextOf, startComponents } from './components.ts';
 import { findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
-import { untilCaughtUp } from './lag.ts';
+import { untilPassed } from './lag.ts';
 import { liveLine, progress, UsageError } from './terminal.ts';
 
 const LOOK_MS = 500;
@@ -89,9 +89,9 @@ async function askWeekly(
   return run;
 }
 
-/** Asks for a run on everything that is approved, once the pipeline has caught up. */
+/** Asks for a run on everything that is approved, once the pipeline has processed what has come by now. */
 async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
-  await untilCaughtUp(prepared.servers, prepared.pool);
+  await untilPassed(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
   const wish = { trigger: 'manual', atLeast: fromScratch ? 0 : 1, fromScratch, by: BY } as const;
   const { run } = await askForRun(log, all, wish);

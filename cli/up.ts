@@ -14,32 +14,40 @@ export function upCommand(): Command {
     .description('start the servers where none are configured, and every component; until Ctrl-C')
     .action(async () => {
       const stopped = untilStopped();
-      const ground = standBy(await startEnvironment());
+      const environment = await startEnvironment();
+      const ground = standBy(environment);
       const components = await startComponents(['all'], ground);
       const http = await startHttp(ground, components).catch(async (error: unknown) => {
         await components.stop();
         await ground.stop();
         throw error;
       });
-      const ready = ground.prepared.then(() => true);
-      if (await Promise.race([ready, stopped.then(() => false), components.failed]))
-        progress(
-          `Samvad is up on ${http.url}. Send traffic with POST ${http.url}/v1/conversations or ` +
-            '`npx samvad ingest FILE.jsonl`; stop with Ctrl-C.',
-        );
-      const timer = setInterval(() => {
-        readLag(ground.servers, ground.pool).then(
-          (lags) =>
-            liveLine(
-              lags.map(({ component, end, lag }) => `${component} ${String(end - lag)}/${String(end)}`).join('  '),
-            ),
-          (error: unknown) => liveLine(`status unknown: ${String(error)}`),
-        );
-      }, STATUS_MS);
-      await Promise.race([stopped, components.failed]).finally(() => clearInterval(timer));
-      progress('\nStopping.');
-      await http.stop();
-      await components.stop();
-      await ground.stop();
+      const end = Promise.race([stopped, components.failed, environment.failed]);
+      let timer: NodeJS.Timeout | undefined;
+      try {
+        if (await Promise.race([ground.prepared.then(() => true), end.then(() => false)]))
+          progress(
+            `Samvad is up on ${http.url}. Send traffic with POST ${http.url}/v1/conversations or ` +
+              '`npx samvad ingest FILE.jsonl`; stop with Ctrl-C.',
+          );
+        timer = setInterval(() => {
+          readLag(ground.servers, ground.pool).then(
+            (lags) =>
+              liveLine(
+                lags
+                  .map(({ component, end: last, lag }) => `${component} ${String(last - lag)}/${String(last)}`)
+                  .join('  '),
+              ),
+            (error: unknown) => liveLine(`status unknown: ${String(error)}`),
+          );
+        }, STATUS_MS);
+        await end;
+      } finally {
+        clearInterval(timer);
+        progress('\nStopping.');
+        await http.stop();
+        await components.stop();
+        await ground.stop();
+      }
     });
 }

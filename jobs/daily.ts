@@ -91,14 +91,14 @@ export async function runDaily(
   return { days, steps };
 }
 
-/** The days that have no report yet, since the first one with traffic; yesterday always, so that its files are there. */
+/** The days that have no report yet, since the first one with traffic; from then on yesterday always, so that its files are there. */
 export function daysDue(closed: ReadonlyMap<Day, unknown>, first: Day | null, today: Day): readonly Day[] {
   const yesterday = addDays(today, -1);
   const oldest = addDays(today, -MAKE_UP_DAYS);
   const due: Day[] = [];
   for (let day = first === null || first < oldest ? oldest : first; day < yesterday; day = addDays(day, 1))
     if (first !== null && !closed.has(day)) due.push(day);
-  return [...due, yesterday];
+  return first === null || first > yesterday ? [] : [...due, yesterday];
 }
 
 async function firstDay(pool: Pick<Pool, 'query'>): Promise<Day | null> {

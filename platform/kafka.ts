@@ -100,8 +100,13 @@ async function probe(state: PlatformState): Promise<void> {
   }
 }
 
-/** In a properties file a backslash starts an escape. */
-const escaped = (path: string): string => path.replaceAll('\\', '\\\\');
+/** A properties file is read as ISO 8859-1, and a backslash starts an escape. `log.dirs` is a list: a comma would end the path. */
+function escaped(path: string): string {
+  if (path.includes(','))
+    throw new PlatformError(`Kafka can't keep its data in ${path}, because of the comma. Choose another folder.`);
+  const unit = (char: string) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`;
+  return path.replaceAll('\\', '\\\\').replaceAll(/[^\x20-\x7e]/g, unit);
+}
 
 const serverProperties = (
   state: PlatformState,
@@ -129,6 +134,9 @@ transaction.state.log.min.isr=1
 transaction.state.log.num.partitions=10
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
+
+# Longer than anything is ever stopped: what is forgotten is read again from the start.
+offsets.retention.minutes=525600
 
 # One machine: a consumer that joins need not wait for others. A broker that was killed waits for the end of its old session before it
 # comes back; shorter than this, its own controller shuts it out whenever it gets no processor time, and every reader stands still.

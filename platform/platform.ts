@@ -30,6 +30,8 @@ export interface PlatformOptions {
 }
 
 export interface RunningPlatform {
+  /** Rejects with PlatformError when a server that this process started ends by itself. */
+  readonly failed: Promise<never>;
   /** The addresses of the servers that were asked for. */
   readonly addresses: Partial<PlatformAddresses>;
   readonly pids: Readonly<Partial<Record<ServerName, number>>>;
@@ -66,6 +68,15 @@ interface Member {
 /** Changes as servers start, stop and restart. */
 type Members = Map<ServerName, Member>;
 
+/** What a start works with. */
+interface Started {
+  readonly context: ServerContext;
+  readonly owner: ProcessIdentity | null;
+  readonly members: Members;
+  readonly failed: Promise<never>;
+  readonly fail: (error: PlatformError) => void;
+}
+
 /**
  * Starts the servers in parallel and returns once all of them answer. Servers left over by a process that was killed are
  * stopped first; detached ones that run already are used as they are. Throws PlatformError, with nothing left running.
@@ -88,7 +99,11 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
         state: await readOrCreateState(home),
         progress,
       };
-      const members = await settleLeftovers(home, names, owner, progress);
+      const members = await settleLeftovers(home, names, progress);
+      let fail: (error: PlatformError) => void = () => undefined;
+      const failed = new Promise<never>((_, reject) => (fail = reject));
+      failed.catch(() => undefined); // whoever waits for it sees it
+      const started: Started = { context, owner, members, failed, fail };
       const endWithParent = (): void => {
         for (const [name, { identity, found }] of members)
           if (!found) signalProcess(identity.pid, servers[name].stopSignal);
@@ -98,11 +113,11 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
         for (const name of names) await stopMember(name, context, members);
         process.off('exit', endWithParent);
       };
-      await startMissing(context, names, owner, members).catch(async (cause: unknown) => {
+      await startMissing(started, names).catch(async (cause: unknown) => {
         await stop();
         throw cause;
       });
-      return runningPlatform(context, names, owner, members, stop);
+      return runningPlatform(started, names, stop);
     },
   );
 }
@@ -111,14 +126,13 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
 async function settleLeftovers(
   home: string,
   names: readonly ServerName[],
-  owner: ProcessIdentity | null,
   progress: (message: string) => void,
 ): Promise<Members> {
   const members: Members = new Map();
   for (const name of names) {
     const record = await readRunRecord(home, name);
     if (record === undefined || !(await isRunning(record))) continue;
-    if (record.owner === null) members.set(name, { identity: record, found: owner !== null });
+    if (record.owner === null) members.set(name, { identity: record, found: true });
     else if (await isAlive(record.owner))
       throw new PlatformError(
         `${ownedElsewhere(home, name, record.owner)}; stop that process first, or choose another data folder.`,
@@ -135,23 +149,17 @@ const ownedElsewhere = (home: string, name: ServerName, owner: ProcessIdentity):
   `${servers[name].title} in ${home} belongs to the running process ${owner.pid}`;
 
 /** Starts the servers that don't run yet, in parallel, and throws the first error once each has started or failed. */
-async function startMissing(
-  context: ServerContext,
-  names: readonly ServerName[],
-  owner: ProcessIdentity | null,
-  members: Members,
-): Promise<void> {
-  const missing = names.filter((name) => !members.has(name));
-  const results = await Promise.allSettled(missing.map((name) => startMember(name, context, owner, members, false)));
+async function startMissing(started: Started, names: readonly ServerName[]): Promise<void> {
+  const missing = names.filter((name) => !started.members.has(name));
+  const results = await Promise.allSettled(missing.map((name) => startMember(name, started, started.owner, false)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
 }
 
 async function startMember(
   name: ServerName,
-  context: ServerContext,
+  { context, members, fail }: Started,
   owner: ProcessIdentity | null,
-  members: Members,
   found: boolean,
 ): Promise<void> {
   const spawned = await startServer(servers[name], context, owner, (identity) =>
@@ -159,9 +167,9 @@ async function startMember(
   );
   void spawned.ended.then((end) => {
     if (members.get(name)?.identity !== spawned.identity) return;
-    context.progress(
-      `${servers[name].title} ended unexpectedly (${describeEnd(end)}); see ${join(context.home, 'logs', `${name}.log`)}`,
-    );
+    const told = `${servers[name].title} ended unexpectedly (${describeEnd(end)}); see ${join(context.home, 'logs', `${name}.log`)}`;
+    context.progress(told);
+    fail(new PlatformError(told));
   });
 }
 
@@ -173,13 +181,8 @@ async function stopMember(name: ServerName, { home, progress }: ServerContext, m
   if (!member.found) await stopServer(servers[name], member.identity, home, progress);
 }
 
-function runningPlatform(
-  context: ServerContext,
-  names: readonly ServerName[],
-  owner: ProcessIdentity | null,
-  members: Members,
-  stop: () => Promise<void>,
-): RunningPlatform {
+function runningPlatform(started: Started, names: readonly ServerName[], stop: () => Promise<void>): RunningPlatform {
+  const { context, owner, members, failed } = started;
   const member = (name: ServerName): Member => {
     const known = members.get(name);
     if (known === undefined)
@@ -187,6 +190,7 @@ function runningPlatform(
     return known;
   };
   return {
+    failed,
     addresses: addressesOf(context.state, names),
     get pids() {
       return Object.fromEntries([...members].map(([name, { identity }]) => [name, identity.pid]));
@@ -199,7 +203,7 @@ function runningPlatform(
       const { identity, found } = member(name);
       members.delete(name);
       await stopServer(servers[name], identity, context.home, context.progress);
-      await startMember(name, context, found ? null : owner, members, found).catch((cause: unknown) => {
+      await startMember(name, started, found ? null : owner, found).catch((cause: unknown) => {
         if (!members.has(name)) members.set(name, { identity, found }); // so that a restart can be tried again
         throw cause;
       });

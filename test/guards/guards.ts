@@ -81,6 +81,7 @@ export const guards: readonly Guard[] = [
         to: `      if (!membership.failure) await member.checkpoint(consumer, membership.partitions);
       membership.partitions`,
       },
+      { file: SESSION, from: '        await membership.running; // what has begun meanwhile\n', to: '' },
     ],
     scenario: 'joined in a commit',
   },

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { describe, it } from 'node:test';
+import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
@@ -19,79 +19,131 @@ async function until(url: string, status: number): Promise<Record<string, unknow
   }
 }
 
-describe('samvad up', () => {
-  it(
-    'takes conversations and reviews over HTTP, makes rows of them, and ends cleanly',
-    { timeout: 180_000 },
-    async () => {
-      const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-up-'));
-      await chmod(home, 0o755); // Postgres may run as another user
-      const { KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL, ...env } = process.env;
-      assert.deepEqual([KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL], [undefined, undefined, undefined]);
-      const child = spawn(process.execPath, [bin, 'up'], {
-        env: {
-          ...env,
-          SAMVAD_HOME: home,
-          SAMVAD_REPORTS: path.join(home, 'reports'),
-          SAMVAD_HTTP_PORT: '0',
-          SAMVAD_LOG_LEVEL: 'warn',
-        },
-        stdio: ['ignore', 'ignore', 'pipe'],
-      });
-      const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-      try {
-        let output = '';
-        const url = await new Promise<string>((resolve, reject) => {
-          child.stderr.on('data', (chunk: Buffer) => {
-            output += chunk.toString();
-            const found = /Samvad is up on (http:\S+?)\. /.exec(output)?.[1];
-            if (found !== undefined) resolve(found);
-          });
-          child.on('close', () => reject(new Error(`It ended: ${output}`)));
-        });
-        await until(`${url}/readyz`, 200);
-        const post = (resource: string, body: object) =>
-          fetch(`${url}${resource}`, {
-            method: 'POST',
-            headers: { 'content-type': 'application/json' },
-            body: JSON.stringify(body),
-          });
-        const sent = {
-          conversation_id: 'up-1',
-          user_message: 'refund kab milega?',
-          language: 'hi-Latn',
-          nlu_intent: 'refund_status',
-          nlu_module: 'payment',
-          nlu_confidence: 0.5,
-          nlu_provider: 'indicbert',
-          created_at: '2026-10-05T09:30:00Z',
-        };
-        assert.equal((await post('/v1/conversations', { ...sent, nlu_confidence: 1.7 })).status, 400);
-        assert.equal((await post('/v1/conversations', sent)).status, 202);
-        assert.equal((await until(`${url}/v1/conversations/up-1`, 200))['route'], 'priority-review');
-        assert.equal(
-          (
-            await post('/v1/reviews', {
-              conversation_id: 'up-1',
-              verdict: 'approve',
-              reviewer: 'asha',
-              reviewed_at: '2026-10-05T10:00:00Z',
-            })
-          ).status,
-          202,
-        );
-        for (const deadline = Date.now() + 30_000; ; await sleep(100)) {
-          const status = (await until(`${url}/v1/status`, 200)) as { totals: { samples: number } };
-          if (status.totals.samples === 1) break;
-          assert.ok(Date.now() < deadline, JSON.stringify(status));
-        }
-        child.kill('SIGTERM');
-        assert.equal(await ended, 0, output);
-      } finally {
-        child.kill('SIGTERM');
-        await ended;
-        await rm(home, { recursive: true, force: true });
-      }
+/** `samvad ARGS` in a process of its own, on a folder of its own. */
+function start(args: readonly string[], folder: string) {
+  const { KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL, ...env } = process.env;
+  assert.deepEqual([KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL], [undefined, undefined, undefined]);
+  const child = spawn(process.execPath, [bin, ...args], {
+    env: {
+      ...env,
+      TMPDIR: folder,
+      SAMVAD_HOME: folder,
+      SAMVAD_REPORTS: path.join(folder, 'reports'),
+      SAMVAD_HTTP_PORT: '0',
+      SAMVAD_LOG_LEVEL: 'warn',
     },
+    stdio: ['ignore', 'ignore', 'pipe'],
+  });
+  let output = '';
+  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+  const ended = new Promise<number | NodeJS.Signals | null>((resolve) =>
+    child.on('exit', (code, signal) => resolve(code ?? signal)),
   );
+  /** The first group of `pattern`, once it is printed. */
+  async function printed(pattern: RegExp): Promise<string> {
+    for (;;) {
+      const found = pattern.exec(output)?.[1];
+      if (found !== undefined) return found;
+      if (child.exitCode !== null) assert.fail(`It ended: ${output}`);
+      await sleep(50);
+    }
+  }
+  return { child, ended, printed, output: () => output };
+}
+
+const UP = /Samvad is up on (http:\S+?)\. /;
+
+/** Processes that work in `folder`. */
+async function processesIn(folder: string): Promise<readonly string[]> {
+  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name));
+  const places = await Promise.all(pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => '')));
+  return places.filter((place) => place.startsWith(folder));
+}
+
+describe('samvad up', { timeout: 400_000 }, () => {
+  let folder: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-परियोजना-'));
+    await chmod(folder, 0o755); // Postgres may run as another user
+  });
+  afterEach(async () => {
+    for (const deadline = Date.now() + 30_000; Date.now() < deadline; await sleep(100))
+      if ((await processesIn(folder)).length === 0) break;
+    assert.deepEqual(await processesIn(folder), [], 'servers were left behind');
+    await rm(folder, { recursive: true, force: true });
+  });
+
+  it('takes conversations and reviews over HTTP, makes rows of them, and ends cleanly', async () => {
+    const { child, ended, printed, output } = start(['up'], folder);
+    try {
+      const url = await printed(UP);
+      await until(`${url}/readyz`, 200);
+      const post = (resource: string, body: object) =>
+        fetch(`${url}${resource}`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify(body),
+        });
+      const sent = {
+        conversation_id: 'up-1',
+        user_message: 'refund kab milega?',
+        language: 'hi-Latn',
+        nlu_intent: 'refund_status',
+        nlu_module: 'payment',
+        nlu_confidence: 0.5,
+        nlu_provider: 'indicbert',
+        created_at: '2026-10-05T09:30:00Z',
+      };
+      assert.equal((await post('/v1/conversations', { ...sent, nlu_confidence: 1.7 })).status, 400);
+      assert.equal((await post('/v1/conversations', sent)).status, 202);
+      assert.equal((await until(`${url}/v1/conversations/up-1`, 200))['route'], 'priority-review');
+      assert.equal(
+        (
+          await post('/v1/reviews', {
+            conversation_id: 'up-1',
+            verdict: 'approve',
+            reviewer: 'asha',
+            reviewed_at: '2026-10-05T10:00:00Z',
+          })
+        ).status,
+        202,
+      );
+      for (const deadline = Date.now() + 30_000; ; await sleep(100)) {
+        const status = (await until(`${url}/v1/status`, 200)) as { totals: { samples: number } };
+        if (status.totals.samples === 1) break;
+        assert.ok(Date.now() < deadline, JSON.stringify(status));
+      }
+      child.kill('SIGTERM');
+      assert.equal(await ended, 0, output());
+    } finally {
+      child.kill('SIGTERM');
+      await ended;
+    }
+  });
+
+  it('starts again where it was, ends in order though nobody reads what it says, and when a server has died', async () => {
+    const first = start(['up'], folder);
+    await first.printed(UP);
+    first.child.stderr.destroy();
+    first.child.kill('SIGTERM');
+    assert.equal(await first.ended, 0);
+
+    const second = start(['up'], folder);
+    await second.printed(UP);
+    const { pid } = JSON.parse(await readFile(path.join(folder, 'run', 'kafka.json'), 'utf8')) as { pid: number };
+    process.kill(pid, 'SIGKILL');
+    assert.equal(await second.ended, 1);
+    assert.match(second.output(), /Kafka ended unexpectedly/);
+  });
+
+  it('leaves nothing behind when a demo is interrupted', async () => {
+    const { child, ended, printed } = start(['demo'], folder);
+    await printed(/(Kafka ready)/);
+    child.kill('SIGINT');
+    assert.equal(await ended, 130);
+    assert.deepEqual(
+      (await readdir(folder)).filter((name) => name.startsWith('samvad-demo-')),
+      [],
+    );
+  });
 });
