@@ -10,7 +10,7 @@ import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
 import { fencedWrite } from './fenced-write.ts';
 import type { EncodedRecord } from './fenced-write.ts';
-import { librdkafkaConfig } from './kafka-clients.ts';
+import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import { traceFields } from './log.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
 import { readTopic } from './read-topic.ts';
@@ -37,7 +37,7 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
       {
         ...librdkafkaConfig(kafka, 'dead-letters'),
         'enable.idempotence': true,
-        'message.max.bytes': 4 * 1024 * 1024,
+        'message.max.bytes': MAX_MESSAGE_BYTES,
         dr_cb: true,
       },
       { 'message.timeout.ms': WRITE_MS },
@@ -58,7 +58,8 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
       const producer = await connect();
       const value = codecs.of(topic).encode(deadLetter(component, raw, poison));
       try {
-        // What was refused leaves the client's queue too, so only a report tells that Kafka has it.
+        // What was refused leaves the client's queue too, so only a report tells that Kafka has it. Its time is now, not the record's: a topic
+        // of before it stamped arrivals by itself would drop the letter of an old record at once.
         await call('writing a dead letter', (done) => {
           producer.once('delivery-report', (error) => done(error, undefined));
           producer.produce(topic.name, null, value, raw.key, Date.now(), undefined, headersOf(raw.traceparent));

@@ -1,6 +1,6 @@
 /** Compare-and-set with Kafka's own means, for topics that several processes may write to, one at a time. */
 import type { KafkaConfig } from '../config.ts';
-import { librdkafkaConfig } from './kafka-clients.ts';
+import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
 
 const TRANSACTION_TIMEOUT_MS = 10_000;
@@ -34,7 +34,7 @@ export async function fencedWrite(
     ...librdkafkaConfig(kafka, transactionalId),
     'transactional.id': transactionalId,
     'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS,
-    'message.max.bytes': 4 * 1024 * 1024, // topics have limits of their own
+    'message.max.bytes': MAX_MESSAGE_BYTES,
   });
   try {
     const records = await decide();

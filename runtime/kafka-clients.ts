@@ -5,6 +5,9 @@ import type { KafkaConfig as KafkajsConfig, SASLOptions } from 'kafkajs';
 import type { ConsumerGlobalConfig, GlobalConfig } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 
+/** Largest batch, key and headers included, that our transactional producers and the writer of dead letters send; topics have limits of their own. */
+export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
+
 /**
  * Settings that every librdkafka client shares.
  * Short retry back-off: after a commit the next transaction meets CONCURRENT_TRANSACTIONS until its markers are

@@ -14,7 +14,7 @@ import { runBatch } from '../stream/batch.ts';
 import type { AnyProcessor } from '../stream/graph.ts';
 import type { Topic } from '../stream/topic.ts';
 import { logPoisoned } from './dead-letters.ts';
-import { librdkafkaConfig } from './kafka-clients.ts';
+import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
   call,
   committedOffsets,
@@ -324,7 +324,7 @@ function producerConfig(kafka: KafkaConfig, name: string, transactionalId: strin
     'transaction.timeout.ms': TRANSACTION_TIMEOUT_MS,
     'queue.buffering.max.messages': 200_000,
     'queue.buffering.max.kbytes': 262_144,
-    'message.max.bytes': 4 * 1024 * 1024,
+    'message.max.bytes': MAX_MESSAGE_BYTES,
     'batch.num.messages': 10_000,
     'linger.ms': 5,
     'compression.codec': 'none',

@@ -1,6 +1,7 @@
 /** `GET /v1/conversations`: finding conversations by what they say and what became of them. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
+import { MAX_ID } from '../policy/validation.ts';
 import { refusals } from './openapi.ts';
 
 /** What the route asks. */
@@ -44,7 +45,7 @@ export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
             },
             before_id: {
               type: 'string',
-              maxLength: 200,
+              maxLength: MAX_ID,
               description:
                 'with `before`: `conversation_id` of the last one of the page before, so that none of the same time is passed over',
             },

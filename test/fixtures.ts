@@ -53,3 +53,17 @@ export function erasure(fields: Partial<ErasureRequested> = {}): ErasureRequeste
     ...fields,
   };
 }
+
+/** A conversation as `POST /v1/conversations` takes it, which a person is asked about first. */
+export function sentConversation(conversation_id: string) {
+  return {
+    conversation_id,
+    user_message: 'refund kab milega?',
+    language: 'hi-Latn',
+    nlu_intent: 'refund_status',
+    nlu_module: 'payment',
+    nlu_confidence: 0.5,
+    nlu_provider: 'indicbert',
+    created_at: '2026-10-05T09:30:00Z',
+  };
+}

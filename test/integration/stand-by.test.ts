@@ -14,6 +14,7 @@ import { postgresServer } from '../../platform/postgres.ts';
 import { registryServer } from '../../platform/registry.ts';
 import type { ServerName } from '../../platform/server.ts';
 import { readOrCreateState } from '../../platform/state.ts';
+import { sentConversation } from '../fixtures.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 /** With the time that a start takes, longer than any call to Kafka waits (30 s): a worker must outlive it. */
@@ -130,16 +131,7 @@ async function send(id: string): Promise<string | undefined> {
   const response = await fetch(`${api}/v1/conversations`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({
-      conversation_id: id,
-      user_message: 'refund kab milega?',
-      language: 'hi-Latn',
-      nlu_intent: 'refund_status',
-      nlu_module: 'payment',
-      nlu_confidence: 0.5,
-      nlu_provider: 'indicbert',
-      created_at: '2026-10-05T09:30:00Z',
-    }),
+    body: JSON.stringify(sentConversation(id)),
   });
   assert.equal(response.status, 202);
   const { stored } = (await response.json()) as { stored: Record<string, number> };

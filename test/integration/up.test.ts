@@ -5,6 +5,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { sentConversation } from '../fixtures.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
@@ -84,16 +85,7 @@ describe('samvad up', { timeout: 400_000 }, () => {
           headers: { 'content-type': 'application/json' },
           body: JSON.stringify(body),
         });
-      const sent = {
-        conversation_id: 'up-1',
-        user_message: 'refund kab milega?',
-        language: 'hi-Latn',
-        nlu_intent: 'refund_status',
-        nlu_module: 'payment',
-        nlu_confidence: 0.5,
-        nlu_provider: 'indicbert',
-        created_at: '2026-10-05T09:30:00Z',
-      };
+      const sent = sentConversation('up-1');
       assert.equal((await post('/v1/conversations', { ...sent, nlu_confidence: 1.7 })).status, 400);
       assert.equal((await post('/v1/conversations', sent)).status, 202);
       assert.equal((await until(`${url}/v1/conversations/up-1`, 200))['route'], 'priority-review');
