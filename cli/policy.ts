@@ -16,7 +16,7 @@ export function policyCommand(): Command {
   command
     .command('show')
     .description('the policy in force')
-    .option('--json', 'as JSON; its field `policy` is what `apply` takes')
+    .option('--json', 'as JSON, which `apply` takes')
     .action(async ({ json }: { json?: boolean }) => {
       const prepared = await prepare(await findEnvironment());
       const current = await policyInForce(prepared.pool);
@@ -37,7 +37,7 @@ export function policyCommand(): Command {
   command
     .command('apply')
     .description('adopt the policy of a file; conversations that arrive from then on are routed by it')
-    .argument('<file>', 'JSON as `samvad policy schema` describes it')
+    .argument('<file>', 'JSON as `samvad policy schema` describes it, or as `samvad policy show --json` prints it')
     .requiredOption('--reason <text>', 'why, for the history')
     .option('--by <who>', 'who decided it', os.userInfo().username)
     .option('--dry-run', 'check it, send nothing')
@@ -81,11 +81,16 @@ export async function readPolicy(file: string): Promise<RoutingPolicy> {
     throw new UsageError(`${file} can't be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}.`);
   }
   try {
-    return parsePolicy(json);
+    return parsePolicy(isShown(json) ? json.policy : json);
   } catch (error) {
     if (error instanceof InputError) refuse(error.problems, file);
     throw error;
   }
+}
+
+/** Whether it is what `show --json` prints: a policy with who adopted it and why. */
+function isShown(json: unknown): json is { readonly policy: unknown } {
+  return typeof json === 'object' && json !== null && 'policy' in json && 'adopted_by' in json;
 }
 
 function refuse(problems: InputError['problems'], file: string): void {

@@ -22,6 +22,7 @@ const PAGES = [
   'README.md',
   'docs/producing.md',
   'docs/policy.md',
+  'docs/label-studio.md',
   'docs/operations.md',
   'docs/dead-letters.md',
   'docs/training-loop.md',
@@ -40,6 +41,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/train --(cancel|resume) RUN/, 'needs a run that is under way; training-run.test.ts does'],
   [/train:router .* --register/, 'serving.test.ts does'],
   [/samvad erase ID/, 'the reader has an id; erasure.test.ts does'],
+  [/label-studio start|^cp .env|^\$EDITOR/, 'label-studio.test.ts does, with a Label Studio'],
   [/^pip|^python|^mvn|^java/, 'needs packages that are not installed for the tests'],
   [/^psql/, 'needs a client that not every machine has'],
 ];
