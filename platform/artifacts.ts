@@ -1,3 +1,4 @@
+/** Programs that come from Maven Central, in a cache. */
 import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -5,7 +6,7 @@ import { withLock } from './lock.ts';
 import { PlatformError, twoWaysOn } from './platform-error.ts';
 import { runProgram } from './process.ts';
 
-const oldestJava = 17;
+const OLDEST_JAVA = 17;
 
 /** A server that comes as Java archives from Maven Central. */
 export interface JavaArtifact {
@@ -19,18 +20,18 @@ export interface JavaArtifact {
   readonly unpack: boolean;
 }
 
-/** Checks that `java` is there and recent enough, and gives what it says of its version. Throws PlatformError with the two ways on. */
+/** Checks that `java` is there and recent enough, and gives what it says of its version. @throws PlatformError with the two ways on. */
 export async function requireJava(): Promise<string> {
   const { code, output } = await runProgram('java', ['-version']);
   const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
   if (code !== 0)
     throw new PlatformError(
-      `The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` does not run here: ${ways}.`,
+      `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` does not run here: ${ways}.`,
     );
   const major = javaMajor(output);
-  if (major < oldestJava)
+  if (major < OLDEST_JAVA)
     throw new PlatformError(
-      `The embedded Kafka and schema registry need Java ${oldestJava} or later, and \`java\` here is version ${major}: ${ways}.`,
+      `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` here is version ${major}: ${ways}.`,
     );
   return output;
 }
@@ -41,7 +42,7 @@ export function javaMajor(output: string): number {
   return Number(first === '1' ? second : first);
 }
 
-/** The folder with the files of an artifact, fetched by Maven the first time. Throws PlatformError. */
+/** The folder with the files of an artifact, fetched by Maven the first time. @throws PlatformError */
 export async function fetchArtifact(
   artifact: JavaArtifact,
   cache: string,
@@ -67,7 +68,7 @@ export async function fetchArtifact(
   return target;
 }
 
-/** Checks that `mvn` is there. Throws PlatformError with the two ways on. */
+/** Checks that `mvn` is there. @throws PlatformError with the two ways on. */
 async function requireMaven({ title }: JavaArtifact): Promise<void> {
   const { code } = await runProgram('mvn', ['-version']);
   if (code === 0) return;

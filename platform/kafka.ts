@@ -1,16 +1,21 @@
+/** The embedded Kafka. */
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
-import { exists, fetchArtifact, requireJava, type JavaArtifact } from './artifacts.ts';
+import { exists, fetchArtifact, requireJava } from './artifacts.ts';
+import type { JavaArtifact } from './artifacts.ts';
 import { PlatformError } from './platform-error.ts';
 import { runProgram } from './process.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
 import { sharedClasses } from './shared-classes.ts';
-import { folder, type PlatformState } from './state.ts';
+import { folder } from './state.ts';
+import type { PlatformState } from './state.ts';
 
 const artifact: JavaArtifact = { title: 'Apache Kafka 4.2.0', folder: 'kafka-4.2.0', pom: 'kafka.xml', unpack: false };
 
-const address = (state: PlatformState): string => `127.0.0.1:${state.kafkaPort}`;
+function address({ kafkaPort }: PlatformState): string {
+  return `127.0.0.1:${kafkaPort}`;
+}
 
 /** A real Kafka broker that is its own controller (KRaft combined mode, one node). */
 export const kafkaServer: Server = kafkaBroker();
@@ -34,7 +39,7 @@ export function kafkaBroker(extras: BrokerExtras = {}): Server {
   };
 }
 
-/** The folder of Kafka's archives, fetched the first time. Throws PlatformError. */
+/** The folder of Kafka's archives, fetched the first time. @throws PlatformError */
 export function kafkaLibraries(cache: string, progress: (message: string) => void): Promise<string> {
   return fetchArtifact(artifact, cache, progress);
 }
@@ -47,7 +52,7 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
   const configuration = join(root, 'server.properties');
   const logging = join(root, 'log4j2.properties');
   await writeFile(configuration, `${serverProperties(state, data)}${extras.properties?.(state) ?? ''}`);
-  await writeFile(logging, loggingProperties);
+  await writeFile(logging, LOGGING_PROPERTIES);
   const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
   const classes = await sharedClasses(cache, artifact.folder, version);
   // The format is complete once meta.properties is there: the storage tool writes it last.
@@ -108,10 +113,8 @@ function escaped(path: string): string {
   return path.replaceAll('\\', '\\\\').replaceAll(/[^\x20-\x7e]/g, unit);
 }
 
-const serverProperties = (
-  state: PlatformState,
-  data: string,
-): string => `# Written by Samvad at each start; edits are lost.
+function serverProperties(state: PlatformState, data: string): string {
+  return `# Written by Samvad at each start; edits are lost.
 process.roles=broker,controller
 node.id=1
 controller.quorum.bootstrap.servers=127.0.0.1:${state.kafkaControllerPort}
@@ -144,9 +147,10 @@ group.initial.rebalance.delay.ms=0
 broker.session.timeout.ms=10000
 broker.heartbeat.interval.ms=1000
 `;
+}
 
 /** Standard output is the log file, see lifecycle.ts; at level INFO it would grow with every rebalance. */
-const loggingProperties = `# Written by Samvad at each start; edits are lost.
+const LOGGING_PROPERTIES = `# Written by Samvad at each start; edits are lost.
 status=error
 appender.out.type=Console
 appender.out.name=out

@@ -1,29 +1,27 @@
+/** How a server starts, is waited for, and stops. */
 import { open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { PlatformError } from './platform-error.ts';
 import { isPortFree } from './ports.ts';
-import {
-  endProcess,
-  isAlive,
-  spawnServer,
-  type ProcessEnd,
-  type ProcessIdentity,
-  type SpawnedServer,
-} from './process.ts';
+import { endProcess, isAlive, spawnServer } from './process.ts';
+import type { ProcessEnd, ProcessIdentity, SpawnedServer } from './process.ts';
 import { removeRunRecord, writeRunRecord } from './run-record.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
 import { folder } from './state.ts';
 
-const readyWithinMs = 90_000;
-const retryWithinMs = 15_000;
-const stopGraceMs = 20_000;
-const portGraceMs = 2_000;
-const largestLogBytes = 20 * 1024 * 1024;
+/** A broker that was killed checks its log before it answers, and Postgres its WAL: minutes, where there is much of it. */
+const READY_MS = 900_000;
+/** How often somebody who waits for that is told. */
+const TELL_MS = 30_000;
+const RETRY_MS = 15_000;
+const STOP_MS = 20_000;
+const PORT_MS = 2_000;
+const MAX_LOG_BYTES = 20 * 1024 * 1024;
 
 /**
  * Prepares and starts one server, and returns once it answers requests. `onSpawn` hears of each process as soon as it
- * exists, before it is ready. Throws PlatformError quoting the log.
+ * exists, before it is ready. @throws PlatformError quoting the log.
  */
 export async function startServer(
   server: Server,
@@ -44,7 +42,7 @@ export async function startServer(
     }
     await removeRunRecord(home, server.name);
     const canRetry = server.retryWhenLogged !== undefined && attempt.log.includes(server.retryWhenLogged);
-    if (!canRetry || performance.now() - started > retryWithinMs) throw new PlatformError(attempt.failure);
+    if (!canRetry || performance.now() - started > RETRY_MS) throw new PlatformError(attempt.failure);
     await sleep(200);
   }
 }
@@ -54,38 +52,47 @@ type Attempt = { readonly spawned: SpawnedServer } | { readonly failure: string;
 async function attemptStart(
   server: Server,
   launch: Launch,
-  { home, state }: ServerContext,
+  context: ServerContext,
   owner: ProcessIdentity | null,
   onSpawn: (identity: ProcessIdentity) => void,
 ): Promise<Attempt> {
+  const { home } = context;
   const logFile = join(await folder(home, 'logs'), `${server.name}.log`);
   const logStart = await rotate(logFile);
   const spawned = await spawnServer(launch, logFile);
   onSpawn(spawned.identity);
   await writeRunRecord(home, server.name, { ...spawned.identity, owner });
   const raceOver = new AbortController();
-  const outcome = await Promise.race([spawned.ended, readiness(() => server.probe(state), raceOver.signal)]);
+  const outcome = await Promise.race([spawned.ended, readiness(server, context, raceOver.signal)]);
   raceOver.abort();
   if (outcome === 'ready') return { spawned };
-  if (outcome instanceof Error) await endProcess(spawned.identity, server.stopSignal, stopGraceMs);
+  if (outcome instanceof Error) await endProcess(spawned.identity, server.stopSignal, STOP_MS);
   const log = await readFrom(logFile, logStart);
   const what =
     outcome instanceof Error
-      ? `did not answer within ${seconds(readyWithinMs)} (${outcome.message}) and was stopped`
+      ? `did not answer within ${seconds(READY_MS)} (${outcome.message}) and was stopped`
       : `ended while starting (${describeEnd(outcome)})`;
   return { failure: `${server.title} ${what}. The last lines of ${logFile}:\n${lastLines(log, 12)}`, log };
 }
 
 /** Probes until one succeeds; the last error once the time is over or the caller lost interest. */
-async function readiness(probe: () => Promise<void>, abandoned: AbortSignal): Promise<'ready' | Error> {
-  const deadline = performance.now() + readyWithinMs;
-  for (;;) {
+async function readiness(
+  { title, probe }: Server,
+  { state, progress }: ServerContext,
+  abandoned: AbortSignal,
+): Promise<'ready' | Error> {
+  const started = performance.now();
+  for (let told = 0; ;) {
     try {
-      await probe();
+      await probe(state);
       return 'ready';
     } catch (cause) {
-      const isOver = abandoned.aborted || performance.now() > deadline;
-      if (isOver) return cause instanceof Error ? cause : new Error(String(cause));
+      const waited = performance.now() - started;
+      if (abandoned.aborted || waited > READY_MS) return cause instanceof Error ? cause : new Error(String(cause));
+      if (waited > TELL_MS * (told + 1)) {
+        told += 1;
+        progress(`${title} is starting for ${seconds(waited)}; after a crash it checks its data first`);
+      }
       await sleep(100);
     }
   }
@@ -102,16 +109,17 @@ export async function stopServer(
     await removeRunRecord(home, server.name);
     return;
   }
-  const orderly = await endProcess(identity, server.stopSignal, stopGraceMs);
+  const orderly = await endProcess(identity, server.stopSignal, STOP_MS);
   await removeRunRecord(home, server.name);
   progress(
-    orderly ? `${server.title} stopped` : `${server.title} did not stop within ${seconds(stopGraceMs)} and was killed`,
+    orderly ? `${server.title} stopped` : `${server.title} did not stop within ${seconds(STOP_MS)} and was killed`,
   );
 }
 
 /** How a process ended, for a sentence. */
-export const describeEnd = ({ code, signal }: ProcessEnd): string =>
-  signal === null ? `exit code ${code ?? 'unknown'}` : `signal ${signal}`;
+export function describeEnd({ code, signal }: ProcessEnd): string {
+  return signal === null ? `exit code ${code ?? 'unknown'}` : `signal ${signal}`;
+}
 
 async function requireFreePorts(server: Server, { home, state }: ServerContext): Promise<void> {
   for (const port of server.ports(state)) {
@@ -125,7 +133,7 @@ async function requireFreePorts(server: Server, { home, state }: ServerContext):
 
 /** Threads of a killed process end one by one, and the last one lets go of its ports: a moment after the process counts as gone. */
 async function isSoonFree(port: number): Promise<boolean> {
-  const giveUp = performance.now() + portGraceMs;
+  const giveUp = performance.now() + PORT_MS;
   let free = await isPortFree(port);
   for (; !free && performance.now() < giveUp; free = await isPortFree(port)) await sleep(50);
   return free;
@@ -134,7 +142,7 @@ async function isSoonFree(port: number): Promise<boolean> {
 /** Moves a large log aside (one older log is kept) and returns where this start's lines will begin. */
 async function rotate(logFile: string): Promise<number> {
   const size = (await stat(logFile).catch(() => undefined))?.size ?? 0;
-  if (size <= largestLogBytes) return size;
+  if (size <= MAX_LOG_BYTES) return size;
   await rename(logFile, `${logFile}.1`);
   return 0;
 }
@@ -153,6 +161,10 @@ async function readFrom(path: string, start: number): Promise<string> {
   }
 }
 
-const lastLines = (text: string, count: number): string => text.trimEnd().split('\n').slice(-count).join('\n');
+function lastLines(text: string, count: number): string {
+  return text.trimEnd().split('\n').slice(-count).join('\n');
+}
 
-const seconds = (milliseconds: number): string => `${(milliseconds / 1_000).toFixed(1)} s`;
+function seconds(milliseconds: number): string {
+  return `${(milliseconds / 1_000).toFixed(1)} s`;
+}

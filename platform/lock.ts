@@ -1,17 +1,22 @@
+/** Locks between processes of one machine, as files. */
 import { randomUUID } from 'node:crypto';
-import { link, rm, writeFile } from 'node:fs/promises';
+import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identify, isAlive, type ProcessIdentity } from './process.ts';
+import { identify, isAlive } from './process.ts';
+import type { ProcessIdentity } from './process.ts';
 import { isErrorCode, parseJson, readTextIfPresent } from './state.ts';
 
 /** Whether a value read from a file names a process. */
-export const isProcessIdentity = (value: unknown): value is ProcessIdentity =>
-  typeof value === 'object' &&
-  value !== null &&
-  'pid' in value &&
-  Number.isInteger(value.pid) &&
-  'startedAt' in value &&
-  typeof value.startedAt === 'string';
+export function isProcessIdentity(value: unknown): value is ProcessIdentity {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'pid' in value &&
+    Number.isInteger(value.pid) &&
+    'startedAt' in value &&
+    typeof value.startedAt === 'string'
+  );
+}
 
 /** The identity of this process. */
 export async function thisProcess(): Promise<ProcessIdentity> {
@@ -31,7 +36,7 @@ export async function withLock<T>(path: string, onWait: (holder: number) => void
       if (text === undefined) continue;
       const holder = parseJson(text);
       if (!isProcessIdentity(holder) || !(await isAlive(holder))) {
-        await rm(path, { force: true });
+        await takeAway(path, text, claim);
         continue;
       }
       if (!waiting) onWait(holder.pid);
@@ -44,6 +49,19 @@ export async function withLock<T>(path: string, onWait: (holder: number) => void
     return await work();
   } finally {
     await rm(path, { force: true });
+  }
+}
+
+/** Takes the lock `stale` away; what somebody else has put into its place since it was read is put back. */
+async function takeAway(path: string, stale: string, claim: string): Promise<void> {
+  const taken = `${claim}.taken`;
+  try {
+    await rename(path, taken);
+    if ((await readFile(taken, 'utf8')) !== stale) await isLinked(taken, path);
+  } catch (cause) {
+    if (!isErrorCode(cause, 'ENOENT')) throw cause; // somebody else took it away
+  } finally {
+    await rm(taken, { force: true });
   }
 }
 

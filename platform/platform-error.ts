@@ -4,5 +4,6 @@ export class PlatformError extends Error {
 }
 
 /** The sentence part that names the two ways on when a program is missing. */
-export const twoWaysOn = (install: string): string =>
-  `install it (for example \`${install}\`), or point Samvad at servers of your own with KAFKA_BROKERS, SCHEMA_REGISTRY_URL and DATABASE_URL`;
+export function twoWaysOn(install: string): string {
+  return `install it (for example \`${install}\`), or point Samvad at servers of your own with KAFKA_BROKERS, SCHEMA_REGISTRY_URL and DATABASE_URL`;
+}

@@ -1,3 +1,4 @@
+/** The embedded servers of a data folder: start, restart, stop, tell. */
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { kafkaServer } from './kafka.ts';
@@ -5,11 +6,14 @@ import { describeEnd, startServer, stopServer } from './lifecycle.ts';
 import { thisProcess, withLock } from './lock.ts';
 import { PlatformError } from './platform-error.ts';
 import { postgresServer } from './postgres.ts';
-import { isAlive, signalProcess, type ProcessIdentity } from './process.ts';
+import { isAlive, signalProcess } from './process.ts';
+import type { ProcessIdentity } from './process.ts';
 import { registryServer } from './registry.ts';
 import { isRunning, readRunRecord } from './run-record.ts';
-import { serverNames, type Server, type ServerContext, type ServerName } from './server.ts';
-import { readOrCreateState, readState, type PlatformState } from './state.ts';
+import { serverNames } from './server.ts';
+import type { Server, ServerContext, ServerName } from './server.ts';
+import { readOrCreateState, readState } from './state.ts';
+import type { PlatformState } from './state.ts';
 
 /** What clients connect to. The registry's URL is the base of its Confluent-compatible API. */
 export interface PlatformAddresses {
@@ -18,6 +22,7 @@ export interface PlatformAddresses {
   readonly databaseUrl: string;
 }
 
+/** What to start, and where. */
 export interface PlatformOptions {
   /** The data folder, such as `.samvad`. */
   readonly home: string;
@@ -29,6 +34,7 @@ export interface PlatformOptions {
   readonly progress: (message: string) => void;
 }
 
+/** Servers that run, until `stop`. */
 export interface RunningPlatform {
   /** Rejects with PlatformError when a server that this process started ends by itself. */
   readonly failed: Promise<never>;
@@ -43,6 +49,7 @@ export interface RunningPlatform {
   restart(name: ServerName): Promise<void>;
 }
 
+/** What is known of a server of a data folder. */
 export type ServerStatus =
   | {
       readonly server: ServerName;
@@ -79,7 +86,7 @@ interface Started {
 
 /**
  * Starts the servers in parallel and returns once all of them answer. Servers left over by a process that was killed are
- * stopped first; detached ones that run already are used as they are. Throws PlatformError, with nothing left running.
+ * stopped first; detached ones that run already are used as they are. @throws PlatformError, with nothing left running.
  */
 export async function startPlatform(options: PlatformOptions): Promise<RunningPlatform> {
   const { detached, progress } = options;
@@ -145,8 +152,9 @@ async function settleLeftovers(
   return members;
 }
 
-const ownedElsewhere = (home: string, name: ServerName, owner: ProcessIdentity): string =>
-  `${servers[name].title} in ${home} belongs to the running process ${owner.pid}`;
+function ownedElsewhere(home: string, name: ServerName, owner: ProcessIdentity): string {
+  return `${servers[name].title} in ${home} belongs to the running process ${owner.pid}`;
+}
 
 /** Starts the servers that don't run yet, in parallel, and throws the first error once each has started or failed. */
 async function startMissing(started: Started, names: readonly ServerName[]): Promise<void> {
@@ -211,11 +219,13 @@ function runningPlatform(started: Started, names: readonly ServerName[], stop: (
   };
 }
 
-const addressesOf = (state: PlatformState, names: readonly ServerName[]): Partial<PlatformAddresses> => ({
-  ...(names.includes('kafka') ? { kafkaBrokers: kafkaServer.address(state) } : {}),
-  ...(names.includes('registry') ? { schemaRegistryUrl: registryServer.address(state) } : {}),
-  ...(names.includes('postgres') ? { databaseUrl: postgresServer.address(state) } : {}),
-});
+function addressesOf(state: PlatformState, names: readonly ServerName[]): Partial<PlatformAddresses> {
+  return {
+    ...(names.includes('kafka') && { kafkaBrokers: kafkaServer.address(state) }),
+    ...(names.includes('registry') && { schemaRegistryUrl: registryServer.address(state) }),
+    ...(names.includes('postgres') && { databaseUrl: postgresServer.address(state) }),
+  };
+}
 
 /** Stops the detached servers of a data folder, and those that a killed process left behind. Never touches a process it can't identify. */
 export async function stopPlatform(folderPath: string, progress: (message: string) => void): Promise<void> {

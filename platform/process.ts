@@ -1,3 +1,4 @@
+/** Processes of the operating system: who they are, how they start and end. */
 import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -78,22 +79,19 @@ async function hasEndedWithin(identity: ProcessIdentity, milliseconds: number): 
  * Runs a program to its end, or for `timeoutMs`, and returns its exit code (-1: not found, not startable or out of time) with
  * stdout and stderr together.
  */
-export const runProgram = (
+export function runProgram(
   command: string,
   args: readonly string[],
   options: Partial<Pick<Launch, 'cwd' | 'account'>> & { readonly timeoutMs?: number } = {},
-): Promise<{ readonly code: number; readonly output: string }> =>
-  new Promise((resolve) => {
-    execFile(
-      command,
-      args,
-      { cwd: options.cwd, ...options.account, timeout: options.timeoutMs, maxBuffer: 64 * 1024 * 1024 },
-      (error, stdout, stderr) => {
-        const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-        resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
-      },
-    );
+): Promise<{ readonly code: number; readonly output: string }> {
+  const { cwd, account, timeoutMs: timeout } = options;
+  return new Promise((resolve) => {
+    execFile(command, args, { cwd, ...account, timeout, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
+      const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+      resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
+    });
   });
+}
 
 /** A server process just started. */
 export interface SpawnedServer {

@@ -1,18 +1,23 @@
+/** The embedded schema registry. */
 import { join } from 'node:path';
-import { fetchArtifact, requireJava, type JavaArtifact } from './artifacts.ts';
+import { fetchArtifact, requireJava } from './artifacts.ts';
+import type { JavaArtifact } from './artifacts.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
 import { sharedClasses } from './shared-classes.ts';
-import { folder, type PlatformState } from './state.ts';
+import { folder } from './state.ts';
+import type { PlatformState } from './state.ts';
 
-const release = '2.6.13.Final'; // version 3 needs Java 21
+const RELEASE = '2.6.13.Final'; // version 3 needs Java 21
 const artifact: JavaArtifact = {
-  title: `Apicurio Registry ${release}`,
-  folder: `apicurio-${release}`,
+  title: `Apicurio Registry ${RELEASE}`,
+  folder: `apicurio-${RELEASE}`,
   pom: 'registry.xml',
   unpack: true,
 };
 
-const address = (state: PlatformState): string => `http://127.0.0.1:${state.registryPort}/apis/ccompat/v7`;
+function address({ registryPort }: PlatformState): string {
+  return `http://127.0.0.1:${registryPort}/apis/ccompat/v7`;
+}
 
 /** Apicurio Registry, which speaks the Confluent schema registry's protocol under `/apis/ccompat/v7`. */
 export const registryServer: Server = {
@@ -43,7 +48,7 @@ async function prepare({ home, cache, state, progress }: ServerContext): Promise
       ...classes.map,
       ...classes.leave,
       '-jar',
-      join(programs, `apicurio-registry-app-${release}-runner.jar`),
+      join(programs, `apicurio-registry-app-${RELEASE}-runner.jar`),
     ],
     cwd: root,
     env: {

@@ -1,7 +1,9 @@
+/** Which process is which server of a data folder: pid files. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isProcessIdentity } from './lock.ts';
-import { isAlive, type ProcessIdentity } from './process.ts';
+import { isAlive } from './process.ts';
+import type { ProcessIdentity } from './process.ts';
 import type { ServerName } from './server.ts';
 import { folder, parseJson, readTextIfPresent, writePrivateFile } from './state.ts';
 
@@ -11,7 +13,9 @@ export interface RunRecord extends ProcessIdentity {
   readonly owner: ProcessIdentity | null;
 }
 
-const recordFile = (home: string, name: ServerName): string => join(home, 'run', `${name}.json`);
+function recordFile(home: string, name: ServerName): string {
+  return join(home, 'run', `${name}.json`);
+}
 
 /** Reads a pid file; undefined if there is none. The process in it may have ended long ago. */
 export async function readRunRecord(home: string, name: ServerName): Promise<RunRecord | undefined> {
@@ -21,15 +25,18 @@ export async function readRunRecord(home: string, name: ServerName): Promise<Run
   return { pid, startedAt, owner: isProcessIdentity(owner) ? owner : null };
 }
 
+/** Writes a pid file, in one step. */
 export async function writeRunRecord(home: string, name: ServerName, record: RunRecord): Promise<void> {
   await folder(home, 'run');
   await writePrivateFile(recordFile(home, name), JSON.stringify(record));
 }
 
+/** Removes a pid file; none is no error. */
 export async function removeRunRecord(home: string, name: ServerName): Promise<void> {
   await rm(recordFile(home, name), { force: true });
 }
 
 /** Whether the recorded server still runs: the same process, not another that got its pid. */
-export const isRunning = (record: RunRecord | undefined): Promise<boolean> =>
-  record === undefined ? Promise.resolve(false) : isAlive(record);
+export async function isRunning(record: RunRecord | undefined): Promise<boolean> {
+  return record !== undefined && (await isAlive(record));
+}

@@ -1,7 +1,9 @@
+/** What the three kinds of server have in common. */
 import type { PlatformState } from './state.ts';
 
 /** In the order in which servers stop: the registry first, since nothing else depends on it. */
 export const serverNames = ['registry', 'kafka', 'postgres'] as const;
+/** One of the three servers. */
 export type ServerName = (typeof serverNames)[number];
 
 /** The account that a child process runs as. */
@@ -39,7 +41,7 @@ export interface Server {
   readonly ports: (state: PlatformState) => readonly [number, ...number[]];
   /** What a client needs to connect: a broker list or a URL. */
   readonly address: (state: PlatformState) => string;
-  /** Brings programs, configuration and data folder into place; harmless to repeat. Throws PlatformError. */
+  /** Brings programs, configuration and data folder into place; harmless to repeat. @throws PlatformError */
   readonly prepare: (context: ServerContext) => Promise<Launch>;
   /** Resolves if the server answers real requests now, rejects if not. */
   readonly probe: (state: PlatformState) => Promise<void>;

@@ -1,3 +1,4 @@
+/** Faster starts of JVMs. */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,3 +1,4 @@
+/** What a data folder remembers, and small things about files. */
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,12 +16,15 @@ export interface PlatformState {
   readonly postgresPassword: string;
 }
 
-const stateFile = (home: string): string => join(home, 'platform.json');
+function stateFile(home: string): string {
+  return join(home, 'platform.json');
+}
 
-const isPort = (value: unknown): value is number =>
-  Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536;
+function isPort(value: unknown): value is number {
+  return Number.isInteger(value) && (value as number) > 0 && (value as number) < 65536;
+}
 
-const isState = (value: unknown): value is PlatformState => {
+function isState(value: unknown): value is PlatformState {
   if (typeof value !== 'object' || value === null) return false;
   const fields = value as Partial<Record<keyof PlatformState, unknown>>;
   return (
@@ -31,9 +35,9 @@ const isState = (value: unknown): value is PlatformState => {
     typeof fields.kafkaClusterId === 'string' &&
     typeof fields.postgresPassword === 'string'
   );
-};
+}
 
-/** Reads the state of a data folder; undefined if servers never ran there. Throws PlatformError if the file is damaged. */
+/** Reads the state of a data folder; undefined if servers never ran there. @throws PlatformError if the file is damaged. */
 export async function readState(home: string): Promise<PlatformState | undefined> {
   const path = stateFile(home);
   const text = await readTextIfPresent(path);
@@ -96,8 +100,10 @@ export function parseJson(text: string): unknown {
   }
 }
 
-export const isErrorCode = (error: unknown, code: string): boolean =>
-  error instanceof Error && 'code' in error && error.code === code;
+/** Whether it is an error of the operating system with that code, such as ENOENT. */
+export function isErrorCode(error: unknown, code: string): boolean {
+  return error instanceof Error && 'code' in error && error.code === code;
+}
 
 /** Creates `<home>/<name>` and returns its path. */
 export async function folder(home: string, name: string): Promise<string> {
