@@ -2,7 +2,7 @@
  * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
  * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
  */
-import { nextVersion, register, rolledBack } from '../policy/model-log.ts';
+import { nextVersion, register, RegistryError, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
@@ -70,7 +70,7 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
       signal.throwIfAborted();
       return (await log.read()).runs.get(id);
     }
-    if (![TrainingError, ModelRefused, ArtifactError].some((kind) => error instanceof kind)) throw error;
+    if (![TrainingError, ModelRefused, ArtifactError, RegistryError].some((kind) => error instanceof kind)) throw error;
     const reason = (error as Error).message;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   }
@@ -118,7 +118,13 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
   }
   ports.onStep?.('trained');
 
-  // 3. The report, on the file as it will serve.
+  // 3. The report, on the file as it will serve, under a number that no other model has taken since.
+  const taken = (await log.read()).models.get(trained.version ?? '');
+  if (taken && taken.standing.run_id !== id)
+    trained =
+      (await note((before) => ({ version: nextVersion(before), report_sha256: null, page_sha256: null }))).runs.get(
+        id,
+      ) ?? trained;
   if (trained.report_sha256 === null || !(await ports.artifacts.has(trained.report_sha256))) {
     const report = await reportOnRun(trained, manifest, sides, await log.read(), ports);
     const report_sha256 = await ports.artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`));
