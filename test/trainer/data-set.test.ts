@@ -3,7 +3,11 @@ import { constants } from 'node:buffer';
 import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { labelsOf } from '../../label-studio/labelling-config.ts';
@@ -14,6 +18,7 @@ import { buildDataSet, requestOf } from '../../trainer/data-set.ts';
 import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set.ts';
 import { writeExport } from '../../trainer/export.ts';
 import { filesOf } from '../../trainer/formats.ts';
+import { TrainingError } from '../../trainer/train.ts';
 
 function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
   return {
@@ -71,7 +76,8 @@ async function build(
   request: Partial<DataSetRequest> = {},
   partitions = [0, 1],
 ) {
-  const dataSet = await buildDataSet({ dataSet: 'default', upTo, ...request }, log(events, partitions), '1.0.0');
+  const place = { folder: path.join(os.tmpdir(), 'samvad-test-data-sets') };
+  const dataSet = await buildDataSet({ dataSet: 'default', upTo, ...request }, log(events, partitions), '1.0.0', place);
   const lines = [...dataSet.rows()].map(({ row }) => canonicalLine(row));
   await dataSet.close();
   return {
@@ -195,6 +201,73 @@ describe('data set', () => {
     assert.deepEqual(await build(compacted, before), left);
     const limited = await build(later, { ...before, limit: 1 });
     assert.deepEqual([limited.ids, limited.erasedSince], [[], 3]);
+  });
+});
+
+describe('the folder of a data set', () => {
+  let home: string;
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-data-sets-'));
+  });
+  after(() => rm(home, { recursive: true, force: true }));
+
+  const one = () => log([[approve()]], [0]);
+  const request = { dataSet: 'default', upTo };
+
+  it('goes with it; one that was left goes with the next, and that of a neighbour who runs stays', async () => {
+    const folder = path.join(home, 'shared');
+    const mine = await buildDataSet(request, one(), '1.0.0', { folder });
+    const code = `const { openDataSetFolder } = await import('${new URL('../../trainer/data-set-folder.ts', import.meta.url).href}');
+      await openDataSetFolder(${JSON.stringify(folder)}); process.stdout.write('open'); setInterval(() => undefined, 1000);`;
+    const neighbour = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      await once(neighbour.stdout, 'data');
+      assert.equal((await readdir(folder)).length, 2);
+      await (await buildDataSet(request, one(), '1.0.0', { folder })).close();
+      assert.equal((await readdir(folder)).length, 2, 'mine and the neighbour’s');
+      assert.deepEqual([...mine.rows()].length, 1);
+    } finally {
+      neighbour.kill('SIGKILL');
+    }
+    await once(neighbour, 'exit');
+    await (await buildDataSet(request, one(), '1.0.0', { folder })).close();
+    assert.equal((await readdir(folder)).length, 1, 'mine');
+    await mine.close();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says so when its disk is full, and is gone then', async () => {
+    const folder = path.join(home, 'full');
+    const script = fileURLToPath(new URL('./full-disk.ts', import.meta.url));
+    // A limit on the size of files, in units of 512 or 1024 bytes, gives the same failure of a write as a full disk.
+    const shell = `trap '' XFSZ; ulimit -f 8000; exec "$0" --import tsx "$1" "$2"`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', shell, process.execPath, script, folder]);
+    assert.match(stdout, /^TrainingError: .*can't be kept in .*full.*Make room there/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says so when it can not be made', async () => {
+    const file = path.join(home, 'file');
+    await writeFile(file, '');
+    const made = buildDataSet(request, one(), '1.0.0', { folder: file });
+    await assert.rejects(made, (error) => error instanceof TrainingError && error.message.includes(file));
+  });
+
+  it('goes when the making is aborted, also between two rows', async () => {
+    const folder = path.join(home, 'aborted');
+    const stop = new AbortController();
+    async function* many(): AsyncGenerator<PlacedSample> {
+      for (let offset = 0; offset < 20_000; offset++) {
+        if (offset === 19_999) setImmediate(() => stop.abort(new Error('enough')));
+        const event = approve({ conversation_id: String(offset) });
+        yield await Promise.resolve({ partition: 0, offset, schemaId: 7, event });
+      }
+    }
+    const all = { dataSet: 'default', upTo: new Map([[0, Infinity]]) };
+    await assert.rejects(buildDataSet(all, many(), '1.0.0', { folder, signal: stop.signal }), /enough/);
+    assert.deepEqual(await readdir(folder), []);
   });
 });
 

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -78,6 +78,7 @@ function world(
     promotion: { ...defaultPromotionPolicy, minRows: 20, intentFloor: 0, languageFloor: 0 },
     options: quick,
     codeVersion: '1.0.0',
+    dataSets: path.join(home, 'data-sets'),
     trainer: 'test',
     now: () => (clock += 2000),
     ...changes,
@@ -431,6 +432,23 @@ describe('a training run', () => {
       assert.equal((await ports.log.read()).runs.get(id)?.status, 'requested');
     }
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
+  });
+
+  it('is given back when its trainer is stopped while the data set is read, and leaves nothing of that', async () => {
+    const stop = new AbortController();
+    async function* endless(): AsyncGenerator<PlacedSample> {
+      for (let i = 0; ; i++) {
+        if (i === 5) stop.abort(new Error('stopping'));
+        for await (const sample of logOf(rows, new Map([[0, rows.length]]))) yield sample;
+      }
+    }
+    const dataSets = path.join(home, 'stopped');
+    const ports = world(rows, { samples: endless, dataSets });
+    const id = await ask(ports);
+    await assert.rejects(executeRun(id, ports, stop.signal), /stopping/);
+    const run = (await ports.log.read()).runs.get(id);
+    assert.deepEqual([run?.status, run?.attempts_excused], ['requested', 1]);
+    assert.deepEqual(await readdir(dataSets), []);
   });
 
   const bad: readonly (readonly [string, readonly Sample[], RegExp])[] = [
