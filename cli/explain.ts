@@ -9,6 +9,7 @@ import { Transient } from '../runtime/rdkafka.ts';
 import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
 import { TopicMismatch } from '../runtime/topics.ts';
 import { CorpusError } from '../trainer/corpus.ts';
+import { ExportRefused } from '../trainer/export.ts';
 import { TrainingError } from '../trainer/train.ts';
 import { UsageError } from './terminal.ts';
 
@@ -19,6 +20,7 @@ export function explain(error: unknown): string {
     ConfigError,
     CorpusError,
     DayNotOver,
+    ExportRefused,
     LabelStudioError,
     MigrationChanged,
     PlatformError,

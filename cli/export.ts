@@ -1,23 +1,26 @@
 import { randomUUID } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
 import { Command, Option } from 'commander';
 import type { ExportJob } from '../schemas/types.ts';
-import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { call, connectProducer, disconnect } from '../runtime/rdkafka.ts';
+import { fencedWrite } from '../runtime/fenced-write.ts';
+import { Transient } from '../runtime/rdkafka.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import { topics } from '../topology.ts';
 import { codeVersion } from '../trainer/code-version.ts';
 import { buildDataSet, readSamples, requestOf } from '../trainer/data-set.ts';
 import type { DataSet, DataSetRequest, Manifest } from '../trainer/data-set.ts';
 import type { Filters } from '../trainer/data-row.ts';
-import { writeExport } from '../trainer/export.ts';
+import { DATA_SETS } from '../trainer/data-set-folder.ts';
+import { checkPlace, writeExport } from '../trainer/export.ts';
 import { formatNames } from '../trainer/formats.ts';
 import type { FormatName } from '../trainer/formats.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { findEnvironment, prepare } from './environment.ts';
+import { findEnvironment, folderOf, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
-import { columns, progress, UsageError } from './terminal.ts';
+import { columns, progress, untilStopped, UsageError } from './terminal.ts';
 
 interface Options {
   readonly output: string;
@@ -34,6 +37,8 @@ interface Options {
   readonly manifest?: string;
   readonly json?: boolean;
 }
+
+const NOTE_ATTEMPTS = 3;
 
 /** Options that choose rows. A manifest has chosen already. */
 const CHOOSING = ['limit', 'language', 'module', 'minConfidence', 'maxConfidence', 'from', 'to', 'unused'];
@@ -63,36 +68,58 @@ export function exportCommand(): Command {
     )
     .option('--json', 'print the manifest as JSON')
     .action(async (options: Options) => {
+      await checkPlace(options.format, options.output);
       const prepared = await prepare(await findEnvironment());
-      const job = await openJob(prepared, options);
+      const stopping = new AbortController();
+      void untilStopped().then(() => stopping.abort(new Error('interrupted')));
       try {
-        const { request, expected } = await requested(prepared, options);
-        const dataSet = await buildDataSet(
-          request,
-          readSamples(prepared.servers.kafka, prepared.codecs, request.upTo),
-          codeVersion,
-        );
-        try {
-          checkSame(dataSet, expected);
-          const place = await writeExport(dataSet, options.format, options.output);
-          await job.end({
-            status: 'finished',
-            samples: dataSet.manifest.rows,
-            sha256: dataSet.manifest.sha256,
-            manifest: JSON.stringify(dataSet.manifest),
-          });
-          report(dataSet, options, place);
-        } finally {
-          await dataSet.close();
-        }
-      } catch (error) {
-        await job.end({ status: 'failed', failure: error instanceof Error ? error.message : String(error) });
-        throw error;
+        await exportAsJob(prepared, options, stopping.signal);
       } finally {
-        await job.close();
         await prepared.stop();
       }
     });
+}
+
+/** The export, noted in the log from its beginning to its end, whatever that is. Interrupted, it leaves nothing but the note. */
+async function exportAsJob(prepared: Prepared, options: Options, signal: AbortSignal): Promise<void> {
+  const note = await openJob(prepared, options);
+  try {
+    const { dataSet, place } = await exported(prepared, options, signal);
+    const { manifest } = dataSet;
+    await note({
+      status: 'finished',
+      samples: manifest.rows,
+      sha256: manifest.sha256,
+      manifest: JSON.stringify(manifest),
+    });
+    report(dataSet, options, place);
+  } catch (error) {
+    const failure = signal.aborted ? 'interrupted' : error instanceof Error ? error.message : String(error);
+    await note({ status: 'failed', failure }).catch((cause: unknown) =>
+      progress(`That the export has failed could not be noted: ${reasonOf(cause)}.`),
+    );
+    if (!signal.aborted) throw error;
+    progress('Interrupted. Nothing was written.');
+    process.exitCode = 130;
+  }
+}
+
+/** Makes the data set and writes it. */
+async function exported(
+  prepared: Prepared,
+  options: Options,
+  signal: AbortSignal,
+): Promise<{ dataSet: DataSet; place: string }> {
+  const { request, expected } = await requested(prepared, options);
+  const samples = readSamples(prepared.servers.kafka, prepared.codecs, request.upTo);
+  const folder = folderOf(prepared.config, DATA_SETS);
+  const dataSet = await buildDataSet(request, samples, codeVersion, { folder, signal });
+  try {
+    checkSame(dataSet, expected);
+    return { dataSet, place: await writeExport(dataSet, options.format, options.output, signal) };
+  } finally {
+    await dataSet.close();
+  }
 }
 
 /** The data set that the options ask for, and the manifest that it must have where one is known. */
@@ -175,12 +202,11 @@ function report({ manifest }: DataSet, { output, json }: Options, place: string)
   process.stdout.write(`SHA-256 ${manifest.sha256}\n`);
 }
 
-/** Notes the export in the log, for the table of export jobs. */
+/**
+ * Notes in the log that the export runs, for the table of export jobs, and gives what notes its end.
+ * @throws Transient when the note can't be written; an export that nobody could find again is none.
+ */
 async function openJob({ servers, codecs }: Prepared, options: Options) {
-  const producer = await connectProducer({
-    ...librdkafkaConfig(servers.kafka, 'samvad-export'),
-    'enable.idempotence': true,
-  });
   const { output, format } = options;
   const filters = { ...options, output: undefined, format: undefined, json: undefined };
   const job: ExportJob = {
@@ -188,7 +214,7 @@ async function openJob({ servers, codecs }: Prepared, options: Options) {
     status: 'running',
     filters: JSON.stringify(filters),
     format,
-    output,
+    output: `${os.hostname()}:${path.resolve(output)}`,
     samples: null,
     sha256: null,
     manifest: null,
@@ -197,19 +223,18 @@ async function openJob({ servers, codecs }: Prepared, options: Options) {
     finished_at: null,
   };
   const note = async (changes: Partial<ExportJob>) => {
-    producer.produce(
-      topics.exportJobs.name,
-      0,
-      codecs.of(topics.exportJobs).encode({ ...job, ...changes }),
-      job.job_id,
-    );
-    await call('noting the export', (done) => producer.flush(10_000, (error) => done(error, undefined)));
+    const value = codecs.of(topics.exportJobs).encode({ ...job, ...changes });
+    const record = { topic: topics.exportJobs.name, key: job.job_id, value, timestamp: Date.now() };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await fencedWrite(servers.kafka, `samvad-export-${job.job_id}`, () => Promise.resolve([record]));
+      } catch (error) {
+        if (!(error instanceof Transient) || attempt === NOTE_ATTEMPTS) throw error;
+      }
+    }
   };
   await note({});
-  return {
-    end: (changes: Partial<ExportJob>) => note({ ...changes, finished_at: Date.now() }),
-    close: () => disconnect(producer),
-  };
+  return (end: Partial<ExportJob>) => note({ ...end, finished_at: Date.now() });
 }
 
 function whole(text: string): number {

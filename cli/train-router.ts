@@ -1,7 +1,7 @@
 import { writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import { Command } from 'commander';
-import { nextVersion, register } from '../policy/model-log.ts';
+import { nextVersion } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -11,10 +11,11 @@ import type { Corpus } from '../trainer/corpus.ts';
 import { makeModelFile } from '../trainer/model-file.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { loadModel } from '../trainer/model.ts';
+import { registerModel } from '../trainer/register.ts';
 import { reportPage } from '../trainer/report.ts';
-import { loadProduction, reportedStanding, reportOn } from '../trainer/run-report.ts';
+import { loadProduction, reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
-import { split } from '../trainer/split.ts';
+import { split, withoutTestTextsOfLog } from '../trainer/split.ts';
 import type { Sample, Split } from '../trainer/split.ts';
 import { trainInWorker } from '../trainer/train-worker.ts';
 import { artifactsOf, findEnvironment, prepare } from './environment.ts';
@@ -49,7 +50,7 @@ export function trainRouterCommand(): Command {
     .action(async (file: string, given: Options) => {
       const options = given.register === true ? given : { output: 'router.onnx', ...given };
       const { rows, manifest } = await readCorpus(file);
-      const sides = split(rows);
+      const sides = options.register === true ? withoutTestTextsOfLog(split(rows)) : split(rows);
       const bytes = await trainOn(sides, manifest, options);
       if (options.output !== undefined) await writeFile(options.output, bytes);
       const report =
@@ -94,28 +95,10 @@ async function registered(bytes: Buffer, sides: Split<Sample>, manifest: Corpus[
   const prepared = await prepare(await findEnvironment());
   const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
   try {
-    const artifacts = artifactsOf(prepared.config);
     const before = await log.read();
-    const version = nextVersion(before);
-    const report = await comparedReport(version, bytes, sides, manifest, before, prepared);
-    const [artifact_sha256, report_sha256, page_sha256] = [
-      await artifacts.put(bytes),
-      await artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`)),
-      await artifacts.put(Buffer.from(reportPage(report))),
-    ];
+    const report = await comparedReport(nextVersion(before), bytes, sides, manifest, before, prepared);
     const act = { by: os.userInfo().username, reason: `samvad train-router ${manifest.file}`, at: Date.now() };
-    const standing = {
-      ...reportedStanding(report, manifest, act.at),
-      artifact_sha256,
-      report_sha256,
-      page_sha256,
-    };
-    await log.append((now) => {
-      if (now.models.has(version))
-        throw new UsageError(`Another model became ${version} meanwhile; start the command again.`);
-      return { models: register(now, version, standing, act) };
-    });
-    return report;
+    return await registerModel(log, artifactsOf(prepared.config), { bytes, report, manifest }, act);
   } finally {
     await log.close();
     await prepared.stop();

@@ -4,7 +4,7 @@ import { lastTime } from '../jobs/timetable.ts';
 import { missedWeekly, runWeekly } from '../jobs/weekly.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import type { RunStanding } from '../schemas/types.ts';
-import { askForRun, countUnused } from '../trainer/ask-for-run.ts';
+import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
 import { contextOf, startComponents } from './components.ts';
@@ -94,9 +94,11 @@ async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boo
   await untilPassed(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
   const wish = { trigger: 'manual', atLeast: fromScratch ? 0 : 1, fromScratch, by: BY } as const;
-  const { run } = await askForRun(log, all, wish);
-  if (run === undefined)
-    progress(`0 approved samples are ${fromScratch ? 'there' : 'unused'}, and a run takes 1. Nothing was started.`);
+  const asked = await askForRun(log, all, wish);
+  const { run } = asked;
+  const none = `0 approved samples are ${fromScratch ? 'there' : 'unused'}, and a run takes 1. Nothing was started.`;
+  if (run === undefined || asked.ended !== undefined)
+    progress(`${run === undefined ? none : `Asked for the run ${run}.`}${aboutEnded(asked)}`);
   return run;
 }
 

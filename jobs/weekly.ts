@@ -1,7 +1,7 @@
 /** The weekly job: asks for a training run when enough samples are unused. */
 import type { Pool } from 'pg';
 import type { ServiceContext } from '../runtime/service.ts';
-import { askForRun, countUnused } from '../trainer/ask-for-run.ts';
+import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 
 /** How the job is run. */
@@ -31,10 +31,11 @@ export async function runWeekly(
   try {
     const atLeast = context.config.training.weeklyMinimum;
     const wish = { trigger: 'weekly', atLeast, fromScratch, by } as const;
-    const { run, unused } = await askForRun(log, await countUnused(context, log), wish);
+    const asked = await askForRun(log, await countUnused(context, log), wish);
     await noteDone(context.pool, now);
+    const { run, unused } = asked;
     const few = `${unused} approved samples are unused, and a run takes ${atLeast}.`;
-    return { run, said: run === undefined ? few : `Asked for the run ${run}.` };
+    return { run, said: `${run === undefined ? few : `Asked for the run ${run}.`}${aboutEnded(asked)}` };
   } finally {
     await log.close();
   }

@@ -2,6 +2,7 @@
  * The labelling configuration: the XML that tells Label Studio what to show and to ask. Only the choices of one control are
  * read and written here; everything else stays as its author wrote it.
  */
+import path from 'node:path';
 import type { Project } from './api.ts';
 
 /** Names in the configuration, by which answers are read. */
@@ -9,6 +10,9 @@ export const CONTROLS = { message: 'message', label: 'label', use: 'use' } as co
 
 /** Module → its intents. */
 export type Labels = ReadonlyMap<string, ReadonlySet<string>>;
+
+/** The labelling configuration of the repository. */
+export const CONFIG_FILE = path.join(import.meta.dirname, '..', 'label-studio-config.xml');
 
 const TAXONOMY = /(<Taxonomy\b[^>]*\bname="label"[^>]*?)(?:\/>|>([\s\S]*?)<\/Taxonomy>)/;
 
@@ -70,7 +74,8 @@ export function withLabels(xml: string, wanted: Labels): string | undefined {
   return xml.replace(TAXONOMY, (_, head: string) => `${head.trimEnd()}>\n${choices.join('')}  </Taxonomy>`);
 }
 
-function escape(text: string): string {
+/** `text` within the quotes of an attribute. */
+export function escape(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }
 

@@ -1,19 +1,15 @@
 /** The project in Label Studio: found or created, its labelling configuration checked, its webhook kept alive. */
 import { readFile } from 'node:fs/promises';
-import path from 'node:path';
 import type { Pool } from 'pg';
 import type { LabelStudioConfig } from '../config.ts';
 import type { LabelStudioApi, Project } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
-import { configProblems, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
+import { CONFIG_FILE, configProblems, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
 import { claim, marked, ownerOf } from './owner.ts';
 import { addProject, installationId, knownProject, labelsInTraffic, noteProject, tasksIn } from './store.ts';
 import type { KnownProject } from './store.ts';
 import { PREDICTED_BY } from './task.ts';
 import { keepWebhook } from './webhook.ts';
-
-/** The labelling configuration of the repository. */
-const CONFIG_FILE = path.join(import.meta.dirname, '..', 'label-studio-config.xml');
 
 /** A full scan sees what no other does: tasks that are gone, and changes that moved no clock. */
 const FULL_SCAN_MS = 60 * 60 * 1000;

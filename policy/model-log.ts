@@ -151,14 +151,20 @@ export interface Act {
   readonly at: number;
 }
 
-/** Registers a version. Nothing when it is there already: a run that is done again registers once. */
+/**
+ * Registers a version. Nothing when the same run has done so already: a run that is done again registers once.
+ * @throws RegistryError when another model has the number.
+ */
 export function register(
   log: ModelLog,
   version: string,
   standing: ModelStanding,
   { by, at }: Act,
 ): readonly ModelEvent[] {
-  if (log.models.has(version)) return [];
+  const known = log.models.get(version)?.standing;
+  if (known && known.run_id !== null && known.run_id === standing.run_id) return [];
+  if (known)
+    throw new RegistryError(`${version} is another model already; resume the run, and it gets the next number.`);
   return [{ version, event_id: `${version}/1`, at, standing, ...kinds, registered: { by } }];
 }
 

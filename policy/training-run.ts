@@ -24,9 +24,13 @@ export class Superseded extends Error {
 /** A trainer that dies so often in one run would die in it for ever. */
 export const MAX_ATTEMPTS = 5;
 
-/** Asks for a run. Nothing when it was asked for already, or so much of its samples that too few are left, by whomever. */
+/**
+ * Asks for a run. Nothing when it was asked for already, or so much of its samples that too few are left, by whomever. The samples of
+ * a run that failed or was cancelled are left for whoever asks by hand or weekly; a threshold that they crossed stays crossed.
+ */
 export function requestRun(log: ModelLog, request: RunRequest, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
-  const left = Math.max(0, request.approvals - lastAsked(log, request.dataSet).approvals);
+  const last = request.trigger === 'threshold' ? lastAsked : lastTaken;
+  const left = Math.max(0, request.approvals - last(log, request.dataSet).approvals);
   if (log.runs.has(request.id) || left < (request.atLeast ?? 1)) return {};
   const standing: RunStanding = {
     data_set: request.dataSet,
@@ -57,14 +61,37 @@ export function requestRun(log: ModelLog, request: RunRequest, { by, at }: Pick<
   return { runs: [{ ...eventOf(request.id, at, standing), requested: { by } }] };
 }
 
-/** The largest part of `dataSet` that a run was asked for. */
-export function lastAsked(
-  { runs }: ModelLog,
-  dataSet: string,
-): { readonly approvals: number; readonly watermark: Watermark } {
-  let last: { approvals: number; watermark: Watermark } = { approvals: 0, watermark: new Map() };
+/** A part of a data set, from its beginning. */
+interface Part {
+  readonly approvals: number;
+  readonly watermark: Watermark;
+}
+
+/** The largest part of `dataSet` that a run was asked for, whatever became of it. */
+export function lastAsked(log: ModelLog, dataSet: string): Part {
+  return largest(log, dataSet, () => true);
+}
+
+/** The largest part of `dataSet` that a run has learned from, or is to. */
+export function lastTaken(log: ModelLog, dataSet: string): Part {
+  return largest(log, dataSet, (run) => !isGivenUp(run));
+}
+
+/** The last run of `dataSet` that failed or was cancelled and whose samples no other has taken since. */
+export function lastGivenUp(log: ModelLog, dataSet: string): string | undefined {
+  const taken = lastTaken(log, dataSet).approvals;
+  const all = [...log.runs].filter(([, run]) => run.data_set === dataSet && isGivenUp(run) && run.approvals > taken);
+  return all.at(-1)?.[0];
+}
+
+function isGivenUp({ status }: RunStanding): boolean {
+  return status === 'failed' || status === 'cancelled';
+}
+
+function largest({ runs }: ModelLog, dataSet: string, counts: (run: RunStanding) => boolean): Part {
+  let last: Part = { approvals: 0, watermark: new Map() };
   for (const run of runs.values())
-    if (run.data_set === dataSet && run.approvals > last.approvals)
+    if (run.data_set === dataSet && run.approvals > last.approvals && counts(run))
       last = { approvals: run.approvals, watermark: watermarkOf(run.watermark) };
   return last;
 }
@@ -72,7 +99,7 @@ export function lastAsked(
 /** Asks for a failed or cancelled run again: what it had done stays done. @throws RegistryError when it is neither. */
 export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
   const run = runOf(log, id);
-  if (run.status !== 'failed' && run.status !== 'cancelled')
+  if (!isGivenUp(run))
     throw new RegistryError(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
   // The attempts go on counting: a trainer that still has an old one must stay shut out.
   const standing: RunStanding = {
@@ -164,13 +191,14 @@ export function openRuns({ runs }: ModelLog): readonly string[] {
 }
 
 /**
- * The id for a run from nothing on what the run `id` is for: that one where it was not asked for yet; of one from nothing that is under
- * way; or else the next in number. Its approvals are no more than those asked for before, so crossings of the threshold stay where they are.
+ * The id for another run on what the run `id` is for: that one where it was not asked for yet; of one that is under way and begins as
+ * this one does, from nothing or not; or else the next in number. Its approvals are no more than those asked for before, so crossings
+ * of the threshold stay where they are.
  */
-export function anewId(log: ModelLog, id: string): string {
+export function anewId(log: ModelLog, id: string, fromScratch: boolean): string {
   if (!log.runs.has(id)) return id;
   const anew = [...log.runs.keys()].filter((run) => run.startsWith(`${id}-anew-`));
-  const open = openRuns(log).filter((run) => log.runs.get(run)?.from_scratch === true);
+  const open = openRuns(log).filter((run) => log.runs.get(run)?.from_scratch === fromScratch);
   return open.find((run) => run === id || anew.includes(run)) ?? `${id}-anew-${anew.length + 1}`;
 }
 

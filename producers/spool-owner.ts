@@ -1,5 +1,5 @@
 /**
- * Who a spool folder belongs to. The owner is in the folder's name, so that taking over an orphan is one rename: it
+ * Who a folder belongs to, of the spool or of a data set. The owner is in the folder's name, so that taking over an orphan is one rename: it
  * succeeds for one process only, and names the new owner in the same instant.
  *
  * Containers may share a host name and a volume and not see each other's processes. So the name tells the owner's pid namespace

@@ -103,7 +103,7 @@ function questionsOf(body: unknown): readonly Question[] {
     const found = problemsOf(item);
     if (problems.length < MAX_PROBLEMS)
       problems.push(...(Array.isArray(body) ? found.map((problem) => ({ line: i + 1, ...problem })) : found));
-    const { text, language, conversation_id: id } = item as Record<string, string | undefined>;
+    const { text, language, conversation_id: id } = (item ?? {}) as Record<string, string | undefined>;
     return { text: text ?? '', language: language ?? NO_LANGUAGE, conversationId: id ?? null };
   });
   if (problems.length > 0)

@@ -1,5 +1,5 @@
 /** Asks for a training run on everything that is approved: the weekly job, and whoever does not want to wait for the threshold. */
-import { anewId, lastAsked, requestRun } from '../policy/training-run.ts';
+import { anewId, lastGivenUp, lastTaken, requestRun } from '../policy/training-run.ts';
 import { runAt, totalApprovals } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -7,7 +7,7 @@ import type { RunTrigger } from '../schemas/types.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { countedUpTo, DATA_SET, openCounts } from './trainer.ts';
 
-/** What is approved, and how much of it no run was asked for yet. */
+/** What is approved, and how much of it no run has learned from or is to. */
 export interface Unused {
   readonly total: number;
   readonly unused: number;
@@ -23,7 +23,7 @@ export async function countUnused(
   const view = await openCounts(context);
   const counts = await view.read().finally(() => view.close());
   const total = totalApprovals(counts, DATA_SET);
-  const unused = Math.max(0, total - lastAsked(await log.read(), DATA_SET).approvals);
+  const unused = Math.max(0, total - lastTaken(await log.read(), DATA_SET).approvals);
   return { total, unused, watermark: countedUpTo(counts) };
 }
 
@@ -40,8 +40,10 @@ export interface RunWish {
 export interface AskedFor {
   /** The run's id; undefined when too little is unused. A trainer carries it out. */
   readonly run: string | undefined;
-  /** Approved samples that no run was asked for before. */
+  /** Approved samples that no run has learned from or was to before this one. */
   readonly unused: number;
+  /** The last run that failed or was cancelled, where its samples are among these. */
+  readonly ended?: string;
 }
 
 /** Notes in the log that a run on all of it is wanted, unless too little of it is unused, also by what others ask for meanwhile. */
@@ -50,14 +52,25 @@ export async function askForRun(
   { total, unused, watermark }: Unused,
   { trigger, atLeast, fromScratch, by }: RunWish,
 ): Promise<AskedFor> {
-  if (total < 1 || unused < atLeast) return { run: undefined, unused };
+  const given = lastGivenUp(await log.read(), DATA_SET);
+  const ended = given === undefined ? {} : { ended: given };
+  if (total < 1 || unused < atLeast) return { run: undefined, unused, ...ended };
   const { id: asked, approvals } = runAt(DATA_SET, total);
   let id = asked;
   const after = await log.append((now) => {
-    id = atLeast === 0 ? anewId(now, asked) : asked;
+    const givenUp = ['failed', 'cancelled'].includes(now.runs.get(asked)?.status ?? '');
+    id = atLeast === 0 || givenUp ? anewId(now, asked, fromScratch) : asked;
     const request = { id, approvals, dataSet: DATA_SET, trigger, watermark, atLeast, fromScratch };
     return requestRun(now, request, { by, at: Date.now() });
   });
-  if (after.runs.has(id)) return { run: id, unused };
-  return { run: undefined, unused: Math.max(0, total - lastAsked(after, DATA_SET).approvals) };
+  if (after.runs.has(id)) return { run: id, unused, ...ended };
+  return { run: undefined, unused: Math.max(0, total - lastTaken(after, DATA_SET).approvals), ...ended };
+}
+
+/** What becomes of a run that ended early, as a sentence behind another one; nothing where there is none. */
+export function aboutEnded({ run, ended }: AskedFor): string {
+  if (ended === undefined) return '';
+  const next =
+    run === undefined ? `\`samvad train --resume ${ended}\` takes it up again` : 'Its samples are in this one';
+  return ` The run ${ended} did not come to its end. ${next}.`;
 }

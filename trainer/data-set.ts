@@ -5,22 +5,24 @@
  * But one thing: what was erased since is left out, and compaction takes it out of the log. A data set that had rows of it can't be made
  * again.
  *
- * What stands is folded on disk (LMDB in a folder that goes away), so that a data set may be larger than memory.
+ * What stands is folded on disk (LMDB in a folder below the data folder, which goes away), so that a data set may be larger than memory.
  */
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import { open } from 'lmdb';
 import type { Database } from 'lmdb';
 import type { KafkaConfig } from '../config.ts';
 import type { SampleApproved, SampleEvent } from '../schemas/types.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { topics } from '../topology.ts';
 import { canonicalLine, passes, rowOf } from './data-row.ts';
 import type { DataRow, Filters } from './data-row.ts';
+import { openDataSetFolder } from './data-set-folder.ts';
+import { TrainingError } from './train.ts';
 
 /** What a data set is, so that it can be made again. Equal data sets have equal manifests: no clock, no machine. */
 export interface Manifest {
@@ -103,29 +105,111 @@ export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Wat
   }
 }
 
+/** So many samples are queued to be written, and so many rows looked at in one turn, before other work of the process is let in. */
 const FLUSH = 10_000;
 
-/** Makes a data set of `samples`. */
+/** Where a data set is kept while it is open, and what ends its making. */
+export interface DataSetPlace {
+  /** It gets a folder of its own in this one. */
+  readonly folder: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Makes a data set of `samples`.
+ * @throws TrainingError when the disk can't take it; the signal's reason when aborted. Then nothing of it is left.
+ */
 export async function buildDataSet(
   request: DataSetRequest,
   samples: AsyncIterable<PlacedSample>,
   codeVersion: string,
+  { folder: parent, signal = new AbortController().signal }: DataSetPlace,
 ): Promise<DataSet> {
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-data-set-'));
-  const table = open<FoldedSample, string>({ path: folder, encoding: 'json', noSync: true });
+  const folder = await openDataSetFolder(parent).catch((cause: unknown) => {
+    throw noRoom(parent, cause);
+  });
+  let table: Database<FoldedSample, string> | undefined;
   const close = async () => {
-    await table.close();
-    await rm(folder, { recursive: true, force: true });
+    await table?.close();
+    await folder.remove();
   };
   try {
-    const { schemaIds, erased } = await fold(table, samples, request.upTo);
-    const rows = () => standing(table, request);
-    const manifest = manifestOf(request, rows(), schemaIds, codeVersion);
-    return { manifest, erasedSince: erased.size, byRolledBack: countByRolledBack(table, request), rows, close };
+    table = openTable(folder.path);
+    const { schemaIds, erased } = await fold(openWriter(table, parent), samples, request.upTo, signal);
+    const opened = table;
+    const rows = () => standing(opened, request);
+    const manifest = await manifestOf(request, inTurns(rows(), signal), schemaIds, codeVersion);
+    const byRolledBack = await countByRolledBack(table, request, signal);
+    return { manifest, erasedSince: erased.size, byRolledBack, rows, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+function openTable(folder: string): Database<FoldedSample, string> {
+  try {
+    return open({ path: path.join(folder, 'data.mdb'), noSubdir: true, encoding: 'json', noSync: true });
+  } catch (cause) {
+    throw noRoom(folder, cause);
+  }
+}
+
+function noRoom(folder: string, cause: unknown): TrainingError {
+  return new TrainingError(
+    `A data set can't be kept in ${folder}: ${reasonOf(cause)}. Make room there, or name another data folder (SAMVAD_HOME), and try again.`,
+    { cause },
+  );
+}
+
+/** The items, with a pause after each FLUSH of them. @throws the signal's reason when aborted. */
+export async function* inTurns<T>(items: Iterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  let turn = 0;
+  for (const item of items) {
+    if (++turn % FLUSH === 0) {
+      await setImmediate();
+      signal.throwIfAborted();
+    }
+    yield item;
+  }
+}
+
+/** A table that is written to without waiting. */
+interface Writer {
+  /** What was committed. */
+  get(id: string): FoldedSample | undefined;
+  put(id: string, sample: FoldedSample): void;
+  remove(id: string): void;
+  /** Waits until all is committed. @throws TrainingError when something was not. */
+  committed(): Promise<void>;
+}
+
+function openWriter(table: Database<FoldedSample, string>, folder: string): Writer {
+  let failure: { readonly cause: unknown } | undefined;
+  const watch = async (write: PromiseLike<unknown>) => {
+    try {
+      await write;
+    } catch (error) {
+      // LMDB's reason is a promise of its own, which would end the process too.
+      const reason: unknown = (error as { commitError?: unknown }).commitError ?? error;
+      const cause: unknown = reason instanceof Promise ? await reason.catch((told: unknown) => told) : reason;
+      failure ??= { cause };
+    }
+  };
+  let last: Promise<unknown> = Promise.resolve();
+  const write = (written: Promise<unknown>) => {
+    last = watch(written);
+  };
+  return {
+    get: (id) => table.get(id),
+    put: (id, sample) => write(table.put(id, sample)),
+    remove: (id) => write(table.remove(id)),
+    async committed() {
+      await last;
+      await watch(table.committed);
+      if (failure) throw noRoom(folder, failure.cause);
+    },
+  };
 }
 
 /** A row that stood at the end of the offsets. */
@@ -138,27 +222,30 @@ interface FoldedSample extends PlacedRow {
 
 /** What stands after all `samples` below `upTo`, by conversation; returns the schema ids, and what was erased since. */
 async function fold(
-  table: Database<FoldedSample, string>,
+  table: Writer,
   samples: AsyncIterable<PlacedSample>,
   upTo: Watermark,
+  signal: AbortSignal,
 ): Promise<{ readonly schemaIds: ReadonlySet<number>; readonly erased: ReadonlySet<string> }> {
   const schemaIds = new Set<number>();
   const erased = new Set<string>();
   let read = 0;
   for await (const { partition, offset, schemaId, event } of samples) {
+    signal.throwIfAborted();
     if (offset >= (upTo.get(partition) ?? 0)) {
-      await table.committed; // before it a get does not see what was put
+      await table.committed(); // before it a get does not see what was put
       const stood = table.get(event.conversation_id);
-      if (stood) void table.put(event.conversation_id, { ...stood, erased: true });
+      if (stood) table.put(event.conversation_id, { ...stood, erased: true });
       erased.add(event.conversation_id);
       continue;
     }
     schemaIds.add(schemaId);
-    if (event.approved) void table.put(event.conversation_id, foldedSample(event.approved, partition, offset));
-    else if (event.withdrawn) void table.remove(event.conversation_id);
-    if (++read % FLUSH === 0) await table.committed; // else a fast reader would queue all of the log in memory
+    if (event.approved) table.put(event.conversation_id, foldedSample(event.approved, partition, offset));
+    else if (event.withdrawn) table.remove(event.conversation_id);
+    if (++read % FLUSH === 0) await table.committed(); // else a fast reader would queue all of the log in memory
   }
-  await table.committed;
+  await table.committed();
+  signal.throwIfAborted();
   return { schemaIds, erased };
 }
 
@@ -171,11 +258,15 @@ function isByRolledBack({ labelledBy }: FoldedSample, { rolledBack = [] }: DataS
   return labelledBy !== null && rolledBack.includes(labelledBy);
 }
 
-function countByRolledBack(table: Database<FoldedSample, string>, request: DataSetRequest): number {
+async function countByRolledBack(
+  table: Database<FoldedSample, string>,
+  request: DataSetRequest,
+  signal: AbortSignal,
+): Promise<number> {
   const all = { ...request, rolledBack: [] };
   let rows = 0;
   if (request.rolledBack?.length)
-    for (const sample of standing(table, all)) if (isByRolledBack(sample, request)) rows++;
+    for await (const sample of inTurns(standing(table, all), signal)) if (isByRolledBack(sample, request)) rows++;
   return rows;
 }
 
@@ -196,12 +287,12 @@ function* selected(table: Database<FoldedSample, string>, request: DataSetReques
   }
 }
 
-function manifestOf(
+async function manifestOf(
   { dataSet, upTo, filters = {}, unusedSince, rolledBack = [], limit }: DataSetRequest,
-  rows: Iterable<PlacedRow>,
+  rows: AsyncIterable<PlacedRow>,
   schemaIds: ReadonlySet<number>,
   codeVersion: string,
-): Manifest {
+): Promise<Manifest> {
   const hash = createHash('sha256');
   const policies = new Set<string>();
   const counts = {
@@ -212,7 +303,7 @@ function manifestOf(
   };
   const count = (by: keyof typeof counts, name: string) => counts[by].set(name, (counts[by].get(name) ?? 0) + 1);
   let total = 0;
-  for (const { row } of rows) {
+  for await (const { row } of rows) {
     total++;
     hash.update(canonicalLine(row));
     policies.add(row.policy_version);

@@ -44,7 +44,7 @@ export interface EncoderPlaces {
   readonly cache?: string;
 }
 
-/** The encoder that a configuration describes. */
+/** The encoder that a configuration describes. @throws when it can't be made: its files are not here, or nobody here knows its kind. */
 export async function createEncoder(config: EncoderConfig, places: EncoderPlaces = {}): Promise<Encoder> {
   switch (config.kind) {
     case 'hashed-ngrams':
@@ -56,5 +56,7 @@ export async function createEncoder(config: EncoderConfig, places: EncoderPlaces
       const { TokenEncoder } = await import('./token-encoder.ts');
       return new TokenEncoder(config);
     }
+    default: // a model file may say anything
+      throw new Error(`This version of the program knows no encoder of the kind ${(config as EncoderConfig).kind}.`);
   }
 }

@@ -1,48 +1,147 @@
 /** Writes a data set to a file or folder, whole or not at all. */
 import { createWriteStream } from 'node:fs';
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { canonicalLine } from './data-row.ts';
-import type { DataSet, PlacedRow } from './data-set.ts';
+import type { DataRow } from './data-row.ts';
+import type { DataSet, Manifest } from './data-set.ts';
 import { filesOf } from './formats.ts';
 import type { FormatName } from './formats.ts';
 
+/** A place that an export can't be written to. */
+export class ExportRefused extends Error {
+  override readonly name = 'ExportRefused';
+}
+
+const MANIFEST = 'manifest.json';
+
 /**
  * Writes `dataSet` to `output`, a file for JSONL and a folder for the other formats, and the manifest beside it:
- * `FILE.manifest.json`, or `manifest.json` in the folder. Returns the manifest's place. JSONL is written row by row; the
- * other formats hold all rows in memory.
+ * `FILE.manifest.json`, or `manifest.json` in the folder. Returns the manifest's place. All is written as it is made; what a format
+ * holds in memory meanwhile is said in `formats.ts`.
+ * @throws ExportRefused as `checkPlace` does; the signal's reason when aborted: then nothing was written.
  */
-export async function writeExport(dataSet: DataSet, format: FormatName, output: string): Promise<string> {
+export async function writeExport(
+  dataSet: DataSet,
+  format: FormatName,
+  output: string,
+  signal?: AbortSignal,
+): Promise<string> {
+  await checkPlace(format, output);
   const manifest = `${JSON.stringify(dataSet.manifest, undefined, 2)}\n`;
+  function* rows(): Generator<DataRow> {
+    for (const { row } of dataSet.rows()) yield row;
+  }
   if (format === 'jsonl') {
     await mkdir(path.dirname(output), { recursive: true });
-    await replaced(output, (draft) => pipeline(Readable.from(lines(dataSet.rows())), createWriteStream(draft)));
+    await replaced(output, (draft) => write(draft, lines(rows()), signal));
     await replaced(`${output}.manifest.json`, (draft) => writeFile(draft, manifest));
     return `${output}.manifest.json`;
   }
-  const rows = [...dataSet.rows()].map(({ row }) => row);
-  const files = filesOf(format, rows, dataSet.manifest);
-  for (const [name, content] of [...files, ['manifest.json', manifest] as const]) {
-    const file = path.join(output, name);
-    await mkdir(path.dirname(file), { recursive: true });
-    await replaced(file, (draft) => writeFile(draft, content));
-  }
-  return path.join(output, 'manifest.json');
+  await replacedFolder(output, async (draft) => {
+    for (const [name, content] of [...filesOf(format, rows, dataSet.manifest), [MANIFEST, [manifest]] as const]) {
+      const file = path.join(draft, name);
+      await mkdir(path.dirname(file), { recursive: true });
+      await write(file, content, signal);
+    }
+  });
+  return path.join(output, MANIFEST);
 }
 
-function* lines(rows: Iterable<PlacedRow>): Generator<string> {
-  for (const { row } of rows) yield canonicalLine(row);
+/**
+ * Looks whether an export may be written to `output`. A folder is replaced by another one, so that nothing of an earlier export stays;
+ * one that holds anything but an export would lose it.
+ * @throws ExportRefused when there is a folder in place of a file, a file in place of a folder, or a folder of something else.
+ */
+export async function checkPlace(format: FormatName, output: string): Promise<void> {
+  const found = await stat(output).catch(unlessMissing);
+  if (!found) return;
+  if (format === 'jsonl') {
+    if (found.isDirectory()) throw new ExportRefused(`${output} is a folder; name a file for the format jsonl.`);
+    return;
+  }
+  if (!found.isDirectory())
+    throw new ExportRefused(`${output} is a file; name a folder for the format ${format} with --output.`);
+  const names = await readdir(output);
+  if (names.length === 0) return;
+  const known = await readFile(path.join(output, MANIFEST), 'utf8').then(isManifest, () => false);
+  const foreign = known ? names.find((name) => !WRITTEN.has(name)) : names[0];
+  if (foreign !== undefined)
+    throw new ExportRefused(
+      `${output} holds ${foreign}, which no export wrote. An export replaces the whole folder: name a new one with --output.`,
+    );
+}
+
+/** What exports of all formats, and of this program's earlier versions, have at the top of their folders. */
+const WRITTEN = new Set([
+  MANIFEST,
+  'README.md',
+  'data',
+  'nlu.yml',
+  'nlu-literal.json',
+  'train.jsonl',
+  'tasks.json',
+  'label-config.xml',
+]);
+
+function isManifest(text: string): boolean {
+  try {
+    return (JSON.parse(text) as Partial<Manifest> | null)?.format === 'samvad-data-set-1';
+  } catch {
+    return false;
+  }
+}
+
+function* lines(rows: Iterable<DataRow>): Generator<string> {
+  for (const row of rows) yield canonicalLine(row);
+}
+
+function write(file: string, content: Iterable<string>, signal: AbortSignal | undefined): Promise<void> {
+  return pipeline(Readable.from(content), createWriteStream(file), { signal });
 }
 
 /** A reader of `file` sees the old content or the new one. */
-async function replaced(file: string, write: (draft: string) => Promise<void>): Promise<void> {
+async function replaced(file: string, make: (draft: string) => Promise<void>): Promise<void> {
   const draft = `${file}.draft`;
   try {
-    await write(draft);
+    await make(draft);
     await rename(draft, file);
   } finally {
     await rm(draft, { force: true });
   }
+}
+
+/**
+ * A reader sees the old folder or the new one, or for a moment none: (1) writes the new one beside it; (2) moves the old one aside;
+ * (3) moves the new one to its place; (4) deletes the old one. Whoever is cut off in between leaves `.samvad-draft` and perhaps `.samvad-before`
+ * beside it, and the next export to the same place clears them.
+ */
+async function replacedFolder(folder: string, make: (draft: string) => Promise<void>): Promise<void> {
+  const [draft, before] = ['draft', 'before'].map((name) => `${path.resolve(folder)}.samvad-${name}`) as [
+    string,
+    string,
+  ];
+  const remove = (which: string) => rm(which, { recursive: true, force: true });
+  await remove(draft);
+  try {
+    await mkdir(draft, { recursive: true });
+    await make(draft);
+    if (await stat(folder).catch(unlessMissing)) {
+      await remove(before);
+      await rename(folder, before);
+    }
+    await rename(draft, folder).catch(async (error: unknown) => {
+      await rename(before, folder).catch(() => undefined);
+      throw error;
+    });
+    await remove(before);
+  } finally {
+    await remove(draft);
+  }
+}
+
+function unlessMissing(error: NodeJS.ErrnoException): undefined {
+  if (error.code !== 'ENOENT') throw error;
 }

@@ -76,11 +76,11 @@ async function runCommand(program: string, args: readonly string[], training: Ex
   const { signal, timeoutMs } = training;
   signal?.throwIfAborted();
   const timeout = AbortSignal.timeout(timeoutMs);
-  const child = spawn(program, args, {
-    stdio: ['ignore', 'ignore', 'pipe'],
-    signal: signal ? AbortSignal.any([signal, timeout]) : timeout,
-    killSignal: 'SIGKILL',
-  });
+  // A group of its own, so that what it starts (a launcher's workers on the GPUs) ends with it.
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const ending = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  const end = () => killGroup(child.pid);
+  ending.addEventListener('abort', end, { once: true });
   const lines: string[] = [];
   let rest = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
@@ -93,14 +93,25 @@ async function runCommand(program: string, args: readonly string[], training: Ex
   const said = () => (lines.length + rest.length > 0 ? ` It said:\n${[...lines, rest].join('\n')}` : '');
   await new Promise<void>((resolve, reject) => {
     child.on('error', (cause) => {
-      if (timeout.aborted)
-        reject(new TrainingError(`${program} was still running after ${timeoutMs / 1000} s.${said()}`, { cause }));
-      else if (signal?.aborted === true) reject(signal.reason instanceof Error ? signal.reason : cause);
-      else reject(new TrainingError(`${program} can't be started: ${cause.message}.`, { cause }));
+      reject(new TrainingError(`${program} can't be started: ${cause.message}.`, { cause }));
     });
     child.on('close', (code, killedBy) => {
+      const failed = new TrainingError(`${program} failed with ${killedBy ?? `code ${code ?? 'none'}`}.${said()}`);
       if (code === 0) resolve();
-      else reject(new TrainingError(`${program} failed with ${killedBy ?? `code ${code ?? 'none'}`}.${said()}`));
+      else if (signal?.aborted === true) reject(signal.reason instanceof Error ? signal.reason : failed);
+      else if (timeout.aborted)
+        reject(new TrainingError(`${program} was still running after ${timeoutMs / 1000} s.${said()}`));
+      else reject(failed);
     });
-  });
+  }).finally(() => ending.removeEventListener('abort', end));
+}
+
+/** Ends a process that leads a group, and all of the group. */
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return; // it could not be started
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // else it has ended by itself
+  }
 }

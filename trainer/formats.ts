@@ -1,4 +1,9 @@
-/** A data set in the formats that other tools read. Texts come out of each as they went in. */
+/**
+ * A data set in the formats that other tools read. Texts come out of each as they went in. What a file holds is made row by row, as it
+ * is written.
+ */
+import { readFileSync } from 'node:fs';
+import { CONFIG_FILE, CONTROLS, escape, withLabels } from '../label-studio/labelling-config.ts';
 import { labelName } from './classifier.ts';
 import { canonicalLine } from './data-row.ts';
 import type { DataRow } from './data-row.ts';
@@ -11,21 +16,23 @@ export const formatNames = ['jsonl', 'hugging-face', 'rasa', 'spacy', 'label-stu
 /** A format of `samvad export`. */
 export type FormatName = (typeof formatNames)[number];
 
-/** The files of a format by name, for all but JSONL, which is one file and is written row by row. */
-export function filesOf(
-  format: Exclude<FormatName, 'jsonl'>,
-  rows: readonly DataRow[],
-  manifest: Manifest,
-): ReadonlyMap<string, string> {
+/** Gives all rows, each time that it is called. */
+export type AllRows = () => Iterable<DataRow>;
+
+/** The files of a format: of each its name and its text, in pieces. */
+export type Files = ReadonlyMap<string, Iterable<string>>;
+
+/** The files of a format, for all but JSONL, which is one file. */
+export function filesOf(format: Exclude<FormatName, 'jsonl'>, rows: AllRows, manifest: Manifest): Files {
   switch (format) {
     case 'hugging-face':
       return huggingFace(rows, manifest);
     case 'rasa':
       return rasa(rows);
     case 'spacy':
-      return new Map([['train.jsonl', rows.map(spacyLine).join('')]]);
+      return new Map([['train.jsonl', each(rows, spacyLine)]]);
     case 'label-studio':
-      return new Map([['tasks.json', `${JSON.stringify(rows.map(labelStudioTask), undefined, 1)}\n`]]);
+      return labelStudio(rows);
   }
 }
 
@@ -38,10 +45,12 @@ export function codePoints(text: string, offset: number): number {
  * A folder that `datasets.load_dataset` reads: a JSONL file for each side of the split, and a card that names them.
  * https://huggingface.co/docs/hub/datasets-manual-configuration
  */
-function huggingFace(rows: readonly DataRow[], manifest: Manifest): ReadonlyMap<string, string> {
-  const sides = split(rows);
-  const lines = (side: readonly DataRow[]) =>
-    side.map((row) => canonicalLine({ ...row, entities: pythonSpans(row) })).join('');
+function huggingFace(rows: AllRows, manifest: Manifest): Files {
+  const sides = sidesOf(rows);
+  function* lines(side: number): Generator<string> {
+    let at = 0;
+    for (const row of rows()) if (sides[at++] === side) yield canonicalLine({ ...row, entities: pythonSpans(row) });
+  }
   const card = `---
 configs:
 - config_name: default
@@ -58,99 +67,217 @@ configs:
 ${manifest.rows} approved samples, SHA-256 \`${manifest.sha256}\` of the canonical JSONL. Test rows are labelled by people; no text is on
 two sides; repeats and empty texts are left out. Spans of entities count code points.
 `;
-  return new Map([
-    ['README.md', card],
-    ['data/train.jsonl', lines(sides.train)],
-    ['data/validation.jsonl', lines(sides.dev)],
-    ['data/test.jsonl', lines(sides.test)],
+  return new Map<string, Iterable<string>>([
+    ['README.md', [card]],
+    ['data/train.jsonl', lines(TRAIN)],
+    ['data/validation.jsonl', lines(DEV)],
+    ['data/test.jsonl', lines(TEST)],
   ]);
+}
+
+const [TRAIN, DEV, TEST] = [1, 2, 3];
+
+/** For each row its side; 0 for those on none. */
+function sidesOf(rows: AllRows): Uint8Array {
+  const placed = Array.from(rows(), ({ text, intent, module, language, source }, at) => ({
+    ...{ text, intent, module, language, source },
+    at,
+  }));
+  const { train, dev, test } = split(placed);
+  const sides = new Uint8Array(placed.length);
+  for (const [side, all] of [
+    [TRAIN, train],
+    [DEV, dev],
+    [TEST, test],
+  ] as const)
+    for (const { at } of all) sides[at] = side;
+  return sides;
 }
 
 /**
  * NLU training data of Rasa 3: YAML with one block for each intent. Rasa reads \`[words](entity)\` in a text as markup and
  * has no escape for it, strips each example and ends it at a line break, so a text with any of these, and one with entities
- * that its markup can't hold, goes to a second file in Rasa's JSON, where text and spans are apart.
+ * that its markup can't hold, goes to a second file in Rasa's JSON, where text and spans are apart. Examples are held in memory, by intent.
  * https://rasa.com/docs/rasa/training-data-format
  */
-function rasa(rows: readonly DataRow[]): ReadonlyMap<string, string> {
-  const plain = rows.filter(isPlainForRasa);
-  const others = rows.filter((row) => !isPlainForRasa(row));
-  const intents = [...new Set(plain.map(labelName))].sort();
-  const yaml = intents.map((intent) => {
-    const examples = plain.filter((row) => labelName(row) === intent).map((row) => `    - ${rasaText(row)}\n`);
-    return `- intent: ${JSON.stringify(intent)}\n  examples: |\n${examples.join('')}`;
-  });
-  const files = new Map([['nlu.yml', `version: "3.1"\nnlu:\n${yaml.join('')}`]]);
-  if (others.length > 0) {
-    const common_examples = others.map((row) => ({
-      text: row.text,
-      intent: labelName(row),
-      entities: pythonSpans(row).flatMap(({ name, value, start, end }) =>
-        start === null || end === null ? [] : [{ entity: name, value, start, end }],
-      ),
-    }));
-    files.set('nlu-literal.json', `${JSON.stringify({ rasa_nlu_data: { common_examples } }, undefined, 1)}\n`);
+function rasa(rows: AllRows): Files {
+  const examples = new Map<string, string[]>();
+  let others = 0;
+  for (const row of rows()) {
+    if (!isPlainForRasa(row)) others++;
+    else {
+      const [intent, example] = [rasaIntent(row), `    - ${rasaText(row)}\n`];
+      const known = examples.get(intent);
+      if (known) known.push(example);
+      else examples.set(intent, [example]);
+    }
   }
-  return files;
+  function* yaml(): Generator<string> {
+    yield 'version: "3.1"\nnlu:\n';
+    for (const intent of [...examples.keys()].sort()) {
+      yield `- intent: ${JSON.stringify(intent)}\n  examples: |\n`;
+      yield* examples.get(intent) ?? [];
+    }
+  }
+  function* literal(): Generator<string> {
+    yield '{"rasa_nlu_data": {"common_examples": [';
+    yield* separated(rows, (row) => (isPlainForRasa(row) ? undefined : rasaExample(row)));
+    yield ']}}\n';
+  }
+  return new Map<string, Iterable<string>>([
+    ['nlu.yml', yaml()],
+    ...(others > 0 ? ([['nlu-literal.json', literal()]] as const) : []),
+  ]);
 }
+
+/**
+ * Module and intent as the name of one intent: `food.track_order`. Rasa takes what is behind a `/` for a response to one and the same
+ * intent, and refuses a second one. What would be read otherwise is percent-encoded in either part, so each label has a name of its own.
+ */
+function rasaIntent({ module, intent }: DataRow): string {
+  const part = (name: string) =>
+    name.replace(/[%./"\\\p{Cc}\u2028\u2029\ufeff]/gu, (char) =>
+      [...Buffer.from(char)].map((byte) => `%${byte.toString(16).toUpperCase().padStart(2, '0')}`).join(''),
+    );
+  return `${part(module)}.${part(intent)}`;
+}
+
+function rasaExample(row: DataRow): object {
+  const entities = pythonSpans(row).flatMap(({ name, value, start, end }) =>
+    start === null || end === null ? [] : [{ entity: name, value, start, end }],
+  );
+  return { text: row.text, intent: rasaIntent(row), entities };
+}
+
+/** Characters that Rasa's markup is made of, or that its reader decodes: it has an escape for none. */
+const MARKUP = /[[\](){}\\]|[\p{Cc}\u2028\u2029\ufeff]/u;
 
 /** Whether Rasa's own markup gives the text back unchanged. */
-function isPlainForRasa({ text, entities }: DataRow): boolean {
-  const spans = entities.filter(({ start }) => start !== null).sort((a, b) => (a.start ?? 0) - (b.start ?? 0));
-  const apart = spans.every(({ start }, i) => (start ?? 0) >= (spans[i - 1]?.end ?? 0));
+function isPlainForRasa(row: DataRow): boolean {
+  const { text, entities } = row;
+  const spans = placedSpans(row).sort((a, b) => a.start - b.start);
   return (
-    apart &&
+    spans.every(({ start, end }, i) => start >= (spans[i - 1]?.end ?? 0) && end > start) &&
     text === text.trim() &&
     text !== '' &&
-    !/[[\](){}\n\r\u0085\u2028\u2029\\]|^[-#]/u.test(text) &&
-    !/[\p{Cc}\ufeff]/u.test(text) &&
-    entities.every(({ name }) => /^[\w-]+$/u.test(name))
+    !MARKUP.test(text) &&
+    !/^[-#]/u.test(text) &&
+    entities.every(({ name }) => /^[\w-]+$/u.test(name)) &&
+    spans.every(({ value }) => value !== '' && !value.includes('"') && !MARKUP.test(value))
   );
 }
 
-function rasaText({ text, entities }: DataRow): string {
-  const spans = entities
-    .flatMap(({ name, start, end }) => (start === null || end === null ? [] : [{ name, start, end }]))
-    .sort((a, b) => b.start - a.start);
-  return spans.reduce(
-    (marked, { name, start, end }) =>
-      `${marked.slice(0, start)}[${marked.slice(start, end)}](${name})${marked.slice(end)}`,
-    text,
-  );
+/** `[words](entity)`, and `[words]{"entity": …, "value": …}` where the value is another than the words. */
+function rasaText(row: DataRow): string {
+  const spans = placedSpans(row).sort((a, b) => b.start - a.start);
+  return spans.reduce((marked, { name, value, start, end }) => {
+    const words = marked.slice(start, end);
+    const entity = words === value ? `(${name})` : `{"entity": "${name}", "value": "${value}"}`;
+    return `${marked.slice(0, start)}[${words}]${entity}${marked.slice(end)}`;
+  }, row.text);
 }
 
-/** One document a line, as spaCy's `nlp.make_doc` and `Example.from_dict` take them: text, categories, entity spans. */
+/**
+ * One document a line: text, categories, entity spans, for `Example.from_dict(nlp.make_doc(line["text"]), line)`. Entities must not
+ * overlap there (E103): where they do, `entities` has the longest, and `spans` all of them, under spaCy's usual key. Only there, because
+ * a span in `spans` that does not end where a token does is an error, and one in `entities` a warning.
+ */
 function spacyLine(row: DataRow): string {
-  const entities = pythonSpans(row).flatMap(({ name, start, end }) =>
-    start === null || end === null ? [] : [[start, end, name]],
-  );
-  return `${JSON.stringify({ text: row.text, cats: { [labelName(row)]: 1 }, entities })}\n`;
+  const spans = placedSpans({ ...row, entities: pythonSpans(row) });
+  const apart = longestApart(spans);
+  const written = (some: typeof spans) => some.map(({ start, end, name }) => [start, end, name]);
+  const line = {
+    text: row.text,
+    cats: { [labelName(row)]: 1 },
+    entities: written(apart),
+    ...(apart.length < spans.length && { spans: { sc: written(spans) } }),
+  };
+  return `${JSON.stringify(line)}\n`;
 }
 
-/** A task with its answer. Label Studio counts UTF-16 code units, as we do. https://labelstud.io/guide/tasks */
-function labelStudioTask({ conversation_id, text, language, intent, module, entities, source }: DataRow): object {
-  const choice = (from_name: string, label: string) => ({
-    from_name,
-    to_name: 'text',
-    type: 'choices',
-    value: { choices: [label] },
-  });
-  const spans = entities.flatMap(({ name, value, start, end }) =>
-    start === null || end === null
-      ? []
-      : [
-          {
-            from_name: 'entities',
-            to_name: 'text',
-            type: 'labels',
-            value: { start, end, text: value, labels: [name] },
-          },
-        ],
-  );
-  return {
-    data: { conversation_id, text, language, source },
-    annotations: [{ result: [choice('intent', intent), choice('module', module), ...spans] }],
+/** The longest of `spans` that do not overlap, of equal ones the first; in their order. */
+function longestApart<S extends { readonly start: number; readonly end: number }>(spans: readonly S[]): S[] {
+  const taken = new Set<S>();
+  for (const span of spans.toSorted((a, b) => b.end - b.start - (a.end - a.start) || a.start - b.start))
+    if ([...taken].every(({ start, end }) => span.end <= start || end <= span.start)) taken.add(span);
+  return spans.filter((span) => taken.has(span));
+}
+
+/**
+ * Tasks with their answers for a project of Samvad's, and its labelling configuration with the labels and entities of the rows: Label
+ * Studio shows no entities where the project has no control for them. It counts UTF-16 code units, as we do.
+ * https://labelstud.io/guide/tasks
+ */
+function labelStudio(rows: AllRows): Files {
+  function* tasks(): Generator<string> {
+    yield '[';
+    yield* separated(rows, labelStudioTask);
+    yield ']\n';
+  }
+  return new Map<string, Iterable<string>>([
+    ['tasks.json', tasks()],
+    ['label-config.xml', labellingConfig(rows)],
+  ]);
+}
+
+/** The name of the control that holds entities. */
+const ENTITIES = 'entities';
+
+function labelStudioTask(row: DataRow): object {
+  const { conversation_id, text, language, source, module, intent } = row;
+  const spans = placedSpans(row).map(({ name, start, end }) => ({
+    from_name: ENTITIES,
+    to_name: CONTROLS.message,
+    type: 'labels',
+    value: { start, end, text: text.slice(start, end), labels: [name] },
+  }));
+  const label = {
+    from_name: CONTROLS.label,
+    to_name: CONTROLS.message,
+    type: 'taxonomy',
+    value: { taxonomy: [[module, intent]] },
   };
+  return { data: { conversation_id, text, language, source }, annotations: [{ result: [label, ...spans] }] };
+}
+
+function* labellingConfig(rows: AllRows): Generator<string> {
+  const labels = new Map<string, Set<string>>();
+  const names = new Set<string>();
+  for (const row of rows()) {
+    const intents = labels.get(row.module) ?? new Set();
+    labels.set(row.module, intents.add(row.intent));
+    for (const { name } of placedSpans(row)) names.add(name);
+  }
+  const xml = readFileSync(CONFIG_FILE, 'utf8')
+    .replace(/<!--[\s\S]*?-->\s*/, '')
+    .replace(/ *<Header [^>]*\$predicted_[^>]*\/>\n/, ''); // of these rows nobody knows what a model said
+  const config = withLabels(xml, labels) ?? xml;
+  const choices = [...names].sort().map((name) => `    <Label value="${escape(name)}" />\n`);
+  const control = `  <Labels name="${ENTITIES}" toName="${CONTROLS.message}">\n${choices.join('')}  </Labels>\n`;
+  yield names.size === 0 ? config : config.replace('</View>', () => `${control}</View>`);
+}
+
+function* each(rows: AllRows, write: (row: DataRow) => string): Generator<string> {
+  for (const row of rows()) yield write(row);
+}
+
+/** Items of a JSON array, a line each; none for a row of which `item` makes nothing. */
+function* separated(rows: AllRows, item: (row: DataRow) => object | undefined): Generator<string> {
+  let first = true;
+  for (const row of rows()) {
+    const made = item(row);
+    if (made === undefined) continue;
+    yield `${first ? '' : ','}\n${JSON.stringify(made)}`;
+    first = false;
+  }
+  if (!first) yield '\n';
+}
+
+/** The entities that have a place in the text. */
+function placedSpans({ entities }: Pick<DataRow, 'entities'>) {
+  return entities.flatMap(({ name, value, start, end }) =>
+    start === null || end === null ? [] : [{ name, value, start, end }],
+  );
 }
 
 function pythonSpans({ text, entities }: DataRow): DataRow['entities'] {

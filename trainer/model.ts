@@ -1,6 +1,7 @@
 /** A model as it serves: loaded from the bytes of an ONNX file, run by onnxruntime. */
 import { createHash } from 'node:crypto';
 import * as onnx from 'onnxruntime-node';
+import { reasonOf } from '../runtime/reason.ts';
 import { OUT_OF_SCOPE } from './classifier.ts';
 import type { Label } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
@@ -54,8 +55,10 @@ export async function loadModel(
     );
   const file = checkModel(bytes);
   const session = await createSession(bytes);
-  const encoder = await createEncoder(file.metadata.encoder, places);
-  checkInputs(file, encoder);
+  const encoder = await encoderOf(file, places).catch(async (error: unknown) => {
+    await session.release();
+    throw error;
+  });
   const probabilities = (texts: readonly string[]) => run(session, encoder, file.metadata.labels.length, texts);
   return {
     sha256,
@@ -78,8 +81,21 @@ async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> 
       logSeverityLevel: 3,
     });
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ModelRefused('damaged', `onnxruntime can't load the file: ${reason}`, { cause: error });
+    throw new ModelRefused('damaged', `onnxruntime can't load the file: ${reasonOf(error)}.`, { cause: error });
+  }
+}
+
+/** The encoder that the file was trained with. @throws ModelRefused when it can't be made here, or has other inputs than the graph. */
+async function encoderOf(file: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
+  const encoder = await createEncoder(file.metadata.encoder, places).catch((cause: unknown) => {
+    throw new ModelRefused('foreign', `Its encoder can't be made here: ${reasonOf(cause)}.`, { cause });
+  });
+  try {
+    checkInputs(file, encoder);
+    return encoder;
+  } catch (error) {
+    await encoder.close();
+    throw error;
   }
 }
 
@@ -107,7 +123,9 @@ async function run(
   const order = Array.from(texts.keys()).sort((a, b) => (texts[a]?.length ?? 0) - (texts[b]?.length ?? 0) || a - b);
   for (let start = 0; start < order.length; start += BATCH) {
     const batch = order.slice(start, start + BATCH);
-    const views = await encoder.encode(batch.map((i) => texts[i] ?? ''));
+    const views = await encoder.encode(batch.map((i) => texts[i] ?? '')).catch((cause: unknown) => {
+      throw new ModelRefused('foreign', `Its encoder can't read a text: ${reasonOf(cause)}.`, { cause });
+    });
     const longest = Math.max(...views.map((rows) => longestRow(rows, 0, batch.length)));
     const size = Math.max(1, Math.floor(MAX_FEATURES / longest));
     for (let from = 0; from < batch.length; from += size) {

@@ -32,7 +32,7 @@ async function carryOut(order: RunOrder): Promise<void> {
   process.send?.(answer, () => process.exit(0)); // native clients may keep the process alive
 }
 
-async function execute({ id, servers, artifacts, trainer }: RunOrder) {
+async function execute({ id, servers, artifacts, dataSets, trainer }: RunOrder) {
   const { kafka, schemaRegistryUrl, databaseUrl } = servers;
   const codecs = await openCodecs(schemaRegistryUrl, [topics.trainingSamples, topics.trainingRuns, topics.modelEvents]);
   const log = await openModelLog(kafka, codecs);
@@ -47,6 +47,7 @@ async function execute({ id, servers, artifacts, trainer }: RunOrder) {
       promotion: defaultPromotionPolicy,
       options: {},
       codeVersion,
+      dataSets,
       trainer,
       now: () => Date.now(),
     };

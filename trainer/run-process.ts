@@ -15,6 +15,8 @@ export interface RunOrder {
   readonly servers: Servers;
   /** Folder of the artefacts. */
   readonly artifacts: string;
+  /** Where the data set is kept while it is read. */
+  readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;
 }

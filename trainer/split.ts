@@ -29,8 +29,8 @@ export const defaultSplit: SplitOptions = { dev: 0.1, test: 0.1, salt: 'samvad-s
 /** Why a row is on no side. */
 export type DropReason = 'empty-text' | 'duplicate' | 'test-text-with-automatic-label' | 'contradicting-labels';
 
-/** Why a row was never split: see `row-limit.ts`, and `rolledBack` of a data set. */
-export type LeftReason = 'over-the-limit' | 'labelled-by-a-version-rolled-back';
+/** Why a row is left out before or after the split: see `row-limit.ts`, `rolledBack` of a data set, and `withoutTestTextsOfLog`. */
+export type LeftReason = 'over-the-limit' | 'labelled-by-a-version-rolled-back' | 'test-text-of-the-log';
 
 /** Rows by reason; those of the split are all there. */
 export type DropCounts = Readonly<Record<DropReason, number>> & Readonly<Partial<Record<LeftReason, number>>>;
@@ -40,7 +40,7 @@ export interface Split<S extends Sample> {
   readonly train: readonly S[];
   readonly dev: readonly S[];
   readonly test: readonly S[];
-  readonly dropped: readonly { readonly row: S; readonly reason: DropReason }[];
+  readonly dropped: readonly { readonly row: S; readonly reason: DropReason | LeftReason }[];
   readonly dropCounts: DropCounts;
 }
 
@@ -74,6 +74,27 @@ export function split<S extends Sample>(rows: readonly S[], options: SplitOption
       'contradicting-labels': count('contradicting-labels'),
     },
   };
+}
+
+/**
+ * The sides of a file, without training and dev rows whose texts are test rows in the log. There no row has a translation id, so a
+ * text that is trained on here beside its translations may be one that versions are tested on there, this one and all that go on from it.
+ */
+export function withoutTestTextsOfLog<S extends Sample>(sides: Split<S>): Split<S> {
+  const isTested = ({ text }: S) => sideOf(textKey(text), defaultSplit) === 'test';
+  const left = [...sides.train, ...sides.dev].filter(isTested);
+  return {
+    train: sides.train.filter((row) => !isTested(row)),
+    dev: sides.dev.filter((row) => !isTested(row)),
+    test: sides.test,
+    dropped: [...sides.dropped, ...left.map((row) => ({ row, reason: 'test-text-of-the-log' as const }))],
+    dropCounts: { ...sides.dropCounts, 'test-text-of-the-log': left.length },
+  };
+}
+
+/** The group of a text that has no translations. */
+function textKey(text: string): string {
+  return `text ${textHash(normalise(text))}`;
 }
 
 function sideOf(group: string, { dev, test, salt }: SplitOptions): 'train' | 'dev' | 'test' {
@@ -138,7 +159,7 @@ function groupsOf(rows: readonly Sample[]): readonly string[] {
     }
     return root;
   };
-  const texts = rows.map((row) => `text ${textHash(normalise(row.text))}`);
+  const texts = rows.map(({ text }) => textKey(text));
   rows.forEach((row, i) => {
     if (row.translationId === undefined) return;
     const [a, b] = [find(texts[i] ?? ''), find(`id ${row.translationId}`)];

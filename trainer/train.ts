@@ -284,7 +284,10 @@ function labelsOf(rows: readonly Sample[], known: readonly Label[]): readonly La
 function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32Array, number] {
   const old = new Map<string, number[]>();
   rows.forEach((row, i) => {
-    if (row.seen === true) old.set(labelName(row), [...(old.get(labelName(row)) ?? []), i]);
+    if (row.seen !== true) return;
+    const places = old.get(labelName(row));
+    if (places) places.push(i);
+    else old.set(labelName(row), [i]);
   });
   const kept = new Set([...old.values()].flatMap((places) => inHashOrder(rows, places).slice(0, perIntent)));
   const order = placesFrom(0, rows.length).filter((i) => rows[i]?.seen !== true || kept.has(i));

@@ -5,6 +5,7 @@
  */
 import { randomUUID } from 'node:crypto';
 import os from 'node:os';
+import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lastAsked, openRuns, requestRun } from '../policy/training-run.ts';
 import { dueRuns, totalApprovals, watermarkAt } from '../policy/trigger.ts';
@@ -15,6 +16,7 @@ import { readTopic } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import { PARTITIONS, topics } from '../topology.ts';
+import { DATA_SETS } from './data-set-folder.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { executeInProcess } from './run-process.ts';
@@ -47,6 +49,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
   const order = {
     servers: context.servers,
     artifacts: config.training.artifacts,
+    dataSets: path.join(config.home, DATA_SETS),
     trainer: `${os.hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`,
   };
   try {

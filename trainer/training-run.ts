@@ -2,7 +2,7 @@
  * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
  * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
  */
-import { nextVersion, register, rolledBack } from '../policy/model-log.ts';
+import { nextVersion, register, RegistryError, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
@@ -10,7 +10,7 @@ import type { Watermark } from '../policy/trigger.ts';
 import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
 import type { ArtifactStore } from './artifacts.ts';
-import { buildDataSet } from './data-set.ts';
+import { buildDataSet, inTurns } from './data-set.ts';
 import type { Manifest, PlacedSample } from './data-set.ts';
 import { createEncoder } from './encoder.ts';
 import { loadModel } from './model.ts';
@@ -39,6 +39,8 @@ export interface RunPorts {
   readonly promotion: PromotionPolicy;
   readonly options: TrainingOptions;
   readonly codeVersion: string;
+  /** Where the data set is kept while it is read. */
+  readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;
   readonly now: () => number;
@@ -70,7 +72,7 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
       signal.throwIfAborted();
       return (await log.read()).runs.get(id);
     }
-    if (![TrainingError, ModelRefused, ArtifactError].some((kind) => error instanceof kind)) throw error;
+    if (![TrainingError, ModelRefused, ArtifactError, RegistryError].some((kind) => error instanceof kind)) throw error;
     const reason = (error as Error).message;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   }
@@ -90,7 +92,7 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     log.append((before) => ({ runs: [noteRun(before, id, run.attempt, decide(before), kind, now())] }));
 
   // 1. The data set, from the log.
-  const { manifest, erasedSince, sides } = await readRows(run, await log.read(), ports);
+  const { manifest, erasedSince, sides } = await readRows(run, await log.read(), ports, signal);
   const changed = run.data_set_sha256 !== null && run.data_set_sha256 !== manifest.sha256;
   if (changed && erasedSince === 0)
     throw new TrainingError(
@@ -118,8 +120,15 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
   }
   ports.onStep?.('trained');
 
-  // 3. The report, on the file as it will serve.
+  // 3. The report, on the file as it will serve, under a number that no other model has taken since.
+  const taken = (await log.read()).models.get(trained.version ?? '');
+  if (taken && taken.standing.run_id !== id)
+    trained =
+      (await note((before) => ({ version: nextVersion(before), report_sha256: null, page_sha256: null }))).runs.get(
+        id,
+      ) ?? trained;
   if (trained.report_sha256 === null || !(await ports.artifacts.has(trained.report_sha256))) {
+    signal.throwIfAborted();
     const report = await reportOnRun(trained, manifest, sides, await log.read(), ports);
     const report_sha256 = await ports.artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`));
     const page_sha256 = await ports.artifacts.put(Buffer.from(reportPage(report)));
@@ -157,17 +166,21 @@ async function readRows(
   run: RunStanding,
   log: ModelLog,
   ports: RunPorts,
+  signal: AbortSignal,
 ): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Rows> }> {
   const upTo = watermarkOf(run.watermark);
   // Decided once, with the first manifest that is noted: whoever takes the run up again makes the same data set.
   const noted = run.manifest === null ? undefined : (JSON.parse(run.manifest) as Manifest);
   const request = { dataSet: run.data_set, upTo, rolledBack: noted ? (noted.rolled_back ?? []) : rolledBack(log) };
-  const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion);
+  const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion, {
+    folder: ports.dataSets,
+    signal,
+  });
   try {
     const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
     const taken = rowLimit(dataSet.manifest.by_intent, ports.maxRows);
     const rows: Rows[] = [];
-    for (const { row, partition, offset } of dataSet.rows()) {
+    for await (const { row, partition, offset } of inTurns(dataSet.rows(), signal)) {
       if (!taken(row)) continue;
       const { text, intent, module, language, source } = row;
       rows.push({ text, intent, module, language, source, seen: offset < (seenUpTo.get(partition) ?? 0) });

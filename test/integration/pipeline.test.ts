@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { constants, open, readdir, readFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
+import { text } from 'node:stream/consumers';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import avsc from 'avsc';
 import { pino } from 'pino';
@@ -28,6 +32,7 @@ import { ensureTopics, TopicMismatch } from '../../runtime/topics.ts';
 import { subjectOf } from '../../stream/event-key.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
+import { DATA_SETS } from '../../trainer/data-set-folder.ts';
 import { conversation, review } from '../fixtures.ts';
 import { startCollector } from '../otlp-collector.ts';
 import type { Collector } from '../otlp-collector.ts';
@@ -217,7 +222,46 @@ describe('the example traffic on real servers', () => {
     );
     assert.equal(await readFile(again, 'utf8'), bytes);
     await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
-    assert.equal(await count(stack, "SELECT count(*) FROM training_export_jobs WHERE status = 'finished'"), 2);
+    const { rows } = await stack.prepared.pool.query<{ output: string }>(
+      "SELECT output FROM training_export_jobs WHERE status = 'finished' ORDER BY created_at",
+    );
+    assert.deepEqual(
+      rows.map(({ output }) => output),
+      [first, again].map((file) => `${os.hostname()}:${file}`),
+    );
+  });
+
+  it('notes an export that Ctrl-C ends, and leaves nothing of it', async () => {
+    const file = path.join(stack.home, 'interrupted.jsonl');
+    const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
+    await promisify(execFile)('mkfifo', [`${file}.draft`]); // writing stands still until somebody reads
+    const env = { ...process.env, ...stack.env };
+    const child = spawn(process.execPath, [bin, 'export', '-o', file], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const said = text(child.stderr);
+    const jobs = (status: string) =>
+      count(stack, `SELECT count(*) FROM training_export_jobs WHERE output LIKE '%:${file}' AND status = '${status}'`);
+    const end = Date.now() + 60_000;
+    const ended = once(child, 'exit');
+    try {
+      while ((await jobs('running')) === 0) {
+        assert.ok(Date.now() < end && child.exitCode === null, 'it does not begin');
+        await sleep(50);
+      }
+      child.kill('SIGINT');
+      await sleep(500);
+      const reader = await open(`${file}.draft`, constants.O_RDONLY | constants.O_NONBLOCK);
+      assert.deepEqual(await ended, [130, null]);
+      await reader.close();
+    } finally {
+      child.kill('SIGKILL');
+    }
+    assert.match(await said, /Interrupted. Nothing was written/);
+    await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
+    assert.equal(await jobs('failed'), 1);
+    assert.equal(await count(stack, "SELECT count(*) FROM training_export_jobs WHERE error = 'interrupted'"), 1);
+    const written = (await readdir(stack.home)).filter((name) => /^interrupted.jsonl(\.manifest|$)/.test(name));
+    assert.deepEqual(written, []);
+    assert.deepEqual(await readdir(path.join(stack.prepared.config.home, DATA_SETS)), []);
   });
 
   it('answers every query of the acceptance list', async () => {

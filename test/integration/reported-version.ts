@@ -1,4 +1,5 @@
 /** A version that was compared with production, in the log and in the artifacts, without the time that training takes. */
+import path from 'node:path';
 import { artifactsOf } from '../../cli/environment.ts';
 import type { Prepared } from '../../cli/environment.ts';
 import { foldLog, register } from '../../policy/model-log.ts';
@@ -11,6 +12,7 @@ import { codeVersion } from '../../trainer/code-version.ts';
 import { compare } from '../../trainer/compare.ts';
 import { buildDataSet, readSamples } from '../../trainer/data-set.ts';
 import type { Manifest } from '../../trainer/data-set.ts';
+import { DATA_SETS } from '../../trainer/data-set-folder.ts';
 import { evaluate } from '../../trainer/evaluate.ts';
 import type { Judged } from '../../trainer/evaluate.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
@@ -51,6 +53,7 @@ export async function registerReported(prepared: Prepared, version: string): Pro
     { dataSet: 'default', upTo },
     readSamples(servers.kafka, codecs, upTo),
     codeVersion,
+    { folder: path.join(config.home, DATA_SETS) },
   );
   const { manifest } = dataSet;
   await dataSet.close();

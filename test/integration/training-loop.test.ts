@@ -177,6 +177,7 @@ describe('the training loop on real servers', () => {
         promotion: defaultPromotionPolicy,
         options: {},
         codeVersion,
+        dataSets: path.join(stack.home, 'elsewhere-data-sets'),
         trainer: 'elsewhere',
         now: () => 0,
       },

@@ -32,8 +32,22 @@ describe('model log', () => {
   });
 
   it('registers a version once', () => {
-    const log = withVersions('router-v1.1.0');
-    assert.deepEqual(register(log, 'router-v1.1.0', blankStanding(9), act), []);
+    const of = (run_id: string | null) => ({ ...blankStanding(9), run_id });
+    const log = then(start, register(start, 'router-v1.1.0', of('default-1000'), act));
+    assert.deepEqual(register(log, 'router-v1.1.0', of('default-1000'), act), []);
+  });
+
+  it('registers no version that is of another run, or of none', () => {
+    const of = (run_id: string | null) => ({ ...blankStanding(9), run_id });
+    for (const [first, second] of [
+      ['default-1000', 'default-2000'],
+      [null, 'default-2000'],
+      ['default-1000', null],
+      [null, null],
+    ] as const) {
+      const log = then(start, register(start, 'router-v1.1.0', of(first), act));
+      assert.throws(() => register(log, 'router-v1.1.0', of(second), act), says(/router-v1.1.0 is another model/));
+    }
   });
 
   it('gives a canary its share, then production, and never two versions in production after any event', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { cancelRun, lastAsked, requestRun } from '../../policy/training-run.ts';
+import { cancelRun, failRun, lastAsked, lastTaken, requestRun, startRun } from '../../policy/training-run.ts';
 import { runAt } from '../../policy/trigger.ts';
 import { askForRun } from '../../trainer/ask-for-run.ts';
 import { memoryModelLog } from './memory-model-log.ts';
@@ -37,6 +37,28 @@ describe('asking for a run', () => {
     assert.equal((await askForRun(log, { total: 1500, unused: 500, watermark }, weekly)).run, 'default-1500');
     assert.equal(log.runs.length, 1);
   });
+
+  for (const end of ['failed', 'cancelled'] as const)
+    it(`counts the samples of a run that has ${end} as unused, and names it`, async () => {
+      const log = await askedFor(1500, 1, await askedFor(1000));
+      await log.append((now) => startRun(now, 'default-1500', 'test', 1));
+      await log.append((now) =>
+        end === 'failed'
+          ? failRun(now, 'default-1500', 1, 'disk full', 2)
+          : cancelRun(now, 'default-1500', { by: 'asha', at: 2 }),
+      );
+      const now = await log.read();
+      assert.equal(lastAsked(now, 'default').approvals, 1500, 'the threshold does not ask for it again and again');
+      assert.equal(lastTaken(now, 'default').approvals, 1000);
+      const all = { total: 1500, unused: 500, watermark };
+      const few = await askForRun(log, { ...all, total: 1480, unused: 480 }, weekly);
+      assert.deepEqual(few, { run: undefined, unused: 480, ended: 'default-1500' });
+      assert.equal((await askForRun(log, all, weekly)).run, 'default-1500-anew-1');
+      assert.equal((await askForRun(log, all, weekly)).run, 'default-1500-anew-1', 'which is joined');
+      assert.equal((await askForRun(log, { ...all, unused: 0 }, weekly)).ended, undefined, 'its samples are taken');
+      const run = (await log.read()).runs.get('default-1500-anew-1');
+      assert.deepEqual([run?.approvals, run?.from_scratch, run?.trigger], [1500, false, 'weekly']);
+    });
 
   it('gives a threshold that was decided on before the weekly run no second run', async () => {
     for (const due of [1500, 2000]) {

@@ -1,12 +1,24 @@
 import assert from 'node:assert/strict';
-import { describe, it } from 'node:test';
+import { constants } from 'node:buffer';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { after, before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import fc from 'fast-check';
 import { parse } from 'yaml';
+import { labelsOf } from '../../label-studio/labelling-config.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { canonicalLine, rowOf } from '../../trainer/data-row.ts';
 import type { DataRow } from '../../trainer/data-row.ts';
 import { buildDataSet, requestOf } from '../../trainer/data-set.ts';
-import type { DataSetRequest, PlacedSample } from '../../trainer/data-set.ts';
+import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set.ts';
+import { writeExport } from '../../trainer/export.ts';
 import { filesOf } from '../../trainer/formats.ts';
+import { TrainingError } from '../../trainer/train.ts';
 
 function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
   return {
@@ -64,7 +76,8 @@ async function build(
   request: Partial<DataSetRequest> = {},
   partitions = [0, 1],
 ) {
-  const dataSet = await buildDataSet({ dataSet: 'default', upTo, ...request }, log(events, partitions), '1.0.0');
+  const place = { folder: path.join(os.tmpdir(), 'samvad-test-data-sets') };
+  const dataSet = await buildDataSet({ dataSet: 'default', upTo, ...request }, log(events, partitions), '1.0.0', place);
   const lines = [...dataSet.rows()].map(({ row }) => canonicalLine(row));
   await dataSet.close();
   return {
@@ -191,6 +204,73 @@ describe('data set', () => {
   });
 });
 
+describe('the folder of a data set', () => {
+  let home: string;
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-data-sets-'));
+  });
+  after(() => rm(home, { recursive: true, force: true }));
+
+  const one = () => log([[approve()]], [0]);
+  const request = { dataSet: 'default', upTo };
+
+  it('goes with it; one that was left goes with the next, and that of a neighbour who runs stays', async () => {
+    const folder = path.join(home, 'shared');
+    const mine = await buildDataSet(request, one(), '1.0.0', { folder });
+    const code = `const { openDataSetFolder } = await import('${new URL('../../trainer/data-set-folder.ts', import.meta.url).href}');
+      await openDataSetFolder(${JSON.stringify(folder)}); process.stdout.write('open'); setInterval(() => undefined, 1000);`;
+    const neighbour = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
+    try {
+      await once(neighbour.stdout, 'data');
+      assert.equal((await readdir(folder)).length, 2);
+      await (await buildDataSet(request, one(), '1.0.0', { folder })).close();
+      assert.equal((await readdir(folder)).length, 2, 'mine and the neighbour’s');
+      assert.deepEqual([...mine.rows()].length, 1);
+    } finally {
+      neighbour.kill('SIGKILL');
+    }
+    await once(neighbour, 'exit');
+    await (await buildDataSet(request, one(), '1.0.0', { folder })).close();
+    assert.equal((await readdir(folder)).length, 1, 'mine');
+    await mine.close();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says so when its disk is full, and is gone then', async () => {
+    const folder = path.join(home, 'full');
+    const script = fileURLToPath(new URL('./full-disk.ts', import.meta.url));
+    // A limit on the size of files, in units of 512 or 1024 bytes, gives the same failure of a write as a full disk.
+    const shell = `trap '' XFSZ; ulimit -f 8000; exec "$0" --import tsx "$1" "$2"`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', shell, process.execPath, script, folder]);
+    assert.match(stdout, /^TrainingError: .*can't be kept in .*full.*Make room there/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('says so when it can not be made', async () => {
+    const file = path.join(home, 'file');
+    await writeFile(file, '');
+    const made = buildDataSet(request, one(), '1.0.0', { folder: file });
+    await assert.rejects(made, (error) => error instanceof TrainingError && error.message.includes(file));
+  });
+
+  it('goes when the making is aborted, also between two rows', async () => {
+    const folder = path.join(home, 'aborted');
+    const stop = new AbortController();
+    async function* many(): AsyncGenerator<PlacedSample> {
+      for (let offset = 0; offset < 20_000; offset++) {
+        if (offset === 19_999) setImmediate(() => stop.abort(new Error('enough')));
+        const event = approve({ conversation_id: String(offset) });
+        yield await Promise.resolve({ partition: 0, offset, schemaId: 7, event });
+      }
+    }
+    const all = { dataSet: 'default', upTo: new Map([[0, Infinity]]) };
+    await assert.rejects(buildDataSet(all, many(), '1.0.0', { folder, signal: stop.signal }), /enough/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+});
+
 describe('row', () => {
   it('composes its strings and moves the spans of entities', () => {
     const text = 'cafe\u0301 41 \u{1F600}';
@@ -238,39 +318,146 @@ const nasty = [
   return rowOf(sample({ conversation_id: `c-${i}`, text, entities }));
 });
 
+/** Labels that a format must not mix up, and entities that lie in each other or mean something else than their words. */
+const labelled = [
+  { text: 'come tomorrow at 5pm', intent: 'a/b', module: 'm', entities: [entity('date', '2026-11-28', 5, 13)] },
+  { text: 'come at noon', intent: 'b', module: 'm/a', entities: [entity('time', '12:00 "sharp"', 8, 12)] },
+  { text: 'come at five', intent: 'c', module: 'a.b', entities: [entity('time', '{17}', 8, 12)] },
+  { text: 'come at six', intent: 'b.c', module: 'a', entities: [entity('time', '', 8, 11)] },
+  { text: 'come at ten', intent: '%2E "quoted" \\ u', module: 'a%2F', entities: [] },
+  {
+    text: 'to new delhi station',
+    intent: 'ride',
+    module: 'm',
+    entities: [
+      entity('city', 'delhi', 7, 12),
+      entity('station', 'NDLS', 3, 20),
+      entity('city', 'नई दिल्ली', 3, 12),
+      entity('word', 'to', 0, 2),
+    ],
+  },
+].map((fields, i) => rowOf(sample({ conversation_id: `l-${i}`, ...fields })));
+function entity(name: string, value: string, start: number, end: number) {
+  return { name, value, start, end };
+}
+
 /** What must come back: the text, and the words under each entity. */
 const expected = nasty.map(({ text, entities }) => [text, entities.map(() => 'order')] as const).sort();
 const python = (text: string, start: number, end: number) => Array.from(text).slice(start, end).join('');
 
-async function files(format: 'rasa' | 'spacy' | 'label-studio' | 'hugging-face') {
-  const { manifest } = await build(
-    [nasty.map((row) => approve({ conversation_id: row.conversation_id, text: row.text, entities: row.entities }))],
-    { upTo: new Map([[0, 99]]) },
-  );
-  return filesOf(format, nasty, manifest);
+async function files(format: 'rasa' | 'spacy' | 'label-studio' | 'hugging-face', rows = nasty) {
+  const events = rows.map(({ conversation_id, text, entities }) => approve({ conversation_id, text, entities }));
+  const { manifest } = await build([events], { upTo: new Map([[0, 99]]) });
+  const written = filesOf(format, () => rows, manifest);
+  return new Map([...written].map(([name, pieces]) => [name, [...pieces].join('')]));
 }
+
+interface RasaExample {
+  readonly text: string;
+  readonly intent: string;
+  readonly entities: readonly { entity: string; value: string; start: number; end: number }[];
+}
+
+/** As Rasa reads it (rasa/shared/nlu/training_data: formats/rasa_yaml.py, entities_parser.py): a line an example, stripped, then its markup. */
+function readRasa(written: ReadonlyMap<string, string>): { plain: RasaExample[]; literal: RasaExample[] } {
+  const { nlu } = parse(written.get('nlu.yml') ?? '') as { nlu: { intent: string; examples: string }[] | null };
+  const markup = /\[([^\]]+?)\](?:\(([^:)]+?)(?::([^)]+))?\)|\{([^}]+?)\})/g;
+  const plain = (nlu ?? []).flatMap(({ intent, examples }) =>
+    examples
+      .split(/[\n\r\v\f\x85\u2028\u2029]/)
+      .filter((line) => line.startsWith('-'))
+      .map((line) => {
+        const example = line.slice(1).replace(/^[\n\r ]+|[\n\r ]+$/g, '');
+        let moved = 0;
+        const entities = [...example.matchAll(markup)].map(
+          ({ 0: all, 1: words = '', 2: name, 3: value, 4: json, index }) => {
+            const start = codePointsOf(example.slice(0, index)) - moved;
+            moved += codePointsOf(all) - codePointsOf(words);
+            const told =
+              json === undefined
+                ? { entity: name ?? '', value }
+                : (JSON.parse(`{${json}}`) as { entity: string; value?: string });
+            return { entity: told.entity, value: told.value ?? words, start, end: start + codePointsOf(words) };
+          },
+        );
+        return { text: example.replace(markup, '$1'), intent, entities };
+      }),
+  );
+  const json = JSON.parse(written.get('nlu-literal.json') ?? '{"rasa_nlu_data":{"common_examples":[]}}') as {
+    rasa_nlu_data: { common_examples: RasaExample[] };
+  };
+  return { plain, literal: json.rasa_nlu_data.common_examples };
+}
+const codePointsOf = (text: string) => Array.from(text).length;
 
 describe('formats give back texts and spans that would break them', () => {
   it('rasa', async () => {
-    const written = await files('rasa');
-    const yaml = parse(written.get('nlu.yml') ?? '') as { nlu: { intent: string; examples: string }[] };
-    assert.deepEqual([...new Set(yaml.nlu.map(({ intent }) => intent))], ['food/track_order']);
-    // As Rasa reads it: one example a line behind "- ", stripped, then its markup.
-    const plain = yaml.nlu
-      .flatMap(({ examples }) => examples.split('\n').flatMap((line) => /^\s*-\s*(.*)$/u.exec(line)?.[1]?.trim() ?? []))
-      .map((line) => [
-        line.replace(/\[([^\]]+?)\]\(([^:)]+?)\)/g, '$1'),
-        [...line.matchAll(/\[([^\]]+?)\]\(/g)].map(([, word]) => word),
-      ]);
-    const literal = JSON.parse(written.get('nlu-literal.json') ?? '') as {
-      rasa_nlu_data: { common_examples: { text: string; entities: { start: number; end: number }[] }[] };
-    };
-    const others = literal.rasa_nlu_data.common_examples.map(({ text, entities }) => [
+    const { plain, literal } = readRasa(await files('rasa'));
+    assert.deepEqual([...new Set([...plain, ...literal].map(({ intent }) => intent))], ['food.track_order']);
+    const back = [...plain, ...literal].map(({ text, entities }) => [
       text,
       entities.map(({ start, end }) => python(text, start, end)),
     ]);
-    assert.deepEqual([...plain, ...others].sort(), expected);
+    assert.deepEqual(back.sort(), expected);
     assert.ok(plain.length > 3, `${plain.length} in YAML`);
+  });
+  it('rasa, with labels of their own and the values of entities', async () => {
+    const { plain, literal } = readRasa(await files('rasa', labelled));
+    const all = [...plain, ...literal];
+    const labelOf = ({ intent }: RasaExample) => {
+      assert.doesNotMatch(intent, /[/"\\]/, 'Rasa reads / itself');
+      return intent.split('.').map(decodeURIComponent);
+    };
+    const inOrder = (a: { text: string }, b: { text: string }) => (a.text < b.text ? -1 : 1);
+    assert.deepEqual(
+      all.sort(inOrder).map((one) => [one.text, labelOf(one), one.entities]),
+      labelled
+        .toSorted(inOrder)
+        .map(({ text, module, intent, entities }) => [
+          text,
+          [module, intent],
+          entities.map(({ name, value, start, end }) => ({ entity: name, value, start: start ?? 0, end: end ?? 0 })),
+        ]),
+    );
+    assert.deepEqual(
+      plain.map(({ text }) => text).sort(),
+      ['come at ten', 'come tomorrow at 5pm'],
+      'the others have what the markup can not hold',
+    );
+  });
+  it('rasa, whatever the words and names are', () => {
+    const text = fc.string({ unit: fc.constantFrom(...Array.from('ab/.%"\\[](){}:-# \n\u2028\u0085é\u{1F600}')) });
+    const row = fc.record({ text, module: text, intent: text, value: text, at: fc.nat(9), long: fc.nat(9) });
+    fc.assert(
+      fc.property(fc.array(row, { maxLength: 8 }), (all) => {
+        const rows = all.map(({ text: words, module, intent, value, at, long }, i) => {
+          const units = Array.from(words);
+          const place = (n: number) => units.slice(0, n).join('').length;
+          const [start, end] = [place(at), place(at + long)];
+          const entities = end > start ? [entity('e', value, start, end)] : [];
+          return rowOf(sample({ conversation_id: `p-${i}`, text: words, module, intent, entities }));
+        });
+        const written = filesOf('rasa', () => rows, {} as Manifest);
+        const { plain, literal } = readRasa(
+          new Map([...written].map(([name, pieces]) => [name, [...pieces].join('')])),
+        );
+        const back = [...plain, ...literal].map(({ text: words, intent, entities }) =>
+          JSON.stringify([
+            words,
+            intent.split('.').map(decodeURIComponent),
+            entities.map(({ value, start, end }) => [value, python(words, start, end)]),
+          ]),
+        );
+        const there = rows.map(({ text: words, module, intent, entities }) =>
+          JSON.stringify([
+            words,
+            [module, intent],
+            entities.map(({ value, start, end }) => [value, words.slice(start ?? 0, end ?? 0)]),
+          ]),
+        );
+        assert.deepEqual(back.sort(), there.sort());
+      }),
+    );
   });
   it('spacy', async () => {
     const lines = ((await files('spacy')).get('train.jsonl') ?? '').trim().split('\n');
@@ -281,6 +468,23 @@ describe('formats give back texts and spans that would break them', () => {
       docs.map(({ text, entities }) => [text, entities.map(([start, end]) => python(text, start, end))]).sort(),
       expected,
     );
+  });
+  it('spacy, whose entities must not overlap', async () => {
+    const lines = ((await files('spacy', labelled)).get('train.jsonl') ?? '').trim().split('\n');
+    const docs = lines.map((line) => JSON.parse(line) as { entities: unknown; spans?: unknown });
+    assert.deepEqual(docs.at(-1)?.entities, [
+      [3, 20, 'station'],
+      [0, 2, 'word'],
+    ]);
+    assert.deepEqual(docs.at(-1)?.spans, {
+      sc: [
+        [7, 12, 'city'],
+        [3, 20, 'station'],
+        [3, 12, 'city'],
+        [0, 2, 'word'],
+      ],
+    });
+    assert.ok(!docs[0] || !('spans' in docs[0]), 'where none overlaps, spaCy need not read them');
   });
   it('label-studio', async () => {
     const tasks = JSON.parse((await files('label-studio')).get('tasks.json') ?? '') as {
@@ -294,6 +498,37 @@ describe('formats give back texts and spans that would break them', () => {
         .map(({ value }) => text.slice(value.start, value.end)),
     ]);
     assert.deepEqual(back.sort(), expected);
+  });
+  it('label-studio, for the controls of the project that Samvad makes', async () => {
+    const written = await files('label-studio', labelled);
+    const tasks = JSON.parse(written.get('tasks.json') ?? '') as { annotations: { result: object[] }[] }[];
+    const label = (taxonomy: string[][]) => ({
+      ...{ from_name: 'label', to_name: 'message', type: 'taxonomy' },
+      value: { taxonomy },
+    });
+    const span = { from_name: 'entities', to_name: 'message', type: 'labels' };
+    assert.deepEqual(tasks[0]?.annotations, [
+      {
+        result: [label([['m', 'a/b']]), { ...span, value: { start: 5, end: 13, text: 'tomorrow', labels: ['date'] } }],
+      },
+    ]);
+    const xml = written.get('label-config.xml') ?? '';
+    const inIt = labelsOf(xml);
+    for (const { module, intent } of labelled) assert.ok(inIt.get(module)?.has(intent), `${module}: ${intent}`);
+    assert.match(xml, /<Text name="message" value="\$text" \/>[\s\S]*<Choices name="use" toName="message"/);
+    const names = [
+      ...(/<Labels name="entities" toName="message">([\s\S]*)<\/Labels>/.exec(xml)?.[1] ?? '').matchAll(
+        /value="([^"]*)"/g,
+      ),
+    ];
+    assert.deepEqual(
+      names.map(([, name]) => name),
+      ['city', 'date', 'station', 'time', 'word'],
+    );
+    assert.doesNotMatch(xml, /predicted/, 'nobody knows what a model said');
+    const none = await files('label-studio', labelled.slice(4, 5));
+    assert.doesNotMatch(none.get('label-config.xml') ?? '', /Labels/);
+    assert.deepEqual(JSON.parse((await files('label-studio', [])).get('tasks.json') ?? ''), []);
   });
   it('hugging-face, on the side of its split', async () => {
     const written = await files('hugging-face');
@@ -311,5 +546,104 @@ describe('formats give back texts and spans that would break them', () => {
       kept,
     );
     assert.match(written.get('README.md') ?? '', /split: validation/);
+  });
+});
+
+describe('an export', () => {
+  let home: string;
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-exports-'));
+  });
+  after(() => rm(home, { recursive: true, force: true }));
+
+  async function dataSetOf(rows: readonly DataRow[]): Promise<DataSet> {
+    const { manifest } = await build([[]]);
+    return {
+      manifest,
+      erasedSince: 0,
+      byRolledBack: 0,
+      *rows() {
+        for (const row of rows) yield { row, partition: 0, offset: 0 };
+      },
+      close: () => Promise.resolve(),
+    };
+  }
+  const textsIn = async (folder: string) => {
+    const names = await readdir(folder, { recursive: true, withFileTypes: true });
+    const found = names
+      .filter((one) => one.isFile())
+      .map((one) => readFile(path.join(one.parentPath, one.name), 'utf8'));
+    return (await Promise.all(found)).join('');
+  };
+
+  it('leaves nothing of the one before in its folder, whatever that was, and nothing beside it', async () => {
+    const folder = path.join(home, 'replaced');
+    const [erased, kept] = [[rowOf(sample({ text: '[erased] words' }))], [rowOf(sample({ text: 'kept words' }))]];
+    for (const format of ['rasa', 'hugging-face', 'spacy', 'label-studio', 'rasa'] as const) {
+      await writeExport(await dataSetOf(erased), format, folder);
+      assert.match(await textsIn(folder), /erased/);
+      await writeExport(await dataSetOf(kept), format, folder);
+      assert.doesNotMatch(await textsIn(folder), /erased/, format);
+      await writeExport(await dataSetOf(erased), 'rasa', folder);
+    }
+    assert.deepEqual(await readdir(path.dirname(folder)), ['replaced']);
+  });
+
+  it('clears what one that was cut off has left', async () => {
+    const folder = path.join(home, 'cut', 'off');
+    for (const left of ['off.samvad-draft', 'off.samvad-before']) {
+      await mkdir(path.join(home, 'cut', left), { recursive: true });
+      await writeFile(path.join(home, 'cut', left, 'train.jsonl'), 'erased');
+    }
+    await writeExport(await dataSetOf(nasty), 'spacy', folder);
+    assert.deepEqual(await readdir(path.dirname(folder)), ['off']);
+  });
+
+  it('replaces no folder with anything else in it, and no file', async () => {
+    const folder = path.join(home, 'mine');
+    await writeExport(await dataSetOf(nasty), 'spacy', folder);
+    await writeFile(path.join(folder, 'notes.txt'), 'mine');
+    await assert.rejects(
+      writeExport(await dataSetOf(nasty), 'spacy', folder),
+      /mine holds notes.txt, which no export wrote/,
+    );
+    const file = path.join(home, 'file.jsonl');
+    await writeExport(await dataSetOf(nasty), 'jsonl', file);
+    await assert.rejects(writeExport(await dataSetOf(nasty), 'rasa', file), /file.jsonl is a file; name a folder/);
+    await assert.rejects(writeExport(await dataSetOf(nasty), 'jsonl', folder), /mine is a folder; name a file/);
+    assert.equal(await readFile(path.join(folder, 'notes.txt'), 'utf8'), 'mine');
+  });
+
+  for (const format of ['jsonl', 'hugging-face', 'rasa'] as const)
+    it(`as ${format} that is interrupted leaves what was there, and no draft`, async () => {
+      const at = path.join(home, `stopped-${format}`, 'data');
+      await writeExport(await dataSetOf(nasty), format, at);
+      const before = await textsIn(path.dirname(at));
+      const stop = new AbortController();
+      const whole = await dataSetOf(nasty);
+      const stopped: DataSet = {
+        ...whole,
+        *rows() {
+          yield* whole.rows();
+          stop.abort(new Error('interrupted'));
+          yield* whole.rows();
+        },
+      };
+      await assert.rejects(writeExport(stopped, format, at, stop.signal), /interrupted|aborted/);
+      assert.equal(await textsIn(path.dirname(at)), before);
+    });
+
+  it('of more than a string can hold to Label Studio needs no string as long as all of them', () => {
+    const row = rowOf(sample({ text: 'x'.repeat(100_000) }));
+    function* rows() {
+      for (let i = 0; i < 5500; i++) yield row;
+    }
+    let [length, longest] = [0, 0];
+    for (const piece of filesOf('label-studio', rows, {} as Manifest).get('tasks.json') ?? []) {
+      length += piece.length;
+      longest = Math.max(longest, piece.length);
+    }
+    assert.ok(length > constants.MAX_STRING_LENGTH, `${length}`);
+    assert.ok(longest < 200_000);
   });
 });

@@ -2,6 +2,7 @@
  * An external trainer for tests: counts words. `external-trainer.ts MODE --train F --dev F --manifest F --output F`.
  * It writes the file as somebody else would: a graph of its own on token ids, with the tokenizer in the metadata.
  */
+import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
@@ -22,6 +23,11 @@ if (mode === 'fails') {
   process.exit(3);
 }
 if (mode === 'hangs') await sleep(60_000);
+if (mode === 'forks') {
+  const worker = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'inherit' });
+  process.stderr.write(`worker ${String(worker.pid)}\n`);
+  await sleep(60_000);
+}
 if (mode !== 'silent') {
   const rows = readFileSync(values.train, 'utf8')
     .trim()

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { trainExternally } from '../../trainer/external.ts';
 import type { ExternalTraining } from '../../trainer/external.ts';
@@ -28,6 +30,15 @@ const training = (mode: string, more: Partial<ExternalTraining> = {}): ExternalT
   timeoutMs: 30_000,
   ...more,
 });
+
+/** Whether a process runs; one that has ended and that nobody has asked about does not. */
+function isAlive(pid: number): boolean {
+  try {
+    return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+  } catch {
+    return false;
+  }
+}
 
 describe('trainExternally', () => {
   it('runs a command from JSONL to an ONNX file with its own graph and tokenizer, which is then served', async () => {
@@ -56,4 +67,27 @@ describe('trainExternally', () => {
     const signal = AbortSignal.abort(new Error('enough'));
     await assert.rejects(trainExternally(training('hangs', { signal })), /enough/);
   });
+  for (const [how, more, pattern] of [
+    ['when it takes too long', { timeoutMs: 3000 }, /still running after 3 s/],
+    ['when it is aborted', { signal: AbortSignal.timeout(60_000) }, /enough/],
+  ] as const)
+    it(`ends what it has started too, ${how}`, async () => {
+      const stop = new AbortController();
+      let worker = 0;
+      const onLine = (line: string) => {
+        worker = Number(/^worker (\d+)$/.exec(line)?.[1] ?? worker);
+        if ('signal' in more && worker > 0) stop.abort(new Error('enough'));
+      };
+      const end = { ...more, ...('signal' in more && { signal: stop.signal }) };
+      await assert.rejects(trainExternally(training('forks', { ...end, onLine })), pattern);
+      assert.ok(worker > 0, 'it had started one');
+      try {
+        for (let i = 0; isAlive(worker); i++) {
+          assert.ok(i < 100, `${worker} runs on`);
+          await sleep(20);
+        }
+      } finally {
+        if (isAlive(worker)) process.kill(worker, 'SIGKILL');
+      }
+    });
 });

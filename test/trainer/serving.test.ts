@@ -21,6 +21,7 @@ import { openClassifier } from '../../serving/classifier.ts';
 import type { Classification, Classifier } from '../../serving/classifier.ts';
 import { openModelShelf } from '../../serving/model-shelf.ts';
 import { openArtifactFolder } from '../../trainer/artifacts.ts';
+import type { EncoderConfig } from '../../trainer/encoder.ts';
 import { writeModel } from '../../trainer/onnx-writer.ts';
 import { train } from '../../trainer/train.ts';
 import { quick, samples } from './samples.ts';
@@ -165,6 +166,24 @@ describe('the classifier', () => {
     await untilRefused(V2, /not a whole ONNX model/);
     assert.deepEqual([...new Set(await versions(50))], [V1]);
   });
+
+  for (const [what, config, pattern] of [
+    [
+      'a folder that is not here',
+      { kind: 'transformer', model: 'no-such', pooling: 'mean', dimensions: 8 },
+      /encoder.*no-such/s,
+    ],
+    ['a malformed tokenizer', { kind: 'tokens', tokenizer: {}, tokenizerConfig: {}, maxLength: 8 }, /encoder/],
+    ['a kind that only a newer program knows', { kind: 'whole-words' }, /encoder.*whole-words/s],
+  ] as const)
+    it(`goes on with the version before when the encoder of one is ${what}`, async () => {
+      const { classifier: trained, views } = await train({ train: samples(20), dev: [], options: quick });
+      const encoder = config as unknown as EncoderConfig;
+      const other = await store().put(writeModel(trained, views, { encoder, manifest: null, training: null }));
+      classifier.follow(logOf(...inProduction(), registered(V2, other), traffic(V2, 50)));
+      await untilRefused(V2, pattern);
+      assert.deepEqual([...new Set(await versions(50))], [V1]);
+    });
 
   it('gives the reason where no version before can answer either', async () => {
     const foreign = await store().put(Buffer.from('<html>'));

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { normalise } from '../../policy/review-priority.ts';
-import { split } from '../../trainer/split.ts';
+import { split, withoutTestTextsOfLog } from '../../trainer/split.ts';
 import type { Sample } from '../../trainer/split.ts';
 
 const options = { dev: 0.2, test: 0.3, salt: 's' };
@@ -39,6 +39,9 @@ const anyRow: fc.Arbitrary<Sample> = fc.record(
   },
   { requiredKeys: ['text', 'intent', 'module', 'language', 'source'] },
 );
+
+/** A word for each number. */
+const wordOf = (i: number) => String(i).replaceAll(/\d/g, (digit) => 'abcdefghij'[Number(digit)] ?? '');
 
 describe('split', () => {
   it('never leaves a text or a translation on two sides, and every row is somewhere once', () => {
@@ -111,5 +114,26 @@ describe('split', () => {
       'test-text-with-automatic-label': 1,
       'contradicting-labels': 2,
     });
+  });
+
+  it('of a file with translations keeps no text to learn that is a test text in the log', () => {
+    const languages = ['en', 'hi', 'ta'];
+    const file = Array.from({ length: 600 }, (_, i) =>
+      row({ text: wordOf(i), language: languages[i % 3] ?? '', translationId: String(Math.floor(i / 3)) }),
+    );
+    const inLog = split(
+      file.map(({ text, intent, module, language, source }) => ({ text, intent, module, language, source })),
+    );
+    const tested = new Set(inLog.test.map(({ text }) => text));
+    const learned = ({ train, dev }: ReturnType<typeof split>) =>
+      [...train, ...dev].filter(({ text }) => tested.has(text));
+    const sides = split(file);
+    assert.ok(learned(sides).length > 20, `${learned(sides).length} would be learned`);
+    const kept = withoutTestTextsOfLog(sides);
+    assert.deepEqual(learned(kept), []);
+    assert.deepEqual(kept.test, sides.test);
+    assert.equal(kept.dropCounts['test-text-of-the-log'], learned(sides).length);
+    const sum = kept.train.length + kept.dev.length + kept.test.length + kept.dropped.length;
+    assert.equal(sum, file.length, 'every row is somewhere once');
   });
 });

@@ -1,17 +1,19 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
-import { firstModel, rollBack, setTraffic } from '../../policy/model-log.ts';
+import { blankStanding, emptyLog, firstModel, register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../../policy/promotion.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { cancelRun, MAX_ATTEMPTS, requestRun, resumeRun, startRun } from '../../policy/training-run.ts';
 import { runAt } from '../../policy/trigger.ts';
+import type { ModelStanding } from '../../schemas/types.ts';
 import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
 import { OUT_OF_SCOPE } from '../../trainer/classifier.ts';
 import type { PlacedSample } from '../../trainer/data-set.ts';
+import { registerModel } from '../../trainer/register.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 import type { Sample } from '../../trainer/split.ts';
 import { train } from '../../trainer/train.ts';
@@ -76,6 +78,7 @@ function world(
     promotion: { ...defaultPromotionPolicy, minRows: 20, intentFloor: 0, languageFloor: 0 },
     options: quick,
     codeVersion: '1.0.0',
+    dataSets: path.join(home, 'data-sets'),
     trainer: 'test',
     now: () => (clock += 2000),
     ...changes,
@@ -106,6 +109,10 @@ async function ask({ log }: RunPorts, approvals = rows.length) {
   return id;
 }
 const quiet = new AbortController().signal;
+
+/** A model of no run, whatever the log says of its number. */
+const foreign = (version: string, standing: ModelStanding) =>
+  register(emptyLog, version, standing, { by: 'test', reason: '', at: 1 });
 
 describe('a training run', () => {
   it('makes a data set, a file, a report and a version, and ends in the log', async () => {
@@ -227,6 +234,57 @@ describe('a training run', () => {
       assert.equal(models.get('router-v1.1.0')?.standing.artifact_sha256, expected?.artifact_sha256, death);
       assert.equal(trainings.length, 1, `${death}: what is done is not done again`);
     }
+  });
+
+  it('keeps its number from a model that is registered while it runs, and takes the next where one has it', async () => {
+    const whole = world();
+    const first = await executeRun(await ask(whole, 400), whole, quiet);
+    const report = JSON.parse((await whole.artifacts.get(first?.report_sha256 ?? '')).toString()) as StoredReport;
+    const other = { bytes: Buffer.from('other'), report, manifest: { rows: 7, sha256: '' } };
+    const act = { by: 'test', reason: '', at: 1 };
+    const ports = world();
+    const id = await ask(ports);
+    const registerOther = async (step: string) => {
+      if (step === 'trained') await registerModel(ports.log, ports.artifacts, other, act);
+    };
+    let registered: Promise<unknown> = Promise.resolve();
+    const policy = async () => {
+      await registered;
+      return defaultPolicy;
+    };
+    const run = await executeRun(
+      id,
+      { ...ports, policy, onStep: (step) => void (registered = registerOther(step)) },
+      quiet,
+    );
+    assert.deepEqual([run?.status, run?.version], ['finished', 'router-v1.1.0']);
+    const { models } = await ports.log.read();
+    assert.deepEqual(
+      [...models].map(([version, { standing }]) => [version, standing.run_id, standing.training_samples]),
+      [
+        ['router-v1.0.0', null, 0],
+        ['router-v1.2.0', null, 7],
+        ['router-v1.1.0', id, rows.length],
+      ],
+    );
+    const page = await ports.artifacts.get(models.get('router-v1.2.0')?.standing.page_sha256 ?? '');
+    assert.match(page.toString(), /Training report <code>router-v1.2.0/);
+
+    // As a program before this one did it: it took the number of a run.
+    const old = world();
+    const taken = await ask(old);
+    const standing = { ...blankStanding(1), artifact_sha256: 'abc' };
+    const onStep = (step: string) => {
+      if (step !== 'evaluated') return;
+      void old.log.append(() => ({ models: foreign('router-v1.1.0', standing) }));
+    };
+    const failed = await executeRun(taken, { ...old, onStep }, quiet);
+    assert.match(failed?.failure ?? '', /router-v1.1.0 is another model already; resume the run/);
+    await old.log.append((log) => resumeRun(log, taken, { by: 'asha', at: 3 }));
+    const resumed = await executeRun(taken, old, quiet);
+    assert.deepEqual([resumed?.status, resumed?.version], ['finished', 'router-v1.2.0']);
+    const page2 = await old.artifacts.get(resumed?.page_sha256 ?? '');
+    assert.match(page2.toString(), /Training report <code>router-v1.2.0/);
   });
 
   it('gives the same bytes again when all but the log is lost, also where one version goes on from another', async () => {
@@ -374,6 +432,23 @@ describe('a training run', () => {
       assert.equal((await ports.log.read()).runs.get(id)?.status, 'requested');
     }
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
+  });
+
+  it('is given back when its trainer is stopped while the data set is read, and leaves nothing of that', async () => {
+    const stop = new AbortController();
+    async function* endless(): AsyncGenerator<PlacedSample> {
+      for (let i = 0; ; i++) {
+        if (i === 5) stop.abort(new Error('stopping'));
+        for await (const sample of logOf(rows, new Map([[0, rows.length]]))) yield sample;
+      }
+    }
+    const dataSets = path.join(home, 'stopped');
+    const ports = world(rows, { samples: endless, dataSets });
+    const id = await ask(ports);
+    await assert.rejects(executeRun(id, ports, stop.signal), /stopping/);
+    const run = (await ports.log.read()).runs.get(id);
+    assert.deepEqual([run?.status, run?.attempts_excused], ['requested', 1]);
+    assert.deepEqual(await readdir(dataSets), []);
   });
 
   const bad: readonly (readonly [string, readonly Sample[], RegExp])[] = [

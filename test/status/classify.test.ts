@@ -1,0 +1,29 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { fastify } from 'fastify';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { classifyRoutes } from '../../status/classify.ts';
+import { refuse } from '../../status/problem.ts';
+
+describe('POST /v1/classify', () => {
+  for (const [body, line] of [
+    ['null', undefined],
+    ['[null]', 1],
+    ['[{"text":"a"},null]', 2],
+    ['7', undefined],
+  ] as const)
+    it(`refuses ${body}, and names the place in a batch`, async () => {
+      const app = fastify();
+      app.addSchema({ $id: 'Problem' });
+      app.setErrorHandler(refuse);
+      const classifier = { classify: () => Promise.reject(new Error('nothing is to be answered')) };
+      classifyRoutes(app, { classifier, policy: () => Promise.resolve(defaultPolicy) });
+      const headers = { 'content-type': 'application/json' };
+      const answer = await app.inject({ method: 'POST', url: '/v1/classify', headers, payload: body });
+      await app.close();
+      assert.equal(answer.statusCode, 400, answer.body);
+      const { problems } = JSON.parse(answer.body) as { problems: readonly object[] };
+      const problem = { field: 'body', message: 'It is not an object with the field text.' };
+      assert.deepEqual(problems, [line === undefined ? problem : { line, ...problem }]);
+    });
+});

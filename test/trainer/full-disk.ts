@@ -1,0 +1,40 @@
+/** Folds a data set that is larger than its disk, for a test: `full-disk.ts FOLDER`. Prints how that ended. */
+import { buildDataSet } from '../../trainer/data-set.ts';
+import type { PlacedSample } from '../../trainer/data-set.ts';
+import { TrainingError } from '../../trainer/train.ts';
+
+const [, , folder = ''] = process.argv;
+
+async function* samples(): AsyncGenerator<PlacedSample> {
+  for (let offset = 0; offset < 60_000; offset++) {
+    await Promise.resolve();
+    const conversation_id = `c-${String(offset)}`;
+    const approved = {
+      conversation_id,
+      text: `${String(offset)} ${'words '.repeat(100)}`,
+      language: 'en',
+      intent: 'track_order',
+      module: 'food',
+      entities: [],
+      source: 'human' as const,
+      confidence: 0.8,
+      reviewer: null,
+      policy_version: 'routing-v1',
+      model_version: null,
+      captured_at: offset,
+      approved_at: offset,
+      stands: true,
+      events: 0,
+    };
+    yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null, erased_at: null } };
+  }
+}
+
+const request = { dataSet: 'default', upTo: new Map([[0, Infinity]]) };
+try {
+  const dataSet = await buildDataSet(request, samples(), '1.0.0', { folder });
+  await dataSet.close();
+  process.stdout.write('there was room\n');
+} catch (error) {
+  process.stdout.write(`${error instanceof TrainingError ? 'TrainingError' : 'another error'}: ${String(error)}\n`);
+}

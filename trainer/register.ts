@@ -1,0 +1,45 @@
+/** Registers a model that no run has made. */
+import { nextVersion, register } from '../policy/model-log.ts';
+import type { Act } from '../policy/model-log.ts';
+import type { ArtifactStore } from './artifacts.ts';
+import type { ModelLogPort } from './model-log.ts';
+import { reportPage } from './report.ts';
+import { reportedStanding } from './run-report.ts';
+import type { StoredReport } from './run-report.ts';
+
+/** A model and what was found out about it. */
+export interface ReportedModel {
+  readonly bytes: Buffer;
+  readonly report: StoredReport;
+  /** Of what it was trained on. */
+  readonly manifest: { readonly rows: number; readonly sha256: string };
+}
+
+/**
+ * Registers the model under the next number that nobody has: no version, and no run that goes on meanwhile. Returns its
+ * report, which tells the number.
+ */
+export async function registerModel(
+  log: ModelLogPort,
+  artifacts: Pick<ArtifactStore, 'put'>,
+  { bytes, report, manifest }: ReportedModel,
+  act: Act,
+): Promise<StoredReport> {
+  const artifact_sha256 = await artifacts.put(bytes);
+  for (;;) {
+    const version = nextVersion(await log.read());
+    const named = { ...report, version };
+    const standing = {
+      ...reportedStanding(named, manifest, act.at),
+      artifact_sha256,
+      report_sha256: await artifacts.put(Buffer.from(`${JSON.stringify(named, undefined, 1)}\n`)),
+      page_sha256: await artifacts.put(Buffer.from(reportPage(named))),
+    };
+    const after = await log.append((now) =>
+      nextVersion(now) === version ? { models: register(now, version, standing, act) } : {},
+    );
+    const known = after.models.get(version)?.standing;
+    // Else another one was faster. An answer that got lost is none: then it stands there already.
+    if (known?.report_sha256 === standing.report_sha256 && known.run_id === null) return named;
+  }
+}
