@@ -24,11 +24,17 @@ export function sampleOf(decision: RoutingDecision): SampleApproved | undefined 
     reviewer: vouched ? review.reviewer : null,
     policy_version: decision.policy_version,
     model_version: conversation.model_version,
+    review_propensity: reviewPropensity(decision),
     captured_at: conversation.created_at,
     approved_at: vouched ? review.reviewed_at : conversation.created_at,
     stands: true,
     events: 0,
   };
+}
+
+function reviewPropensity({ route, audit, audit_propensity }: RoutingDecision): number | null {
+  if (route !== 'auto_approved') return 1;
+  return audit ? audit_propensity : null;
 }
 
 /** The events that lead from the last sample, where it stood, to the one that stands; none when the label is the same. */
@@ -93,7 +99,7 @@ function withdrawalReason(
   return before.intent === after.intent && before.module === after.module ? 'relabelled' : 'corrected';
 }
 
-/** A label is its intent and module and who vouches for it; samples from before their model version was kept are no other ones. */
+/** A label is its intent and module and who vouches for it; samples from before their model version or propensity was kept are no other ones. */
 function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   return (
     a.intent === b.intent &&

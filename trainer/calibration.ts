@@ -1,5 +1,6 @@
 /** Confidence that means what it says: temperature scaling (Guo et al. 2017, arXiv:1706.04599). */
 import { softmax } from './classifier.ts';
+import type { Sample } from './split.ts';
 
 /** Mean of −ln p(label) over rows whose label is known (not −1). */
 export function crossEntropy(logits: Float32Array, labels: Int32Array, classes: number, temperature: number): number {
@@ -13,13 +14,35 @@ export function crossEntropy(logits: Float32Array, labels: Int32Array, classes: 
   return rows === 0 ? NaN : sum / rows;
 }
 
+/** Automatic labels are believed as if so many audits had found each of them right. docs/training.md has the measurement. */
+const PRIOR_AUDITS = 50;
+
+/**
+ * What each row counts in the fit of the temperature. Automatic labels are an earlier version's, and the next one nearly
+ * always agrees with it; what people were asked about is mostly what was doubtful. Fair to both: what a person said counts
+ * 1 / the chance of being asked (Horvitz and Thompson 1952), and all else nothing. Of few audits that would be mostly
+ * chance: m of them decide m / (m + 50) of each weight, and 1 the rest.
+ */
+export function calibrationWeights(rows: readonly Pick<Sample, 'source' | 'reviewPropensity'>[]): Float64Array {
+  const fair = rows.map(({ source, reviewPropensity: chance }) => (source === 'human' && chance ? 1 / chance : 0));
+  const audits = fair.filter((weight) => weight > 1).length;
+  const trust = audits / (audits + PRIOR_AUDITS);
+  return Float64Array.from(fair, (weight) => 1 + trust * (weight - 1));
+}
+
 /**
  * The temperature that fits best, between 1/20 and 20, by golden section: the loss is convex in 1/T. Of n rows each label
  * counts (n + 1) / (n + 2) and the rest is spread over all, after Platt (1999, "Probabilistic outputs for support vector
- * machines"): a few rows that all were answered right must not make a model that is sure of everything.
+ * machines"): a few rows that all were answered right must not make a model that is sure of everything. A row counts as
+ * often as `weights` says, once where there are none.
  */
-export function fitTemperature(logits: Float32Array, labels: Int32Array, classes: number): number {
-  const loss = smoothedLoss(logits, labels, classes);
+export function fitTemperature(
+  logits: Float32Array,
+  labels: Int32Array,
+  classes: number,
+  weights?: Float64Array,
+): number {
+  const loss = smoothedLoss(logits, labels, classes, weights);
   if (!loss) return 1;
   const ratio = (Math.sqrt(5) - 1) / 2;
   let [low, high] = [-Math.log(20), Math.log(20)];
@@ -47,6 +70,7 @@ function smoothedLoss(
   logits: Float32Array,
   labels: Int32Array,
   classes: number,
+  weights?: Float64Array,
 ): ((logTemperature: number) => number) | undefined {
   const known = [...labels.keys()].filter((row) => (labels[row] ?? -1) >= 0);
   if (known.length === 0) return undefined;
@@ -56,15 +80,15 @@ function smoothedLoss(
     const top = scores.reduce((most, score) => Math.max(most, score), -Infinity);
     const mean = scores.reduce((sum, score) => sum + score, 0) / classes;
     const target = (1 - spread) * (scores[labels[row] ?? 0] ?? 0) + spread * mean - top;
-    return { below: scores.map((score) => score - top), target };
+    return { below: scores.map((score) => score - top), target, weight: weights?.[row] ?? 1 };
   });
   return (logTemperature) => {
     const inverse = Math.exp(-logTemperature);
     let loss = 0;
-    for (const { below, target } of rows) {
+    for (const { below, target, weight } of rows) {
       let total = 0;
       for (const score of below) total += Math.exp(score * inverse);
-      loss += Math.log(total) - target * inverse;
+      loss += weight * (Math.log(total) - target * inverse);
     }
     return loss;
   };

@@ -66,6 +66,8 @@ export interface DataSetRequest {
 /** A row and the place of its approval in the log. */
 export interface PlacedRow {
   readonly row: DataRow;
+  /** `review_propensity` of the sample. Not in the row: data sets have the bytes that they always had. */
+  readonly reviewPropensity: number | null;
   readonly partition: number;
   readonly offset: number;
 }
@@ -251,7 +253,7 @@ async function fold(
 
 function foldedSample(approved: SampleApproved, partition: number, offset: number): FoldedSample {
   const labelledBy = approved.source === 'auto' ? approved.model_version : null;
-  return { row: rowOf(approved), labelledBy, partition, offset };
+  return { row: rowOf(approved), reviewPropensity: approved.review_propensity, labelledBy, partition, offset };
 }
 
 function isByRolledBack({ labelledBy }: FoldedSample, { rolledBack = [] }: DataSetRequest): boolean {

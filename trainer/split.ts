@@ -10,6 +10,8 @@ export interface Sample {
   readonly language: string;
   /** Who vouches for the label. Only what a person said is tested on. */
   readonly source: 'human' | 'auto';
+  /** The chance with which a person was to be asked about it, above 0 to 1; absent or null where nobody was, or it is not known. */
+  readonly reviewPropensity?: number | null;
   /** Rows with the same id are translations of each other. */
   readonly translationId?: string;
   /** An earlier version was trained on it; only incremental training asks. */

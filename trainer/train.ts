@@ -3,7 +3,7 @@
  * the same numbers to the last bit. In the manner of karpathy/nanoGPT: every choice is in the block below.
  */
 import { textHash } from '../policy/hash.ts';
-import { fitTemperature, crossEntropy } from './calibration.ts';
+import { calibrationWeights, crossEntropy, fitTemperature } from './calibration.ts';
 import { labelName, OUT_OF_SCOPE, softmax, vote } from './classifier.ts';
 import type { Classifier, Label } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
@@ -244,7 +244,9 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
 
   // 5. Temperature and threshold from rows that were not learned from.
   const watchedLabels = pick(truth, watched);
-  const temperature = fitTemperature(first.logits, watchedLabels, labels.length);
+  const rows = [...input.train, ...input.dev];
+  const weights = calibrationWeights(Array.from(watched, (row) => rows[row] ?? missing('row')));
+  const temperature = fitTemperature(first.logits, watchedLabels, labels.length, weights);
   const threshold = acceptanceThreshold(first.logits, watchedLabels, labels, temperature, o.acceptance);
 
   // 6. Held-out rows are learned from in the end, as long as the first fit took; dev rows too where there are few rows.

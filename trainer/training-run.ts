@@ -180,10 +180,11 @@ async function readRows(
     const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
     const taken = rowLimit(dataSet.manifest.by_intent, ports.maxRows);
     const rows: Rows[] = [];
-    for await (const { row, partition, offset } of inTurns(dataSet.rows(), signal)) {
+    for await (const { row, reviewPropensity, partition, offset } of inTurns(dataSet.rows(), signal)) {
       if (!taken(row)) continue;
       const { text, intent, module, language, source } = row;
-      rows.push({ text, intent, module, language, source, seen: offset < (seenUpTo.get(partition) ?? 0) });
+      const seen = offset < (seenUpTo.get(partition) ?? 0);
+      rows.push({ text, intent, module, language, source, reviewPropensity, seen });
     }
     const sides = split<Rows>(rows);
     const dropCounts = {

@@ -17,6 +17,7 @@ const approved: SampleApproved = {
   reviewer: null,
   policy_version: 'routing-v1',
   model_version: 'router-v1.0.0',
+  review_propensity: null,
   captured_at: 0,
   approved_at: 0,
   stands: true,
@@ -46,9 +47,9 @@ describe('a sample', () => {
 
   it('says which version answered', () => assert.equal(sampleOf(decision)?.model_version, 'router-v1.3.0'));
 
-  it('is not approved anew because it was kept before versions were', () => {
-    const now = sampleOf(decision);
+  it('is not approved anew because it was kept before versions or propensities were', () => {
+    const now = sampleOf({ ...decision, audit: true, audit_propensity: 0.05 });
     assert.ok(now);
-    assert.deepEqual(sampleChanges({ ...now, model_version: null }, now, decision), []);
+    assert.deepEqual(sampleChanges({ ...now, model_version: null, review_propensity: null }, now, decision), []);
   });
 });

@@ -23,6 +23,7 @@ function approval(i: number): SampleEvent {
     reviewer: 'asha',
     policy_version: 'routing-v1',
     model_version: null,
+    review_propensity: null,
     captured_at: 0,
     approved_at: 0,
     stands: true,

@@ -71,6 +71,23 @@ describe('pipeline', () => {
     assert.deepEqual(count?.by_intent, { 'food/cancel_order': 1 });
   });
 
+  it('tells of each sample with which chance a person was asked', () => {
+    const driver = start();
+    const ids = Array.from({ length: 80 }, (_, i) => `c-${String(i)}`);
+    ids.forEach((conversation_id, i) => capture(driver, { conversation_id, nlu_confidence: i < 10 ? 0.5 : 0.9 }));
+    driver.drain();
+    for (const conversation_id of ids) driver.send(topics.reviews, conversation_id, review({ conversation_id }));
+    driver.drain();
+    const [decisions, samples] = [driver.table(topics.routingDecisions), standingSamples(driver)];
+    const chances = ids.map((id) => {
+      const [decision, sample] = [decisions.get(id), samples.get(id)];
+      assert.equal(sample?.source, 'human');
+      return `${decision?.route ?? ''} ${String(decision?.audit)} ${String(sample.review_propensity)}`;
+    });
+    const kinds = ['auto_approved false null', 'auto_approved true 0.05', 'priority_review false 1'];
+    assert.deepEqual([...new Set(chances)].sort(), kinds);
+  });
+
   it('withdraws an auto-approved sample that a person rejects', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.9 });

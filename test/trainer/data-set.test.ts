@@ -33,6 +33,7 @@ function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
     reviewer: 'asha',
     policy_version: 'routing-v1',
     model_version: 'router-v1.0.0',
+    review_propensity: null,
     captured_at: Date.UTC(2026, 10, 1),
     approved_at: Date.UTC(2026, 10, 2),
     stands: true,
@@ -134,6 +135,17 @@ describe('data set', () => {
       assert.deepEqual(made.ids, ids);
       assert.deepEqual((await build(events, requestOf(made.manifest), [1, 0])).manifest, made.manifest);
     });
+
+  it('tells beside a row with which chance a person was asked, and keeps its bytes', async () => {
+    const asked = [[approve({ review_propensity: 0.05 }), approve({ conversation_id: 'c-2' })], []];
+    const dataSet = await buildDataSet({ dataSet: 'default', upTo }, log(asked, [0]), '1.0.0');
+    assert.deepEqual(
+      [...dataSet.rows()].map(({ reviewPropensity }) => reviewPropensity),
+      [0.05, null],
+    );
+    await dataSet.close();
+    assert.deepEqual(await build(asked), await build([[approve(), approve({ conversation_id: 'c-2' })], []]));
+  });
 
   describe('after a version was rolled back', () => {
     const taken = { source: 'auto', reviewer: null, model_version: 'router-v1.3.0' } as const;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { fitTemperature } from '../../trainer/calibration.ts';
+import { calibrationWeights, fitTemperature } from '../../trainer/calibration.ts';
 import { OUT_OF_SCOPE, softmax } from '../../trainer/classifier.ts';
 import { compare, mcnemarP } from '../../trainer/compare.ts';
 import { evaluate } from '../../trainer/evaluate.ts';
@@ -70,6 +70,38 @@ describe('metrics, by hand', () => {
       return softmax(logits, 2, fitTemperature(logits, new Int32Array(rows), 2))[0] ?? 0;
     };
     for (const rows of [8, 98]) assert.ok(Math.abs(sureOf(rows) - (rows + 1.5) / (rows + 2)) < 1e-3, `${rows} rows`);
+  });
+  it('temperature counts rows as often as they weigh', () => {
+    // 0.8 to 0.2 where a wrong row counts twice is 2 to 1: logits of 3 ln 4 need 3 ln 4 / ln 2 = 6.
+    const logits = new Float32Array(2000).map((_, i) => (i % 2 === 0 ? 3 * Math.log(4) : 0));
+    const labels = Int32Array.from({ length: 1000 }, (_, i) => (i % 10 < 8 ? 0 : 1));
+    const weights = Float64Array.from(labels, (label) => 1 + label);
+    assert.ok(Math.abs(fitTemperature(logits, labels, 2, weights) - 6) < 0.05);
+    const ones = new Float64Array(1000).fill(1);
+    assert.equal(fitTemperature(logits, labels, 2, ones), fitTemperature(logits, labels, 2));
+  });
+});
+
+describe('weights of a calibration', () => {
+  const human = (reviewPropensity: number | null) => ({ source: 'human', reviewPropensity }) as const;
+  const doubtful = human(1);
+  const automatic = { source: 'auto', reviewPropensity: 0.05 } as const; // to be audited, and not answered yet
+  const unasked = human(null);
+  const weightsWith = (audits: number) => [
+    ...calibrationWeights([
+      ...[doubtful, automatic, unasked, human(0.05)],
+      ...Array.from({ length: audits - 1 }, () => human(0.1)),
+    ]).subarray(0, 4),
+  ];
+
+  it('are one each where nobody was audited', () => {
+    assert.deepEqual([...calibrationWeights([doubtful, automatic, unasked, { source: 'human' }])], [1, 1, 1, 1]);
+  });
+  it('are those of the fair fit by half with 50 audits', () => {
+    weightsWith(50).forEach((weight, i) => close(weight, [1, 0.5, 0.5, 10.5][i] ?? NaN));
+  });
+  it('come close to those of the fair fit with many', () => {
+    weightsWith(4950).forEach((weight, i) => close(weight, [1, 0.01, 0.01, 19.81][i] ?? NaN));
   });
 });
 

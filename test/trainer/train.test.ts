@@ -67,6 +67,21 @@ describe('train', () => {
     return p[classifier.labels.findIndex((label) => labelName(label) === name)] ?? 0;
   };
 
+  it('is less sure where audits say that automatic labels are wrong', async () => {
+    const automatic = samples(20, 2).map((row) => ({ ...row, source: 'auto' }) as const);
+    const corrected = samples(4, 3).map((row, i) => ({
+      ...row,
+      ...(i % 2 === 0 && { intent: 'fare', module: 'ride' }),
+    }));
+    const fitted = async (chance?: number) => {
+      const audits = corrected.map((row) => ({ ...row, ...(chance !== undefined && { reviewPropensity: chance }) }));
+      return (await train({ train: rows, dev: [...automatic, ...audits], options: quick })).classifier.temperature;
+    };
+    const [plain, doubtful, audited] = [await fitted(), await fitted(1), await fitted(0.05)];
+    assert.equal(doubtful, plain);
+    assert.ok(audited > 1.2 * plain, `${audited}, without audits ${plain}`);
+  });
+
   it('learns from dev rows in the end where there are few rows, unless they are to stay unlearned', async () => {
     const row = {
       text: 'koi hisaab do',

@@ -52,6 +52,7 @@ async function* logOf(
       reviewer: null,
       policy_version: 'routing-v1',
       model_version: row.version ?? null,
+      review_propensity: row.reviewPropensity ?? null,
       captured_at: offset,
       approved_at: offset,
       stands: true,
@@ -145,6 +146,20 @@ describe('a training run', () => {
     assert.ok((trainings[0] ?? 0) + left <= rows.length);
     const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
     assert.equal(standing?.training_samples, rows.length, 'the data set is whole');
+  });
+
+  it('calibrates by the chance with which people were asked', async () => {
+    const asked = rows.map((row, i) => ({ ...row, reviewPropensity: i % 2 === 0 ? 0.05 : null }));
+    const chances = new Map<string, number>();
+    const ports = world(asked, {
+      train(input, control) {
+        for (const { reviewPropensity } of input.dev)
+          chances.set(String(reviewPropensity), (chances.get(String(reviewPropensity)) ?? 0) + 1);
+        return train(input, control);
+      },
+    });
+    await executeRun(await ask(ports), ports, quiet);
+    assert.deepEqual([...chances.keys()].sort(), ['0.05', 'null']);
   });
 
   it('does not learn what a version labelled that was rolled back, says so, and decides that once', async () => {
