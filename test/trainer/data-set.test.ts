@@ -138,7 +138,7 @@ describe('data set', () => {
 
   it('tells beside a row with which chance a person was asked, and keeps its bytes', async () => {
     const asked = [[approve({ review_propensity: 0.05 }), approve({ conversation_id: 'c-2' })], []];
-    const dataSet = await buildDataSet({ dataSet: 'default', upTo }, log(asked, [0]), '1.0.0');
+    const dataSet = await buildDataSet({ dataSet: 'default', upTo }, log(asked, [0]), '1.0.0', place);
     assert.deepEqual(
       [...dataSet.rows()].map(({ reviewPropensity }) => reviewPropensity),
       [0.05, null],
@@ -575,7 +575,7 @@ describe('an export', () => {
       erasedSince: 0,
       byRolledBack: 0,
       *rows() {
-        for (const row of rows) yield { row, partition: 0, offset: 0 };
+        for (const row of rows) yield { row, reviewPropensity: null, partition: 0, offset: 0 };
       },
       close: () => Promise.resolve(),
     };

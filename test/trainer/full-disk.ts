@@ -22,6 +22,7 @@ async function* samples(): AsyncGenerator<PlacedSample> {
       policy_version: 'routing-v1',
       model_version: null,
       captured_at: offset,
+      review_propensity: null,
       approved_at: offset,
       stands: true,
       events: 0,
