@@ -138,7 +138,9 @@ describe('data set', () => {
 
   it('tells beside a row with which chance a person was asked, and keeps its bytes', async () => {
     const asked = [[approve({ review_propensity: 0.05 }), approve({ conversation_id: 'c-2' })], []];
-    const dataSet = await buildDataSet({ dataSet: 'default', upTo }, log(asked, [0]), '1.0.0', place);
+    const dataSet = await buildDataSet({ dataSet: 'default', upTo }, log(asked, [0]), '1.0.0', {
+      folder: path.join(os.tmpdir(), 'samvad-test-data-sets'),
+    });
     assert.deepEqual(
       [...dataSet.rows()].map(({ reviewPropensity }) => reviewPropensity),
       [0.05, null],
