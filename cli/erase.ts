@@ -44,8 +44,8 @@ export function eraseCommand(): Command {
 }
 
 function sentence({ conversations: { length }, outcome }: ErasureOutcome): string {
-  const [count, them] = length === 1 ? ['1 conversation', 'it'] : [`${length} conversations`, 'them'];
+  const [count, their] = length === 1 ? ['1 conversation', 'its'] : [`${length} conversations`, 'their'];
   return outcome === 'erased'
-    ? `${count} erased: no table has anything of ${them} any more.`
+    ? `${count} erased: no table has ${their} text any more.`
     : `The request for ${count} is in the log, and a component has not come to it yet. Do they run?`;
 }

@@ -34,7 +34,7 @@ export interface Grant {
   readonly operation: 'Create' | 'Describe' | 'DescribeConfigs' | 'Read' | 'Write';
 }
 
-const { conversations, reviews, policies, deadLetters } = topics;
+const { policies, deadLetters } = topics;
 const groupsOfProcessors = processors.map(({ name }) => name);
 
 /** Every component, the API, an NLU service that produces by itself, and the person who starts all of it. */
@@ -68,7 +68,7 @@ export const kafkaUsers: readonly KafkaUser[] = [
     watches: groupsOfProcessors,
     transactionalIds: [ADOPTION_ID, REPLAY_ID],
   },
-  { name: 'nlu-service', reads: [], writes: [conversations, reviews], watches: [], transactionalIds: [] },
+  { name: 'nlu-service', reads: [], writes: inputTopics, watches: [], transactionalIds: [] },
   {
     name: 'operator',
     reads: Object.values<Topic>(topics),

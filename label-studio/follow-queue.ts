@@ -2,7 +2,15 @@
 import type { NewTask } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
 import type { ReadyProject } from './project.ts';
-import { answeredElsewhere, erasedTasks, forgetTasks, nextWaiting, noteTasks, tasksIn } from './store.ts';
+import {
+  answeredElsewhere,
+  erasedTasks,
+  forgetTasks,
+  nextWaiting,
+  noteTasks,
+  projectsWithErased,
+  tasksIn,
+} from './store.ts';
 import type { KnownTask } from './store.ts';
 import type { SyncContext } from './sync.ts';
 import { shownIn, taskOf } from './task.ts';
@@ -35,18 +43,63 @@ export async function close({ api, pool }: SyncContext, { known, labelStudioId }
   return count;
 }
 
-/** Deletes the tasks of erased conversations, annotated or not, and forgets them. Returns how many there were. */
-export async function closeErased({ api, pool }: SyncContext, { known, labelStudioId }: ReadyProject): Promise<number> {
-  const erased = await erasedTasks(pool, known.id);
+/** What became of the tasks of erased conversations: how many were deleted, and sentences about those that are out of reach. */
+interface ClosedErased {
+  readonly closed: number;
+  readonly warnings: readonly string[];
+}
+
+/** Deletes the tasks of erased conversations, annotated or not, in this project and in those that were worked with before, and forgets them. */
+export async function closeErased(context: SyncContext, { known }: ReadyProject): Promise<ClosedErased> {
+  const { pool, config } = context;
+  const warnings: string[] = [];
+  let closed = 0;
+  for (const place of await projectsWithErased(pool)) {
+    const erased = await erasedTasks(pool, place.id);
+    const there = erased.filter(({ label_studio_task_id }) => label_studio_task_id !== null);
+    const outOfReach = (why: string) => {
+      const tasks = there.length === 1 ? '1 task' : `${there.length} tasks`;
+      warnings.push(
+        `${tasks} of erased conversations ${there.length === 1 ? 'is' : 'are'} in project ${place.labelStudioId}${why}`,
+      );
+    };
+    try {
+      if (place.url === config.url && place.labelStudioId !== null)
+        closed += await closeErasedIn(context, place.id, place.labelStudioId, erased);
+      else if (there.length > 0)
+        outOfReach(` of ${place.url}: synchronise once more with it as LABEL_STUDIO_URL, or delete them there.`);
+      else
+        await forgetTasks(
+          pool,
+          place.id,
+          erased.map(({ conversation_id }) => conversation_id),
+        );
+    } catch (error) {
+      if (place.id === known.id || !(error instanceof LabelStudioRefused)) throw error;
+      outOfReach(
+        ', which does not exist any more, or which the user of LABEL_STUDIO_API_KEY may not see. In the first case all is well, and ' +
+          `DELETE FROM labelstudio_tasks WHERE project = ${place.id} ends this warning; in the second make them a member of it.`,
+      );
+    }
+  }
+  return { closed, warnings };
+}
+
+async function closeErasedIn(
+  { api, pool }: SyncContext,
+  id: number,
+  labelStudioId: number,
+  erased: readonly KnownTask[],
+): Promise<number> {
   let count = 0;
   for (const batch of inBatches(erased)) {
-    const ids = batch.flatMap(({ label_studio_task_id: id }) => (id === null ? [] : [id]));
+    const ids = batch.flatMap((task) => task.label_studio_task_id ?? []);
     const now = ids.length === 0 ? [] : await api.tasks(labelStudioId, { after: 0, ids });
-    const there = now.map(({ id }) => id).filter((id) => ids.includes(id));
+    const there = now.map((task) => task.id).filter((one) => ids.includes(one));
     if (there.length > 0) await api.deleteTasks(labelStudioId, there);
     await forgetTasks(
       pool,
-      known.id,
+      id,
       batch.map(({ conversation_id }) => conversation_id),
     );
     count += there.length;

@@ -234,6 +234,23 @@ export async function erasedTasks(db: Db, project: number): Promise<KnownTask[]>
   return rows;
 }
 
+/** Where a project is: its number here, and its server and number there. */
+export interface ProjectPlace {
+  readonly id: number;
+  readonly url: string | null;
+  readonly labelStudioId: number | null;
+}
+
+/** Every project that has tasks of erased conversations, of this server and of others. */
+export async function projectsWithErased(db: Db): Promise<readonly ProjectPlace[]> {
+  const { rows } = await db.query<ProjectPlace>(
+    `SELECT p.id, p.url, p.label_studio_project_id AS "labelStudioId" FROM labelstudio_projects p
+      WHERE EXISTS (SELECT FROM labelstudio_tasks t JOIN erasures USING (conversation_id) WHERE t.project = p.id AND t.status <> 'pushing')
+      ORDER BY p.id`,
+  );
+  return rows;
+}
+
 /** Forgets tasks and the annotations that were counted at them. */
 export async function forgetTasks(db: Db, project: number, conversations: readonly string[]): Promise<void> {
   for (const table of ['labelstudio_annotations', 'labelstudio_tasks'])

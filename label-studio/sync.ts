@@ -80,7 +80,8 @@ function follow(context: SyncContext, options: SyncOptions): Promise<SyncReport>
     const project = await readyProject(api, pool, config, options);
     const scanned = await scan(context, project);
     const reviews = await sendOutbox(context);
-    const closed = (await close(context, project)) + (await closeErased(context, project));
+    const erased = await closeErased(context, project);
+    const closed = (await close(context, project)) + erased.closed;
     const { pushed, refused } = await push(context, project);
     await noteSync(pool, project.known.id, { pushed, closed, annotations: scanned.annotations, reviews });
     return {
@@ -91,7 +92,7 @@ function follow(context: SyncContext, options: SyncOptions): Promise<SyncReport>
       annotations: scanned.annotations,
       reviews,
       open: (await tasksIn(pool, project.known.id, 'open')).length,
-      warnings: [...project.warnings, ...scanned.problems, ...refused],
+      warnings: [...project.warnings, ...scanned.problems, ...erased.warnings, ...refused],
     };
   });
 }

@@ -11,15 +11,16 @@ import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { Entity, NluProvider, RoutingTarget, RunnerUp, ShownPrediction, Verdict } from '../schemas/types.ts';
 import { drainSpool } from './drain.ts';
+import { openHeld } from './held.ts';
 import type { ProducedEvent } from './inputs.ts';
 import { InputError, parseEvent } from './inputs.ts';
-import { KafkaLink, Undelivered } from './kafka-link.ts';
+import { KafkaLink, NotPermitted, Undelivered } from './kafka-link.ts';
 import { openSpool } from './spool.ts';
 import { logFields, traceFrom } from './trace.ts';
 import type { Traced } from './trace.ts';
 
 export { InputError } from './inputs.ts';
-export { RecordTooLarge } from './kafka-link.ts';
+export { NotPermitted, RecordTooLarge } from './kafka-link.ts';
 export { SpoolFull } from './spool.ts';
 export type { Traced } from './trace.ts';
 
@@ -100,18 +101,19 @@ export interface ProducerStats {
   readonly drained: number;
   /** Spooled lines that can never be delivered, set aside in `refused.ndjson`. */
   readonly setAside: number;
+  /** Bytes in the spool, with what waits there for a right in Kafka. */
   readonly spoolBytes: number;
 }
 
 /** Sends conversations, reviews and requests to erase into the log. */
 export interface ConversationProducer {
-  /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
+  /** @throws InputError, RecordTooLarge, NotPermitted, SpoolFull; in each case nothing was stored. */
   captureConversation(input: ConversationInput, trace?: Traced): Promise<Stored>;
-  /** @throws InputError, RecordTooLarge, SpoolFull; in each case nothing was stored. */
+  /** @throws InputError, RecordTooLarge, NotPermitted, SpoolFull; in each case nothing was stored. */
   submitReview(input: ReviewInput, trace?: Traced): Promise<Stored>;
-  /** Asks for a conversation to be erased. @throws InputError, SpoolFull; in each case nothing was stored. */
+  /** Asks for a conversation to be erased. @throws InputError, NotPermitted, SpoolFull; in each case nothing was stored. */
   requestErasure(input: ErasureInput, trace?: Traced): Promise<Stored>;
-  /** Sends a record that was validated already. @throws RecordTooLarge, SpoolFull */
+  /** Sends a record that was validated already. @throws RecordTooLarge, NotPermitted, SpoolFull */
   send(event: ProducedEvent): Promise<Stored>;
   /** Resolves when all that was sent so far is stored, in Kafka or in the spool. */
   flush(): Promise<void>;
@@ -131,7 +133,7 @@ export interface ProducerOptions {
   readonly maxInFlight?: number;
   /** Milliseconds to wait for Kafka before a record goes to the spool. 5,000 when absent. */
   readonly deliveryTimeoutMs?: number;
-  /** Bytes that this process may spool. 1 GiB when absent. */
+  /** Bytes that this process may spool, and as many again of each kind of record that waits for a right in Kafka. 1 GiB when absent. */
   readonly maxSpoolBytes?: number;
   readonly log?: Logger;
 }
@@ -143,9 +145,11 @@ export interface ProducerOptions {
 export async function createConversationProducer(options: ProducerOptions): Promise<ConversationProducer> {
   const { kafka, schemaRegistryUrl, log, maxInFlight = 10_000, deliveryTimeoutMs = 5000 } = options;
   const maxBytes = options.maxSpoolBytes ?? 1024 ** 3;
-  const spool = await openSpool({ folder: options.spoolFolder, maxBytes, ...(log && { log }) });
+  const spoolOptions = { folder: options.spoolFolder, maxBytes, ...(log && { log }) };
+  const spool = await openSpool(spoolOptions);
   const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, log });
-  const drain = drainSpool(spool, link, log);
+  const held = await openHeld(spoolOptions, link);
+  const drain = drainSpool(spool, link, log, held);
   const sending = new Set<Promise<unknown>>();
   /** Of each conversation that something is on its way of, the last. */
   const latest = new Map<string, Promise<unknown>>();
@@ -159,14 +163,17 @@ export async function createConversationProducer(options: ProducerOptions): Prom
 
   async function store(event: ProducedEvent): Promise<Stored> {
     const { conversation_id } = event.record;
+    const refusal = held.refusal(event.kind);
+    if (refusal) throw refusal; // it would stand behind others that wait for the same right
     if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
-    const waits = event.kind !== 'conversation' && spool.bytes > 0 && spool.hasRoom;
+    const waits = event.kind !== 'conversation' && (held.has(event.kind) || (spool.bytes > 0 && spool.hasRoom));
     if (!waits && link.healthy && link.inFlight < maxInFlight) {
       try {
         await link.deliver(event);
         counts.acknowledged++;
         return { conversation_id, stored: 'kafka' };
       } catch (error) {
+        if (error instanceof NotPermitted) log?.error({ ...logFields(event), error: error.message }, 'not permitted');
         if (!(error instanceof Undelivered)) throw error;
       }
     }
@@ -203,6 +210,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   async function close(): Promise<void> {
     await flush();
     await drain.finish(deliveryTimeoutMs);
+    await held.close();
     await link.close();
     await spool.close();
   }
@@ -234,8 +242,9 @@ export async function createConversationProducer(options: ProducerOptions): Prom
       connected: link.connected,
       inFlight: link.inFlight,
       ...counts,
-      ...drain.counts(),
-      spoolBytes: spool.bytes,
+      drained: drain.counts().drained + held.counts().drained,
+      setAside: drain.counts().setAside + held.counts().setAside,
+      spoolBytes: spool.bytes + held.bytes,
     }),
   };
 }

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { EventKind, ProducedEvent } from './inputs.ts';
-import { RecordTooLarge, Undelivered } from './kafka-link.ts';
+import { NotPermitted, RecordTooLarge, Undelivered } from './kafka-link.ts';
 import type { KafkaLink } from './kafka-link.ts';
 import type { Line } from './lines.ts';
-import { readSegment } from './spool.ts';
+import { readSegment, SpoolFull } from './spool.ts';
 import type { Segment, Spool } from './spool.ts';
 import { logFields } from './trace.ts';
 
@@ -15,9 +15,18 @@ const WINDOW = 1000;
 const IDLE_MS = 100;
 const ADOPT_EVERY_MS = 30_000;
 const MAX_BACKOFF_MS = 5000;
+/** A right is granted by a person: nobody waits for the second in which it works. */
+const MAX_REFUSED_BACKOFF_MS = 30_000;
 
 /** The part of the way to Kafka that draining needs. */
 export type DrainLink = Pick<KafkaLink, 'connected' | 'healthy' | 'deliver'>;
+
+/** Where lines wait for a right that the producer's user lacks, so that others go on. */
+export interface WaitingRoom {
+  /** Whether something of this kind is there: what comes later goes behind it. */
+  has(kind: EventKind): boolean;
+  append(event: ProducedEvent): Promise<void>;
+}
 
 /** A spool that is being drained in the background. */
 export interface Drain {
@@ -26,10 +35,14 @@ export interface Drain {
   finish(graceMs: number): Promise<void>;
 }
 
-/** Starts to drain. A segment is deleted once Kafka has acknowledged all its records. */
-export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefined): Drain {
+/**
+ * Starts to drain. A segment is deleted once Kafka has acknowledged all its records, or they are in the waiting room. Without one, all
+ * wait for a right that the oldest lacks.
+ */
+export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefined, room?: WaitingRoom): Drain {
   const stopping = new AbortController();
   const counts = { drained: 0, setAside: 0 };
+  let refused = false;
 
   async function run(): Promise<void> {
     let adoptedAt = Date.now();
@@ -49,7 +62,7 @@ export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefine
         if (segment) continue;
       } catch (error) {
         log?.warn({ error: String(error) }, 'the spool could not be sent on; trying again');
-        backoff = Math.min(backoff * 2, MAX_BACKOFF_MS);
+        backoff = Math.min(backoff * 2, refused ? MAX_REFUSED_BACKOFF_MS : MAX_BACKOFF_MS);
       }
       await sleep(backoff, undefined, { signal: stopping.signal, ref: false }).catch(() => undefined);
     }
@@ -65,7 +78,7 @@ export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefine
     for await (const line of readSegment(segment)) {
       if (line.number <= skip) continue;
       window.push(line);
-      if (window.length < (link.healthy ? WINDOW : 1)) continue;
+      if (window.length < (link.healthy && !refused ? WINDOW : 1)) continue;
       await sendWindow(window);
       window = [];
       if (signal.aborted) return;
@@ -85,11 +98,22 @@ export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefine
     let event: ProducedEvent | undefined;
     try {
       event = eventOf(line);
+      if (room?.has(event.kind)) {
+        await room.append(event);
+        return;
+      }
       await link.deliver(event);
+      refused = false;
       counts.drained++;
       log?.debug(logFields(event), 'sent on from the spool');
     } catch (error) {
-      if (error instanceof Undelivered) throw error;
+      if (error instanceof NotPermitted && event && room) {
+        log?.error({ ...logFields(event), error: error.message }, 'a spooled record waits for a right in Kafka');
+        await room.append(event);
+        return;
+      }
+      refused = error instanceof NotPermitted;
+      if (error instanceof Undelivered || error instanceof NotPermitted || error instanceof SpoolFull) throw error;
       // Neither now nor later: it must not keep the others from going on, and a person may want to see it.
       await spool.setAside(line.text ?? '', error instanceof RecordTooLarge ? error.message : String(error));
       counts.setAside++;

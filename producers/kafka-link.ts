@@ -8,8 +8,8 @@ import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
 import { call, disconnect, headersOf } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
-import type { ProducedEvent } from './inputs.ts';
-import { encodeInput, inputTopics } from './input-topics.ts';
+import type { EventKind, ProducedEvent } from './inputs.ts';
+import { encodeInput, inputTopics, topicOf } from './input-topics.ts';
 
 const CONNECT_MS = 3000;
 const POLL_MS = 5;
@@ -28,6 +28,20 @@ export class Undelivered extends Error {}
 /** Kafka refuses the record for its size, now and later. */
 export class RecordTooLarge extends Error {
   override readonly name = 'RecordTooLarge';
+}
+
+/** Kafka does not let this producer's user write to the topic: not a matter of time, but of a right that somebody may grant. */
+export class NotPermitted extends Error {
+  override readonly name = 'NotPermitted';
+
+  constructor(kind: EventKind, options?: ErrorOptions) {
+    const { name } = topicOf(kind);
+    super(
+      `Kafka refuses the ${kind}: this producer's user has no right to write to ${name} (Topic authorization failed). ` +
+        `Grant it (docs/topics.md#least-rights): User:NAME --operation Write --topic ${name}.`,
+      options,
+    );
+  }
 }
 
 /** What the way to Kafka needs. */
@@ -56,6 +70,7 @@ export class KafkaLink {
   #codecs: Codecs | undefined;
   #producer: Producer | undefined;
   #healthy = true;
+  readonly #refused = new Set<EventKind>();
   #lastId = 0;
   #polling: NodeJS.Timeout | undefined;
 
@@ -75,6 +90,11 @@ export class KafkaLink {
     return this.connected && this.#healthy;
   }
 
+  /** Whether Kafka has refused the last record of this kind for want of a right. */
+  refuses(kind: EventKind): boolean {
+    return this.#refused.has(kind);
+  }
+
   /** Records that wait for their acknowledgement. */
   get inFlight(): number {
     return this.#pending.size;
@@ -82,7 +102,7 @@ export class KafkaLink {
 
   /**
    * Resolves when all in-sync replicas have the record.
-   * @throws Undelivered when that can't be known in time. @throws RecordTooLarge
+   * @throws Undelivered when that can't be known in time. @throws RecordTooLarge, NotPermitted
    */
   deliver(event: ProducedEvent): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -179,6 +199,7 @@ export class KafkaLink {
     this.#pending.delete(id);
     if (!error) {
       this.#healthy = true;
+      this.#refused.delete(pending.event.kind);
       pending.resolve();
       return;
     }
@@ -187,6 +208,11 @@ export class KafkaLink {
     if (code !== undefined && TOO_LARGE.includes(code)) {
       const message = `Kafka refuses ${subject} for its size: ${error.message}. Send less than ${String(MAX_RECORD_BYTES)} bytes.`;
       pending.reject(new RecordTooLarge(message, { cause: error }));
+      return;
+    }
+    if (code === rdkafka.CODES.ERRORS.ERR_TOPIC_AUTHORIZATION_FAILED) {
+      this.#refused.add(pending.event.kind);
+      pending.reject(new NotPermitted(pending.event.kind, { cause: error }));
       return;
     }
     if (code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) this.#healthy = false;

@@ -61,9 +61,8 @@ interface ActiveSegment {
 
 /** Opens the spool in `folder` and adopts what processes that ended have left there. */
 export async function openSpool(options: SpoolOptions): Promise<Spool> {
-  await mkdir(options.folder, { recursive: true, mode: 0o700 });
   const own = path.join(options.folder, await ownedName());
-  await mkdir(own, { mode: 0o700 });
+  await mkdir(own, { recursive: true, mode: 0o700 });
   await syncFolder(options.folder);
   const spool = new Spool(own, options);
   await spool.adoptOrphans();

@@ -1,6 +1,7 @@
 /**
  * Walks Avro bytes before they are decoded. avsc trusts block counts: six bytes that claim an array of 1e9 items end
- * the process out of memory, which no `catch` sees. Here every count and length is held against the bytes that remain.
+ * the process out of memory, which no `catch` sees. Here every count and length is held against the bytes that remain, and
+ * whoever registers a schema can't make a record cost more than its bytes allow: neither by depth nor by parts that take none.
  */
 import { isUtf8 } from 'node:buffer';
 import type avsc from 'avsc';
@@ -9,6 +10,10 @@ import { Poison } from '../stream/poison.ts';
 interface Cursor {
   readonly bytes: Buffer;
   at: number;
+  /** Records that the walk is inside of. */
+  depth: number;
+  /** Parts that took no bytes of their own, so far. */
+  free: number;
 }
 type Walk = (cursor: Cursor) => void;
 type Node =
@@ -25,14 +30,17 @@ type Node =
       size?: number;
     };
 
-/**
- * A check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`.
- * @throws Poison when the schema itself has array or map items that take no bytes: their count can't be bounded.
- */
+/** Records inside each other: our own schemas have 4, and each takes some frames of the stack, here and in avsc. */
+const MAX_DEPTH = 100;
+/** Parts without bytes of their own (records, nulls) that a record may have: so many, and so many more for each of its bytes. */
+const FREE_PARTS = 1000;
+const FREE_PARTS_A_BYTE = 16;
+
+/** A check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`, and `unreadable-schema` at items that take no bytes. */
 export function avroGuard(type: avsc.Type): (bytes: Buffer, start: number) => void {
   const walk = compile(JSON.parse(JSON.stringify(type.schema({ exportAttrs: false }))) as Node, new Map(), '');
   return (bytes, start) => {
-    const cursor = { bytes, at: start };
+    const cursor = { bytes, at: start, depth: 0, free: 0 };
     walk(cursor);
     if (cursor.at !== bytes.length) throw new Poison('bad-avro', 'Bytes follow the Avro record.');
   };
@@ -55,7 +63,11 @@ function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk 
     case 'record': {
       const fields: Walk[] = [];
       register((c) => {
+        free(c);
+        if (++c.depth > MAX_DEPTH)
+          throw new Poison('bad-avro', `More than ${String(MAX_DEPTH)} records are inside each other.`);
         for (const field of fields) field(c);
+        c.depth--;
       });
       const inner = name?.slice(0, Math.max(0, name.lastIndexOf('.'))) ?? namespace;
       for (const field of node.fields ?? []) fields.push(compile(field.type, named, inner));
@@ -67,16 +79,19 @@ function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk 
     }
     case 'fixed': {
       const size = node.size ?? 0;
-      return register((c) => skip(c, size));
+      return register((c) => {
+        free(c);
+        skip(c, size);
+      });
     }
     case 'array':
-      return blocks(compile(node.items ?? 'null', named, namespace), node.items);
+      return blocks(compile(node.items ?? 'null', named, namespace));
     case 'map': {
       const value = compile(node.values ?? 'null', named, namespace);
       return blocks((c) => {
         text(c);
         value(c);
-      }, 'string');
+      });
     }
     default:
       return compile(node.type, named, namespace);
@@ -86,7 +101,7 @@ function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk 
 function primitive(name: string): Walk | undefined {
   switch (name) {
     case 'null':
-      return () => undefined;
+      return free;
     case 'boolean':
       return (c) => {
         skip(c, 1);
@@ -117,13 +132,7 @@ function reference(name: string, named: Map<string, Walk>, namespace: string): W
   };
 }
 
-function blocks(item: Walk, items: Node | undefined): Walk {
-  if (
-    items === 'null' ||
-    (typeof items === 'object' && !Array.isArray(items) && (items.fields?.length === 0 || items.size === 0))
-  ) {
-    throw new Poison('unreadable-schema', 'The schema has items that take no bytes; their number can not be checked.');
-  }
+function blocks(item: Walk): Walk {
   return (c) => {
     for (let count = long(c); count !== 0; count = long(c)) {
       if (count < 0) long(c); // a negative count is followed by the block's size in bytes
@@ -133,9 +142,23 @@ function blocks(item: Walk, items: Node | undefined): Walk {
           'bad-avro',
           `A block claims ${String(n)} items; ${String(c.bytes.length - c.at)} bytes remain.`,
         );
-      for (let i = 0; i < n; i++) item(c);
+      for (let i = 0; i < n; i++) {
+        const before = c.at;
+        item(c);
+        if (c.at === before)
+          throw new Poison(
+            'unreadable-schema',
+            'The schema has items that take no bytes; their number can not be checked.',
+          );
+      }
     }
   };
+}
+
+/** Counts a part that takes no bytes of its own. */
+function free(c: Cursor): void {
+  if (++c.free > FREE_PARTS + FREE_PARTS_A_BYTE * c.bytes.length)
+    throw new Poison('bad-avro', `The record has ${String(c.free)} parts that take no bytes.`);
 }
 
 function text(c: Cursor): void {

@@ -118,16 +118,16 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
   const resolver = writer.fingerprint().equals(reader.fingerprint()) ? undefined : reader.createResolver(writer);
   function read(bytes: Buffer): { readonly value: unknown; readonly offset: number } {
     try {
+      check?.(bytes, HEADER_BYTES);
       return reader.decode(bytes, HEADER_BYTES, resolver);
     } catch (error) {
       // Of our own records nothing may be left out; one from elsewhere must not end the process, whatever the walk has missed.
-      if (!external) throw error;
+      if (!external || error instanceof Poison) throw error;
       throw new Poison('bad-avro', `It can't be decoded: ${String(error)}`);
     }
   }
   return {
     decode(bytes) {
-      check?.(bytes, HEADER_BYTES);
       const decoded = read(bytes);
       if (decoded.offset !== bytes.length) {
         throw new Poison(

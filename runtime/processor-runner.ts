@@ -309,6 +309,7 @@ function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
 async function checkpoint(session: Session, consumer: KafkaConsumer, partitions: readonly number[]): Promise<void> {
   const { options, watermarks, store, positions } = session;
   await session.written;
+  store.sweep(partitions);
   if (partitions.length === 0 || positions.size === 0) return; // it has done nothing yet
   const ends: (readonly [number, number])[] = [];
   for (const partition of partitions)

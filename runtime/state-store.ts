@@ -15,6 +15,8 @@ import type { StateChanges, StateReader } from '../stream/batch.ts';
  * (delete.retention.ms, 24 h by default), and a deleted key would live on here.
  */
 const STALE_MS = 12 * 60 * 60 * 1000;
+/** After this long a copy that is not used is forgotten, because what was erased meanwhile is still in it. One that was just fit for use is safe. */
+const FORGET_MS = STALE_MS + 60 * 60 * 1000;
 
 interface Marker {
   /** Offset of the table's topic up to which everything is in here. */
@@ -32,6 +34,8 @@ export interface StateStore {
   stage(changes: StateChanges): StagedChanges;
   /** Forgets the copy of a partition, which then is to be read from offset 0. */
   reset(partition: number): void;
+  /** Forgets, here and in what others have left, copies that nobody keeps up any more. Call it every now and then, with the partitions in use. */
+  sweep(owned: readonly number[]): void;
   reader(partition: number): StateReader;
   close(): Promise<void>;
 }
@@ -69,6 +73,18 @@ export function openStateStore(folder: string): StateStore {
     });
   }
 
+  function forget(except: readonly number[]): void {
+    const old = [...markers.getRange()].filter(
+      ({ key, value }) => Date.now() - value.at > FORGET_MS && !except.includes(key),
+    );
+    for (const { key } of old)
+      root.transactionSync(() => {
+        table(key).clearSync();
+        markers.removeSync(key);
+      });
+  }
+  forget([]);
+
   return {
     restoredTo(partition) {
       const marker = markers.get(partition);
@@ -101,6 +117,10 @@ export function openStateStore(folder: string): StateStore {
       };
     },
     reset,
+    sweep(owned) {
+      forget(owned);
+      leftIn(folder);
+    },
     reader(partition) {
       const db = table(partition);
       return {

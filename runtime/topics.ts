@@ -11,6 +11,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 const COMPACTED_MS = 7 * DAY_MS;
 /** How long the log keeps even what was erased, so that whoever counts its events may be away for so long. */
 const UNTOUCHED_MS = 6 * DAY_MS;
+/** How long one file of it is written to: only closed ones are compacted, and deleted when the retention of their last record is over. */
+const SEGMENT_MS = DAY_MS;
 /** How long it keeps tombstones at least: a component that was away for less still learns what was erased. */
 const TOMBSTONES_MS = 30 * DAY_MS;
 /** A hundred years. The broker adds it to the time of day, which the largest number would not survive. */
@@ -108,6 +110,7 @@ function topicConfig(topic: Topic, numPartitions: number, replicationFactor: num
       'max.compaction.lag.ms': String(COMPACTED_MS),
       'delete.retention.ms': String(topic.keepsTombstones === true ? FOR_GOOD_MS : TOMBSTONES_MS),
     }),
+    ...((keeps === 'until erased' || typeof keeps === 'object') && { 'segment.ms': String(SEGMENT_MS) }),
     'retention.ms': typeof keeps === 'object' ? String(keeps.retentionMs) : '-1',
     'min.insync.replicas': replicationFactor > 2 ? '2' : '1',
     ...(topic.maxRecordBytes !== undefined && { 'max.message.bytes': String(topic.maxRecordBytes) }),

@@ -23,7 +23,7 @@ export interface ErasureGrounds {
 /** What became of a request. */
 export interface ErasureOutcome {
   readonly conversations: readonly string[];
-  /** `erased`: no table has them any more. `sent`: in the log, and a component has not come to it yet. */
+  /** `erased`: the tables that are made from the log have forgotten them, but for scores of the queue. `sent`: in the log, and a component has not come to it yet. */
   readonly outcome: 'erased' | 'sent';
 }
 

@@ -2,7 +2,7 @@
 import { STATUS_CODES } from 'node:http';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
-import { RecordTooLarge } from '../producers/kafka-link.ts';
+import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
 import { SpoolFull } from '../producers/spool.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { requestFields } from './traced.ts';
@@ -79,6 +79,7 @@ function sendProblem(reply: FastifyReply, { status, message, details }: HttpProb
 function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): HttpProblem {
   if (error instanceof HttpProblem) return error;
   if (error instanceof RecordTooLarge) return new HttpProblem(413, error.message, { type: 'too-large' });
+  if (error instanceof NotPermitted) return new HttpProblem(503, error.message, { retryAfterSeconds: 60 });
   if (error instanceof SpoolFull) {
     const { message, retryAfterSeconds } = error;
     const detail = `${message} What was stored of this request is harmless to send again.`;

@@ -1,4 +1,5 @@
 /** Prometheus metrics of one process: what its components did, whether they can work, and what it costs. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
 /** What is measured, as of now. */
@@ -151,14 +152,22 @@ const PIPELINE: readonly (readonly [
   ],
 ];
 
+/** How long a scrape waits for the pipeline's figures, in milliseconds: Prometheus gives up after 10 s, and would have none of all metrics. */
+const READ_MS = 4000;
+
 /** While Kafka or Postgres do not answer these are absent: a gap in a chart is truer than an old figure. */
 function pipelineMetrics(registers: Registry[], read: () => Promise<PipelineFigures>): void {
   let reading: Promise<PipelineFigures | undefined> | undefined;
-  // All are asked at once when Prometheus asks, and share what is read then.
-  const readOnce = () =>
-    (reading ??= read()
+  let asking: Promise<PipelineFigures | undefined> | undefined;
+  // All are asked at once when Prometheus asks, and share what is read then. A reading that hangs is not begun a second time.
+  const readOnce = () => {
+    reading ??= read()
       .catch(() => undefined)
-      .finally(() => (reading = undefined)));
+      .finally(() => (reading = undefined));
+    return (asking ??= Promise.race([reading, sleep(READ_MS, undefined, { ref: false })]).finally(
+      () => (asking = undefined),
+    ));
+  };
   for (const [name, help, labelNames, samples] of PIPELINE) {
     new Gauge({
       ...{ name, help, registers, labelNames },

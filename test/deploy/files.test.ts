@@ -16,6 +16,7 @@ import { describe, it } from 'node:test';
 import { Registry } from 'prom-client';
 import { parse, parseAllDocuments } from 'yaml';
 import { componentNames } from '../../cli/components.ts';
+import { services } from '../../pipeline.ts';
 import { processMetrics } from '../../status/process-metrics.ts';
 import { everything, measuredOnce, oneComponent } from '../status/metrics.ts';
 
@@ -152,6 +153,16 @@ describe('deploy/prometheus', () => {
     assert.ok(alerts.length > 10);
     for (const name of alerts)
       assert.match(cases, new RegExp(`alertname(=|: )"?${name}\\b`), `${name} has no case that fires`);
+  });
+
+  it('alerts where no process runs a service, whichever it is', () => {
+    const rule = /alert: SamvadServiceMissing[^]*?labels:/.exec(read('deploy/prometheus/alerts.yml'))?.[0] ?? '';
+    const named = [...rule.matchAll(/absent\(samvad_component_leading\{component="([\w-]+)"\}\)/g)].map(
+      ([, name]) => name,
+    );
+    // The Label Studio sync works only where one is configured.
+    const wanted = services.map(({ name }) => name).filter((name) => !name.startsWith('label-studio'));
+    assert.deepEqual(named.sort(), wanted.sort());
   });
 
   it('knows every expression of the dashboard as PromQL', () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { execFile, execFileSync } from 'node:child_process';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, test } from 'node:test';
@@ -28,6 +28,8 @@ import type { ProcessIdentity } from '../../platform/process.ts';
 import type { Server } from '../../platform/server.ts';
 import { readOrCreateState } from '../../platform/state.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import type { ConversationProducer } from '../../producers/conversation-producer.ts';
+import { openSpool } from '../../producers/spool.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
 import type { Topic } from '../../stream/topic.ts';
@@ -341,6 +343,48 @@ test('a right that is taken away stops that component with the reason, and all g
     await refused('confidence-router');
   });
   await until(hasRow('without-write'), () => stateOf('confidence-router'));
+});
+
+test('a service that may not ask for erasures is told so, all else of it goes on, and what was spooled goes once it may', async (t) => {
+  const write = { resource: 'topic', name: topics.erasures.name, prefixed: false, operation: 'Write' } as const;
+  const spoolFolder = path.join(home, 'spool', 'without-erasures');
+  const asked = { requested_by: 'crm', requested_at: Date.now(), reason: 'case 17' };
+  const spool = await openSpool({ folder: spoolFolder, maxBytes: 1e6 }); // as if Kafka had been away
+  await spool.append({ kind: 'erasure', record: { conversation_id: 'a', ...asked } });
+  await spool.append({ kind: 'review', record: review({ conversation_id: 'd', reviewed_at: Date.now() }) });
+  await spool.close();
+  const options = { ...producerOptions({ ...operator, ...environmentOf('nlu-service') }), spoolFolder };
+  const isThere = async (id: string) =>
+    (await count(`SELECT count(*) FROM erasures WHERE conversation_id = '${id}'`)) === 1 ? true : undefined;
+  let producer: ConversationProducer | undefined;
+  t.after(() => producer?.close());
+  await without('nlu-service', write, async () => {
+    const service = (producer = await createConversationProducer({ ...options, deliveryTimeoutMs: 30_000 }));
+    const state = () => JSON.stringify(service.stats());
+    await until(() => (service.stats().drained === 1 ? true : undefined), state); // the review behind the erasure
+    const held = () => readdir(path.join(spoolFolder, 'held', 'erasure'), { recursive: true });
+    await until(async () => ((await held()).some((name) => name.endsWith('.ndjson')) ? true : undefined), state);
+    for (let i = 0; i < 3; i++)
+      await assert.rejects(
+        service.requestErasure({ conversation_id: 'b', requested_by: 'crm', reason: 'case 18' }),
+        /no right to write to nlu\.erasures/,
+      );
+    const record = conversation({ conversation_id: 'without-erasures', created_at: Date.now() });
+    assert.equal((await service.send({ kind: 'conversation', record })).stored, 'kafka');
+    const answer = review({ conversation_id: 'without-erasures', reviewed_at: Date.now() });
+    assert.equal((await service.send({ kind: 'review', record: answer })).stored, 'kafka');
+  });
+  await until(
+    () => isThere('a'),
+    () => JSON.stringify(producer?.stats()),
+  );
+  assert.equal(await isThere('b'), undefined);
+  const again = await producer?.requestErasure({ conversation_id: 'b', requested_by: 'crm', reason: 'case 18' });
+  assert.equal(again?.stored, 'kafka');
+  await until(
+    () => isThere('b'),
+    () => JSON.stringify(producer?.stats()),
+  );
 });
 
 test('nobody can write to a topic that is not its own', async (t) => {

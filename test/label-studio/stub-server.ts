@@ -29,6 +29,7 @@ interface StubAnnotation {
 /** A task of the stub. */
 export interface StubTask {
   readonly id: number;
+  readonly project: number;
   readonly data: Record<string, unknown>;
   readonly predictions: readonly unknown[];
   updated_at: string;
@@ -72,13 +73,15 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
       return {
         task_ids: (body as StubTask[]).map(({ data, predictions }) => {
           const id = ++lastId;
-          tasks.set(id, { id, data, predictions, updated_at: now(), annotations: [], drafts: [] });
+          tasks.set(id, { id, project: project.id, data, predictions, updated_at: now(), annotations: [], drafts: [] });
           return id;
         }),
       };
     }
     if (project && method === 'PATCH') return described(Object.assign(project, body));
     if (project) return described(project);
+    if (route === 'GET /api/tasks' && !projects.some(({ id }) => String(id) === url.searchParams.get('project')))
+      return undefined;
     if (route === 'GET /api/tasks') return { tasks: listed(url.searchParams) };
     if (route === 'POST /api/dm/actions') {
       for (const id of (body as { selectedItems: { included: number[] } }).selectedItems.included) tasks.delete(id);
@@ -97,6 +100,7 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
     const value = (name: string) => filters.items.find(({ filter }) => filter === `filter:tasks:${name}`)?.value;
     const changedAfter = value('updated_at');
     return [...tasks.values()]
+      .filter(({ project }) => project === Number(parameters.get('project')))
       .filter(({ id }) => id > Number(value('id')))
       .filter(({ id }) => selectedItems?.included.includes(id) ?? true)
       .filter(

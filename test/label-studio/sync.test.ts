@@ -320,6 +320,43 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual([(await sync(true)).closed, sent.length], [0, 1]);
   });
 
+  it('deletes the tasks of erased conversations in the projects of before too, and says where it does not reach them', async () => {
+    await wait('a', 'b', 'c');
+    await sync();
+    const [first] = stub.projects;
+    assert.ok(first);
+    stub.projects.push({ ...first, id: 77, title: 'another' });
+    context = { ...context, config: { ...context.config, projectId: 77 } };
+    assert.equal((await sync()).pushed, 3);
+    await eraseElsewhere('a');
+    const { closed, warnings } = await sync();
+    assert.deepEqual([closed, warnings], [2, []]);
+    assert.deepEqual(conversationsThere(), ['b', 'c', 'b', 'c']);
+
+    await pool.query("UPDATE labelstudio_projects SET url = 'http://old.example/' WHERE label_studio_project_id = $1", [
+      first.id,
+    ]);
+    await eraseElsewhere('b');
+    const moved = await sync();
+    assert.equal(moved.closed, 1);
+    assert.match(
+      moved.warnings.join(),
+      /1 task of erased conversations is in project \d+ of http:\/\/old\.example\/.*LABEL_STUDIO_URL/,
+    );
+
+    await pool.query('UPDATE labelstudio_projects SET url = $1 WHERE label_studio_project_id = $2', [
+      stub.url,
+      first.id,
+    ]);
+    stub.projects.shift(); // this key may not see it any more, or somebody has deleted it
+    const unseen = await sync();
+    assert.match(
+      unseen.warnings.join(),
+      /1 task of erased conversations is in project \d+, which .*LABEL_STUDIO_API_KEY/,
+    );
+    assert.equal(unseen.closed, 0);
+  });
+
   it('finds the task of an erased conversation, of which it was not known whether it had been imported', async () => {
     await wait('a');
     failAt(/import$/, 'lose-answer');

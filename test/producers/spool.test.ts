@@ -10,7 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { drainSpool } from '../../producers/drain.ts';
 import type { DrainLink } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
-import { RecordTooLarge, Undelivered } from '../../producers/kafka-link.ts';
+import { openHeld } from '../../producers/held.ts';
+import { NotPermitted, RecordTooLarge, Undelivered } from '../../producers/kafka-link.ts';
 import { openSpool, SpoolFull } from '../../producers/spool.ts';
 import type { Spool } from '../../producers/spool.ts';
 import { conversation } from '../fixtures.ts';
@@ -216,6 +217,41 @@ describe('the spool', () => {
     assert.equal(refused?.reason, 'Too large.');
     assert.deepEqual(JSON.parse(refused.line), event('c-1'));
     await spool.close();
+  });
+
+  it('keeps what waits for a right aside, so that all else goes on, and sends it on in its order once it is granted', async () => {
+    const erasure = (id: string): ProducedEvent => ({
+      kind: 'erasure',
+      record: { conversation_id: id, requested_by: 'crm', requested_at: 1, reason: 'case 17' },
+    });
+    let granted = false;
+    const taken: string[] = [];
+    const kafka: Parameters<typeof openHeld>[1] = {
+      connected: true,
+      healthy: true,
+      refuses: (kind) => kind === 'erasure' && !granted,
+      deliver({ kind, record: { conversation_id } }) {
+        if (kind === 'erasure' && !granted) return Promise.reject(new NotPermitted(kind));
+        taken.push(`${kind} ${conversation_id}`);
+        return Promise.resolve();
+      },
+    };
+    const spool = await open();
+    for (const one of [erasure('c-1'), event('c-2'), erasure('c-3'), event('c-4')]) await spool.append(one);
+    let held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
+    await drainSpool(spool, kafka, undefined, held).finish(10_000);
+    assert.deepEqual(taken, ['conversation c-2', 'conversation c-4']);
+    assert.deepEqual([spool.bytes, held.has('erasure'), held.has('conversation')], [0, true, false]);
+    assert.match(held.refusal('erasure')?.message ?? '', /no right to write to nlu\.erasures/);
+    assert.equal(held.refusal('conversation'), undefined);
+    await held.close();
+    granted = true;
+    held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
+    while (held.bytes > 0) await sleep(10);
+    assert.deepEqual(taken.slice(2), ['erasure c-1', 'erasure c-3']);
+    await held.close();
+    await spool.close();
+    assert.deepEqual(await readdir(folder), []);
   });
 
   it('tries again after a failure, and deletes a segment only when all of it was acknowledged', async () => {

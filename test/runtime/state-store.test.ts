@@ -79,6 +79,34 @@ describe('the table of a processor on disk', () => {
     }
   });
 
+  it('forgets partitions that are not its own any more half a day after they were last kept up, and leaves its own', async (t) => {
+    const at = (ago: number) => t.mock.timers.setTime(real - ago * 3_600_000);
+    const real = Date.now();
+    t.mock.timers.enable({ apis: ['Date'], now: real });
+    const get = (partition: number) => store.reader(partition).get('a')?.toString();
+    at(14);
+    for (const partition of [0, 1]) store.apply(partition, [['a', Buffer.from('erased meanwhile')]], 5);
+    at(3);
+    store.apply(2, [['a', Buffer.from('may come back')]], 5);
+    at(0);
+    store.sweep([0]);
+    assert.deepEqual([0, 1, 2].map(get), ['erased meanwhile', undefined, 'may come back']);
+    assert.deepEqual([store.restoredTo(1), store.restoredTo(2)], [0, 5]);
+    await store.close();
+    store = openStateStore(folder);
+    assert.deepEqual([0, 1, 2].map(get), [undefined, undefined, 'may come back']);
+  });
+
+  it('deletes what a worker that ended has left, half a day later, without a new start', async () => {
+    const other = openStateStore(folder);
+    other.apply(0, [['a', Buffer.from('erased meanwhile')]], 5);
+    await other.close();
+    const longAgo = new Date(Date.now() - 13 * 3600 * 1000);
+    for (const name of await readdir(folder)) await utimes(path.join(folder, name, 'data.mdb'), longAgo, longAgo);
+    store.sweep([0]);
+    assert.equal((await readdir(folder)).length, 1);
+  });
+
   it('deletes what nobody has written to for half a day, whoever left it, and an earlier release among them', async () => {
     const longAgo = new Date(Date.now() - 13 * 3600 * 1000);
     for (const name of ['other-host-1-0123456789ab', 'other-host-2-0123456789ab'])

@@ -71,6 +71,61 @@ describe('codec', () => {
     );
     assert.equal(await poison(frame(10, good.subarray(5))), 'unreadable-schema');
   });
+  it('refuses items that take no bytes, however the schema hides them, before they cost time', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    const empty = { type: 'record', name: 'Empty', fields: [] };
+    const hidden: Record<number, object[]> = {
+      20: [{ name: 'xs', type: { type: 'array', items: { ...empty, fields: [{ name: 'n', type: 'null' }] } } }],
+      21: [
+        { name: 'first', type: empty },
+        { name: 'xs', type: { type: 'array', items: 'samvad.Empty' } },
+      ],
+      22: [
+        {
+          name: 'xs',
+          type: { type: 'array', items: { type: 'record', name: 'Outer', fields: [{ name: 'e', type: empty }] } },
+        },
+      ],
+    };
+    // Blocks of as many items as bytes remain, to the end.
+    const long = avsc.Type.forSchema('long');
+    const blocks: Buffer[] = [];
+    for (let left = 40_000; left > 100; left -= blocks.at(-1)?.length ?? 0)
+      blocks.push(long.toBuffer(Math.max(1, left - 110)));
+    const body = Buffer.concat(blocks);
+    for (const [id, fields] of Object.entries(hidden)) {
+      registered.set(Number(id), JSON.stringify({ ...base, fields: [...fields, ...base.fields] }));
+      const began = performance.now();
+      assert.equal(await poison(frame(Number(id), body)), 'unreadable-schema');
+      assert.ok(performance.now() - began < 500, `schema ${id} took ${String(performance.now() - began)} ms`);
+    }
+  });
+  it('refuses a record whose parts take no bytes and double from level to level', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    let part: object = { type: 'record', name: 'R0', fields: [] };
+    for (let i = 1; i <= 24; i++) {
+      const again = `samvad.R${String(i - 1)}`;
+      const fields = [
+        { name: 'a', type: part },
+        { name: 'b', type: again },
+      ];
+      part = { type: 'record', name: `R${String(i)}`, fields };
+    }
+    registered.set(23, JSON.stringify({ ...base, fields: [{ name: 'part', type: part }, ...base.fields] }));
+    const began = performance.now();
+    assert.equal(await poison(frame(23, good.subarray(5))), 'bad-avro');
+    assert.ok(performance.now() - began < 500, `it took ${String(performance.now() - began)} ms`);
+  });
+  it('refuses a chain of 5,000 records inside each other, and reads one of 20', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    const link = { type: 'record', name: 'Link', fields: [{ name: 'next', type: ['null', 'samvad.Link'] }] };
+    registered.set(24, JSON.stringify({ ...base, fields: [...base.fields, { name: 'link', type: link }] }));
+    const chain = (links: number) =>
+      frame(24, Buffer.concat([good.subarray(5), Buffer.alloc(links, 2), Buffer.from([0])]));
+    assert.equal(await poison(chain(5000)), 'bad-avro');
+    await codec.prepare([chain(20)]);
+    assert.equal(codec.decode(chain(20)).user_message, conversation().user_message);
+  });
   it('refuses a schema that is not a conversation', async () => {
     registered.set(11, '"string"');
     assert.equal(await poison(frame(11, avsc.Type.forSchema('string').toBuffer('hi'))), 'unreadable-schema');

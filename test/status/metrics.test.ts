@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createHealthServer } from '../../status/health-server.ts';
 import type { PipelineFigures } from '../../status/process-metrics.ts';
 import { everything, measuredOnce, oneComponent } from './metrics.ts';
@@ -64,5 +65,25 @@ describe('/metrics', () => {
         .filter((line) => !/^samvad_training_(last_run|running)/.test(line))
         .map((line) => line.replace(/^(samvad_training_runs\S+) .*/, '$1 0')),
     );
+  });
+
+  it('answers before Prometheus gives up where the servers hang, with all that the process knows by itself', async () => {
+    let reads = 0;
+    let answer: (figures: PipelineFigures) => void = () => undefined;
+    const server = serverOf(() => {
+      reads++;
+      return new Promise((resolve) => (answer = resolve));
+    });
+    const began = performance.now();
+    const patient = new AbortController();
+    const lines = await Promise.race([scrape(server), sleep<string[]>(8000, [], { signal: patient.signal })]);
+    patient.abort();
+    assert.ok(performance.now() - began < 6000);
+    assert.ok(lines.includes('samvad_component_records_total{component="intake"} 7'));
+    assert.ok(!lines.some((line) => /^samvad_(lag|review_queue|training)/.test(line)));
+    const next = scrape(server); // it does not ask servers again that have not answered yet
+    setTimeout(() => answer(everything), 100);
+    assert.ok((await next).includes('samvad_lag_records{component="intake",topic="t"} 3'));
+    assert.equal(reads, 1);
   });
 });
