@@ -28,7 +28,9 @@ export async function readAgreement(
   const pairs = new Map<string, typeof rows>();
   for (const row of rows) {
     const name = JSON.stringify([row.a, row.b]);
-    pairs.set(name, [...(pairs.get(name) ?? []), row]);
+    const pair = pairs.get(name);
+    if (pair) pair.push(row);
+    else pairs.set(name, [row]);
   }
   return {
     ...kappaOf(rows),

@@ -61,15 +61,19 @@ async function readWeek(pool: Pick<Pool, 'query'>, from: string, to: string): Pr
   return rows[0] ?? { auto: null, confidence: null, fallback: null, hours: 0 };
 }
 
-/** What waits for its first answer now of the conversations before `to`, and what did at `from`. */
+/**
+ * What waits for its first answer now of the conversations before `to`, and what did at `from`: what still does, and what was
+ * answered since.
+ */
 async function readQueue(pool: Pick<Pool, 'query'>, from: string, to: Day): Promise<Figure> {
   const { rows } = await pool.query<{ value: number; before: number | null }>(
     `SELECT (SELECT count(*)::int FROM review_queue WHERE answered_by = '[]' AND created_at < $2::timestamp AT TIME ZONE 'UTC') AS value,
-            (SELECT CASE WHEN count(*) > 0
-                         THEN count(*) FILTER (WHERE (route <> 'auto-approved' OR audit)
-                                                 AND (reviewed_at IS NULL OR reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'))::int
-                    END
-               FROM conversation_logs WHERE created_at < $1::timestamp AT TIME ZONE 'UTC') AS before`,
+            CASE WHEN EXISTS (SELECT FROM conversation_logs WHERE created_at < $1::timestamp AT TIME ZONE 'UTC') THEN
+              (SELECT count(*)::int FROM review_queue WHERE answered_by = '[]' AND created_at < $1::timestamp AT TIME ZONE 'UTC')
+              + (SELECT count(*)::int FROM conversation_logs
+                  WHERE created_at < $1::timestamp AT TIME ZONE 'UTC' AND reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'
+                    AND (route <> 'auto-approved' OR audit))
+            END AS before`,
     [from, to],
   );
   return rows[0] ?? { value: 0, before: null };

@@ -89,7 +89,7 @@ export async function findVersion(pool: Pick<Pool, 'query'>, name: string): Prom
 }
 
 /** Samples below the offsets that the version consumed: all that stand in its partitions, without those that came later. */
-const STANDING = `
+export const STANDING = `
 WITH part AS (SELECT key::int AS log_partition, value::bigint AS next_offset FROM jsonb_each_text($1)),
      counts AS (
        SELECT kind::jsonb ->> 0 AS source, sum(rows) AS samples

@@ -96,6 +96,13 @@ describe('the jobs on real servers', () => {
       "SELECT count(*) FILTER (WHERE answered_by = '[]')::int AS first, count(*)::int AS all FROM review_queue",
     );
     assert.equal(of('queue'), waiting.first);
+    const earlier = await row<{ waiting: number }>(
+      `SELECT count(*)::int AS waiting FROM conversation_logs
+        WHERE created_at < $1::date - 6 AND (route <> 'auto-approved' OR audit) AND (reviewed_at IS NULL OR reviewed_at >= $1::date - 6)`,
+      [day],
+    );
+    assert.ok(earlier.waiting > 0);
+    assert.equal(kpis.find(({ name }) => name === 'queue')?.before, earlier.waiting);
     assert.ok(waiting.all > waiting.first, 'some wait for a second person only');
     const model = await row<{ accuracy: number }>(
       "SELECT test_accuracy AS accuracy FROM model_versions WHERE status = 'production'",
