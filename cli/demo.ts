@@ -59,6 +59,9 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
   const letters = new DeadLetterIndex(deadLetterLog(prepared));
   await letters.update();
   const summary = await readSummary(prepared.pool);
+  const { rows } = await prepared.pool.query<{ confidence: number | null }>(
+    'SELECT avg(nlu_confidence)::float8 AS confidence FROM conversation_logs',
+  );
   await components.stop();
   process.stdout.write(
     render(summary, {
@@ -67,6 +70,7 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
       reviews,
       deadLetters: letters.open,
       seconds,
+      averageConfidence: rows[0]?.confidence ?? null,
     }),
   );
 }
@@ -77,6 +81,8 @@ interface RunFigures {
   readonly reviews: number;
   readonly deadLetters: number;
   readonly seconds: number;
+  /** 0 to 1; null where no conversation has one. */
+  readonly averageConfidence: number | null;
 }
 
 function render(summary: Summary, run: RunFigures): string {
@@ -106,7 +112,7 @@ ${share(summary.statuses)}
 
   waiting for a person      ${summary.totals.waiting.toLocaleString('en-IN')}
   auto-approval rate        ${percent(summary.autoApprovalRate)}
-  average confidence        ${summary.averageConfidence?.toFixed(3) ?? '–'}
+  average confidence        ${run.averageConfidence?.toFixed(3) ?? '–'}
   approved training samples ${summary.totals.samples.toLocaleString('en-IN')}
 
 ${style('bold', 'Samples by module')}

@@ -16,6 +16,7 @@ import { openFront } from './front.ts';
 import { liveReader } from './live.ts';
 import { readLag } from './lag.ts';
 import { readinessOf } from './readiness.ts';
+import { openPool } from '../runtime/postgres-pool.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import { deadLetterLog, deadLettersOf } from './dead-letters.ts';
 import { startServing } from './serving.ts';
@@ -24,6 +25,10 @@ import type { StandBy } from './stand-by.ts';
 import { readSummary } from './summary.ts';
 import { describe } from './topology.ts';
 import { UsageError } from './terminal.ts';
+
+/** Reads that may go through large tables: so many at a time, and each so long. */
+const SCANS = 3;
+const SCAN_MS = 10_000;
 
 /** A server that listens. */
 export interface RunningHttp {
@@ -83,6 +88,7 @@ function openApi(
   tokens: readonly ApiToken[],
 ) {
   const { servers, pool, log } = prepared;
+  const scans = openPool(servers.databaseUrl, { max: SCANS, statementTimeoutMs: SCAN_MS });
   const serving = startServing(prepared);
   const approvals = approvalsReader(prepared);
   const deadLetters = deadLetterLog(prepared);
@@ -91,6 +97,7 @@ function openApi(
     producer,
     tracing: prepared.tracing,
     pool,
+    scans,
     classifier: serving.classifier,
     policy: serving.policy,
     artifacts: artifactsOf(prepared.config),
@@ -120,6 +127,7 @@ function openApi(
     async stop() {
       await approvals.close();
       await serving.stop();
+      await scans.end();
     },
   };
 }

@@ -1,5 +1,6 @@
-/** The figures of a summary, from Postgres. */
+/** The figures of a summary, from the counts that triggers keep (`migrations/060_row_counts.sql`). */
 import type { Pool } from 'pg';
+import { readQueue } from './pipeline-figures.ts';
 
 /** Counts by some label, largest first. */
 export type Counts = readonly { readonly name: string; readonly count: number }[];
@@ -9,8 +10,7 @@ export interface Summary {
   readonly totals: { readonly conversations: number; readonly waiting: number; readonly samples: number };
   readonly routes: Counts;
   readonly statuses: Counts;
-  /** Means over all conversations, 0 to 1; null when there are none. */
-  readonly averageConfidence: number | null;
+  /** Share of all conversations, 0 to 1; null when there are none. */
   readonly autoApprovalRate: number | null;
   readonly samplesByModule: Counts;
   readonly samplesByLanguage: Counts;
@@ -18,37 +18,45 @@ export interface Summary {
 
 /** Reads the summary. */
 export async function readSummary(pool: Pool): Promise<Summary> {
-  const counts = async (sql: string) =>
-    (await pool.query<{ name: string; count: string }>(sql)).rows.map(({ name, count }) => ({
-      name,
-      count: Number(count),
-    }));
-  const { rows } = await pool.query<{
-    conversations: string;
-    confidence: number | null;
-    auto: number | null;
-    waiting: string;
-    samples: string;
-  }>(
-    `SELECT count(*) AS conversations, avg(nlu_confidence)::float8 AS confidence, avg((route = 'auto-approved')::int)::float8 AS auto,
-            (SELECT count(*) FROM review_queue WHERE answered_by = '[]') AS waiting,
-            (SELECT count(*) FROM training_samples WHERE review_status = 'approved') AS samples
-       FROM conversation_logs`,
+  const { rows } = await pool.query<Counted>(
+    `SELECT relation, kind::json AS labels, sum(rows)::float8 AS count FROM row_counts
+      WHERE relation IN ('conversations', 'samples') GROUP BY relation, kind HAVING sum(rows) > 0`,
   );
-  const row = rows[0];
+  const of = (relation: Counted['relation']) => rows.filter((row) => row.relation === relation);
+  const [conversations, samples] = [of('conversations'), of('samples')];
+  const queue = await readQueue(pool);
+  const routes = countsBy(conversations, 0);
+  const total = sum(conversations);
+  const approved = routes.find(({ name }) => name === 'auto-approved')?.count ?? 0;
   return {
-    totals: { conversations: Number(row?.conversations), waiting: Number(row?.waiting), samples: Number(row?.samples) },
-    averageConfidence: row?.confidence ?? null,
-    autoApprovalRate: row?.auto ?? null,
-    routes: await counts('SELECT route AS name, count(*) FROM conversation_logs GROUP BY 1 ORDER BY 2 DESC, 1'),
-    statuses: await counts(
-      'SELECT review_status AS name, count(*) FROM conversation_logs GROUP BY 1 ORDER BY 2 DESC, 1',
-    ),
-    samplesByModule: await counts(
-      "SELECT module_type AS name, count(*) FROM training_samples WHERE review_status = 'approved' GROUP BY 1 ORDER BY 2 DESC, 1",
-    ),
-    samplesByLanguage: await counts(
-      "SELECT language AS name, count(*) FROM training_samples WHERE review_status = 'approved' GROUP BY 1 ORDER BY 2 DESC, 1",
-    ),
+    totals: {
+      conversations: total,
+      waiting: queue.reduce((all, { waiting }) => all + waiting, 0),
+      samples: sum(samples),
+    },
+    autoApprovalRate: total === 0 ? null : approved / total,
+    routes,
+    statuses: countsBy(conversations, 1),
+    samplesByModule: countsBy(samples, 1),
+    samplesByLanguage: countsBy(samples, 2),
   };
+}
+
+/** Labels as `migrations/098_figures.sql` has them: route and standing, or source, module and language. */
+interface Counted {
+  readonly relation: 'conversations' | 'samples';
+  readonly labels: readonly string[];
+  readonly count: number;
+}
+
+function countsBy(rows: readonly Counted[], label: number): Counts {
+  const counts = new Map<string, number>();
+  for (const { labels, count } of rows) counts.set(labels[label] ?? '', (counts.get(labels[label] ?? '') ?? 0) + count);
+  return [...counts]
+    .map(([name, count]) => ({ name, count }))
+    .sort((a, b) => b.count - a.count || (a.name < b.name ? -1 : 1));
+}
+
+function sum(rows: readonly Counted[]): number {
+  return rows.reduce((all, { count }) => all + count, 0);
 }

@@ -25,7 +25,7 @@ ${tiles([
   ['auto-approved', share(c.auto_approval_rate)],
   ['for people', count(c.needs_review + c.priority_review)],
   ['answers', count(c.reviews)],
-  ['new samples', count(c.training_samples)],
+  ['samples approved', count(c.training_samples)],
 ])}
 <h2>Key figures</h2>
 ${kpiTable(report.kpis)}
@@ -38,7 +38,7 @@ ${agreementLine(report.accuracy.agreement)}
 ${sliceTable('Module', report.modules)}
 ${sliceTable('Language', report.languages)}
 ${sliceTable('Intents with most for people', report.doubtful_intents)}
-${late.length === 0 ? '' : `<h2>Came late</h2>\n<p>${late.map((one) => `${one.conversations} conversations of ${one.day}`).join(', ')} came after that day's report.</p>`}
+${late.length === 0 ? '' : `<h2>Came late</h2>\n<p>${late.map((one) => `${one.conversations} conversations of ${one.day}`).join(', ')} came after what earlier reports told.</p>`}
 </main>
 </body>
 </html>

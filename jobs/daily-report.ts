@@ -31,7 +31,7 @@ export interface DailyReport {
   readonly from: string;
   readonly to: string;
   readonly closed_at: string;
-  /** The day's row of `daily_training_stats`. */
+  /** The day's row of `daily_training_stats`, but for the samples. */
   readonly conversations: {
     readonly conversations: number;
     readonly auto_approved: number;
@@ -40,6 +40,10 @@ export interface DailyReport {
     readonly llm_fallbacks: number;
     readonly auto_approval_rate: number | null;
     readonly average_confidence: number | null;
+    /**
+     * Samples that were approved on the day and stand, whatever day the conversation is of. Reports from before 27 November 2026
+     * have those of the day's conversations.
+     */
     readonly training_samples: number;
     /** Answers given on the day, whatever day the conversation is of, and the hours that they took. */
     readonly reviews: number;
@@ -55,7 +59,7 @@ export interface DailyReport {
     readonly agreement?: Agreement;
   };
   readonly kpis: KpiList['kpis'];
-  /** Earlier days whose reports were made before some of their conversations came. */
+  /** Earlier days, and how many of their conversations came when no report could tell of them any more. */
   readonly late: readonly { readonly day: Day; readonly conversations: number }[];
 }
 
@@ -63,18 +67,23 @@ export interface DailyReport {
 export interface ReportInputs {
   readonly closedAt: number;
   readonly training: TrainingProgress;
-  /** Conversations that earlier reports counted, by day. */
-  readonly earlier: ReadonlyMap<Day, number>;
+  /** Conversations that other reports told of, by day. */
+  readonly told: ReadonlyMap<Day, number>;
 }
 
-/** Days that the report looks back for late conversations. */
-const LATE_DAYS = 7;
+/** Conversations that reports told of, by day: in the day's own, and under `late` in another. */
+export function conversationsTold(reports: readonly DailyReport[]): ReadonlyMap<Day, number> {
+  const told = new Map(reports.map(({ day, conversations }) => [day, conversations.conversations]));
+  for (const { day, conversations } of reports.flatMap(({ late }) => late))
+    told.set(day, (told.get(day) ?? 0) + conversations);
+  return told;
+}
 
 /** Makes the report from the tables as they are. */
 export async function readDailyReport(
   pool: Pick<Pool, 'query'>,
   day: Day,
-  { closedAt, training, earlier }: ReportInputs,
+  { closedAt, training, told }: ReportInputs,
 ): Promise<DailyReport> {
   const { from, to, all, versions, agreement } = await readAccuracy(pool, accuracyRange(day));
   const { pairs, observed, kappa, standardError } = agreement;
@@ -98,35 +107,37 @@ export async function readDailyReport(
     training: { ...training, reached: training.unused >= training.threshold },
     accuracy: { from, to, all, versions, agreement: { pairs, observed, kappa, standardError } },
     kpis: (await readKpis(pool, day)).kpis,
-    late: await readLate(pool, day, earlier),
+    late: await readLate(pool, day, told),
   };
 }
 
 async function readStats(pool: Pick<Pool, 'query'>, day: Day): Promise<DailyReport['conversations']> {
-  const { rows } = await pool.query<DailyReport['conversations']>(
+  const { rows: stats } = await pool.query<Omit<DailyReport['conversations'], 'training_samples'>>(
     `SELECT conversations::int, auto_approved::int, needs_review::int, priority_review::int, llm_fallbacks::int,
-            auto_approval_rate::float8, average_confidence::float8, training_samples::int, reviews::int, review_hours::float8
+            auto_approval_rate::float8, average_confidence::float8, reviews::int, review_hours::float8
        FROM daily_training_stats WHERE date = $1::date`,
     [day],
   );
-  const { rows: effort } = await pool.query<{ reviews: number; review_hours: number }>(
-    'SELECT reviews::int, review_hours::float8 FROM daily_review_effort WHERE date = $1::date',
-    [day],
+  const { rows: samples } = await pool.query<{ approved: number }>(
+    `SELECT count(*)::int AS approved FROM training_sample_rows
+      WHERE approved_at >= $1::timestamp AT TIME ZONE 'UTC' AND approved_at < $2::timestamp AT TIME ZONE 'UTC'`,
+    [day, addDays(day, 1)],
   );
-  return (
-    rows[0] ?? {
-      conversations: 0,
-      auto_approved: 0,
-      needs_review: 0,
-      priority_review: 0,
-      llm_fallbacks: 0,
-      auto_approval_rate: null,
-      average_confidence: null,
-      training_samples: 0,
-      ...(effort[0] ?? { reviews: 0, review_hours: 0 }),
-    }
-  );
+  const { reviews, review_hours, ...conversations } = stats[0] ?? QUIET_DAY;
+  return { ...conversations, training_samples: samples[0]?.approved ?? 0, reviews, review_hours };
 }
+
+const QUIET_DAY = {
+  conversations: 0,
+  auto_approved: 0,
+  needs_review: 0,
+  priority_review: 0,
+  llm_fallbacks: 0,
+  auto_approval_rate: null,
+  average_confidence: null,
+  reviews: 0,
+  review_hours: 0,
+};
 
 async function readSlices(pool: Pick<Pool, 'query'>, day: Day, name: string, order: string): Promise<DaySlice[]> {
   const { rows } = await pool.query<DaySlice>(
@@ -144,17 +155,14 @@ async function readSlices(pool: Pick<Pool, 'query'>, day: Day, name: string, ord
 async function readLate(
   pool: Pick<Pool, 'query'>,
   day: Day,
-  earlier: ReadonlyMap<Day, number>,
+  told: ReadonlyMap<Day, number>,
 ): Promise<DailyReport['late']> {
   const { rows } = await pool.query<{ day: Day; conversations: number }>(
-    `SELECT date::text AS day, conversations::int FROM daily_training_stats
-      WHERE date >= $1::date AND date < $2::date ORDER BY date`,
-    [addDays(day, -LATE_DAYS), day],
+    `SELECT date::text AS day, conversations::int FROM daily_training_stats WHERE date < $1::date ORDER BY date`,
+    [day],
   );
   return rows.flatMap(({ day: before, conversations }) => {
-    const reported = earlier.get(before);
-    return reported === undefined || conversations <= reported
-      ? []
-      : [{ day: before, conversations: conversations - reported }];
+    const known = told.get(before) ?? conversations; // a day without a report gets its own
+    return conversations <= known ? [] : [{ day: before, conversations: conversations - known }];
   });
 }

@@ -17,7 +17,7 @@ import { recordAccuracy } from '../trainer/measure.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { closeDay, readClosedDays } from './closed-days.ts';
 import { dailyPage } from './daily-page.ts';
-import { readDailyReport } from './daily-report.ts';
+import { conversationsTold, readDailyReport } from './daily-report.ts';
 import type { DailyReport } from './daily-report.ts';
 import { runSteps } from './steps.ts';
 import type { StepResult } from './steps.ts';
@@ -63,7 +63,13 @@ export async function runDaily(
           return 'Every table has what had come when the job began.';
         },
       },
-      { name: 'measure accuracy', run: () => measure(context, addDays(today, -1), now) },
+      {
+        name: 'measure accuracy',
+        run: () => {
+          if (!caughtUp) throw new Error('The pipeline has not caught up, so nothing is measured; the next run does.');
+          return measure(context, addDays(today, -1), now);
+        },
+      },
       { name: 'label studio', run: labelStudio },
       { name: 'training threshold', run: async () => sayTraining(await trainingProgress(context)) },
       {
@@ -140,16 +146,10 @@ async function makeReport(
   closedAt: number,
   closed: ReadonlyMap<Day, DayClosed>,
 ): Promise<DayClosed> {
-  const earlier = new Map(
-    [...closed.values()].map(({ day: before, report }) => [
-      before,
-      (JSON.parse(report) as DailyReport).conversations.conversations,
-    ]),
-  );
   const report = await readDailyReport(context.pool, day, {
     closedAt,
     training: await trainingProgress(context),
-    earlier,
+    told: conversationsTold([...closed.values()].map((one) => JSON.parse(one.report) as DailyReport)),
   });
   return { day, closed_at: closedAt, report: `${JSON.stringify(report, null, 2)}\n` };
 }

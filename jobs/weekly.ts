@@ -42,14 +42,16 @@ export async function runWeekly(
 }
 
 /**
- * Whether the job that was due at `time` was not done, neither then nor since. Weeks count from the first call on: before that
+ * Whether the job that was due at `time` was not done, neither then nor since. One of less than a day before counts: on a machine
+ * whose clock is east of UTC cron runs it that much sooner. Weeks count from the first call on: before that
  * there was nobody to miss one. Times are in milliseconds since 1970.
  */
 export async function missedWeekly(pool: Pick<Pool, 'query'>, time: number, now: number): Promise<boolean> {
   await pool.query('INSERT INTO weekly_job (done_at) VALUES ($1) ON CONFLICT DO NOTHING', [new Date(now)]);
-  const { rows } = await pool.query<{ missed: boolean }>('SELECT done_at < $1 AS missed FROM weekly_job', [
-    new Date(time),
-  ]);
+  const { rows } = await pool.query<{ missed: boolean }>(
+    "SELECT done_at < $1::timestamptz - interval '1 day' AS missed FROM weekly_job",
+    [new Date(time)],
+  );
   return rows[0]?.missed === true;
 }
 

@@ -9,6 +9,9 @@ export interface AgreementReport extends Agreement {
   readonly by_reviewers: readonly (Agreement & { readonly first: string; readonly second: string })[];
 }
 
+/** By the index on `reviewed_at`; the array of conversations leads to their reviews before these are compared. */
+const WITHIN = `reviewed_at >= $1::timestamp AT TIME ZONE 'UTC' AND reviewed_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC'`;
+
 /** Reads it, of all time or by the days (UTC) of the second answer. Of two reviewers the first is the first by name. */
 export async function readAgreement(
   pool: Pick<Pool, 'query'>,
@@ -18,16 +21,16 @@ export async function readAgreement(
     `SELECT least(first_reviewer, second_reviewer) AS a, greatest(first_reviewer, second_reviewer) AS b,
             CASE WHEN first_reviewer <= second_reviewer THEN first_label ELSE second_label END AS first,
             CASE WHEN first_reviewer <= second_reviewer THEN second_label ELSE first_label END AS second
-       FROM review_agreement
-      WHERE ($1::date IS NULL OR reviewed_at >= $1::timestamp AT TIME ZONE 'UTC')
-        AND ($2::date IS NULL OR reviewed_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC')
+       FROM review_agreement ${days ? `WHERE ${WITHIN} AND conversation_id = ANY (ARRAY(SELECT conversation_id FROM conversation_reviews WHERE ${WITHIN}))` : ''}
       ORDER BY a, b, conversation_id`,
-    [days?.from ?? null, days?.to ?? null],
+    days && [days.from, days.to],
   );
   const pairs = new Map<string, typeof rows>();
   for (const row of rows) {
     const name = JSON.stringify([row.a, row.b]);
-    pairs.set(name, [...(pairs.get(name) ?? []), row]);
+    const pair = pairs.get(name);
+    if (pair) pair.push(row);
+    else pairs.set(name, [row]);
   }
   return {
     ...kappaOf(rows),

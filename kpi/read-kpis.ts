@@ -1,9 +1,11 @@
 /** The key figures, from Postgres: the same numbers as the view `daily_training_stats`, over seven days. */
 import type { Pool } from 'pg';
-import { kpisOf } from '../policy/kpis.ts';
+import { kpisOf, targetsOf } from '../policy/kpis.ts';
 import type { Figure, Kpi, KpiFigures } from '../policy/kpis.ts';
-import { addDays } from './day.ts';
+import { addDays, dayOf } from './day.ts';
 import type { Day } from './day.ts';
+
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Days that a rate is taken over. */
 export const WINDOW_DAYS = 7;
@@ -16,16 +18,21 @@ export interface KpiList {
   readonly kpis: readonly Kpi[];
 }
 
-/** Key figures of the seven days that end with `day`, as the tables have them now. Queue and versions are the present ones. */
-export async function readKpis(pool: Pick<Pool, 'query'>, day: Day): Promise<KpiList> {
+/**
+ * Key figures of the seven days that end with `day`, as the tables have them now. Queue and versions are the present ones. While
+ * `day` has not ended, the week before is compared up to the same time of its last day.
+ */
+export async function readKpis(pool: Pick<Pool, 'query'>, day: Day, time = Date.now()): Promise<KpiList> {
   const weeks = [addDays(day, 1 - 2 * WINDOW_DAYS), addDays(day, 1 - WINDOW_DAYS), addDays(day, 1)] as const;
-  const [earlier, now] = [await readWeek(pool, weeks[0], weeks[1]), await readWeek(pool, weeks[1], weeks[2])];
+  const weekAgo = new Date(time - WINDOW_DAYS * DAY_MS).toISOString().slice(0, -1); // as `weeks`, without a zone
+  const earlierEnd = dayOf(time) === day ? weekAgo : weeks[1];
+  const [earlier, now] = [await readWeek(pool, weeks[0], earlierEnd), await readWeek(pool, weeks[1], weeks[2])];
   const figures: KpiFigures = {
     autoApprovalRate: { value: now.auto, before: earlier.auto },
     averageConfidence: { value: now.confidence, before: earlier.confidence },
     fallbackRate: { value: now.fallback, before: earlier.fallback },
     reviewHours: { value: now.hours, before: earlier.hours },
-    queue: await readQueue(pool, weeks[1], weeks[2]),
+    queue: await readQueue(pool, earlierEnd, weeks[2]),
     ...(await readVersions(pool)),
     trainingInterval: await readTraining(pool, weeks[2]),
     approvedSamples: await readSamples(pool),
@@ -40,12 +47,13 @@ interface Week {
   readonly hours: number;
 }
 
-/** From the start of one day to the start of another. */
-async function readWeek(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<Week> {
+/** From one time to another, each a day or a time of UTC without a zone. */
+async function readWeek(pool: Pick<Pool, 'query'>, from: string, to: string): Promise<Week> {
   const { rows } = await pool.query<Week>(
     `SELECT avg((route = 'auto-approved')::int)::float8 AS auto, avg(nlu_confidence)::float8 AS confidence,
             avg((nlu_provider = 'llm')::int)::float8 AS fallback,
-            (SELECT coalesce(sum(review_hours), 0)::float8 FROM daily_review_effort WHERE date >= $1::date AND date < $2::date) AS hours
+            (SELECT coalesce(sum(ms) / 3600000.0, 0)::float8 FROM review_effort
+              WHERE reviewed_at >= $1::timestamp AT TIME ZONE 'UTC' AND reviewed_at < $2::timestamp AT TIME ZONE 'UTC') AS hours
        FROM conversation_logs
       WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC' AND created_at < $2::timestamp AT TIME ZONE 'UTC'`,
     [from, to],
@@ -53,15 +61,19 @@ async function readWeek(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<
   return rows[0] ?? { auto: null, confidence: null, fallback: null, hours: 0 };
 }
 
-/** What waits for its first answer now of the conversations before `to`, and what did at `from`. */
-async function readQueue(pool: Pick<Pool, 'query'>, from: Day, to: Day): Promise<Figure> {
+/**
+ * What waits for its first answer now of the conversations before `to`, and what did at `from`: what still does, and what was
+ * answered since.
+ */
+async function readQueue(pool: Pick<Pool, 'query'>, from: string, to: Day): Promise<Figure> {
   const { rows } = await pool.query<{ value: number; before: number | null }>(
     `SELECT (SELECT count(*)::int FROM review_queue WHERE answered_by = '[]' AND created_at < $2::timestamp AT TIME ZONE 'UTC') AS value,
-            (SELECT CASE WHEN count(*) > 0
-                         THEN count(*) FILTER (WHERE (route <> 'auto-approved' OR audit)
-                                                 AND (reviewed_at IS NULL OR reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'))::int
-                    END
-               FROM conversation_logs WHERE created_at < $1::timestamp AT TIME ZONE 'UTC') AS before`,
+            CASE WHEN EXISTS (SELECT FROM conversation_logs WHERE created_at < $1::timestamp AT TIME ZONE 'UTC') THEN
+              (SELECT count(*)::int FROM review_queue WHERE answered_by = '[]' AND created_at < $1::timestamp AT TIME ZONE 'UTC')
+              + (SELECT count(*)::int FROM conversation_logs
+                  WHERE created_at < $1::timestamp AT TIME ZONE 'UTC' AND reviewed_at >= $1::timestamp AT TIME ZONE 'UTC'
+                    AND (route <> 'auto-approved' OR audit))
+            END AS before`,
     [from, to],
   );
   return rows[0] ?? { value: 0, before: null };
@@ -87,7 +99,7 @@ async function readVersions(
   };
 }
 
-/** Days between trainings that ended before `to`. */
+/** Days between trainings that ended before `to`. After a single one they are known when they are too many to be too few. */
 async function readTraining(pool: Pick<Pool, 'query'>, to: Day): Promise<Figure> {
   const { rows } = await pool.query<{ since: number; gap: number | null }>(
     `SELECT extract(epoch FROM least(now(), $1::timestamp AT TIME ZONE 'UTC') - finished_at)::float8 / 86400 AS since,
@@ -98,7 +110,9 @@ async function readTraining(pool: Pick<Pool, 'query'>, to: Day): Promise<Figure>
     [to],
   );
   const [last, before] = rows;
-  return { value: last ? Math.max(last.since, last.gap ?? 0) : null, before: before?.gap ?? null };
+  const days = last && Math.max(last.since, last.gap ?? 0);
+  const known = days !== undefined && (last?.gap != null || days >= targetsOf(0).trainingInterval.min);
+  return { value: known ? days : null, before: before?.gap ?? null };
 }
 
 async function readSamples(pool: Pick<Pool, 'query'>): Promise<number> {

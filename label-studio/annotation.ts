@@ -16,6 +16,8 @@ export interface Counted {
   readonly review_id: string;
   readonly verdict: Verdict;
   readonly withdrawn: boolean;
+  /** All the time that it had taken by then; null where Label Studio did not say. */
+  readonly lead_time_ms: number | null;
 }
 
 /** What a scan of one task gives. */
@@ -57,6 +59,8 @@ export function changeOf(
     const standing = earlier?.withdrawn === false ? earlier : undefined;
     const { answer, problem } = answerOf(annotation, conversation.shown);
     if (problem !== undefined) problems.push(`Annotation ${annotation.id} of task ${task.id} is no label: ${problem}`);
+    const lead_time_ms =
+      annotation.lead_time == null ? null : Math.min(Math.round(annotation.lead_time * 1000), 2 ** 31 - 1);
     // With a skip, `withdraws` would be all that the review says.
     const skips = answer.verdict === 'skip';
     if (standing && skips) reviews.push(withdrawalOf(standing, conversation, version.ms));
@@ -67,8 +71,7 @@ export function changeOf(
       reviewed_at: version.ms,
       review_id: `label-studio/${annotation.id}/${version.text}`,
       source: 'label_studio',
-      time_taken_ms:
-        annotation.lead_time == null ? null : Math.min(Math.round(annotation.lead_time * 1000), 2 ** 31 - 1),
+      time_taken_ms: earlier ? timeSince(earlier.lead_time_ms, lead_time_ms) : lead_time_ms,
       shown: conversation.shown,
       withdraws: standing && !skips ? standing.review_id : null,
     };
@@ -80,11 +83,17 @@ export function changeOf(
       review_id: review.review_id ?? '',
       verdict: review.verdict,
       withdrawn: false,
+      lead_time_ms,
     });
   }
   const present = new Set(task.annotations.map(({ id }) => id));
   before.filter((one) => !one.withdrawn && !present.has(one.annotation_id)).forEach(withdraw);
   return { reviews, counted, problems };
+}
+
+/** What an edit took: Label Studio adds it to the time before. Null where one of the two is not known. */
+function timeSince(before: number | null, now: number | null): number | null {
+  return before === null || now === null || now < before ? null : now - before;
 }
 
 type Answer = Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_module'>;

@@ -279,7 +279,7 @@ export async function shownOf(
 /** What was counted at these tasks, by task. */
 export async function countedAt(db: Db, project: number, tasks: readonly number[]): Promise<Map<number, Counted[]>> {
   const { rows } = await db.query<Counted & { verdict: Verdict }>(
-    `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn FROM labelstudio_annotations
+    `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn, lead_time_ms FROM labelstudio_annotations
       WHERE project = $1 AND label_studio_task_id = ANY ($2)`,
     [project, tasks],
   );
@@ -297,10 +297,11 @@ export async function noteCounted(
   if (counted.length === 0) return;
   await db.query(
     `INSERT INTO labelstudio_annotations
-       (project, annotation_id, label_studio_task_id, conversation_id, version, review_id, verdict, withdrawn)
-     SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[])
+       (project, annotation_id, label_studio_task_id, conversation_id, version, review_id, verdict, withdrawn, lead_time_ms)
+     SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::int[])
      ON CONFLICT (project, annotation_id) DO UPDATE
-       SET version = excluded.version, review_id = excluded.review_id, verdict = excluded.verdict, withdrawn = excluded.withdrawn`,
+       SET version = excluded.version, review_id = excluded.review_id, verdict = excluded.verdict, withdrawn = excluded.withdrawn,
+           lead_time_ms = excluded.lead_time_ms`,
     [
       project,
       counted.map((one) => one.annotation_id),
@@ -310,6 +311,7 @@ export async function noteCounted(
       counted.map((one) => one.review_id),
       counted.map((one) => one.verdict),
       counted.map((one) => one.withdrawn),
+      counted.map((one) => one.lead_time_ms),
     ],
   );
 }

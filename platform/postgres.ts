@@ -51,7 +51,10 @@ async function prepare({ home, state, progress }: ServerContext): Promise<Launch
     progress('creating the PostgreSQL data folder');
     await initialise(programs.initdb, root, data, state.postgresPassword, run);
   }
-  const settings = { listen_addresses: '127.0.0.1', port: String(state.postgresPort), unix_socket_directories: '' };
+  const settings = {
+    ...{ listen_addresses: '127.0.0.1', port: String(state.postgresPort), unix_socket_directories: '' },
+    timezone: 'UTC', // so that CURRENT_DATE is the day that the tables are about
+  };
   return {
     command: programs.postgres,
     args: ['-D', data, ...Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`])],

@@ -227,7 +227,7 @@ const definitions: readonly Definition[] = [
     low: 'Training comes more often than weekly: raise SAMVAD_TRAINING_THRESHOLD, unless each version still gains.',
     high: 'Too few samples are approved: see the queue and `samvad train`, and whether the trainer runs.',
     unknown:
-      'Nothing was trained yet; the first training comes with SAMVAD_TRAINING_THRESHOLD approved samples, or `samvad train`.',
+      'It takes two trainings, or one that is a week old; the first comes with SAMVAD_TRAINING_THRESHOLD approved samples, or `samvad train`.',
   },
   {
     key: 'reviewHours',

@@ -1,13 +1,25 @@
 /** The pool of connections to Postgres. */
 import pg from 'pg';
 
+/** How many connections, and how long a statement may take on them; for ever where absent. */
+export interface PoolOptions {
+  readonly max?: number;
+  readonly statementTimeoutMs?: number;
+}
+
 /**
  * A pool of at most `max` connections, none of which ends the process when the server drops it: whoever uses it hears of that by
  * the next query. The pool listens to idle connections only, and whoever gets one listens a moment later, when the server may have
  * said goodbye in the same packet; so each one has a listener from the beginning.
  */
-export function openPool(databaseUrl: string, max = 10): pg.Pool {
-  const pool = new pg.Pool({ connectionString: databaseUrl, max, connectionTimeoutMillis: 10_000, keepAlive: true });
+export function openPool(databaseUrl: string, { max = 10, statementTimeoutMs }: PoolOptions = {}): pg.Pool {
+  const pool = new pg.Pool({
+    connectionString: databaseUrl,
+    max,
+    connectionTimeoutMillis: 10_000,
+    keepAlive: true,
+    ...(statementTimeoutMs !== undefined && { statement_timeout: statementTimeoutMs }),
+  });
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));
   return pool;

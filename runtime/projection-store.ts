@@ -107,20 +107,26 @@ export async function applyBatch(
 }
 
 /** Deletes rows. One that is there from a later offset stays. */
-export async function deleteRows(
-  client: PoolClient,
-  { table, key, forgets }: Projection,
-  deletes: readonly Delete[],
-): Promise<void> {
-  for (const column of forgets ? [key, forgets.column] : [key]) {
+async function deleteRows(client: PoolClient, projection: Projection, deletes: readonly Delete[]): Promise<void> {
+  for (const column of deletingColumns(projection)) {
     const gone = deletes.filter((one) => one.column === column);
     if (gone.length === 0) continue;
-    await client.query(
-      `DELETE FROM ${table} t USING unnest($1::text[], $2::bigint[]) AS gone (key, log_offset)
-        WHERE t.${column} = gone.key AND t.log_offset < gone.log_offset`,
-      [gone.map((one) => one.key), gone.map(({ offset }) => offset)],
-    );
+    await client.query(deleteSql(projection, column, 'unnest($1::text[], $2::bigint[])'), [
+      gone.map((one) => one.key),
+      gone.map(({ offset }) => offset),
+    ]);
   }
+}
+
+/** Columns by which a record may take out rows. */
+export function deletingColumns({ key, forgets }: Projection): readonly string[] {
+  return forgets ? [key, forgets.column] : [key];
+}
+
+/** Deletes the rows whose `column` is a key of `gone`, rows of key and offset, from before that offset. */
+export function deleteSql({ table }: Projection, column: string, gone: string): string {
+  return `DELETE FROM ${table} t USING ${gone} AS gone (key, log_offset)
+    WHERE t.${column} = gone.key AND t.log_offset < gone.log_offset`;
 }
 
 /** The columns of the table that the projection writes, with the log position. */

@@ -7,13 +7,15 @@ import type { Projection } from '../stream/projection.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
 import { inTransaction } from './projection-runner.ts';
-import { copyInto } from './copy-rows.ts';
+import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
-import { advance, deleteRows, encodeBatch, holdPartition, writtenColumns } from './projection-store.ts';
-import type { Delete } from './projection-store.ts';
+import { advance, deleteSql, deletingColumns, encodeBatch, holdPartition, writtenColumns } from './projection-store.ts';
+import type { Delete, EncodedBatch } from './projection-store.ts';
 import { readBatches, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
+/** Deletions held in memory at most, and those of one batch. */
+const MAX_GONE = 100_000;
 
 /** What a rebuild needs. */
 export interface RebuildOptions {
@@ -38,16 +40,10 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     const indexes = await dropIndexes(client, table);
     const ends = await topicEnds(kafka, topic.name);
     const next = new Map(ends);
-    const gone: Delete[] = [];
     const read = { records: 0 };
-    await copyInto(
-      client,
-      table,
-      Object.keys(writtenColumns(projection)),
-      encodedTopic(options, ends, next, gone, read),
-    );
+    await copyTopic(client, projection, encodedTopic(options, ends, next, read));
     // 3. The latest row of each key stays, unless the key was deleted after it.
-    await dropOutdated(client, projection, gone);
+    await dropOutdated(client, projection);
     for (const statement of indexes) await client.query(statement);
     // 4. The runners go on from here.
     for (const [partition, offset] of next) {
@@ -58,17 +54,16 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
   });
 }
 
-/** The topic as rows, a batch at a time; deletions go to `gone`, positions to `next`. */
+/** The topic, a batch at a time; positions go to `next`. */
 async function* encodedTopic(
   { projection, kafka, codec }: RebuildOptions,
   ends: ReadonlyMap<number, number>,
   next: Map<number, number>,
-  gone: Delete[],
   read: { records: number },
-): AsyncGenerator<EncodedRows> {
+): AsyncGenerator<EncodedBatch, undefined> {
   for await (const batch of readBatches(kafka, projection.topic.name, BATCH, ends)) {
     await codec.prepare(batch.map(({ value }) => value));
-    const { upserts, deletes } = encodeBatch(projection, batch, {
+    const encoded = encodeBatch(projection, batch, {
       decode: (bytes) => codec.decode(bytes),
       onPoison(_, error) {
         if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first met
@@ -76,8 +71,35 @@ async function* encodedTopic(
     });
     for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
     read.records += batch.length;
-    for (const one of deletes) gone.push(one);
-    if (upserts) yield upserts;
+    yield encoded;
+  }
+}
+
+/** Copies the rows into the table and the deletions, of which there may be more than memory holds, into another beside it. */
+async function copyTopic(
+  client: PoolClient,
+  projection: Projection,
+  batches: AsyncGenerator<EncodedBatch, undefined>,
+): Promise<void> {
+  await client.query('CREATE TEMP TABLE gone (of_column text, key text, log_offset bigint) ON COMMIT DROP');
+  let batch = (await batches.next()).value;
+  let gone: Delete[] = [];
+  async function* rows(): AsyncGenerator<EncodedRows> {
+    for (; batch && gone.length < MAX_GONE; batch = (await batches.next()).value) {
+      for (const one of batch.deletes) gone.push(one);
+      if (batch.upserts) yield batch.upserts;
+    }
+  }
+  try {
+    while (batch) {
+      await copyInto(client, projection.table, Object.keys(writtenColumns(projection)), rows());
+      const encoder = rowEncoder(['text', 'text', 'bigint']);
+      const numbers = gone.map(({ column, key, offset }) => encoder.add([column, key, offset]));
+      await copyInto(client, 'gone', ['of_column', 'key', 'log_offset'], [encoder.take(numbers)]);
+      gone = [];
+    }
+  } finally {
+    await batches.return(undefined); // a COPY that fails leaves it open
   }
 }
 
@@ -105,14 +127,17 @@ async function dropIndexes(client: PoolClient, table: string): Promise<string[]>
 }
 
 /** All records of a key are in one partition, so that the highest offset is the latest. */
-async function dropOutdated(client: PoolClient, projection: Projection, gone: readonly Delete[]): Promise<void> {
+async function dropOutdated(client: PoolClient, projection: Projection): Promise<void> {
   const { table, key } = projection;
   await client.query(
     `DELETE FROM ${table} t USING (
        SELECT ${key} AS key, max(log_offset) AS latest FROM ${table} GROUP BY 1 HAVING count(*) > 1
      ) twice WHERE t.${key} = twice.key AND t.log_offset < twice.latest`,
   );
-  await deleteRows(client, projection, gone);
+  for (const column of deletingColumns(projection))
+    await client.query(
+      deleteSql(projection, column, `(SELECT key, log_offset FROM gone WHERE of_column = '${column}')`),
+    );
 }
 
 /** A digest of all rows and columns in key order: equal tables have equal digests. */

@@ -101,8 +101,8 @@ const SAMPLES = `
 WITH used AS (SELECT key::int AS partition, max(value::bigint) AS next_offset
                 FROM model_versions, jsonb_each_text(consumed) GROUP BY 1)
 SELECT coalesce(sum(rows), 0)::int AS standing,
-       coalesce(sum(rows) FILTER (WHERE kind = 'human'), 0)::int AS by_people,
-       coalesce(sum(rows) FILTER (WHERE kind = 'auto'), 0)::int AS automatic,
+       coalesce(sum(rows) FILTER (WHERE kind::jsonb ->> 0 = 'human'), 0)::int AS by_people,
+       coalesce(sum(rows) FILTER (WHERE kind::jsonb ->> 0 = 'auto'), 0)::int AS automatic,
        (SELECT coalesce(sum(unused), 0)::int
           FROM (SELECT DISTINCT log_partition FROM row_counts WHERE relation = 'samples') part
                LEFT JOIN used ON used.partition = part.log_partition,

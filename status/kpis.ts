@@ -3,6 +3,8 @@ import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { dayOf, isDay } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
+import type { AccuracyRange } from '../kpi/read-accuracy.ts';
+import { readAgreement } from '../kpi/read-agreement.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import { keptAnswers } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
@@ -15,11 +17,12 @@ export interface KpiDeps {
 
 const day = (description: string) => ({ type: 'string', description: `${description}, such as 2026-11-25` }) as const;
 
-/** Adds `GET /v1/kpis`, `GET /v1/accuracy` and the daily reports. */
+/** Adds `GET /v1/kpis`, `GET /v1/accuracy`, `GET /v1/review-agreement` and the daily reports. */
 export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
   const { pool } = deps;
   reportRoutes(app, deps);
   const kpis = keptAnswers((date) => readKpis(pool, date));
+  const accuracy = keptAnswers((range) => readAccuracy(pool, JSON.parse(range) as AccuracyRange));
   const tags = ['read'];
   app.get<{ Querystring: { date?: string } }>(
     '/v1/kpis',
@@ -48,6 +51,7 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
       schema: {
         tags,
         summary: 'Accuracy in production by version, predicted intent and language, corrected for what people see',
+        description: 'An answer is kept as those of `/v1/kpis` are.',
         querystring: {
           type: 'object',
           properties: {
@@ -59,13 +63,35 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
         response: refusals(400, 503),
       },
     },
-    ({ query: { from, to, version } }) => {
+    async ({ query: { from, to, version } }, reply) => {
       const range = accuracyRange(checked('to', to) ?? dayOf(Date.now()));
-      return readAccuracy(pool, {
-        to: range.to,
-        from: checked('from', from) ?? range.from,
-        ...(version !== undefined && { version: version.replaceAll('\0', '') }),
-      });
+      const { value, age } = await accuracy(
+        JSON.stringify({
+          to: range.to,
+          from: checked('from', from) ?? range.from,
+          ...(version !== undefined && { version: version.replaceAll('\0', '') }),
+        } satisfies AccuracyRange),
+      );
+      reply.header('age', Math.floor(age));
+      return value;
+    },
+  );
+  const agreement = keptAnswers(() => readAgreement(pool));
+  app.get(
+    '/v1/review-agreement',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags: ['review'],
+        summary: "Cohen's kappa over what two people answered",
+        description: 'An answer is kept as those of `/v1/kpis` are.',
+        response: refusals(503),
+      },
+    },
+    async (_, reply) => {
+      const { value, age } = await agreement('');
+      reply.header('age', Math.floor(age));
+      return value;
     },
   );
 }

@@ -88,6 +88,21 @@ export async function findVersion(pool: Pick<Pool, 'query'>, name: string): Prom
   throw new HttpProblem(404, `There is no version ${JSON.stringify(shorten(name))}; GET /v1/models lists them.`);
 }
 
+/** Samples below the offsets that the version consumed: all that stand in its partitions, without those that came later. */
+export const STANDING = `
+WITH part AS (SELECT key::int AS log_partition, value::bigint AS next_offset FROM jsonb_each_text($1)),
+     counts AS (
+       SELECT kind::jsonb ->> 0 AS source, sum(rows) AS samples
+         FROM row_counts JOIN part USING (log_partition) WHERE relation = 'samples' GROUP BY 1
+       UNION ALL
+       SELECT later.source, -later.samples
+         FROM part, LATERAL (SELECT source, count(*) AS samples FROM training_sample_rows s
+                              WHERE s.log_partition = part.log_partition AND s.log_offset >= part.next_offset GROUP BY 1) later)
+SELECT coalesce(sum(samples), 0)::int AS samples,
+       coalesce(sum(samples) FILTER (WHERE source = 'human'), 0)::int AS by_people,
+       coalesce(sum(samples) FILTER (WHERE source <> 'human'), 0)::int AS automatic
+  FROM counts`;
+
 /** Samples of the log below the offsets that the version consumed. */
 const IN_DATA_SET = '($1::jsonb ->> s.log_partition::text)::bigint > s.log_offset';
 
@@ -98,13 +113,7 @@ async function lineage(rows: Query, model: Row, limit: number, after: string | u
   const consumed = model['consumed'] as Readonly<Record<string, number>>;
   const [partition = -1, offset = -1] = (after ?? '').split('/').filter(Boolean).map(Number);
   const [run] = await rows('SELECT * FROM training_runs WHERE run_id = $1', [model['run_id']]);
-  const [counts] = await rows(
-    `SELECT count(*)::int AS samples,
-            count(*) FILTER (WHERE s.source = 'human')::int AS by_people,
-            count(*) FILTER (WHERE s.source <> 'human')::int AS automatic
-       FROM training_samples s WHERE ${IN_DATA_SET}`,
-    [JSON.stringify(consumed)],
-  );
+  const [counts] = await rows(STANDING, [JSON.stringify(consumed)]);
   const samples = await rows(
     `SELECT s.conversation_id, s.text, s.language, s.intent, s.module_type AS module, s.source, s.approved_at,
             s.log_partition AS partition, s.log_offset::float8 AS "offset", s.model_version_target AS first_used_by,

@@ -25,6 +25,7 @@ export const PROBLEM_TYPES = {
   'too-large': 'Too large',
   'media-type': 'Content type not taken',
   'spool-full': 'The spool is full',
+  'too-slow': 'It takes too long',
   unreachable: 'A server behind this one does not answer',
   conflict: 'It was changed meanwhile',
   'unknown-conversation': 'There is no such conversation',
@@ -108,6 +109,10 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   }
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
+  if (error.code === '57014') {
+    const detail = 'This takes the database too long; ask for less, such as fewer days or one more filter.';
+    return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
+  }
   if (isUnreachable(error)) {
     const detail = 'The database does not answer; try again soon.';
     return new HttpProblem(503, detail, { type: 'unreachable', retryAfterSeconds: 5 });

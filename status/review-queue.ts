@@ -1,6 +1,5 @@
 /** What waits for a person: the list, the next items, and the answers. */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
-import { readAgreement } from '../kpi/read-agreement.ts';
 import { idProblems } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, submitAnswers } from '../review/answers.ts';
@@ -90,14 +89,6 @@ function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
     '/v1/labels',
     { config, schema: { tags, summary: 'Labels that a correction may choose from, the most frequent first' } },
     () => readLabels(pool),
-  );
-  app.get(
-    '/v1/review-agreement',
-    {
-      config: { role: 'read' },
-      schema: { tags, summary: "Cohen's kappa over what two people answered", response: refusals(503) },
-    },
-    () => readAgreement(pool),
   );
 }
 

@@ -36,7 +36,7 @@ export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
         querystring: {
           type: 'object',
           properties: {
-            q: { type: 'string', maxLength: 200, description: 'a part of the message, or the id' },
+            q: { type: 'string', maxLength: 200, description: 'the id, or else a part of the message' },
             ...Object.fromEntries(FILTERS.map((name) => [name, { type: 'string', maxLength: 200 }])),
             before: {
               type: 'string',
@@ -57,14 +57,20 @@ export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
       },
     },
     async ({ query }) => {
-      const { sql, values } = statement(query);
-      return (await pool.query<object>(sql, values)).rows;
+      const found = async ({ sql, values }: Statement) => (await pool.query<object>(sql, values)).rows;
+      const byId = query.q && query.before === undefined ? await found(statement(query, 'id')) : [];
+      return byId.length > 0 ? byId : found(statement(query, 'message'));
     },
   );
 }
 
-/** The statement of a search. Values are parameters, and what stands for anything in LIKE is escaped. */
-export function statement(query: Query): { readonly sql: string; readonly values: unknown[] } {
+interface Statement {
+  readonly sql: string;
+  readonly values: unknown[];
+}
+
+/** The statement of a search for `q` as the id or a part of the message: together no index would lead to the id. Values are parameters, and what stands for anything in LIKE is escaped. */
+function statement(query: Query, q: 'id' | 'message'): Statement {
   const values: unknown[] = [];
   const parameter = (value: unknown) => `$${String(values.push(value))}`;
   const clean = (text: string) => text.replaceAll('\0', '');
@@ -72,11 +78,11 @@ export function statement(query: Query): { readonly sql: string; readonly values
     const value = query[name];
     return value === undefined || value === '' ? [] : [`${name} = ${parameter(clean(value))}`];
   });
-  const { q = '', before, before_id } = query;
-  if (q !== '') {
-    const pattern = parameter(`%${clean(q).replaceAll(/[\\%_]/g, '\\$&')}%`);
-    conditions.push(`(conversation_id = ${parameter(clean(q))} OR user_message ILIKE ${pattern})`);
-  }
+  const { before, before_id } = query;
+  const wanted = clean(query.q ?? '');
+  if (q === 'id') conditions.push(`conversation_id = ${parameter(wanted)}`);
+  else if (wanted !== '')
+    conditions.push(`user_message ILIKE ${parameter(`%${wanted.replaceAll(/[\\%_]/g, '\\$&')}%`)}`);
   if (before !== undefined && before_id !== undefined)
     conditions.push(`(created_at, conversation_id) < (${parameter(before)}, ${parameter(clean(before_id))})`);
   else if (before !== undefined) conditions.push(`created_at < ${parameter(before)}`);

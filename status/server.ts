@@ -71,25 +71,28 @@ export interface ServerOptions
     SearchDeps,
     LabelStudioDeps {
   readonly pool: Pool;
+  /** The same database for reads that may go through large tables: few connections, on which a statement ends in time. */
+  readonly scans: Pick<Pool, 'query'>;
   readonly log?: FastifyBaseLogger;
 }
 
 /** The groups, in the order in which the API's description has them. */
 function routes(app: FastifyInstance, options: ServerOptions): void {
+  const scanning = { ...options, pool: options.scans };
   ingestRoutes(app, options);
   conversationRoutes(app, options);
   reviewQueueRoutes(app, options);
   classifyRoutes(app, options);
-  modelRoutes(app, options);
+  modelRoutes(app, scanning);
   modelReportRoutes(app, options);
   dataSetRoutes(app, options);
-  kpiRoutes(app, options);
+  kpiRoutes(app, scanning);
   labelStudioRoutes(app, options);
-  searchRoutes(app, options);
+  searchRoutes(app, scanning);
   policiesRoutes(app, options);
   erasureRoutes(app, options);
   deadLetterRoutes(app, options);
-  overviewRoutes(app, options);
+  overviewRoutes(app, scanning);
   liveRoutes(app, options);
   healthRoutes(app, options);
   sessionRoutes(app, options);

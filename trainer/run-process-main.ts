@@ -36,7 +36,7 @@ async function execute({ id, servers, artifacts, dataSets, trainer }: RunOrder) 
   const { kafka, schemaRegistryUrl, databaseUrl } = servers;
   const codecs = await openCodecs(schemaRegistryUrl, [topics.trainingSamples, topics.trainingRuns, topics.modelEvents]);
   const log = await openModelLog(kafka, codecs);
-  const pool = openPool(databaseUrl, 1);
+  const pool = openPool(databaseUrl, { max: 1 });
   try {
     const ports = {
       log,

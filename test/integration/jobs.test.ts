@@ -10,6 +10,7 @@ import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { startHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
+import { readClosedDays } from '../../jobs/closed-days.ts';
 import { runDaily } from '../../jobs/daily.ts';
 import type { DailyOptions } from '../../jobs/daily.ts';
 import type { DailyReport } from '../../jobs/daily-report.ts';
@@ -67,7 +68,7 @@ describe('the jobs on real servers', () => {
     await ingestJsonl({ file: path.join(examples, 'reviews.jsonl'), kind: 'review', producer });
     await producer.close();
     await untilCaughtUp(prepared.servers, prepared.pool);
-    ({ day } = await row<{ day: string }>('SELECT max(date)::text AS day FROM daily_training_stats'));
+    day = dayOf((await row<{ last: Date }>('SELECT max(created_at) AS last FROM conversation_logs')).last.getTime());
   });
   after(async () => {
     await components.stop();
@@ -95,11 +96,76 @@ describe('the jobs on real servers', () => {
       "SELECT count(*) FILTER (WHERE answered_by = '[]')::int AS first, count(*)::int AS all FROM review_queue",
     );
     assert.equal(of('queue'), waiting.first);
+    const earlier = await row<{ waiting: number }>(
+      `SELECT count(*)::int AS waiting FROM conversation_logs
+        WHERE created_at < $1::date - 6 AND (route <> 'auto-approved' OR audit) AND (reviewed_at IS NULL OR reviewed_at >= $1::date - 6)`,
+      [day],
+    );
+    assert.ok(earlier.waiting > 0);
+    assert.equal(kpis.find(({ name }) => name === 'queue')?.before, earlier.waiting);
     assert.ok(waiting.all > waiting.first, 'some wait for a second person only');
     const model = await row<{ accuracy: number }>(
       "SELECT test_accuracy AS accuracy FROM model_versions WHERE status = 'production'",
     );
     assert.equal(of('test-accuracy'), model.accuracy);
+  });
+
+  it('counts the answers of a day without conversations, and compares a day that has not ended with as much of the week before', async () => {
+    const { pool } = stack.prepared;
+    const client = await pool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query('DELETE FROM conversation_logs');
+      await client.query('DELETE FROM conversation_reviews');
+      const hour = (n: number) => new Date(Date.parse(day) + n * 3_600_000);
+      await client.query(
+        `INSERT INTO conversation_reviews (place, conversation_id, verdict, reviewer, time_taken_ms, reviewed_at, log_partition, log_offset)
+         SELECT i, 'c', 'approve', 'asha', 360000, at, 0, i FROM unnest($1::timestamptz[]) WITH ORDINALITY AS t (at, i)`,
+        [[hour(10), hour(10 - 7 * 24), hour(14 - 7 * 24)]],
+      );
+      const { rows } = await client.query(
+        'SELECT date::text, conversations::int, auto_approval_rate, reviews::int FROM daily_training_stats ORDER BY date',
+      );
+      assert.deepEqual(rows, [
+        { date: addDays(day, -7), conversations: 0, auto_approval_rate: null, reviews: 2 },
+        { date: day, conversations: 0, auto_approval_rate: null, reviews: 1 },
+      ]);
+      const hours = async (time: Date) => {
+        const kpi = (await readKpis(client, day, time.getTime())).kpis.find(({ name }) => name === 'review-hours');
+        return [kpi?.value, kpi?.before].map((value) => value?.toFixed(2));
+      };
+      assert.deepEqual(await hours(hour(12)), ['0.10', '0.10']);
+      assert.deepEqual(await hours(hour(30)), ['0.10', '0.20']);
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  });
+
+  it('knows how often trainings come from two of them, or from one of a week ago', async () => {
+    const client = await stack.prepared.pool.connect();
+    try {
+      await client.query('BEGIN');
+      const finish = (days: number) =>
+        client.query(
+          `INSERT INTO training_runs (run_id, data_set, trigger, status, attempt, approvals, reasons, epoch, epochs, requested_at, finished_at, log_partition, log_offset)
+           VALUES ($1::text, 'default', 'manual', 'finished', 1, 1, '[]', 1, 1, now(), now() - $1::text::int * interval '1 day', 0, 0)`,
+          [days],
+        );
+      const interval = async () => {
+        const { kpis } = await readKpis(client, dayOf(Date.now()));
+        return kpis.find(({ name }) => name === 'training-interval')?.value?.toFixed(1);
+      };
+      await finish(2);
+      assert.equal(await interval(), undefined);
+      await finish(11);
+      assert.equal(await interval(), '9.0');
+      await client.query("DELETE FROM training_runs WHERE run_id = '2'");
+      assert.equal(await interval(), '11.0');
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
   });
 
   it('shows the same key figures over HTTP and on the command line', async () => {
@@ -171,7 +237,8 @@ describe('the jobs on real servers', () => {
     assert.ok(first.days.length > 1 && first.days.at(-1) === day);
     const report = JSON.parse(files.get(`${day}.json`) ?? '') as DailyReport;
     const stats = await row<{ conversations: number; auto: number; samples: number }>(
-      `SELECT conversations::int, auto_approved::int AS auto, training_samples::int AS samples
+      `SELECT conversations::int, auto_approved::int AS auto,
+              (SELECT count(*)::int FROM training_samples WHERE (approved_at AT TIME ZONE 'UTC')::date = $1::date) AS samples
          FROM daily_training_stats WHERE date = $1::date`,
       [day],
     );
@@ -196,11 +263,52 @@ describe('the jobs on real servers', () => {
     assert.deepEqual(await readFiles(), new Map([...files].filter(([name]) => name.startsWith(day))));
     assert.match(again.steps.at(-1)?.detail ?? '', /0 closed now/);
 
+    // And somebody approves one of that day after it was closed.
+    const { conversation_id } = await row<{ conversation_id: string }>(
+      `SELECT conversation_id FROM conversation_logs
+        WHERE review_status = 'needs-review' AND (created_at AT TIME ZONE 'UTC')::date = $1::date LIMIT 1`,
+      [day],
+    );
+    const reviewer = await createConversationProducer(producerOptions(prepared));
+    const reviewed_at = new Date(Date.parse(day) + 1.1 * DAY_MS);
+    await reviewer.submitReview({ conversation_id, verdict: 'approve', reviewer: 'asha', reviewed_at });
+    await reviewer.close();
+
     const next = await daily({ now: Date.parse(day) + 2.5 * DAY_MS });
     const following = addDays(day, 1);
     assert.deepEqual(next.days, [following]);
     const after = JSON.parse((await readFiles()).get(`${following}.json`) ?? '') as DailyReport;
     assert.deepEqual([after.conversations.conversations, after.late], [0, [{ day, conversations: 1 }]]);
+    assert.deepEqual([after.conversations.reviews, after.conversations.training_samples], [1, 1]);
+  });
+
+  it('tells of what came late once, however long after, and of those alone that came since', async () => {
+    const lateIn = async (n: number) => {
+      await daily({ now: Date.parse(day) + (n + 1.5) * DAY_MS, day: addDays(day, n) });
+      return (JSON.parse((await readFiles()).get(`${addDays(day, n)}.json`) ?? '') as DailyReport).late;
+    };
+    const producer = await createConversationProducer(producerOptions(stack.prepared));
+    const created_at = Date.parse(day) + 2000;
+    await producer.send({ kind: 'conversation', record: conversation({ conversation_id: 'late-2', created_at }) });
+    await producer.close();
+    assert.deepEqual(await lateIn(20), [{ day, conversations: 1 }]);
+    assert.deepEqual(await lateIn(21), []);
+  });
+
+  it('closes and measures nothing while the pipeline has not caught up; the next run does', async () => {
+    const at = { now: Date.parse(day) + 23.5 * DAY_MS, day: addDays(day, 22) };
+    const closed = () => readClosedDays(contextOf(stack.prepared, 'daily'));
+    const measured = () => topicEnds(stack.prepared.servers.kafka, topics.modelEvents.name);
+    const before = [await closed(), await measured()];
+    await row(
+      "UPDATE conversation_logs SET verdict = 'approve' WHERE audit AND verdict IS NULL RETURNING conversation_id",
+    );
+    const { days, steps } = await daily(at, () => Promise.reject(new Error('x')));
+    assert.deepEqual([failedIn(steps), days], [['catch up', 'measure accuracy', 'reports'], []]);
+    assert.match(steps.at(-1)?.detail ?? '', new RegExp(`so ${at.day} stays open`));
+    assert.deepEqual([await closed(), await measured()], before);
+    assert.deepEqual((await daily(at)).days, [at.day]);
+    assert.ok((await closed()).has(at.day));
   });
 
   it('makes up for missed days, and refuses one that is not over', async () => {
@@ -289,6 +397,10 @@ describe('the jobs on real servers', () => {
       /^0 approved samples are unused, and a run takes 500\.$/,
     );
     assert.equal(await missed(2, now + 16 * day), false);
+    // A machine in India: its Sunday, 3:00 is Saturday, 21:30 of UTC.
+    await runWeekly(context, { now: sunday + 21 * day - 5.5 * 3_600_000 });
+    assert.equal(await missed(3, now + 22 * day), false);
+    assert.equal(await missed(4, now + 28 * day), true);
   });
 
   it('scores what waits anew when a version comes into production, and writes it once', async () => {
@@ -341,10 +453,11 @@ describe('the jobs on real servers', () => {
     assert.equal(await digestTable(pool, dailyReports), digest);
   });
 
-  function daily(options: DailyOptions) {
+  function daily(options: DailyOptions, untilPassed?: () => Promise<void>) {
     const { prepared } = stack;
     const config = { ...prepared.config, jobs: { ...prepared.config.jobs, reports } };
-    return runDaily(contextOf({ ...prepared, config }, 'daily'), options);
+    const context = contextOf({ ...prepared, config }, 'daily');
+    return runDaily(untilPassed ? { ...context, untilPassed } : context, options);
   }
 
   /** The reports, by day and ending. */

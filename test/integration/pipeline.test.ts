@@ -28,6 +28,7 @@ import { openCodecs, SchemaRefused } from '../../runtime/schema-registry.ts';
 import { openTracing } from '../../runtime/tracing.ts';
 import type { Tracing } from '../../runtime/tracing.ts';
 import { schemas } from '../../schemas/types.ts';
+import type { SampleApproved } from '../../schemas/types.ts';
 import { ensureTopics, TopicMismatch } from '../../runtime/topics.ts';
 import { subjectOf } from '../../stream/event-key.ts';
 import type { Topic } from '../../stream/topic.ts';
@@ -57,6 +58,12 @@ function claimingEntities(record: Buffer, count: number): Buffer {
   const field = 'router-v1.0.0'; // the one before
   const end = record.indexOf(field) + field.length;
   return Buffer.concat([record.subarray(0, end), avsc.Type.forSchema('long').toBuffer(count)]);
+}
+
+function tally<T>(items: readonly T[], label: (item: T) => string): Map<string, number> {
+  const counts = new Map<string, number>();
+  for (const item of items) counts.set(label(item), (counts.get(label(item)) ?? 0) + 1);
+  return counts;
 }
 
 async function digests(stack: Stack): Promise<string[]> {
@@ -108,6 +115,16 @@ describe('the example traffic on real servers', () => {
     await collector.stop();
     await stack.stop();
   });
+
+  /** The latest value of each key of a topic, where it is not deleted. */
+  async function latestPerKey<V>(topic: Topic<V>): Promise<Map<string, V>> {
+    const { servers, codecs } = stack.prepared;
+    const latest = new Map<string, V>();
+    for await (const { key, value } of readTopic(servers.kafka, topic.name))
+      if (value) latest.set(String(key), codecs.of(topic).decode(value));
+      else latest.delete(String(key));
+    return latest;
+  }
 
   it('has each conversation once, with one decision and one row', async () => {
     const ids: string[] = [];
@@ -264,30 +281,163 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual(await readdir(path.join(stack.prepared.config.home, DATA_SETS)), []);
   });
 
-  it('answers every query of the acceptance list', async () => {
+  it('answers every query of the acceptance list with what the log says', async () => {
+    const { servers, pool } = stack.prepared;
+    const producer = await patientProducer(stack.prepared);
+    for (let i = 0; i < 25; i++)
+      await producer.captureConversation({
+        ...{
+          conversation_id: `today-${i}`,
+          user_message: `where is order ${i}?`,
+          language: 'en',
+          nlu_intent: 'track_order',
+        },
+        ...{ nlu_module: 'food', nlu_confidence: i / 25, nlu_provider: i % 5 > 0 ? 'indicbert' : 'llm' },
+        created_at: new Date(Date.now() - i * 1000),
+      });
+    await untilCaughtUp(servers, pool);
+    await producer.submitReview({ conversation_id: 'today-1', verdict: 'approve', reviewer: 'asha' });
+    await producer.submitReview({ conversation_id: 'today-2', verdict: 'skip', reviewer: 'asha' });
+    await producer.close();
+    await untilCaughtUp(servers, pool);
     const sql = await readFile(path.join(import.meta.dirname, 'acceptance.sql'), 'utf8');
     const statements = sql
       .replaceAll(/^--.*$/gm, '')
       .split(';')
       .map((s) => s.trim())
       .filter((s) => s !== '');
-    assert.equal(statements.length, 12);
-    const results = await Promise.all(
-      statements.map((statement) => stack.prepared.pool.query<Record<string, unknown>>(statement)),
-    );
-    const [statuses, latest, queue, , production] = results.map(({ rows }) => rows);
+    const results = await Promise.all(statements.map((statement) => pool.query<Record<string, unknown>>(statement)));
     assert.deepEqual(
-      new Set(statuses?.map((row) => row['review_status'])),
-      new Set(['auto-approved', 'needs-review', 'approved', 'rejected', 'skipped']),
+      results.map(({ fields }) => fields.map(({ name }) => name).join(' ')),
+      [
+        'count review_status',
+        'user_message nlu_intent nlu_confidence review_status created_at',
+        'review_priority conversation_id user_message language nlu_intent nlu_module nlu_confidence nlu_provider model_version ' +
+          'entities runners_up route score reasons fingerprint drawn policy_version created_at review_status duplicates_before',
+        'date conversations auto_approved needs_review priority_review reviewed waiting auto_approval_rate average_confidence ' +
+          'llm_fallback_rate training_samples llm_fallbacks with_confidence reviews review_hours',
+        'version test_accuracy production_accuracy traffic_percentage',
+        'version status traffic_percentage test_accuracy production_accuracy average_latency_ms fallback_rate training_samples ' +
+          'previous_version test_accuracy_improvement production_gap created_at deployed_at',
+        'version status test_accuracy training_samples deployed_at',
+        'count',
+        'count',
+        'module_type count',
+        'count',
+        'version test_accuracy',
+      ],
     );
-    assert.equal(latest?.length, 20);
+    const [
+      statuses,
+      latest,
+      queue,
+      days,
+      production,
+      comparison,
+      versions,
+      approved,
+      unused,
+      modules,
+      all,
+      accuracies,
+    ] = results.map(({ rows }) => rows);
+
+    const decisions = [...(await latestPerKey(topics.routingDecisions)).values()];
+    const samples = new Map<string, SampleApproved>();
+    for (const { conversation_id, approved } of (await latestPerKey(topics.trainingSamples)).values())
+      if (approved) samples.set(conversation_id, approved);
+      else samples.delete(conversation_id);
+    const waiting = [...(await latestPerKey(topics.reviewQueue)).values()];
+    const reviews = [...(await latestPerKey(topics.conversationEvents)).values()].flatMap(
+      ({ reviewed }) => reviewed ?? [],
+    );
+
+    const countsOf = (rows: typeof statuses, label: string) =>
+      new Map(rows?.map((row) => [row[label], Number(row['count'])]));
+    const standing = tally(decisions, ({ review_status }) => review_status.replaceAll('_', '-'));
+    assert.deepEqual([...standing.keys()].sort(), ['approved', 'auto-approved', 'needs-review', 'rejected', 'skipped']);
+    assert.deepEqual(countsOf(statuses, 'review_status'), standing);
     assert.deepEqual(
-      queue?.map((row) => Number(row['review_priority'])),
-      Array.from({ length: 20 }, (_, i) => i + 1),
+      latest?.map((row) => (row['created_at'] as Date).getTime()),
+      decisions
+        .map(({ conversation }) => conversation.created_at)
+        .sort((a, b) => b - a)
+        .slice(0, 20),
     );
-    assert.deepEqual(production, [
-      { version: 'router-v1.0.0', test_accuracy: 0.82, production_accuracy: null, traffic_percentage: 100 },
-    ]);
+
+    const open = new Set(
+      waiting.filter(({ answered_by }) => answered_by.length === 0).map(({ conversation_id }) => conversation_id),
+    );
+    assert.ok(open.size < waiting.length, 'some wait for a second person');
+    const whole = await pool.query<Record<string, unknown>>(statements[2]?.replace('LIMIT 20', '') ?? '');
+    assert.deepEqual(new Set(whole.rows.map((row) => row['conversation_id'])), open);
+    assert.equal(whole.rows.length, open.size);
+    assert.deepEqual(queue, whole.rows.slice(0, 20));
+    const places = whole.rows.map((row) => Number(row['review_priority']));
+    assert.deepEqual(
+      places,
+      [...places].sort((a, b) => a - b),
+    );
+
+    const dayOfRow = (at: number) => new Date(at).toISOString().slice(0, 10);
+    const today = dayOfRow(Date.now());
+    const conversationsOf = tally(decisions, ({ conversation }) => dayOfRow(conversation.created_at));
+    const answersOf = tally(
+      reviews.filter(({ verdict, withdraws }) => verdict !== 'skip' || withdraws === null),
+      ({ reviewed_at }) => dayOfRow(reviewed_at),
+    );
+    const week = dayOfRow(Date.now() - 7 * 86_400_000);
+    const expected = [...new Set([...conversationsOf.keys(), ...answersOf.keys()])].filter((day) => day >= week);
+    assert.ok(expected.includes(today));
+    const { rows: readable } = await pool.query<{ date: string; conversations: number; reviews: number }>(
+      `SELECT date::text, conversations::int, reviews::int FROM (${statements[3] ?? ''}) AS days`,
+    );
+    assert.equal(readable.length, days?.length);
+    assert.deepEqual(
+      readable,
+      expected
+        .sort()
+        .reverse()
+        .map((date) => ({ date, conversations: conversationsOf.get(date) ?? 0, reviews: answersOf.get(date) ?? 0 })),
+    );
+    const ofToday = decisions.filter(({ conversation }) => dayOfRow(conversation.created_at) === today);
+    const figures = days?.[0];
+    const routes = tally(ofToday, ({ route }) => route);
+    assert.deepEqual(
+      ['auto_approved', 'needs_review', 'priority_review', 'llm_fallbacks', 'training_samples', 'waiting'].map((name) =>
+        Number(figures?.[name]),
+      ),
+      [
+        ...(['auto_approved', 'needs_review', 'priority_review'] as const).map((route) => routes.get(route) ?? 0),
+        ofToday.filter(({ conversation }) => conversation.nlu_provider === 'llm').length,
+        ofToday.filter(({ conversation_id }) => samples.has(conversation_id)).length,
+        ofToday.filter(({ review_status }) => review_status === 'needs_review').length,
+      ],
+    );
+    const confidences = ofToday.map(({ conversation }) => conversation.nlu_confidence ?? Number.NaN);
+    const mean = confidences.reduce((sum, one) => sum + one, 0) / confidences.length;
+    assert.ok(Math.abs(Number(figures?.['average_confidence']) - mean) < 1e-9);
+
+    const first = { version: 'router-v1.0.0', test_accuracy: 0.82 };
+    assert.deepEqual(production, [{ ...first, production_accuracy: null, traffic_percentage: 100 }]);
+    assert.deepEqual(
+      comparison?.map((row) => [row['version'], row['status'], row['previous_version'], row['production_gap']]),
+      [['router-v1.0.0', 'production', null, null]],
+    );
+    assert.deepEqual(
+      versions?.map(({ deployed_at, ...row }) => [row, deployed_at instanceof Date]),
+      [[{ ...first, status: 'production', training_samples: 0 }, true]],
+    );
+    assert.deepEqual(accuracies, [first]);
+    assert.ok(samples.size > 0);
+    assert.deepEqual(
+      [approved, unused, all].map((rows) => Number(rows?.[0]?.['count'])),
+      [samples.size, samples.size, decisions.length],
+    );
+    assert.deepEqual(
+      countsOf(modules, 'module_type'),
+      tally([...samples.values()], ({ module }) => module),
+    );
   });
 
   it('gives the same tables when they are rebuilt from the log, timestamps included, while the runners live', async () => {
@@ -298,6 +448,52 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual(await digests(stack), before);
     await untilCaughtUp(servers, pool);
     assert.deepEqual(await digests(stack), before);
+  });
+
+  it('leaves everything as it was when a rebuild fails half-way, and goes on', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    for (const projection of projections.filter(({ table }) => ['conversation_logs', 'review_queue'].includes(table))) {
+      const standing = async () => ({
+        digest: await digestTable(pool, projection),
+        ...(
+          await pool.query<object>(
+            `SELECT (SELECT json_agg(i ORDER BY indexname) FROM pg_indexes i WHERE tablename = $1) AS indexes,
+                    (SELECT json_agg(c ORDER BY conname) FROM pg_constraint c WHERE conrelid = $1::regclass) AS constraints,
+                    (SELECT json_agg(o ORDER BY partition) FROM projection_offsets o WHERE projection = $2) AS offsets,
+                    (SELECT json_agg(r ORDER BY r::text) FROM row_counts r) AS counts`,
+            [projection.table, projection.name],
+          )
+        ).rows[0],
+      });
+      const before = await standing();
+      const codec = codecs.of(projection.topic);
+      let decoded = 0;
+      const failing = {
+        ...codec,
+        decode(bytes: Buffer) {
+          if (++decoded > 100) throw new Error('the memory is full');
+          return codec.decode(bytes);
+        },
+      };
+      await assert.rejects(
+        rebuildProjection({ projection, kafka: servers.kafka, codec: failing, pool }),
+        /the memory is full/,
+      );
+      assert.deepEqual(await standing(), before, projection.name);
+    }
+    const producer = await patientProducer(stack.prepared);
+    await producer.captureConversation({
+      ...{ conversation_id: 'after-failed-rebuild', user_message: 'where is my order?', language: 'en' },
+      ...{ nlu_intent: 'track_order', nlu_module: 'food', nlu_confidence: 0.4, nlu_provider: 'indicbert' },
+    });
+    await producer.close();
+    await untilCaughtUp(servers, pool);
+    for (const table of ['conversation_logs', 'review_queue'])
+      assert.equal(
+        await count(stack, `SELECT count(*) FROM ${table} WHERE conversation_id = 'after-failed-rebuild'`),
+        1,
+        table,
+      );
   });
 
   it('changes nothing when the same input comes again', async () => {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Pool } from 'pg';
+import { openPool } from '../../runtime/postgres-pool.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 
@@ -42,6 +44,49 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
       before.map(({ conversation_id }) => conversation_id),
       ['earlier'],
     );
+  });
+
+  it('finds an id by the primary key, and says in a sentence what takes too long', async () => {
+    await reviewing.capture([
+      { conversation_id: 'by-id', user_message: 'find me' },
+      { conversation_id: 'of at-once-1' },
+    ]);
+    const asked: string[] = [];
+    const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { statementTimeoutMs: 50 });
+    const slow = { on: false };
+    const other = reviewing.server([], {
+      query: ((sql: string, values: unknown[]) => {
+        asked.push(sql);
+        return scans.query(slow.on ? 'SELECT pg_sleep(5)' : sql, slow.on ? [] : values);
+      }) as Pool['query'],
+    });
+    try {
+      const find = async (q: string) =>
+        (await other.inject({ url: '/v1/conversations', query: { q } })).json<{ conversation_id: string }[]>();
+      assert.deepEqual(
+        (await find('by-id')).map(({ conversation_id }) => conversation_id),
+        ['by-id'],
+      );
+      assert.equal(asked.length, 1);
+      const { rows } = await scans.query<Record<string, string>>(
+        `EXPLAIN ${asked[0]?.replace('$1', "'by-id'").replace('$2', '50') ?? ''}`,
+      );
+      assert.match(JSON.stringify(rows), /Index Scan using conversation_logs_pkey/);
+      assert.deepEqual(
+        (await find('ind M')).map(({ conversation_id }) => conversation_id),
+        ['by-id'],
+      );
+      slow.on = true;
+      for (const url of ['/v1/conversations?q=late', '/v1/accuracy', '/v1/kpis', '/v1/review-agreement']) {
+        const { statusCode, headers, body } = await other.inject({ url });
+        assert.equal(statusCode, 503, body);
+        assert.equal(headers['retry-after'], '60');
+        assert.match((JSON.parse(body) as { detail: string }).detail, /takes the database too long; ask for less/);
+      }
+    } finally {
+      await other.close();
+      await scans.end();
+    }
   });
 
   const next = (changes: object) => ['/v1/review-queue/next', { reviewer: 'asha', session: 's', ...changes }] as const;

@@ -1,4 +1,5 @@
 /** The pipeline on real servers, and an HTTP server for everything that reviewing asks. */
+import type { Pool } from 'pg';
 import { startComponents } from '../../cli/components.ts';
 import { deadLetterLog, deadLettersOf } from '../../cli/dead-letters.ts';
 import { artifactsOf, producerOptions } from '../../cli/environment.ts';
@@ -15,7 +16,7 @@ export interface Reviewing {
   readonly stack: Stack;
   readonly producer: ConversationProducer;
   /** A server as `samvad up` has it, without what reviewing does not ask; whoever made it closes it. */
-  server(tokens?: readonly ApiToken[]): ReturnType<typeof createServer>;
+  server(tokens?: readonly ApiToken[], scans?: Pick<Pool, 'query'>): ReturnType<typeof createServer>;
   /** Sends conversations that need a person unless `inputs` say otherwise, and waits until they are in the tables. */
   capture(inputs: readonly Partial<ConversationInput>[]): Promise<void>;
   caughtUp(): Promise<void>;
@@ -33,12 +34,13 @@ export async function startReviewing(): Promise<Reviewing> {
   return {
     stack,
     producer,
-    server: (tokens = []) =>
+    server: (tokens = [], scans = prepared.pool) =>
       createServer({
         tokens,
         labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
         producer,
         pool: prepared.pool,
+        scans,
         readiness: () => Promise.resolve({}),
         status: () => Promise.resolve({}),
         classifier: { classify: () => Promise.resolve([]) },

@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type pg from 'pg';
 import { readQueue, readTotals } from '../../cli/pipeline-figures.ts';
+import { readSummary } from '../../cli/summary.ts';
+import { STANDING } from '../../status/models.ts';
 import { readOverview } from '../../status/overview.ts';
 import { startDatabase } from './stack.ts';
 import type { Database } from './stack.ts';
@@ -14,6 +16,13 @@ SELECT 'c-' || i, 'hello', 'en', 'greet', 'general', CASE WHEN i % 7 > 0 THEN i 
        '${route}', '[]', 'routing-v1', false, 'needs-review', 1, '2026-10-05T00:30:00Z'::timestamptz + i * interval '1 hour', i % 3, i, false, '[]'
   FROM generate_series(${from}, ${to}) i
 ON CONFLICT (conversation_id) DO UPDATE SET route = excluded.route`;
+
+const approve = (from: number, to: number, source: string) => `
+INSERT INTO training_sample_rows (conversation_id, text, language, intent, module_type, entities, source, review_status, policy_version,
+       created_at, approved_at, log_partition, log_offset)
+SELECT 'c-' || i, 'hello', 'l-' || i % 2, 'greet', 'm-' || i % 5, '[]', '${source}', 'approved', 'routing-v1', now(), now(), i % 3, i
+  FROM generate_series(${from}, ${to}) i
+ON CONFLICT (conversation_id) DO UPDATE SET source = excluded.source, module_type = excluded.module_type || '/"x"'`;
 
 const enqueue = (from: number, to: number) => `
 INSERT INTO review_queue (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_provider, entities, priority_class, score,
@@ -39,6 +48,32 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
       `SELECT (SELECT count(*) FROM conversation_logs)::float8 AS conversations, (SELECT count(*) FROM training_samples)::float8 AS samples`,
     );
     assert.deepEqual(await readTotals(pool), tables);
+    const summary = await readSummary(pool);
+    for (const [name, table, column] of [
+      ['routes', 'conversation_logs', 'route'],
+      ['statuses', 'conversation_logs', 'review_status'],
+      ['samplesByModule', 'training_samples', 'module_type'],
+      ['samplesByLanguage', 'training_samples', 'language'],
+    ] as const)
+      assert.deepEqual(
+        summary[name],
+        await rowsOf(`SELECT ${column} AS name, count(*)::int AS count FROM ${table} GROUP BY 1 ORDER BY 2 DESC, 1`),
+        name,
+      );
+    const [shares] = await rowsOf(
+      `SELECT avg((route = 'auto-approved')::int)::float8 AS auto, (SELECT count(*)::int FROM review_queue WHERE answered_by = '[]') AS waiting
+         FROM conversation_logs`,
+    );
+    assert.deepEqual({ auto: summary.autoApprovalRate, waiting: summary.totals.waiting }, shares);
+    const { rows: standing } = await pool.query<object>(STANDING, ['{"0": 300, "1": 0, "2": 99999}']);
+    assert.deepEqual(
+      standing,
+      await rowsOf(
+        `SELECT count(*)::int AS samples, count(*) FILTER (WHERE source = 'human')::int AS by_people,
+                count(*) FILTER (WHERE source = 'auto')::int AS automatic
+           FROM training_samples WHERE (log_partition = 0 AND log_offset < 300) OR log_partition = 2`,
+      ),
+    );
     assert.deepEqual(
       (await readQueue(pool)).filter(({ waiting }) => waiting > 0),
       await rowsOf(
@@ -64,6 +99,8 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
   }
 
   for (const [what, statements] of [
+    ['samples that come and are labelled anew', [approve(1, 600, 'auto'), approve(500, 700, 'human')]],
+    ['samples that are withdrawn', ['DELETE FROM training_sample_rows WHERE log_offset % 4 = 0']],
     ['what is inserted', [upsert(1, 900, 'needs-review'), enqueue(1, 600)]],
     ['what an upsert changes and adds', [upsert(800, 1200, 'auto-approved')]],
     ['what leaves, the newest too', ['DELETE FROM conversation_logs WHERE log_offset > 1100 OR log_partition = 1']],

@@ -104,6 +104,23 @@ describe('versions of an annotation', () => {
     assert.equal(decision.review?.corrected_intent, 'refund_status');
   });
 
+  it('take the time since the last one that was counted, where it is known', () => {
+    const edited = (n: number, lead_time: number | null) =>
+      task(annotation({ updated_at: `2026-11-25T15:00:0${n}Z`, lead_time }));
+    const { reviews } = after(
+      task(annotation()),
+      edited(1, 4),
+      edited(2, 3),
+      edited(3, 10),
+      edited(4, null),
+      edited(5, 12),
+    );
+    assert.deepEqual(
+      reviews.map(({ time_taken_ms }) => time_taken_ms),
+      [1500, 2500, null, 7000, null, null],
+    );
+  });
+
   it('leave no label when the last was skipped, and none when it was deleted', () => {
     for (const last of [task(annotation({ updated_at: '2026-11-25T15:30:00Z', was_cancelled: true })), task()]) {
       const { decision } = after(task(annotation()), task(changed), last);

@@ -45,6 +45,7 @@ function server({ producer = memoryProducer(), query, readiness, tokens = [] }: 
     tokens,
     producer,
     pool,
+    scans: pool,
     readiness: parts,
     status,
     classifier,
