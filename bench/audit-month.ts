@@ -1,6 +1,6 @@
 /** A month of traffic whose truth is known, as the estimator of production accuracy gets to see it. */
 import type { AuditCell } from '../policy/audit.ts';
-import { confidenceBand } from '../policy/audit.ts';
+import { confidenceBand, groupBy } from '../policy/audit.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 
 /** How a month goes. Shares are 0 to 1. */
@@ -11,9 +11,13 @@ export interface Month {
   readonly auditShares: readonly [number, number];
   /** The part of the month's conversations that come before the change. */
   readonly changesAt: number;
+  /** Share of the traffic that is auto-approved; a quarter of the rest is priority review. */
+  readonly trusted: number;
   /** Chance that an answer given with a confidence is right. */
   readonly rightAt: (confidence: number) => number;
-  /** Answers that people have time for, in the order of the queue; what is left waits. */
+  /** Mean number of equal texts that come one after another, all right or all wrong; 1 where none is. */
+  readonly repeats: number;
+  /** Keystrokes that people have time for, in the order of the queue; what is left waits. One answers all equal texts that wait. */
   readonly reviews: number;
   readonly skipped: number;
   readonly rejected: number;
@@ -35,6 +39,9 @@ export const months: readonly Month[] = [
   { name: 'audit share changes', ...usual(), auditShares: [0.02, 0.1] },
   { name: 'audits begin late', ...usual(), auditShares: [0, 0.05], changesAt: 0.05 },
   { name: 'small: 700 conversations', ...usual(), conversations: 700, reviews: 280 },
+  { name: 'equal texts', ...usual(), repeats: 10 },
+  { name: 'equal texts, half of the groups wait', ...usual(), repeats: 10, reviews: 130 },
+  { name: 'equal texts, nothing trusted', ...usual(), repeats: 10, trusted: 0, reviews: 350 },
 ];
 
 function usual(): Omit<Month, 'name'> {
@@ -42,6 +49,8 @@ function usual(): Omit<Month, 'name'> {
     conversations: 3000,
     auditShares: [0.05, 0.05],
     changesAt: 0.5,
+    trusted: 0.6,
+    repeats: 1,
     rightAt: (confidence) => confidence,
     reviews: 2000,
     skipped: 0.03,
@@ -49,41 +58,56 @@ function usual(): Omit<Month, 'name'> {
   };
 }
 
-interface Turn {
+/** What is the same of equal texts. */
+interface Text {
   readonly confidence: number;
   readonly route: AuditCell['route'];
-  readonly propensity: number;
-  readonly chosen: boolean;
   readonly right: boolean;
   readonly unusable: boolean;
   readonly skipped: boolean;
+}
+
+interface Turn {
+  readonly text: Text;
+  readonly propensity: number;
+  readonly chosen: boolean;
 }
 
 const DAYS = 30;
 
 /** Plays a month with random numbers from `next`. */
 export function simulate(month: Month, next: () => number): SimulatedMonth {
-  const turns = Array.from({ length: month.conversations }, (_, i) => turn(month, i, next));
-  const answered = new Set(seenOf(month, turns, next).filter(({ skipped }) => !skipped));
-  const usable = turns.filter(({ unusable }) => !unusable);
+  const turns = turnsOf(month, next);
+  const answered = new Set(seenOf(month, turns, next).filter(({ text }) => !text.skipped));
+  const usable = turns.filter(({ text }) => !text.unusable);
   return {
-    cells: turns.map((one) => cell(one, answered.has(one))),
-    truth: usable.filter(({ right }) => right).length / usable.length,
+    cells: [...groupBy(turns, groupOf).values()].map((alike) => cell(alike, answered)),
+    truth: usable.filter(({ text }) => text.right).length / usable.length,
   };
 }
 
-function turn(month: Month, i: number, next: () => number): Turn {
-  const place = next();
-  const route = place < 0.6 ? 'auto-approved' : place < 0.9 ? 'needs-review' : 'priority-review';
+function turnsOf(month: Month, next: () => number): readonly Turn[] {
+  let last: Text | undefined;
+  return Array.from({ length: month.conversations }, (_, i) => {
+    const [place, depth, chance] = [next(), next(), next()];
+    const fresh = textOf(month, place, depth, next);
+    const again = month.repeats > 1 && next() > 1 / month.repeats;
+    const text = (again ? last : undefined) ?? fresh;
+    last = text;
+    const auditShare = month.auditShares[i < month.changesAt * month.conversations ? 0 : 1];
+    const propensity = text.route === 'auto-approved' ? auditShare : 1;
+    return { text, propensity, chosen: chance < propensity };
+  });
+}
+
+function textOf(month: Month, place: number, depth: number, next: () => number): Text {
+  const needsReview = 0.25 * month.trusted + 0.75;
+  const route = place < month.trusted ? 'auto-approved' : place < needsReview ? 'needs-review' : 'priority-review';
   const [low, high] = { 'auto-approved': [0.85, 1], 'needs-review': [0.7, 0.85], 'priority-review': [0.2, 0.7] }[route];
-  const confidence = (low ?? 0) + ((high ?? 1) - (low ?? 0)) * next();
-  const auditShare = month.auditShares[i < month.changesAt * month.conversations ? 0 : 1];
-  const propensity = route === 'auto-approved' ? auditShare : 1;
+  const confidence = (low ?? 0) + ((high ?? 1) - (low ?? 0)) * depth;
   return {
     confidence,
     route,
-    propensity,
-    chosen: next() < propensity,
     right: next() < month.rightAt(confidence),
     unusable: next() < month.rejected,
     skipped: next() < month.skipped,
@@ -92,10 +116,11 @@ function turn(month: Month, i: number, next: () => number): Turn {
 
 /**
  * Whom people got to see, day by day, as `training_queue` has them: by class and doubt, and every eighth one an audit or one
- * drawn by hash, of the latest day that has any.
+ * drawn by hash, of the latest day that has any. Equal texts that wait go along, but what was drawn stands alone.
  */
 function seenOf(month: Month, turns: readonly Turn[], next: () => number): readonly Turn[] {
   const seen: Turn[] = [];
+  let keystrokes = 0;
   let main: readonly Turn[] = [];
   let lane: readonly Turn[] = [];
   for (let day = 1; day <= DAYS; day++) {
@@ -103,32 +128,54 @@ function seenOf(month: Month, turns: readonly Turn[], next: () => number): reado
     const came = turns
       .slice(upTo(day - 1), upTo(day))
       .filter(({ chosen }) => chosen)
-      .map((one) => ({ one, drawn: one.route === 'auto-approved' || next() < 1 / 16 }));
+      .map((one) => ({ one, drawn: one.text.route === 'auto-approved' || next() < 1 / 16 }));
     const of = (which: boolean) => came.filter(({ drawn }) => drawn === which).map(({ one }) => one);
-    lane = [...of(true), ...lane];
-    main = [...main, ...of(false)].sort((a, b) => rank(a) - rank(b) || a.confidence - b.confidence);
-    const taken = takeTurns(main, lane, seen.length, Math.round((month.reviews * day) / DAYS) - seen.length);
-    seen.push(...taken);
-    const gone = new Set(taken);
+    // In the real lane chance orders a day; here it has, but for equal texts.
+    lane = [...(month.repeats > 1 ? shuffled(of(true), next) : of(true)), ...lane];
+    main = [...main, ...of(false)].sort((a, b) => rank(a) - rank(b) || a.text.confidence - b.text.confidence);
+    const waiting = groupBy(main, ({ text }) => text);
+    const leads = [...waiting.values()].flatMap(([lead]) => lead ?? []);
+    const taken = takeTurns(leads, lane, keystrokes, Math.round((month.reviews * day) / DAYS) - keystrokes);
+    keystrokes += taken.length;
+    const gone = new Set(taken.flatMap((one) => (lane.includes(one) ? one : (waiting.get(one.text) ?? []))));
+    seen.push(...gone);
     main = main.filter((one) => !gone.has(one));
     lane = lane.filter((one) => !gone.has(one));
   }
   return seen;
 }
 
-function rank({ route }: Turn): number {
-  return route === 'priority-review' ? 1 : 2;
+function shuffled<T>(items: readonly T[], next: () => number): readonly T[] {
+  return items
+    .map((item) => ({ item, place: next() }))
+    .sort((a, b) => a.place - b.place)
+    .map(({ item }) => item);
 }
 
-function cell({ route, propensity, confidence, chosen, right, unusable }: Turn, answered: boolean): AuditCell {
+function rank({ text }: Turn): number {
+  return text.route === 'priority-review' ? 1 : 2;
+}
+
+/** Equal texts are one group, but an audit is drawn and answered by itself. */
+function groupOf(turn: Turn): Turn | Text {
+  return turn.text.route === 'auto-approved' ? turn : turn.text;
+}
+
+/** The cell of a group. */
+function cell(alike: readonly Turn[], answered: ReadonlySet<Turn>): AuditCell {
+  const [{ text, propensity }] = alike as [Turn];
+  const { route, confidence, right, unusable } = text;
+  const answers = alike.filter((one) => answered.has(one)).length;
+  const judged = unusable ? 0 : answers;
   return {
     route,
     propensity,
     band: confidenceBand(confidence),
-    conversations: 1,
-    chosen: chosen ? 1 : 0,
-    right: answered && right && !unusable ? 1 : 0,
-    wrong: answered && !right && !unusable ? 1 : 0,
-    unusable: answered && unusable ? 1 : 0,
+    conversations: alike.length,
+    chosen: alike.filter(({ chosen }) => chosen).length,
+    right: right ? judged : 0,
+    wrong: right ? 0 : judged,
+    unusable: unusable ? answers : 0,
+    squares: judged ** 2,
   };
 }

@@ -10,6 +10,9 @@ import type { AgreementReport } from './read-agreement.ts';
 /** Days that accuracy is measured over where nobody says otherwise: long enough for answers, short enough to notice drift. */
 export const ACCURACY_DAYS = 30;
 
+/** What equal texts may differ in: ASCII digits, punctuation and spaces. */
+const UNLIKE = `0123456789!"#$%&'()*+,-./:;<=>?@[\\]^_\`{|}~ \t\n\r`;
+
 /** The traffic that is judged. */
 export interface AccuracyRange {
   /** First and last day (UTC) of the conversations. */
@@ -65,6 +68,12 @@ interface NamedCell extends AuditCell {
   readonly name: string;
 }
 
+/**
+ * One pass over the traffic. The first step counts what is alike in all that is asked for, so that the four slices are
+ * made of few rows. Texts are looked at only where a person has judged on a review route: an equal text has the same hash without
+ * case, ASCII digits, punctuation and spaces (`lower` and `translate` go by no locale that Postgres may lack; finer than
+ * `normalise` where digits are others). A whole range of days is judged, so equal texts are one group however often they came.
+ */
 async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: AccuracyRange): Promise<NamedCell[]> {
   const { rows } = await pool.query<NamedCell>(
     `WITH turns AS (
@@ -72,24 +81,39 @@ async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: Accur
               nlu_module || '/' || nlu_intent AS intent, language, route,
               coalesce(audit_propensity, 1) AS propensity,
               coalesce(width_bucket(nlu_confidence, $4::float8[]), 0) AS band,
-              route <> 'auto-approved' OR audit AS chosen, verdict
-         FROM conversation_logs
+              user_message, chosen,
+              CASE WHEN NOT chosen OR verdict = 'skip' THEN NULL
+                   WHEN verdict = 'reject' THEN 'unusable'
+                   WHEN verdict = 'correct' AND (corrected_module, corrected_intent) IS DISTINCT FROM (nlu_module, nlu_intent) THEN 'wrong'
+                   WHEN verdict IS NOT NULL THEN 'right' END AS judged
+         FROM conversation_logs, LATERAL (SELECT route <> 'auto-approved' OR audit AS chosen) asked
         WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC'
           AND created_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC'
-          AND ($3::text IS NULL OR model_version = $3 AND nlu_provider <> 'llm'))
-     SELECT CASE WHEN grouping(version) = 0 THEN 'version' WHEN grouping(intent) = 0 THEN 'intent'
-                 WHEN grouping(language) = 0 THEN 'language' ELSE 'all' END AS kind,
-            coalesce(version, intent, language, '') AS name,
-            route, propensity, band,
-            count(*)::int AS conversations,
-            (count(*) FILTER (WHERE chosen))::int AS chosen,
-            (count(*) FILTER (WHERE chosen AND verdict = 'approve'))::int AS right,
-            (count(*) FILTER (WHERE chosen AND verdict = 'correct'))::int AS wrong,
-            (count(*) FILTER (WHERE chosen AND verdict = 'reject'))::int AS unusable
-       FROM turns
-      GROUP BY route, propensity, band, GROUPING SETS ((), (version), (intent), (language))
+          AND ($3::text IS NULL OR model_version = $3 AND nlu_provider <> 'llm')),
+     alike AS (
+       SELECT version, intent, language, route, propensity, band,
+              CASE WHEN judged IN ('right', 'wrong') AND route <> 'auto-approved'
+                   THEN md5(intent || E'\\n' || translate(lower(user_message), $5, ''))::uuid END AS text,
+              count(*) AS conversations, count(*) FILTER (WHERE chosen) AS chosen,
+              count(*) FILTER (WHERE judged = 'right') AS "right", count(*) FILTER (WHERE judged = 'wrong') AS wrong,
+              count(*) FILTER (WHERE judged = 'unusable') AS unusable
+         FROM turns
+        GROUP BY 1, 2, 3, 4, 5, 6, 7),
+     groups AS (
+       SELECT CASE WHEN grouping(version) = 0 THEN 'version' WHEN grouping(intent) = 0 THEN 'intent'
+                   WHEN grouping(language) = 0 THEN 'language' ELSE 'all' END AS kind,
+              coalesce(version, intent, language, '') AS name,
+              route, propensity, band, text,
+              sum(conversations) AS conversations, sum(chosen) AS chosen, sum("right") AS "right", sum(wrong) AS wrong, sum(unusable) AS unusable
+         FROM alike
+        GROUP BY route, propensity, band, text, GROUPING SETS ((), (version), (intent), (language)))
+     SELECT kind, name, route, propensity, band, sum(conversations)::int AS conversations, sum(chosen)::int AS chosen,
+            sum("right")::int AS "right", sum(wrong)::int AS wrong, sum(unusable)::int AS unusable,
+            sum(CASE WHEN text IS NULL THEN "right" + wrong ELSE ("right" + wrong) ^ 2 END)::float8 AS squares
+       FROM groups
+      GROUP BY kind, name, route, propensity, band
       ORDER BY kind, name, route, propensity, band`,
-    [from, to, version ?? null, BAND_EDGES],
+    [from, to, version ?? null, BAND_EDGES, UNLIKE],
   );
   return rows.filter(({ kind, name }) => kind === 'all' || name !== '');
 }

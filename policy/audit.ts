@@ -11,6 +11,11 @@
  * keeps its uncertainty that way, where a bootstrap or a normal interval would give it none. Each part is scaled by
  * √(1 − answered / conversations): what people have seen whole is known, not estimated.
  *
+ * On the review routes people are asked about texts: one keystroke answers all that are equal, and all are right or all wrong. So the
+ * sample is one of clusters, and its n is what they are worth (`effectiveNumber`). The factor stays: of clusters that are taken
+ * whole it is 1 − the share of clusters, for which the share of conversations stands (Cochran 1977, chapters 9 and 9A). Audits are drawn
+ * and answered one conversation at a time, so each counts, however often its text comes (simple random sampling, chapter 2).
+ *
  * A stratum without an answer, as a small one may stay for ever when another audit share is adopted, is estimated with the
  * others' mean, and the interval holds whatever is true of it: all wrong at its low end, all right at its high end. Where
  * such strata are more than a small part of the traffic there is no estimate.
@@ -18,7 +23,7 @@
  * Assumed: an audited conversation is chosen by a hash that knows nothing of it; and within a band of confidence those
  * that nobody has answered yet (or were skipped) are right as often as those answered. `bounds` does without the latter.
  */
-import { wilson } from './intervals.ts';
+import { effectiveNumber, wilson } from './intervals.ts';
 import type { Interval } from './intervals.ts';
 
 /** Conversations of equal route, audit propensity and confidence band, counted. */
@@ -35,6 +40,11 @@ export interface AuditCell {
   readonly right: number;
   readonly wrong: number;
   readonly unusable: number;
+  /**
+   * Σ size² over the groups that `right` and `wrong` come in: equal texts with equal prediction on the review routes, each audit
+   * by itself.
+   */
+  readonly squares: number;
 }
 
 /** What is known of a slice of the traffic. Shares are 0 to 1. */
@@ -42,6 +52,8 @@ export interface ProductionAccuracy {
   readonly conversations: number;
   /** Answers that it rests on, unusable messages left out. */
   readonly answers: number;
+  /** Independent answers that these are worth: fewer, where equal texts were answered. */
+  readonly effective: number;
   /** Chosen for a person and not (usefully) answered: still waiting, or skipped. */
   readonly missing: number;
   /** Right answers by inverse propensity; null when more than `MAX_UNSEEN` of the traffic is in strata without an answer. */
@@ -93,6 +105,7 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
   return {
     conversations: sum(strata, ({ conversations }) => conversations),
     answers: judged,
+    effective: sum(strata, effective),
     missing: sum(strata, (stratum) => stratum.chosen - answered(stratum)),
     corrected: seen.length === 0 || unseen > MAX_UNSEEN ? null : corrected,
     interval: seen.length === 0 ? [0, 1] : [clamp(rightOfSeen - spread(0)), clamp(rightOfSeen + unseen + spread(1))],
@@ -115,14 +128,15 @@ interface Part {
 
 function partOf(stratum: AuditCell, weight: number): Part {
   const { right, wrong, conversations } = stratum;
-  const n = right + wrong;
-  const share = n === 0 ? 0.5 : right / n;
+  const judged = right + wrong;
+  const share = judged === 0 ? 0.5 : right / judged;
+  const n = effective(stratum);
   const unseen = Math.sqrt(Math.max(0, 1 - answered(stratum) / conversations));
-  const [low, high] = wilson(right, n);
-  const unanswered = n === 0 ? 1 : (conversations - answered(stratum)) / conversations;
+  const [low, high] = wilson(share * n, n);
+  const unanswered = judged === 0 ? 1 : (conversations - answered(stratum)) / conversations;
   return {
     weight,
-    known: n > 0,
+    known: judged > 0,
     share,
     interval: [share - unseen * (share - low), share + unseen * (high - share)],
     missing: stratum.route === 'auto-approved' ? 0 : unanswered,
@@ -133,6 +147,10 @@ function partOf(stratum: AuditCell, weight: number): Part {
 function usable(stratum: AuditCell): number {
   const { conversations, right, wrong, unusable } = stratum;
   return right + wrong === 0 ? conversations - unusable : (conversations * (right + wrong)) / answered(stratum);
+}
+
+function effective({ right, wrong, squares }: AuditCell): number {
+  return effectiveNumber(right + wrong, squares);
 }
 
 function answered({ right, wrong, unusable }: AuditCell): number {
@@ -167,11 +185,13 @@ function total(cells: readonly AuditCell[]): AuditCell {
     right: a.right + b.right,
     wrong: a.wrong + b.wrong,
     unusable: a.unusable + b.unusable,
+    squares: a.squares + b.squares,
   }));
 }
 
-function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
+/** The items by their key, in the order in which each key came first. */
+export function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
+  const groups = new Map<K, T[]>();
   for (const item of items) {
     const name = key(item);
     const group = groups.get(name);

@@ -18,6 +18,15 @@ export function wilson(successes: number, n: number, z = Z95): Interval {
   return [Math.max(0, centre - half), Math.min(1, centre + half)];
 }
 
+/**
+ * How many independent observations a weighted mean is worth: (Σ w)² / Σ w² (Kish 1965). Where observations come in groups that
+ * say one thing, the weights are the sizes of the groups: n divided by the design effect of clusters that agree within.
+ * `wilson` takes it in place of n (Franco, Little, Louis and Slud 2019 compare the intervals and recommend Wilson's).
+ */
+export function effectiveNumber(sum: number, squares: number): number {
+  return squares === 0 ? 0 : sum ** 2 / squares;
+}
+
 /** The number of observations at which `anytimeZ` is narrowest, about. */
 const TUNED_FOR = 50;
 

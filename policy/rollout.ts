@@ -7,7 +7,7 @@
  * (policy/audit.ts), because each version sends other conversations to people.
  */
 import { MAX_UNSEEN, productionAccuracy } from './audit.ts';
-import type { AuditCell } from './audit.ts';
+import type { AuditCell, ProductionAccuracy } from './audit.ts';
 import { anytimeZ, wilson, Z95 } from './intervals.ts';
 import type { Interval } from './intervals.ts';
 
@@ -37,7 +37,7 @@ export interface ArmEvidence {
 export interface RolloutPolicy {
   /** Traffic in percent, rising; the last is 100. */
   readonly steps: readonly number[];
-  /** Fewer labels of either version decide nothing for the better. */
+  /** Fewer labels of either version decide nothing for the better. Equal texts count as what they are worth, see policy/audit.ts. */
   readonly minLabels: number;
   /** Fewer labels of the canary decide nothing for the worse either. */
   readonly minLabelsToFail: number;
@@ -97,12 +97,12 @@ export function judgeStep(
     );
   const difference = a.corrected - b.corrected;
   const [low, high] = differenceInterval([a.corrected, a.interval], [b.corrected, b.interval]);
-  const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${a.answers} and ${b.answers} labels`;
+  const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${labels(a)} and ${labels(b)} labels`;
   // It is judged anew with every label: an interval for one look would, in time, find any equal version worse.
-  const highest = difference + (anytimeZ(a.answers) / Z95) * (high - difference);
-  if (highest < 0 && a.answers >= policy.minLabelsToFail)
+  const highest = difference + (anytimeZ(a.effective) / Z95) * (high - difference);
+  if (highest < 0 && a.effective >= policy.minLabelsToFail)
     return because('fail', `It is worse than production. ${range}.`);
-  if (Math.min(a.answers, b.answers) < policy.minLabels)
+  if (Math.min(a.effective, b.effective) < policy.minLabels)
     return because('inconclusive', `Each version needs ${policy.minLabels} labels. ${range}.`);
   if (low > -policy.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
@@ -132,6 +132,12 @@ export function differenceInterval(
  */
 function future(cells: readonly AuditCell[]): readonly AuditCell[] {
   return cells.map((cell) => ({ ...cell, conversations: 1000 * cell.conversations, chosen: 1000 * cell.chosen }));
+}
+
+/** The number of labels, and what they are worth where that is less. */
+function labels({ answers, effective }: ProductionAccuracy): string {
+  const worth = Math.floor(effective);
+  return worth < answers ? `${answers} (equal texts: worth ${worth})` : String(answers);
 }
 
 function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: RolloutPolicy): readonly string[] {

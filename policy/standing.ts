@@ -1,5 +1,5 @@
 /** Where a conversation stands after its reviews. Functions of values; the order is that of the log. */
-import type { ReviewStatus, ReviewSubmitted, RoutingDecision } from '../schemas/types.ts';
+import type { ConversationCaptured, ReviewStatus, ReviewSubmitted, RoutingDecision } from '../schemas/types.ts';
 import { textHash } from './hash.ts';
 
 /** Answers that a decision keeps, and ids of withdrawals that it remembers until their review comes. */
@@ -22,17 +22,68 @@ export function reviewDigest(review: ReviewSubmitted): string {
 }
 
 /** Whether a review only takes back an earlier one, and says nothing of its own. */
-export function isUndo(review: ReviewSubmitted): boolean {
+export function isUndo(review: Pick<ReviewSubmitted, 'verdict' | 'withdraws'>): boolean {
   return review.withdraws !== null && review.verdict === 'skip';
 }
 
+/** What a review must have to be counted. */
+type Answer = Pick<ReviewSubmitted, 'verdict' | 'review_id' | 'withdraws'>;
+
+/** What people have said of one conversation. */
+export interface Answers<A extends Answer = ReviewSubmitted> {
+  /** Those that stand, oldest first. */
+  readonly answers: readonly A[];
+  /** Reviews that were withdrawn before they came. */
+  readonly withdrawn: readonly string[];
+}
+
+/** Of a conversation that nobody has answered. */
+export const noAnswers = { answers: [], withdrawn: [] } as const;
+
 /**
- * The decision after one more review. The latest answer counts, but a skip never takes back an answer. A withdrawal
- * takes its answer out, whichever of the two came first, and the latest of the others counts again.
+ * The answers after one more review. A withdrawal takes its answer out, whichever of the two came first. It waits where the
+ * review is not there: the two may have come by different ways.
  */
+export function withReview<A extends Answer>({ answers, withdrawn }: Answers<A>, review: A): Answers<A> {
+  const known = review.withdraws === null || answers.some(({ review_id }) => review_id === review.withdraws);
+  return {
+    answers: answersAfter({ answers, withdrawn }, review),
+    withdrawn: known ? withdrawn : [...withdrawn, review.withdraws].slice(-MAX_WITHDRAWN),
+  };
+}
+
+/** The answer that counts: the latest that is no skip, or else the latest. */
+export function countingAnswer<A extends Answer>(answers: readonly A[]): A | null {
+  return answers.findLast(({ verdict }) => verdict !== 'skip') ?? answers.at(-1) ?? null;
+}
+
+/**
+ * What an answer says of the prediction; undefined where it says nothing. A correction to what was predicted confirms it: tools
+ * that always send the label may say it so. `kpi/read-accuracy.ts` says the same in SQL.
+ */
+export function judgement(
+  {
+    verdict,
+    corrected_intent,
+    corrected_module,
+  }: Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_module'>,
+  { nlu_intent, nlu_module }: Pick<ConversationCaptured, 'nlu_intent' | 'nlu_module'>,
+): 'right' | 'wrong' | 'unusable' | undefined {
+  switch (verdict) {
+    case 'approve':
+      return 'right';
+    case 'correct':
+      return corrected_intent === nlu_intent && corrected_module === nlu_module ? 'right' : 'wrong';
+    case 'reject':
+      return 'unusable';
+    case 'skip':
+      return undefined;
+  }
+}
+
+/** The decision after one more review: the latest answer counts, but a skip never takes back an answer. */
 export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
-  const withdrawn = withdrawnAfter(decision, review);
-  const answers = answersAfter(decision, review);
+  const { answers, withdrawn } = withReview({ answers: answersOf(decision), withdrawn: decision.withdrawn }, review);
   const counts = countingAnswer(answers);
   const changed = identity(counts) !== identity(decision.review);
   return {
@@ -52,27 +103,15 @@ export function answersOf({ answers, review }: RoutingDecision): readonly Review
   return answers.length === 0 && review !== null ? [review] : answers;
 }
 
-function answersAfter(decision: RoutingDecision, review: ReviewSubmitted): readonly ReviewSubmitted[] {
-  const kept = answersOf(decision).filter(({ review_id }) => review_id === null || review_id !== review.withdraws);
-  const stillborn = review.review_id !== null && decision.withdrawn.includes(review.review_id);
+function answersAfter<A extends Answer>({ answers, withdrawn }: Answers<A>, review: A): readonly A[] {
+  const kept = answers.filter(({ review_id }) => review_id === null || review_id !== review.withdraws);
+  const stillborn = review.review_id !== null && withdrawn.includes(review.review_id);
   if (stillborn || isUndo(review)) return kept;
-  const answers = [...kept, review];
-  if (answers.length <= MAX_ANSWERS) return answers;
-  const counts = countingAnswer(answers);
-  const oldest = answers.findIndex((answer) => answer !== counts);
-  return answers.filter((_, i) => i !== oldest);
-}
-
-/** A withdrawal whose review is not among the answers waits for it: the two may have come by different ways. */
-function withdrawnAfter(decision: RoutingDecision, { withdraws }: ReviewSubmitted): readonly string[] {
-  if (withdraws === null || answersOf(decision).some(({ review_id }) => review_id === withdraws))
-    return decision.withdrawn;
-  return [...decision.withdrawn, withdraws].slice(-MAX_WITHDRAWN);
-}
-
-/** The latest that is no skip, or else the latest. */
-function countingAnswer(answers: readonly ReviewSubmitted[]): ReviewSubmitted | null {
-  return answers.findLast(({ verdict }) => verdict !== 'skip') ?? answers.at(-1) ?? null;
+  const all = [...kept, review];
+  if (all.length <= MAX_ANSWERS) return all;
+  const counts = countingAnswer(all);
+  const oldest = all.findIndex((answer) => answer !== counts);
+  return all.filter((_, i) => i !== oldest);
 }
 
 function identity(review: ReviewSubmitted | null): string | null {

@@ -3,7 +3,7 @@
  * the policy that routed it and what a person said of its label, if anybody did; memory does not grow with traffic.
  */
 import type { ConversationCaptured, Route } from '../schemas/types.ts';
-import { wilson } from './intervals.ts';
+import { effectiveNumber, wilson } from './intervals.ts';
 import { defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
 
@@ -154,7 +154,7 @@ function wrongAmong(cells: readonly Cell[]): WrongApprovals {
   let [expected, below, above, judged] = [0, 0, 0, 0];
   for (const cell of known) {
     const share = cell.wrongWeight / cell.weight;
-    const answers = cell.weight ** 2 / cell.squaredWeight;
+    const answers = effectiveNumber(cell.weight, cell.squaredWeight);
     const [low, high] = wilson(share * answers, answers);
     judged += cell.judged;
     expected += cell.conversations * share;

@@ -42,7 +42,7 @@ export interface ReviewTask {
   readonly group: readonly Alike[];
   /** Similar messages with the same prediction, the most similar first. Those that were joined are lent with it too. */
   readonly similar: readonly (Alike & { readonly joined: boolean })[];
-  /** What people corrected this prediction to, most often first. */
+  /** What other labels people corrected this prediction to, most often first. */
   readonly suggestions: readonly Suggestion[];
 }
 
@@ -77,6 +77,7 @@ export async function readTasks(
             (SELECT coalesce(jsonb_agg(jsonb_build_object('module', module, 'intent', intent, 'times', times) ORDER BY times DESC, module, intent), '[]')
                FROM (SELECT corrected_module AS module, corrected_intent AS intent, count(*) AS times FROM conversation_logs c
                       WHERE c.nlu_module = s.nlu_module AND c.nlu_intent = s.nlu_intent AND c.verdict = 'correct'
+                        AND (c.corrected_module, c.corrected_intent) IS DISTINCT FROM (c.nlu_module, c.nlu_intent)
                       GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT ${String(MAX_SUGGESTIONS)}) usual) AS suggestions
        FROM unnest($1::text[]) WITH ORDINALITY AS wanted (conversation_id, nth) JOIN shown_queue s USING (conversation_id)
        JOIN review_queue own USING (conversation_id)

@@ -1,10 +1,12 @@
 /** Runs another policy over a range of the canonical log, into nothing but a report. */
 import type { Servers } from '../config.ts';
 import { startWhatIf } from '../policy/what-if.ts';
+import { countingAnswer, judgement, noAnswers, withReview } from '../policy/standing.ts';
+import type { Answers } from '../policy/standing.ts';
 import type { Judgement, WhatIfOptions, WhatIfReport } from '../policy/what-if.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
-import type { ConversationEvent } from '../schemas/types.ts';
+import type { ConversationCaptured, ConversationEvent } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 
 /** Which conversations, by their `created_at` in milliseconds since 1970: from `from`, before `to`. */
@@ -24,21 +26,26 @@ export async function whatIf(
 ): Promise<WhatIfReport> {
   const { from = -Infinity, to = Infinity } = options;
   const ends = await topicEnds(servers.kafka, topics.conversationEvents.name);
-  const judgements = new Map<string, Judgement>();
+  const answers = new Map<string, Answers>();
   const erasedIds = new Set<string>();
   for await (const { conversation_id, reviewed, erased } of readEvents(servers, codecs, ends)) {
     if (erased) erasedIds.add(conversation_id);
-    // A later answer takes the place of an earlier one; a skip is none.
-    if (reviewed && reviewed.verdict !== 'skip')
-      judgements.set(conversation_id, reviewed.verdict === 'approve' ? 'right' : 'wrong');
+    if (reviewed) answers.set(conversation_id, withReview(answers.get(conversation_id) ?? noAnswers, reviewed));
   }
   const tally = startWhatIf(options);
   for await (const { captured, policy } of readEvents(servers, codecs, ends)) {
     if (!captured || erasedIds.has(captured.conversation_id)) continue;
     if (captured.created_at >= from && captured.created_at < to)
-      tally.add(captured, policy, judgements.get(captured.conversation_id));
+      tally.add(captured, policy, judgementOf(captured, answers.get(captured.conversation_id)));
   }
   return tally.report();
+}
+
+/** By the answer that stands. A message that is no training data must not be approved as such, so rejected is wrong here. */
+function judgementOf(conversation: ConversationCaptured, { answers }: Answers = noAnswers): Judgement | undefined {
+  const counts = countingAnswer(answers);
+  const said = counts === null ? undefined : judgement(counts, conversation);
+  return said === 'unusable' ? 'wrong' : said;
 }
 
 /** The events of the canonical log up to `ends`. */

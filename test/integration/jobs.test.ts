@@ -21,9 +21,10 @@ import { addDays, dayOf } from '../../kpi/day.ts';
 import { readAccuracy } from '../../kpi/read-accuracy.ts';
 import { readKpis } from '../../kpi/read-kpis.ts';
 import type { KpiList } from '../../kpi/read-kpis.ts';
-import { confidenceBand, productionAccuracy } from '../../policy/audit.ts';
+import { confidenceBand, groupBy, productionAccuracy } from '../../policy/audit.ts';
 import type { AuditCell, ProductionAccuracy } from '../../policy/audit.ts';
 import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
+import { normalise } from '../../policy/review-priority.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
 import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
@@ -194,16 +195,17 @@ describe('the jobs on real servers', () => {
     const report = await readAccuracy(pool, range);
     const { rows } = await pool.query<Turn>(
       `SELECT route, coalesce(audit_propensity, 1) AS propensity, nlu_confidence AS confidence,
-              route <> 'auto-approved' OR audit AS chosen, verdict, language FROM conversation_logs`,
+              route <> 'auto-approved' OR audit AS chosen, verdict, language,
+              user_message, nlu_module || '/' || nlu_intent AS label FROM conversation_logs`,
     );
-    assert.deepEqual(rounded(report.all), rounded(productionAccuracy(rows.map(cellOf))));
+    assert.deepEqual(rounded(report.all), rounded(productionAccuracy(cellsOf(rows))));
     const [hindi] = report.languages.filter(({ name }) => name === 'hi');
     assert.ok(hindi && report.all.answers > 200 && report.all.corrected !== null && report.all.naive !== null);
     const { name, ...figures } = hindi;
     assert.equal(name, 'hi');
     assert.deepEqual(
       rounded(figures),
-      rounded(productionAccuracy(rows.filter(({ language }) => language === 'hi').map(cellOf))),
+      rounded(productionAccuracy(cellsOf(rows.filter(({ language }) => language === 'hi')))),
     );
     const total = (slices: readonly { conversations: number }[]) =>
       slices.reduce((sum, { conversations }) => sum + conversations, 0);
@@ -483,18 +485,30 @@ interface Turn {
   readonly chosen: boolean;
   readonly verdict: string | null;
   readonly language: string;
+  readonly user_message: string;
+  readonly label: string;
 }
 
-function cellOf({ route, propensity, confidence, chosen, verdict }: Turn): AuditCell {
-  const counts = (answer: string) => Number(chosen && verdict === answer);
-  return {
-    route,
-    propensity,
-    band: confidenceBand(confidence),
-    conversations: 1,
-    chosen: Number(chosen),
-    right: counts('approve'),
-    wrong: counts('correct'),
-    unusable: counts('reject'),
-  };
+/** A cell for each group of equal texts, and for each trusted conversation. */
+function cellsOf(turns: readonly Turn[]): AuditCell[] {
+  const textOf = ({ user_message, label, confidence }: Turn) =>
+    JSON.stringify([label, normalise(user_message), confidenceBand(confidence)]);
+  return [
+    ...groupBy(turns, (turn) => (turn.route === 'auto-approved' ? turn : textOf(turn) + turn.route)).values(),
+  ].map((alike) => {
+    const [{ route, propensity, confidence }] = alike as [Turn];
+    const counts = (answer: string) => alike.filter(({ chosen, verdict }) => chosen && verdict === answer).length;
+    const [right, wrong] = [counts('approve'), counts('correct')];
+    return {
+      route,
+      propensity,
+      band: confidenceBand(confidence),
+      conversations: alike.length,
+      chosen: alike.filter(({ chosen }) => chosen).length,
+      right,
+      wrong,
+      unusable: counts('reject'),
+      squares: (right + wrong) ** 2,
+    };
+  });
 }

@@ -13,6 +13,7 @@ import { digestTable } from '../../runtime/rebuild.ts';
 import { adoptPolicy, policyHistory, policyInForce } from '../../status/policy.ts';
 import { whatIf } from '../../status/what-if.ts';
 import { topics } from '../../topology.ts';
+import { review } from '../fixtures.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
@@ -60,6 +61,22 @@ describe('a policy on real servers', () => {
     return rows;
   }
 
+  /** Corrects three that wait: one to what was predicted, and one correction is taken back. */
+  async function answers(): Promise<void> {
+    const producer = await createConversationProducer(producerOptions(stack.prepared));
+    const correct = (n: number, corrected_intent: string) =>
+      producer.send({
+        kind: 'review',
+        record: review({ conversation_id: `after-${n}`, verdict: 'correct', corrected_intent, review_id: `r-${n}` }),
+      });
+    await correct(0, 'cancel_order');
+    await correct(1, 'track_order');
+    await correct(2, 'cancel_order');
+    const undo = review({ conversation_id: 'after-2', verdict: 'skip', review_id: 'undo', withdraws: 'r-2' });
+    await producer.send({ kind: 'review', record: undo });
+    await producer.close();
+  }
+
   it('routes by the built-in policy until another is adopted, and by that one from then on', async () => {
     const { pool } = stack.prepared;
     assert.deepEqual(await traffic('before'), [{ policy_version: 'routing-v1', route: 'auto-approved', n: COUNT }]);
@@ -97,6 +114,7 @@ describe('a policy on real servers', () => {
       groups: (await admin.listGroups()).groups.map(({ groupId }) => groupId).sort(),
       tables: await Promise.all(projections.map((projection) => digestTable(pool, projection))),
     });
+    await answers();
     await untilCaughtUp(servers, pool);
     const untouched = await everything();
     const loose = { ...defaultPolicy, version: 'routing-v3', audit_share: 0 };
@@ -106,6 +124,8 @@ describe('a policy on real servers', () => {
       ['needs_review', 'auto_approved', COUNT],
     ]);
     assert.equal(report.review.after.conversations, 0);
+    // Of the three that were answered one answer was taken back, and one correction says what was predicted.
+    assert.deepEqual([report.wrong.after.judged, report.wrong.after.expected], [2, COUNT / 2]);
     const none = await whatIf(stack.prepared, { policy: loose, secondsPerAnswer: 20, examples: 1, to: 0 });
     assert.equal(none.conversations, 0);
     assert.deepEqual(await everything(), untouched);

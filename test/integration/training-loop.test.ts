@@ -12,6 +12,7 @@ import { setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../../policy/model-log.ts';
 import { offsetsOf, requestRun, watermarkOf } from '../../policy/training-run.ts';
 import { defaultPromotionPolicy } from '../../policy/promotion.ts';
+import { judgeStep } from '../../policy/rollout.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
@@ -19,13 +20,14 @@ import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { modelDeployments } from '../../sinks/model-deployments.ts';
 import { modelVersions } from '../../sinks/model-versions.ts';
-import type { RunStanding } from '../../schemas/types.ts';
+import type { RunStanding, StepJudged } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
 import { openArtifactFolder } from '../../trainer/artifacts.ts';
 import { codeVersion } from '../../trainer/code-version.ts';
 import { readSamples } from '../../trainer/data-set.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
+import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
 import { trainInWorker } from '../../trainer/train-worker.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import { conversation, review } from '../fixtures.ts';
@@ -209,6 +211,25 @@ describe('the training loop on real servers', () => {
     assert.match(back.models.get(canary)?.judged?.reasons.join(' ') ?? '', /Failed responses/);
   });
 
+  it('gives each verdict again from the offsets that stand beside it', async () => {
+    const { servers, codecs } = stack.prepared;
+    const codec = codecs.of(topics.conversationEvents);
+    const judged = await judgedSteps();
+    for (const wanted of ['success', 'fail']) assert.ok(judged.some(({ verdict }) => verdict === wanted));
+    for (const { version, against, from, to, verdict, reasons } of judged) {
+      const evidence = new RolloutEvidence([version, against]);
+      const [begin, end] = [watermarkOf(from), watermarkOf(to)];
+      for await (const { partition, offset, value } of readTopic(
+        servers.kafka,
+        topics.conversationEvents.name,
+        end,
+        begin,
+      ))
+        if (value && offset < (end.get(partition) ?? 0)) evidence.add(codec.decode(value));
+      assert.deepEqual(judgeStep(evidence.of(version), evidence.of(against)), { verdict, reasons });
+    }
+  });
+
   it('rebuilds versions and deployments from the log as they were', async () => {
     const { servers, codecs, pool } = stack.prepared;
     await untilCaughtUp(servers, pool);
@@ -219,16 +240,21 @@ describe('the training loop on real servers', () => {
     }
   });
 
-  /** The verdicts on the steps of a version, in order. */
-  async function verdictsOn(version: string): Promise<string[]> {
+  /** The verdicts on the steps of all versions; those of one are in order. */
+  async function judgedSteps(): Promise<(StepJudged & { readonly version: string })[]> {
     const { servers, codecs } = stack.prepared;
-    const verdicts: string[] = [];
+    const steps: (StepJudged & { readonly version: string })[] = [];
     for await (const { value } of readTopic(servers.kafka, topics.modelEvents.name)) {
       const event = value && codecs.of(topics.modelEvents).decode(value);
-      if (event?.version === version && event.judged)
-        verdicts.push(`${event.judged.verdict} at ${event.judged.traffic_percentage} %`);
+      if (event?.judged) steps.push({ ...event.judged, version: event.version });
     }
-    return verdicts;
+    return steps;
+  }
+
+  async function verdictsOn(version: string): Promise<string[]> {
+    return (await judgedSteps())
+      .filter((step) => step.version === version)
+      .map(({ verdict, traffic_percentage }) => `${verdict} at ${traffic_percentage} %`);
   }
 
   /** The newest version on trial: by the controller where the evaluation said promote, else by hand. */
@@ -251,7 +277,9 @@ describe('the training loop on real servers', () => {
     for (const version of versions) {
       for (let i = 0; i < each; i++) {
         const conversation_id = `${name}-${version}-${i}`;
-        const text = { user_message: `${name} message ${i} of ${version}`, language: 'en', entities: [] };
+        // Not numbered: texts that differ in digits only are equal, and worth one label.
+        const word = Array.from(String(i), (digit) => 'abcdefghij'[Number(digit)]).join('');
+        const text = { user_message: `${name} message ${word}`, language: 'en', entities: [] };
         await producer.send({
           kind: 'conversation',
           record: conversation({

@@ -18,6 +18,7 @@ function cell(fields: Partial<AuditCell>): AuditCell {
     right: 0,
     wrong: 0,
     unusable: 0,
+    squares: (fields.right ?? 0) + (fields.wrong ?? 0),
     ...fields,
   };
 }
@@ -50,13 +51,16 @@ describe('production accuracy', () => {
   });
 
   it('has no figure where trusted traffic was never audited, and an interval that says so', () => {
-    const { corrected, interval } = productionAccuracy([{ ...audited, right: 0, wrong: 0 }, reviewed]);
+    const { corrected, interval } = productionAccuracy([{ ...audited, right: 0, wrong: 0, squares: 0 }, reviewed]);
     assert.equal(corrected, null);
     assert.ok(interval[1] - interval[0] > 0.85);
   });
 
   it('has a figure although people never answered a small part, and an interval that holds whatever is true of that', () => {
-    const seen = [cell({ ...audited, conversations: 3800, chosen: 380, right: 342, wrong: 38 }), reviewed];
+    const seen = [
+      cell({ ...audited, conversations: 3800, chosen: 380, right: 342, wrong: 38, squares: 380 }),
+      reviewed,
+    ];
     const part = { route: 'auto-approved', propensity: 0.05, conversations: 100, chosen: 0 } as const;
     const whole = productionAccuracy(seen);
     const result = productionAccuracy([...seen, cell(part)]);
@@ -95,10 +99,23 @@ describe('production accuracy', () => {
     assert.ok(result.bounds[0] < 0.5 && result.bounds[1] > 0.5);
   });
 
+  it('takes equal texts for what they are worth: 30 in one group for one, ten groups of ten for ten', () => {
+    const figures = (squares: number, right: number, wrong: number) =>
+      productionAccuracy([cell({ conversations: 1000, chosen: 1000, right, wrong, squares })]);
+    const one = figures(30 ** 2, 30, 0);
+    assert.deepEqual([one.answers, one.effective, one.corrected], [30, 1, 1]);
+    assert.ok(one.interval[0] < 0.25, `${one.interval[0]}`);
+    const ten = figures(10 * 10 ** 2, 80, 20);
+    const [low, high] = wilson(8, 10);
+    const seen = Math.sqrt(0.9);
+    assert.deepEqual(ten.interval, [0.8 - seen * (0.8 - low), 0.8 + seen * (high - 0.8)]);
+  });
+
   it('says nothing of nothing', () => {
     assert.deepEqual(productionAccuracy([]), {
       conversations: 0,
       answers: 0,
+      effective: 0,
       missing: 0,
       corrected: null,
       interval: [0, 1],

@@ -7,9 +7,9 @@ import { actOn, judgeStep } from '../../policy/rollout.ts';
 import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { versionFor } from '../../policy/traffic.ts';
 
-/** What a version did: `labels` of its conversations were labelled, `right` of them right. */
-function arm(fields: Partial<ArmEvidence> & { labels?: number; right?: number } = {}): ArmEvidence {
-  const { labels = 0, right = 0, conversations = 400, ...rest } = fields;
+/** What a version did: `labels` of its conversations were labelled, `right` of them right, so many equal texts at a time. */
+function arm(fields: Partial<ArmEvidence> & { labels?: number; right?: number; groupsOf?: number } = {}): ArmEvidence {
+  const { labels = 0, right = 0, groupsOf = 1, conversations = 400, ...rest } = fields;
   const cell: AuditCell = {
     route: 'needs-review',
     propensity: 1,
@@ -19,6 +19,7 @@ function arm(fields: Partial<ArmEvidence> & { labels?: number; right?: number } 
     right,
     wrong: labels - right,
     unusable: 0,
+    squares: labels * groupsOf,
   };
   return {
     conversations,
@@ -41,6 +42,14 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
   ['better on too few labels', arm({ labels: 30, right: 30 }), 'inconclusive', /needs 50 labels/],
   ['worse', arm({ labels: 100, right: 60 }), 'fail', /worse than production/],
   ['worse, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', /needs 50 labels/],
+  [
+    'worse, in one keystroke',
+    arm({ labels: 30, groupsOf: 30 }),
+    'inconclusive',
+    /needs 50 labels.*on 30 \(equal texts: worth 1\)/,
+  ],
+  ['better, in a few keystrokes', arm({ labels: 200, right: 200, groupsOf: 20 }), 'inconclusive', /needs 50 labels/],
+  ['worse, in many groups', arm({ labels: 800, right: 320, groupsOf: 20 }), 'fail', /on 800 \(equal texts: worth 40\)/],
   ['all labelled, few, a little worse', arm({ conversations: 40, labels: 40, right: 33 }), 'inconclusive', /./],
   ['failing, without a label', arm({ failures: 100 }), 'fail', /Failed responses: 25\.0 % of 400/],
   ['failing, in a few conversations', arm({ conversations: 20, responses: 20, failures: 20 }), 'no-data', /./],
@@ -58,7 +67,17 @@ function cell(
   right: number,
   wrong: number,
 ): AuditCell {
-  return { route, propensity, band: 9, conversations, chosen: right + wrong, right, wrong, unusable: 0 };
+  return {
+    route,
+    propensity,
+    band: 9,
+    conversations,
+    chosen: right + wrong,
+    right,
+    wrong,
+    unusable: 0,
+    squares: right + wrong,
+  };
 }
 
 describe('judgeStep', () => {
@@ -193,6 +212,24 @@ function oftenJudged(seed: number): string {
   return 'undecided';
 }
 
+/**
+ * How the first step of a version that is as good as production ends, in groups of 15 equal texts that one keystroke answers, judged
+ * after each group.
+ */
+function judgedInGroups(seed: number): string {
+  const counts = { canary: [0, 0], production: [0, 0] };
+  for (let i = 0; i < 1500; i++) {
+    const which = unitHash(`${seed}/group/${i}`) < 0.1 ? 'canary' : 'production';
+    const right = unitHash(`${seed}/right of group/${i}`) < 0.85 ? 15 : 0;
+    const [labels = 0, hits = 0] = counts[which];
+    counts[which] = [labels + 15, hits + right];
+    const of = ([labels = 0, right = 0]: number[]) => arm({ conversations: 3 * labels, labels, right, groupsOf: 15 });
+    const { verdict } = judgeStep(of(counts.canary), of(counts.production));
+    if (verdict === 'success' || verdict === 'fail') return verdict;
+  }
+  return 'undecided';
+}
+
 describe('a rollout on a simulated clock', () => {
   it('takes a better model to 100 %, step by step', () => {
     const { end, history } = rollout(0.92, 2, 200);
@@ -211,6 +248,11 @@ describe('a rollout on a simulated clock', () => {
   it('does not take a version back because it was looked at often: of 40 that are 2 points better, none', () => {
     const ends = Array.from({ length: 40 }, (_, seed) => oftenJudged(seed));
     assert.deepEqual([...new Set(ends)], ['success']);
+  });
+  it('does not take a version back because equal texts were answered together: of 100 that are as good, at most 3', () => {
+    const ends = Array.from({ length: 100 }, (_, seed) => judgedInGroups(seed));
+    const failed = ends.filter((end) => end === 'fail').length;
+    assert.ok(failed <= 3, `${failed} of 100`);
   });
   it('decides when labels come late', () => {
     for (const [accuracy, outcome] of [

@@ -16,6 +16,7 @@ const audited: AuditCell = {
   right: 45,
   wrong: 5,
   unusable: 0,
+  squares: 50,
 };
 const report = (cells: readonly AuditCell[]) => ({
   from: '2026-10-06',

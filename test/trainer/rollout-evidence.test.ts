@@ -3,6 +3,7 @@ import { describe, it } from 'node:test';
 import type { AuditCell } from '../../policy/audit.ts';
 import { unitHash } from '../../policy/hash.ts';
 import { judgeStep } from '../../policy/rollout.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
 import type { ConversationEvent, ReviewSubmitted } from '../../schemas/types.ts';
 import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
 import { conversation, review } from '../fixtures.ts';
@@ -78,8 +79,44 @@ describe('RolloutEvidence', () => {
     assert.deepEqual(answers(after(captured('a'), first)), [[1, 1, 0, 0]]);
     assert.deepEqual(answers(after(captured('a'), first, second, skip)), [[1, 0, 1, 0]]);
     assert.deepEqual(answers(after(captured('a'), first, second, undo('1'))), [[1, 0, 1, 0]]);
-    assert.deepEqual(answers(after(captured('a'), first, second, undo('2'))), [[1, 0, 0, 0]]);
+    assert.deepEqual(answers(after(captured('a'), first, second, undo('2'))), [[1, 1, 0, 0]]);
+    assert.deepEqual(answers(after(captured('a'), second, undo('2'))), [[1, 0, 0, 0]]);
+    assert.deepEqual(answers(after(captured('a'), undo('2'), second)), [[1, 0, 0, 0]]);
     assert.deepEqual(answers(after(captured('a'), reviewed('a', { verdict: 'reject' }))), [[1, 0, 0, 1]]);
+  });
+
+  it('takes a correction to what was predicted for an approval', () => {
+    const { nlu_intent: corrected_intent, nlu_module: corrected_module } = conversation();
+    const same = reviewed('a', { verdict: 'correct', corrected_intent, corrected_module });
+    assert.deepEqual(answers(after(captured('a'), same)), [[1, 1, 0, 0]]);
+    const elsewhere = reviewed('a', { verdict: 'correct', corrected_intent, corrected_module: 'ride' });
+    assert.deepEqual(answers(after(captured('a'), elsewhere)), [[1, 0, 1, 0]]);
+  });
+
+  it('counts equal texts with one prediction that were answered on a day as a group, until an answer is taken back', () => {
+    const squares = ({ cells }: { readonly cells: readonly AuditCell[] }) => cells.map((one) => one.squares);
+    const alike = (id: string, fields = {}) =>
+      captured(id, { user_message: `Where is order ${id.length}?`, ...fields });
+    const said = (id: string, fields: Partial<ReviewSubmitted> = {}) => reviewed(id, { review_id: id, ...fields });
+    const three = ['a', 'bb', 'ccc'].flatMap((id) => [alike(id), said(id)]);
+    assert.deepEqual(squares(after(...three)), [9]);
+    assert.deepEqual(squares(after(...three, captured('d', { user_message: 'Another text' }), said('d'))), [10]);
+    assert.deepEqual(squares(after(...three, alike('d', { nlu_intent: 'cancel_order' }), said('d'))), [9, 1]);
+    const tomorrow = { reviewed_at: review().reviewed_at + 86_400_000 };
+    assert.deepEqual(squares(after(...three, alike('d'), said('d', tomorrow))), [10]);
+    const undo = reviewed('a', { verdict: 'skip', withdraws: 'a' });
+    assert.deepEqual(squares(after(...three, undo)), [4]);
+    assert.deepEqual(squares(after(...three, said('bb', { verdict: 'reject', review_id: 'again' }))), [4]);
+  });
+
+  it('counts each audit by itself, because chance drew each', () => {
+    const always = { ...defaultPolicy, audit_share: 1 };
+    const audits = ['a', 'b', 'c'].flatMap((id) => [
+      { ...captured(id, { nlu_confidence: 0.99 }), policy: always },
+      reviewed(id, { verdict: 'approve' }),
+    ]);
+    const [cell] = after(...audits).cells;
+    assert.deepEqual([cell?.route, cell?.right, cell?.squares], ['auto-approved', 3, 3]);
   });
 
   it('follows so many conversations of a version to their answers and no more, the same ones in any order', () => {
