@@ -63,12 +63,14 @@ export function changeOf(
     const review: ReviewSubmitted = {
       conversation_id: conversation.conversation_id,
       ...answer,
-      reviewer: nameOf(annotation.completed_by),
+      reviewer: nameOf(annotation.updated_by ?? annotation.completed_by), // who corrects another's annotation answers
       reviewed_at: version.ms,
       review_id: `label-studio/${annotation.id}/${version.text}`,
       source: 'label_studio',
       time_taken_ms:
-        annotation.lead_time == null ? null : Math.min(Math.round(annotation.lead_time * 1000), 2 ** 31 - 1),
+        annotation.lead_time == null
+          ? null // a clock set back gives less than nothing
+          : Math.min(Math.max(Math.round(annotation.lead_time * 1000), 0), 2 ** 31 - 1),
       shown: conversation.shown,
       withdraws: standing && !skips ? standing.review_id : null,
     };
