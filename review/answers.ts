@@ -87,6 +87,7 @@ async function refuseUnknownLabels(pool: Pool, reviews: readonly ReviewSubmitted
     reviews.flatMap(({ corrected_intent: intent, corrected_module: module }) =>
       intent === null || module === null ? [] : [{ intent, module }],
     ),
+    reviews.map(({ conversation_id }) => conversation_id),
   );
   if (unknown.length === 0) return;
   throw new AnswerRefused(
