@@ -27,8 +27,8 @@ export function isUndo(review: ReviewSubmitted): boolean {
 }
 
 /**
- * The decision after one more review. The answer that came last counts, whenever it was given, but a skip never takes back an answer. A withdrawal
- * takes its answer out, whichever of the two came first, and the latest of the others counts again.
+ * The decision after one more review. The answer that came last counts, whenever it was given, but a skip never takes back an
+ * answer. A withdrawal takes its answer out, whichever of the two came first, and the latest of the others counts again.
  */
 export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
   const withdrawn = withdrawnAfter(decision, review);

@@ -15,7 +15,12 @@ const SEND_MS = 4000;
 function review(i: number): ReviewSubmitted {
   return {
     ...{ conversation_id: `c-${i}`, verdict: 'approve', corrected_intent: null, corrected_module: null },
-    ...{ reviewer: 'asha', reviewed_at: Date.UTC(2026, 10, 1), review_id: `label-studio/${i}/x`, source: 'label_studio' },
+    ...{
+      reviewer: 'asha',
+      reviewed_at: Date.UTC(2026, 10, 1),
+      review_id: `label-studio/${i}/x`,
+      source: 'label_studio',
+    },
     ...{ time_taken_ms: null, shown: null, withdraws: null },
   };
 }
