@@ -409,13 +409,17 @@ describe('Label Studio, the real one', () => {
   });
 
   it('has the answer of whoever corrected an annotation last', { timeout: TEST_MS }, async () => {
-    const asked = (await allTasks()).find(({ annotations }) => annotations[0]?.was_cancelled === false);
-    assert.ok(asked);
-    const id = String(asked.data['conversation_id']);
+    const task = (await allTasks()).findLast(
+      ({ annotations, draft_exists }) => annotations.length === 0 && !draft_exists,
+    );
+    assert.ok(task);
+    const id = String(task.data['conversation_id']);
+    const annotation = await annotate(
+      task,
+      `${String(task.data['predicted_module'])}/${String(task.data['predicted_intent'])}`,
+    );
     const ravi = await server.addUser('ravi@example.test');
-    await ravi('PATCH', `api/annotations/${asked.annotations[0]?.id ?? 0}/`, {
-      result: resultOf('shop/refund_status'),
-    });
+    await ravi('PATCH', `api/annotations/${annotation}/`, { result: resultOf('shop/refund_status') });
     await until('it counts', async () => {
       const rows = await query<{ reviewer: string; verdict: string }>(
         'SELECT reviewer, verdict FROM conversation_logs WHERE conversation_id = $1',
