@@ -450,6 +450,14 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
       await page.locator('aside', { hasText: 'meera' }).waitFor();
       await ofAsha(page).waitFor();
       assert.deepEqual(await answersIn('tabs'), new Map());
+      const [file] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('link', { name: 'Download' }).click(),
+      ]);
+      assert.match(await readFile(await file.path(), 'utf8'), /^\{"reviewer":"asha",.*"conversation_id":"tabs-\d".*\}$/);
+      page.once('dialog', (dialog) => void dialog.accept());
+      await page.getByRole('button', { name: 'Dismiss' }).click();
+      await ofAsha(page).waitFor({ state: 'detached' });
     });
   });
 

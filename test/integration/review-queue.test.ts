@@ -533,9 +533,9 @@ describe('the review queue on real servers', () => {
 
   it('opens with ten thousand items that wait, and gives the first', async () => {
     await sql(`INSERT INTO review_queue
-      SELECT (jsonb_populate_record(q, jsonb_build_object('conversation_id', 'crowd-' || n, 'user_message', 'crowd ' || n,
+      SELECT (jsonb_populate_record(one.q, jsonb_build_object('conversation_id', 'crowd-' || n, 'user_message', 'crowd ' || n,
                'nlu_module', 'crowd', 'fingerprint', 'crowd-' || n, 'drawn', false, 'answered_by', '[]'::jsonb, 'score', n))).*
-        FROM generate_series(1, 10000) n, (SELECT * FROM review_queue LIMIT 1) q`);
+        FROM generate_series(1, 10000) n, (SELECT r AS q FROM review_queue r LIMIT 1) one`);
     const items = await next('crowded', { count: 6, module: 'crowd' });
     assert.equal(items[0]?.conversation_id, 'crowd-10000');
     assert.equal(items.length, 6);
