@@ -65,7 +65,7 @@ export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SE
 
 /** `all` resolves at the last of `count` delivery reports, and rejects at the first of a review that was not taken. */
 function reportsOf(producer: Producer, count: number): { readonly all: Promise<void>; stop(): void } {
-  let stop = () => undefined as void;
+  let stop: () => void = () => undefined;
   const all = new Promise<void>((resolve, reject) => {
     let left = count;
     const onReport = (failure: LibrdKafkaError | null | undefined) => {
