@@ -454,7 +454,10 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
         page.waitForEvent('download'),
         page.getByRole('link', { name: 'Download' }).click(),
       ]);
-      assert.match(await readFile(await file.path(), 'utf8'), /^\{"reviewer":"asha",.*"conversation_id":"tabs-\d".*\}$/);
+      assert.match(
+        await readFile(await file.path(), 'utf8'),
+        /^\{"reviewer":"asha",.*"conversation_id":"tabs-\d".*\}$/,
+      );
       page.once('dialog', (dialog) => void dialog.accept());
       await page.getByRole('button', { name: 'Dismiss' }).click();
       await ofAsha(page).waitFor({ state: 'detached' });
