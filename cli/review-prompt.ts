@@ -28,6 +28,8 @@ const TAKEN = { approve: 'Approved', correct: 'Corrected to', reject: 'Rejected'
 type Verdict = keyof typeof TAKEN;
 const MAX_CHOICES = 6;
 const MAX_LISTED = 12;
+/** Of a message of the group. */
+const MAX_TEXT = 200;
 
 interface Label {
   readonly module: string;
@@ -98,8 +100,18 @@ function card(task: ReviewTask): string {
     style('bold', plain(task.user_message)),
     `${nameOf(predicted(task))}${confidence} · ${task.language} · ${task.reasons.join(', ')}`,
     ...(rather.length > 0 ? [`or rather: ${rather.join(' · ')}`] : []),
-    ...(task.group.length > 0 ? [`${task.group.length} more say nearly the same and go along.`] : []),
+    ...(task.group.length > 0 ? [`${task.group.length} more say nearly the same and go along:`, ...texts(task)] : []),
   ].join('\n');
+}
+
+/** What the group says, each text once. */
+function texts({ group }: ReviewTask): readonly string[] {
+  const times = new Map<string, number>();
+  for (const { user_message } of group) times.set(user_message, (times.get(user_message) ?? 0) + 1);
+  return [...times].map(([text, n]) => {
+    const line = plain(text).replaceAll('\n', ' ').slice(0, MAX_TEXT);
+    return `  ${line}${n > 1 ? ` (${n} ×)` : ''}`;
+  });
 }
 
 /** The runners-up, then what people made of this prediction before. */

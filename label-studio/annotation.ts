@@ -60,14 +60,16 @@ export function changeOf(
     const { answer, problem } = answerOf(annotation, conversation.shown);
     if (problem !== undefined) problems.push(`Annotation ${annotation.id} of task ${task.id} is no label: ${problem}`);
     const lead_time_ms =
-      annotation.lead_time == null ? null : Math.min(Math.round(annotation.lead_time * 1000), 2 ** 31 - 1);
+      annotation.lead_time == null
+        ? null // a clock set back gives less than nothing
+        : Math.min(Math.max(Math.round(annotation.lead_time * 1000), 0), 2 ** 31 - 1);
     // With a skip, `withdraws` would be all that the review says.
     const skips = answer.verdict === 'skip';
     if (standing && skips) reviews.push(withdrawalOf(standing, conversation, version.ms));
     const review: ReviewSubmitted = {
       conversation_id: conversation.conversation_id,
       ...answer,
-      reviewer: nameOf(annotation.completed_by),
+      reviewer: nameOf(annotation.updated_by ?? annotation.completed_by), // who corrects another's annotation answers
       reviewed_at: version.ms,
       review_id: `label-studio/${annotation.id}/${version.text}`,
       source: 'label_studio',

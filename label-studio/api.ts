@@ -10,6 +10,8 @@ const annotation = z.object({
     .union([z.int(), z.object({ id: z.int() }).transform(({ id }) => id)])
     .nullish()
     .transform((id) => id ?? null),
+  /** Who saved it last, where that is known. */
+  updated_by: z.int().nullish(),
   /** The reviewer skipped the task. */
   was_cancelled: z.boolean(),
   updated_at: z.string(),
@@ -23,8 +25,8 @@ const task = z.object({
   data: z.record(z.string(), z.unknown()),
   updated_at: z.string(),
   annotations: z.array(annotation).default([]),
-  /** What somebody has begun and not submitted. */
-  drafts: z.array(z.unknown()).default([]),
+  /** What somebody, whoever it is, has begun and not submitted; Label Studio shows each only their own drafts. */
+  draft_exists: z.boolean(),
 });
 
 const project = z.object({
@@ -82,8 +84,8 @@ export interface LabelStudioApi {
   tasks(projectId: number, filter: TaskFilter): Promise<readonly Task[]>;
   /** Creates tasks, all or none. Gives their ids in the order of `tasks`. There is no key against doing it twice. */
   importTasks(projectId: number, tasks: readonly NewTask[]): Promise<readonly number[]>;
-  /** Deletes tasks with all that hangs on them. */
-  deleteTasks(projectId: number, ids: readonly number[]): Promise<void>;
+  /** Deletes tasks with all that hangs on them; with `untouched`, those that nobody has answered, skipped or begun by then. */
+  deleteTasks(projectId: number, ids: readonly number[], only?: 'untouched'): Promise<void>;
   /** E-mail addresses by user id. */
   users(): Promise<ReadonlyMap<number, string>>;
   webhooks(projectId: number): Promise<readonly Webhook[]>;
@@ -120,10 +122,12 @@ export function labelStudioApi(send: Send): LabelStudioApi {
       const answer = await send('POST', `api/projects/${projectId}/import?return_task_ids=true`, tasks);
       return read(z.object({ task_ids: z.array(z.int()) }), answer).task_ids;
     },
-    async deleteTasks(projectId, ids) {
+    async deleteTasks(projectId, ids, only) {
+      if (ids.length === 0) return; // an empty list would mean all
       await send('POST', `api/dm/actions?id=delete_tasks&project=${projectId}`, {
         selectedItems: { all: false, included: ids },
         ordering: [],
+        ...(only === 'untouched' && { filters: UNTOUCHED }),
       });
     },
     async users() {
@@ -142,9 +146,19 @@ export function labelStudioApi(send: Send): LabelStudioApi {
 
 /** All fields take four times as long. The list holds for a task and for what is in it alike, so it has the fields of both. */
 const FIELDS = [
-  ...['id', 'data', 'updated_at', 'annotations', 'drafts'],
-  ...['completed_by', 'was_cancelled', 'lead_time', 'result'],
+  ...['id', 'data', 'updated_at', 'annotations', 'draft_exists'],
+  ...['completed_by', 'updated_by', 'was_cancelled', 'lead_time', 'result'],
 ];
+
+/** Filters of the data manager: tasks without a draft of anybody, an answer or a skip. */
+const UNTOUCHED = {
+  conjunction: 'and',
+  items: [
+    { filter: 'filter:tasks:draft_exists', operator: 'equal', type: 'Boolean', value: false },
+    { filter: 'filter:tasks:total_annotations', operator: 'equal', type: 'Number', value: 0 },
+    { filter: 'filter:tasks:cancelled_annotations', operator: 'equal', type: 'Number', value: 0 },
+  ],
+};
 
 /** The query of the data manager: filters by column, and the order. */
 function taskQuery({ after, changedAfter, ids }: TaskFilter): object {

@@ -20,19 +20,17 @@ import type { Waiting } from './task.ts';
 const BATCH = 50;
 
 /**
- * Deletes tasks whose conversation was answered elsewhere, unless somebody has answered or begun them here: each batch is read
- * right before. Returns how many.
+ * Deletes tasks whose conversation was answered elsewhere, unless somebody has answered or begun them here. Label Studio decides
+ * that at the moment of deletion; what is left is looked at afterwards. Returns how many are gone.
  */
 export async function close({ api, pool }: SyncContext, { known, labelStudioId }: ReadyProject): Promise<number> {
   const done = await answeredElsewhere(pool, known.id);
   let count = 0;
   for (const batch of inBatches(done)) {
-    const ids = batch.map(({ label_studio_task_id }) => label_studio_task_id ?? 0);
-    const now = await api.tasks(labelStudioId, { after: 0, ids });
-    const touched = new Set(now.filter((task) => task.annotations.length + task.drafts.length > 0).map(({ id }) => id));
-    const empty = now.map(({ id }) => id).filter((id) => !touched.has(id) && ids.includes(id));
-    if (empty.length > 0) await api.deleteTasks(labelStudioId, empty);
-    const closed = batch.filter(({ label_studio_task_id: id }) => id !== null && !touched.has(id));
+    const ids = batch.flatMap(({ label_studio_task_id: id }) => (id === null ? [] : [id]));
+    await api.deleteTasks(labelStudioId, ids, 'untouched');
+    const left = new Set((await api.tasks(labelStudioId, { after: 0, ids })).map(({ id }) => id));
+    const closed = batch.filter(({ label_studio_task_id: id }) => id !== null && !left.has(id));
     await noteTasks(
       pool,
       known.id,

@@ -26,8 +26,12 @@ const TIMEOUT_MS = 60_000;
 const RENEW_AT = 0.8;
 const SHORTEST_LIFE_MS = 10_000;
 
-/** Opens the way to a server; nothing is sent before the first request. */
-export function connectHttp(config: Pick<LabelStudioConfig, 'url' | 'apiKey'>, timeoutMs = TIMEOUT_MS): Send {
+/** Opens the way to a server; nothing is sent before the first request. `now` is a clock in milliseconds that nobody sets. */
+export function connectHttp(
+  config: Pick<LabelStudioConfig, 'url' | 'apiKey'>,
+  timeoutMs = TIMEOUT_MS,
+  now: () => number = () => performance.now(),
+): Send {
   const call = (method: string, path: string, authorization: string | undefined, body: unknown) =>
     fetch(new URL(path, config.url), {
       method,
@@ -43,7 +47,7 @@ export function connectHttp(config: Pick<LabelStudioConfig, 'url' | 'apiKey'>, t
       throw new LabelStudioUnavailable(`Label Studio at ${config.url} does not answer: ${reasonOf(cause)}.`, { cause });
     });
   const token = isPersonalAccessToken(config.apiKey)
-    ? accessTokens(config.apiKey, (body) => call('POST', 'api/token/refresh/', undefined, body).then(jsonOf))
+    ? accessTokens(config.apiKey, (body) => call('POST', 'api/token/refresh/', undefined, body).then(jsonOf), now)
     : { current: () => Promise.resolve(`Token ${config.apiKey}`), forget: () => false };
   return async (method, path, body) => {
     const response = await call(method, path, await token.current(), body);
@@ -61,17 +65,17 @@ export function isPersonalAccessToken(apiKey: string): boolean {
 }
 
 /** A personal access token is good for one thing: to get an access token, which lives for minutes. */
-function accessTokens(refresh: string, ask: (body: object) => Promise<unknown>) {
+function accessTokens(refresh: string, ask: (body: object) => Promise<unknown>, now: () => number) {
   let access: { readonly authorization: string; readonly until: number } | undefined;
   return {
     async current(): Promise<string> {
-      if (access && performance.now() < access.until) return access.authorization;
+      if (access && now() < access.until) return access.authorization;
       const answer = (await ask({ refresh })) as { readonly access?: unknown } | undefined;
       if (typeof answer?.access !== 'string')
         throw new LabelStudioRefused('Label Studio gave no access token for LABEL_STUDIO_API_KEY.', 200);
       const { exp = 0, iat = 0 } = claimsOf(answer.access) ?? {};
       const life = Math.max((exp - iat) * 1000, SHORTEST_LIFE_MS) * RENEW_AT;
-      access = { authorization: `Bearer ${answer.access}`, until: performance.now() + life };
+      access = { authorization: `Bearer ${answer.access}`, until: now() + life };
       return access.authorization;
     },
     /** Whether there was one to forget. */

@@ -4,7 +4,7 @@ import type { Pool } from 'pg';
 import type { LabelStudioConfig } from '../config.ts';
 import type { LabelStudioApi, Project } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
-import { CONFIG_FILE, configProblems, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
+import { CONFIG_FILE, configProblems, isReadable, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
 import { claim, marked, ownerOf } from './owner.ts';
 import { addProject, installationId, knownProject, labelsInTraffic, noteProject, tasksIn } from './store.ts';
 import type { KnownProject } from './store.ts';
@@ -127,6 +127,12 @@ function warningsAbout(project: Project): string[] {
           `predictions of ${model_version} are filled in, not those of ${PREDICTED_BY}: Settings → Annotation → Live predictions`,
         ]
       : []),
-    ...(labelsOf(project.label_config ?? '').size === 0 ? ['`label` had no choices until now'] : []),
+    ...choicesMissing(project.label_config ?? ''),
   ].map((warning) => `In project ${project.id}, ${warning}.`);
+}
+
+function choicesMissing(xml: string): string[] {
+  if (!isReadable(xml))
+    return ['labels of new traffic are not added: <Taxonomy name="label"> is not there once, or a tag is not closed'];
+  return labelsOf(xml).size === 0 ? ['`label` had no choices until now'] : [];
 }

@@ -2,11 +2,12 @@
  * Reviews on their way into the topic. They do not go through the spool of the other producers, where a later one may overtake
  * an earlier one: the outbox keeps them, in their order, until Kafka has acknowledged them.
  */
-import type { Producer } from 'node-rdkafka';
+import type { LibrdKafkaError, Producer } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { call, connectProducer, disconnect, Transient } from '../runtime/rdkafka.ts';
+import { connectProducer, disconnect, Transient } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
+import { within } from '../runtime/within.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 
@@ -18,20 +19,19 @@ export interface ReviewSender {
 }
 
 const SEND_MS = 30_000;
+/** How long after its time a record's report may take to come. */
+const REPORT_MS = 10_000;
 
-/** Connects at the first review. After a failure the next call begins with a new connection. */
-export function openReviewSender(kafka: KafkaConfig, codecs: Codecs): ReviewSender {
+/** Connects at the first review. After a failure the next call begins with a new connection. `sendMs` is a record's time. */
+export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SEND_MS): ReviewSender {
   const codec = codecs.of(topics.reviews);
   let producer: Producer | undefined;
-  let failure: Error | undefined;
   async function connected(): Promise<Producer> {
     if (producer) return producer;
-    failure = undefined;
     const opened = await connectProducer(
       { ...librdkafkaConfig(kafka, 'label-studio'), 'enable.idempotence': true, dr_cb: true },
-      { 'message.timeout.ms': SEND_MS },
+      { 'message.timeout.ms': sendMs },
     );
-    opened.on('delivery-report', (error) => (failure ??= error instanceof Error ? error : undefined));
     opened.on('event.error', () => undefined); // lost connections: the delivery reports tell what they did
     opened.setPollInterval(20);
     return (producer = opened);
@@ -43,17 +43,38 @@ export function openReviewSender(kafka: KafkaConfig, codecs: Codecs): ReviewSend
   }
   return {
     async send(reviews) {
+      if (reviews.length === 0) return;
       const out = await connected();
+      const delivered = reportsOf(out, reviews.length);
       try {
         for (const review of reviews)
           out.produce(topics.reviews.name, null, codec.encode(review), review.conversation_id);
-        await call('sending reviews', (done) => out.flush(SEND_MS + 5000, (error) => done(error, undefined)));
-        if (failure) throw new Transient(`Kafka did not take a review: ${failure.message}`, { cause: failure });
+        // The end of a flush would not do: reports come by another way, some at a time, and so after it.
+        const late = () => new Transient('Kafka has not said of every review whether it took it.');
+        await within(sendMs + REPORT_MS, delivered.all, late);
       } catch (error) {
         await close();
         throw error;
+      } finally {
+        delivered.stop();
       }
     },
     close,
   };
+}
+
+/** `all` resolves at the last of `count` delivery reports, and rejects at the first of a review that was not taken. */
+function reportsOf(producer: Producer, count: number): { readonly all: Promise<void>; stop(): void } {
+  let stop: () => void = () => undefined;
+  const all = new Promise<void>((resolve, reject) => {
+    let left = count;
+    const onReport = (failure: LibrdKafkaError | null | undefined) => {
+      if (failure) reject(new Transient(`Kafka did not take a review: ${failure.message}`, { cause: failure }));
+      else if (--left === 0) resolve();
+    };
+    producer.on('delivery-report', onReport);
+    stop = () => void producer.off('delivery-report', onReport);
+  });
+  all.catch(() => undefined); // where producing fails, nobody waits for it
+  return { all, stop };
 }

@@ -1,5 +1,7 @@
 /** Reads tasks and their annotations, and notes what changed since they were read last. */
+import { reviewProblems } from '../policy/validation.ts';
 import { inTransaction } from '../runtime/projection-runner.ts';
+import type { ReviewSubmitted } from '../schemas/types.ts';
 import type { Task } from './api.ts';
 import { PAGE } from './api.ts';
 import { changeOf, versionOf } from './annotation.ts';
@@ -94,9 +96,11 @@ async function takeIn(
       return [];
     }
     const change = changeOf(task, { conversation_id, shown: prediction }, counted.get(task.id) ?? [], names);
-    problems.push(...change.problems);
-    changed.push(...change.counted.map((one) => ({ ...one, conversation_id })));
-    return change.reviews;
+    const invalid = invalidAmong(change.reviews);
+    problems.push(...change.problems, ...[...invalid].map(([id, why]) => `Review ${id} is not sent: ${why}`));
+    const sound = ({ review_id }: { readonly review_id: string | null }) => !invalid.has(review_id ?? '');
+    changed.push(...change.counted.filter(sound).map((one) => ({ ...one, conversation_id })));
+    return change.reviews.filter(sound);
   });
   await inTransaction(pool, async (client) => {
     await noteCounted(client, known.id, changed);
@@ -109,9 +113,20 @@ async function takeIn(
   });
   if (spare.length > 0) {
     log.info({ tasks: spare }, 'tasks that were imported twice are deleted');
-    await api.deleteTasks(labelStudioId, spare);
+    await api.deleteTasks(labelStudioId, spare, 'untouched');
   }
   return { annotations: changed.filter(({ withdrawn }) => !withdrawn).length, problems };
+}
+
+/** Reviews that intake would not take, by id, and why. They are not counted either, so that a later full scan looks again. */
+function invalidAmong(reviews: readonly ReviewSubmitted[]): ReadonlyMap<string, string> {
+  const now = Date.now();
+  return new Map(
+    reviews.flatMap((review) => {
+      const [problem] = reviewProblems(review, now);
+      return problem ? [[review.review_id ?? '', `${problem.field}: ${problem.message}`] as const] : [];
+    }),
+  );
 }
 
 /**
@@ -121,7 +136,7 @@ async function takeIn(
 function standingOf(task: Task, conversation_id: string, row: KnownTask | undefined): KnownTask | 'spare' | undefined {
   const empty = task.annotations.length === 0;
   const another = row?.label_studio_task_id != null && row.label_studio_task_id !== task.id && row.status !== 'closed';
-  if (another && empty && task.drafts.length === 0) return 'spare';
+  if (another && empty && !task.draft_exists) return 'spare';
   if (another && (empty || row.status === 'answered')) return undefined;
   return { conversation_id, label_studio_task_id: task.id, status: empty ? 'open' : 'answered' };
 }

@@ -127,13 +127,15 @@ export async function readStanding(db: Db): Promise<Standing> {
   return rows[0] as Standing;
 }
 
-/** Modules and intents of what waits; with `all`, of every conversation, predicted or corrected. */
+/** Modules and intents of what waits, runners-up among them; with `all`, of every conversation too, predicted or corrected. */
 export async function labelsInTraffic(db: Db, { all }: { readonly all: boolean }): Promise<Map<string, Set<string>>> {
+  const waiting = `SELECT nlu_module, nlu_intent FROM review_queue
+             UNION SELECT label ->> 'module', label ->> 'intent' FROM review_queue, jsonb_array_elements(runners_up) AS label`;
   const everything = `SELECT nlu_module, nlu_intent FROM conversation_logs
              UNION SELECT corrected_module, corrected_intent FROM conversation_logs WHERE corrected_intent IS NOT NULL`;
   const { rows } = await db.query<{ module: string; intents: string[] }>(
     `SELECT module, array_agg(intent ORDER BY intent) AS intents
-       FROM (${all ? everything : 'SELECT DISTINCT nlu_module, nlu_intent FROM review_queue'}) AS labels (module, intent)
+       FROM (${waiting}${all ? ` UNION ${everything}` : ''}) AS labels (module, intent)
       GROUP BY 1 ORDER BY 1`,
   );
   return new Map(rows.map(({ module, intents }) => [module, new Set(intents)]));

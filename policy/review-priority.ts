@@ -20,7 +20,7 @@ export const DRAWN_SHARE = 1 / 16;
 export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
   if (!waits(decision)) return undefined;
   const { conversation } = decision;
-  const drawn = decision.audit || unitHash(`drawn/${decision.conversation_id}`) < DRAWN_SHARE;
+  const drawn = decision.audit || drawnByChance(decision.conversation_id);
   return {
     conversation_id: decision.conversation_id,
     conversation,
@@ -35,6 +35,11 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
     drawn,
     answered_by: [...reviewersOf(decision)],
   };
+}
+
+/** Whether a conversation is of the share that waits among the audits, if it waits. */
+export function drawnByChance(conversationId: string): boolean {
+  return unitHash(`drawn/${conversationId}`) < DRAWN_SHARE;
 }
 
 /** How sure a model is of a text: probabilities of its answer and of the next likely one, 0 to 1; null where it says none. */
@@ -100,4 +105,16 @@ export function normalise(text: string): string {
     .replace(/\p{N}+/gu, '0')
     .replace(/[^\p{L}\p{M}\p{N}]+/gu, ' ')
     .trim();
+}
+
+const PICTURES = /\p{Extended_Pictographic}|\p{Regional_Indicator}{2}/gu;
+
+/**
+ * Equal for messages that are answered together. `normalise` drops pictures too, and the record's fingerprint is made of it for ever;
+ * but 👍 and 👎 alone say the opposite, so here messages differ by the pictures that they have.
+ */
+export function groupKey(text: string): string {
+  const plain = text.replaceAll(/[\uFE0E\uFE0F]/g, ''); // whether a picture has colours
+  const pictures = new Set(plain.match(PICTURES) ?? []);
+  return textHash([normalise(plain), ...pictures].join('\n'));
 }

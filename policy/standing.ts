@@ -52,7 +52,7 @@ export function withReview<A extends Answer>({ answers, withdrawn }: Answers<A>,
   };
 }
 
-/** The answer that counts: the latest that is no skip, or else the latest. */
+/** The answer that counts: of those that are no skip the one that came last, whenever it was given, or else the last skip. */
 export function countingAnswer<A extends Answer>(answers: readonly A[]): A | null {
   return answers.findLast(({ verdict }) => verdict !== 'skip') ?? answers.at(-1) ?? null;
 }
@@ -81,7 +81,7 @@ export function judgement(
   }
 }
 
-/** The decision after one more review: the latest answer counts, but a skip never takes back an answer. */
+/** The decision after one more review: the answer that came last counts, but a skip never takes back an answer. */
 export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
   const { answers, withdrawn } = withReview({ answers: answersOf(decision), withdrawn: decision.withdrawn }, review);
   const counts = countingAnswer(answers);

@@ -4,6 +4,7 @@
  */
 import type { ConversationCaptured, Route } from '../schemas/types.ts';
 import { effectiveNumber, wilson } from './intervals.ts';
+import { drawnByChance } from './review-priority.ts';
 import { defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
 
@@ -15,7 +16,7 @@ export interface WhatIfOptions {
   readonly policy: RoutingPolicy;
   /** What an answer of a person takes. */
   readonly secondsPerAnswer: number;
-  /** Examples of each transition. */
+  /** Examples of each transition; none of what waits blind for a person. */
   readonly examples: number;
 }
 
@@ -105,7 +106,8 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
       if (seesPerson(before)) asked.before++;
       if (seesPerson(after)) asked.after++;
       if (judgement && seesPerson(before)) judge(cell, judgement, before);
-      if (cell.examples.length < examples) cell.examples.push(exampleOf(conversation));
+      const blind = !judgement && waitsBlind(conversation, before);
+      if (cell.examples.length < examples && !blind) cell.examples.push(exampleOf(conversation));
     },
     report() {
       const all = [...cells.values()].sort((a, b) => b.conversations - a.conversations);
@@ -127,6 +129,11 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
       };
     },
   };
+}
+
+/** Whether, as long as nobody has judged it, nobody may know what the model thought of it. */
+function waitsBlind({ conversation_id }: ConversationCaptured, { audit }: Routing): boolean {
+  return audit || drawnByChance(conversation_id);
 }
 
 function seesPerson(routing: Routing): boolean {

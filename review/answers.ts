@@ -19,7 +19,7 @@ export interface AnswerDeps {
 
 /** Answers that can't be taken as they are; nothing of the request was stored. */
 export class AnswerRefused extends Error {
-  readonly why: 'unknown-conversation' | 'erased' | 'unknown-label';
+  readonly why: 'unknown-conversation' | 'erased' | 'unknown-label' | 'not-yours';
   readonly problems: readonly Problem[];
 
   constructor(why: AnswerRefused['why'], message: string, problems: readonly Problem[]) {
@@ -66,6 +66,41 @@ export async function refuseErased(pool: Pick<Pool, 'query'>, reviews: readonly 
   );
 }
 
+/** How the sync names what it makes of annotations; such ids can be guessed before they are there. */
+const ANNOTATIONS = 'label-studio/';
+
+/**
+ * Nobody takes back what somebody else has answered. An answer that is not in the table yet can't be told whose it is; its id is known
+ * to nobody but its sender. @throws AnswerRefused naming the reviews that are not `reviewer`'s.
+ */
+export async function refuseWithdrawalsOfOthers(
+  pool: Pick<Pool, 'query'>,
+  reviewer: string,
+  reviews: readonly ReviewSubmitted[],
+): Promise<void> {
+  const undos = reviews.flatMap(({ conversation_id, withdraws }) =>
+    withdraws === null ? [] : [{ conversation_id, withdraws }],
+  );
+  if (undos.length === 0) return;
+  const { rows } = await pool.query<{ id: string }>(
+    `SELECT DISTINCT id FROM unnest($1::text[], $2::text[]) AS undo (conversation_id, id)
+      WHERE starts_with(id, $4)
+         OR EXISTS (SELECT FROM conversation_reviews r
+                     WHERE r.conversation_id = undo.conversation_id AND r.review_id = id AND r.reviewer <> $3)`,
+    [
+      undos.map(({ conversation_id }) => conversation_id),
+      undos.map(({ withdraws }) => withdraws),
+      ...[reviewer, ANNOTATIONS],
+    ],
+  );
+  if (rows.length === 0) return;
+  throw new AnswerRefused(
+    'not-yours',
+    `What somebody else has answered is not ${reviewer}'s to take back. Nothing of the request was stored.`,
+    rows.map(({ id }) => ({ field: 'withdraws', message: `${JSON.stringify(id)} is not an answer of ${reviewer}.` })),
+  );
+}
+
 async function refuseUnknownConversations(pool: Pool, reviews: readonly ReviewSubmitted[]): Promise<void> {
   const { rows } = await pool.query<{ id: string }>(
     `SELECT DISTINCT id FROM unnest($1::text[]) AS id
@@ -87,6 +122,7 @@ async function refuseUnknownLabels(pool: Pool, reviews: readonly ReviewSubmitted
     reviews.flatMap(({ corrected_intent: intent, corrected_module: module }) =>
       intent === null || module === null ? [] : [{ intent, module }],
     ),
+    reviews.map(({ conversation_id }) => conversation_id),
   );
   if (unknown.length === 0) return;
   throw new AnswerRefused(

@@ -1,5 +1,5 @@
 import { sketch } from '../policy/near-duplicates.ts';
-import { normalise, usefulness } from '../policy/review-priority.ts';
+import { groupKey, normalise, usefulness } from '../policy/review-priority.ts';
 import type { ReviewItem } from '../schemas/types.ts';
 import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
@@ -47,7 +47,7 @@ export const reviewQueue: Projection<ReviewItem> = {
       item.priority_class,
       usefulness(item),
       JSON.stringify(item.reasons),
-      item.fingerprint,
+      groupKey(c.user_message),
       JSON.stringify(sketch(normalise(c.user_message))),
       item.policy_version,
       c.model_version,

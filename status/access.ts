@@ -45,6 +45,12 @@ export function allows(held: readonly Role[], wanted: Role): boolean {
   return held.some((role) => INCLUDES[role].includes(wanted));
 }
 
+/** The only name that the caller may answer in; undefined where there are no tokens, and for those who send the answers of others. */
+export function ownNameOnly(caller: Caller | null): string | undefined {
+  if (caller?.name == null || allows(caller.roles, 'ingest') || allows(caller.roles, 'operate')) return undefined;
+  return caller.name;
+}
+
 /** Whether only this machine reaches a server that listens on `host`. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);

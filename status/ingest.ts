@@ -8,9 +8,10 @@ import { LineSplitter } from '../producers/lines.ts';
 import { traceFrom } from '../producers/trace.ts';
 import { untraced } from '../runtime/tracing.ts';
 import type { Tracing } from '../runtime/tracing.ts';
-import { AnswerRefused, refuseErased } from '../review/answers.ts';
-import { allows } from './access.ts';
+import { AnswerRefused, refuseErased, refuseWithdrawalsOfOthers } from '../review/answers.ts';
+import { ownNameOnly } from './access.ts';
 import type { Caller } from './access.ts';
+import type { ReviewSubmitted } from '../schemas/types.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -53,6 +54,7 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
       const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
         const events = eventsOf(kind, request.body, Date.now());
         refuseOtherNames(request.caller, events);
+        await keepToOwn(request.caller, pool, events);
         if (pool) await tellOfErased(pool, events);
         return sendAll(
           producer,
@@ -76,12 +78,12 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
  * answered, has the role `ingest` too. @throws HttpProblem
  */
 function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[]): void {
-  if (caller?.name == null || allows(caller.roles, 'ingest') || allows(caller.roles, 'operate')) return;
-  const other = events.find(({ kind, record }) => kind === 'review' && record.reviewer !== caller.name);
-  if (other?.kind !== 'review') return;
+  const own = ownNameOnly(caller);
+  const other = reviewsAmong(events).find(({ reviewer }) => own !== undefined && reviewer !== own);
+  if (own === undefined || !other) return;
   throw new HttpProblem(
     403,
-    `The token ${caller.name} reviews as reviewer ${caller.name} only; to send an answer of ${JSON.stringify(other.record.reviewer)} it needs ` +
+    `The token ${own} reviews as reviewer ${own} only; to send an answer of ${JSON.stringify(other.reviewer)} it needs ` +
       'the role ingest or operate too. Nothing of the request was stored.',
   );
 }
@@ -91,11 +93,31 @@ function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[
  * on without Postgres, and conversations, which come by the thousand, are not looked up.
  */
 async function tellOfErased(pool: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
-  const reviews = events.flatMap((event) => (event.kind === 'review' ? [event.record] : []));
+  const reviews = reviewsAmong(events);
   if (reviews.length === 0) return;
   await refuseErased(pool, reviews).catch((error: unknown) => {
     if (error instanceof AnswerRefused) throw answerProblem(error);
   });
+}
+
+/** Whoever may answer in one name only may take back answers of that name only; where that can't be looked up, none. @throws HttpProblem */
+async function keepToOwn(
+  caller: Caller | null,
+  pool: Pick<Pool, 'query'> | undefined,
+  events: readonly ProducedEvent[],
+): Promise<void> {
+  const own = ownNameOnly(caller);
+  const undos = reviewsAmong(events).filter(({ withdraws }) => withdraws !== null);
+  if (own === undefined || undos.length === 0) return;
+  if (!pool)
+    throw new HttpProblem(503, 'Whose answer it is can not be looked up while Postgres is away. Send it again later.');
+  await refuseWithdrawalsOfOthers(pool, own, undos).catch((error: unknown) => {
+    throw error instanceof AnswerRefused ? answerProblem(error) : error;
+  });
+}
+
+function reviewsAmong(events: readonly ProducedEvent[]): readonly ReviewSubmitted[] {
+  return events.flatMap((event) => (event.kind === 'review' ? [event.record] : []));
 }
 
 function routeOptions(kind: EventKind): RouteShorthandOptions {
@@ -126,7 +148,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
           'application/x-ndjson': { schema: line },
         },
       },
-      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [403, 410] : []), 413, 415, 503) },
+      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [403, 410, 422] : []), 413, 415, 503) },
     },
   };
 }

@@ -31,6 +31,7 @@ export const PROBLEM_TYPES = {
   'unknown-conversation': 'There is no such conversation',
   erased: 'The conversation was erased',
   'unknown-label': 'There is no such label',
+  'not-yours': 'Somebody else has answered that',
   'not-served': 'No model serves this',
 } as const;
 

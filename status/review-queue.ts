@@ -2,7 +2,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { idProblems } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
-import { AnswerRefused, submitAnswers } from '../review/answers.ts';
+import { AnswerRefused, refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
 import type { QueueFilter } from '../review/filter.ts';
 import { readLabels } from '../review/labels.ts';
@@ -11,6 +11,7 @@ import type { Holder } from '../review/leases.ts';
 import { readProgress } from '../review/progress.ts';
 import { countWaiting, readQueue, readTasks } from '../review/tasks.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
+import { ownNameOnly } from './access.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -146,11 +147,13 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     refuseOfAnother(request, who);
     const reviews = parseAnswers(request.body, who, Date.now());
     const newLabels = request.body.new_label ?? false;
-    const stored = await submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }).catch(
-      (error: unknown) => {
+    const own = ownNameOnly(request.caller);
+    const allowed = own === undefined ? Promise.resolve() : refuseWithdrawalsOfOthers(pool, own, reviews);
+    const stored = await allowed
+      .then(() => submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }))
+      .catch((error: unknown) => {
         throw error instanceof AnswerRefused ? answerProblem(error) : error;
-      },
-    );
+      });
     return reply.code(202).send({ accepted: stored.length, ids: reviews.map(({ review_id }) => review_id) });
   });
   app.post<{ Body: HolderBody }>(
@@ -203,7 +206,7 @@ function answersOptions() {
   } as const;
 }
 
-const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422 } as const;
+const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422, 'not-yours': 422 } as const;
 
 /** What a caller is told of answers that were not taken. */
 export function answerProblem({ why, message, problems }: AnswerRefused): HttpProblem {

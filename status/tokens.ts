@@ -13,7 +13,7 @@ export interface ApiToken {
 }
 
 /** What a name of a token may be: it is the reviewer in the log, and must be readable in a table. */
-const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._@-]{0,63}$/u;
+const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,63}$/u;
 const PREFIX = 'smv_';
 /** What a token looks like, for whoever must keep it out of a log. */
 export const TOKEN_PATTERN = /smv_[\w-]{43}/g;
@@ -41,7 +41,7 @@ export function parseTokens(text: string): readonly ApiToken[] {
     if (hex === undefined || rest.length > 0)
       throw refuse('it must be NAME ROLES sha256:HEX, as `samvad token new` prints it.');
     if (!NAME.test(name))
-      throw refuse(`the name ${name} may have letters, digits, and . _ @ - behind the first, 64 at most.`);
+      throw refuse(`the name ${name} may have letters, digits, and . _ @ + - behind the first, 64 at most.`);
     const unknown = allowed.split(',').find((role) => !(roles as readonly string[]).includes(role));
     if (unknown !== undefined) throw refuse(`there is no role ${unknown}; the roles are ${roles.join(', ')}.`);
     if (tokens.some((token) => token.name === name))

@@ -56,8 +56,9 @@ const newKey = () => `${WAITING}${String(Date.now()).padStart(15, '0')}.${String
 
 /**
  * Opens the outbox, with what an earlier page left in it. `changed` is called whenever something was sent, refused or
- * could not be sent; `held` tells of answers that the server does not take from whoever is signed in.
- * @param {(news: { sent: boolean, held: boolean }) => void} changed
+ * could not be sent; `held` tells of answers that the server does not take from whoever is signed in, `refused` has those that it
+ * takes from nobody.
+ * @param {(news: { sent: boolean, held: boolean, refused: any[] }) => void} changed
  */
 export function openOutbox(changed) {
   let [busy, delay] = [false, RETRY_MS];
@@ -74,6 +75,8 @@ export function openOutbox(changed) {
     clearTimeout(timer);
     offline = false;
     let [sent, held] = [false, false];
+    /** @type {any[]} */
+    const refused = [];
     for (let [next] = outgoing(); next; [next] = outgoing()) {
       const [key, body] = next;
       try {
@@ -90,6 +93,11 @@ export function openOutbox(changed) {
           held = true;
           continue;
         }
+        if (body.answers.length > 1) {
+          split(key, body);
+          continue;
+        }
+        refused.push(...body.answers);
         const problems = error instanceof Refused ? (error.problem.problems ?? []) : [];
         const why = [error instanceof Error ? error.message : '', ...problems.map(({ message }) => message)].join(' ');
         store.set(REFUSED + key.slice(WAITING.length), { body, why });
@@ -102,7 +110,14 @@ export function openOutbox(changed) {
       timer = setTimeout(flush, delay);
       delay = Math.min(delay * 2, MAX_RETRY_MS);
     }
-    changed({ sent, held });
+    changed({ sent, held, refused });
+  }
+
+  /** All of a request is taken or nothing, so a refused one goes on as single answers in its place. @param {string} key @param {any} body */
+  function split(key, body) {
+    for (const [i, one] of body.answers.entries())
+      store.set(`${key}.${String(i).padStart(3, '0')}`, { ...body, answers: [one] });
+    store.remove(key);
   }
 
   addEventListener('online', () => void flush());
@@ -118,20 +133,20 @@ export function openOutbox(changed) {
     /** Ids of conversations whose answers are on their way. @returns {Set<string>} */
     waitingIds: () =>
       new Set(outgoing().flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),
-    /** Answers that wait for another person's sign-in: how many of whom. @returns {Map<string, number>} */
+    /** Answers that wait for another person's sign-in, by whose they are. @returns {Map<string, Entry[]>} */
     ofOthers() {
-      const counts = new Map();
-      for (const [key, { reviewer, answers }] of store.list(WAITING))
-        if (heldBack.has(key)) counts.set(reviewer, (counts.get(reviewer) ?? 0) + answers.length);
-      return counts;
+      const entries = new Map();
+      for (const [key, body] of store.list(WAITING))
+        if (heldBack.has(key)) entries.set(body.reviewer, [...(entries.get(body.reviewer) ?? []), { key, body }]);
+      return entries;
     },
     offline: () => offline,
     /** @returns {RefusedEntry[]} */
     refused: () => store.list(REFUSED).map(([key, value]) => ({ key, ...value })),
-    /** @param {string} key */
-    forget(key) {
-      store.remove(key);
-      changed({ sent: false, held: false });
+    /** @param {string[]} keys */
+    forget(keys) {
+      for (const key of keys) store.remove(key);
+      changed({ sent: false, held: false, refused: [] });
     },
   };
 }

@@ -13,12 +13,12 @@ import { reason } from './words.js';
  *   group: Alike[], similar: (Alike & { joined: boolean })[] }} Task
  * @typedef {{ conversation_id: string, user_message: string, language: string }} Alike
  * @typedef {{ name: string, waiting: number }[]} Counts
- * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, trouble: string, news: string,
+ * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, looking: boolean, trouble: string, news: string,
  *   filter: { module: string, language: string, route: string }, waiting: number, modules: Counts, languages: Counts,
  *   routes: Counts, progress: { mine: number, everyone: number, median_ms: number | null },
- *   unsent: number, ofOthers: Map<string, number>, tokens: boolean, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
+ *   unsent: number, ofOthers: Map<string, import('./outbox.js').Entry[]>, tokens: boolean, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
  * @typedef {{ approve(): void, choose(label: Label): void, correct(): void, reject(): void, skip(): void, undo(): void,
- *   toggleGroup(): void, tick(messages: Alike[], on: boolean): void, tickSimilar(): void, toggleKeys(): void, rename(): void, signOut(): void, show(task: Task): void, showWhole(task: Task): void, forget(key: string): void,
+ *   toggleGroup(): void, tick(messages: Alike[], on: boolean): void, tickSimilar(): void, toggleKeys(): void, rename(): void, signOut(): void, show(task: Task): void, showWhole(task: Task): void, forget(keys: string[]): void, discard(name: string, entries: import('./outbox.js').Entry[]): void,
  *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
  */
 
@@ -107,23 +107,54 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
 /** @param {State} state @param {Acts} acts */
 const noticesView = ({ trouble, unsent, ofOthers, refused }, acts) => html`
   ${trouble === '' ? nothing : html`<p class="notice bad" role="alert" id="trouble">${trouble}${unsent > 0 ? ` ${String(unsent)} answers are kept here and go out by themselves.` : ''}</p>`}
-  ${[...ofOthers].map(([name, n]) => html`<p class="notice" role="status">${n === 1 ? `1 answer of ${name} waits` : `${String(n)} answers of ${name} wait`} for ${name} to sign in on this browser.</p>`)}
-  ${refused.map(
-    ({ key, why, body }) =>
+  ${[...ofOthers].map(([name, entries]) => othersView(name, entries, acts))}
+  ${alikeRefused(refused).map(
+    ({ keys, why, reviewer }) =>
       html`<div class="notice bad row" role="alert">
-        <span>An answer of ${body['reviewer']} was not taken: ${why}</span>
-        <button type="button" @click=${() => acts.forget(key)}>Dismiss</button>
+        <span
+          >${keys.length === 1 ? 'An answer' : `${String(keys.length)} answers`} of ${reviewer}
+          ${keys.length === 1 ? 'was' : 'were'} not taken: ${why}</span
+        >
+        <button type="button" @click=${() => acts.forget(keys)}>Dismiss</button>
       </div>`,
   )}
 `;
+
+/** Answers kept for somebody who is not signed in, and perhaps never will be: to be thrown away, or kept as a file.
+ * @param {string} name @param {import('./outbox.js').Entry[]} entries @param {Acts} acts */
+function othersView(name, entries, acts) {
+  const answers = entries.flatMap(({ body }) =>
+    body['answers'].map((/** @type {object} */ one) => ({ reviewer: name, ...one })),
+  );
+  const lines = answers.map((one) => JSON.stringify(one)).join('\n');
+  return html`<div class="notice row" role="status">
+    <span
+      >${answers.length === 1 ? `1 answer of ${name} waits` : `${String(answers.length)} answers of ${name} wait`} for
+      ${name} to sign in on this browser.</span
+    >
+    <a download="answers.jsonl" href=${`data:application/x-ndjson,${encodeURIComponent(lines)}`}>Download</a>
+    <button type="button" @click=${() => acts.discard(name, entries)}>Dismiss</button>
+  </div>`;
+}
+
+/** Refused answers of one person for one reason, together. @param {State['refused']} refused */
+function alikeRefused(refused) {
+  /** @type {Map<string, { keys: string[], why: string, reviewer: string }>} */
+  const found = new Map();
+  for (const { key, why, body } of refused) {
+    const id = JSON.stringify([body['reviewer'], why]);
+    found.set(id, { why, reviewer: body['reviewer'], keys: [...(found.get(id)?.keys ?? []), key] });
+  }
+  return [...found.values()];
+}
 
 /** @param {State} state */
 const emptyView = (state) => html`<div class="card empty" id="empty">${whyEmpty(state)}</div>`;
 
 /** @param {State} state */
-function whyEmpty({ loaded, trouble, filter }) {
+function whyEmpty({ loaded, looking, trouble, filter }) {
   if (trouble !== '') return 'What waits is not known now. The page goes on asking.';
-  if (!loaded) return 'Loading …';
+  if (!loaded || looking) return 'Loading …';
   return Object.values(filter).some((value) => value !== '')
     ? 'Nothing waits in this part of the queue.'
     : 'Nothing waits. New items appear here by themselves.';

@@ -29,7 +29,7 @@ const state = {
     ticks: new Map(),
     keys: remember('samvad.keys') !== 'off',
   },
-  ...{ loaded: false, trouble: '', news: '', whole: '', filter: filterOfAddress() },
+  ...{ loaded: false, looking: false, trouble: '', news: '', whole: '', filter: filterOfAddress() },
   ...{ waiting: 0, modules: [], languages: [], routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
   ...{ unsent: 0, ofOthers: new Map(), refused: [], undo: '', tokens: false },
 };
@@ -47,14 +47,26 @@ let labels;
 
 /** One open tab; a reload goes on with the same items. */
 const session = tabSession();
-const outbox = openOutbox(({ sent, held }) => {
-  if (sent || held) void load();
+const outbox = openOutbox(({ sent, held, refused }) => {
+  bringBack(refused);
+  if (sent || held || refused.length > 0) void load();
   if (sent) {
     // What was taken back comes into the queue one by one; a second look has all of a group.
     setTimeout(() => void load(), LOOK_AGAIN_MS);
   }
   draw();
 });
+
+/** What was not taken is as if it had not been said: its item waits again, or is gone. @param {any[]} refused */
+function bringBack(refused) {
+  for (const { review_id, conversation_id: id, withdraws } of refused) {
+    if (withdraws === undefined) answered.delete(id);
+    else if (restored.delete(id)) state.items = state.items.filter((task) => task.conversation_id !== id);
+    for (const one of done) one.reviews = one.reviews.filter((review) => review.review_id !== review_id);
+  }
+  const left = done.filter(({ reviews }) => reviews.length > 0);
+  done.splice(0, done.length, ...left);
+}
 
 /** The filter stands in the address, so that it can be kept as a bookmark. */
 function filterOfAddress() {
@@ -112,7 +124,8 @@ async function load(insist = false) {
   asking = true;
   const midnight = new Date();
   midnight.setHours(0, 0, 0, 0);
-  const chosen = Object.fromEntries(Object.entries(state.filter).filter(([, value]) => value !== ''));
+  const { filter } = state;
+  const chosen = Object.fromEntries(Object.entries(filter).filter(([, value]) => value !== ''));
   try {
     const body = {
       reviewer: state.reviewer,
@@ -132,14 +145,16 @@ async function load(insist = false) {
       // Somebody else has signed in, in another tab: what this page holds is not theirs.
       if (state.loaded) return location.reload();
     }
-    take(answer);
-    again ||= !state.loaded;
+    // A part of the queue that was chosen meanwhile is asked for next; this answer would be shown for a moment only.
+    if (filter === state.filter) take(answer);
+    again ||= !state.loaded || filter !== state.filter;
     state.loaded = true;
     state.trouble = '';
   } catch (error) {
     state.trouble = error instanceof Refused ? error.message : 'The server does not answer.';
   }
   asking = false;
+  state.looking = again;
   draw();
   if (again) {
     again = false;
@@ -225,7 +240,7 @@ function answer(verdict, label) {
     restored.delete(conversation_id);
   }
   // An undo has hidden them behind their item; now they come by themselves.
-  for (const one of task.group) if (!along.includes(one)) answered.delete(one.conversation_id);
+  for (const one of [...task.group, ...task.similar]) if (!along.includes(one)) answered.delete(one.conversation_id);
   state.ticks.clear();
   state.items = state.items.slice(1);
   state.progress = {
@@ -348,12 +363,18 @@ const acts = {
     state.whole = task.conversation_id;
     draw();
   },
-  forget: (key) => outbox.forget(key),
+  forget: (keys) => outbox.forget(keys),
+  discard(name, entries) {
+    if (confirm(`The server does not have these answers of ${name}. Throw them away?`))
+      outbox.forget(entries.map(({ key }) => key));
+  },
   filter(name, value) {
     state.filter = { ...state.filter, [name]: value };
     const chosen = Object.entries(state.filter).filter(([, one]) => one !== '');
     history.replaceState(null, '', `?${String(new URLSearchParams(chosen))}`);
-    void load();
+    Object.assign(state, { items: [], looking: true });
+    draw();
+    void load(true);
   },
   sign(event) {
     event.preventDefault();

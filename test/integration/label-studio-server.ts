@@ -18,6 +18,9 @@ const START_MS = 420_000;
 const INSTALL_MS = 15 * 60_000;
 const LEGACY_TOKEN = '0123456789abcdef0123456789abcdef01234567';
 
+/** A request as a user; throws where it is refused. */
+export type SendAsUser = (method: 'POST' | 'PATCH', path: string, body: object) => Promise<void>;
+
 /** A running Label Studio with one user, who may do everything. */
 export interface LabelStudioServer {
   readonly url: string;
@@ -25,6 +28,8 @@ export interface LabelStudioServer {
   readonly personalAccessToken: string;
   /** Requests as that user, with the legacy token. */
   readonly send: Send;
+  /** Adds a user to the organisation, who has a browser's session. */
+  addUser(email: string): Promise<SendAsUser>;
   /** Ends it as a power cut would, and resolves when it is gone. */
   kill(): Promise<void>;
   /** Starts it again on the same address and data. */
@@ -59,6 +64,7 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
         LABEL_STUDIO_USER_TOKEN: LEGACY_TOKEN,
         LABEL_STUDIO_ENABLE_LEGACY_API_TOKEN: 'True',
         LABEL_STUDIO_DISABLE_SIGNUP_WITHOUT_LINK: 'True',
+        USE_ENFORCE_CSRF_CHECKS: 'False', // for the session of the other user
         SSRF_PROTECTION_ENABLED: 'False', // else it sends no webhook to the loopback
         COLLECT_ANALYTICS: 'False',
         SENTRY_DSN: '',
@@ -88,6 +94,19 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
     await ended;
   }
 
+  async function addUser(address: string): Promise<SendAsUser> {
+    const { token } = (await send('GET', 'api/invite')) as { token: string };
+    const form = new URLSearchParams({ email: address, password: 'only-for-this-test-2' });
+    const target = new URL(`user/signup/?token=${token}`, url);
+    const answer = await fetch(target, { method: 'POST', body: form, redirect: 'manual' });
+    const cookie = answer.headers.getSetCookie().map((one) => one.split(';')[0] ?? '');
+    return async (method, path, body) => {
+      const headers = { cookie: cookie.join('; '), 'content-type': 'application/json' };
+      const { ok, status } = await fetch(new URL(path, url), { method, headers, body: JSON.stringify(body) });
+      if (!ok) throw new Error(`Label Studio answers ${address} at ${path} with ${status}.`);
+    };
+  }
+
   async function stop(): Promise<void> {
     process.off('exit', killNow);
     await kill();
@@ -100,7 +119,7 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
   });
   const { token } = (await send('POST', 'api/token/', {})) as { token: string };
   return {
-    ...{ url, email, send, kill, restart: start },
+    ...{ url, email, send, addUser, kill, restart: start },
     personalAccessToken: token,
     stop,
   };

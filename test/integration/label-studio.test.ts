@@ -388,10 +388,12 @@ describe('Label Studio, the real one', () => {
     const open = (await allTasks()).filter(
       ({ annotations, data }) => annotations.length === 0 && !asked.has(String(data['conversation_id'])),
     );
-    const [begun, ...others] = open.slice(0, 6);
-    assert.ok(begun);
+    const [begun, begunByMeera, ...others] = open.slice(0, 7);
+    assert.ok(begun && begunByMeera);
     await server.send('POST', `api/tasks/${begun.id}/drafts`, { result: [] });
-    for (const { data } of [begun, ...others])
+    const meera = await server.addUser('meera@example.test');
+    await meera('POST', `api/tasks/${begunByMeera.id}/drafts`, { result: [] });
+    for (const { data } of [begun, begunByMeera, ...others])
       await producer.submitReview({
         conversation_id: String(data['conversation_id']),
         verdict: 'approve',
@@ -400,9 +402,31 @@ describe('Label Studio, the real one', () => {
       });
     const gone = new Set(others.map(({ id }) => id));
     await until('they are gone', async () => (await allTasks()).every(({ id }) => !gone.has(id)));
-    assert.ok((await allTasks()).some(({ id }) => id === begun.id));
+    const there = new Set((await allTasks()).map(({ id }) => id));
+    assert.deepEqual([there.has(begun.id), there.has(begunByMeera.id)], [true, true]);
     const closed = await query("SELECT 1 FROM labelstudio_tasks WHERE status = 'closed'");
     assert.equal(closed.length, others.length);
+  });
+
+  it('has the answer of whoever corrected an annotation last', { timeout: TEST_MS }, async () => {
+    const task = (await allTasks()).findLast(
+      ({ annotations, draft_exists }) => annotations.length === 0 && !draft_exists,
+    );
+    assert.ok(task);
+    const id = String(task.data['conversation_id']);
+    const annotation = await annotate(
+      task,
+      `${String(task.data['predicted_module'])}/${String(task.data['predicted_intent'])}`,
+    );
+    const ravi = await server.addUser('ravi@example.test');
+    await ravi('PATCH', `api/annotations/${annotation}/`, { result: resultOf('shop/refund_status') });
+    await until('it counts', async () => {
+      const rows = await query<{ reviewer: string; verdict: string }>(
+        'SELECT reviewer, verdict FROM conversation_logs WHERE conversation_id = $1',
+        [id],
+      );
+      return isDeepStrictEqual(rows, [{ reviewer: 'ravi@example.test', verdict: 'correct' }]);
+    });
   });
 
   it('pushes nothing twice after the tables were rebuilt, or its own were lost', { timeout: TEST_MS }, async () => {

@@ -300,6 +300,68 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     await page.context().close();
   });
 
+  it('refuses of many answers at once only the bad one, and shows again what was not taken', async (t) => {
+    await capture(
+      Array.from({ length: 4 }, (_, i) => ({
+        ...{ conversation_id: `part-${i}`, nlu_module: 'part', user_message: `Where is parcel ${i}?` },
+        runners_up: [{ module: 'part', intent: 'never_had', confidence: 0.1 }],
+      })),
+    );
+    await sql("UPDATE review_queue SET drawn = false WHERE nlu_module = 'part'"); // all four alike
+    const page = await open('asha', 'part');
+    t.after(() => page.context().close());
+    const refused = page.getByRole('alert').filter({ hasText: 'not taken' });
+    const answered = async () => {
+      await saved(page);
+      await caughtUp();
+      const rows = await sql<{ said: string }>(
+        `SELECT conversation_id || ' ' || verdict || coalesce(' ' || corrected_intent, '') AS said
+           FROM conversation_logs WHERE nlu_module = 'part' AND verdict IS NOT NULL ORDER BY 1`,
+      );
+      return rows.map(({ said }) => said);
+    };
+    // Once the server takes nothing, as with a label that somebody has mistyped.
+    await page.route('**/v1/review-queue/answers', (route) =>
+      route.fulfill({ status: 422, contentType: 'application/problem+json', body: '{"status":422,"detail":"no"}' }),
+    );
+    await page.getByText('Answer 4 at once').waitFor();
+    await page.keyboard.press('a');
+    await refused.filter({ hasText: '4 answers of asha were not taken: no' }).waitFor();
+    await page.getByText('Answer 4 at once').waitFor();
+    assert.equal(await page.locator('#undo').isDisabled(), true);
+    await page.unroute('**/v1/review-queue/answers');
+    await page.getByRole('button', { name: 'Dismiss' }).click();
+    assert.deepEqual(await answered(), []);
+
+    const erased = await page.locator('.task').getAttribute('data-id');
+    await sql(`INSERT INTO erasures VALUES ('${erased ?? ''}', 'meera', 'case 4', now(), 0, 0)`);
+    await page.keyboard.press('1'); // a label that only the model has thought of
+    await refused.filter({ hasText: 'An answer of asha was not taken' }).waitFor();
+    const rest = [0, 1, 2, 3].map((i) => `part-${i}`).filter((id) => id !== erased);
+    assert.deepEqual(
+      await answered(),
+      rest.map((id) => `${id} correct never_had`),
+    );
+  });
+
+  it('shows a part of the queue that was chosen while a request ran, and blames nobody', async (t) => {
+    await many('slow', 2);
+    await many('swift', 2);
+    const page = await open('asha', 'slow');
+    t.after(() => page.context().close());
+    await page.locator('.next li').first().waitFor();
+    await page.route('**/v1/review-queue/next', async (route) => {
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+      await route.continue();
+    });
+    const running = page.waitForRequest('**/v1/review-queue/next');
+    await page.keyboard.press('a'); // after which more is asked for
+    await running;
+    await page.locator('[data-filter=module]').selectOption('swift');
+    await page.locator('.task[data-id^="swift-"]').waitFor({ timeout: 15_000 });
+    assert.doesNotMatch((await page.locator('#news').textContent()) ?? '', /Somebody else/);
+  });
+
   describe('with tokens', () => {
     const made = { asha: newToken('asha', ['review']), meera: newToken('meera', ['review']) };
     let secured: ReturnType<Reviewing['server']>;
@@ -388,6 +450,17 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
       await page.locator('aside', { hasText: 'meera' }).waitFor();
       await ofAsha(page).waitFor();
       assert.deepEqual(await answersIn('tabs'), new Map());
+      const [file] = await Promise.all([
+        page.waitForEvent('download'),
+        page.getByRole('link', { name: 'Download' }).click(),
+      ]);
+      assert.match(
+        await readFile(await file.path(), 'utf8'),
+        /^\{"reviewer":"asha",.*"conversation_id":"tabs-\d".*\}$/,
+      );
+      page.once('dialog', (dialog) => void dialog.accept());
+      await page.getByRole('button', { name: 'Dismiss' }).click();
+      await ofAsha(page).waitFor({ state: 'detached' });
     });
   });
 

@@ -13,6 +13,7 @@ import { readHistory } from '../../review/history.ts';
 import type { ReviewTask } from '../../review/tasks.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { conversationReviews } from '../../sinks/conversation-reviews.ts';
+import { newToken, parseTokens } from '../../status/tokens.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 import type { Stack } from './stack.ts';
@@ -278,6 +279,8 @@ describe('the review queue on real servers', () => {
         nlu_module: 'blind',
         nlu_confidence: i < 80 ? 0.95 : 0.75,
         model_version: 'router-v1.0.0',
+        processing_time_ms: i < 80 ? 40 : 900,
+        routing_target: i < 80 ? 'opensearch' : 'php',
         runners_up: [{ intent: 'cancel_order', module: 'blind', confidence: 0.02 }],
       })),
     );
@@ -442,12 +445,21 @@ describe('the review queue on real servers', () => {
   });
 
   it('refuses what can not be an answer, with a sentence, and stores nothing of the request', async () => {
+    await capture([
+      {
+        conversation_id: 'thought-of',
+        nlu_confidence: 0.5,
+        runners_up: [{ module: 'food', intent: 'only_thought_of', confidence: 0.1 }],
+      },
+    ]);
     const reviewsBefore = await sql('SELECT count(*)::int AS n FROM conversation_reviews');
     const good = { conversation_id: 'q-1' };
     const correct = { ...good, verdict: 'correct', corrected_module: 'food' };
     const cases: readonly (readonly [number, string, Promise<{ status: number; body: Record<string, unknown> }>])[] = [
       [404, 'unknown-conversation', answer('asha', [good, { conversation_id: 'never-came' }])],
       [422, 'unknown-label', answer('asha', [good, { ...correct, corrected_intent: 'trak_order' }])],
+      // What the model thought of for another conversation.
+      [422, 'unknown-label', answer('asha', [{ ...correct, corrected_intent: 'only_thought_of' }])],
       [400, 'invalid-records', answer('asha', [good, { ...correct, corrected_intent: '<script>' }])],
       [400, 'invalid-records', answer('asha', [good, { ...good, verdict: 'maybe' }])],
       [400, 'invalid-request', answer('', [good])],
@@ -468,11 +480,67 @@ describe('the review queue on real servers', () => {
     assert.equal(empty.statusCode, 400);
     await caughtUp();
     assert.deepEqual(await sql('SELECT count(*)::int AS n FROM conversation_reviews'), reviewsBefore);
+    const runnerUp = { ...correct, conversation_id: 'thought-of', corrected_intent: 'only_thought_of' };
+    assert.equal((await answer('asha', [runnerUp])).status, 202);
     const added = await answer('asha', [{ ...correct, corrected_intent: 'brand_new' }], { new_label: true });
     assert.equal(added.status, 202);
     await caughtUp();
     const labels = (await app.inject({ url: '/v1/labels' })).json<{ module: string; intent: string }[]>();
     assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === 'brand_new'));
+  });
+
+  it("lets a reviewer's token take back its own answers only, and those who send the answers of others all", async (t) => {
+    await capture([{ conversation_id: 'own', nlu_confidence: 0.5 }]);
+    const made = {
+      asha: newToken('asha', ['review']),
+      ravi: newToken('ravi', ['review']),
+      tool: newToken('tool', ['review', 'ingest']),
+    };
+    const secured = reviewing.server(
+      parseTokens(
+        Object.values(made)
+          .map(({ line }) => line)
+          .join('\n'),
+      ),
+    );
+    t.after(() => secured.close());
+    const send = async (who: keyof typeof made, url: string, payload: object | object[]) => {
+      const headers = { authorization: `Bearer ${made[who].token}` };
+      const response = await secured.inject({ method: 'POST', url, headers, payload });
+      return response.statusCode;
+    };
+    const review = (review_id: string, fields: object) => ({
+      ...{ conversation_id: 'own', review_id, verdict: 'skip', reviewed_at: NOON, ...fields },
+    });
+    const inbox = (one: object) => ({ session: 's', answers: [one] });
+    assert.equal(await send('asha', '/v1/review-queue/answers', inbox(review('of-asha', { verdict: 'approve' }))), 202);
+    await caughtUp();
+    const undo = review('undo-1', { withdraws: 'of-asha' });
+    const annotation = review('undo-2', { withdraws: 'label-studio/1/2026-11-25T15:00:00.000001Z' });
+    for (const [status, who, one] of [
+      [422, 'ravi', undo],
+      [422, 'ravi', annotation],
+      [202, 'ravi', review('undo-3', { withdraws: 'not-here-yet' })],
+      [202, 'tool', annotation],
+      [202, 'asha', undo],
+    ] as const) {
+      assert.equal(await send(who, '/v1/reviews', { ...one, reviewer: who }), status, `${who} ${one.review_id}`);
+      if (status === 422) assert.equal(await send(who, '/v1/review-queue/answers', inbox(one)), status);
+    }
+    await caughtUp();
+    assert.equal((await row('own'))?.['review_status'], 'needs-review');
+  });
+
+  it('opens with ten thousand items that wait, and gives the first', async () => {
+    await sql(`INSERT INTO review_queue
+      SELECT (jsonb_populate_record(one.q, jsonb_build_object('conversation_id', 'crowd-' || n, 'user_message', 'crowd ' || n,
+               'nlu_module', 'crowd', 'fingerprint', 'crowd-' || n, 'drawn', false, 'answered_by', '[]'::jsonb, 'score', n))).*
+        FROM generate_series(1, 10000) n, (SELECT r AS q FROM review_queue r LIMIT 1) one`);
+    const items = await next('crowded', { count: 6, module: 'crowd' });
+    assert.equal(items[0]?.conversation_id, 'crowd-10000');
+    assert.equal(items.length, 6);
+    await post('/v1/review-queue/release', { reviewer: 'crowded', session: 'crowded' });
+    await sql("DELETE FROM review_queue WHERE nlu_module = 'crowd'");
   });
 
   it('refuses an answer to what is no longer there', async () => {

@@ -27,7 +27,13 @@ function annotation(
 }
 
 function task(...annotations: Annotation[]): Task {
-  return { id: 9, data: { conversation_id: 'c-1' }, updated_at: '2026-11-25T16:00:00Z', annotations, drafts: [] };
+  return {
+    id: 9,
+    data: { conversation_id: 'c-1' },
+    updated_at: '2026-11-25T16:00:00Z',
+    annotations,
+    draft_exists: false,
+  };
 }
 
 const change = (tasks: Task, before: readonly Counted[] = []) =>
@@ -75,6 +81,18 @@ describe('what an annotation says', () => {
       assert.deepEqual([review.reviewer, review.time_taken_ms], ['user 3', 1500]);
     });
   }
+
+  it('takes a time that no clock can have measured as the nearest that one can', () => {
+    const times = [-1, -3e9, 0.4, 3e9].map(
+      (lead_time) => change(task(annotation({ lead_time }))).reviews[0]?.time_taken_ms,
+    );
+    assert.deepEqual(times, [0, 0, 400, 2 ** 31 - 1]);
+  });
+
+  it('is said by who saved it last', () => {
+    const by = (updated_by: number | null) => change(task(annotation({ updated_by }))).reviews[0]?.reviewer;
+    assert.deepEqual([by(4), by(null)], ['user 4', 'user 3']);
+  });
 
   it('tells in a sentence what holds no label', () => {
     const { problems } = change(task(annotation({ label: [] })));

@@ -40,12 +40,22 @@ describe('the way to Label Studio', () => {
   });
 
   it('renews an access token before its end', async () => {
-    const short = await startStub({ lifeSeconds: 0 }); // counts as ten seconds at least
-    const api = labelStudioApi(connectHttp({ url: short.url, apiKey: PERSONAL }));
-    await api.projectsByTitle('any');
-    await api.projectsByTitle('any');
-    assert.equal(short.requests.filter((request) => request.includes('refresh')).length, 1);
-    await short.close();
+    const own = await startStub({ lifeSeconds: 300 });
+    let seconds = 0;
+    const api = labelStudioApi(connectHttp({ url: own.url, apiKey: PERSONAL }, 2000, () => seconds * 1000));
+    for (const [at, renewed] of [
+      [0, 1],
+      [239, 1],
+      [241, 2],
+      [480, 2],
+    ] as const) {
+      seconds = at;
+      await api.projectsByTitle('any');
+      assert.equal(own.requests.filter((request) => request.includes('refresh')).length, renewed, `at ${String(at)} s`);
+    }
+    // One that the server did not take any more would have been asked a second time.
+    assert.equal(own.requests.filter((request) => request === 'GET /api/projects/').length, 4);
+    await own.close();
   });
 
   it('tells the kinds of token apart', () => {

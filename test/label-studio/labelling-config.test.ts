@@ -3,7 +3,13 @@ import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { intents } from '../../examples/traffic/intents.ts';
-import { configProblems, isUnconfigured, labelsOf, withLabels } from '../../label-studio/labelling-config.ts';
+import {
+  configProblems,
+  isReadable,
+  isUnconfigured,
+  labelsOf,
+  withLabels,
+} from '../../label-studio/labelling-config.ts';
 
 const file = path.join(import.meta.dirname, '..', '..', 'label-studio-config.xml');
 const controls = {
@@ -36,6 +42,63 @@ describe("the repository's labelling configuration", async () => {
 });
 
 describe('a configuration of a project', () => {
+  const written = `<View>
+  <!-- <Taxonomy name="label"><Choice value="old"/></Taxonomy> -->
+  <Taxonomy toName="message" name='label' placeholder="a > b" leafsOnly="true">
+    <Choice value="food" hint="what's eaten > drunk" background="#fff">
+      <Choice value="track_order" alias="where_is_it" hotkey="t"></Choice>
+      <Choice value="refund"><Choice value="third level"/></Choice>
+    </Choice>
+    <Choice value='ride' hint="/"/><Choice value="shop"><Choice value="a &amp; b"/></Choice>
+  </Taxonomy>
+  <TextArea name="note" toName="message"/>
+</View>
+`;
+
+  it('stays as its author wrote it, beside what is added', () => {
+    const complete = withLabels(
+      written,
+      new Map([
+        ['food', new Set(['where_is_it', 'refund', 'tip'])],
+        ['ride', new Set(['cancel'])],
+        ['shop', new Set(['a & b', 'c'])],
+        ['bill', new Set(['pay'])],
+      ]),
+    );
+    assert.equal(
+      complete,
+      written
+        .replace('level"/></Choice>\n', (same) => `${same}      <Choice value="tip" />\n`)
+        .replace(`hint="/"/>`, `hint="/">\n      <Choice value="cancel" />\n    </Choice>`)
+        .replace('b"/></Choice>\n', 'b"/><Choice value="c" /></Choice>\n')
+        .replace('  </Taxonomy>\n  <TextArea', (same) => {
+          const bill = '    <Choice value="bill">\n      <Choice value="pay" />\n    </Choice>\n';
+          return bill + same;
+        }),
+    );
+    assert.deepEqual(
+      [...labelsOf(complete)].map(([module, intents]) => [module, ...intents]),
+      [
+        ['food', 'track_order', 'refund', 'tip'],
+        ['ride', 'cancel'],
+        ['shop', 'a & b', 'c'],
+        ['bill', 'pay'],
+      ],
+    );
+  });
+
+  it('that can not be read is left alone', () => {
+    for (const broken of [
+      written.replace('</View>', ''),
+      written.replace('hotkey="t"', 'hotkey="t'),
+      written.replace('</Taxonomy>\n  <TextArea', '<TextArea'),
+      written.replace("name='label'", "name='another'"),
+      written.replace('a > b', 'a < b" <'),
+    ])
+      assert.deepEqual([isReadable(broken), withLabels(broken, new Map([['x', new Set(['y'])]]))], [false, undefined]);
+    assert.equal(isReadable(written), true);
+  });
+
   it('without choices gets some', () => {
     const complete = withLabels(
       '<View><Taxonomy name="label" toName="message"/></View>',

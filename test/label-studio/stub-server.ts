@@ -34,7 +34,7 @@ export interface StubTask {
   readonly predictions: readonly unknown[];
   updated_at: string;
   annotations: StubAnnotation[];
-  drafts: unknown[];
+  draft_exists: boolean;
 }
 
 /** The stub, its data, and what it shall do wrong. */
@@ -73,7 +73,15 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
       return {
         task_ids: (body as StubTask[]).map(({ data, predictions }) => {
           const id = ++lastId;
-          tasks.set(id, { id, project: project.id, data, predictions, updated_at: now(), annotations: [], drafts: [] });
+          tasks.set(id, {
+            id,
+            project: project.id,
+            data,
+            predictions,
+            updated_at: now(),
+            annotations: [],
+            draft_exists: false,
+          });
           return id;
         }),
       };
@@ -84,7 +92,9 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
       return undefined;
     if (route === 'GET /api/tasks') return { tasks: listed(url.searchParams) };
     if (route === 'POST /api/dm/actions') {
-      for (const id of (body as { selectedItems: { included: number[] } }).selectedItems.included) tasks.delete(id);
+      const { selectedItems, filters } = body as { selectedItems: { included: number[] }; filters?: object };
+      const touched = (id: number) => tasks.get(id)?.draft_exists === true || tasks.get(id)?.annotations.length !== 0;
+      for (const id of selectedItems.included) if (!filters || !touched(id)) tasks.delete(id);
       return {};
     }
     if (route === 'GET /api/users/') return [{ id: 3, email: 'ravi@example.test' }];

@@ -262,6 +262,31 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(new Set(sent.map(({ reviewer }) => reviewer)), new Set(['ravi@example.test']));
   });
 
+  it('sends no review that intake would not take, says so, and looks again', async () => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    stub.answer(taskOf('b'), label);
+    const [annotation] = taskOf('a').annotations;
+    assert.ok(annotation);
+    annotation.updated_at = '1999-12-31T23:59:59.000000Z'; // a clock that has lost its battery
+    const { warnings } = await sync(true);
+    assert.match(
+      warnings[0] ?? '',
+      /^Review label-studio\/\d+\/1999\S* is not sent: reviewed_at: .*before the year 2000/,
+    );
+    assert.deepEqual(
+      sent.map(({ conversation_id }) => conversation_id),
+      ['b'],
+    );
+    annotation.updated_at = '2026-11-26T00:00:00.000000Z';
+    await sync(true);
+    assert.deepEqual(
+      sent.map(({ conversation_id }) => conversation_id),
+      ['b', 'a'],
+    );
+  });
+
   it('withdraws what was deleted, and nothing when the whole task was', async () => {
     await wait('a', 'b');
     await sync();
@@ -284,12 +309,11 @@ describe('a synchronisation with a bad Label Studio', () => {
     await wait('a', 'b', 'c', 'd');
     await sync();
     for (const id of ['a', 'b', 'c']) await answerElsewhere(id);
-    taskOf('b').drafts = [{}];
+    taskOf('b').draft_exists = true;
     const late = taskOf('c');
-    // Somebody answers while the sync is at it, right before the tasks are looked at for the last time.
-    let looks = 0;
-    stub.fault = (method, url) => {
-      if (`${method} ${url}` === 'GET /api/tasks' && ++looks === 2) stub.answer(late, ['shop', 'track_order']);
+    // Somebody answers right before Label Studio is told to delete.
+    stub.fault = (_, url) => {
+      if (url === '/api/dm/actions') stub.answer(late, ['shop', 'track_order']);
       return undefined;
     };
     assert.equal((await sync()).closed, 1);
@@ -306,7 +330,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     await sync();
     stub.answer(taskOf('b'), label);
     await sync();
-    taskOf('c').drafts = [{}];
+    taskOf('c').draft_exists = true;
     for (const id of ['a', 'b', 'c']) await eraseElsewhere(id);
     assert.equal((await sync()).closed, 3);
     assert.deepEqual(conversationsThere(), ['d']);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { sketch } from '../../policy/near-duplicates.ts';
-import { normalise } from '../../policy/review-priority.ts';
+import { groupKey, normalise } from '../../policy/review-priority.ts';
 
 const alike = (a: string, b: string) => {
   const other = new Set(sketch(normalise(b)));
@@ -36,5 +36,23 @@ describe('the sketch of a text', () => {
         assert.equal(new Set(own).size, 4);
       }),
     );
+  });
+});
+
+describe('messages that are answered together', () => {
+  it('may differ in case, digits, punctuation and spacing, not in what their pictures say', () => {
+    for (const [a, b] of [
+      ['Great 2!', 'great, 7'],
+      ['👍', '👍👍'],
+      ['ok ❤️', 'OK ❤'],
+    ] as const)
+      assert.equal(groupKey(a), groupKey(b), `${a} / ${b}`);
+    for (const [a, b] of [
+      ['👍', '👎'],
+      ['', '👍'],
+      ['order 🍕', 'order 🍔'],
+      ['🇮🇳', '🇵🇰'],
+    ] as const)
+      assert.notEqual(groupKey(a), groupKey(b), `${a} / ${b}`);
   });
 });

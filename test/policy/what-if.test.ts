@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { defaultPolicy, route } from '../../policy/routing.ts';
+import { drawnByChance } from '../../policy/review-priority.ts';
 import { startWhatIf } from '../../policy/what-if.ts';
+import type { Judgement } from '../../policy/what-if.ts';
 import { conversation } from '../fixtures.ts';
 
 const strict = { ...defaultPolicy, version: 'v2', thresholds: { trust: 0.95, doubt: 0.8 } };
@@ -28,6 +30,26 @@ describe('whatIf', () => {
     );
     assert.deepEqual([review.before.conversations, review.after.conversations], [60, 120]);
     assert.equal(review.after.hours, (120 * 20) / 3600);
+  });
+
+  it('shows nothing of what waits blind for a person, and all of what was judged', () => {
+    const audited = (id: string) =>
+      route(defaultPolicy, conversation({ conversation_id: id, nlu_confidence: 0.9 })).audit;
+    const ids = Array.from({ length: 1000 }, (_, i) => `c-${String(i)}`);
+    const blind = new Set(ids.filter((id) => audited(id) || drawnByChance(id)));
+    assert.ok(blind.size > 50);
+    const shown = (judgement: Judgement | undefined) => {
+      const tally = startWhatIf({ ...options, examples: 1000, policy: defaultPolicy });
+      for (const id of ids) tally.add(conversation({ conversation_id: id, nlu_confidence: 0.9 }), null, judgement);
+      return tally
+        .report()
+        .transitions.flatMap(({ examples }) => examples.map(({ conversation_id }) => conversation_id));
+    };
+    assert.deepEqual(
+      shown(undefined),
+      ids.filter((id) => !blind.has(id)),
+    );
+    assert.deepEqual(shown('right'), ids);
   });
 
   it('estimates wrong approvals near the truth from the audited alone, and the interval holds it', () => {
