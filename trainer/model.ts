@@ -1,6 +1,7 @@
 /** A model as it serves: loaded from the bytes of an ONNX file, run by onnxruntime. */
 import { createHash } from 'node:crypto';
 import * as onnx from 'onnxruntime-node';
+import { reasonOf } from '../runtime/reason.ts';
 import { OUT_OF_SCOPE } from './classifier.ts';
 import type { Label } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
@@ -8,6 +9,7 @@ import type { Encoder, EncoderPlaces, Rows } from './encoder.ts';
 import { checkModel, ModelRefused } from './onnx-reader.ts';
 import type { CheckedModel } from './onnx-reader.ts';
 import type { ModelMetadata } from './onnx-writer.ts';
+import { EncoderError } from './transformer-encoder.ts';
 
 /** What a model says of one text. */
 export interface Answer extends Label {
@@ -53,9 +55,9 @@ export async function loadModel(
       `The file has SHA-256 ${sha256}, not ${expectedSha256} as recorded. It is not loaded.`,
     );
   const file = checkModel(bytes);
-  const session = await createSession(bytes);
-  const encoder = await createEncoder(file.metadata.encoder, places);
+  const encoder = await encoderOf(file, places);
   checkInputs(file, encoder);
+  const session = await createSession(bytes);
   const probabilities = (texts: readonly string[]) => run(session, encoder, file.metadata.labels.length, texts);
   return {
     sha256,
@@ -80,6 +82,15 @@ async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> 
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new ModelRefused('damaged', `onnxruntime can't load the file: ${reason}`, { cause: error });
+  }
+}
+
+async function encoderOf({ metadata }: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
+  try {
+    return await createEncoder(metadata.encoder, places);
+  } catch (error) {
+    if (!(error instanceof EncoderError)) throw error;
+    throw new ModelRefused('encoder', error.message, { cause: error });
   }
 }
 
@@ -113,9 +124,16 @@ async function run(
     for (let from = 0; from < batch.length; from += size) {
       const to = Math.min(from + size, batch.length);
       const feeds = Object.fromEntries(encoder.views.flatMap(({ name }, v) => tensors(name, views[v], from, to)));
-      const { probabilities } = await session.run(feeds);
+      const { probabilities } = await session.run(feeds).catch((cause: unknown) => {
+        throw new ModelRefused('foreign', `onnxruntime can't run its graph: ${reasonOf(cause)}.`, { cause });
+      });
       const data = probabilities?.data;
       if (!(data instanceof Float32Array)) throw new ModelRefused('foreign', 'Its output is not of 32-bit floats.');
+      if (data.length !== (to - from) * labels)
+        throw new ModelRefused(
+          'foreign',
+          `It gives ${data.length} probabilities for ${to - from} texts and ${labels} intents.`,
+        );
       for (const [row, i] of batch.slice(from, to).entries())
         result.set(data.subarray(row * labels, (row + 1) * labels), i * labels);
     }
