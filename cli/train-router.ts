@@ -56,6 +56,10 @@ export function trainRouterCommand(): Command {
     .action(async (file: string, given: Options) => {
       const options = given.register === true ? given : { output: 'router.onnx', ...given };
       const recipe = recipeOf(readConfig(undefined, options).training);
+      if (recipe.program && (options.epochs ?? options.seed) !== undefined)
+        throw new UsageError(
+          `--epochs and --seed are not for ${recipe.program.command[0]}; give it options of its own.`,
+        );
       const { rows, manifest } = await readCorpus(file);
       const sides = split(rows);
       const judged = { bytes: await trainOn(recipe, sides, manifest, options), sides, manifest };
@@ -79,8 +83,6 @@ async function trainOn(
   const by = program ? ` by ${program.command[0]}` : '';
   progress(`Training on ${train.length} of ${manifest.rows} rows${by}, ${dev.length} to calibrate.`);
   if (program) {
-    if (epochs !== undefined || seed !== undefined)
-      throw new UsageError(`--epochs and --seed are not for ${program.command[0]}; give it options of its own.`);
     const stop = new AbortController();
     void untilStopped().then(() => stop.abort(new UsageError(`${program.command[0]} was ended; nothing was written.`)));
     const control = { signal: stop.signal, onLine: (line: string) => liveLine(plain(line)) };

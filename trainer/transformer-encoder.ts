@@ -64,8 +64,8 @@ export class TransformerEncoder implements Encoder {
       throw new EncoderError(`The encoder ${model} is not the name of a folder in ${models}.`);
     if (revision === undefined && !existsSync(folder))
       throw new EncoderError(
-        `There is no encoder in ${folder}, and ${model} has no revision to fetch it from the hub by. ` +
-          'Put config.json, tokenizer.json, tokenizer_config.json and onnx/model.onnx there, or name a commit as its revision.',
+        `There is no encoder in ${folder}. Put config.json, tokenizer.json, tokenizer_config.json and onnx/model.onnx ` +
+          'there, or have it fetched from the hub, as ID@COMMIT.',
       );
     return told(config, async () => {
       if (revision !== undefined) await fetchEncoder(model, revision, folder);

@@ -125,7 +125,7 @@ describe('TransformerEncoder', () => {
         assert.match(error.message, reason);
         return true;
       });
-    await refused({ model: 'nowhere' }, /no encoder in .*nowhere.*revision/);
+    await refused({ model: 'nowhere' }, /no encoder in .*nowhere\. .*ID@COMMIT/);
     await refused({ model: '../others/tiny' }, /not the name of a folder/);
     await refused({ dimensions: 5 }, /gives 24 numbers a text, not 5/);
     await writeTinyEncoder(path.join(places.models, 'broken'), words);
