@@ -76,6 +76,7 @@ export class TransformerEncoder implements Encoder {
         local_files_only: true,
         session_options: { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 },
       });
+      checkOutputs(extractor, config);
       const dimensions = (await embed(extractor, config, ['a'])).width;
       const id = `${model}/${pinned.sha256}/${config.pooling}`;
       const cache = places.cache === undefined ? undefined : await EmbeddingCache.open(id, dimensions, places.cache);
@@ -109,6 +110,18 @@ export class TransformerEncoder implements Encoder {
   async close(): Promise<void> {
     await this.#pipeline.dispose();
   }
+}
+
+/** Outputs that hold vectors of tokens, as transformers.js looks for them. */
+const TOKEN_VECTORS = ['last_hidden_state', 'token_embeddings'];
+
+function checkOutputs(pipeline: FeatureExtractionPipeline, { model }: TransformerConfig): void {
+  const sessions = pipeline.model.sessions as Readonly<Record<string, { readonly outputNames?: readonly string[] }>>;
+  const outputs = Object.values(sessions).flatMap(({ outputNames = [] }) => outputNames);
+  if (!outputs.some((name) => TOKEN_VECTORS.includes(name)))
+    throw new EncoderError(
+      `The encoder ${model} has no output ${TOKEN_VECTORS.join(' or ')}, but ${outputs.join(', ')}; export it for feature extraction.`,
+    );
 }
 
 /** One vector of `width` numbers for each of `texts`. */
