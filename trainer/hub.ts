@@ -5,7 +5,6 @@ import { mkdir, rename, rm } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import type { ReadableStream } from 'node:stream/web';
 
 /** The files of an encoder, in its folder as on the hub. */
 const FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'onnx/model.onnx'];
@@ -22,7 +21,7 @@ export async function fetchEncoder(model: string, revision: string, folder: stri
       if (!response.ok || !response.body) throw new Error(`${url} answers ${response.status} ${response.statusText}`);
       const file = path.join(draft, name);
       await mkdir(path.dirname(file), { recursive: true });
-      await pipeline(Readable.fromWeb(response.body as ReadableStream), createWriteStream(file));
+      await pipeline(Readable.fromWeb(response.body), createWriteStream(file));
     }
     await rename(draft, folder).catch((error: unknown) => {
       if (!existsSync(folder)) throw error; // else another process was faster

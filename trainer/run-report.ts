@@ -82,7 +82,7 @@ function notesOf({
   training,
 }: ModelMetadata): Pick<FileNotes, 'history' | 'parent'> & Pick<TrainingReport, 'made'> {
   // A tokenizer has megabytes.
-  const { tokenizer, tokenizerConfig, ...told } = { tokenizer: null, tokenizerConfig: null, ...encoder };
+  const told = Object.fromEntries(Object.entries(encoder).filter(([name]) => !name.startsWith('tokenizer')));
   if (towers === undefined) return { history: [], parent: null, made: { encoder: told, external: training ?? {} } };
   const { history = [], parent = null } = (training ?? {}) as Partial<FileNotes>;
   return { history, parent, made: { encoder: told, external: null } };

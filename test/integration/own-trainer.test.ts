@@ -43,10 +43,11 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
   async function samvad(args: readonly string[], env: Record<string, string> = {}) {
     const cli = [path.join(root, 'bin', 'samvad.js'), ...args];
     const options = { env: { ...process.env, ...stack.env, ...env } };
-    return promisify(execFile)(process.execPath, cli, options).then(
-      ({ stdout, stderr }) => ({ code: 0, stdout, stderr }),
-      (error: { code: number; stdout: string; stderr: string }) => error,
-    );
+    try {
+      return { code: 0, ...(await promisify(execFile)(process.execPath, cli, options)) };
+    } catch (error) {
+      return error as { code: number; stdout: string; stderr: string };
+    }
   }
 
   /** A run by `samvad train` from nothing. */
@@ -159,8 +160,8 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
         assert.ok(Date.now() < end, `${pid} goes on`);
     // The run was taken up again meanwhile, and is cancelled now.
     await below(await below(cli, 'run-process-main'), 'external-trainer');
-    const [[id = ''] = []] = [...(await log.read()).runs].filter(([, { status }]) => status === 'running');
-    await samvad(['train', '--cancel', id]);
+    const open = [...(await log.read()).runs].find(([, { status }]) => status === 'running');
+    await samvad(['train', '--cancel', open?.[0] ?? '']);
     assert.equal((await asked).status, 'cancelled');
   });
 
