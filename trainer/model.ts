@@ -56,8 +56,8 @@ export async function loadModel(
     );
   const file = checkModel(bytes);
   const encoder = await encoderOf(file, places);
-  checkInputs(file, encoder);
   const session = await createSession(bytes);
+  checkInputs(file, encoder);
   const probabilities = (texts: readonly string[]) => run(session, encoder, file.metadata.labels.length, texts);
   return {
     sha256,
