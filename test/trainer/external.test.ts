@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import os from 'node:os';
-import { describe, it } from 'node:test';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { readProc } from '../../bench/processes.ts';
@@ -30,6 +31,16 @@ async function lives(pid: string): Promise<boolean> {
 }
 
 describe('trainExternally', () => {
+  let home: string;
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-external-'));
+    process.env['TMPDIR'] = home; // other tests have files in that of the system
+  });
+  after(async () => {
+    delete process.env['TMPDIR'];
+    await rm(home, { recursive: true, force: true });
+  });
+
   it('runs a command from JSONL to an ONNX file with its own graph and tokenizer, which is then served', async () => {
     const groups: (number | undefined)[] = [];
     const model = await loadModel(await run('good', { onGroup: (group) => groups.push(group) }));
@@ -44,8 +55,6 @@ describe('trainExternally', () => {
   });
 
   it('tells how it failed, and leaves no files behind', async () => {
-    const folders = async () => (await readdir(os.tmpdir())).filter((name) => name.startsWith('samvad-training-'));
-    const before = await folders();
     const lines: string[] = [];
     await assert.rejects(run('fails', { onLine: (line) => lines.push(line) }), /failed with code 3.*no GPU here/s);
     assert.deepEqual(lines, ['loading', 'no GPU here']);
@@ -56,7 +65,10 @@ describe('trainExternally', () => {
     await assert.rejects(run('old'), /made is of other data/);
     const program = { command: ['/no/such/program'], timeoutMs: 1000 } as const;
     await assert.rejects(trainExternally({ program, train: [], dev: [], manifest: {} }), /can't be started/);
-    assert.deepEqual(await folders(), before);
+    assert.deepEqual(
+      (await readdir(home)).filter((name) => name.startsWith('samvad-')),
+      [],
+    );
   });
 
   it('ends it with its workers when it takes too long or is aborted', async () => {
