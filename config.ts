@@ -50,7 +50,7 @@ export interface Config {
   readonly otlpEndpoint: string | undefined;
 }
 
-/** When to train, and where models are kept. */
+/** When and how to train, and where models are kept. */
 export interface TrainingConfig {
   /** New approved samples that start a run. */
   readonly threshold: number;
@@ -58,6 +58,31 @@ export interface TrainingConfig {
   readonly weeklyMinimum: number;
   /** Folder of model files and reports; share it between the machines that train, deploy and serve. */
   readonly artifacts: string;
+  /** Trains in place of this program's own trainer, where it is set. */
+  readonly program?: TrainerProgram;
+  /** The sentence encoder of this program's own trainer; hashed n-grams where it is absent. */
+  readonly encoder?: EncoderChoice;
+  /** Folder of sentence encoders, one folder each, and of what is fetched from the hub; whoever serves needs it too. */
+  readonly encoders: string;
+  /** Folder in which embeddings of training texts are kept between runs. */
+  readonly embeddings: string;
+}
+
+/** A trainer of somebody else's (docs/training.md, "An external trainer"). */
+export interface TrainerProgram {
+  readonly command: readonly [program: string, ...args: string[]];
+  /** It is killed when it takes longer. */
+  readonly timeoutMs: number;
+}
+
+/** A sentence encoder in ONNX. */
+export interface EncoderChoice {
+  /** A folder below the folder of encoders or, with a revision, an id on the hub. */
+  readonly model: string;
+  /** Commit on the hub. */
+  readonly revision?: string;
+  /** How the vectors of its tokens become one. */
+  readonly pooling: 'mean' | 'cls';
 }
 
 /** When the scheduler runs its jobs, and where reports go. */
@@ -90,12 +115,19 @@ export interface LabelStudioConfig {
 /** A setting in the environment that can't be used. */
 export class ConfigError extends Error {}
 
+/** What a command line chooses in place of SAMVAD_TRAINER_COMMAND and SAMVAD_ENCODER. */
+export interface TrainerChoice {
+  readonly command?: string | undefined;
+  readonly encoder?: string | undefined;
+}
+
 /**
  * Reads the configuration.
  * @throws ConfigError naming the variable and what it may hold.
  */
-export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
+export function readConfig(env: NodeJS.ProcessEnv = process.env, trainer: TrainerChoice = {}): Config {
   const home = path.resolve(env['SAMVAD_HOME'] ?? '.samvad');
+  const artifacts = path.resolve(env['SAMVAD_ARTIFACTS'] ?? path.join(home, 'artifacts'));
   return {
     home,
     cache: path.resolve(env['SAMVAD_CACHE'] ?? path.join(os.homedir(), '.cache', 'samvad')),
@@ -112,7 +144,10 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     training: {
       threshold: positive(env, 'SAMVAD_TRAINING_THRESHOLD', 1000),
       weeklyMinimum: positive(env, 'SAMVAD_WEEKLY_MINIMUM', 500),
-      artifacts: path.resolve(env['SAMVAD_ARTIFACTS'] ?? path.join(home, 'artifacts')),
+      artifacts,
+      ...readTrainer(env, trainer),
+      encoders: path.resolve(env['SAMVAD_ENCODERS'] ?? path.join(artifacts, 'encoders')),
+      embeddings: path.resolve(env['SAMVAD_EMBEDDINGS'] ?? path.join(home, 'embeddings')),
     },
     jobs: {
       daily: cronPattern(env, 'SAMVAD_DAILY_AT', '0 2 * * *'),
@@ -125,6 +160,62 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env): Config {
     databaseUrl: env['DATABASE_URL'],
     otlpEndpoint: otlpEndpoint(env),
   };
+}
+
+/** What trains. An empty variable is as good as none: so Docker Compose hands on what was not set. */
+function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<TrainingConfig, 'program' | 'encoder'> {
+  const chosen = choice.command !== undefined || choice.encoder !== undefined;
+  const command = chosen ? choice.command : env['SAMVAD_TRAINER_COMMAND'] || undefined;
+  const encoder = chosen ? choice.encoder : env['SAMVAD_ENCODER'] || undefined;
+  const [commandName, encoderName] = chosen ? ['--command', '--encoder'] : ['SAMVAD_TRAINER_COMMAND', 'SAMVAD_ENCODER'];
+  if (command !== undefined && encoder !== undefined)
+    throw new ConfigError(
+      `${commandName} and ${encoderName} are both set; a program brings an encoder of its own. Set one of them.`,
+    );
+  const seconds = positive(env, 'SAMVAD_TRAINER_SECONDS', 24 * 60 * 60);
+  if (seconds > MOST_SECONDS)
+    throw new ConfigError(`SAMVAD_TRAINER_SECONDS is ${seconds}; it may be at most ${MOST_SECONDS}.`);
+  const pooling = env['SAMVAD_ENCODER_POOLING'] || 'mean';
+  if (pooling !== 'mean' && pooling !== 'cls')
+    throw new ConfigError(`SAMVAD_ENCODER_POOLING is ${pooling}; it may be mean or cls.`);
+  return {
+    ...(command !== undefined && { program: { command: words(command, commandName), timeoutMs: 1000 * seconds } }),
+    ...(encoder !== undefined && { encoder: { ...encoderModel(encoder, encoderName), pooling } }),
+  };
+}
+
+/** A timer can't be longer. */
+const MOST_SECONDS = 2_000_000;
+
+/**
+ * Program and arguments: words with blanks between, or a JSON array where one of them has a blank in it. No shell reads
+ * them, so quotes would mean nothing.
+ */
+function words(text: string, name: string): readonly [program: string, ...args: string[]] {
+  const array = text.trim().startsWith('[');
+  const [program = '', ...args] = array ? jsonWords(text) : text.trim().split(/\s+/);
+  if (program !== '' && (array || !/["'`\\]/.test(text))) return [program, ...args];
+  throw new ConfigError(
+    `${name} is ${JSON.stringify(text)}; it must be words such as python3 finetune.py --epochs 3, without quotes, or a JSON array such as ["python3", "my trainer.py"].`,
+  );
+}
+
+function jsonWords(text: string): readonly string[] {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return Array.isArray(parsed) && parsed.every((word) => typeof word === 'string') ? parsed : [];
+  } catch {
+    return [];
+  }
+}
+
+/** A folder of SAMVAD_ENCODERS by its name, or `ID@COMMIT` on the hub. */
+function encoderModel(text: string, name: string): Pick<EncoderChoice, 'model' | 'revision'> {
+  const [, model, revision] = /^((?:[\w-][\w.-]*\/)*[\w-][\w.-]*)(?:@([0-9a-f]{40}))?$/.exec(text) ?? [];
+  if (model !== undefined) return { model, ...(revision !== undefined && { revision }) };
+  throw new ConfigError(
+    `${name} is ${text}; it must be the name of a folder in SAMVAD_ENCODERS, or ID@COMMIT on the hub with the 40 digits of the commit.`,
+  );
 }
 
 function otlpEndpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: url = '' }: NodeJS.ProcessEnv): string | undefined {

@@ -8,19 +8,23 @@ import { MigrationChanged } from '../runtime/migrate.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
 import { TopicMismatch } from '../runtime/topics.ts';
+import { ArtifactError } from '../trainer/artifacts.ts';
 import { CorpusError } from '../trainer/corpus.ts';
 import { ExportRefused } from '../trainer/export.ts';
 import { TrainingError } from '../trainer/train.ts';
+import { EncoderError } from '../trainer/transformer-encoder.ts';
 import { UsageError } from './terminal.ts';
 
 /** A sentence for what the user can mend; a stack trace only for what is a bug. */
 export function explain(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   const known = [
+    ArtifactError,
     ConfigError,
     CorpusError,
     DayNotOver,
     ExportRefused,
+    EncoderError,
     LabelStudioError,
     MigrationChanged,
     PlatformError,

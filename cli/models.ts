@@ -1,19 +1,26 @@
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
+import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { readConfig } from '../config.ts';
 import type { Appended, ModelLog } from '../policy/model-log.ts';
 import { deploymentOf, rollBack, setTraffic } from '../policy/model-log.ts';
 import { offsetsOf } from '../policy/training-run.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import type { ModelStanding } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
+import { readCorpus } from '../trainer/corpus.ts';
+import { checkForeignFile } from '../trainer/external.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
+import { servingPlaces } from '../trainer/recipe.ts';
+import { split } from '../trainer/split.ts';
 import { artifactsOf, findEnvironment, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
-import { columns, UsageError } from './terminal.ts';
+import { registerModel, reportSummary, versionSummary } from './register-model.ts';
+import { columns, progress, UsageError } from './terminal.ts';
 
-/** `samvad models`: the versions and their reports. */
+/** `samvad models`: the versions, their reports, and one more. */
 export function modelsCommand(): Command {
   const command = new Command('models')
     .description('the versions of the model, newest first')
@@ -41,6 +48,26 @@ export function modelsCommand(): Command {
         else await writeFile(html, bytes);
       }),
     );
+  command
+    .command('register')
+    .description('take a model file that was made elsewhere as the next version, tested on labelled texts')
+    .argument('<file>', 'an ONNX file as docs/training.md describes it')
+    .requiredOption(
+      '--data <file>',
+      'the JSONL that it was trained from, split as here: its test rows, new to the file, tell how good it is',
+    )
+    .option('--json', 'print the report as JSON')
+    .action(async (file: string, { data, json }: { data: string; json?: boolean }) => {
+      const bytes = await readFile(file);
+      const { rows, manifest } = await readCorpus(data);
+      const sides = split(rows);
+      const lost = await checkForeignFile(bytes, sides.test, servingPlaces(readConfig().training));
+      if (lost.length > 0) progress(`It does not know ${lost.length} of the intents, among them ${lost[0] ?? ''}.`);
+      const report = await registerModel({ bytes, sides, manifest }, `models register ${path.basename(file)}`);
+      process.stdout.write(
+        json === true ? `${JSON.stringify(report)}\n` : reportSummary(report) + versionSummary(report),
+      );
+    });
   return command;
 }
 

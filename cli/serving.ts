@@ -5,6 +5,7 @@ import type { Classifier } from '../serving/classifier.ts';
 import { followModels } from '../serving/follow-models.ts';
 import { openModelShelf } from '../serving/model-shelf.ts';
 import { latestPolicy } from '../status/latest-policy.ts';
+import { servingPlaces } from '../trainer/recipe.ts';
 import { artifactsOf } from './environment.ts';
 import type { Prepared } from './environment.ts';
 
@@ -18,7 +19,7 @@ export interface Serving {
 /** Starts to follow the model log. Returns at once. */
 export function startServing({ config, servers, codecs, pool, measurements, log: parent }: Prepared): Serving {
   const log = parent.child({ component: 'serving' });
-  const shelf = openModelShelf({ artifacts: artifactsOf(config) });
+  const shelf = openModelShelf({ artifacts: artifactsOf(config), places: servingPlaces(config.training) });
   const classifier = openClassifier(shelf, log, measurements.classified);
   const follower = followModels({
     kafka: servers.kafka,

@@ -1,31 +1,32 @@
 import { writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import { Command } from 'commander';
-import { nextVersion } from '../policy/model-log.ts';
-import type { ModelLog } from '../policy/model-log.ts';
+import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { defaultPolicy } from '../policy/routing.ts';
-import { policyInForce } from '../status/policy.ts';
 import { readCorpus } from '../trainer/corpus.ts';
 import type { Corpus } from '../trainer/corpus.ts';
+import type { EncoderPlaces } from '../trainer/encoder.ts';
+import { trainExternally } from '../trainer/external.ts';
 import { makeModelFile } from '../trainer/model-file.ts';
-import { openModelLog } from '../trainer/model-log.ts';
 import { loadModel } from '../trainer/model.ts';
-import { registerModel } from '../trainer/register.ts';
+import { recipeOf } from '../trainer/recipe.ts';
+import type { Recipe } from '../trainer/recipe.ts';
 import { reportPage } from '../trainer/report.ts';
-import { loadProduction, reportOn } from '../trainer/run-report.ts';
+import { reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
 import { split, withoutTestTextsOfLog } from '../trainer/split.ts';
 import type { Sample, Split } from '../trainer/split.ts';
 import { trainInWorker } from '../trainer/train-worker.ts';
-import { artifactsOf, findEnvironment, prepare } from './environment.ts';
-import type { Prepared } from './environment.ts';
-import { columns, liveLine, percent, progress, UsageError } from './terminal.ts';
+import { registerModel, reportSummary, versionSummary } from './register-model.ts';
+import type { JudgedFile } from './register-model.ts';
+import { liveLine, plain, progress, untilStopped, UsageError } from './terminal.ts';
 
 interface Options {
   readonly output?: string;
   readonly report?: string;
   readonly register?: boolean;
+  readonly command?: string;
+  readonly encoder?: string;
   readonly epochs?: number;
   readonly seed?: number;
   readonly json?: boolean;
@@ -43,18 +44,30 @@ export function trainRouterCommand(): Command {
     .option('--output <file>', 'write the model here; router.onnx unless it is to be registered')
     .option('--report <file>', 'write the report here, as a page (.html) or as JSON')
     .option('--register', 'make it a version that can get traffic')
+    .option('--command <command>', 'train with this program, in place of SAMVAD_TRAINER_COMMAND')
+    .option('--encoder <encoder>', 'with this sentence encoder (FOLDER or ID@COMMIT), in place of SAMVAD_ENCODER')
     .option('--epochs <number>', 'at most so many, 1 to 50', whole('--epochs'))
     .option('--seed <number>', 'the same data and seed give the same bytes', whole('--seed'))
     .option('--json', 'print the report as JSON')
-    .addHelpText('after', '\nA tenth of the texts is held back to test, and a tenth to stop in time and to calibrate.')
+    .addHelpText(
+      'after',
+      '\nA tenth of the texts is held back to test, and a tenth to stop in time and to calibrate. docs/training.md tells how to bring an encoder or a trainer of your own.',
+    )
     .action(async (file: string, given: Options) => {
       const options = given.register === true ? given : { output: 'router.onnx', ...given };
+      const recipe = recipeOf(readConfig(undefined, options).training);
+      if (recipe.program && (options.epochs ?? options.seed) !== undefined)
+        throw new UsageError(
+          `--epochs and --seed are not for ${recipe.program.command[0]}; give it options of its own.`,
+        );
       const { rows, manifest } = await readCorpus(file);
       const sides = options.register === true ? withoutTestTextsOfLog(split(rows)) : split(rows);
-      const bytes = await trainOn(sides, manifest, options);
-      if (options.output !== undefined) await writeFile(options.output, bytes);
+      const judged = { bytes: await trainOn(recipe, sides, manifest, options), sides, manifest };
+      if (options.output !== undefined) await writeFile(options.output, judged.bytes);
       const report =
-        options.register === true ? await registered(bytes, sides, manifest) : await judged(bytes, sides, manifest);
+        options.register === true
+          ? await registerModel(judged, 'train-router')
+          : await reportOnFile(judged, recipe.places);
       if (options.report !== undefined)
         await writeFile(options.report, options.report.endsWith('.html') ? reportPage(report) : JSON.stringify(report));
       process.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : summary(report, options));
@@ -62,88 +75,45 @@ export function trainRouterCommand(): Command {
 }
 
 async function trainOn(
+  { program, options, places }: Recipe,
   { train, dev }: Split<Sample>,
   manifest: Corpus['manifest'],
   { epochs, seed, register: asVersion }: Options,
 ): Promise<Buffer> {
-  progress(`Training on ${train.length} of ${manifest.rows} rows, ${dev.length} to calibrate.`);
-  const options = {
+  const by = program ? ` by ${program.command[0]}` : '';
+  progress(`Training on ${train.length} of ${manifest.rows} rows${by}, ${dev.length} to calibrate.`);
+  if (program) {
+    const stop = new AbortController();
+    void untilStopped().then(() => stop.abort(new UsageError(`${program.command[0]} was ended; nothing was written.`)));
+    const control = { signal: stop.signal, onLine: (line: string) => liveLine(plain(line)) };
+    return trainExternally({ program, train, dev, manifest }, control).finally(() => liveLine(''));
+  }
+  const more = {
     // The version after this one may go on from it, and is calibrated on these dev rows: they must stay unlearned.
     ...(asVersion === true && { learnDev: false }),
     ...(epochs !== undefined && { epochs }),
     ...(seed !== undefined && { seed }),
   };
   const outcome = await trainInWorker(
-    { train, dev, options },
+    { train, dev, options: { ...options, ...more }, places },
     { onEpoch: ({ stage, epoch, epochs: most }) => liveLine(`${stage}, epoch ${epoch} of ${most}`) },
   );
   liveLine('');
-  return makeModelFile(outcome, { manifest, parent: null }, [...dev, ...train]);
+  return makeModelFile(outcome, { manifest, parent: null }, [...dev, ...train], places);
 }
 
 /** The report on a model that is no version. */
-async function judged(bytes: Buffer, sides: Split<Sample>, manifest: Corpus['manifest']): Promise<StoredReport> {
-  const model = await loadModel(bytes);
+async function reportOnFile({ bytes, sides, manifest }: JudgedFile, places: EncoderPlaces): Promise<StoredReport> {
+  const model = await loadModel(bytes, undefined, places);
   const [production, policy, promotion] = [undefined, defaultPolicy, defaultPromotionPolicy];
   return reportOn({ version: 'unregistered', model, sides, manifest, production, policy, promotion }).finally(() =>
     model.close(),
   );
 }
 
-/** Registers the model, compared with production on the file's test rows. */
-async function registered(bytes: Buffer, sides: Split<Sample>, manifest: Corpus['manifest']): Promise<StoredReport> {
-  const prepared = await prepare(await findEnvironment());
-  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
-  try {
-    const before = await log.read();
-    const report = await comparedReport(nextVersion(before), bytes, sides, manifest, before, prepared);
-    const act = { by: os.userInfo().username, reason: `samvad train-router ${manifest.file}`, at: Date.now() };
-    return await registerModel(log, artifactsOf(prepared.config), { bytes, report, manifest }, act);
-  } finally {
-    await log.close();
-    await prepared.stop();
-  }
-}
-
-async function comparedReport(
-  version: string,
-  bytes: Buffer,
-  sides: Split<Sample>,
-  manifest: Corpus['manifest'],
-  log: ModelLog,
-  prepared: Prepared,
-): Promise<StoredReport> {
-  const model = await loadModel(bytes);
-  const production = await loadProduction(log, artifactsOf(prepared.config));
-  try {
-    const { policy } = await policyInForce(prepared.pool);
-    const promotion = defaultPromotionPolicy;
-    return await reportOn({ version, model, sides, manifest, production, policy, promotion });
-  } finally {
-    await model.close();
-    await production?.model.close();
-  }
-}
-
-function summary({ version, evaluation: e, decision, rows }: StoredReport, { output, register: asVersion }: Options) {
-  const figures =
-    e.rows === 0
-      ? []
-      : [
-          ['accuracy', percent(e.accuracy)],
-          ['macro-F1', percent(e.macroF1)],
-          ['calibration error', e.calibrationError.toFixed(3)],
-          ['auto-approval', percent(e.autoApprovalRate)],
-          ...Object.entries(e.byLanguage).map(([language, slice]) => [
-            `accuracy in ${language}`,
-            percent(slice.accuracy),
-          ]),
-        ];
-  const where = [
-    ...(output === undefined ? [] : [`The model is in ${output}.`]),
-    ...(asVersion === true ? [`It is ${version}: ${decision.verdict}. ${decision.reasons.join(' ')}`] : []),
-  ];
-  return `Tested on ${rows.test} texts that it was not trained on.\n${columns(figures)}\n${where.join('\n')}\n`;
+function summary(report: StoredReport, { output, register: asVersion }: Options): string {
+  const place = output === undefined ? '' : `The model is in ${output}.\n`;
+  return `${reportSummary(report)}${place}${asVersion === true ? versionSummary(report) : ''}`;
 }
 
 function whole(name: string): (text: string) => number {

@@ -11,11 +11,6 @@ export interface PromotionPolicy {
   readonly languageFloor: number;
   /** Slices with fewer rows are too small to judge. */
   readonly minSliceRows: number;
-  /** Floors of single intents (`module/intent`) and languages, in place of the general ones. */
-  readonly floors: {
-    readonly intents: Readonly<Record<string, number>>;
-    readonly languages: Readonly<Record<string, number>>;
-  };
 }
 
 /** The defaults. */
@@ -25,7 +20,6 @@ export const defaultPromotionPolicy: PromotionPolicy = {
   intentFloor: 0.5,
   languageFloor: 0.6,
   minSliceRows: 10,
-  floors: { intents: {}, languages: {} },
 };
 
 /** How a slice of the test rows does under both models; `production` is null where there is none to compare with. */
@@ -70,8 +64,8 @@ export function decidePromotion(evidence: PromotionEvidence, policy = defaultPro
       `There are ${rows} test rows${comparison ? ' in scope' : ''} labelled by people; at least ${policy.minRows} are needed.`,
     );
   const broken = [
-    ...belowFloor('intent', evidence.intents, policy.floors.intents, policy.intentFloor, policy.minSliceRows),
-    ...belowFloor('language', evidence.languages, policy.floors.languages, policy.languageFloor, policy.minSliceRows),
+    ...belowFloor('intent', evidence.intents, policy.intentFloor, policy.minSliceRows),
+    ...belowFloor('language', evidence.languages, policy.languageFloor, policy.minSliceRows),
   ];
   if (broken.length > 0) return { verdict: 'reject', reasons: broken };
   if (!comparison)
@@ -91,12 +85,10 @@ export function decidePromotion(evidence: PromotionEvidence, policy = defaultPro
 function belowFloor(
   kind: 'intent' | 'language',
   slices: readonly SliceEvidence[],
-  floors: Readonly<Record<string, number>>,
-  general: number,
+  floor: number,
   minRows: number,
 ): readonly string[] {
   return slices.flatMap(({ name, rows, candidate, production }) => {
-    const floor = Object.hasOwn(floors, name) ? (floors[name] ?? general) : general;
     if (rows < minRows || candidate >= floor || (production !== null && candidate >= production)) return [];
     const before = production === null ? '' : `; production has ${percent(production)}`;
     return [

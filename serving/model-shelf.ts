@@ -10,7 +10,7 @@ import { ModelRefused } from '../trainer/onnx-reader.ts';
 export interface ModelShelf {
   /**
    * Runs `work` with a model, which stays loaded meanwhile.
-   * @throws ArtifactError or ModelRefused when the file is missing, damaged or foreign; at once when that was so a moment ago.
+   * @throws ArtifactError or ModelRefused when the file or its encoder is missing, damaged or foreign; at once when that was so a moment ago.
    */
   use<T>(sha256: string, work: (model: Model) => Promise<T>): Promise<T>;
   close(): Promise<void>;

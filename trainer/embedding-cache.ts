@@ -1,24 +1,25 @@
 /** Embeddings on disk, so that a text goes through a large encoder once, however often models are trained on it. */
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readFile, truncate } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 
 const KEY_BYTES = 16;
+/** A larger file is begun anew: it is read into memory, and holds texts that no data set has any more. */
+const MAX_BYTES = 2 ** 30;
 
-/** A map of texts to embeddings of one encoder; appended to a file where there is a folder for it. */
+/** A map of texts to embeddings of one encoder, in a file. */
 export class EmbeddingCache {
   readonly #dimensions: number;
-  readonly #file: string | undefined;
+  readonly #file: string;
   readonly #known = new Map<string, Float32Array>();
 
-  private constructor(dimensions: number, file: string | undefined) {
+  private constructor(dimensions: number, file: string) {
     this.#dimensions = dimensions;
     this.#file = file;
   }
 
   /** `encoderId` tells encoders apart; a record that a crash cut off is dropped. */
-  static async open(encoderId: string, dimensions: number, folder?: string): Promise<EmbeddingCache> {
-    if (folder === undefined) return new EmbeddingCache(dimensions, undefined);
+  static async open(encoderId: string, dimensions: number, folder: string): Promise<EmbeddingCache> {
     await mkdir(folder, { recursive: true });
     const name = createHash('sha256').update(`${encoderId}/${dimensions}`).digest('hex').slice(0, 32);
     const cache = new EmbeddingCache(dimensions, path.join(folder, `${name}.embeddings`));
@@ -40,15 +41,14 @@ export class EmbeddingCache {
         Buffer.from(embedding.buffer, embedding.byteOffset, embedding.byteLength),
       ]);
     });
-    if (this.#file !== undefined && records.length > 0) await appendFile(this.#file, Buffer.concat(records));
+    if (records.length > 0) await appendFile(this.#file, Buffer.concat(records));
   }
 
   async #read(): Promise<void> {
-    const file = this.#file ?? '';
-    const bytes = await readFile(file).catch((error: unknown) => {
-      if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return Buffer.alloc(0);
-      throw error;
-    });
+    const file = this.#file;
+    await appendFile(file, ''); // so that it is there
+    if ((await stat(file)).size > MAX_BYTES) await truncate(file);
+    const bytes = await readFile(file);
     const size = KEY_BYTES + 4 * this.#dimensions;
     const whole = bytes.length - (bytes.length % size);
     for (let at = 0; at < whole; at += size) {

@@ -2,9 +2,10 @@
  * The port between text and numbers. An encoder turns a text into one sparse row for each of its views; what is learned
  * (weights of features, what they mean) is in the model, so an encoder is only a configuration.
  */
+import { reasonOf } from '../runtime/reason.ts';
 import { HashedNgrams } from './hashed-ngrams.ts';
 import type { TokensConfig } from './token-encoder.ts';
-import { TransformerEncoder } from './transformer-encoder.ts';
+import { EncoderError, TransformerEncoder } from './transformer-encoder.ts';
 import type { HashedNgramsConfig } from './hashed-ngrams.ts';
 import type { TransformerConfig } from './transformer-encoder.ts';
 
@@ -38,13 +39,13 @@ export interface Encoder {
 
 /** Folders for encoders that are files. */
 export interface EncoderPlaces {
-  /** Where local encoders are, one folder each; `models` where it is absent. */
+  /** Where encoders are, one folder each, those fetched from the hub among them; `models` where it is absent. */
   readonly models?: string;
-  /** Where embeddings and downloaded encoders are kept; embeddings stay in memory where it is absent. */
+  /** Where embeddings are kept, for texts that come again; none are where it is absent. */
   readonly cache?: string;
 }
 
-/** The encoder that a configuration describes. @throws when it can't be made: its files are not here, or nobody here knows its kind. */
+/** The encoder that a configuration describes. @throws EncoderError when it is not here or does not work. */
 export async function createEncoder(config: EncoderConfig, places: EncoderPlaces = {}): Promise<Encoder> {
   switch (config.kind) {
     case 'hashed-ngrams':
@@ -54,9 +55,13 @@ export async function createEncoder(config: EncoderConfig, places: EncoderPlaces
     case 'tokens': {
       // Only where it is needed: the library takes a second to load.
       const { TokenEncoder } = await import('./token-encoder.ts');
-      return new TokenEncoder(config);
+      try {
+        return new TokenEncoder(config);
+      } catch (cause) {
+        throw new EncoderError(`Its tokenizer can't be used: ${reasonOf(cause)}.`, { cause });
+      }
     }
-    default: // a model file may say anything
-      throw new Error(`This version of the program knows no encoder of the kind ${(config as EncoderConfig).kind}.`);
+    default:
+      throw new EncoderError(`There is no encoder of the kind ${String((config as { kind: unknown }).kind)}.`);
   }
 }

@@ -3,65 +3,120 @@
  * docs/training.md has the contract.
  */
 import { spawn } from 'node:child_process';
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
+import type { TrainerProgram } from '../config.ts';
+import { killGroup } from '../runtime/process-group.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import { labelName } from './classifier.ts';
-import { checkModel } from './onnx-reader.ts';
+import type { EncoderPlaces } from './encoder.ts';
+import { loadModel } from './model.ts';
+import { checkModel, ModelRefused } from './onnx-reader.ts';
 import type { Sample } from './split.ts';
 import { TrainingError } from './train.ts';
 
 /** What an external trainer is given. */
 export interface ExternalTraining {
-  /** Program and arguments; `--train F --dev F --manifest F --output F` follow them. No shell is between. */
-  readonly command: readonly [program: string, ...args: string[]];
+  /** `--train F --dev F --manifest F --output F` follow its arguments. No shell is between. */
+  readonly program: TrainerProgram;
   readonly train: readonly Sample[];
   readonly dev: readonly Sample[];
   /** The data set's manifest; the trainer copies it to the file's `samvad.manifest`. */
   readonly manifest: unknown;
-  /** An empty folder for the files in and out. */
-  readonly folder: string;
-  readonly timeoutMs: number;
+}
+
+/** Ways to watch an external trainer and to end it. */
+export interface ExternalControl {
   readonly signal?: AbortSignal;
   /** Gets the lines that the command writes to its error output. */
   readonly onLine?: (line: string) => void;
+  /** Told the process group of the command when it has begun, and undefined when it has ended. */
+  readonly onGroup?: (group: number | undefined) => void;
 }
 
-/** Last lines of a failed command that go into the error. */
+/** Last lines of a failed command that go into the error, and what is kept of each. */
 const LINES_KEPT = 20;
+const MAX_LINE = 500;
+/** What the command has written comes so long after its end at most; a process that it left behind may hold the pipe. */
+const DRAIN_MS = 1000;
+/** Rows whose answers are looked at. */
+const CHECKED_ROWS = 256;
 
 /**
- * Runs the command and returns the file it made, checked but not yet loaded.
- * @throws TrainingError when the command fails, takes too long, leaves no file or one with other intents; ModelRefused
- * when the file is not to be run; the signal's reason when it was aborted.
+ * Runs the command and returns the file it made, which was loaded and asked.
+ * @throws TrainingError when the command fails, takes too long, leaves no file or one of other data; ModelRefused when the
+ * file is not to be run; the signal's reason when it was aborted.
  */
-export async function trainExternally(training: ExternalTraining): Promise<Buffer> {
-  const { folder, train, dev } = training;
-  await mkdir(folder, { recursive: true });
-  const files = {
-    train: path.join(folder, 'train.jsonl'),
-    dev: path.join(folder, 'dev.jsonl'),
-    manifest: path.join(folder, 'manifest.json'),
-    output: path.join(folder, 'model.onnx'),
-  };
-  await writeFile(files.train, jsonLines(train));
-  await writeFile(files.dev, jsonLines(dev));
-  await writeFile(files.manifest, JSON.stringify(training.manifest));
-  const [program, ...args] = training.command;
-  await runCommand(
-    program,
-    [...args, ...Object.entries(files).flatMap(([name, file]) => [`--${name}`, file])],
-    training,
-  );
-  const bytes = await readFile(files.output).catch((cause: unknown) => {
-    throw new TrainingError(`${program} ended well but left no file at ${files.output}.`, { cause });
-  });
-  const known = new Set(checkModel(bytes).metadata.labels.map(labelName));
-  const lost = [...new Set(train.map(labelName))].filter((name) => !known.has(name));
-  if (lost.length > 0)
+export async function trainExternally(training: ExternalTraining, control: ExternalControl = {}): Promise<Buffer> {
+  const { train, dev, manifest, program } = training;
+  const [name, ...args] = program.command;
+  const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-training-'));
+  try {
+    const fileOf = (file: string) => path.join(folder, file);
+    const files = {
+      train: fileOf('train.jsonl'),
+      dev: fileOf('dev.jsonl'),
+      manifest: fileOf('manifest.json'),
+      output: fileOf('model.onnx'),
+    };
+    await writeFile(files.train, jsonLines(train));
+    await writeFile(files.dev, jsonLines(dev));
+    await writeFile(files.manifest, JSON.stringify(manifest));
+    const given = Object.entries(files).flatMap(([option, file]) => [`--${option}`, file]);
+    await runCommand(name, [...args, ...given], program.timeoutMs, control);
+    const bytes = await readFile(files.output).catch((cause: unknown) => {
+      throw new TrainingError(`${name} ended well, but its file can't be read: ${reasonOf(cause)}.`, { cause });
+    });
+    await checkFile(bytes, training);
+    return bytes;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
+
+/**
+ * Loads a file from elsewhere and asks it some of `rows`. Returns the intents of `rows` that it does not know.
+ * @throws ModelRefused when it is not to be run, or its answers are no probabilities.
+ */
+export async function checkForeignFile(
+  bytes: Uint8Array,
+  rows: readonly Sample[],
+  places?: EncoderPlaces,
+): Promise<readonly string[]> {
+  const model = await loadModel(bytes, undefined, places);
+  try {
+    const { labels } = model.metadata;
+    const answers = await model.probabilities(rows.slice(0, CHECKED_ROWS).map(({ text }) => text));
+    for (let start = 0; start < answers.length; start += labels.length) {
+      const row = answers.subarray(start, start + labels.length);
+      const sum = row.reduce((total, p) => total + p, 0);
+      if (!row.every((p) => p > -0.001) || !(Math.abs(sum - 1) < 0.01))
+        throw new ModelRefused('foreign', `Its answers are no probabilities: those of a text add up to ${sum}.`);
+    }
+    const known = new Set(labels.map(labelName));
+    return [...new Set(rows.map(labelName))].filter((name) => !known.has(name));
+  } finally {
+    await model.close();
+  }
+}
+
+async function checkFile(bytes: Buffer, { program, train, dev, manifest }: ExternalTraining): Promise<void> {
+  const [name] = program.command;
+  try {
+    const lost = await checkForeignFile(bytes, [...dev, ...train]);
+    const [one] = lost.filter((label) => train.some((row) => labelName(row) === label));
+    if (one !== undefined)
+      throw new TrainingError(`The model of ${name} does not know all intents of the training rows, such as ${one}.`);
+  } catch (cause) {
+    if (!(cause instanceof ModelRefused)) throw cause;
+    throw new ModelRefused(cause.code, `The file that ${name} has made is refused. ${cause.message}`, { cause });
+  }
+  if (!isDeepStrictEqual(checkModel(bytes).metadata.manifest, JSON.parse(JSON.stringify(manifest))))
     throw new TrainingError(
-      `The model of ${program} does not know ${lost.length} of the intents, among them ${lost[0] ?? ''}.`,
+      `The file that ${name} has made is of other data: its samvad.manifest is not a copy of the file behind --manifest.`,
     );
-  return bytes;
 }
 
 function jsonLines(rows: readonly Sample[]): string {
@@ -72,46 +127,51 @@ function jsonLines(rows: readonly Sample[]): string {
     .join('');
 }
 
-async function runCommand(program: string, args: readonly string[], training: ExternalTraining): Promise<void> {
-  const { signal, timeoutMs } = training;
+async function runCommand(
+  name: string,
+  args: readonly string[],
+  timeoutMs: number,
+  { signal, onLine, onGroup }: ExternalControl,
+): Promise<void> {
   signal?.throwIfAborted();
   const timeout = AbortSignal.timeout(timeoutMs);
-  // A group of its own, so that what it starts (a launcher's workers on the GPUs) ends with it.
-  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
-  const ending = signal ? AbortSignal.any([signal, timeout]) : timeout;
-  const end = () => killGroup(child.pid);
-  ending.addEventListener('abort', end, { once: true });
+  const stop = signal ? AbortSignal.any([signal, timeout]) : timeout;
+  // A process group of its own, so that its workers end with it.
+  const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  onGroup?.(child.pid);
   const lines: string[] = [];
   let rest = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    const parts = (rest + text).split('\n');
-    rest = (parts.pop() ?? '').slice(-10_000);
-    lines.push(...parts);
+    const parts = (rest + text).split(/[\r\n]+/); // bars of progress go back to the start of their line
+    rest = (parts.pop() ?? '').slice(-MAX_LINE);
+    const whole = parts.filter((line) => line.trim() !== '').map((line) => line.slice(0, MAX_LINE));
+    lines.push(...whole);
     lines.splice(0, lines.length - LINES_KEPT);
-    for (const line of parts) training.onLine?.(line);
+    for (const line of whole) onLine?.(line);
   });
-  const said = () => (lines.length + rest.length > 0 ? ` It said:\n${[...lines, rest].join('\n')}` : '');
-  await new Promise<void>((resolve, reject) => {
-    child.on('error', (cause) => {
-      reject(new TrainingError(`${program} can't be started: ${cause.message}.`, { cause }));
-    });
-    child.on('close', (code, killedBy) => {
-      const failed = new TrainingError(`${program} failed with ${killedBy ?? `code ${code ?? 'none'}`}.${said()}`);
-      if (code === 0) resolve();
-      else if (signal?.aborted === true) reject(signal.reason instanceof Error ? signal.reason : failed);
-      else if (timeout.aborted)
-        reject(new TrainingError(`${program} was still running after ${timeoutMs / 1000} s.${said()}`));
-      else reject(failed);
-    });
-  }).finally(() => ending.removeEventListener('abort', end));
-}
-
-/** Ends a process that leads a group, and all of the group. */
-function killGroup(pid: number | undefined): void {
-  if (pid === undefined) return; // it could not be started
+  const said = () => (lines.length + rest.length > 0 ? ` It said:\n${[...lines, rest].join('\n').trimEnd()}` : '');
+  let ended = () => undefined as unknown;
   try {
-    process.kill(-pid, 'SIGKILL');
+    await new Promise<void>((resolve, reject) => {
+      ended = () => reject(new TrainingError(`${name} was still running after ${timeoutMs / 1000} s.${said()}`));
+      stop.addEventListener('abort', ended);
+      if (stop.aborted) ended();
+      child.on('error', (cause) => reject(new TrainingError(`${name} can't be started: ${cause.message}.`, { cause })));
+      child.on('exit', (code, killedBy) => {
+        const finish = () => {
+          if (code === 0) resolve();
+          else reject(new TrainingError(`${name} failed with ${killedBy ?? `code ${code ?? 'none'}`}.${said()}`));
+        };
+        child.on('close', finish);
+        setTimeout(finish, DRAIN_MS).unref();
+      });
+    });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // else it has ended by itself
+    signal?.throwIfAborted();
+    throw error;
+  } finally {
+    stop.removeEventListener('abort', ended);
+    killGroup(child.pid);
+    onGroup?.(undefined);
   }
 }

@@ -1,6 +1,7 @@
 /** From what training leaves to a model file that answers as the trainer does. */
 import { probabilities } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
+import type { EncoderPlaces } from './encoder.ts';
 import { loadModel } from './model.ts';
 import { ModelRefused } from './onnx-reader.ts';
 import { writeModel } from './onnx-writer.ts';
@@ -28,19 +29,25 @@ export async function makeModelFile(
   outcome: TrainingOutcome,
   { manifest, parent }: { readonly manifest: unknown; readonly parent: string | null },
   rows: readonly Sample[],
+  places: EncoderPlaces = {},
 ): Promise<Buffer> {
   const { classifier, views, encoder, options, history } = outcome;
   const training: FileNotes = { options, parent, split: defaultSplit, history };
   const bytes = writeModel(classifier, views, { encoder, manifest, training });
-  await checkFile(bytes, outcome, rows.slice(0, CHECKED_ROWS));
+  await checkFile(bytes, outcome, rows.slice(0, CHECKED_ROWS), places);
   return bytes;
 }
 
 /** Loads the file and compares it with the trainer's own numbers. @throws ModelRefused when they differ. */
-async function checkFile(bytes: Buffer, outcome: TrainingOutcome, rows: readonly Sample[]): Promise<void> {
+async function checkFile(
+  bytes: Buffer,
+  outcome: TrainingOutcome,
+  rows: readonly Sample[],
+  places: EncoderPlaces,
+): Promise<void> {
   const texts = rows.map(({ text }) => text);
-  const model = await loadModel(bytes);
-  const encoder = await createEncoder(outcome.encoder);
+  const model = await loadModel(bytes, undefined, places);
+  const encoder = await createEncoder(outcome.encoder, places);
   try {
     const [served, own] = [
       await model.probabilities(texts),

@@ -9,6 +9,7 @@ import type { Encoder, EncoderPlaces, Rows } from './encoder.ts';
 import { checkModel, ModelRefused } from './onnx-reader.ts';
 import type { CheckedModel } from './onnx-reader.ts';
 import type { ModelMetadata } from './onnx-writer.ts';
+import { EncoderError } from './transformer-encoder.ts';
 
 /** What a model says of one text. */
 export interface Answer extends Label {
@@ -54,11 +55,21 @@ export async function loadModel(
       `The file has SHA-256 ${sha256}, not ${expectedSha256} as recorded. It is not loaded.`,
     );
   const file = checkModel(bytes);
-  const session = await createSession(bytes);
-  const encoder = await encoderOf(file, places).catch(async (error: unknown) => {
-    await session.release();
+  const encoder = await encoderOf(file, places);
+  const session = await createSession(bytes).catch(async (error: unknown) => {
+    await encoder.close();
     throw error;
   });
+  const close = async () => {
+    await session.release();
+    await encoder.close();
+  };
+  try {
+    checkInputs(file, encoder);
+  } catch (error) {
+    await close();
+    throw error;
+  }
   const probabilities = (texts: readonly string[]) => run(session, encoder, file.metadata.labels.length, texts);
   return {
     sha256,
@@ -66,10 +77,7 @@ export async function loadModel(
     file,
     probabilities,
     classify: async (texts) => answers(file.metadata, await probabilities(texts)),
-    close: async () => {
-      await session.release();
-      await encoder.close();
-    },
+    close,
   };
 }
 
@@ -85,18 +93,12 @@ async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> 
   }
 }
 
-/** The encoder that the file was trained with. @throws ModelRefused when it can't be made here, or has other inputs than the graph. */
-async function encoderOf(file: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
-  const encoder = await createEncoder(file.metadata.encoder, places).catch((cause: unknown) => {
-    throw new ModelRefused('foreign', `Its encoder can't be made here: ${reasonOf(cause)}.`, { cause });
+/** The encoder that the file was trained with. @throws ModelRefused when it can't be made here. */
+function encoderOf({ metadata }: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
+  return createEncoder(metadata.encoder, places).catch((cause: unknown) => {
+    const why = cause instanceof EncoderError ? cause.message : `Its encoder can't be made here: ${reasonOf(cause)}.`;
+    throw new ModelRefused('encoder', why, { cause });
   });
-  try {
-    checkInputs(file, encoder);
-    return encoder;
-  } catch (error) {
-    await encoder.close();
-    throw error;
-  }
 }
 
 function checkInputs(file: CheckedModel, encoder: Encoder): void {
@@ -124,16 +126,23 @@ async function run(
   for (let start = 0; start < order.length; start += BATCH) {
     const batch = order.slice(start, start + BATCH);
     const views = await encoder.encode(batch.map((i) => texts[i] ?? '')).catch((cause: unknown) => {
-      throw new ModelRefused('foreign', `Its encoder can't read a text: ${reasonOf(cause)}.`, { cause });
+      throw new ModelRefused('encoder', `Its encoder can't read a text: ${reasonOf(cause)}.`, { cause });
     });
     const longest = Math.max(...views.map((rows) => longestRow(rows, 0, batch.length)));
     const size = Math.max(1, Math.floor(MAX_FEATURES / longest));
     for (let from = 0; from < batch.length; from += size) {
       const to = Math.min(from + size, batch.length);
       const feeds = Object.fromEntries(encoder.views.flatMap(({ name }, v) => tensors(name, views[v], from, to)));
-      const { probabilities } = await session.run(feeds);
+      const { probabilities } = await session.run(feeds).catch((cause: unknown) => {
+        throw new ModelRefused('foreign', `onnxruntime can't run its graph: ${reasonOf(cause)}.`, { cause });
+      });
       const data = probabilities?.data;
       if (!(data instanceof Float32Array)) throw new ModelRefused('foreign', 'Its output is not of 32-bit floats.');
+      if (data.length !== (to - from) * labels)
+        throw new ModelRefused(
+          'foreign',
+          `It gives ${data.length} probabilities for ${to - from} texts and ${labels} intents.`,
+        );
       for (const [row, i] of batch.slice(from, to).entries())
         result.set(data.subarray(row * labels, (row + 1) * labels), i * labels);
     }

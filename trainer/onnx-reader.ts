@@ -2,13 +2,15 @@
  * Reads an ONNX file before anything runs it. A model file is code from elsewhere: what is not plain arithmetic on data
  * inside the file is refused, with a reason.
  */
+import { OUT_OF_SCOPE } from './classifier.ts';
+import type { Label } from './classifier.ts';
 import type { ModelMetadata } from './onnx-writer.ts';
 import { METADATA_PREFIX } from './onnx-writer.ts';
 import { readFields, WireError } from './protobuf.ts';
 import type { ReadField } from './protobuf.ts';
 
 /** Why a file is not taken for a model. */
-export type RefusalCode = 'damaged' | 'foreign' | 'external-data' | 'custom-operators' | 'hash-mismatch';
+export type RefusalCode = 'damaged' | 'foreign' | 'external-data' | 'custom-operators' | 'hash-mismatch' | 'encoder';
 
 /** A file that is not taken for a model, and why. */
 export class ModelRefused extends Error {
@@ -159,6 +161,7 @@ function metadataProblem(read: ReadonlyMap<string, unknown>): string | undefined
     typeof label.module === 'string' &&
     typeof label.intent === 'string';
   if (!Array.isArray(labels) || labels.length < 2 || !labels.every(isLabel)) return 'It names no two intents.';
+  if (!labels.some(({ intent }: Label) => intent !== OUT_OF_SCOPE)) return 'It names no intent that is in scope.';
   const number = (key: string) => {
     const value = read.get(key);
     return typeof value === 'number' && Number.isFinite(value) && value >= 0;

@@ -20,6 +20,7 @@ import { openArtifactFolder } from './artifacts.ts';
 import { loadModel } from './model.ts';
 import type { Model } from './model.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
+import { servingPlaces } from './recipe.ts';
 
 const LOOK_MS = 1000;
 const TRANSACTIONAL_ID = 'samvad-queue-scores';
@@ -78,8 +79,9 @@ function isMissing(error: unknown): boolean {
 
 /** Scores the front of what waits, where `version` has not answered or scored it. Returns how many items got a new score. */
 async function rescoreQueue(context: ServiceContext, version: string, sha256: string): Promise<number> {
-  const bytes = await openArtifactFolder(context.config.training.artifacts).get(sha256);
-  const model = await loadModel(bytes, sha256);
+  const { training } = context.config;
+  const bytes = await openArtifactFolder(training.artifacts).get(sha256);
+  const model = await loadModel(bytes, sha256, servingPlaces(training));
   let items = 0;
   try {
     await fencedWrite(context.kafka, TRANSACTIONAL_ID, async () => {

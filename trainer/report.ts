@@ -11,7 +11,9 @@ export interface TrainingReport {
   readonly version: string;
   /** The version that training went on from; null where it began with nothing. */
   readonly parent: string | null;
-  /** The version that it was to go on from and could not: it has no room for new words, or is of another trainer. */
+  /** How its file says that it was made: with which encoder and, by an external trainer, what that tells of itself. */
+  readonly made: { readonly encoder: Readonly<Record<string, unknown>>; readonly external: unknown };
+  /** The version that it was to go on from and could not: one of the two has another encoder or trainer, or there is no room for new words. */
   readonly passedOver: string | null;
   readonly rows: { readonly train: number; readonly dev: number; readonly test: number };
   readonly dropped: DropCounts;
@@ -83,7 +85,7 @@ Left out: ${
       .join(', ') || 'nothing'
   }.</p>
 ${report.comparison ? comparisonPart(report.comparison) : '<p>Nothing was in production to compare with.</p>'}
-<h2>Learning</h2>${curves(report.history)}
+${report.history.length > 0 ? `<h2>Learning</h2>${curves(report.history)}` : ''}
 <h2>Does confidence mean what it says?</h2>${reliabilityPart(e)}
 <h2>By language and module</h2>
 ${table(
@@ -119,10 +121,13 @@ table{border-collapse:collapse;margin:1rem 0}td,th{padding:.15rem .7rem;border-b
 .matrix thead th{writing-mode:vertical-rl;text-align:left}svg{max-width:100%;height:auto}svg text{fill:var(--soft);font-size:11px}pre{overflow-x:auto}
 summary{cursor:pointer}@media(max-width:40rem){svg text{font-size:18px}}`;
 
-function origin({ parent, passedOver }: TrainingReport): string {
-  if (parent !== null) return `Goes on from <code>${escape(parent)}</code>.`;
-  if (passedOver === null) return 'Trained from nothing.';
-  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, or is of an external trainer.`;
+function origin({ parent, made, passedOver }: TrainingReport): string {
+  const encoder = `Encoder: <code>${escape(JSON.stringify(made.encoder))}</code>.`;
+  if (made.external !== null)
+    return `Trained by a program from elsewhere, which says of itself: <code>${escape(JSON.stringify(made.external))}</code>. ${encoder}`;
+  if (parent !== null) return `Goes on from <code>${escape(parent)}</code>. ${encoder}`;
+  if (passedOver === null) return `Trained from nothing. ${encoder}`;
+  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, another encoder or another trainer. ${encoder}`;
 }
 
 function comparisonPart(c: Comparison): string {

@@ -11,7 +11,8 @@ import { codeVersion } from './code-version.ts';
 import { readSamples } from './data-set.ts';
 import { openModelLog } from './model-log.ts';
 import { STOP } from './run-process.ts';
-import type { RunAnswer, RunOrder } from './run-process.ts';
+import { recipeOf } from './recipe.ts';
+import type { RunAnswer, RunNews, RunOrder } from './run-process.ts';
 import { trainInWorker } from './train-worker.ts';
 import { executeRun } from './training-run.ts';
 
@@ -32,7 +33,7 @@ async function carryOut(order: RunOrder): Promise<void> {
   process.send?.(answer, () => process.exit(0)); // native clients may keep the process alive
 }
 
-async function execute({ id, servers, artifacts, dataSets, trainer }: RunOrder) {
+async function execute({ id, servers, training, dataSets, trainer }: RunOrder) {
   const { kafka, schemaRegistryUrl, databaseUrl } = servers;
   const codecs = await openCodecs(schemaRegistryUrl, [topics.trainingSamples, topics.trainingRuns, topics.modelEvents]);
   const log = await openModelLog(kafka, codecs);
@@ -40,12 +41,13 @@ async function execute({ id, servers, artifacts, dataSets, trainer }: RunOrder) 
   try {
     const ports = {
       log,
-      artifacts: openArtifactFolder(artifacts),
+      artifacts: openArtifactFolder(training.artifacts),
       samples: (upTo: Watermark) => readSamples(kafka, codecs, upTo),
       train: trainInWorker,
       policy: async () => (await policyInForce(pool)).policy,
       promotion: defaultPromotionPolicy,
-      options: {},
+      ...recipeOf(training),
+      onGroup: (group: number | undefined) => process.send?.({ group: group ?? null } satisfies RunNews),
       codeVersion,
       dataSets,
       trainer,

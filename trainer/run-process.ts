@@ -5,7 +5,8 @@
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import type { Servers } from '../config.ts';
+import type { Servers, TrainingConfig } from '../config.ts';
+import { killGroup } from '../runtime/process-group.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import type { RunStanding } from '../schemas/types.ts';
 
@@ -13,8 +14,7 @@ import type { RunStanding } from '../schemas/types.ts';
 export interface RunOrder {
   readonly id: string;
   readonly servers: Servers;
-  /** Folder of the artefacts. */
-  readonly artifacts: string;
+  readonly training: TrainingConfig;
   /** Where the data set is kept while it is read. */
   readonly dataSets: string;
   /** Names this trainer in the log. */
@@ -24,6 +24,11 @@ export interface RunOrder {
 /** What it answers: where the run stands at the end, or what went wrong outside of it and whether that may pass. */
 export type RunAnswer =
   { readonly standing: RunStanding | undefined } | { readonly error: string; readonly passes: boolean };
+
+/** What it tells before: the process group of an external trainer, so that it ends with the run however that ends. */
+export interface RunNews {
+  readonly group: number | null;
+}
 
 /** Sent to end the run early. */
 export const STOP = 'stop';
@@ -41,8 +46,12 @@ export async function executeInProcess(order: RunOrder, signal: AbortSignal): Pr
   });
   const ended = once(child, 'exit');
   ended.catch(() => undefined); // it could not be started: `answer` tells
+  let group: number | undefined;
   const answer = new Promise<RunAnswer>((resolve, reject) => {
-    child.once('message', resolve);
+    child.on('message', (message: RunAnswer | RunNews) => {
+      if ('group' in message) group = message.group ?? undefined;
+      else resolve(message);
+    });
     child.once('error', reject);
     child.once('exit', (code, killed) =>
       reject(new Transient(`The process of the run ended early, with ${killed ?? `code ${String(code)}`}.`)),
@@ -65,5 +74,6 @@ export async function executeInProcess(order: RunOrder, signal: AbortSignal): Pr
   } finally {
     signal.removeEventListener('abort', stop);
     child.kill('SIGKILL');
+    killGroup(group);
   }
 }

@@ -10,9 +10,11 @@ import type { ArtifactStore } from './artifacts.ts';
 import { compare } from './compare.ts';
 import { evaluate, judge, measureLatency } from './evaluate.ts';
 import type { Evaluation } from './evaluate.ts';
+import type { EncoderPlaces } from './encoder.ts';
 import type { FileNotes } from './model-file.ts';
 import { loadModel } from './model.ts';
 import type { Model } from './model.ts';
+import type { ModelMetadata } from './onnx-writer.ts';
 import { confusion } from './report.ts';
 import type { TrainingReport } from './report.ts';
 import type { Sample, Split } from './split.ts';
@@ -46,7 +48,7 @@ const LATENCY_TEXTS = 200;
 export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const { version, model, production, policy, manifest } = input;
   const { train, dev, test, dropCounts } = input.sides;
-  const { history, parent } = model.metadata.training as FileNotes;
+  const { history, parent, made } = notesOf(model.metadata);
   const judged = await judge(model, test);
   const texts = test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
   const latency = texts.length === 0 ? null : await measureLatency(model, texts, () => performance.now());
@@ -60,6 +62,7 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
     version,
     comparedWith: comparison ? (production?.version ?? null) : null,
     parent,
+    made,
     passedOver: parent === null ? (input.wanted ?? null) : null,
     rows: { train: train.length, dev: dev.length, test: test.length },
     dropped: dropCounts,
@@ -72,15 +75,29 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   };
 }
 
+/** What the file says of its making. What an external trainer tells of itself has no form that is known here. */
+function notesOf({
+  encoder,
+  towers,
+  training,
+}: ModelMetadata): Pick<FileNotes, 'history' | 'parent'> & Pick<TrainingReport, 'made'> {
+  // A tokenizer has megabytes.
+  const told = Object.fromEntries(Object.entries(encoder).filter(([name]) => !name.startsWith('tokenizer')));
+  if (towers === undefined) return { history: [], parent: null, made: { encoder: told, external: training ?? {} } };
+  const { history = [], parent = null } = (training ?? {}) as Partial<FileNotes>;
+  return { history, parent, made: { encoder: told, external: null } };
+}
+
 /** The model in production; undefined where another system serves it. @throws ArtifactError when its file is missing. */
 export async function loadProduction(
   { models }: ModelLog,
   artifacts: Pick<ArtifactStore, 'get'>,
+  places?: EncoderPlaces,
 ): Promise<LoadedVersion | undefined> {
   const production = [...models.values()].find(({ standing }) => standing.status === 'production');
   const sha256 = production?.standing.artifact_sha256;
   if (!production || sha256 == null) return undefined;
-  return { version: production.version, model: await loadModel(await artifacts.get(sha256), sha256) };
+  return { version: production.version, model: await loadModel(await artifacts.get(sha256), sha256, places) };
 }
 
 /** The part of a new version's standing that its report tells. */

@@ -1,5 +1,6 @@
 /** Training in a thread of its own, so that the run goes on telling how far it is. */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { EncoderError } from './transformer-encoder.ts';
 import { TrainingError, train } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOutcome } from './train.ts';
 
@@ -16,7 +17,7 @@ interface ThreadData {
 
 /**
  * `train`, in a worker thread. Aborting ends the thread at once.
- * @throws TrainingError as `train` does; the signal's reason when it was aborted.
+ * @throws TrainingError as `train` does and where it has no encoder; the signal's reason when it was aborted.
  */
 export async function trainInWorker(input: TrainingInput, control: TrainingControl = {}): Promise<TrainingOutcome> {
   control.signal?.throwIfAborted();
@@ -59,7 +60,7 @@ async function runInThread(input: TrainingInput): Promise<void> {
     tell({ kind: 'done', outcome });
   } catch (error) {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    const byData = error instanceof TrainingError;
+    const byData = error instanceof TrainingError || error instanceof EncoderError;
     tell({ kind: 'failed', message: byData ? error.message : message, byData });
   }
 }

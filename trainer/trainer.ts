@@ -48,7 +48,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
   const counts = await openCounts(context);
   const order = {
     servers: context.servers,
-    artifacts: config.training.artifacts,
+    training: config.training,
     dataSets: path.join(config.home, DATA_SETS),
     trainer: `${os.hostname()}/${process.pid}/${randomUUID().slice(0, 8)}`,
   };

@@ -2,6 +2,9 @@
  * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
  * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
  */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { isDeepStrictEqual } from 'node:util';
+import type { TrainerProgram } from '../config.ts';
 import { nextVersion, register, RegistryError, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
@@ -13,6 +16,9 @@ import type { ArtifactStore } from './artifacts.ts';
 import { buildDataSet, inTurns } from './data-set.ts';
 import type { Manifest, PlacedSample } from './data-set.ts';
 import { createEncoder } from './encoder.ts';
+import type { EncoderPlaces } from './encoder.ts';
+import { trainExternally } from './external.ts';
+import type { ExternalControl } from './external.ts';
 import { loadModel } from './model.ts';
 import { makeModelFile } from './model-file.ts';
 import type { ModelLogPort } from './model-log.ts';
@@ -26,6 +32,7 @@ import { split } from './split.ts';
 import type { Sample, Split } from './split.ts';
 import { defaults, TrainingError } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOptions, TrainingOutcome } from './train.ts';
+import { EncoderError } from './transformer-encoder.ts';
 import { isFull } from './vocabulary.ts';
 
 /** What a run needs of the world. */
@@ -38,6 +45,11 @@ export interface RunPorts {
   readonly policy: () => Promise<RoutingPolicy>;
   readonly promotion: PromotionPolicy;
   readonly options: TrainingOptions;
+  /** Trains in place of `train`. */
+  readonly program?: TrainerProgram;
+  /** For encoders that are files. */
+  readonly places?: EncoderPlaces;
+  readonly onGroup?: ExternalControl['onGroup'];
   readonly codeVersion: string;
   /** Where the data set is kept while it is read. */
   readonly dataSets: string;
@@ -52,6 +64,8 @@ export interface RunPorts {
 
 /** Notes of progress are this far apart. */
 const PROGRESS_MS = 1000;
+/** An external trainer, which notes nothing, learns after so long that its run was cancelled. */
+const LOOK_MS = 1000;
 
 /**
  * Takes the run up and carries it to its end, which may be a noted failure. Returns where it stands.
@@ -72,7 +86,10 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
       signal.throwIfAborted();
       return (await log.read()).runs.get(id);
     }
-    if (![TrainingError, ModelRefused, ArtifactError, RegistryError].some((kind) => error instanceof kind)) throw error;
+    if (
+      ![TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError].some((kind) => error instanceof kind)
+    )
+      throw error;
     const reason = (error as Error).message;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   }
@@ -107,7 +124,7 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
   // 2. The model file, unless an earlier attempt has left it.
   let trained = { ...run, ...anew };
   if (trained.artifact_sha256 === null || !(await ports.artifacts.has(trained.artifact_sha256))) {
-    const bytes = await trainFile(run, manifest, sides, ports, signal, (report) =>
+    const bytes = await trainFile(id, run, manifest, sides, ports, signal, (report) =>
       note(() => progressOf(report), { progressed: lossesOf(report) }),
     );
     const sha256 = await ports.artifacts.put(bytes);
@@ -199,6 +216,7 @@ async function readRows(
 }
 
 async function trainFile(
+  id: string,
   run: RunStanding,
   manifest: Manifest,
   sides: Split<Rows>,
@@ -213,6 +231,10 @@ async function trainFile(
     throw new TrainingError(
       `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
     );
+  if (ports.program) {
+    const ours = async () => noteRun(await ports.log.read(), id, run.attempt, {}, {}, ports.now());
+    return trainFileExternally(ports.program, manifest, sides, ours, ports, signal);
+  }
   const previous = await previousOf(run, await ports.log.read(), ports);
   const control = new AbortController();
   let noting: Promise<unknown> = Promise.resolve();
@@ -223,6 +245,7 @@ async function trainFile(
       dev: sides.dev,
       // The next version goes on from this one, and is calibrated on these dev rows: they must stay unlearned.
       options: { learnDev: false, ...ports.options },
+      ...(ports.places && { places: ports.places }),
       ...(previous && { previous }),
     },
     {
@@ -237,19 +260,50 @@ async function trainFile(
   await noting;
   control.signal.throwIfAborted();
   const parent = previous ? run.parent_version : null;
-  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train]);
+  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train], ports.places);
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it and a view of it has room for what is new. */
-async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options }: RunPorts) {
+/** The file of the program, which begins with nothing. It is ended when `ours` says that the run is no longer this trainer's. */
+async function trainFileExternally(
+  program: TrainerProgram,
+  manifest: Manifest,
+  { train, dev }: Split<Rows>,
+  ours: () => Promise<unknown>,
+  { onGroup }: RunPorts,
+  signal: AbortSignal,
+): Promise<Buffer> {
+  const [over, done] = [new AbortController(), new AbortController()];
+  const watch = async () => {
+    for (;;) {
+      await sleep(LOOK_MS, undefined, { signal: done.signal });
+      await ours().catch((error: unknown) => {
+        if (error instanceof Superseded) over.abort(error); // what else goes wrong with a look may pass
+      });
+    }
+  };
+  watch().catch(() => undefined);
+  try {
+    return await trainExternally(
+      { program, train, dev, manifest },
+      { signal: AbortSignal.any([signal, over.signal]), ...(onGroup && { onGroup }) },
+    );
+  } finally {
+    done.abort();
+  }
+}
+
+/** The classifier that training goes on from: production's, where this trainer made it with the same encoder and a view of it has room for what is new. */
+async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options, places }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
-  const encoder = await createEncoder(file.metadata.encoder);
+  const { features, encoder: wanted } = { ...defaults, ...options };
+  if (wanted.kind !== file.metadata.encoder.kind) return undefined;
+  const encoder = await createEncoder(wanted, places);
   await encoder.close();
+  if (!isDeepStrictEqual(encoder.config, file.metadata.encoder)) return undefined;
   const previous = readClassifier(file, encoder.views);
-  const { features } = { ...defaults, ...options };
   return previous.vocabularies.every((known) => isFull(known, features)) ? undefined : previous;
 }
 
@@ -260,8 +314,9 @@ async function reportOnRun(
   log: ModelLog,
   ports: RunPorts,
 ): Promise<StoredReport> {
-  const model = await loadModel(await ports.artifacts.get(run.artifact_sha256 ?? ''), run.artifact_sha256 ?? '');
-  const production = await loadProduction(log, ports.artifacts);
+  const sha256 = run.artifact_sha256 ?? '';
+  const model = await loadModel(await ports.artifacts.get(sha256), sha256, ports.places);
+  const production = await loadProduction(log, ports.artifacts, ports.places);
   try {
     const { promotion } = ports;
     const policy = await ports.policy();

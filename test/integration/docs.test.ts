@@ -34,12 +34,13 @@ const PAGES = [
 
 /** Commands that are not run here, and why. */
 const NOT_RUN: readonly (readonly [RegExp, string])[] = [
-  [/^npm (ci|start)|^npm run demo|samvad simulate|samvad platform|^cp -a/, 'other tests start servers of their own'],
+  [/^npm (ci|start)|^npm run demo|samvad (simulate|platform|up)|^cp -a/, 'other tests start servers of their own'],
   [/samvad review$/, 'asks a person'],
   [/label-studio:sync/, 'label-studio.test.ts does, with a Label Studio'],
   [/samvad run/, 'runs until it is stopped; the crash tests do'],
   [/train --(cancel|resume) RUN/, 'needs a run that is under way; training-run.test.ts does'],
-  [/train:router .* --register/, 'serving.test.ts does'],
+  [/train:router .* --register/, 'serving.test.ts and own-trainer.test.ts do'],
+  [/samvad models register/, 'own-trainer.test.ts does'],
   [/samvad erase ID/, 'the reader has an id; erasure.test.ts does'],
   [/label-studio start|^cp .env|^\$EDITOR/, 'label-studio.test.ts does, with a Label Studio'],
   [/^pip|^python|^mvn|^java/, 'needs packages that are not installed for the tests'],

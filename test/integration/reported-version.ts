@@ -67,6 +67,7 @@ export async function registerReported(prepared: Prepared, version: string): Pro
     comparedWith: 'router-v1.0.0',
     parent: null,
     passedOver: null,
+    made: { encoder: { kind: 'hashed-ngrams' }, external: null },
     rows: { train: manifest.rows, dev: 0, test: 60 },
     dropped: { 'empty-text': 0, duplicate: 0, 'test-text-with-automatic-label': 0, 'contradicting-labels': 0 },
     history: [{ stage: 'fit', epoch: 1, epochs: 1, trainLoss: 1, devLoss: 1, devAccuracy: 0.5 }],

@@ -53,8 +53,8 @@ describe('decidePromotion', () => {
       assert.equal(decision.verdict, verdict);
       assert.match(decision.reasons.join(' '), reason);
     });
-  it('takes floors of single intents', () => {
-    const policy = { ...defaultPromotionPolicy, floors: { intents: { x: 0.95 }, languages: {} } };
+  it('takes another floor', () => {
+    const policy = { ...defaultPromotionPolicy, intentFloor: 0.95 };
     assert.equal(decidePromotion(evidence({ intents: slice(30, 0.9, 0.92) }), policy).verdict, 'reject');
     assert.equal(decidePromotion(evidence({ intents: slice(30, 0.9, 0.92) })).verdict, 'promote');
   });

@@ -175,6 +175,7 @@ describe('report', () => {
       version: 'router-v1.2.0',
       parent: 'router-v1.1.0',
       passedOver: null,
+      made: { encoder: { kind: 'tokens' }, external: '<script>' },
       rows: { train: 1000, dev: 10, test: 2 },
       dropped: { 'empty-text': 1, duplicate: 2, 'test-text-with-automatic-label': 3, 'contradicting-labels': 4 },
       history: [

@@ -22,13 +22,14 @@ if (mode === 'fails') {
   process.stderr.write('loading\nno GPU here\n');
   process.exit(3);
 }
-if (mode === 'hangs') await sleep(60_000);
-if (mode === 'forks') {
+if (mode === 'hangs') {
+  // With a worker, as a loader of data would be.
   const worker = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'inherit' });
-  process.stderr.write(`worker ${String(worker.pid)}\n`);
+  process.stderr.write(`worker ${worker.pid ?? ''}\n`);
   await sleep(60_000);
 }
-if (mode !== 'silent') {
+if (mode === 'foreign') writeFileSync(values.output, 'no model');
+else if (mode !== 'silent') {
   const rows = readFileSync(values.train, 'utf8')
     .trim()
     .split('\n')
@@ -48,7 +49,7 @@ if (mode !== 'silent') {
     labels,
     temperature: 1,
     threshold: 0.2,
-    manifest: JSON.parse(readFileSync(values.manifest, 'utf8')) as unknown,
+    manifest: mode === 'old' ? {} : (JSON.parse(readFileSync(values.manifest, 'utf8')) as unknown),
     training: { by: 'test' },
   };
   const model = modelFields({
@@ -66,7 +67,9 @@ if (mode !== 'silent') {
       { op: 'Unsqueeze', inputs: ['tokens.values', 'axis'], output: 'mask' },
       { op: 'MatMul', inputs: ['mask', 'rows'], output: 'sum' },
       { op: 'Squeeze', inputs: ['sum', 'axis'], output: 'scores' },
-      { op: 'Softmax', inputs: ['scores'], output: 'probabilities', attributes: { axis: 1 } },
+      mode === 'scores'
+        ? { op: 'Identity', inputs: ['scores'], output: 'probabilities' }
+        : { op: 'Softmax', inputs: ['scores'], output: 'probabilities', attributes: { axis: 1 } },
     ],
     metadata: Object.entries(metadata).map(([key, value]) => [`samvad.${key}`, JSON.stringify(value)]),
   });

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -16,12 +17,14 @@ import type { PlacedSample } from '../../trainer/data-set.ts';
 import { registerModel } from '../../trainer/register.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 import type { Sample } from '../../trainer/split.ts';
+import { tokens } from '../../trainer/hashed-ngrams.ts';
 import { train } from '../../trainer/train.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import type { RunPorts } from '../../trainer/training-run.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 import type { MemoryModelLog } from './memory-model-log.ts';
 import { quick, samples } from './samples.ts';
+import { writeTinyEncoder } from './tiny-encoder.ts';
 
 let home: string;
 let folders = 0;
@@ -347,6 +350,109 @@ describe('a training run', () => {
     const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
     assert.match(page, /from nothing, on all rows: <code>router-v1.1.0<.code> has no room for new words/);
     assert.equal((await ports.log.read()).models.get('router-v1.2.0')?.standing.parent_version, null);
+  });
+
+  it('goes on with the same sentence encoder, and from nothing with another', async () => {
+    const places = { models: path.join(home, 'models'), cache: path.join(home, 'embeddings') };
+    const words = [...new Set([...rows.flatMap(({ text }) => tokens(text)), ...Array(97).keys()].map(String))];
+    for (const [name, seed] of [['one', 1] as const, ['other', 2] as const])
+      await writeTinyEncoder(path.join(places.models, name), words, seed);
+    const of = (model: string) => ({ kind: 'transformer', model, pooling: 'mean' }) as const;
+    const ports = world(rows, { places, options: { ...quick, encoder: of('one') } });
+    /** Trains on the first rows, gives the version all traffic, and tells what it went on from and what it could not go on from. */
+    const next = async (approvals: number, changes: Partial<RunPorts>) => {
+      const run = await executeRun(await ask(ports, approvals), { ...ports, ...changes }, quiet);
+      assert.equal(run?.failure, null);
+      const version = run.version ?? '';
+      await ports.log.append((log) => ({ models: setTraffic(log, version, 100, { by: 'test', reason: '', at: 1 }) }));
+      return JSON.parse((await ports.artifacts.get(run.report_sha256 ?? '')).toString()) as StoredReport;
+    };
+    const [first, second, third, last] = [
+      await next(400, {}),
+      await next(500, {}),
+      await next(600, { options: { ...quick, encoder: of('other') } }),
+      await next(700, { options: quick }),
+    ];
+    const seen = [first, second, third, last].map(({ parent, passedOver, made }) => [
+      parent,
+      passedOver,
+      made.encoder['model'],
+    ]);
+    assert.deepEqual(seen, [
+      [null, null, 'one'],
+      ['router-v1.1.0', null, 'one'],
+      [null, 'router-v1.2.0', 'other'],
+      [null, 'router-v1.3.0', undefined],
+    ]);
+    assert.ok((second.comparison?.rows ?? 0) > 20, 'it is compared with production, which has an encoder too');
+
+    const lost = { ...ports, options: { ...quick, encoder: of('nowhere') } };
+    const failed = await executeRun(await ask(ports, 710), lost, quiet);
+    assert.match(failed?.failure ?? '', /^There is no encoder in .*nowhere/);
+    await ports.log.append((log) => resumeRun(log, 'default-710', { by: 'asha', at: 3 }));
+    assert.equal((await executeRun('default-710', ports, quiet))?.status, 'finished');
+  });
+
+  it('has a program train in its place, from nothing, and is told how that went wrong', async () => {
+    const script = path.join(import.meta.dirname, 'external-trainer.ts');
+    const program = (mode: string, timeoutMs = 60_000) =>
+      ({ command: [process.execPath, '--import', 'tsx', script, mode], timeoutMs }) as const;
+    const train = () => assert.fail('this trainer has nothing to do');
+    const ports = world(rows, { program: program('good'), train });
+    const id = await ask(ports, 700);
+    const wrong = [
+      [{ command: ['/no/such/program'], timeoutMs: 1000 }, /no\/such\/program can't be started/],
+      [program('fails'), /failed with code 3.*no GPU here/s],
+      [program('foreign'), /is refused\. The file is not a whole ONNX model/],
+      [program('hangs', 1000), /still running after 1 s/],
+    ] as const;
+    for (const [other, reason] of wrong) {
+      const run = await executeRun(id, { ...ports, program: other }, quiet);
+      assert.deepEqual([run?.status, run?.version], ['failed', null]);
+      assert.match(run?.failure ?? '', reason);
+      await ports.log.append((log) => resumeRun(log, id, { by: 'asha', at: 2 }));
+    }
+    const run = await executeRun(id, ports, quiet);
+    assert.deepEqual([run?.status, run?.version, run?.failure], ['finished', 'router-v1.1.0', null]);
+    const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
+    assert.ok((standing?.test_accuracy ?? 0) > 0.8);
+    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    assert.deepEqual([report.made.external, report.made.encoder], [{ by: 'test' }, { kind: 'tokens', maxLength: 32 }]);
+    const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
+    assert.match(page, /program from elsewhere.*&quot;by&quot;:&quot;test&quot;/);
+
+    // This trainer can't go on from it.
+    await ports.log.append((log) => ({
+      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
+    }));
+    const own = world(rows, { log: ports.log, artifacts: ports.artifacts });
+    const next = await executeRun(await ask(own), own, quiet);
+    const after = JSON.parse((await ports.artifacts.get(next?.report_sha256 ?? '')).toString()) as StoredReport;
+    assert.deepEqual([after.parent, after.passedOver, after.comparedWith], [null, 'router-v1.1.0', 'router-v1.1.0']);
+  });
+
+  it('ends the program when it is cancelled or its trainer is stopped', async () => {
+    const script = path.join(import.meta.dirname, 'external-trainer.ts');
+    const groups: (number | undefined)[] = [];
+    const begun = new EventEmitter();
+    const ports = world(rows, {
+      program: { command: [process.execPath, '--import', 'tsx', script, 'hangs'], timeoutMs: 60_000 },
+      onGroup(group) {
+        groups.push(group);
+        begun.emit('begun');
+      },
+    });
+    const id = await ask(ports);
+    const cancelled = executeRun(id, ports, quiet);
+    await once(begun, 'begun');
+    await ports.log.append((log) => cancelRun(log, id, { by: 'asha', at: 2 }));
+    assert.equal((await cancelled)?.status, 'cancelled');
+    await ports.log.append((log) => resumeRun(log, id, { by: 'asha', at: 3 }));
+    const stop = new AbortController();
+    const onGroup = () => stop.abort(new Error('stopping'));
+    await assert.rejects(executeRun(id, { ...ports, onGroup }, stop.signal), /stopping/);
+    assert.equal((await ports.log.read()).runs.get(id)?.status, 'requested');
+    assert.throws(() => process.kill(-(groups[0] ?? 0), 0), { code: 'ESRCH' });
   });
 
   it('compares with production on the same rows', async () => {

@@ -1,19 +1,24 @@
 import assert from 'node:assert/strict';
-import { appendFile, mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { createReadStream, existsSync } from 'node:fs';
+import { appendFile, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { env } from '@xenova/transformers';
 import { createEncoder } from '../../trainer/encoder.ts';
 import { tokens } from '../../trainer/hashed-ngrams.ts';
 import { loadModel } from '../../trainer/model.ts';
 import { readClassifier } from '../../trainer/onnx-classifier.ts';
 import { writeModel } from '../../trainer/onnx-writer.ts';
 import { train } from '../../trainer/train.ts';
+import { EncoderError } from '../../trainer/transformer-encoder.ts';
 import type { TransformerConfig } from '../../trainer/transformer-encoder.ts';
 import { intentNames, samples } from './samples.ts';
 import { TINY_DIMENSIONS, writeTinyEncoder } from './tiny-encoder.ts';
 
-const config: TransformerConfig = { kind: 'transformer', model: 'tiny', pooling: 'mean', dimensions: TINY_DIMENSIONS };
+const config: TransformerConfig = { kind: 'transformer', model: 'tiny', pooling: 'mean' };
 const rows = samples(30);
 const words = [...new Set(rows.flatMap(({ text }) => tokens(text)))];
 let home: string;
@@ -52,6 +57,11 @@ describe('TransformerEncoder', () => {
     assert.deepEqual(await second.encode(texts), fresh);
     await second.close();
     assert.equal((await stat(path.join(places.cache, file))).size, size);
+    await truncate(path.join(places.cache, file), 2 ** 30 + 1); // full: it is begun anew
+    const third = await createEncoder(config, places);
+    assert.deepEqual(await third.encode(texts), fresh);
+    await third.close();
+    assert.equal((await stat(path.join(places.cache, file))).size, texts.length * (16 + 4 * TINY_DIMENSIONS));
   });
 
   it('trains a model that is served with the same encoder, and refuses another one', async () => {
@@ -73,7 +83,8 @@ describe('TransformerEncoder', () => {
     assert.ok(right > 0.85, `${right} right`);
     await model.close();
     await writeTinyEncoder(path.join(home, 'others', 'tiny'), words, 2);
-    await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), /Bring that file back/);
+    const refusal = { name: 'ModelRefused', code: 'encoder', message: /Bring that file back/ };
+    await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), refusal);
   });
 
   it('goes on from the last file with new intents, and keeps the old ones by rehearsing half of their rows', async () => {
@@ -108,10 +119,50 @@ describe('TransformerEncoder', () => {
   });
 
   it('says what is missing where there is no encoder', async () => {
-    await assert.rejects(createEncoder({ ...config, model: 'nowhere' }, places), /no encoder in .*nowhere.*revision/);
-    await assert.rejects(
-      createEncoder({ ...config, dimensions: 5 }, places).then((encoder) => encoder.encode(['a'])),
-      /gives 24 numbers a text, not 5/,
-    );
+    const refused = (changes: Partial<TransformerConfig>, reason: RegExp) =>
+      assert.rejects(createEncoder({ ...config, ...changes }, places), (error) => {
+        assert.ok(error instanceof EncoderError);
+        assert.match(error.message, reason);
+        return true;
+      });
+    await refused({ model: 'nowhere' }, /no encoder in .*nowhere\. .*ID@COMMIT/);
+    await refused({ model: '../others/tiny' }, /not the name of a folder/);
+    await refused({ dimensions: 5 }, /gives 24 numbers a text, not 5/);
+    await writeTinyEncoder(path.join(places.models, 'broken'), words);
+    await writeFile(path.join(places.models, 'broken', 'onnx', 'model.onnx'), 'no model');
+    await refused({ model: 'broken' }, /broken can't be used: .*protobuf/i);
+  });
+
+  it('is fetched from the hub by its commit, once', async () => {
+    const asked: string[] = [];
+    const hub = createServer((request, response) => {
+      const [, file] = /^\/team\/tiny\/resolve\/c0ffee\/(.*)$/.exec(request.url ?? '') ?? [];
+      asked.push(request.url ?? '');
+      if (file === undefined || !existsSync(path.join(places.models, 'tiny', file))) response.writeHead(404).end();
+      else createReadStream(path.join(places.models, 'tiny', file)).pipe(response);
+    });
+    await new Promise<void>((resolve) => hub.listen(0, '127.0.0.1', resolve));
+    const remote = env.remoteHost;
+    env.remoteHost = `http://127.0.0.1:${(hub.address() as AddressInfo).port}/`;
+    try {
+      const [local] = await (await createEncoder(config, { models: places.models })).encode(['book a cab']);
+      const wanted = { kind: 'transformer', model: 'team/tiny', revision: 'c0ffee', pooling: 'mean' } as const;
+      for (const fetched of [true, false]) {
+        const encoder = await createEncoder(wanted, { models: path.join(home, 'fetched') });
+        assert.deepEqual(await encoder.encode(['book a cab']), [local]);
+        const { sha256, ...config } = encoder.config as TransformerConfig;
+        assert.deepEqual(config, { ...wanted, dimensions: TINY_DIMENSIONS });
+        assert.match(sha256 ?? '', /^[0-9a-f]{64}$/);
+        assert.equal(asked.splice(0).length, fetched ? 4 : 0);
+        await encoder.close();
+      }
+      const other = { ...wanted, revision: 'c0ffee0' };
+      const refused = { name: 'EncoderError', message: /can't be used: .*c0ffee0\/config.json answers 404/ };
+      await assert.rejects(createEncoder(other, { models: path.join(home, 'fetched') }), refused);
+      assert.deepEqual(await readdir(path.join(home, 'fetched', 'team')), ['tiny@c0ffee']);
+    } finally {
+      env.remoteHost = remote;
+      hub.close();
+    }
   });
 });

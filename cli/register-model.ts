@@ -1,0 +1,71 @@
+/** A model file as the next version, beside those that training runs make. */
+import os from 'node:os';
+import { nextVersion } from '../policy/model-log.ts';
+import { defaultPromotionPolicy } from '../policy/promotion.ts';
+import { policyInForce } from '../status/policy.ts';
+import type { Corpus } from '../trainer/corpus.ts';
+import { openModelLog } from '../trainer/model-log.ts';
+import { loadModel } from '../trainer/model.ts';
+import { recipeOf } from '../trainer/recipe.ts';
+import { registerModel as registerReported } from '../trainer/register.ts';
+import { loadProduction, reportOn } from '../trainer/run-report.ts';
+import type { StoredReport } from '../trainer/run-report.ts';
+import type { Sample, Split } from '../trainer/split.ts';
+import { artifactsOf, findEnvironment, prepare } from './environment.ts';
+import { columns, percent } from './terminal.ts';
+
+/** A model file, and labelled texts of which those on the side `test` are new to it. */
+export interface JudgedFile {
+  readonly bytes: Buffer;
+  readonly sides: Split<Sample>;
+  readonly manifest: Corpus['manifest'];
+}
+
+/** Registers the file as the next version, compared with production on the test rows. `command` is who did it, for the record. */
+export async function registerModel({ bytes, sides, manifest }: JudgedFile, command: string): Promise<StoredReport> {
+  const prepared = await prepare(await findEnvironment());
+  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+  try {
+    const [artifacts, { places }] = [artifactsOf(prepared.config), recipeOf(prepared.config.training)];
+    const before = await log.read();
+    const version = nextVersion(before);
+    const model = await loadModel(bytes, undefined, places);
+    const production = await loadProduction(before, artifacts, places);
+    const { policy } = await policyInForce(prepared.pool);
+    const promotion = defaultPromotionPolicy;
+    const report = await reportOn({ version, model, sides, manifest, production, policy, promotion }).finally(
+      async () => {
+        await model.close();
+        await production?.model.close();
+      },
+    );
+    const act = { by: os.userInfo().username, reason: `samvad ${command} ${manifest.file}`, at: Date.now() };
+    return await registerReported(log, artifacts, { bytes, report, manifest }, act);
+  } finally {
+    await log.close();
+    await prepared.stop();
+  }
+}
+
+/** What a person is told of a report. */
+export function reportSummary({ evaluation: e, rows }: StoredReport): string {
+  const figures =
+    e.rows === 0
+      ? []
+      : [
+          ['accuracy', percent(e.accuracy)],
+          ['macro-F1', percent(e.macroF1)],
+          ['calibration error', e.calibrationError.toFixed(3)],
+          ['auto-approval', percent(e.autoApprovalRate)],
+          ...Object.entries(e.byLanguage).map(([language, slice]) => [
+            `accuracy in ${language}`,
+            percent(slice.accuracy),
+          ]),
+        ];
+  return `Tested on ${rows.test} texts that it was not trained on.\n${columns(figures)}\n`;
+}
+
+/** What a person is told of a new version. */
+export function versionSummary({ version, decision }: StoredReport): string {
+  return `It is ${version}: ${decision.verdict}. ${decision.reasons.join(' ')}\n`;
+}
