@@ -20,6 +20,8 @@ import type { Guard, Scenario } from './guards.ts';
 
 const RECORDS = 60;
 const LIMIT_MS = 150_000;
+/** For another worker to start, and to take over from one that is paused in a transaction. */
+const TAKE_OVER_MS = 75_000;
 
 /** A run of a scenario. */
 interface Run {
@@ -123,6 +125,12 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return rows === 0 ? [] : [`${String(rows)} rows that were deleted are there again.`];
   },
 
+  /** The first worker is paused in a transaction, in which it has moved its offsets. */
+  'paused between two statements': (run) => writesAfterPause(run, 'moved'),
+
+  /** The same, while Postgres waits for its rows. */
+  'paused in a copy': (run) => writesAfterPause(run, 'copying'),
+
   /** The first worker is paused before it asks for the end of its table's topic; the second one, on another host, writes there. */
   async 'paused in a checkpoint'(run) {
     const first = await startHeld(run, confidenceRouter.name, 'checkpoint', sendCaptured);
@@ -140,6 +148,16 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return countsReviews(run);
   },
 };
+
+/** Pauses the first worker at a point, for good; the second one has to write what the first has in its hands. */
+async function writesAfterPause(run: Run, holdAt: string): Promise<readonly string[]> {
+  const first = await startHeld(run, reviewQueue.name, holdAt, (to) => sendQueue(to, true));
+  first.process.kill('SIGSTOP');
+  startWorker(run, reviewQueue.name);
+  for (const deadline = Date.now() + TAKE_OVER_MS; (await rowsOf(run)) < RECORDS; await sleep(100))
+    if (Date.now() > deadline) return ['The second worker still waits for the rows of the first.'];
+  return [];
+}
 
 /** Starts the first worker and holds it at a point with what `send` sends in its hands. */
 async function startHeld(

@@ -17,6 +17,8 @@ export type Scenario =
   | 'joined in a checkpoint'
   | 'killed after a commit'
   | 'paused with rows'
+  | 'paused between two statements'
+  | 'paused in a copy'
   | 'paused in a checkpoint';
 
 /** One guard. */
@@ -29,6 +31,7 @@ export interface Guard {
 
 const SESSION = 'runtime/group-session.ts';
 const PROCESSOR = 'runtime/processor-runner.ts';
+const PROJECTION = 'runtime/projection-runner.ts';
 const PROJECTIONS = 'runtime/projection-store.ts';
 
 /** The points at which a worker tells where it is, and may be held; they are in every copy. */
@@ -53,6 +56,8 @@ export const points: readonly Edit[] = [
     '  for (const [partition, end] of ends) store.apply(partition, [], end);\n',
     "  if (held) await point('checkpointed');\n",
   ),
+  after(PROJECTION, '    await advance(client, projection, moves);\n', "    await point('moved');\n"),
+  before('runtime/copy-rows.ts', '    yield HEADER;\n', "    await point('copying');\n"),
   // It makes a checkpoint after each batch, and reads on while it is held.
   { file: SESSION, from: 'const CHECKPOINT_MS = 60_000;', to: 'const CHECKPOINT_MS = -1;' },
   { file: SESSION, from: 'const BUSY_SHARE = 0.2;', to: 'const BUSY_SHARE = 0;' },
@@ -121,6 +126,29 @@ export const guards: readonly Guard[] = [
     name: 'projection_offsets moves by compare-and-set',
     removal: [{ file: PROJECTIONS, from: 'AND held.epoch = move.epoch AND held.next_offset = move.before', to: '' }],
     scenario: 'paused with rows',
+  },
+  {
+    name: 'a paused process does not keep its rows of projection_offsets',
+    removal: [
+      {
+        file: PROJECTION,
+        from: 'BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}',
+        to: 'BEGIN',
+      },
+    ],
+    scenario: 'paused between two statements',
+  },
+  {
+    name: 'a paused process does not keep them while it copies',
+    removal: [
+      { file: PROJECTION, from: '    await sendBatch(client, projection, batch);\n', to: '' },
+      {
+        file: PROJECTION,
+        from: '    await applyBatch(client, projection, batch);\n',
+        to: '    await sendBatch(client, projection, batch);\n    await applyBatch(client, projection, batch);\n',
+      },
+    ],
+    scenario: 'paused in a copy',
   },
   {
     name: 'the end of a table is noted by a member of the group alone',
