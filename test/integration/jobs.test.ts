@@ -35,7 +35,7 @@ import { openModelLog } from '../../trainer/model-log.ts';
 import { writeModel } from '../../trainer/onnx-writer.ts';
 import { train } from '../../trainer/train.ts';
 import { quick, samples } from '../trainer/samples.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
@@ -69,10 +69,12 @@ describe('the jobs on real servers', () => {
     await untilCaughtUp(prepared.servers, prepared.pool);
     ({ day } = await row<{ day: string }>('SELECT max(date)::text AS day FROM daily_training_stats'));
   });
-  after(async () => {
-    await components.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => components.stop(),
+      () => stack.stop(),
+    ),
+  );
 
   it('shows the key figures that daily_training_stats adds up to', async () => {
     const { kpis } = await readKpis(stack.prepared.pool, day);

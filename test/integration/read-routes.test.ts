@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 
 const NUL = '\0';
 
@@ -13,10 +14,12 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     reviewing = await startReviewing();
     app = reviewing.server();
   });
-  after(async () => {
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   it('gives every conversation once, page after page, when many are of one time', async () => {
     const created_at = '2026-10-05T09:00:00.000Z';

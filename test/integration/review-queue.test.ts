@@ -15,6 +15,7 @@ import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { conversationReviews } from '../../sinks/conversation-reviews.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const NOON = '2026-10-05T12:00:00Z';
@@ -38,10 +39,12 @@ describe('the review queue on real servers', () => {
       })),
     );
   });
-  after(async () => {
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   const capture: Reviewing['capture'] = (inputs) => reviewing.capture(inputs);
   const caughtUp = () => reviewing.caughtUp();
