@@ -11,13 +11,13 @@ import { processors, projections } from '../../pipeline.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
-import { topics } from '../../topology.ts';
+import { PARTITIONS, topics } from '../../topology.ts';
 import { startStack } from '../integration/stack.ts';
 import type { Stack } from '../integration/stack.ts';
 
 /** A change of the number of workers, as their groups show it, and what it cost. */
 export interface Rebalance {
-  /** Members of each group, all of them with partitions. */
+  /** Members with partitions. */
   readonly from: number;
   readonly to: number;
   /** Longest time in the seconds after the change in which no decision was written, in milliseconds. */
@@ -37,11 +37,11 @@ export interface RebalanceReport {
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 const LOOK_MS = 50;
 /** For starting worker processes on a busy machine, which then join some twenty groups. */
-const SETTLE_MS = 120_000;
+const SETTLE_MS = 240_000;
 
 /**
  * Two workers become four become one, with `perSecond` conversations coming all the time; each stage goes on for `stageMs`
- * after every member of every group has partitions.
+ * after its groups were shared out.
  */
 export async function rebalanceRun(perSecond: number, stageMs: number): Promise<RebalanceReport> {
   const stack = await startStack();
@@ -97,26 +97,30 @@ export async function rebalanceRun(perSecond: number, stageMs: number): Promise<
 }
 
 /**
- * Waits until each group has `count` members, all of them with partitions, and returns how many it has.
+ * Waits until each group has `count` members, as many of them with partitions as there are partitions for, and returns how many
+ * have some in the group where that are most.
  * @throws Error with the groups that have not, after a while.
  */
 async function untilShared({ prepared }: Stack, count: number): Promise<number> {
   const admin = kafkajsClient(prepared.servers.kafka, 'rebalance-groups').admin();
   await admin.connect();
   try {
-    const names = [...processors, ...projections].map(({ name }) => name);
+    const partitionsOf = new Map([
+      ...processors.map(({ name }) => [name, PARTITIONS] as const),
+      ...projections.map(({ name, topic }) => [name, topic.partitions ?? PARTITIONS] as const),
+    ]);
     for (const deadline = Date.now() + SETTLE_MS; ; await sleep(LOOK_MS * 4)) {
-      const { groups } = await admin.describeGroups(names);
-      const others = groups.filter(
-        ({ state, members }) =>
-          state !== 'Stable' ||
-          members.length !== count ||
-          !members.every(({ memberAssignment }) => partitionsIn(memberAssignment) > 0),
-      );
-      if (others.length === 0) return Math.min(...groups.map(({ members }) => members.length));
-      const seen = others.map(({ groupId, state, members }) => `${groupId} (${state}, ${String(members.length)})`);
+      const { groups } = await admin.describeGroups([...partitionsOf.keys()]);
+      const shares = groups.map(({ groupId, state, members }) => {
+        const working = members.filter(({ memberAssignment }) => partitionsIn(memberAssignment) > 0).length;
+        const due = Math.min(count, partitionsOf.get(groupId) ?? 0);
+        const shared = state === 'Stable' && members.length === count && working === due;
+        return { working, shared, seen: `${groupId} (${state}, ${String(working)} of ${String(members.length)})` };
+      });
+      if (shares.every(({ shared }) => shared)) return Math.max(...shares.map(({ working }) => working));
+      const others = shares.filter(({ shared }) => !shared).map(({ seen }) => seen);
       if (Date.now() > deadline)
-        throw new Error(`These groups do not have ${String(count)} members with partitions: ${seen.join(', ')}.`);
+        throw new Error(`These groups are not shared by ${String(count)} members: ${others.join(', ')}.`);
     }
   } finally {
     await admin.disconnect();
