@@ -13,7 +13,7 @@ import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
-import { advance, applyBatch, encodeBatch, holdPartition, isEmpty } from './projection-store.ts';
+import { advance, applyBatch, encodeBatch, holdPartition, isEmpty, sendBatch } from './projection-store.ts';
 import type { EncodedBatch, HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
 import { memberState, runSessions } from './sessions.ts';
@@ -51,6 +51,14 @@ export interface ProjectionRunner extends Background {
 const MAX_BATCH = 10_000;
 /** Batches without a row are passed over for this long before their offsets are stored, unless a row comes, a dead letter, or the end. */
 const STORE_MS = 1000;
+/**
+ * A process that is paused in a transaction keeps its rows of projection_offsets locked, and who takes over waits for them. So
+ * Postgres ends a transaction in which nothing was asked for so long; between two statements of one that lives are milliseconds.
+ */
+const MAX_IDLE_MS = 10_000;
+const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}`;
+
+const NO_ROWS: EncodedBatch = { upserts: undefined, deletes: [] };
 
 /** Starts `projection`. Returns at once; sessions come and go in the background. */
 export function startProjection(options: ProjectionRunnerOptions): ProjectionRunner {
@@ -108,9 +116,10 @@ async function takeOver(
 ): Promise<TopicPartitionOffset[]> {
   held.clear();
   passed.clear();
-  await inTransaction(pool, async (client) => {
+  const hold = async (client: PoolClient) => {
     for (const { partition } of partitions) held.set(partition, await holdPartition(client, projection, partition));
-  });
+  };
+  await inTransaction(pool, hold, BEGIN);
   return partitions.map(({ topic, partition }) => ({ topic, partition, offset: held.get(partition)?.nextOffset ?? 0 }));
 }
 
@@ -145,7 +154,7 @@ async function commit(session: Session, { batch, poisoned, records, next }: Stag
   const { projection, log, onPoison } = options;
   for (const [record, poison] of poisoned) await onPoison(record, poison);
   for (const [partition, offset] of next) session.passed.set(partition, offset);
-  if (!isEmpty(batch)) await store(session, (client) => applyBatch(client, projection, batch));
+  if (!isEmpty(batch)) await store(session, batch);
   else if (poisoned.length > 0 || Date.now() - session.storedAt >= STORE_MS) await store(session);
   stats.processed += records;
   stats.transactions++;
@@ -167,11 +176,8 @@ async function storeEnds(
   callNow('committing ends', () => consumer.commit([...ends]));
 }
 
-/** In one transaction: `work`, and the offsets up to which all is done with it. */
-async function store(
-  session: Session,
-  work: (client: PoolClient) => Promise<void> = () => Promise.resolve(),
-): Promise<void> {
+/** In one transaction: the rows of a batch, and the offsets up to which all is done with it. */
+async function store(session: Session, batch: EncodedBatch = NO_ROWS): Promise<void> {
   const { held, passed } = session;
   const { projection, pool } = session.options;
   const moves = [...passed].flatMap(([partition, offset]) => {
@@ -181,22 +187,28 @@ async function store(
   passed.clear(); // should it fail, the session ends
   session.storedAt = Date.now();
   if (moves.length === 0) return;
-  await inTransaction(pool, async (client) => {
+  const write = async (client: PoolClient) => {
+    await sendBatch(client, projection, batch);
     await advance(client, projection, moves);
-    await work(client);
-  });
+    await applyBatch(client, projection, batch);
+  };
+  await inTransaction(pool, write, BEGIN);
   for (const { position, offset } of moves) position.nextOffset = offset;
 }
 
-/** Runs `work` in a transaction on a connection of its own. */
-export async function inTransaction<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+/** Runs `work` in a transaction on a connection of its own, which `begin` begins. */
+export async function inTransaction<T>(
+  pool: Pool,
+  work: (client: PoolClient) => Promise<T>,
+  begin = 'BEGIN',
+): Promise<T> {
   const client = await pool.connect();
   let failed: Error | undefined;
   // A server that goes away while the connection is idle between two statements says so by this event alone.
   const onError = (error: Error) => (failed = error);
   client.on('error', onError);
   try {
-    await client.query('BEGIN');
+    await client.query(begin);
     const result = await work(client);
     await client.query('COMMIT');
     return result;

@@ -92,17 +92,23 @@ export function encodeBatch(
   };
 }
 
-/** Upserts and deletes the rows of a batch. A row that is there from a later offset stays. */
+/**
+ * Sends the rows of a batch, which `applyBatch` then finds in a temporary table. It locks nothing that others wait for, and is
+ * to come before what does: Postgres waits without a limit for a client that is paused while it copies.
+ */
+export async function sendBatch(client: PoolClient, projection: Projection, { upserts }: EncodedBatch): Promise<void> {
+  if (!upserts) return;
+  await client.query(incomingSql(projection));
+  await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [upserts]);
+}
+
+/** Upserts and deletes the rows of a batch that `sendBatch` has sent. A row that is there from a later offset stays. */
 export async function applyBatch(
   client: PoolClient,
   projection: Projection,
   { upserts, deletes }: EncodedBatch,
 ): Promise<void> {
-  if (upserts) {
-    await client.query(incomingSql(projection));
-    await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [upserts]);
-    await client.query(upsertSql(projection));
-  }
+  if (upserts) await client.query(upsertSql(projection));
   await deleteRows(client, projection, deletes);
 }
 

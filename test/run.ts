@@ -21,14 +21,20 @@ const LEVELS = [
 ];
 /** These need the machine for themselves. */
 const ALONE = ['crash', 'guards'];
+/**
+ * After so long a file is ended, whatever it waits for: a hook that has failed may leave servers that keep its process. Tests of
+ * `ALONE` have shorter limits of their own.
+ */
+const FILE_MS = 20 * 60_000;
+const FILE_ALONE_MS = 90 * 60_000;
 const root = path.join(import.meta.dirname);
 const chosen = process.argv.length > 2 ? process.argv.slice(2) : [...LEVELS, ...ALONE];
 let [passed, failed] = [0, 0];
 
 const files = new Map(chosen.map((level) => [level, filesOf(level)]));
 const together = chosen.filter((level) => !ALONE.includes(level));
-if (together.length > 0) await run(together, 2);
-for (const level of chosen) if (ALONE.includes(level)) await run([level], 1);
+if (together.length > 0) await run(together, 2, FILE_MS);
+for (const level of chosen) if (ALONE.includes(level)) await run([level], 1, FILE_ALONE_MS);
 
 process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed\n`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
@@ -42,10 +48,11 @@ function filesOf(level: string): readonly string[] {
 }
 
 /** `atOnce` files at a time: two wait more than they work, but each may start servers, and there may be two cores only. */
-async function run(levels: readonly string[], atOnce: number): Promise<void> {
+async function run(levels: readonly string[], atOnce: number, fileMs: number): Promise<void> {
   process.stdout.write(`\n── ${levels.join(', ')}\n`);
   const tests = levels.flatMap((level) => files.get(level) ?? []);
-  const args = ['--import', 'tsx', '--test', `--test-concurrency=${atOnce}`, '--test-reporter=spec', ...tests];
+  const limits = [`--test-concurrency=${atOnce}`, `--test-timeout=${fileMs}`];
+  const args = ['--import', 'tsx', '--test', ...limits, '--test-reporter=spec', ...tests];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],
     env: {

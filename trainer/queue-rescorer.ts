@@ -23,6 +23,8 @@ import { modelLogAccess, openModelLog } from './model-log.ts';
 import { servingPlaces } from './recipe.ts';
 
 const LOOK_MS = 1000;
+/** A file that is not here may yet come, from the machine where the version was trained. */
+const MISSING_MS = 10_000;
 const TRANSACTIONAL_ID = 'samvad-queue-scores';
 /** So many items are scored: what people come to before the next version does, and few enough for one transaction. */
 const FRONT = 10_000;
@@ -48,24 +50,33 @@ async function lead(
   stats: { looks: number; rescored: number },
 ): Promise<void> {
   const log = await openModelLog(context.kafka, context.codecs);
-  let done = '';
+  let [done, missed] = ['', ''];
   try {
     while (!signal.aborted) {
+      let wait = LOOK_MS;
       const now = await log.read();
       const { production } = deploymentOf(now);
       const sha256 = now.models.get(production)?.standing.artifact_sha256;
       if (production !== done && sha256 != null) {
         const items = await rescoreQueue(context, production, sha256).catch((error: unknown) => {
           if (!isMissing(error)) throw error;
-          context.log.warn({ version: production, error: String(error) }, 'the queue keeps its scores');
-          return 0;
+          if (missed !== production)
+            context.log.warn(
+              { version: production, error: String(error) },
+              'the queue keeps its scores until the file is here',
+            );
+          missed = production;
+          return undefined;
         });
         stats.looks++;
-        stats.rescored += items;
-        context.log.info({ version: production, items }, 'the queue was scored anew');
-      }
-      done = production;
-      await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
+        if (items === undefined) wait = MISSING_MS;
+        else {
+          stats.rescored += items;
+          done = production;
+          context.log.info({ version: production, items }, 'the queue was scored anew');
+        }
+      } else done = production;
+      await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
   } finally {
     await log.close();

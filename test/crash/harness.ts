@@ -1,7 +1,4 @@
 /** Kills and pauses workers and servers under load, then counts. Used by the crash test. */
-import { spawn } from 'node:child_process';
-import type { ChildProcess } from 'node:child_process';
-import { closeSync, openSync } from 'node:fs';
 import { cp, mkdtemp, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -16,6 +13,8 @@ import { topics } from '../../topology.ts';
 import { deadLettersIn } from '../integration/letters.ts';
 import { startStack } from '../integration/stack.ts';
 import type { Stack } from '../integration/stack.ts';
+import { logOf, startWorkers } from './workers.ts';
+import type { WorkerCounts, Workers } from './workers.ts';
 
 /** What happens to the workers, in this order. */
 export interface CrashPlan {
@@ -28,41 +27,40 @@ export interface CrashPlan {
   readonly postgresKills: number;
 }
 
+/** What a run showed. */
+export interface CrashReport extends WorkerCounts {
+  /** Events sent when the last server was there again: those after it met a system that nobody disturbs. */
+  readonly sentAtLastFault: number;
+  /** Each broken promise as a sentence. */
+  readonly broken: readonly string[];
+}
+
 const WORKERS = 3;
-/** Longer than session.timeout.ms (6 s): the partitions of a paused worker are taken over. */
-const PAUSE_MS = 8500;
 const DRAIN_MS = 240_000;
+const SPOOL_MS = 120_000;
+const CHUNK = 250;
+const CHUNK_MS = 700;
 
 const confidenceOf = (i: number) => (i % 101) / 100;
 const isReviewed = (i: number) => i % 10 === 3;
 const isRepeated = (i: number) => i % 50 === 7;
 
-/** Runs the plan on servers of its own. Returns each broken promise as a sentence; none when all of them were kept. */
-export async function crashRun(plan: CrashPlan): Promise<string[]> {
+/** Runs the plan on servers of its own. */
+export async function crashRun(plan: CrashPlan): Promise<CrashReport> {
   const stack = await startStack();
-  const workers: ChildProcess[] = [];
-  const start = (slot: number) => {
-    const bin = path.join(plan.source, 'bin', 'samvad.js');
-    const env = { ...process.env, ...stack.env, SAMVAD_LOG_LEVEL: 'debug' };
-    const log = openSync(path.join(stack.home, `worker-${String(slot)}.log`), 'a');
-    workers[slot] = spawn(process.execPath, [bin, 'run', 'pipeline'], {
-      cwd: plan.source,
-      env,
-      stdio: ['ignore', log, log],
-    });
-    closeSync(log);
-  };
+  let workers: Workers | undefined;
   try {
-    for (let slot = 0; slot < WORKERS; slot++) start(slot);
-    const faults = injectFaults(plan, stack, workers, start);
-    await Promise.all([produce(plan, stack, faults), faults]);
-    for (const [slot, worker] of workers.entries())
-      if (worker.exitCode !== null || worker.signalCode !== null) start(slot);
+    workers = startWorkers(WORKERS, plan.source, stack);
+    let sent = 0;
+    const faults = injectFaults(plan, stack, workers).then(() => sent);
+    await Promise.all([produce(plan, stack, faults, (events) => (sent = events)), faults]);
+    const sentAtLastFault = await faults;
     const stuck = await drain(stack);
-    const broken = [...stuck, ...(await brokenPromises(plan, stack))];
-    return broken.length === 0 ? broken : [...broken, `What there was to see is in ${await keepEvidence(stack)}.`];
+    const broken = [...stuck, ...(await brokenPromises(plan, stack)), ...workers.broken];
+    if (broken.length > 0) broken.push(`What there was to see is in ${await keepEvidence(stack)}.`);
+    return { ...workers.counts, sentAtLastFault, broken };
   } finally {
-    for (const worker of workers) worker.kill('SIGKILL');
+    workers?.end();
     await stack.stop();
   }
 }
@@ -70,23 +68,23 @@ export async function crashRun(plan: CrashPlan): Promise<string[]> {
 async function injectFaults(
   { rounds, brokerKills, postgresKills }: CrashPlan,
   { platform }: Stack,
-  workers: readonly ChildProcess[],
-  start: (slot: number) => void,
+  workers: Workers,
 ): Promise<void> {
   let random = 42;
   const below = (n: number) => (random = (random * 1_103_515_245 + 12_345) % 2 ** 31) % n;
-  await sleep(8000); // the first assignment
   for (let round = 0; round < rounds; round++) {
-    await sleep(1000 + below(2000));
+    await workers.untilAllHold();
+    await sleep(below(2000));
     const killed = round % WORKERS;
-    const paused = workers.filter((_, slot) => slot !== killed);
-    for (const worker of paused) worker.kill('SIGSTOP');
+    const paused = Array.from({ length: WORKERS }, (_, slot) => slot).filter((slot) => slot !== killed);
+    for (const slot of paused) workers.pause(slot);
     await sleep(below(1500));
-    workers[killed]?.kill('SIGKILL');
-    start(killed);
-    await sleep(PAUSE_MS);
-    for (const worker of paused) worker.kill('SIGCONT');
+    await workers.replace(killed);
+    await workers.untilTakenOverBy(killed, paused);
+    await sleep(500 + below(1000)); // what was taken over goes on
+    workers.goOn(paused);
   }
+  await workers.untilAllHold();
   for (let i = 0; i < brokerKills; i++) {
     await sleep(3000);
     platform.kill('kafka', 'SIGKILL');
@@ -101,16 +99,24 @@ async function injectFaults(
   }
 }
 
-/** Conversations, some twice, and reviews of some, spread over the time that the faults take. */
-async function produce({ events }: CrashPlan, { prepared }: Stack, faults: Promise<void>): Promise<void> {
+/**
+ * Conversations, some twice, and reviews of some. While there are faults, never more at a time than a hundredth of what is
+ * left: so there is something left at the last fault, however long they take. The rest comes at once.
+ */
+async function produce(
+  { events }: CrashPlan,
+  { prepared }: Stack,
+  faults: Promise<unknown>,
+  onSent: (events: number) => void,
+): Promise<void> {
   const producer = await createConversationProducer(producerOptions(prepared));
   const over = new AbortController();
   const end = () => over.abort();
   faults.then(end, end);
-  const CHUNK = 250;
-  for (let from = 0; from < events; from += CHUNK) {
+  for (let from = 0, to: number; from < events; from = to) {
+    to = Math.min(from + (over.signal.aborted ? CHUNK : Math.min(CHUNK, Math.ceil((events - from) / 100))), events);
     const sends: Promise<unknown>[] = [];
-    for (let i = from; i < Math.min(from + CHUNK, events); i++) {
+    for (let i = from; i < to; i++) {
       const sent = conversationNumber(i);
       sends.push(producer.captureConversation(sent));
       if (isRepeated(i)) sends.push(producer.captureConversation(sent));
@@ -127,9 +133,12 @@ async function produce({ events }: CrashPlan, { prepared }: Stack, faults: Promi
       }
     }
     await Promise.all(sends);
-    if (!over.signal.aborted) await sleep(700);
+    onSent(to);
+    if (!over.signal.aborted) await sleep(CHUNK_MS);
   }
-  while (producer.stats().spoolBytes > 0) await sleep(100);
+  for (const deadline = Date.now() + SPOOL_MS; producer.stats().spoolBytes > 0; await sleep(100))
+    if (Date.now() > deadline)
+      throw new Error(`The spool was not empty ${String(SPOOL_MS / 1000)} s after the last fault.`);
   await producer.close();
 }
 
@@ -210,10 +219,11 @@ async function brokenPromises({ events }: CrashPlan, { prepared }: Stack): Promi
 }
 
 /** Copies the workers' logs and what the topics of their tables hold, because the servers go. */
-async function keepEvidence({ home, prepared: { servers, codecs } }: Stack): Promise<string> {
+async function keepEvidence(stack: Stack): Promise<string> {
+  const { servers, codecs } = stack.prepared;
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-crash-'));
   for (let slot = 0; slot < WORKERS; slot++)
-    await cp(path.join(home, `worker-${String(slot)}.log`), path.join(folder, `worker-${String(slot)}.log`));
+    await cp(logOf(stack, slot), path.join(folder, path.basename(logOf(stack, slot))));
   for (const topic of Object.values<Topic>(topics)) {
     const lines: string[] = [];
     for await (const { partition, offset, key, value } of readTopic(servers.kafka, topic.name))

@@ -1,19 +1,23 @@
 /** Adds and removes whole worker processes under load, counts, and measures how long the pipeline stood still. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { AssignerProtocol } from 'kafkajs';
 import { producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
+import { processors, projections } from '../../pipeline.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
-import { topics } from '../../topology.ts';
+import { PARTITIONS, topics } from '../../topology.ts';
 import { startStack } from '../integration/stack.ts';
 import type { Stack } from '../integration/stack.ts';
 
-/** A change of the number of workers, and what it cost. */
+/** A change of the number of workers, as their groups show it, and what it cost. */
 export interface Rebalance {
+  /** Members with partitions. */
   readonly from: number;
   readonly to: number;
   /** Longest time in the seconds after the change in which no decision was written, in milliseconds. */
@@ -32,30 +36,46 @@ export interface RebalanceReport {
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 const LOOK_MS = 50;
+/** For starting worker processes on a busy machine, which then join some twenty groups. */
+const SETTLE_MS = 240_000;
 
-/** Two workers become four become one, with `perSecond` conversations coming all the time; each stage lasts `stageMs`. */
+/**
+ * Two workers become four become one, with `perSecond` conversations coming all the time; each stage goes on for `stageMs`
+ * after its groups were shared out.
+ */
 export async function rebalanceRun(perSecond: number, stageMs: number): Promise<RebalanceReport> {
   const stack = await startStack();
   const workers: ChildProcess[] = [];
+  const broken: string[] = [];
+  const start = () => {
+    const env = { ...process.env, ...stack.env };
+    const worker = spawn(process.execPath, [bin, 'run', 'pipeline'], { env, stdio: 'ignore' });
+    worker.once('exit', (code, signal) => {
+      if (workers.includes(worker)) broken.push(`A worker ended by itself, with ${signal ?? `code ${String(code)}`}.`);
+    });
+    workers.push(worker);
+  };
+  const leave = async (worker: ChildProcess) => {
+    const ended = once(worker, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
+    if (!worker.kill('SIGTERM')) return; // it has ended by itself, which is noted
+    const [code, signal] = await ended;
+    if (code !== 0) broken.push(`A worker that was told to leave ended with ${signal ?? `code ${String(code)}`}.`);
+  };
   const scale = async (to: number) => {
-    while (workers.length < to)
-      workers.push(
-        spawn(process.execPath, [bin, 'run', 'pipeline'], { env: { ...process.env, ...stack.env }, stdio: 'ignore' }),
-      );
-    const leaving = workers.splice(to);
-    for (const worker of leaving) worker.kill('SIGTERM');
-    await Promise.all(leaving.map((worker) => new Promise((resolve) => worker.once('exit', resolve))));
+    while (workers.length < to) start();
+    await Promise.all(workers.splice(to).map(leave));
+    return untilShared(stack, to);
   };
   const progress = await watchProgress(stack);
   const load = startLoad(stack, perSecond);
   try {
-    await scale(2);
+    let from = await scale(2);
     await progress.moves();
     await sleep(stageMs);
     const rebalances: Rebalance[] = [];
-    for (const to of [4, 1]) {
-      const [from, at] = [workers.length, Date.now()];
-      await scale(to);
+    for (const wanted of [4, 1]) {
+      const at = Date.now();
+      const to = await scale(wanted);
       await sleep(stageMs);
       rebalances.push({
         from,
@@ -63,16 +83,54 @@ export async function rebalanceRun(perSecond: number, stageMs: number): Promise<
         pauseMs: progress.longestPause(at, Date.now()),
         pauseBeforeMs: progress.longestPause(at - stageMs, at),
       });
+      from = to;
     }
     const events = await load.stop();
     await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
-    return { events, rebalances, broken: await brokenPromises(stack, events) };
+    return { events, rebalances, broken: [...broken, ...(await brokenPromises(stack, events))] };
   } finally {
     await load.stop();
     await progress.stop();
-    for (const worker of workers) worker.kill('SIGKILL');
+    for (const worker of workers.splice(0)) worker.kill('SIGKILL');
     await stack.stop();
   }
+}
+
+/**
+ * Waits until each group has `count` members, as many of them with partitions as there are partitions for, and returns how many
+ * have some in the group where that are most.
+ * @throws Error with the groups that have not, after a while.
+ */
+async function untilShared({ prepared }: Stack, count: number): Promise<number> {
+  const admin = kafkajsClient(prepared.servers.kafka, 'rebalance-groups').admin();
+  await admin.connect();
+  try {
+    const partitionsOf = new Map([
+      ...processors.map(({ name }) => [name, PARTITIONS] as const),
+      ...projections.map(({ name, topic }) => [name, topic.partitions ?? PARTITIONS] as const),
+    ]);
+    for (const deadline = Date.now() + SETTLE_MS; ; await sleep(LOOK_MS * 4)) {
+      const { groups } = await admin.describeGroups([...partitionsOf.keys()]);
+      const shares = groups.map(({ groupId, state, members }) => {
+        const working = members.filter(({ memberAssignment }) => partitionsIn(memberAssignment) > 0).length;
+        const due = Math.min(count, partitionsOf.get(groupId) ?? 0);
+        const shared = state === 'Stable' && members.length === count && working === due;
+        return { working, shared, seen: `${groupId} (${state}, ${String(working)} of ${String(members.length)})` };
+      });
+      if (shares.every(({ shared }) => shared)) return Math.max(...shares.map(({ working }) => working));
+      const others = shares.filter(({ shared }) => !shared).map(({ seen }) => seen);
+      if (Date.now() > deadline)
+        throw new Error(`These groups are not shared by ${String(count)} members: ${others.join(', ')}.`);
+    }
+  } finally {
+    await admin.disconnect();
+  }
+}
+
+function partitionsIn(assignment: Buffer): number {
+  const { assignment: byTopic = {} } =
+    (assignment.length > 0 && AssignerProtocol.MemberAssignment.decode(assignment)) || {};
+  return Object.values(byTopic).reduce((sum, partitions) => sum + partitions.length, 0);
 }
 
 /** Notes each moment at which the routing decisions had grown. */

@@ -20,6 +20,8 @@ import type { Guard, Scenario } from './guards.ts';
 
 const RECORDS = 60;
 const LIMIT_MS = 150_000;
+/** For another worker to start, and to take over from one that is paused in a transaction. */
+const TAKE_OVER_MS = 75_000;
 
 /** A run of a scenario. */
 interface Run {
@@ -37,8 +39,8 @@ interface Run {
 /** A process that runs one component, and tells of its points. */
 interface Worker {
   readonly process: ChildProcess;
-  /** Resolves when it has come to the point once. */
-  reached(point: string): Promise<void>;
+  /** Resolves when it has come to the point so often; once when absent. */
+  reached(point: string, times?: number): Promise<void>;
   /** Lets it go on from the point at which it is held. */
   goOn(): void;
 }
@@ -108,6 +110,37 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return decidedOnce(run);
   },
 
+  /** The first worker is paused in a transaction that has its offsets already, and goes on when the second, on another host, takes over. */
+  async 'paused in a transaction'(run) {
+    const first = await startHeld(run, confidenceRouter.name, 'offsets sent', sendCaptured);
+    first.process.kill('SIGSTOP');
+    const second = startWorker({ ...run, home: `${run.home}-other-host` }, confidenceRouter.name);
+    // With the guard it has restored nothing before the transaction ends.
+    await second.reached(run.removed ? 'restored' : 'taking over');
+    first.goOn();
+    first.process.kill('SIGCONT');
+    await sendReviews(run, 1);
+    const counted = async () => {
+      const latest = await latestOf(run);
+      return latest.length === RECORDS && latest.every(({ revision }) => revision === 1);
+    };
+    return (await comes(counted)) ? [] : ['The first reviews met a table without their conversations.'];
+  },
+
+  /** A batch of the first worker fails while the next is staged. */
+  async 'failed with a batch behind it'(run) {
+    const first = await startHeld(run, reviewQueue.name, 'moved', (to) => sendQueue(to, true));
+    const more: Run = { ...run, ids: run.ids.map((id) => `${id}/later`) };
+    await sendQueue(more, true);
+    await first.reached('staged', 2);
+    await run.stack.prepared.pool.query(
+      "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE state = 'idle in transaction'",
+    );
+    first.goOn();
+    const all = async () => (await rowsOf(run)) === RECORDS && (await rowsOf(more)) === RECORDS;
+    return (await comes(all)) ? [] : ['Rows of the batch that failed were passed over.'];
+  },
+
   /** The first worker is paused with rows in its hands; the second one writes them, and deletes them again. */
   async 'paused with rows'(run) {
     const first = await startHeld(run, reviewQueue.name, 'commit', (to) => sendQueue(to, true));
@@ -122,6 +155,12 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     const rows = await rowsOf(run);
     return rows === 0 ? [] : [`${String(rows)} rows that were deleted are there again.`];
   },
+
+  /** The first worker is paused in a transaction, in which it has moved its offsets. */
+  'paused between two statements': (run) => writesAfterPause(run, 'moved'),
+
+  /** The same, while Postgres waits for its rows. */
+  'paused in a copy': (run) => writesAfterPause(run, 'copying'),
 
   /** The first worker is paused before it asks for the end of its table's topic; the second one, on another host, writes there. */
   async 'paused in a checkpoint'(run) {
@@ -140,6 +179,15 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return countsReviews(run);
   },
 };
+
+/** Pauses the first worker at a point, for good; the second one has to write what the first has in its hands. */
+async function writesAfterPause(run: Run, holdAt: string): Promise<readonly string[]> {
+  const first = await startHeld(run, reviewQueue.name, holdAt, (to) => sendQueue(to, true));
+  first.process.kill('SIGSTOP');
+  startWorker(run, reviewQueue.name);
+  const written = await comes(async () => (await rowsOf(run)) === RECORDS);
+  return written ? [] : ['The second worker still waits for the rows of the first.'];
+}
 
 /** Starts the first worker and holds it at a point with what `send` sends in its hands. */
 async function startHeld(
@@ -160,11 +208,15 @@ function startWorker({ stack, program, home, workers }: Run, component: string, 
     env: { ...process.env, ...stack.env, SAMVAD_HOME: home, ...env },
     stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
   });
-  const points = new Set<unknown>();
-  child.on('message', (point) => points.add(point));
+  const points: unknown[] = [];
+  child.on('message', (point) => points.push(point));
   const worker: Worker = {
     process: child,
-    reached: (point) => demand(() => Promise.resolve(points.has(point)), `a worker has come to its point ${point}`),
+    reached: (point, times = 1) =>
+      demand(
+        () => Promise.resolve(points.filter((one) => one === point).length >= times),
+        `a worker has come to its point ${point}`,
+      ),
     goOn() {
       child.send('go on');
     },
@@ -275,6 +327,13 @@ async function send<V>({ stack, ids }: Run, topic: Topic<V>, value: (id: string)
   }
   await call('sending', (done) => producer.flush(30_000, (error) => done(error, undefined)));
   await disconnect(producer);
+}
+
+/** Whether it comes to be so in the time in which a worker starts, and takes over from one that is paused. */
+async function comes(condition: () => Promise<boolean>): Promise<boolean> {
+  for (const deadline = Date.now() + TAKE_OVER_MS; !(await condition()); await sleep(100))
+    if (Date.now() > deadline) return false;
+  return true;
 }
 
 async function demand(condition: () => Promise<boolean>, what: string): Promise<void> {

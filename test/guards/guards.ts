@@ -16,7 +16,11 @@ export type Scenario =
   | 'joined after staging'
   | 'joined in a checkpoint'
   | 'killed after a commit'
+  | 'paused in a transaction'
+  | 'failed with a batch behind it'
   | 'paused with rows'
+  | 'paused between two statements'
+  | 'paused in a copy'
   | 'paused in a checkpoint';
 
 /** One guard. */
@@ -29,6 +33,7 @@ export interface Guard {
 
 const SESSION = 'runtime/group-session.ts';
 const PROCESSOR = 'runtime/processor-runner.ts';
+const PROJECTION = 'runtime/projection-runner.ts';
 const PROJECTIONS = 'runtime/projection-store.ts';
 
 /** The points at which a worker tells where it is, and may be held; they are in every copy. */
@@ -43,6 +48,15 @@ export const points: readonly Edit[] = [
   before(SESSION, '  if (revoked) membership.epoch++;', "  if (revoked) void point('revoked');\n"),
   before(SESSION, '    onAssigned(membership.partitions.length);', "    if (!revoked) void point('assigned');\n"),
   before(PROCESSOR, '  await begin(producer);\n  // 5.', "  await point('committed');\n"),
+  // Offsets first, and time for another process to take over before the outputs.
+  after(
+    PROCESSOR,
+    '  const sending = sendOffsets(producer, offsets, consumer);\n',
+    "  await sending;\n  await point('offsets sent');\n",
+  ),
+  { file: PROCESSOR, from: 'const TRANSACTION_TIMEOUT_MS = 10_000;', to: 'const TRANSACTION_TIMEOUT_MS = 120_000;' },
+  before(PROCESSOR, '  const { processor, kafka, log } = options;\n', "  void point('taking over');\n"),
+  before(PROCESSOR, '  session.positions.clear();\n', "  void point('restored');\n"),
   before(
     PROCESSOR,
     '  const ends: (readonly [number, number])[] = [];\n',
@@ -53,8 +67,14 @@ export const points: readonly Edit[] = [
     '  for (const [partition, end] of ends) store.apply(partition, [], end);\n',
     "  if (held) await point('checkpointed');\n",
   ),
+  after(PROJECTION, '    await advance(client, projection, moves);\n', "    await point('moved');\n"),
+  before('runtime/copy-rows.ts', '    yield HEADER;\n', "    await point('copying');\n"),
   // It makes a checkpoint after each batch, and reads on while it is held.
-  { file: SESSION, from: 'const CHECKPOINT_MS = 60_000;', to: 'const CHECKPOINT_MS = -1;' },
+  {
+    file: SESSION,
+    from: 'const CHECKPOINT_MS = 60_000;',
+    to: "const CHECKPOINT_MS = process.env['SAMVAD_HOLD_AT'] === 'moved' ? 60_000 : -1;", // it would wait for the batch that is held
+  },
   { file: SESSION, from: 'const BUSY_SHARE = 0.2;', to: 'const BUSY_SHARE = 0;' },
   {
     file: SESSION,
@@ -118,9 +138,49 @@ export const guards: readonly Guard[] = [
     scenario: 'killed after a commit',
   },
   {
+    name: 'committed offsets are read before the table',
+    removal: [
+      { file: PROCESSOR, from: '  const committed = await committedOffsets(consumer, partitions);\n', to: '' },
+      {
+        file: PROCESSOR,
+        from: '  session.positions.clear();\n',
+        to: '  const committed = await committedOffsets(consumer, partitions);\n  session.positions.clear();\n',
+      },
+    ],
+    scenario: 'paused in a transaction',
+  },
+  {
+    name: 'nothing more begins after a failure',
+    removal: [{ file: SESSION, from: '  if (membership.failure) return;\n', to: '' }],
+    scenario: 'failed with a batch behind it',
+  },
+  {
     name: 'projection_offsets moves by compare-and-set',
     removal: [{ file: PROJECTIONS, from: 'AND held.epoch = move.epoch AND held.next_offset = move.before', to: '' }],
     scenario: 'paused with rows',
+  },
+  {
+    name: 'a paused process does not keep its rows of projection_offsets',
+    removal: [
+      {
+        file: PROJECTION,
+        from: 'BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}',
+        to: 'BEGIN',
+      },
+    ],
+    scenario: 'paused between two statements',
+  },
+  {
+    name: 'a paused process does not keep them while it copies',
+    removal: [
+      { file: PROJECTION, from: '    await sendBatch(client, projection, batch);\n', to: '' },
+      {
+        file: PROJECTION,
+        from: '    await applyBatch(client, projection, batch);\n',
+        to: '    await sendBatch(client, projection, batch);\n    await applyBatch(client, projection, batch);\n',
+      },
+    ],
+    scenario: 'paused in a copy',
   },
   {
     name: 'the end of a table is noted by a member of the group alone',

@@ -11,7 +11,7 @@ import { defaultPolicy } from '../../policy/routing.ts';
 import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { topics } from '../../topology.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
@@ -50,7 +50,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
 /** What a page takes for granted. */
 const BEFORE: Readonly<Record<string, string>> = {
   'docs/serving.md': `npx samvad promote router-v1.1.0
-until curl -s localhost:8080/v1/classify --json '{"text": "hello", "language": "en"}'; do sleep 0.2; done`,
+until curl -s localhost:8080/v1/classify --json '{"text": "hello", "language": "en"}'; do [ $((tries += 1)) -lt 600 ]; sleep 0.2; done`,
 };
 
 /** Commands that say with their exit code what they found. */
@@ -74,6 +74,9 @@ function commandsOf(text: string): readonly string[] {
     return commands;
   });
 }
+
+/** For one command: the longest trains. */
+const COMMAND_MS = 300_000;
 
 describe('the commands of the documentation', () => {
   let stack: Stack;
@@ -111,8 +114,8 @@ npx() { if [ "$1" = samvad ]; then shift; ${samvad} "$@"; else command npx "$@";
 npm() { local script="$2"; shift 2; [ "\${1:-}" != -- ] || shift; case "$script" in ${cases.join(' ')} *) return 1;; esac; }
 curl() { command curl --fail-with-body "\${@//@(localhost|127.0.0.1):8080/${http}}"; }
 letter() { # the one that a replay has made may still be on its way
-  local id=
-  while [ -z "$id" ]; do id=$(npx samvad dead-letters list --json | grep '"code":"bad-frame"' | head -1 | sed 's/.*"id":"\\([^"]*\\)".*/\\1/'); done
+  local id= tries=0
+  while [ -z "$id" ]; do [ $((tries += 1)) -lt 60 ] || return 1; id=$(npx samvad dead-letters list --json | grep '"code":"bad-frame"' | head -1 | sed 's/.*"id":"\\([^"]*\\)".*/\\1/'); done
   echo "$id"
 }
 shopt -s extglob
@@ -127,13 +130,16 @@ shopt -s extglob
       assert.ok(Date.now() < deadline, `samvad up is not ready: ${(await answer?.text()) ?? 'no answer'}`);
     }
   });
-  after(async () => {
-    const ended = new Promise((resolve) => up.once('exit', resolve));
-    up.kill('SIGTERM');
-    await ended;
-    await stack.stop();
-    await rm(folder, { recursive: true, force: true });
-  });
+  after(() =>
+    endAll(
+      async () => {
+        const ended = new Promise((resolve) => up.once('exit', resolve));
+        if (up.kill('SIGTERM')) await ended;
+      },
+      () => stack.stop(),
+      () => rm(folder, { recursive: true, force: true }),
+    ),
+  );
 
   for (const page of PAGES)
     it(page, async () => {
@@ -159,10 +165,18 @@ shopt -s extglob
 
   async function shell(script: string): Promise<{ code: number | null; output: string }> {
     const env = { ...process.env, ...stack.env, HOME: path.join(folder, 'home') };
-    const child = spawn('bash', ['-c', script], { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('bash', ['-c', script], {
+      cwd: folder,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    // Its children too, which would keep its output open.
+    const late = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'), COMMAND_MS);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));
     const code = await new Promise<number | null>((resolve) => child.once('close', resolve));
+    clearTimeout(late);
     return { code, output: output.slice(-3000) };
   }
 });

@@ -19,6 +19,7 @@ import { topics } from '../../topology.ts';
 import { deadLettersIn } from './letters.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 
 const TOPIC = kafkajs.ConfigResourceTypes.TOPIC;
 const compacted = Object.values<Topic>(topics).filter(
@@ -51,10 +52,12 @@ describe('an erasure on real servers', () => {
     for (const id of ['forgotten', 'kept']) assert.equal((await answer(id)).status, 202);
     await reviewing.caughtUp();
   });
-  after(async () => {
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   async function ask(method: 'GET' | 'POST', url: string, payload?: object) {
     const response = await app.inject({ method, url, ...(payload && { payload }) });

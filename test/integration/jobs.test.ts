@@ -37,7 +37,7 @@ import { openModelLog } from '../../trainer/model-log.ts';
 import { writeModel } from '../../trainer/onnx-writer.ts';
 import { train } from '../../trainer/train.ts';
 import { quick, samples } from '../trainer/samples.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
@@ -71,10 +71,12 @@ describe('the jobs on real servers', () => {
     await untilCaughtUp(prepared.servers, prepared.pool);
     day = dayOf((await row<{ last: Date }>('SELECT max(created_at) AS last FROM conversation_logs')).last.getTime());
   });
-  after(async () => {
-    await components.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => components.stop(),
+      () => stack.stop(),
+    ),
+  );
 
   it('shows the key figures that daily_training_stats adds up to', async () => {
     const { kpis } = await readKpis(stack.prepared.pool, day);

@@ -12,7 +12,7 @@ import { modelDeployments } from '../../sinks/model-deployments.ts';
 import { modelVersions } from '../../sinks/model-versions.ts';
 import { topics } from '../../topology.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const act = { by: 'test', reason: 'a test', at: Date.UTC(2026, 10, 1) };
@@ -24,10 +24,12 @@ describe('the model log on real servers', () => {
     stack = await startStack();
     components = await startComponents(['model-versions', 'model-deployments', 'training-samples'], stack.prepared);
   });
-  after(async () => {
-    await components.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => components.stop(),
+      () => stack.stop(),
+    ),
+  );
   const open = () => openModelLog(stack.prepared.servers.kafka, stack.prepared.codecs);
   const rows = async (sql: string) => (await stack.prepared.pool.query<Record<string, unknown>>(sql)).rows;
   const caughtUp = async () => untilCaughtUp(stack.prepared.servers, stack.prepared.pool);

@@ -21,6 +21,7 @@ import { Poison } from '../../stream/poison.ts';
 import { conversation } from '../fixtures.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 
 const made = new Map(roles.map((role) => [role, newToken(`${role}-token`, [role])]));
 
@@ -49,10 +50,12 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     reviewing = await startReviewing();
     app = reviewing.server(parseTokens([...made.values()].map(({ line }) => line).join('\n')));
   });
-  after(async () => {
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   async function ask(method: 'GET' | 'POST', url: string, payload?: object, role: Role | null = 'operate') {
     const headers = role === null ? {} : { authorization: `Bearer ${made.get(role)?.token ?? ''}` };

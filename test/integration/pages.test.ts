@@ -19,7 +19,7 @@ import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { topics } from '../../topology.ts';
 import { conversation } from '../fixtures.ts';
 import { registerReported } from './reported-version.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const COUNT = 3000;
@@ -54,12 +54,14 @@ describe('the pages in Chromium', () => {
       args: ['--no-sandbox', '--disable-dev-shm-usage'],
     });
   });
-  after(async () => {
-    await browser.close();
-    await http.stop();
-    await components.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => browser.close(),
+      () => http.stop(),
+      () => components.stop(),
+      () => stack.stop(),
+    ),
+  );
 
   /** A page that notes every complaint. `bypassCSP` lets axe in; everything else runs under the policy. */
   async function open(path: string, options: { dark?: boolean; width?: number; forAxe?: boolean } = {}): Promise<Page> {

@@ -38,7 +38,7 @@ import { conversation, review } from '../fixtures.ts';
 import { startCollector } from '../otlp-collector.ts';
 import type { Collector } from '../otlp-collector.ts';
 import { deadLettersIn } from './letters.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const examples = path.join(import.meta.dirname, '..', '..', 'examples');
@@ -109,12 +109,14 @@ describe('the example traffic on real servers', () => {
     await producer.close();
     await untilCaughtUp(prepared.servers, prepared.pool);
   });
-  after(async () => {
-    await components.stop();
-    await tracing.stop();
-    await collector.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => components.stop(),
+      () => tracing.stop(),
+      () => collector.stop(),
+      () => stack.stop(),
+    ),
+  );
 
   /** The latest value of each key of a topic, where it is not deleted. */
   async function latestPerKey<V>(topic: Topic<V>): Promise<Map<string, V>> {

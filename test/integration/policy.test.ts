@@ -14,7 +14,7 @@ import { adoptPolicy, policyHistory, policyInForce } from '../../status/policy.t
 import { whatIf } from '../../status/what-if.ts';
 import { topics } from '../../topology.ts';
 import { review } from '../fixtures.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const COUNT = 120;
@@ -29,10 +29,12 @@ describe('a policy on real servers', () => {
     stack = await startStack();
     components = await startComponents(['pipeline'], stack.prepared); // services write on their own account
   });
-  after(async () => {
-    await components.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => components.stop(),
+      () => stack.stop(),
+    ),
+  );
 
   /** Sends conversations at a confidence of 0.9 and waits for their rows; gives how many each policy sent where. */
   async function traffic(prefix: string): Promise<Record<string, unknown>[]> {

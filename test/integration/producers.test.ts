@@ -15,6 +15,7 @@ import { openCodecs } from '../../runtime/schema-registry.ts';
 import { ensureTopics } from '../../runtime/topics.ts';
 import { partitionOf } from '../../stream/partition.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
+import { endAll } from './stack.ts';
 
 const record = (id: string) => ({
   conversation_id: id,
@@ -63,11 +64,13 @@ describe('the producer through outages of Kafka', () => {
     await ensureTopics(kafkajsClient(servers.kafka, 'test'), Object.values(topics), PARTITIONS, 1);
     await platform.stop();
   });
-  after(async () => {
-    await producer.close();
-    await platform.stop();
-    await rm(home, { recursive: true, force: true });
-  });
+  after(() =>
+    endAll(
+      () => producer.close(),
+      () => platform.stop(),
+      () => rm(home, { recursive: true, force: true }),
+    ),
+  );
 
   it('spools while nothing answers, and sends it when Kafka and the registry come', async () => {
     producer = await createConversationProducer({

@@ -4,6 +4,7 @@ import type { Pool } from 'pg';
 import { openPool } from '../../runtime/postgres-pool.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 
 const NUL = '\0';
 
@@ -15,10 +16,12 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     reviewing = await startReviewing();
     app = reviewing.server();
   });
-  after(async () => {
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   it('gives every conversation once, page after page, when many are of one time', async () => {
     const created_at = '2026-10-05T09:00:00.000Z';

@@ -7,6 +7,7 @@ import type { Browser, Page } from 'playwright-core';
 import { newToken, parseTokens } from '../../status/tokens.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 
 const KEYS = { a: 'approve', r: 'reject', s: 'skip' } as const;
 
@@ -27,11 +28,13 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     url = await listen(0);
     browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: ['--no-sandbox'] });
   });
-  after(async () => {
-    await browser.close();
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => browser.close(),
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   const capture: Reviewing['capture'] = (inputs) => reviewing.capture(inputs);
   const caughtUp = () => reviewing.caughtUp();

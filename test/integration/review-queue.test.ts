@@ -16,6 +16,7 @@ import { conversationReviews } from '../../sinks/conversation-reviews.ts';
 import { newToken, parseTokens } from '../../status/tokens.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
+import { endAll } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const NOON = '2026-10-05T12:00:00Z';
@@ -39,10 +40,12 @@ describe('the review queue on real servers', () => {
       })),
     );
   });
-  after(async () => {
-    await app.close();
-    await reviewing.stop();
-  });
+  after(() =>
+    endAll(
+      () => app.close(),
+      () => reviewing.stop(),
+    ),
+  );
 
   const capture: Reviewing['capture'] = (inputs) => reviewing.capture(inputs);
   const caughtUp = () => reviewing.caughtUp();

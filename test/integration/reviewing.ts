@@ -15,8 +15,12 @@ import type { Stack } from './stack.ts';
 export interface Reviewing {
   readonly stack: Stack;
   readonly producer: ConversationProducer;
-  /** A server as `samvad up` has it, without what reviewing does not ask; whoever made it closes it. */
-  server(tokens?: readonly ApiToken[], scans?: Pick<Pool, 'query'>): ReturnType<typeof createServer>;
+  /** A server as `samvad up` has it, without what reviewing does not ask; it sends through `through`. Whoever made it closes it. */
+  server(
+    tokens?: readonly ApiToken[],
+    scans?: Pick<Pool, 'query'>,
+    through?: ConversationProducer,
+  ): ReturnType<typeof createServer>;
   /** Sends conversations that need a person unless `inputs` say otherwise, and waits until they are in the tables. */
   capture(inputs: readonly Partial<ConversationInput>[]): Promise<void>;
   caughtUp(): Promise<void>;
@@ -27,18 +31,22 @@ export interface Reviewing {
 export async function startReviewing(): Promise<Reviewing> {
   const stack = await startStack();
   const { prepared } = stack;
-  const components = await startComponents(['pipeline'], prepared);
-  const producer = await createConversationProducer(producerOptions(prepared));
+  const failed = async (error: unknown) => {
+    await stack.stop(); // it would keep the process of a test that has failed
+    throw error;
+  };
+  const components = await startComponents(['pipeline'], prepared).catch(failed);
+  const producer = await createConversationProducer(producerOptions(prepared)).catch(failed);
   const caughtUp = () => untilCaughtUp(prepared.servers, prepared.pool);
   const notAsked = () => Promise.reject(new Error('not asked'));
   return {
     stack,
     producer,
-    server: (tokens = [], scans = prepared.pool) =>
+    server: (tokens = [], scans = prepared.pool, through = producer) =>
       createServer({
         tokens,
         labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
-        producer,
+        producer: through,
         pool: prepared.pool,
         scans,
         readiness: () => Promise.resolve({}),

@@ -22,7 +22,7 @@ import { writeModel } from '../../trainer/onnx-writer.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 import { train } from '../../trainer/train.ts';
 import { quick, samples } from '../trainer/samples.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const [V1, V2] = ['router-v1.1.0', 'router-v1.2.0'] as const;
@@ -85,12 +85,14 @@ describe('serving over HTTP', () => {
     http = await startHttp({ ...prepared, config }, components);
     log = await openModelLog(prepared.servers.kafka, prepared.codecs);
   });
-  after(async () => {
-    await log.close();
-    await http.stop();
-    await components.stop();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => log.close(),
+      () => http.stop(),
+      () => components.stop(),
+      () => stack.stop(),
+    ),
+  );
 
   it('sends callers on while the version in charge has no file', async () => {
     for (let i = 0; ; i++) {

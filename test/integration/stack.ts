@@ -30,6 +30,22 @@ export interface Database {
   stop(): Promise<void>;
 }
 
+/**
+ * Ends what a test has begun, each whatever becomes of the others: where the start has failed some are not there to be ended,
+ * and what is must not go on. @throws the first failure.
+ */
+export async function endAll(...ends: readonly (() => unknown)[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const end of ends) {
+    try {
+      await end();
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0];
+}
+
 /** Starts Postgres and creates tables. */
 export async function startDatabase(): Promise<Database> {
   const { home, platform } = await startServers(['postgres']);
@@ -47,12 +63,24 @@ export async function startDatabase(): Promise<Database> {
   };
 }
 
+const platforms: RunningPlatform[] = [];
+
+/** A test file that takes too long is ended by SIGTERM, and its hooks are not called: no server may be left behind. */
+function endServers(): void {
+  for (const platform of platforms)
+    for (const name of serverNames)
+      if (name in platform.pids) platform.kill(name, name === 'postgres' ? 'SIGQUIT' : 'SIGKILL');
+  process.exit(1);
+}
+
 async function startServers(names: readonly ServerName[]) {
   const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-test-'));
   await chmod(home, 0o755); // Postgres may run as another user
   const { cache } = readConfig();
   const servers = new Set(names);
   const platform = await startPlatform({ home, cache, servers, detached: false, progress: () => undefined });
+  if (platforms.length === 0) process.once('SIGTERM', endServers);
+  platforms.push(platform);
   return { home, cache, platform };
 }
 

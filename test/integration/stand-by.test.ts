@@ -15,6 +15,7 @@ import { registryServer } from '../../platform/registry.ts';
 import type { ServerName } from '../../platform/server.ts';
 import { readOrCreateState } from '../../platform/state.ts';
 import { sentConversation } from '../fixtures.ts';
+import { endAll } from './stack.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 /** With the time that a start takes, longer than any call to Kafka waits (30 s): a worker must outlive it. */
@@ -49,11 +50,13 @@ before(async () => {
   [, health = '', api = ''] = urls;
 });
 
-after(async () => {
-  child.kill('SIGKILL');
-  for (const platform of platforms.values()) await platform.stop();
-  await rm(home, { recursive: true, force: true });
-});
+after(() =>
+  endAll(
+    () => child.kill('SIGKILL'),
+    () => endAll(...[...platforms.values()].map((one) => () => one.stop())),
+    () => rm(home, { recursive: true, force: true }),
+  ),
+);
 
 test('with all servers down, the process lives, says what it waits for and takes traffic', async () => {
   const parts = await partsOnce((p) => /ECONNREFUSED/.test(p['kafka'] ?? '') && /ECONNREFUSED/.test(p['intake'] ?? ''));

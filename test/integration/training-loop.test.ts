@@ -32,7 +32,7 @@ import { trainInWorker } from '../../trainer/train-worker.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import { conversation, review } from '../fixtures.ts';
 import { memoryModelLog } from '../trainer/memory-model-log.ts';
-import { startStack } from './stack.ts';
+import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
 const examples = path.join(import.meta.dirname, '..', '..', 'examples');
@@ -82,11 +82,13 @@ describe('the training loop on real servers', () => {
     await producer.close();
     await untilCaughtUp(prepared.servers, prepared.pool);
   });
-  after(async () => {
-    for (const components of running) await components.stop();
-    await log.close();
-    await stack.stop();
-  });
+  after(() =>
+    endAll(
+      () => endAll(...running.map((one) => () => one.stop())),
+      () => log.close(),
+      () => stack.stop(),
+    ),
+  );
 
   it('trains once for each crossing of the threshold, whoever else looks and though the process of a run is killed', async () => {
     const { pool } = stack.prepared;

@@ -97,12 +97,23 @@ describe('ingest of a file', () => {
     assert.equal(seen.at(-1), 20_000);
   });
 
-  it('keeps to the rate', async () => {
+  it('sends no line before its time', async () => {
     const file = await fileOf(`${line('c')}\n`.repeat(50));
-    const started = performance.now();
-    await ingestJsonl({ file, kind: 'conversation', producer: memoryProducer(), rate: 100 });
-    const took = performance.now() - started;
-    assert.ok(took > 400 && took < 2000, `${took} ms`);
+    const started = Date.now();
+    const sent: number[] = [];
+    const producer = memoryProducer(() => void sent.push(Date.now() - started));
+    await ingestJsonl({ file, kind: 'conversation', producer, rate: 100 });
+    assert.equal(sent.length, 50);
+    for (const [i, at] of sent.entries()) assert.ok(at >= i * 10 - 10, `line ${i + 1} after ${at} ms`);
+  });
+
+  it('lets no line wait whose time has come', { timeout: 60_000 }, async (t) => {
+    const file = await fileOf(`${line('c')}\n`.repeat(3));
+    let now = Date.now();
+    t.mock.method(Date, 'now', () => (now += 10 * 3_600_000));
+    const anHour = 1 / 3600;
+    const result = await ingestJsonl({ file, kind: 'conversation', producer: memoryProducer(), rate: anHour });
+    assert.equal(result.accepted, 3);
   });
 
   it('waits for room in a full spool', async () => {

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { blankStanding, emptyLog, firstModel, register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../../policy/promotion.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -113,6 +114,16 @@ async function ask({ log }: RunPorts, approvals = rows.length) {
   return id;
 }
 const quiet = new AbortController().signal;
+
+/** Whether a process group has a member. */
+function isThere(group: number): boolean {
+  try {
+    return process.kill(-group, 0);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ESRCH') return false;
+    throw error;
+  }
+}
 
 /** A model of no run, whatever the log says of its number. */
 const foreign = (version: string, standing: ModelStanding) =>
@@ -452,7 +463,9 @@ describe('a training run', () => {
     const onGroup = () => stop.abort(new Error('stopping'));
     await assert.rejects(executeRun(id, { ...ports, onGroup }, stop.signal), /stopping/);
     assert.equal((await ports.log.read()).runs.get(id)?.status, 'requested');
-    assert.throws(() => process.kill(-(groups[0] ?? 0), 0), { code: 'ESRCH' });
+    // What was killed is gone once its parent, or init, has heard of it.
+    for (const deadline = Date.now() + 10_000; isThere(groups[0] ?? 0); await sleep(20))
+      assert.ok(Date.now() < deadline, `The group ${groups[0] ?? ''} is still there.`);
   });
 
   it('compares with production on the same rows', async () => {

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { startComponents } from '../../cli/components.ts';
+import { artifactsOf } from '../../cli/environment.ts';
+import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
+import { SpoolFull } from '../../producers/spool.ts';
+import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { readTopic } from '../../runtime/read-topic.ts';
+import { partitionOf } from '../../stream/partition.ts';
+import { PARTITIONS, topics } from '../../topology.ts';
+import { hashOf } from '../../trainer/artifacts.ts';
+import { openModelLog } from '../../trainer/model-log.ts';
+import { writeModel } from '../../trainer/onnx-writer.ts';
+import { train } from '../../trainer/train.ts';
+import { review } from '../fixtures.ts';
+import { quick, samples } from '../trainer/samples.ts';
+import { deadLettersIn } from './letters.ts';
+import { startReviewing } from './reviewing.ts';
+import type { Reviewing } from './reviewing.ts';
+
+describe('faults behind the door', { timeout: 600_000 }, () => {
+  let reviewing: Reviewing | undefined;
+  before(async () => {
+    reviewing = await startReviewing();
+  });
+  after(() => reviewing?.stop());
+
+  function started(): Reviewing {
+    assert.ok(reviewing);
+    return reviewing;
+  }
+  const rows = async (sql: string) => (await started().stack.prepared.pool.query<Record<string, unknown>>(sql)).rows;
+
+  it('bad bytes where processors write are a dead letter of each reader, and stop none of them', async () => {
+    const { stack, capture } = started();
+    const { servers, codecs } = stack.prepared;
+    const writer = await connectProducer(librdkafkaConfig(servers.kafka, 'faults'));
+    const foreign = codecs.of(topics.reviews).encode(review({ conversation_id: 'foreign' }));
+    for (const topic of [topics.routingDecisions, topics.reviewQueue, topics.trainingSamples]) {
+      // Each before what is good, in its partition.
+      writer.produce(topic.name, partitionOf('trusted', PARTITIONS), Buffer.from('{}'), 'bad');
+      writer.produce(topic.name, partitionOf('doubtful', PARTITIONS), foreign, 'foreign');
+    }
+    await call('sending', (done) => writer.flush(30_000, (error) => done(error, undefined)));
+    await disconnect(writer);
+    await capture([
+      { conversation_id: 'trusted', nlu_confidence: 0.97 },
+      { conversation_id: 'doubtful', nlu_confidence: 0.5 },
+    ]);
+    const letters = (await deadLettersIn(stack.prepared)).map(({ component, code }) => `${component} ${code}`);
+    assert.deepEqual(
+      letters.sort(),
+      [
+        ...['conversation-logs', 'review-prioritizer', 'review-queue', 'sample-builder', 'sample-counter'],
+        'training-samples',
+      ].flatMap((reader) => [`${reader} bad-frame`, `${reader} unreadable-schema`]),
+    );
+    assert.deepEqual(
+      await rows('SELECT conversation_id AS id, review_status AS status FROM conversation_logs ORDER BY 1'),
+      [
+        { id: 'doubtful', status: 'needs-review' },
+        { id: 'trusted', status: 'auto-approved' },
+      ],
+    );
+    assert.deepEqual(await rows('SELECT conversation_id AS id FROM review_queue'), [{ id: 'doubtful' }]);
+    assert.deepEqual(await rows('SELECT conversation_id AS id FROM training_samples'), [{ id: 'trusted' }]);
+  });
+
+  it('answers of which some were stored before the spool was full may be sent again, and count once', async () => {
+    const { stack, capture, caughtUp, producer, server } = started();
+    const ids = ['full-0', 'full-1', 'full-2'];
+    await capture(ids.map((conversation_id) => ({ conversation_id, nlu_confidence: 0.5 })));
+    let sends = 0;
+    const filling = server([], undefined, {
+      ...producer,
+      send: (event) => (++sends === 2 ? Promise.reject(new SpoolFull('The spool is full.', 7)) : producer.send(event)),
+    });
+    const answers = ids.map((conversation_id) => ({
+      ...{ review_id: randomUUID(), conversation_id, verdict: 'approve', reviewed_at: '2026-10-05T12:00:00Z' },
+    }));
+    const payload = { reviewer: 'asha', session: 'asha', answers };
+    const post = () => filling.inject({ method: 'POST', url: '/v1/review-queue/answers', payload });
+    const refused = await post();
+    assert.deepEqual([refused.statusCode, refused.headers['retry-after'], sends], [503, '7', 2]);
+    assert.match(refused.body, /harmless to send again/);
+    await caughtUp();
+    const reviewed = 'SELECT conversation_id AS id, count(*)::int AS n FROM conversation_reviews GROUP BY 1 ORDER BY 1';
+    assert.deepEqual(await rows(reviewed), [{ id: 'full-0', n: 1 }]);
+    assert.ok((await post()).statusCode < 300);
+    await caughtUp();
+    assert.deepEqual(
+      await rows(reviewed),
+      ids.map((id) => ({ id, n: 1 })),
+    );
+    const codec = stack.prepared.codecs.of(topics.conversationEvents);
+    const inLog: string[] = [];
+    for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.conversationEvents.name)) {
+      const event = value && codec.decode(value);
+      if (event?.reviewed) inLog.push(event.conversation_id);
+    }
+    assert.deepEqual(inLog.sort(), ids);
+    await filling.close();
+  });
+
+  it('a version without its file here scores the queue when the file comes', async () => {
+    const { stack, capture } = started();
+    const { prepared } = stack;
+    await capture([{ conversation_id: 'waits', nlu_confidence: 0.5 }]);
+    const { classifier, views, encoder } = await train({ train: samples(12), dev: [], options: quick });
+    const bytes = writeModel(classifier, views, { encoder, manifest: null, training: {} });
+    const standing = { ...blankStanding(Date.now()), artifact_sha256: hashOf(bytes) };
+    const act = { by: 'test', reason: 'to see the queue', at: Date.now() };
+    const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+    await log.append((now) => ({ models: register(now, 'router-v1.1.0', standing, act) }));
+    await log.append((now) => ({ models: setTraffic(now, 'router-v1.1.0', 100, act) }));
+    await log.close();
+    const rescorer = await startComponents(['queue-rescorer'], prepared);
+    const until = async (what: string, condition: () => Promise<boolean>) => {
+      for (const deadline = Date.now() + 90_000; !(await condition()); await sleep(200))
+        assert.ok(Date.now() < deadline, `${what}: ${JSON.stringify(rescorer.stats())}`);
+    };
+    try {
+      await until('it looked', () => Promise.resolve((rescorer.stats()['queue-rescorer']?.['looks'] ?? 0) > 0));
+      assert.deepEqual(await rows('SELECT * FROM queue_scores'), []);
+      await artifactsOf(prepared.config).put(bytes);
+      await until('all that waits is scored', async () => {
+        const scored = 'SELECT FROM queue_scores s WHERE s.conversation_id = q.conversation_id';
+        return (await rows(`SELECT FROM review_queue q WHERE NOT EXISTS (${scored})`)).length === 0;
+      });
+    } finally {
+      await rescorer.stop();
+    }
+  });
+});

@@ -1,0 +1,109 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import rdkafka from 'node-rdkafka';
+import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { sentConversation } from '../fixtures.ts';
+
+const { ERR__FATAL, ERR__PURGE_QUEUE } = rdkafka.CODES.ERRORS;
+
+/** A client of Kafka that reports no delivery until it is `answering`. */
+class FakeClient extends EventEmitter {
+  static readonly made: FakeClient[] = [];
+  answering = FakeClient.made.length > 0;
+  closed = false;
+  readonly held: number[] = [];
+
+  constructor() {
+    super();
+    FakeClient.made.push(this);
+  }
+  connect(_: unknown, done: (error: null) => void): void {
+    setImmediate(() => done(null));
+  }
+  disconnect(done: () => void): void {
+    this.closed = true;
+    setImmediate(done);
+  }
+  isConnected(): boolean {
+    return !this.closed;
+  }
+  produce(...[, , , , , opaque]: readonly unknown[]): void {
+    this.held.push(opaque as number);
+  }
+  poll(): void {
+    if (this.answering) for (const opaque of this.held.splice(0)) this.report(null, opaque);
+  }
+  report(error: object | null, opaque: number): void {
+    this.emit('delivery-report', error, { opaque });
+  }
+}
+
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const deadline = Date.now() + 30_000; !condition(); await sleep(10)) assert.ok(Date.now() < deadline, what);
+}
+
+describe('after a fatal error of the client', { timeout: 120_000 }, () => {
+  const { Producer } = rdkafka;
+  const registry = createServer(({ url }, response) => {
+    response.setHeader('content-type', 'application/json').end(url?.endsWith('/versions') === true ? '[]' : '{"id":1}');
+  });
+  let schemaRegistryUrl: string;
+  before(async () => {
+    await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve));
+    schemaRegistryUrl = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
+    Object.assign(rdkafka, { Producer: FakeClient });
+  });
+  after(() => {
+    Object.assign(rdkafka, { Producer });
+    registry.close();
+  });
+
+  const ways = {
+    'that it tells as an event': (client: FakeClient) => client.emit('event.error', { isFatal: true }),
+    'that it tells of a record': (client: FakeClient) =>
+      client.report(Object.assign(new Error('fatal'), { code: ERR__FATAL }), client.held[0] ?? 0),
+  };
+  for (const [way, fail] of Object.entries(ways))
+    it(`${way} what waits goes to the spool, and a new client takes the next and the spool`, async (t) => {
+      FakeClient.made.length = 0;
+      const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-reconnect-'));
+      const producer = await createConversationProducer({
+        ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
+        deliveryTimeoutMs: 60_000,
+      });
+      t.after(async () => {
+        await producer.close();
+        await rm(spoolFolder, { recursive: true });
+      });
+      const waiting = ['a', 'b'].map((id) =>
+        producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' }),
+      );
+      await until('both are on their way', () => FakeClient.made[0]?.held.length === 2);
+      const [broken] = FakeClient.made;
+      assert.ok(broken);
+      fail(broken);
+      assert.deepEqual(await Promise.all(waiting), [
+        { conversation_id: 'a', stored: 'spool' },
+        { conversation_id: 'b', stored: 'spool' },
+      ]);
+      await until('there is another client', () => FakeClient.made.length === 2 && producer.stats().connected);
+      // What the broken one still tells is of records that were given up.
+      broken.report(Object.assign(new Error('purged'), { code: ERR__PURGE_QUEUE }), broken.held[1] ?? 0);
+      assert.deepEqual(await producer.captureConversation({ ...sentConversation('c'), nlu_provider: 'indicbert' }), {
+        conversation_id: 'c',
+        stored: 'kafka',
+      });
+      await until('the spool was sent on', () => producer.stats().spoolBytes === 0);
+      const { acknowledged, spooled, drained } = producer.stats();
+      assert.deepEqual({ acknowledged, spooled, drained }, { acknowledged: 1, spooled: 2, drained: 2 });
+      assert.equal(FakeClient.made.length, 2);
+      assert.ok(broken.closed);
+    });
+});
