@@ -16,15 +16,15 @@ export interface Reviewing {
   readonly stack: Stack;
   readonly producer: ConversationProducer;
   /** A server as `samvad up` has it, without what reviewing does not ask; it sends through `through`. Whoever made it closes it. */
-  server(
+  readonly server: (
     tokens?: readonly ApiToken[],
     scans?: Pick<Pool, 'query'>,
     through?: ConversationProducer,
-  ): ReturnType<typeof createServer>;
+  ) => ReturnType<typeof createServer>;
   /** Sends conversations that need a person unless `inputs` say otherwise, and waits until they are in the tables. */
-  capture(inputs: readonly Partial<ConversationInput>[]): Promise<void>;
-  caughtUp(): Promise<void>;
-  stop(): Promise<void>;
+  readonly capture: (inputs: readonly Partial<ConversationInput>[]) => Promise<void>;
+  readonly caughtUp: () => Promise<void>;
+  readonly stop: () => Promise<void>;
 }
 
 /** Starts it. */
