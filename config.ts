@@ -113,7 +113,9 @@ export interface LabelStudioConfig {
 }
 
 /** A setting in the environment that can't be used. */
-export class ConfigError extends Error {}
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
 
 /** What a command line chooses in place of SAMVAD_TRAINER_COMMAND and SAMVAD_ENCODER. */
 export interface TrainerChoice {

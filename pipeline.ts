@@ -25,11 +25,11 @@ import { deploymentController } from './trainer/deployment-controller.ts';
 import { queueRescorer } from './trainer/queue-rescorer.ts';
 import { trainer } from './trainer/trainer.ts';
 import type { Service } from './runtime/service.ts';
-import type { AnyProcessor } from './stream/graph.ts';
+import type { Processor } from './stream/processor.ts';
 import type { Projection } from './stream/projection.ts';
 
 /** The processors, in the order in which a conversation meets them. */
-export const processors: readonly AnyProcessor[] = [
+export const processors: readonly Processor[] = [
   intake,
   confidenceRouter,
   reviewPrioritizer,

@@ -3,6 +3,9 @@ import { topic } from './stream/topic.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
+/** The data set that all approved samples belong to. */
+export const DATA_SET = 'default';
+
 /**
  * Partitions of every topic about conversations: equal everywhere, so that all records of one meet in one task. The topics
  * about models have one partition, because their events have one order.

@@ -26,14 +26,14 @@ import { simulate } from '../simulation/simulate.ts';
 import type { Round } from '../simulation/simulate.ts';
 import { startStack } from '../test/integration/stack.ts';
 import type { Stack } from '../test/integration/stack.ts';
-import { topics } from '../topology.ts';
+import { DATA_SET, topics } from '../topology.ts';
 import { labelName } from '../trainer/classifier.ts';
 import { readCorpus } from '../trainer/corpus.ts';
 import { deploymentController } from '../trainer/deployment-controller.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { queueRescorer } from '../trainer/queue-rescorer.ts';
 import type { Sample } from '../trainer/split.ts';
-import { DATA_SET, openCounts, trainer } from '../trainer/trainer.ts';
+import { openCounts, trainer } from '../trainer/trainer.ts';
 import { bin, mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 
 const HOURS = 24;

@@ -1,6 +1,7 @@
 /** How many approvals the sample counter has counted, for the page of data sets. */
 import { totalApprovals } from '../policy/trigger.ts';
-import { DATA_SET, openCounts } from '../trainer/trainer.ts';
+import { DATA_SET } from '../topology.ts';
+import { openCounts } from '../trainer/trainer.ts';
 import type { Prepared } from './environment.ts';
 
 /** Reads the counts of the log. The topic is opened with the first question, and kept up with from then on. */

@@ -8,7 +8,7 @@ import { fencedWrite } from '../runtime/fenced-write.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import { reasonOf } from '../runtime/reason.ts';
-import { topics } from '../topology.ts';
+import { DATA_SET, topics } from '../topology.ts';
 import { codeVersion } from '../trainer/code-version.ts';
 import { buildDataSet, readSamples, requestOf } from '../trainer/data-set.ts';
 import type { DataSet, DataSetRequest, Manifest } from '../trainer/data-set.ts';
@@ -153,7 +153,7 @@ async function requested(
     JSON.stringify({ language, module, minConfidence, maxConfidence, from, to }),
   ) as Filters;
   const request = {
-    dataSet: 'default',
+    dataSet: DATA_SET,
     upTo: await topicEnds(servers.kafka, topics.trainingSamples.name),
     filters,
     ...(options.unused === true && { unusedSince: consumed }),

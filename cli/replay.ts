@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import type { WhatIfReport, WrongApprovals } from '../policy/what-if.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { symbol } from '../stream/projection.ts';
@@ -24,7 +25,7 @@ export function replayCommand(): Command {
     .requiredOption('--policy <file>', 'JSON as `samvad policy schema` describes it')
     .option('--from <time>', 'conversations created at or after this RFC 3339 time or date', time)
     .option('--to <time>', 'conversations created before it', time)
-    .option('--seconds <n>', 'what an answer of a person takes', positive, 20)
+    .option('--seconds <n>', 'what an answer of a person takes', positive, SECONDS_PER_ANSWER)
     .option('--examples <n>', 'examples of each transition', positive, 3)
     .option('--json', 'the report as JSON')
     .action(async ({ policy: file, seconds, json, ...options }: ReplayFlags) => {

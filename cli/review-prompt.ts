@@ -47,7 +47,9 @@ interface Desk {
 }
 
 /** A line that can't be carried out, as a sentence for the person. */
-class NotDone extends Error {}
+class NotDone extends Error {
+  override readonly name = 'NotDone';
+}
 
 /**
  * Shows one item after the other on standard output and reads a line of standard input for each, until nothing waits, `q` or the

@@ -3,7 +3,9 @@ import { styleText } from 'node:util';
 import { isDay } from '../kpi/day.ts';
 
 /** A command line that can't be carried out as it is. */
-export class UsageError extends Error {}
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
 
 /** An option that is a day. @throws UsageError when it is none. */
 export function dayOption(text: string): string {

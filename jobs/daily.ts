@@ -26,7 +26,9 @@ import type { StepResult } from './steps.ts';
 const MAKE_UP_DAYS = 31;
 
 /** A day that can't be closed, as a sentence for whoever asked. */
-export class DayNotOver extends Error {}
+export class DayNotOver extends Error {
+  override readonly name = 'DayNotOver';
+}
 
 /** How the job is run. */
 export interface DailyOptions {

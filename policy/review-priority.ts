@@ -81,8 +81,8 @@ function reviewersOf(decision: RoutingDecision): ReadonlySet<string> {
   return new Set(answersOf(decision).map(({ reviewer }) => reviewer));
 }
 
-/** 1 = first. */
-function priorityClass(decision: RoutingDecision): number {
+/** 1 priority review, 2 needs review, 3 audited. */
+export function priorityClass(decision: RoutingDecision): number {
   return { priority_review: 1, needs_review: 2, auto_approved: 3 }[decision.route];
 }
 

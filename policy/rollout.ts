@@ -109,7 +109,7 @@ export function judgeStep(
 }
 
 /** What follows from a verdict at `traffic` percent: only success advances, fail rolls back, all else holds. */
-export function actOn({ verdict }: StepVerdict, traffic: number, { steps } = defaultRolloutPolicy): RolloutAction {
+export function actOn(verdict: string, traffic: number, { steps } = defaultRolloutPolicy): RolloutAction {
   if (verdict === 'fail') return { kind: 'roll-back' };
   const next = verdict === 'success' ? steps.find((step) => step > traffic) : undefined;
   return next === undefined ? { kind: 'hold' } : { kind: 'set-traffic', traffic: next };

@@ -2,9 +2,7 @@ import { countSample } from '../policy/approval.ts';
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 import type { Processor } from '../stream/processor.ts';
 import { emit, on } from '../stream/processor.ts';
-import { topics } from '../topology.ts';
-
-const DATA_SET = 'default';
+import { DATA_SET, topics } from '../topology.ts';
 
 /** Counts the approved samples; the trainer waits for this count to pass its threshold. */
 export const sampleCounter: Processor<ApprovedSampleCount> = {

@@ -23,7 +23,9 @@ const QUEUE_KBYTES = 256 * 1024;
 const TOO_LARGE: readonly number[] = [4, 10, 18];
 
 /** The record was not acknowledged; it may have been stored all the same, and sending it again is right. */
-export class Undelivered extends Error {}
+export class Undelivered extends Error {
+  override readonly name = 'Undelivered';
+}
 
 /** Kafka refuses the record for its size, now and later. */
 export class RecordTooLarge extends Error {

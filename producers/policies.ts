@@ -2,8 +2,7 @@
 import type { KafkaConfig } from '../config.ts';
 import { policyProblems } from '../policy/adoption.ts';
 import type { PolicyAdopted } from '../schemas/types.ts';
-import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { call, connectProducer, disconnect } from '../runtime/rdkafka.ts';
+import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { partitionOf } from '../stream/partition.ts';
 import { PARTITIONS, topics } from '../topology.ts';
@@ -39,17 +38,13 @@ export async function sendPolicy(kafka: KafkaConfig, codecs: Codecs, adoption: A
   const [sent] = copies as [PolicyAdopted, ...PolicyAdopted[]];
   const problems = policyProblems(sent, now);
   if (problems.length > 0) throw new InputError(problems);
-  const producer = await connectProducer({
-    ...librdkafkaConfig(kafka, ADOPTION_ID),
-    'transactional.id': ADOPTION_ID,
-  });
-  try {
-    await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
-    for (const [partition, copy] of copies.entries())
-      producer.produce(topics.policies.name, partition, codecs.of(topics.policies).encode(copy), copy.key);
-    await call('sending the policy', (done) => producer.commitTransaction(30_000, (error) => done(error, undefined)));
-  } finally {
-    await disconnect(producer);
-  }
+  const codec = codecs.of(topics.policies);
+  await fencedWrite(kafka, ADOPTION_ID, () =>
+    Promise.resolve(
+      copies.map((copy, partition) => ({
+        ...{ topic: topics.policies.name, partition, key: copy.key, value: codec.encode(copy), timestamp: now },
+      })),
+    ),
+  );
   return sent;
 }

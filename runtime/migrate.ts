@@ -9,7 +9,9 @@ const FOLDER = path.join(import.meta.dirname, '..', 'migrations');
 const LOCK = 7_264_231;
 
 /** A migration that was changed after it was applied. */
-export class MigrationChanged extends Error {}
+export class MigrationChanged extends Error {
+  override readonly name = 'MigrationChanged';
+}
 
 /**
  * Applies what is missing, each file in a transaction, one process at a time. Returns the names of the applied files.

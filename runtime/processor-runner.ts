@@ -11,7 +11,7 @@ import type { KafkaConfig } from '../config.ts';
 import type { DeadLetter } from '../schemas/types.ts';
 import type { BatchResult } from '../stream/batch.ts';
 import { runBatch } from '../stream/batch.ts';
-import type { AnyProcessor } from '../stream/graph.ts';
+import type { Processor } from '../stream/processor.ts';
 import type { Topic } from '../stream/topic.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
@@ -39,7 +39,7 @@ import type { Watermarks } from './watermarks.ts';
 
 /** What a processor needs to run. */
 export interface ProcessorRunnerOptions {
-  readonly processor: AnyProcessor;
+  readonly processor: Processor;
   readonly kafka: KafkaConfig;
   readonly codecs: Codecs;
   readonly deadLetters: Topic<DeadLetter>;

@@ -35,7 +35,9 @@ export interface Move {
 }
 
 /** Another process took the partition over; this one must not write its rows any more. */
-export class Fenced extends Error {}
+export class Fenced extends Error {
+  override readonly name = 'Fenced';
+}
 
 /**
  * Moves stored offsets. A compare-and-set on epoch and offset: of two processes that believe they hold a partition, one

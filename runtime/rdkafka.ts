@@ -16,7 +16,9 @@ import { parseTraceparent, TRACEPARENT } from '../stream/trace.ts';
 import { within } from './within.ts';
 
 /** A failure that may pass: the session is given up, and a new one takes the work again after a pause. */
-export class Transient extends Error {}
+export class Transient extends Error {
+  override readonly name = 'Transient';
+}
 
 /** librdkafka's logical offset "from the beginning". */
 export const OFFSET_BEGINNING = -2;

@@ -25,10 +25,14 @@ export interface RegisteredSchema {
 }
 
 /** The registry does not answer; it may later. */
-export class RegistryUnavailable extends Error {}
+export class RegistryUnavailable extends Error {
+  override readonly name = 'RegistryUnavailable';
+}
 
 /** A schema that the registry refuses. */
-export class SchemaRefused extends Error {}
+export class SchemaRefused extends Error {
+  override readonly name = 'SchemaRefused';
+}
 
 /**
  * Registers the schemas of `topics` under FULL_TRANSITIVE and gives a codec for each.

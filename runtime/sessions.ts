@@ -20,12 +20,11 @@ export interface Background {
 }
 
 /**
- * Calls `session` until stopped, or until a failure that does not pass (`mayPass` may name more that do). `progress` must grow with the work done, so that
- * the pause between sessions grows only while nothing is achieved.
+ * Calls `session` until stopped, or until a failure that does not pass. `progress` must grow with the work done, so that the
+ * pause between sessions grows only while nothing is achieved.
  */
 export function runSessions(options: {
   readonly session: (stopping: AbortSignal) => Promise<void>;
-  readonly mayPass?: (error: unknown) => boolean;
   readonly progress: () => number;
   readonly log: Logger;
 }): Background {
@@ -39,7 +38,7 @@ export function runSessions(options: {
       try {
         await options.session(stopping.signal);
       } catch (error) {
-        if (!mayPass(error) && options.mayPass?.(error) !== true) throw error;
+        if (!mayPass(error)) throw error;
         trouble = `${String(error)}${adviceOn(error)}`;
         backoff = options.progress() > began.progress ? FIRST_BACKOFF_MS : Math.min(backoff * 2, MAX_BACKOFF_MS);
         options.log.warn({ error: trouble, backoff }, 'session ended, starting anew');

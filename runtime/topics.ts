@@ -19,7 +19,9 @@ const TOMBSTONES_MS = 30 * DAY_MS;
 const FOR_GOOD_MS = 36_500 * DAY_MS;
 
 /** A topic on the cluster that the pipeline can't run on. */
-export class TopicMismatch extends Error {}
+export class TopicMismatch extends Error {
+  override readonly name = 'TopicMismatch';
+}
 
 /**
  * Creates what is missing, with `partitions` partitions where the topic does not say otherwise.

@@ -5,7 +5,6 @@ import type { KafkaConfig } from '../config.ts';
 import { emptyLog, foldLog } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { Transient } from '../runtime/rdkafka.ts';
-import { RegistryUnavailable } from '../runtime/schema-registry.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import type { Background } from '../runtime/sessions.ts';
@@ -32,7 +31,6 @@ export function followModels(options: FollowOptions): Background {
   let reads = 0;
   return runSessions({
     session: (stopping) => follow(options, stopping, () => reads++),
-    mayPass: (error) => error instanceof Transient || error instanceof RegistryUnavailable,
     progress: () => reads,
     log: options.log,
   });

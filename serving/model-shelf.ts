@@ -1,10 +1,8 @@
 /** Models that are loaded, a few at a time: the one that was not asked for longest goes first. */
 import type { ArtifactStore } from '../trainer/artifacts.ts';
-import { ArtifactError } from '../trainer/artifacts.ts';
 import type { EncoderPlaces } from '../trainer/encoder.ts';
 import { loadModel } from '../trainer/model.ts';
 import type { Model } from '../trainer/model.ts';
-import { ModelRefused } from '../trainer/onnx-reader.ts';
 
 /** Loaded models by the SHA-256 of their file. */
 export interface ModelShelf {
@@ -80,11 +78,6 @@ export function openModelShelf(options: ShelfOptions): ModelShelf {
       slots.clear();
     },
   };
-}
-
-/** Whether a model can't be served because of its file. */
-export function isRefusal(error: unknown): error is ArtifactError | ModelRefused {
-  return error instanceof ArtifactError || error instanceof ModelRefused;
 }
 
 async function closeModel({ model }: Slot): Promise<void> {

@@ -1,3 +1,4 @@
+import { priorityClass } from '../policy/review-priority.ts';
 import type { RoutingDecision } from '../schemas/types.ts';
 import { symbol, timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
@@ -80,8 +81,7 @@ export const conversationLogs: Projection<RoutingDecision> = {
   },
 };
 
-/** 1 = priority review, 2 = needs review, 3 = audited; null when nobody needs to see it. */
-function priority({ route, audit }: RoutingDecision): number | null {
-  if (route === 'auto_approved') return audit ? 3 : null;
-  return route === 'priority_review' ? 1 : 2;
+/** Null when nobody needs to see it. */
+function priority(decision: RoutingDecision): number | null {
+  return decision.route === 'auto_approved' && !decision.audit ? null : priorityClass(decision);
 }

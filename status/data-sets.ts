@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
+import { DATA_SET } from '../topology.ts';
 
 /** What the routes ask. */
 export interface DataSetDeps {
@@ -40,7 +41,7 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
     async () => {
       const [samples] = await rows(SAMPLES);
       const [last] = await rows(
-        `SELECT coalesce(max(approvals), 0)::float8 AS asked FROM training_runs WHERE data_set = 'default'`,
+        `SELECT coalesce(max(approvals), 0)::float8 AS asked FROM training_runs WHERE data_set = '${DATA_SET}'`,
       );
       const since = (await training.approvals()) - Number(last?.['asked'] ?? 0);
       return { ...samples, threshold: training.threshold, approvals_since_last_run: Math.max(0, since) };

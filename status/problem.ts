@@ -1,5 +1,6 @@
 /** Every answer that is not a success, as problem details (RFC 9457) with a sentence for the caller. */
 import { STATUS_CODES } from 'node:http';
+import { mayPass } from '../runtime/may-pass.ts';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
@@ -114,8 +115,8 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
     const detail = 'This takes the database too long; ask for less, such as fewer days or one more filter.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
   }
-  if (isUnreachable(error)) {
-    const detail = 'The database does not answer; try again soon.';
+  if (mayPass(error)) {
+    const detail = 'A server behind this one does not answer; try again soon.';
     return new HttpProblem(503, detail, { type: 'unreachable', retryAfterSeconds: 5 });
   }
   if (isBadValue(error)) {
@@ -129,14 +130,6 @@ function fieldOf(where: string, path: string, property: unknown): string {
   const names = path.split('/').filter((name) => name !== '');
   if (typeof property === 'string') names.push(property);
   return names.length === 0 ? where : names.join('.');
-}
-
-/** Whether Postgres could not be reached or is going down or coming up, by Node's codes and Postgres' classes 08 and 57P. */
-function isUnreachable({ code, message }: FastifyError): boolean {
-  return (
-    /^(ECONN|ENOTFOUND|ETIMEDOUT|EPIPE|EHOSTUNREACH|08|57P)/.test(code) ||
-    /^Connection terminated|timeout exceeded when trying to connect/.test(message)
-  );
 }
 
 /**

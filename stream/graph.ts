@@ -2,11 +2,8 @@
 import type { Processor } from './processor.ts';
 import type { Topic } from './topic.ts';
 
-/** A processor whatever it remembers, as the pipeline lists it. */
-export type AnyProcessor = Processor;
-
 /** Sentences that say what is wrong with the graph; empty when it is sound. */
-export function graphProblems(processors: readonly AnyProcessor[], topics: readonly Topic[]): string[] {
+export function graphProblems(processors: readonly Processor[], topics: readonly Topic[]): string[] {
   const problems: string[] = [];
   const writers = new Map<string, string>();
   for (const { name, table, outputs, inputs } of processors) {

@@ -2,13 +2,13 @@
 import type { DeadLetter } from '../schemas/types.ts';
 import { runBatch } from './batch.ts';
 import type { CodecsByTopic, OutgoingRecord, RawRecord } from './batch.ts';
-import type { AnyProcessor } from './graph.ts';
+import type { Processor } from './processor.ts';
 import { partitionOf } from './partition.ts';
 import type { Topic } from './topic.ts';
 
 /** What a driver is made of. */
 export interface DriverOptions {
-  readonly processors: readonly AnyProcessor[];
+  readonly processors: readonly Processor[];
   readonly codecs: CodecsByTopic;
   readonly deadLetters: Topic<DeadLetter>;
   readonly partitions: number;
@@ -75,7 +75,7 @@ export function createTestDriver({
     });
   }
 
-  function step(processor: AnyProcessor, topic: string, partition: number): boolean {
+  function step(processor: Processor, topic: string, partition: number): boolean {
     const position = `${processor.name}/${topic}/${String(partition)}`;
     const from = positions.get(position) ?? 0;
     const batch = partitionsOf(topic)[partition]?.slice(from, from + batchSize) ?? [];

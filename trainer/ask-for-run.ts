@@ -5,7 +5,8 @@ import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import type { RunTrigger } from '../schemas/types.ts';
 import type { ModelLogPort } from './model-log.ts';
-import { countedUpTo, DATA_SET, openCounts } from './trainer.ts';
+import { DATA_SET } from '../topology.ts';
+import { countedUpTo, openCounts } from './trainer.ts';
 
 /** What is approved, and how much of it no run has learned from or is to. */
 export interface Unused {

@@ -4,7 +4,7 @@
  * nothing follows from time alone. Any number may run; one leads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { CONTROLLER, deploymentOf, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
+import { CONTROLLER, deploymentOf, foldLog, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
 import type { StepVerdict } from '../policy/rollout.ts';
@@ -179,7 +179,9 @@ export async function noteVerdict(
   await log.append((now) => {
     const judged = news(now);
     written = judged !== undefined;
-    return judged ? { models: [...withVerdict(now, version, judged), ...actions(now, version, judged, ends)] } : {};
+    if (!judged) return {};
+    const event = judgedEvent(now, version, judged, Date.now());
+    return { models: [event, ...actions(foldLog(now, { models: [event] }), version, judged, ends)] };
   });
   return written;
 }
@@ -193,20 +195,12 @@ function sameVerdict(before: StepJudged | null, now: StepJudged): boolean {
   );
 }
 
-function withVerdict(log: ModelLog, version: string, judged: StepJudged): readonly ModelEvent[] {
-  return [judgedEvent(log, version, judged, Date.now())];
-}
-
+/** What follows from a verdict that is in the log. */
 function actions(log: ModelLog, version: string, judged: StepJudged, ends: StepJudged['to']): readonly ModelEvent[] {
-  const action = actOn({ verdict: judged.verdict as 'success', reasons: judged.reasons }, judged.traffic_percentage);
+  const action = actOn(judged.verdict, judged.traffic_percentage);
   if (action.kind === 'hold') return [];
   const act = { by: CONTROLLER, reason: judged.reasons.join(' '), at: Date.now() };
-  const events =
-    action.kind === 'roll-back' ? rollBack(log, version, act) : setTraffic(log, version, action.traffic, act, ends);
-  // The verdict is the event before: it takes a number of this version.
-  return events.map((event) => (event.version === version ? renumbered(log, event) : event));
-}
-
-function renumbered(log: ModelLog, event: ModelEvent): ModelEvent {
-  return { ...event, event_id: `${event.version}/${(log.models.get(event.version)?.events ?? 0) + 2}` };
+  return action.kind === 'roll-back'
+    ? rollBack(log, version, act)
+    : setTraffic(log, version, action.traffic, act, ends);
 }

@@ -2,6 +2,7 @@
 import { createHash } from 'node:crypto';
 import * as onnx from 'onnxruntime-node';
 import { reasonOf } from '../runtime/reason.ts';
+import { ArtifactError } from './artifacts.ts';
 import { OUT_OF_SCOPE } from './classifier.ts';
 import type { Label } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
@@ -79,6 +80,11 @@ export async function loadModel(
     classify: async (texts) => answers(file.metadata, await probabilities(texts)),
     close,
   };
+}
+
+/** Whether a model can't be used because of its file: it is not here, damaged, foreign, or lacks its encoder. */
+export function isRefusal(error: unknown): error is ArtifactError | ModelRefused {
+  return error instanceof ArtifactError || error instanceof ModelRefused;
 }
 
 async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> {

@@ -17,7 +17,7 @@ import type { ServiceContext } from '../runtime/service.ts';
 import type { QueueScore } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 import { openArtifactFolder } from './artifacts.ts';
-import { loadModel } from './model.ts';
+import { isRefusal, loadModel } from './model.ts';
 import type { Model } from './model.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
 import { servingPlaces } from './recipe.ts';
@@ -59,7 +59,7 @@ async function lead(
       const sha256 = now.models.get(production)?.standing.artifact_sha256;
       if (production !== done && sha256 != null) {
         const items = await rescoreQueue(context, production, sha256).catch((error: unknown) => {
-          if (!isMissing(error)) throw error;
+          if (!isRefusal(error)) throw error; // another machine may have the file, and the queue works without
           if (missed !== production)
             context.log.warn(
               { version: production, error: String(error) },
@@ -81,11 +81,6 @@ async function lead(
   } finally {
     await log.close();
   }
-}
-
-/** A file that is not here, or is damaged: another machine may have it, and the queue works without. */
-function isMissing(error: unknown): boolean {
-  return error instanceof Error && ['ArtifactError', 'ModelRefused'].includes(error.name);
 }
 
 /** Scores the front of what waits, where `version` has not answered or scored it. Returns how many items got a new score. */

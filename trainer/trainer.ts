@@ -15,14 +15,11 @@ import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
-import { PARTITIONS, topics } from '../topology.ts';
+import { DATA_SET, PARTITIONS, topics } from '../topology.ts';
 import { DATA_SETS } from './data-set-folder.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { executeInProcess } from './run-process.ts';
-
-/** The data set that sample-counter counts. */
-export const DATA_SET = 'default';
 
 const LOOK_MS = 500;
 /** Longer than a trainer that leads no more goes on working (runtime/leader.ts): two must not take a run from each other in turn. */

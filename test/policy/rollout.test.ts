@@ -122,13 +122,13 @@ describe('actOn', () => {
   it('advances on success only, and rolls back on fail at every step', () => {
     for (const traffic of [10, 25, 50])
       for (const verdict of verdicts) {
-        const { kind } = actOn({ verdict, reasons: [] }, traffic);
+        const { kind } = actOn(verdict, traffic);
         assert.equal(
           kind,
           { success: 'set-traffic', fail: 'roll-back', inconclusive: 'hold', 'no-data': 'hold' }[verdict],
         );
       }
-    const steps = [10, 25, 50].map((traffic) => actOn({ verdict: 'success', reasons: [] }, traffic));
+    const steps = [10, 25, 50].map((traffic) => actOn('success', traffic));
     assert.deepEqual(
       steps.map((step) => step.kind === 'set-traffic' && step.traffic),
       [25, 50, 100],
@@ -187,7 +187,7 @@ function rollout(canaryAccuracy: number, delayHours: number, hours: number, labe
       });
     };
     const judged = judgeStep(evidence('router-v1.1.0'), evidence('router-v1.0.0'));
-    const action = actOn(judged, traffic);
+    const action = actOn(judged.verdict, traffic);
     history.push({ hour, traffic, verdict: judged.verdict });
     if (action.kind === 'roll-back') return { end: 'rolled back', traffic, history };
     if (action.kind === 'set-traffic') [traffic, since] = [action.traffic, hour + 1];
