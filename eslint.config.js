@@ -66,6 +66,11 @@ export default ts.config(
     'The Label Studio sync meets the other components at topics and tables.',
   ),
   forbid(
+    ['producers/**'],
+    ['**/platform/*', '../pipeline.ts', '../cli/*', '../status/*', '../trainer/*', '../processors/*', '../sinks/*'],
+    'The SDK runs in other services: it brings along what it needs and no more.',
+  ),
+  forbid(
     ['runtime/**', 'platform/**'],
     ['../topology.ts', '../pipeline.ts', '../processors/*', '../sinks/*', '../producers/*', '../cli/*'],
     'The runtime knows no topic.',

@@ -42,7 +42,7 @@ export async function onFreshServers(
     const environment = await startEnvironment(change(fresh));
     const prepared = await prepare(environment);
     const done = work(prepared).finally(() => (interrupted ? undefined : prepared.stop()));
-    // What is interrupted only loses its servers: it would take it for a fault if its connections were closed, and the process ends soon.
+    // After Ctrl-C only the servers stop: to close connections under running work would look like a fault, and the process ends soon.
     await Promise.race([done, stopped.then(() => environment.stop()), environment.failed]);
   } finally {
     if (keep) progress(`The data is kept in ${home}; SAMVAD_HOME=${home} npm start continues with it.`);

@@ -1,7 +1,7 @@
 import { appendFile, chmod } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ConfigError } from '../config.ts';
-import { roles } from '../status/access.ts';
+import { roles } from '../status/roles.ts';
 import { newToken } from '../status/tokens.ts';
 import { progress, UsageError } from './terminal.ts';
 

@@ -90,6 +90,7 @@ export async function runDaily(
             await writeFiles(context.config.jobs.reports, event);
           }
           days = due;
+          if (due.length === 0) return 'No day with traffic is over yet, so there is none to close.';
           return `${due.join(', ')}: ${open.length} closed now; files in ${context.config.jobs.reports}.`;
         },
       },

@@ -2,8 +2,8 @@
 import { randomUUID } from 'node:crypto';
 import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { identify, isAlive } from './process.ts';
-import type { ProcessIdentity } from './process.ts';
+import { identify, isAlive } from '../runtime/process-identity.ts';
+import type { ProcessIdentity } from '../runtime/process-identity.ts';
 import { isErrorCode, parseJson, readTextIfPresent } from './state.ts';
 
 /** Whether a value read from a file names a process. */

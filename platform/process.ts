@@ -1,51 +1,13 @@
-/** Processes of the operating system: who they are, how they start and end. */
+/** Processes of the operating system: how they start and end. */
 import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { identify, isAlive } from '../runtime/process-identity.ts';
+import type { ProcessIdentity } from '../runtime/process-identity.ts';
 import type { Launch } from './server.ts';
-
-/** A process that can't be mistaken for a later one with the same pid. */
-export interface ProcessIdentity {
-  readonly pid: number;
-  /** An opaque text that differs between two processes with the same pid. */
-  readonly startedAt: string;
-}
 
 /** How a process ended. */
 export type ProcessEnd = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
-
-/** The identity of a running process; undefined if there is none (a zombie has ended too). */
-export async function identify(pid: number): Promise<ProcessIdentity | undefined> {
-  const startedAt = process.platform === 'linux' ? await startOnLinux(pid) : await startByPs(pid);
-  return startedAt === undefined ? undefined : { pid, startedAt };
-}
-
-async function startOnLinux(pid: number): Promise<string | undefined> {
-  try {
-    const [stat, boot] = await Promise.all([
-      readFile(`/proc/${pid}/stat`, 'utf8'),
-      readFile('/proc/sys/kernel/random/boot_id', 'utf8'),
-    ]);
-    // proc(5): the command name in parentheses may hold spaces; after it come state (field 3) … starttime (field 22).
-    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-    const [state, ticks] = [fields[0], fields[19]];
-    return state === 'Z' || state === 'X' || ticks === undefined ? undefined : `${boot.trim()}/${ticks}`;
-  } catch {
-    return undefined;
-  }
-}
-
-async function startByPs(pid: number): Promise<string | undefined> {
-  const { code, output } = await runProgram('ps', ['-o', 'stat=,lstart=', '-p', String(pid)]);
-  const [, state, started] = /^\s*(\S+)\s+(.+?)\s*$/.exec(output) ?? [];
-  return code !== 0 || state === undefined || state.startsWith('Z') ? undefined : started;
-}
-
-/** Whether exactly this process still runs. */
-export async function isAlive(identity: ProcessIdentity): Promise<boolean> {
-  return (await identify(identity.pid))?.startedAt === identity.startedAt;
-}
 
 /** Sends a signal; a process that has just ended is no error. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {

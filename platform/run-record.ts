@@ -2,8 +2,8 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isProcessIdentity } from './lock.ts';
-import { isAlive } from './process.ts';
-import type { ProcessIdentity } from './process.ts';
+import { isAlive } from '../runtime/process-identity.ts';
+import type { ProcessIdentity } from '../runtime/process-identity.ts';
 import type { ServerName } from './server.ts';
 import { folder, parseJson, readTextIfPresent, writePrivateFile } from './state.ts';
 

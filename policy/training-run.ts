@@ -11,7 +11,7 @@ export interface RunRequest {
   readonly trigger: RunTrigger;
   readonly approvals: number;
   readonly watermark: Watermark;
-  /** Fewer approvals than this that no run was asked for, and nothing is; 1 where absent. */
+  /** Least number of approvals that no run was asked for; with fewer, none is requested. 1 where absent. */
   readonly atLeast?: number;
   readonly fromScratch?: boolean;
 }

@@ -151,7 +151,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   const held = await openHeld(spoolOptions, link);
   const drain = drainSpool(spool, link, log, held);
   const sending = new Set<Promise<unknown>>();
-  /** Of each conversation that something is on its way of, the last. */
+  /** The last record under way of each conversation. */
   const latest = new Map<string, Promise<unknown>>();
   const counts = { acknowledged: 0, spooled: 0 };
   let starting = true;

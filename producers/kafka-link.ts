@@ -15,7 +15,7 @@ const CONNECT_MS = 3000;
 const POLL_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 5000;
-/** librdkafka's own limits: bytes of a record, of a batch, and of all that is in flight. */
+/** Limits that we set on librdkafka: bytes of a record, of a batch, and of all that is in flight. */
 const MAX_RECORD_BYTES = 1_000_000;
 const BATCH_BYTES = 256 * 1024;
 const QUEUE_KBYTES = 256 * 1024;

@@ -9,7 +9,7 @@ import { randomUUID } from 'node:crypto';
 import { readlink, stat } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { identify } from '../platform/process.ts';
+import { identify } from '../runtime/process-identity.ts';
 
 const SEPARATOR = '~';
 const UNOWNED = 'free';

@@ -1,4 +1,4 @@
-/** The two Kafka clients, configured for one cluster: node-rdkafka writes and processes, kafkajs reads and administers. */
+/** The two Kafka clients, configured for one cluster: node-rdkafka reads and writes records, kafkajs administers topics, offsets and the cluster. */
 import { readFileSync } from 'node:fs';
 import { Kafka, logLevel } from 'kafkajs';
 import type { KafkaConfig as KafkajsConfig, SASLOptions } from 'kafkajs';
@@ -46,7 +46,7 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
   };
 }
 
-/** Of those that read what they choose and join no group: librdkafka wants a name all the same, and the broker a right to it. */
+/** Group name of consumers that only `assign`: librdkafka wants one all the same, and the broker checks the right to it. */
 export const READER_GROUP = 'samvad-read';
 
 /** A librdkafka consumer for `assign`, which commits nothing. */
@@ -54,7 +54,7 @@ export function librdkafkaReaderConfig(kafka: KafkaConfig, clientId: string): Co
   return librdkafkaConsumerConfig(kafka, clientId, READER_GROUP);
 }
 
-/** kafkajs for readers and administration; `settings` go before what is usual. */
+/** kafkajs for administration; `settings` go before what is usual. */
 export function kafkajsClient(kafka: KafkaConfig, clientId: string, settings: Partial<KafkajsConfig> = {}): Kafka {
   return new Kafka({
     clientId,

@@ -1,15 +1,11 @@
 /** Who may do what. Each route names the role that it asks for, in `config.role`; a hook before all else enforces it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { HttpProblem } from './problem.ts';
+import { allows, roles } from './roles.ts';
+import type { Role } from './roles.ts';
 import { sessionToken } from './session.ts';
 import { recognise } from './tokens.ts';
 import type { ApiToken } from './tokens.ts';
-
-/** What a caller may be allowed: `operate` includes `review` and `read`, `review` includes `read`. */
-export const roles = ['ingest', 'review', 'operate', 'read'] as const;
-
-/** One of the roles. */
-export type Role = (typeof roles)[number];
 
 /** Who asks. */
 export interface Caller {
@@ -29,21 +25,8 @@ declare module 'fastify' {
   }
 }
 
-/** Roles that another one brings with it. */
-const INCLUDES: Readonly<Record<Role, readonly Role[]>> = {
-  ingest: ['ingest'],
-  read: ['read'],
-  review: ['review', 'read'],
-  operate: ['operate', 'review', 'read'],
-};
-
 /** Everybody who reaches a server without tokens: it listens on loopback only. */
 const LOCAL: Caller = { name: null, roles };
-
-/** Whether what `held` allows includes `wanted`. */
-export function allows(held: readonly Role[], wanted: Role): boolean {
-  return held.some((role) => INCLUDES[role].includes(wanted));
-}
 
 /** The only name that the caller may answer in; undefined where there are no tokens, and for those who send the answers of others. */
 export function ownNameOnly(caller: Caller | null): string | undefined {

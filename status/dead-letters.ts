@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { InputError } from '../producers/inputs.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { traceIdOf } from '../stream/trace.ts';
-import { allows } from './access.ts';
+import { allows } from './roles.ts';
 import type { Caller } from './access.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';

@@ -2,7 +2,7 @@
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
-import type { Role } from './access.ts';
+import type { Role } from './roles.ts';
 import { PROBLEM_TYPES } from './problem.ts';
 
 /** The schema of every answer that is not a success. */

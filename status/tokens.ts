@@ -1,8 +1,8 @@
 /** API tokens: made, written down as a digest only, and recognised. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { ConfigError } from '../config.ts';
-import { roles } from './access.ts';
-import type { Role } from './access.ts';
+import { roles } from './roles.ts';
+import type { Role } from './roles.ts';
 
 /** A token as the server knows it: who carries it and what it allows, and a digest instead of the token. */
 export interface ApiToken {

@@ -47,7 +47,7 @@ export interface AskedFor {
   readonly ended?: string;
 }
 
-/** Notes in the log that a run on all of it is wanted, unless too little of it is unused, also by what others ask for meanwhile. */
+/** Requests a run on all that is counted so far, unless fewer than `atLeast` samples are unused; looked at again when the event is written. */
 export async function askForRun(
   log: ModelLogPort,
   { total, unused, watermark }: Unused,

@@ -9,7 +9,7 @@ import type { ModelLogPort } from './model-log.ts';
 type Measured = Pick<AccuracyReport, 'from' | 'to' | 'versions'>;
 
 /**
- * Notes the corrected accuracy of each version in the report; of one that has traffic also that it has none any more. What stands
+ * Notes the corrected accuracy of each version in the report; of one that has traffic, null when it can't be told any more. What stands
  * already is not noted again, so the same report twice writes once. Returns the versions whose figure has changed.
  */
 export async function recordAccuracy(

@@ -14,8 +14,8 @@ import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts'
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { newToken, parseTokens } from '../../status/tokens.ts';
-import { roles } from '../../status/access.ts';
-import type { Role } from '../../status/access.ts';
+import { roles } from '../../status/roles.ts';
+import type { Role } from '../../status/roles.ts';
 import { topics } from '../../topology.ts';
 import { Poison } from '../../stream/poison.ts';
 import { conversation } from '../fixtures.ts';

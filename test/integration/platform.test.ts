@@ -15,7 +15,7 @@ import {
   type PlatformOptions,
   type RunningPlatform,
 } from '../../platform/platform.ts';
-import { identify } from '../../platform/process.ts';
+import { identify } from '../../runtime/process-identity.ts';
 import { serverNames } from '../../platform/server.ts';
 import { sharedClasses } from '../../platform/shared-classes.ts';
 

@@ -24,7 +24,7 @@ import { startServer, stopServer } from '../../platform/lifecycle.ts';
 import { thisProcess } from '../../platform/lock.ts';
 import { startPlatform } from '../../platform/platform.ts';
 import type { RunningPlatform } from '../../platform/platform.ts';
-import type { ProcessIdentity } from '../../platform/process.ts';
+import type { ProcessIdentity } from '../../runtime/process-identity.ts';
 import type { Server } from '../../platform/server.ts';
 import { readOrCreateState } from '../../platform/state.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';

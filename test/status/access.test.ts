@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { FastifyInstance, RouteOptions } from 'fastify';
-import { allows, isLoopback, roles } from '../../status/access.ts';
-import type { Role } from '../../status/access.ts';
+import { isLoopback } from '../../status/access.ts';
+import { allows, roles } from '../../status/roles.ts';
+import type { Role } from '../../status/roles.ts';
 import { createServer } from '../../status/server.ts';
 import type { ServerOptions } from '../../status/server.ts';
 import { newToken, parseTokens } from '../../status/tokens.ts';
