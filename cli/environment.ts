@@ -8,6 +8,7 @@ import { platformStatus, startPlatform } from '../platform/platform.ts';
 import type { PlatformAddresses } from '../platform/platform.ts';
 import type { ServerName } from '../platform/server.ts';
 import type { ProducerOptions } from '../producers/conversation-producer.ts';
+import { keepToCluster } from '../runtime/cluster.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { openLog, secretsOf } from '../runtime/log.ts';
 import { migrate } from '../runtime/migrate.ts';
@@ -118,9 +119,10 @@ export function connect(environment: Environment): Connected {
   };
 }
 
-/** Creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
+/** Checks that the data folder is of this cluster, creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
 export async function prepareLog({ config, servers }: Environment): Promise<Codecs> {
   const admin = kafkajsClient(servers.kafka, 'samvad-setup');
+  await keepToCluster(admin, config.home);
   await ensureTopics(admin, Object.values(topics), PARTITIONS, config.replication);
   const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
   if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)

@@ -4,6 +4,7 @@ import { DayNotOver } from '../jobs/daily.ts';
 import { LabelStudioError } from '../label-studio/http.ts';
 import { RegistryError } from '../policy/model-log.ts';
 import { PlatformError } from '../platform/platform-error.ts';
+import { OtherCluster } from '../runtime/cluster.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
@@ -31,6 +32,7 @@ export function explain(error: unknown): string {
     RegistryError,
     RegistryUnavailable,
     SchemaRefused,
+    OtherCluster,
     TopicMismatch,
     TrainingError,
     Transient,

@@ -1,12 +1,16 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startComponents } from '../../cli/components.ts';
 import { artifactsOf } from '../../cli/environment.ts';
 import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
 import { SpoolFull } from '../../producers/spool.ts';
-import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
+import { keepToCluster } from '../../runtime/cluster.ts';
+import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { partitionOf } from '../../stream/partition.ts';
@@ -33,6 +37,18 @@ describe('faults behind the door', { timeout: 600_000 }, () => {
     return reviewing;
   }
   const rows = async (sql: string) => (await started().stack.prepared.pool.query<Record<string, unknown>>(sql)).rows;
+
+  it('a data folder that was used with another cluster is refused', async () => {
+    const { prepared } = started().stack;
+    const kafka = kafkajsClient(prepared.servers.kafka, 'faults');
+    const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-cluster-'));
+    await keepToCluster(kafka, home);
+    await keepToCluster(kafka, home);
+    await writeFile(path.join(home, 'cluster-id'), 'another');
+    await assert.rejects(keepToCluster(kafka, home), { name: 'OtherCluster', message: /cluster another/ });
+    await rm(home, { recursive: true });
+    assert.match(await readFile(path.join(prepared.config.home, 'cluster-id'), 'utf8'), /^.{22}$/);
+  });
 
   it('bad bytes where processors write are a dead letter of each reader, and stop none of them', async () => {
     const { stack, capture } = started();
