@@ -173,7 +173,7 @@ describe('the classifier', () => {
       { kind: 'transformer', model: 'no-such', pooling: 'mean', dimensions: 8 },
       /encoder.*no-such/s,
     ],
-    ['a malformed tokenizer', { kind: 'tokens', tokenizer: {}, tokenizerConfig: {}, maxLength: 8 }, /encoder/],
+    ['a malformed tokenizer', { kind: 'tokens', tokenizer: {}, tokenizerConfig: {}, maxLength: 8 }, /tokenizer can't be used/],
     ['a kind that only a newer program knows', { kind: 'whole-words' }, /encoder.*whole-words/s],
   ] as const)
     it(`goes on with the version before when the encoder of one is ${what}`, async () => {
