@@ -4,7 +4,8 @@
  *
  * New conversations may overtake spooled records. That is sound: intake drops the same content by id and keeps reviews that come
  * before their conversation, so that the log holds each conversation before its reviews in any case. Reviews and requests to erase
- * wait behind what is spooled: of the reviews of a conversation the last in the log stands, and only what is there can be erased.
+ * wait behind what is spooled: of the reviews of a conversation the last in the log stands, and only what is there can be erased. So
+ * requests to erase also wait behind conversations that wait for a right.
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -149,7 +150,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   const spool = await openSpool(spoolOptions);
   const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, log });
   const held = await openHeld(spoolOptions, link);
-  const drain = drainSpool(spool, link, log, held);
+  const drain = drainSpool(spool, link, log, { room: held });
   const sending = new Set<Promise<unknown>>();
   /** The last record under way of each conversation. */
   const latest = new Map<string, Promise<unknown>>();
@@ -166,7 +167,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
     const refusal = held.refusal(event.kind);
     if (refusal) throw refusal; // it would stand behind others that wait for the same right
     if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
-    const waits = event.kind !== 'conversation' && (held.has(event.kind) || (spool.bytes > 0 && spool.hasRoom));
+    const waits = event.kind !== 'conversation' && (held.isAheadOf(event.kind) || (spool.bytes > 0 && spool.hasRoom));
     if (!waits && link.healthy && link.inFlight < maxInFlight) {
       try {
         await link.deliver(event);

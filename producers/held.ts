@@ -1,6 +1,7 @@
 /**
  * Spooled records that Kafka refuses because this producer's user may not write to their topic. They wait by kind, each in a spool of
  * its own, so that nothing is lost and no topic waits for the right to write to another; once it is granted they go on, in their order.
+ * Only requests to erase wait behind conversations, too: before its conversation one is a dead letter, and the conversation stays.
  */
 import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -30,19 +31,20 @@ export interface Held extends WaitingRoom {
 /** Opens what waits in the folder of a spool and sends it on as soon as that is allowed. `maxBytes` holds for each kind. */
 export async function openHeld(options: SpoolOptions, link: DrainLink & Pick<KafkaLink, 'refuses'>): Promise<Held> {
   const { folder, log } = options;
-  const open = async (kind: EventKind): Promise<{ readonly spool: Spool; readonly drain: Drain }> => {
+  const open = async (kind: EventKind, behind?: Spool): Promise<{ readonly spool: Spool; readonly drain: Drain }> => {
     const spool = await openSpool({ ...options, folder: path.join(folder, FOLDER, kind) });
-    return { spool, drain: drainSpool(spool, link, log) };
+    return { spool, drain: drainSpool(spool, link, log, { ...(behind && { behind }) }) };
   };
+  const conversation = await open('conversation');
   const byKind = {
-    conversation: await open('conversation'),
+    conversation,
     review: await open('review'),
-    erasure: await open('erasure'),
+    erasure: await open('erasure', conversation.spool),
   };
   const all = Object.values(byKind);
   const total = (of: (one: (typeof all)[number]) => number) => all.reduce((sum, one) => sum + of(one), 0);
   return {
-    has: (kind) => byKind[kind].spool.bytes > 0,
+    isAheadOf: (kind) => byKind[kind].spool.bytes > 0 || (kind === 'erasure' && byKind.conversation.spool.bytes > 0),
     append: (event) => byKind[event.kind].spool.append(event),
     get bytes() {
       return total(({ spool }) => spool.bytes);

@@ -7,6 +7,8 @@ import { HttpProblem, shorten } from './problem.ts';
 /** What the routes ask. */
 export interface ModelDeps {
   readonly pool: Pick<Pool, 'query'>;
+  /** For a lineage, which may go through many samples. */
+  readonly scans: Pick<Pool, 'query'>;
 }
 
 type Row = Record<string, unknown>;
@@ -22,8 +24,12 @@ const page = {
 } as const;
 
 /** Adds `/v1/models`, `/v1/models/production`, `/v1/models/:version`, `/v1/models/:version/lineage`, `/v1/deployments`. */
-export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
-  const rows = async (sql: string, values: readonly unknown[] = []) => (await pool.query<Row>(sql, [...values])).rows;
+export function modelRoutes(app: FastifyInstance, { pool, scans }: ModelDeps): void {
+  const on =
+    (through: Pick<Pool, 'query'>) =>
+    async (sql: string, values: readonly unknown[] = []) =>
+      (await through.query<Row>(sql, [...values])).rows;
+  const rows = on(pool);
   const config = { role: 'read' } as const;
 
   app.get(
@@ -60,7 +66,7 @@ export function modelRoutes(app: FastifyInstance, { pool }: ModelDeps): void {
         response: refusals(400, 404, 503),
       },
     },
-    async ({ params, query }) => lineage(rows, await findVersion(pool, params.version), query.limit, query.after),
+    async ({ params, query }) => lineage(on(scans), await findVersion(pool, params.version), query.limit, query.after),
   );
   app.get<{ Querystring: { limit: number } }>(
     '/v1/deployments',

@@ -83,7 +83,7 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   conversationRoutes(app, options);
   reviewQueueRoutes(app, options);
   classifyRoutes(app, options);
-  modelRoutes(app, scanning);
+  modelRoutes(app, options);
   modelReportRoutes(app, options);
   dataSetRoutes(app, options);
   kpiRoutes(app, scanning);
@@ -92,7 +92,7 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   policiesRoutes(app, options);
   erasureRoutes(app, options);
   deadLetterRoutes(app, options);
-  overviewRoutes(app, scanning);
+  overviewRoutes(app, options);
   liveRoutes(app, options);
   healthRoutes(app, options);
   sessionRoutes(app, options);

@@ -6,7 +6,7 @@ import type { Answers } from '../policy/standing.ts';
 import type { Judgement, WhatIfOptions, WhatIfReport } from '../policy/what-if.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
-import type { ConversationCaptured, ConversationEvent } from '../schemas/types.ts';
+import type { ConversationCaptured, ConversationEvent, ReviewSubmitted } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 
 /** Which conversations, by their `created_at` in milliseconds since 1970: from `from`, before `to`. */
@@ -14,6 +14,9 @@ export interface WhatIfRange {
   readonly from?: number;
   readonly to?: number;
 }
+
+/** What is kept of an answer. */
+type Said = Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_module' | 'review_id' | 'withdraws'>;
 
 /**
  * Reads the log twice, answers first. Nothing is written, no group is joined, no offset is committed. Memory grows with
@@ -26,11 +29,14 @@ export async function whatIf(
 ): Promise<WhatIfReport> {
   const { from = -Infinity, to = Infinity } = options;
   const ends = await topicEnds(servers.kafka, topics.conversationEvents.name);
-  const answers = new Map<string, Answers>();
+  const answers = new Map<string, Answers<Said>>();
   const erasedIds = new Set<string>();
   for await (const { conversation_id, reviewed, erased } of readEvents(servers, codecs, ends)) {
     if (erased) erasedIds.add(conversation_id);
-    if (reviewed) answers.set(conversation_id, withReview(answers.get(conversation_id) ?? noAnswers, reviewed));
+    if (!reviewed) continue;
+    const { verdict, corrected_intent, corrected_module, review_id, withdraws } = reviewed;
+    const said: Said = { verdict, corrected_intent, corrected_module, review_id, withdraws };
+    answers.set(conversation_id, withReview(answers.get(conversation_id) ?? noAnswers, said));
   }
   const tally = startWhatIf(options);
   for await (const { captured, policy } of readEvents(servers, codecs, ends)) {
@@ -42,7 +48,10 @@ export async function whatIf(
 }
 
 /** By the answer that stands. A message that is no training data must not be approved as such, so rejected is wrong here. */
-function judgementOf(conversation: ConversationCaptured, { answers }: Answers = noAnswers): Judgement | undefined {
+function judgementOf(
+  conversation: ConversationCaptured,
+  { answers }: Answers<Said> = noAnswers,
+): Judgement | undefined {
   const counts = countingAnswer(answers);
   const said = counts === null ? undefined : judgement(counts, conversation);
   return said === 'unusable' ? 'wrong' : said;

@@ -58,23 +58,18 @@ async function lead(
       const { production } = deploymentOf(now);
       const sha256 = now.models.get(production)?.standing.artifact_sha256;
       if (production !== done && sha256 != null) {
-        const items = await rescoreQueue(context, production, sha256).catch((error: unknown) => {
+        const model = await modelOf(context, sha256).catch((error: unknown) => {
           if (!isRefusal(error)) throw error; // another machine may have the file, and the queue works without
-          if (missed !== production)
-            context.log.warn(
-              { version: production, error: String(error) },
-              'the queue keeps its scores until the file is here',
-            );
+          const why = { version: production, error: String(error) };
+          if (missed !== production) context.log.warn(why, 'the queue keeps its scores until the file is here');
           missed = production;
           return undefined;
         });
         stats.looks++;
-        if (items === undefined) wait = MISSING_MS;
-        else {
-          stats.rescored += items;
+        if (model) {
+          stats.rescored += await rescore(context, production, model);
           done = production;
-          context.log.info({ version: production, items }, 'the queue was scored anew');
-        }
+        } else wait = MISSING_MS;
       } else done = production;
       await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
@@ -83,11 +78,26 @@ async function lead(
   }
 }
 
-/** Scores the front of what waits, where `version` has not answered or scored it. Returns how many items got a new score. */
-async function rescoreQueue(context: ServiceContext, version: string, sha256: string): Promise<number> {
-  const { training } = context.config;
+async function modelOf({ config: { training } }: ServiceContext, sha256: string): Promise<Model> {
   const bytes = await openArtifactFolder(training.artifacts).get(sha256);
-  const model = await loadModel(bytes, sha256, servingPlaces(training));
+  return loadModel(bytes, sha256, servingPlaces(training));
+}
+
+/** Scores the queue. A version that can't read one of its texts leaves it as it is. Returns how many items got a new score. */
+async function rescore(context: ServiceContext, version: string, model: Model): Promise<number> {
+  try {
+    const items = await rescoreQueue(context, version, model);
+    context.log.info({ version, items }, 'the queue was scored anew');
+    return items;
+  } catch (error) {
+    if (!isRefusal(error)) throw error;
+    context.log.warn({ version, error: String(error) }, 'the queue keeps its scores');
+    return 0;
+  }
+}
+
+/** Scores the front of what waits, where `version` has not answered or scored it, and closes the model. Returns how many items got a new score. */
+async function rescoreQueue(context: ServiceContext, version: string, model: Model): Promise<number> {
   let items = 0;
   try {
     await fencedWrite(context.kafka, TRANSACTIONAL_ID, async () => {

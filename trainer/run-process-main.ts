@@ -47,7 +47,9 @@ async function execute({ id, servers, training, dataSets, trainer }: RunOrder) {
       policy: async () => (await policyInForce(pool)).policy,
       promotion: defaultPromotionPolicy,
       ...recipeOf(training),
-      onGroup: (group: number | undefined) => process.send?.({ group: group ?? null } satisfies RunNews),
+      // Where the trainer has gone, nobody hears it; without a callback that would end this process.
+      onGroup: (group: number | undefined) =>
+        process.send?.({ group: group ?? null } satisfies RunNews, () => undefined),
       codeVersion,
       dataSets,
       trainer,

@@ -235,12 +235,13 @@ function answer(verdict, label) {
     ...{ review_id: newId(), conversation_id, verdict, reviewed_at, shown, time_taken_ms: Math.min(taken, 3_600_000) },
     ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
   }));
+  // An undo has hidden them behind their item; now they come by themselves. Of another item some may be answered already.
+  const hidden = restored.has(task.conversation_id) ? [...task.group, ...task.similar.filter((one) => one.joined)] : [];
+  for (const one of hidden) if (!along.includes(one)) answered.delete(one.conversation_id);
   for (const { conversation_id } of members) {
     answered.add(conversation_id);
     restored.delete(conversation_id);
   }
-  // An undo has hidden them behind their item; now they come by themselves.
-  for (const one of [...task.group, ...task.similar]) if (!along.includes(one)) answered.delete(one.conversation_id);
   state.ticks.clear();
   state.items = state.items.slice(1);
   state.progress = {

@@ -136,6 +136,15 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
     });
   }
 
+  it('take a language of any length, which stands in their key', async () => {
+    const language = Array.from({ length: 450 }, () => Math.random().toString(36).slice(2, 10)).join('-'); // does not compress
+    await pool.query(approve(9000, 9000, 'auto').replace("'l-' || i % 2", `'${language}'`));
+    const { samplesByLanguage } = await readSummary(pool);
+    assert.ok(samplesByLanguage.some(({ name, count }) => name === language.slice(0, 100) && count === 1));
+    await pool.query("DELETE FROM training_sample_rows WHERE conversation_id = 'c-9000'");
+    await equalsTables();
+  });
+
   it('let writers of different partitions go on at the same time', async () => {
     const [one, other] = [await pool.connect(), await pool.connect()];
     try {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -10,40 +9,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import rdkafka from 'node-rdkafka';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { sentConversation } from '../fixtures.ts';
+import { FakeClient } from './fake-client.ts';
 
 const { ERR__FATAL, ERR__PURGE_QUEUE } = rdkafka.CODES.ERRORS;
-
-/** A client of Kafka that reports no delivery until it is `answering`. */
-class FakeClient extends EventEmitter {
-  static readonly made: FakeClient[] = [];
-  answering = FakeClient.made.length > 0;
-  closed = false;
-  readonly held: number[] = [];
-
-  constructor() {
-    super();
-    FakeClient.made.push(this);
-  }
-  connect(_: unknown, done: (error: null) => void): void {
-    setImmediate(() => done(null));
-  }
-  disconnect(done: () => void): void {
-    this.closed = true;
-    setImmediate(done);
-  }
-  isConnected(): boolean {
-    return !this.closed;
-  }
-  produce(...[, , , , , opaque]: readonly unknown[]): void {
-    this.held.push(opaque as number);
-  }
-  poll(): void {
-    if (this.answering) for (const opaque of this.held.splice(0)) this.report(null, opaque);
-  }
-  report(error: object | null, opaque: number): void {
-    this.emit('delivery-report', error, { opaque });
-  }
-}
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 30_000; !condition(); await sleep(10)) assert.ok(Date.now() < deadline, what);
@@ -72,7 +40,7 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
   };
   for (const [way, fail] of Object.entries(ways))
     it(`${way} what waits goes to the spool, and a new client takes the next and the spool`, async (t) => {
-      FakeClient.made.length = 0;
+      FakeClient.reset();
       const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-reconnect-'));
       const producer = await createConversationProducer({
         ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
