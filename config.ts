@@ -186,6 +186,14 @@ function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<Traini
   };
 }
 
+/** Addresses, credentials and tokens of the servers. */
+const OF_THE_SERVERS = /^(KAFKA_|LABEL_STUDIO_|(DATABASE_URL|SCHEMA_REGISTRY_URL|SAMVAD_API_TOKENS)$)/;
+
+/** The environment of a program that trains: this one without what opens the servers, which it has no need of. */
+export function programEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_SERVERS.test(name)));
+}
+
 /** A timer can't be longer. */
 const MOST_SECONDS = 2_000_000;
 

@@ -6,6 +6,7 @@ import { defaultPolicy } from '../policy/routing.ts';
 import { readCorpus } from '../trainer/corpus.ts';
 import type { Corpus } from '../trainer/corpus.ts';
 import type { EncoderPlaces } from '../trainer/encoder.ts';
+import { DATA_SETS } from '../trainer/data-set-folder.ts';
 import { trainExternally } from '../trainer/external.ts';
 import { makeModelFile } from '../trainer/model-file.ts';
 import { loadModel } from '../trainer/model.ts';
@@ -17,6 +18,7 @@ import type { StoredReport } from '../trainer/run-report.ts';
 import { split, withoutTestTextsOfLog } from '../trainer/split.ts';
 import type { Sample, Split } from '../trainer/split.ts';
 import { trainInWorker } from '../trainer/train-worker.ts';
+import { folderOf } from './environment.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
 import type { JudgedFile } from './register-model.ts';
 import { liveLine, plain, progress, untilStopped, UsageError } from './terminal.ts';
@@ -55,14 +57,19 @@ export function trainRouterCommand(): Command {
     )
     .action(async (file: string, given: Options) => {
       const options = given.register === true ? given : { output: 'router.onnx', ...given };
-      const recipe = recipeOf(readConfig(undefined, options).training);
+      const config = readConfig(undefined, options);
+      const recipe = recipeOf(config.training);
       if (recipe.program && (options.epochs ?? options.seed) !== undefined)
         throw new UsageError(
           `--epochs and --seed are not for ${recipe.program.command[0]}; give it options of its own.`,
         );
       const { rows, manifest } = await readCorpus(file);
       const sides = options.register === true ? withoutTestTextsOfLog(split(rows)) : split(rows);
-      const judged = { bytes: await trainOn(recipe, sides, manifest, options), sides, manifest };
+      const judged = {
+        bytes: await trainOn(recipe, sides, manifest, options, folderOf(config, DATA_SETS)),
+        sides,
+        manifest,
+      };
       if (options.output !== undefined) await writeFile(options.output, judged.bytes);
       const report =
         options.register === true
@@ -79,6 +86,7 @@ async function trainOn(
   { train, dev }: Split<Sample>,
   manifest: Corpus['manifest'],
   { epochs, seed, register: asVersion }: Options,
+  folder: string,
 ): Promise<Buffer> {
   const by = program ? ` by ${program.command[0]}` : '';
   progress(`Training on ${train.length} of ${manifest.rows} rows${by}, ${dev.length} to calibrate.`);
@@ -86,7 +94,7 @@ async function trainOn(
     const stop = new AbortController();
     void untilStopped().then(() => stop.abort(new UsageError(`${program.command[0]} was ended; nothing was written.`)));
     const control = { signal: stop.signal, onLine: (line: string) => liveLine(plain(line)) };
-    return trainExternally({ program, train, dev, manifest }, control).finally(() => liveLine(''));
+    return trainExternally({ program, train, dev, manifest, folder, places }, control).finally(() => liveLine(''));
   }
   const more = {
     // The version after this one may go on from it, and is calibrated on these dev rows: they must stay unlearned.

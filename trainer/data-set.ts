@@ -14,15 +14,13 @@ import { open } from 'lmdb';
 import type { Database } from 'lmdb';
 import type { KafkaConfig } from '../config.ts';
 import type { SampleApproved, SampleEvent } from '../schemas/types.ts';
-import { reasonOf } from '../runtime/reason.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { topics } from '../topology.ts';
 import { canonicalLine, passes, rowOf } from './data-row.ts';
 import type { DataRow, Filters } from './data-row.ts';
-import { openDataSetFolder } from './data-set-folder.ts';
-import { TrainingError } from './train.ts';
+import { noRoom, openDataSetFolder } from './data-set-folder.ts';
 
 /** What a data set is, so that it can be made again. Equal data sets have equal manifests: no clock, no machine. */
 export interface Manifest {
@@ -155,13 +153,6 @@ function openTable(folder: string): Database<FoldedSample, string> {
   } catch (cause) {
     throw noRoom(folder, cause);
   }
-}
-
-function noRoom(folder: string, cause: unknown): TrainingError {
-  return new TrainingError(
-    `A data set can't be kept in ${folder}: ${reasonOf(cause)}. Make room there, or name another data folder (SAMVAD_HOME), and try again.`,
-    { cause },
-  );
 }
 
 /** The items, with a pause after each FLUSH of them. @throws the signal's reason when aborted. */

@@ -1,11 +1,12 @@
 /** Writes a data set to a file or folder, whole or not at all. */
 import { createWriteStream } from 'node:fs';
-import { mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rename, rmdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { canonicalLine } from './data-row.ts';
 import type { DataRow } from './data-row.ts';
+import { openDataSetFolder } from './data-set-folder.ts';
 import type { DataSet, Manifest } from './data-set.ts';
 import { filesOf } from './formats.ts';
 import type { FormatName } from './formats.ts';
@@ -53,7 +54,8 @@ export async function writeExport(
 /**
  * Looks whether an export may be written to `output`. A folder is replaced by another one, so that nothing of an earlier export stays;
  * one that holds anything but an export would lose it.
- * @throws ExportRefused when there is a folder in place of a file, a file in place of a folder, or a folder of something else.
+ * @throws ExportRefused when there is a folder in place of a file, a file in place of a folder, a folder of something else, or what can't
+ * be replaced: the current folder, or a mount point.
  */
 export async function checkPlace(format: FormatName, output: string): Promise<void> {
   const found = await stat(output).catch(unlessMissing);
@@ -64,6 +66,7 @@ export async function checkPlace(format: FormatName, output: string): Promise<vo
   }
   if (!found.isDirectory())
     throw new ExportRefused(`${output} is a file; name a folder for the format ${format} with --output.`);
+  await checkReplaceable(output);
   const names = await readdir(output);
   if (names.length === 0) return;
   const known = await readFile(path.join(output, MANIFEST), 'utf8').then(isManifest, () => false);
@@ -72,6 +75,19 @@ export async function checkPlace(format: FormatName, output: string): Promise<vo
     throw new ExportRefused(
       `${output} holds ${foreign}, which no export wrote. An export replaces the whole folder: name a new one with --output.`,
     );
+}
+
+/** The system moves neither a mount point nor, everywhere, the folder that a process is in; and that one would be deleted. */
+async function checkReplaceable(output: string): Promise<void> {
+  const place = path.resolve(output);
+  const below = path.relative(place, process.cwd());
+  if (below.split(path.sep)[0] !== '..')
+    throw new ExportRefused(
+      `${output} ${below === '' ? 'is' : 'holds'} the current folder, and an export replaces the whole folder: name a new one with --output.`,
+    );
+  const found = await lstat(place); // of a link the link is replaced
+  if (found.isDirectory() && found.dev !== (await stat(path.dirname(place))).dev)
+    throw new ExportRefused(`${output} is a mount point, which can't be replaced: name a place in it with --output.`);
 }
 
 /** What exports of all formats, and of this program's earlier versions, have at the top of their folders. */
@@ -103,42 +119,54 @@ function write(file: string, content: Iterable<string>, signal: AbortSignal | un
 }
 
 /** A reader of `file` sees the old content or the new one. */
-async function replaced(file: string, make: (draft: string) => Promise<void>): Promise<void> {
-  const draft = `${file}.draft`;
-  try {
+function replaced(file: string, make: (draft: string) => Promise<void>): Promise<void> {
+  return beside(file, async (folder) => {
+    const draft = path.join(folder, 'draft');
     await make(draft);
     await rename(draft, file);
-  } finally {
-    await rm(draft, { force: true });
-  }
+  });
 }
 
 /**
  * A reader sees the old folder or the new one, or for a moment none: (1) writes the new one beside it; (2) moves the old one aside;
- * (3) moves the new one to its place; (4) deletes the old one. Whoever is cut off in between leaves `.samvad-draft` and perhaps `.samvad-before`
- * beside it, and the next export to the same place clears them.
+ * (3) moves the new one to its place; (4) deletes the old one.
  */
-async function replacedFolder(folder: string, make: (draft: string) => Promise<void>): Promise<void> {
-  const [draft, before] = ['draft', 'before'].map((name) => `${path.resolve(folder)}.samvad-${name}`) as [
-    string,
-    string,
-  ];
-  const remove = (which: string) => rm(which, { recursive: true, force: true });
-  await remove(draft);
-  try {
-    await mkdir(draft, { recursive: true });
+function replacedFolder(folder: string, make: (draft: string) => Promise<void>): Promise<void> {
+  return beside(folder, async (own) => {
+    const draft = path.join(own, 'draft');
+    await mkdir(draft);
     await make(draft);
-    if (await stat(folder).catch(unlessMissing)) {
-      await remove(before);
-      await rename(folder, before);
+    for (let others = 0; ; others++) {
+      const before = path.join(own, `before-${others}`);
+      await rename(folder, before).catch(unlessMissing);
+      try {
+        await rename(draft, folder);
+        return;
+      } catch (error) {
+        const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');
+        if (taken && others < MOST_OTHERS) continue; // another export to this place came in between, and is replaced too
+        await rename(before, folder).catch(() => undefined);
+        throw error;
+      }
     }
-    await rename(draft, folder).catch(async (error: unknown) => {
-      await rename(before, folder).catch(() => undefined);
-      throw error;
-    });
-    await remove(before);
+  });
+}
+
+/** Exports to one place that may end while one of them is being put there. */
+const MOST_OTHERS = 10;
+
+/**
+ * Has something made in a folder that nobody else uses, in `PLACE.samvad-draft`: on the same disk as `place`, so that it can be moved
+ * there. Both go in the end; what a process leaves there that is cut off, the next export to that place clears.
+ */
+async function beside(place: string, make: (folder: string) => Promise<void>): Promise<void> {
+  const drafts = `${path.resolve(place)}.samvad-draft`;
+  const own = await openDataSetFolder(drafts);
+  try {
+    await make(own.path);
   } finally {
-    await remove(draft);
+    await own.remove();
+    await rmdir(drafts).catch(() => undefined); // another export to that place has a draft there
   }
 }
 

@@ -3,14 +3,15 @@
  * docs/training.md has the contract.
  */
 import { spawn } from 'node:child_process';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import os from 'node:os';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import { programEnvironment } from '../config.ts';
 import type { TrainerProgram } from '../config.ts';
 import { killGroup } from '../runtime/process-group.ts';
 import { reasonOf } from '../runtime/reason.ts';
 import { labelName } from './classifier.ts';
+import { noRoom, openDataSetFolder } from './data-set-folder.ts';
 import type { EncoderPlaces } from './encoder.ts';
 import { loadModel } from './model.ts';
 import { checkModel, ModelRefused } from './onnx-reader.ts';
@@ -25,6 +26,10 @@ export interface ExternalTraining {
   readonly dev: readonly Sample[];
   /** The data set's manifest; the trainer copies it to the file's `samvad.manifest`. */
   readonly manifest: unknown;
+  /** Its files are in a folder of their own in this one. */
+  readonly folder: string;
+  /** For an encoder that its file names. */
+  readonly places?: EncoderPlaces;
 }
 
 /** Ways to watch an external trainer and to end it. */
@@ -46,24 +51,27 @@ const CHECKED_ROWS = 256;
 
 /**
  * Runs the command and returns the file it made, which was loaded and asked.
- * @throws TrainingError when the command fails, takes too long, leaves no file or one of other data; ModelRefused when the
+ * @throws TrainingError when the disk can't take the rows, or the command fails, takes too long, leaves no file or one of other data; ModelRefused when the
  * file is not to be run; the signal's reason when it was aborted.
  */
 export async function trainExternally(training: ExternalTraining, control: ExternalControl = {}): Promise<Buffer> {
-  const { train, dev, manifest, program } = training;
+  const { train, dev, manifest, program, folder: parent } = training;
   const [name, ...args] = program.command;
-  const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-training-'));
+  const full = (cause: unknown) => {
+    throw noRoom(parent, cause);
+  };
+  const folder = await openDataSetFolder(parent).catch(full);
   try {
-    const fileOf = (file: string) => path.join(folder, file);
+    const fileOf = (file: string) => path.join(folder.path, file);
     const files = {
       train: fileOf('train.jsonl'),
       dev: fileOf('dev.jsonl'),
       manifest: fileOf('manifest.json'),
       output: fileOf('model.onnx'),
     };
-    await writeFile(files.train, jsonLines(train));
-    await writeFile(files.dev, jsonLines(dev));
-    await writeFile(files.manifest, JSON.stringify(manifest));
+    await writeFile(files.train, jsonLines(train)).catch(full);
+    await writeFile(files.dev, jsonLines(dev)).catch(full);
+    await writeFile(files.manifest, JSON.stringify(manifest)).catch(full);
     const given = Object.entries(files).flatMap(([option, file]) => [`--${option}`, file]);
     await runCommand(name, [...args, ...given], program.timeoutMs, control);
     const bytes = await readFile(files.output).catch((cause: unknown) => {
@@ -72,7 +80,7 @@ export async function trainExternally(training: ExternalTraining, control: Exter
     await checkFile(bytes, training);
     return bytes;
   } finally {
-    await rm(folder, { recursive: true, force: true });
+    await folder.remove();
   }
 }
 
@@ -102,10 +110,10 @@ export async function checkForeignFile(
   }
 }
 
-async function checkFile(bytes: Buffer, { program, train, dev, manifest }: ExternalTraining): Promise<void> {
+async function checkFile(bytes: Buffer, { program, train, dev, manifest, places }: ExternalTraining): Promise<void> {
   const [name] = program.command;
   try {
-    const lost = await checkForeignFile(bytes, [...dev, ...train]);
+    const lost = await checkForeignFile(bytes, [...dev, ...train], places);
     const [one] = lost.filter((label) => train.some((row) => labelName(row) === label));
     if (one !== undefined)
       throw new TrainingError(`The model of ${name} does not know all intents of the training rows, such as ${one}.`);
@@ -137,7 +145,7 @@ async function runCommand(
   const timeout = AbortSignal.timeout(timeoutMs);
   const stop = signal ? AbortSignal.any([signal, timeout]) : timeout;
   // A process group of its own, so that its workers end with it.
-  const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
+  const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true, env: programEnvironment() });
   onGroup?.(child.pid);
   const lines: string[] = [];
   let rest = '';

@@ -11,6 +11,7 @@ import { checkModel, ModelRefused } from './onnx-reader.ts';
 import type { CheckedModel } from './onnx-reader.ts';
 import type { ModelMetadata } from './onnx-writer.ts';
 import { EncoderError } from './transformer-encoder.ts';
+import type { TransformerConfig } from './transformer-encoder.ts';
 
 /** What a model says of one text. */
 export interface Answer extends Label {
@@ -99,12 +100,23 @@ async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> 
   }
 }
 
-/** The encoder that the file was trained with. @throws ModelRefused when it can't be made here. */
-function encoderOf({ metadata }: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
-  return createEncoder(metadata.encoder, places).catch((cause: unknown) => {
+/**
+ * The encoder that the file was trained with.
+ * @throws ModelRefused when it can't be made here, or may become another one: each server would fetch what the hub has that day.
+ */
+async function encoderOf({ metadata: { encoder } }: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
+  try {
+    if (encoder.kind === 'transformer' && !isPinned(encoder))
+      throw new EncoderError('It does not pin its sentence encoder by SHA-256 and commit.');
+    return await createEncoder(encoder, places);
+  } catch (cause) {
     const why = cause instanceof EncoderError ? cause.message : `Its encoder can't be made here: ${reasonOf(cause)}.`;
     throw new ModelRefused('encoder', why, { cause });
-  });
+  }
+}
+
+function isPinned({ sha256 = '', revision }: TransformerConfig): boolean {
+  return /^[0-9a-f]{64}$/.test(sha256) && (revision === undefined || /^[0-9a-f]{40}$/.test(revision));
 }
 
 function checkInputs(file: CheckedModel, encoder: Encoder): void {

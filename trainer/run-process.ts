@@ -15,7 +15,7 @@ export interface RunOrder {
   readonly id: string;
   readonly servers: Servers;
   readonly training: TrainingConfig;
-  /** Where the data set is kept while it is read. */
+  /** Where the data set is kept while it is read, and while a program learns from it. */
   readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;

@@ -51,7 +51,7 @@ export interface RunPorts {
   readonly places?: EncoderPlaces;
   readonly onGroup?: ExternalControl['onGroup'];
   readonly codeVersion: string;
-  /** Where the data set is kept while it is read. */
+  /** Where the data set is kept while it is read, and while a program learns from it. */
   readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;
@@ -269,7 +269,7 @@ async function trainFileExternally(
   manifest: Manifest,
   { train, dev }: Split<Rows>,
   ours: () => Promise<unknown>,
-  { onGroup }: RunPorts,
+  { onGroup, places, dataSets }: RunPorts,
   signal: AbortSignal,
 ): Promise<Buffer> {
   const [over, done] = [new AbortController(), new AbortController()];
@@ -284,7 +284,7 @@ async function trainFileExternally(
   watch().catch(() => undefined);
   try {
     return await trainExternally(
-      { program, train, dev, manifest },
+      { program, train, dev, manifest, folder: dataSets, ...(places && { places }) },
       { signal: AbortSignal.any([signal, over.signal]), ...(onGroup && { onGroup }) },
     );
   } finally {

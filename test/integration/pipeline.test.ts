@@ -253,9 +253,13 @@ describe('the example traffic on real servers', () => {
   it('notes an export that Ctrl-C ends, and leaves nothing of it', async () => {
     const file = path.join(stack.home, 'interrupted.jsonl');
     const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
-    await promisify(execFile)('mkfifo', [`${file}.draft`]); // writing stands still until somebody reads
+    const manifest = path.join(stack.home, 'held.manifest.json');
+    await promisify(execFile)('mkfifo', [manifest]); // the export stands still until somebody writes it
     const env = { ...process.env, ...stack.env };
-    const child = spawn(process.execPath, [bin, 'export', '-o', file], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const child = spawn(process.execPath, [bin, 'export', '-o', file, '--manifest', manifest], {
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
     const said = text(child.stderr);
     const jobs = (status: string) =>
       count(stack, `SELECT count(*) FROM training_export_jobs WHERE output LIKE '%:${file}' AND status = '${status}'`);
@@ -268,9 +272,10 @@ describe('the example traffic on real servers', () => {
       }
       child.kill('SIGINT');
       await sleep(500);
-      const reader = await open(`${file}.draft`, constants.O_RDONLY | constants.O_NONBLOCK);
+      const writer = await open(manifest, constants.O_WRONLY | constants.O_NONBLOCK);
+      await writer.writeFile(await readFile(path.join(stack.home, 'first.jsonl.manifest.json')));
+      await writer.close();
       assert.deepEqual(await ended, [130, null]);
-      await reader.close();
     } finally {
       child.kill('SIGKILL');
     }
@@ -278,7 +283,7 @@ describe('the example traffic on real servers', () => {
     await untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
     assert.equal(await jobs('failed'), 1);
     assert.equal(await count(stack, "SELECT count(*) FROM training_export_jobs WHERE error = 'interrupted'"), 1);
-    const written = (await readdir(stack.home)).filter((name) => /^interrupted.jsonl(\.manifest|$)/.test(name));
+    const written = (await readdir(stack.home)).filter((name) => name.startsWith('interrupted.jsonl'));
     assert.deepEqual(written, []);
     assert.deepEqual(await readdir(path.join(stack.prepared.config.home, DATA_SETS)), []);
   });

@@ -11,12 +11,13 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { labelsOf } from '../../label-studio/labelling-config.ts';
+import { unownedName } from '../../producers/spool-owner.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { canonicalLine, rowOf } from '../../trainer/data-row.ts';
 import type { DataRow } from '../../trainer/data-row.ts';
 import { buildDataSet, requestOf } from '../../trainer/data-set.ts';
 import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set.ts';
-import { writeExport } from '../../trainer/export.ts';
+import { checkPlace, writeExport } from '../../trainer/export.ts';
 import { filesOf } from '../../trainer/formats.ts';
 import { TrainingError } from '../../trainer/train.ts';
 
@@ -587,7 +588,7 @@ describe('an export', () => {
     const found = names
       .filter((one) => one.isFile())
       .map((one) => readFile(path.join(one.parentPath, one.name), 'utf8'));
-    return (await Promise.all(found)).join('');
+    return (await Promise.all(found)).sort().join('');
   };
 
   it('leaves nothing of the one before in its folder, whatever that was, and nothing beside it', async () => {
@@ -605,12 +606,45 @@ describe('an export', () => {
 
   it('clears what one that was cut off has left', async () => {
     const folder = path.join(home, 'cut', 'off');
-    for (const left of ['off.samvad-draft', 'off.samvad-before']) {
-      await mkdir(path.join(home, 'cut', left), { recursive: true });
-      await writeFile(path.join(home, 'cut', left, 'train.jsonl'), 'erased');
-    }
+    const left = path.join(home, 'cut', 'off.samvad-draft', unownedName(), 'before-0');
+    await mkdir(left, { recursive: true });
+    await writeFile(path.join(left, 'train.jsonl'), 'erased');
     await writeExport(await dataSetOf(nasty), 'spacy', folder);
     assert.deepEqual(await readdir(path.dirname(folder)), ['off']);
+  });
+
+  for (const format of ['jsonl', 'hugging-face'] as const)
+    it(`as ${format} by many at once to one place is that of one of them, and whole`, async () => {
+      const folder = path.join(home, `many-${format}`, 'data');
+      const written = (at: string) => (format === 'jsonl' ? readFile(at, 'utf8') : textsIn(at));
+      const dataSets = await Promise.all(
+        ['one', 'two', 'three', 'four', 'five'].map((text) =>
+          dataSetOf([1, 2, 3].map((i) => rowOf(sample({ conversation_id: `c-${i}`, text: `${text} ${i}` })))),
+        ),
+      );
+      const each: string[] = [];
+      for (const dataSet of dataSets) {
+        await writeExport(dataSet, format, folder);
+        each.push(await written(folder));
+      }
+      const names = (await readdir(path.dirname(folder), { recursive: true })).sort();
+      await Promise.all(dataSets.map((dataSet) => writeExport(dataSet, format, folder)));
+      assert.equal(new Set(each).size, 5);
+      assert.ok(each.includes(await written(folder)));
+      assert.deepEqual(
+        (await readdir(path.dirname(folder), { recursive: true })).sort(),
+        names,
+        'nothing is beside it',
+      );
+    });
+
+  it('says early that the current folder and a mount point are not replaced', async () => {
+    const current = { name: 'ExportRefused', message: /the current folder, and an export replaces the whole folder/ };
+    for (const place of ['.', process.cwd(), path.dirname(process.cwd()), '/'])
+      await assert.rejects(checkPlace('rasa', place), current);
+    await checkPlace('rasa', path.join(home, '..more'));
+    if (process.platform === 'linux')
+      await assert.rejects(checkPlace('rasa', '/proc'), { name: 'ExportRefused', message: /\/proc is a mount point/ });
   });
 
   it('replaces no folder with anything else in it, and no file', async () => {

@@ -1,17 +1,21 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { execFile } from 'node:child_process';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { readProc } from '../../bench/processes.ts';
 import { trainExternally } from '../../trainer/external.ts';
 import type { ExternalControl } from '../../trainer/external.ts';
 import { loadModel } from '../../trainer/model.ts';
 import { readClassifier } from '../../trainer/onnx-classifier.ts';
+import { TrainingError } from '../../trainer/train.ts';
 import { samples } from './samples.ts';
 
+let folder: string;
 const script = fileURLToPath(new URL('./external-trainer.ts', import.meta.url));
 const run = (mode: string, control: ExternalControl = {}, timeoutMs = 30_000) =>
   trainExternally(
@@ -20,6 +24,7 @@ const run = (mode: string, control: ExternalControl = {}, timeoutMs = 30_000) =>
       train: samples(20),
       dev: samples(4, 2),
       manifest: { sha256: 'abc', none: undefined },
+      folder,
     },
     control,
   );
@@ -34,10 +39,9 @@ describe('trainExternally', () => {
   let home: string;
   before(async () => {
     home = await mkdtemp(path.join(os.tmpdir(), 'samvad-external-'));
-    process.env['TMPDIR'] = home; // other tests have files in that of the system
+    folder = path.join(home, 'data-sets');
   });
   after(async () => {
-    delete process.env['TMPDIR'];
     await rm(home, { recursive: true, force: true });
   });
 
@@ -64,11 +68,54 @@ describe('trainExternally', () => {
     await assert.rejects(run('forgets'), /does not know all intents of the training rows, such as food\/track_order/);
     await assert.rejects(run('old'), /made is of other data/);
     const program = { command: ['/no/such/program'], timeoutMs: 1000 } as const;
-    await assert.rejects(trainExternally({ program, train: [], dev: [], manifest: {} }), /can't be started/);
-    assert.deepEqual(
-      (await readdir(home)).filter((name) => name.startsWith('samvad-')),
-      [],
+    await assert.rejects(trainExternally({ program, train: [], dev: [], manifest: {}, folder }), /can't be started/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('has its files where data sets are, and tells where there is no room for them', async () => {
+    const code = 'console.error(process.argv[process.argv.indexOf("--train") + 1]); process.exit(3)';
+    const program = { command: [process.execPath, '-e', code, '--'], timeoutMs: 10_000 } as const;
+    const given = { program, train: samples(20), dev: [], manifest: {} };
+    await assert.rejects(trainExternally({ ...given, folder }), (error: Error) =>
+      error.message.includes(`It said:\n${folder}${path.sep}`),
     );
+    const file = path.join(home, 'file');
+    await writeFile(file, '');
+    await assert.rejects(
+      trainExternally({ ...given, folder: file }),
+      (error) => error instanceof TrainingError && error.message.startsWith(`A data set can't be kept in ${file}: `),
+    );
+    // As in data-set.test.ts: a limit on the size of files in place of a full disk.
+    const url = new URL('../../trainer/external.ts', import.meta.url).href;
+    const train = `Array(20).fill({ text: 'x'.repeat(2 ** 20) })`;
+    const big = `const { trainExternally } = await import('${url}');
+      const program = { command: ['true'], timeoutMs: 1000 };
+      const given = { program, train: ${train}, dev: [], manifest: {}, folder: ${JSON.stringify(folder)} };
+      await trainExternally(given).catch((error) => console.log(error.name, error.message));`;
+    const shell = `trap '' XFSZ; ulimit -f 8000; exec "$0" --import tsx --input-type=module -e "$1"`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', shell, process.execPath, big]);
+    assert.match(stdout, /^TrainingError A data set can't be kept in .*data-sets: .*Make room there/);
+    assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('is started without what opens the servers', async () => {
+    const secret = { DATABASE_URL: 'postgres://secret', KAFKA_SASL_PASSWORD: 'secret', LABEL_STUDIO_API_KEY: 'secret' };
+    Object.assign(process.env, secret, { SAMVAD_TEST_OF_PROGRAM: 'here' });
+    try {
+      const code =
+        'console.error(Object.entries(process.env).map((one) => one.join("=")).join("\\n")); process.exit(3)';
+      const said: string[] = [];
+      const program = { command: [process.execPath, '-e', code, '--'], timeoutMs: 10_000 } as const;
+      const given = { program, train: [], dev: [], manifest: {}, folder };
+      await assert.rejects(trainExternally(given, { onLine: (line) => said.push(line) }), /failed with code 3/);
+      assert.ok(said.includes('SAMVAD_TEST_OF_PROGRAM=here'));
+      assert.deepEqual(
+        said.filter((line) => line.includes('secret')),
+        [],
+      );
+    } finally {
+      for (const name of [...Object.keys(secret), 'SAMVAD_TEST_OF_PROGRAM']) Reflect.deleteProperty(process.env, name);
+    }
   });
 
   it('ends it with its workers when it takes too long or is aborted', async () => {

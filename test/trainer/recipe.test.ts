@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { readConfig } from '../../config.ts';
+import { programEnvironment, readConfig } from '../../config.ts';
 import { recipeOf, servingPlaces } from '../../trainer/recipe.ts';
 
 const commit = '0123456789abcdef0123456789abcdef01234567';
@@ -50,6 +50,15 @@ describe('what trains', () => {
     assert.deepEqual(of(env, { command: 'train' }).options, {});
     const { program, options } = of({ SAMVAD_TRAINER_COMMAND: 'train' }, { encoder: 'other' });
     assert.deepEqual([program, options.encoder?.kind], [undefined, 'transformer']);
+  });
+
+  it('gives a program the environment without what opens the servers', () => {
+    const kept = { PATH: '/bin', SAMVAD_HOME: '/home', CUDA_VISIBLE_DEVICES: '0', HF_TOKEN: 'of the program' };
+    const left = {
+      ...{ DATABASE_URL: 'x', KAFKA_BROKERS: 'x', KAFKA_SASL_PASSWORD: 'x', SCHEMA_REGISTRY_URL: 'x' },
+      ...{ SAMVAD_API_TOKENS: 'x', LABEL_STUDIO_API_KEY: 'x', LABEL_STUDIO_WEBHOOK_SECRET: 'x' },
+    };
+    assert.deepEqual(programEnvironment({ ...kept, ...left }), kept);
   });
 
   const wrong: readonly (readonly [NodeJS.ProcessEnv, object, RegExp])[] = [

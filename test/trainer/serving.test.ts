@@ -170,10 +170,19 @@ describe('the classifier', () => {
   for (const [what, config, pattern] of [
     [
       'a folder that is not here',
-      { kind: 'transformer', model: 'no-such', pooling: 'mean', dimensions: 8 },
+      { kind: 'transformer', model: 'no-such', sha256: 'a'.repeat(64), pooling: 'mean', dimensions: 8 },
       /encoder.*no-such/s,
     ],
-    ['a malformed tokenizer', { kind: 'tokens', tokenizer: {}, tokenizerConfig: {}, maxLength: 8 }, /tokenizer can't be used/],
+    [
+      'one of the hub that is not pinned',
+      { kind: 'transformer', model: 'team/tiny', revision: 'main', sha256: 'a'.repeat(64), pooling: 'mean' },
+      /does not pin its sentence encoder/,
+    ],
+    [
+      'a malformed tokenizer',
+      { kind: 'tokens', tokenizer: {}, tokenizerConfig: {}, maxLength: 8 },
+      /Its tokenizer can't be used/,
+    ],
     ['a kind that only a newer program knows', { kind: 'whole-words' }, /encoder.*whole-words/s],
   ] as const)
     it(`goes on with the version before when the encoder of one is ${what}`, async () => {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createReadStream, existsSync } from 'node:fs';
-import { appendFile, mkdtemp, readdir, rm, stat, truncate, writeFile } from 'node:fs/promises';
+import { appendFile, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
@@ -8,6 +8,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { env } from '@xenova/transformers';
 import { createEncoder } from '../../trainer/encoder.ts';
+import { trainExternally } from '../../trainer/external.ts';
 import { tokens } from '../../trainer/hashed-ngrams.ts';
 import { loadModel } from '../../trainer/model.ts';
 import { readClassifier } from '../../trainer/onnx-classifier.ts';
@@ -85,6 +86,42 @@ describe('TransformerEncoder', () => {
     await writeTinyEncoder(path.join(home, 'others', 'tiny'), words, 2);
     const refusal = { name: 'ModelRefused', code: 'encoder', message: /Bring that file back/ };
     await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), refusal);
+  });
+
+  it('refuses a file that does not pin its encoder, before anything is fetched', async () => {
+    const { classifier, views, encoder } = await train({
+      train: rows,
+      dev: [],
+      places,
+      options: { encoder: config, epochs: 1, hidden: 8 },
+    });
+    const [pinned, commit] = [encoder as TransformerConfig, '0123456789abcdef0123456789abcdef01234567'];
+    const { sha256 = '', ...unpinned } = pinned;
+    const bytesOf = (other: TransformerConfig) =>
+      writeModel(classifier, views, { encoder: other, manifest: { sha256: 'abc' }, training: null });
+    const refused = {
+      name: 'ModelRefused',
+      code: 'encoder',
+      message: 'It does not pin its sentence encoder by SHA-256 and commit.',
+    };
+    for (const other of [
+      unpinned,
+      { ...unpinned, revision: commit },
+      { ...pinned, sha256: sha256.slice(1) },
+      { ...pinned, revision: 'main' },
+      { ...pinned, revision: commit.slice(1) },
+    ])
+      await assert.rejects(loadModel(bytesOf(other), undefined, places), refused);
+
+    // A program's file that pins it is taken, where the encoder is in the folder of encoders.
+    const ready = path.join(home, 'ready.onnx');
+    await writeFile(ready, bytesOf(pinned));
+    const code = 'require("fs").copyFileSync(process.argv[1], process.argv[process.argv.indexOf("--output") + 1])';
+    const program = { command: [process.execPath, '-e', code, '--', ready], timeoutMs: 10_000 } as const;
+    const given = { program, train: rows, dev: [], manifest: { sha256: 'abc' }, folder: path.join(home, 'data-sets') };
+    assert.deepEqual(await trainExternally({ ...given, places }), await readFile(ready));
+    const elsewhere = { models: path.join(home, 'nowhere') };
+    await assert.rejects(trainExternally({ ...given, places: elsewhere }), /is refused\. There is no encoder in/);
   });
 
   it('goes on from the last file with new intents, and keeps the old ones by rehearsing half of their rows', async () => {
