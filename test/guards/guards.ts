@@ -88,8 +88,8 @@ export const points: readonly Edit[] = [
   },
 ];
 
-/** All guards that are taken out in turn. */
-export const guards: readonly Guard[] = [
+/** The guards of processors, and of what both runners have, that are taken out in turn. */
+export const processorGuards: readonly Guard[] = [
   {
     name: 'a revocation waits for the running batch',
     removal: [
@@ -150,6 +150,21 @@ export const guards: readonly Guard[] = [
     scenario: 'paused in a transaction',
   },
   {
+    name: 'the end of a table is noted by a member of the group alone',
+    removal: [
+      {
+        file: PROCESSOR,
+        from: '  await commitOffsets(session, consumer, [...positions.values()]);\n',
+        to: '',
+      },
+    ],
+    scenario: 'paused in a checkpoint',
+  },
+];
+
+/** The guards of projections. */
+export const projectionGuards: readonly Guard[] = [
+  {
     name: 'nothing more begins after a failure',
     removal: [{ file: SESSION, from: '  if (membership.failure) return;\n', to: '' }],
     scenario: 'failed with a batch behind it',
@@ -181,17 +196,6 @@ export const guards: readonly Guard[] = [
       },
     ],
     scenario: 'paused in a copy',
-  },
-  {
-    name: 'the end of a table is noted by a member of the group alone',
-    removal: [
-      {
-        file: PROCESSOR,
-        from: '  await commitOffsets(session, consumer, [...positions.values()]);\n',
-        to: '',
-      },
-    ],
-    scenario: 'paused in a checkpoint',
   },
 ];
 
