@@ -33,7 +33,7 @@ let [passed, failed] = [0, 0];
 
 const files = new Map(chosen.map((level) => [level, filesOf(level)]));
 const together = chosen.filter((level) => ALONE[level] === undefined);
-if (together.length > 0) await run(together, 3, FILE_MS);
+if (together.length > 0) await run(together, 2, FILE_MS);
 for (const level of chosen) if (ALONE[level] !== undefined) await run([level], ALONE[level], FILE_ALONE_MS);
 
 process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed\n`);
@@ -49,7 +49,7 @@ function filesOf(level: string): readonly string[] {
   return tests.map((file) => path.join(folder, file));
 }
 
-/** `atOnce` files at a time: three wait about as much as they work on two cores, and each may start servers. */
+/** `atOnce` files at a time: two wait more than they work, but each may start servers, and there may be two cores only. */
 async function run(levels: readonly string[], atOnce: number, fileMs: number): Promise<void> {
   process.stdout.write(`\n── ${levels.join(', ')}\n`);
   const tests = levels.flatMap((level) => files.get(level) ?? []);

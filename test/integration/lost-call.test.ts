@@ -33,7 +33,7 @@ test(
     const child = spawn(process.execPath, ['--import', 'tsx', program], { env, stdio: ['ignore', 'pipe', 'inherit'] });
     t.after(() => child.kill('SIGKILL'));
     const [said] = await Promise.all([text(child.stdout), once(child, 'exit')]);
-    assert.equal(said, 'Error: sending offsets failed: the client gave no answer for 20 s\nwent on\n');
+    assert.equal(said, 'Transient: sending offsets failed: the client gave no answer for 20 s\nwent on\n');
     assert.equal(child.signalCode, 'SIGKILL', 'nothing else ends a process whose threads Node waits for');
   },
 );

@@ -365,7 +365,7 @@ describe('the pages in Chromium', () => {
     await page.route('**/v1/kpis', (route) =>
       route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
     );
-    await page.getByText('Key figures, models and charts are the last ones: The answer was 502 Bad Gateway').waitFor();
+    await page.getByText('The key figures are the last ones: The answer was 502 Bad Gateway').waitFor();
     await page.unrouteAll();
     await page.locator('#away').waitFor({ state: 'detached' });
     await page.context().close();

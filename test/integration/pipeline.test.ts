@@ -738,7 +738,7 @@ describe('the example traffic on real servers', () => {
       'Topic nlu.compacted would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1.',
       'taken',
       'taken',
-      'Error: Topic nlu.short has 1 partitions and must have 3; see docs/operations.md on changing them.',
+      'TopicMismatch: Topic nlu.short has 1 partitions and must have 3; see docs/operations.md on changing them.',
     ]);
   });
 
