@@ -371,14 +371,13 @@ describe('Label Studio, the real one', () => {
     });
     assert.equal(standing.length, ANNOTATED - 12);
     assert.equal(standing.filter(({ verdict }) => verdict === 'skip').length, 12);
-    for (const { conversation_id: id, reviewer, source, shown } of standing) {
+    for (const { review_id, reviewer, source, shown } of standing) {
       assert.deepEqual([reviewer, source], [server.email, 'label_studio']);
       // An annotation that was seen before somebody edited it has its time with the first of the two.
-      const times = reviews
-        .filter(({ conversation_id }) => conversation_id === id)
-        .map((one) => one.time_taken_ms ?? 0);
+      const annotation = review_id?.split('/').slice(0, 2).join('/') ?? '';
+      const versions = reviews.filter((one) => one.review_id?.startsWith(`${annotation}/`));
       assert.equal(
-        times.reduce((sum, ms) => sum + ms, 0),
+        versions.reduce((sum, { time_taken_ms }) => sum + (time_taken_ms ?? 0), 0),
         2500,
       );
       // What chance has drawn for review is shown without its model, so that nothing tells an audit from the rest.
@@ -426,15 +425,15 @@ describe('Label Studio, the real one', () => {
       task,
       `${String(task.data['predicted_module'])}/${String(task.data['predicted_intent'])}`,
     );
+    const counts = (reviewer: string, verdict: string) =>
+      until(`${verdict} of ${reviewer} counts`, async () => {
+        const rows = await query('SELECT reviewer, verdict FROM conversation_logs WHERE conversation_id = $1', [id]);
+        return isDeepStrictEqual(rows, [{ reviewer, verdict }]);
+      });
+    await counts(server.email, 'approve');
     const ravi = await server.addUser('ravi@example.test');
     await ravi('PATCH', `api/annotations/${annotation}/`, { result: resultOf('shop/refund_status') });
-    await until('it counts', async () => {
-      const rows = await query<{ reviewer: string; verdict: string }>(
-        'SELECT reviewer, verdict FROM conversation_logs WHERE conversation_id = $1',
-        [id],
-      );
-      return isDeepStrictEqual(rows, [{ reviewer: 'ravi@example.test', verdict: 'correct' }]);
-    });
+    await counts('ravi@example.test', 'correct');
   });
 
   it('pushes nothing twice after the tables were rebuilt, or its own were lost', { timeout: TEST_MS }, async () => {
