@@ -143,7 +143,8 @@ export function countSample(
 }
 
 function add(counts: Readonly<Record<string, number>>, name: string, change: number): Record<string, number> {
-  const { [name]: before = 0, ...rest } = counts;
-  const after = before + change;
+  const { [name]: before, ...rest } = counts;
+  // Only a name of its own: a module may be called toString, which every object answers to.
+  const after = (before !== undefined && Object.hasOwn(counts, name) ? before : 0) + change;
   return after === 0 ? rest : { ...rest, [name]: after };
 }
