@@ -28,6 +28,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Words that mean something to JavaScript's objects; as names they could only be an attack. */
 const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
 const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} _.:/-]*$/u;
+/** What software must be able to keep of a tag at least (RFC 5646, section 4.4.1); tags with a meaning are shorter. */
+const MAX_LANGUAGE = 35;
 /** The shape of a BCP 47 tag; the registry of subtags is not consulted. */
 const LANGUAGE = /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/;
 
@@ -144,7 +146,12 @@ export function nameProblems(field: string, value: string): readonly Problem[] {
 
 /** A BCP 47 tag. */
 export function languageProblems(field: string, value: string): readonly Problem[] {
-  return unless(LANGUAGE.test(value), field, () => `${quote(value)} is not a BCP 47 tag such as hi or hi-Latn.`);
+  const fits = value.length <= MAX_LANGUAGE && LANGUAGE.test(value);
+  return unless(
+    fits,
+    field,
+    () => `${quote(value)} is not a BCP 47 tag of at most ${String(MAX_LANGUAGE)} characters, such as hi or hi-Latn.`,
+  );
 }
 
 function messageProblems(message: string): readonly Problem[] {
