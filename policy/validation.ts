@@ -100,7 +100,7 @@ export function erasureProblems(e: ErasureRequested, arrivedAtMs: number): reado
 
 /** A sentence for whoever reads the history. */
 export function reasonProblems(reason: string): readonly Problem[] {
-  const fits = reason.trim() !== '' && reason.length <= MAX_REASON;
+  const fits = reason.trim() !== '' && reason.length <= MAX_REASON && reason.isWellFormed();
   return unless(fits, 'reason', () => `It must say why, in 1 to ${String(MAX_REASON)} characters.`);
 }
 
@@ -130,7 +130,7 @@ function correctionProblems(field: string, value: string | null, wanted: boolean
 
 /** An id of a conversation, user, session or person. */
 export function idProblems(field: string, value: string): readonly Problem[] {
-  const fits = value.length > 0 && value.length <= MAX_ID && !hasControl(value) && !RESERVED.has(value);
+  const fits = value.length > 0 && value.length <= MAX_ID && isPrintable(value) && !RESERVED.has(value);
   return unless(fits, field, () => `${quote(value)} is not an id of 1 to ${String(MAX_ID)} printable characters.`);
 }
 
@@ -198,9 +198,10 @@ function time(ms: number): string {
   return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${String(ms)} ms`;
 }
 
-function hasControl(value: string): boolean {
+/** Half of a surrogate pair is no character either: UTF-8 can't hold it. */
+function isPrintable(value: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return /[\u0000-\u001f\u007f]/.test(value);
+  return value.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(value);
 }
 
 function quote(value: string): string {

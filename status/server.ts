@@ -10,6 +10,7 @@ import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { IngestDeps } from './ingest.ts';
+import { readJson } from './json-body.ts';
 import { classifyRoutes } from './classify.ts';
 import type { ClassifyDeps } from './classify.ts';
 import { modelRoutes } from './models.ts';
@@ -141,6 +142,7 @@ function frame(
   }) as FastifyInstance;
   // A page of another site may send text/plain without being asked, and nothing here needs it.
   app.removeContentTypeParser('text/plain');
+  readJson(app, 'error');
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
   app.setNotFoundHandler(otherwise);
   // The schemas of answers describe; what is sent is what the route returned, nothing left out.

@@ -22,6 +22,7 @@ describe('conversationProblems', () => {
     ['conversation_id', { conversation_id: '' }],
     ['conversation_id', { conversation_id: 'x'.repeat(201) }],
     ['conversation_id', { conversation_id: 'a\u0000b' }],
+    ['conversation_id', { conversation_id: 'a\ud83d' }],
     ['user_message', { user_message: ' \n' }],
     ['user_message', { user_message: 'x'.repeat(40_000) }],
     ['language', { language: 'not a tag' }],
