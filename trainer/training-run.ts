@@ -10,6 +10,7 @@ import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
 import type { Watermark } from '../policy/trigger.ts';
+import { mayPass } from '../runtime/may-pass.ts';
 import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
 import type { ArtifactStore } from './artifacts.ts';
@@ -62,6 +63,8 @@ export interface RunPorts {
   readonly onStep?: (step: 'started' | 'data-set' | 'trained' | 'evaluated' | 'registered') => void;
 }
 
+/** Failures that have a sentence for whoever started the run, whatever words are in it. */
+const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError];
 /** Notes of progress are this far apart. */
 const PROGRESS_MS = 1000;
 /** An external trainer, which notes nothing, learns after so long that its run was cancelled. */
@@ -86,11 +89,10 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
       signal.throwIfAborted();
       return (await log.read()).runs.get(id);
     }
-    if (
-      ![TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError].some((kind) => error instanceof kind)
-    )
-      throw error;
-    const reason = (error as Error).message;
+    const foreseen = FORESEEN.some((kind) => error instanceof kind);
+    if (!foreseen && mayPass(error)) throw error;
+    // What nobody has foreseen would come again in every attempt, and end the trainer each time: it is the run's failure too.
+    const reason = foreseen ? (error as Error).message : `An error that nobody has foreseen: ${String(error)}`;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   }
   return (await log.read()).runs.get(id);
