@@ -507,6 +507,10 @@ describe('a training run', () => {
     const compared = report.comparison?.rows ?? 0;
     assert.ok(report.rows.test > 40 && compared < 20, `${compared} of ${report.rows.test} rows are compared`);
     assert.match(standing?.reasons.join() ?? '', new RegExp(`There are ${compared} test rows in scope`));
+
+    const first = world([...samples(20), ...outside]); // nor where nothing is in production
+    const run = await executeRun(await ask(first, 720), first, quiet);
+    assert.deepEqual([run?.verdict, run?.reasons], ['inconclusive', standing?.reasons]);
   });
 
   it('does not let a trainer write that was paused while another took over', async () => {
