@@ -547,6 +547,19 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
+  it('stops when it is cancelled while it has no word to note, as a sentence encoder that reads has none', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const reads = (_input: unknown, { signal }: { readonly signal?: AbortSignal }) => {
+      void ports.log.append((log) => cancelRun(log, id, { by: 'asha', at: 2 }));
+      return new Promise<never>((_resolve, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+      );
+    };
+    const stop = AbortSignal.timeout(20_000);
+    assert.equal((await executeRun(id, { ...ports, train: reads }, stop))?.status, 'cancelled');
+  });
+
   it('gives a run up that kills every trainer', async () => {
     const ports = world();
     const id = await ask(ports);
