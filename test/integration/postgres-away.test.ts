@@ -1,7 +1,7 @@
 /** What needs only the log, while Postgres is away: a training run, the commands on models, and answers to texts. */
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -122,6 +122,12 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
     const output = path.join(stack.home, 'samples.jsonl');
     await run('export', '-o', output);
     assert.equal((await readFile(output, 'utf8')).split('\n').length - 1, rows.length);
+    const manifest = path.join(stack.home, 'longer.manifest.json');
+    await writeFile(manifest, JSON.stringify({ format: 'samvad-data-set-1', filters: {}, offsets: { 0: [0, 9999] } }));
+    await assert.rejects(
+      run('export', '-o', output, '--manifest', manifest),
+      /to offset 9999 of partition 0, and the log/,
+    );
   });
 
   it('a process that starts answers texts, by the policy in force', async () => {
