@@ -76,7 +76,10 @@ export function exportCommand(): Command {
     });
 }
 
-/** The export, noted in the log from its beginning to its end, whatever that is. Interrupted, it leaves nothing but the note. */
+/**
+ * The export, noted in the log from its beginning to its end; where its process is killed, the note of the beginning stays. Interrupted, it leaves nothing
+ * but the note.
+ */
 async function exportAsJob(prepared: PreparedLog, options: Options, signal: AbortSignal): Promise<void> {
   const note = await openJob(prepared, options);
   try {
