@@ -44,7 +44,7 @@ async function follow(
   stopping: AbortSignal,
   onRead: () => void,
 ): Promise<void> {
-  let [models, policy, changed] = [emptyLog, defaultPolicy as RoutingPolicy, true];
+  let [models, policy, changed] = [emptyLog, defaultPolicy, true];
   const view = <V>(topic: Topic<V>, take: (values: readonly V[]) => void) => {
     const codec = codecs.of(topic);
     return openTopicView({

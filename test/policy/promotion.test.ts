@@ -34,10 +34,21 @@ const table: readonly (readonly [string, Partial<PromotionEvidence>, string, Reg
   ['worse on a handful of flips', { comparison: compared(-0.027, -0.003, 0.125) }, 'inconclusive', /within chance/],
   ['too few rows', { rows: 49 }, 'inconclusive', /49 test rows.*at least 50/],
   ['first model', { comparison: null }, 'promote', /Nothing is in production/],
-  ['first model at its floor', { comparison: null, candidateAccuracy: 0.6 }, 'promote', /60\.0 % of 500 rows are right\./],
+  [
+    'first model at its floor',
+    { comparison: null, candidateAccuracy: 0.6 },
+    'promote',
+    /60\.0 % of 500 rows are right\./,
+  ],
   [
     'first model, of slices too small to judge',
-    { comparison: null, rows: 54, candidateAccuracy: 0.2, intents: slice(9, 0.2, null), languages: slice(9, 0.2, null) },
+    {
+      comparison: null,
+      rows: 54,
+      candidateAccuracy: 0.2,
+      intents: slice(9, 0.2, null),
+      languages: slice(9, 0.2, null),
+    },
     'reject',
     /20\.0 % of 54 rows are right, below the floor of 60\.0 %/,
   ],
