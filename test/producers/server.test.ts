@@ -38,7 +38,7 @@ function server({ producer = memoryProducer(), query, readiness, tokens = [] }: 
   const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
   const status = () => Promise.resolve({ lag: [] });
   const classifier = { classify: () => Promise.resolve([]) };
-  const policy = () => Promise.resolve(defaultPolicy);
+  const policy = () => defaultPolicy;
   const live = () => Promise.reject(new Error('not asked here'));
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
   return createServer({
