@@ -47,7 +47,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
       if (!record) await startNext(context, log, now);
       else {
         step ??= await openStep(context, now, record);
-        if (await judge(context, log, step)) stats.verdicts++;
+        if (await judge(context, log, now, step)) stats.verdicts++;
       }
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -143,10 +143,24 @@ async function openStep({ kafka, codecs }: ServiceContext, log: ModelLog, record
   };
 }
 
+/** The verdict on a step, from its evidence and the log. */
+export function verdictOn(
+  { models }: ModelLog,
+  { version, against, evidence }: Pick<Step, 'version' | 'against' | 'evidence'>,
+): StepVerdict {
+  const hasFile = models.get(against)?.standing.artifact_sha256 != null;
+  return judgeStep(evidence.of(version), evidence.of(against), { hasFile });
+}
+
 /** Judges the step and acts. Returns whether something was written. */
-async function judge({ kafka, log: logger }: ServiceContext, log: ModelLogPort, step: Step): Promise<boolean> {
+async function judge(
+  { kafka, log: logger }: ServiceContext,
+  log: ModelLogPort,
+  now: ModelLog,
+  step: Step,
+): Promise<boolean> {
   await step.catchUp();
-  const verdict = judgeStep(step.evidence.of(step.version), step.evidence.of(step.against));
+  const verdict = verdictOn(now, step);
   const ends = async () => offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
   if (!(await noteVerdict(log, step, verdict, ends))) return false;
   logger.info({ version: step.version, ...verdict }, 'a step was judged');

@@ -12,7 +12,6 @@ import { setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../../policy/model-log.ts';
 import { offsetsOf, requestRun, watermarkOf } from '../../policy/training-run.ts';
 import { defaultPromotionPolicy } from '../../policy/promotion.ts';
-import { judgeStep } from '../../policy/rollout.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
@@ -25,6 +24,7 @@ import { topics } from '../../topology.ts';
 import { openArtifactFolder } from '../../trainer/artifacts.ts';
 import { codeVersion } from '../../trainer/code-version.ts';
 import { readSamples } from '../../trainer/data-set.ts';
+import { verdictOn } from '../../trainer/deployment-controller.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
 import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
@@ -198,9 +198,15 @@ describe('the training loop on real servers', () => {
     const production = [...(await log.read()).models.values()].find(({ standing }) => standing.status === 'production');
     assert.ok(production);
 
-    await answer('good', [canary, production.version], 220, () => true);
-    await until('the good version gets more traffic', (now) => (traffic(now) ?? 0) > started);
+    // The version in production has no file, and whoever answers for it names none: there is nothing to compare with.
+    await answer('alone', [canary, null], 220, () => true);
+    await until('the first version gets more traffic by itself', (now) => (traffic(now) ?? 0) > started);
     assert.ok((await verdictsOn(canary)).includes(`success at ${started} %`));
+
+    const more = traffic(await log.read()) ?? 0;
+    await answer('good', [canary, production.version], 220, () => true);
+    await until('the good version gets more traffic', (now) => (traffic(now) ?? 0) > more);
+    assert.ok((await verdictsOn(canary)).includes(`success at ${more} %`));
 
     await answer('bad', [production.version], 150, () => true);
     await answer('bad', [canary], 150, (i) => i % 2 === 0);
@@ -228,7 +234,7 @@ describe('the training loop on real servers', () => {
         begin,
       ))
         if (value && offset < (end.get(partition) ?? 0)) evidence.add(codec.decode(value));
-      assert.deepEqual(judgeStep(evidence.of(version), evidence.of(against)), { verdict, reasons });
+      assert.deepEqual(verdictOn(await log.read(), { version, against, evidence }), { verdict, reasons });
     }
   });
 
@@ -274,7 +280,12 @@ describe('the training loop on real servers', () => {
   }
 
   /** Conversations of `versions` that a person must see, each approved by one. */
-  async function answer(name: string, versions: readonly string[], each: number, success: (i: number) => boolean) {
+  async function answer(
+    name: string,
+    versions: readonly (string | null)[],
+    each: number,
+    success: (i: number) => boolean,
+  ) {
     const producer = await createConversationProducer(producerOptions(stack.prepared));
     for (const version of versions) {
       for (let i = 0; i < each; i++) {

@@ -59,6 +59,19 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
   ['failing, though labels are good', arm({ labels: 200, right: 195, failures: 100 }), 'fail', /Failed/],
 ];
 
+/** No conversation names the version in production, or an LLM has answered all that do. */
+const nobody = arm({ conversations: 0, cells: [] });
+const llm = arm({ conversations: 3600, fallbacks: 3600, cells: [] });
+const alone: typeof table = [
+  ['no labels', arm(), 'no-data', /none of its 400/],
+  ['right', arm({ labels: 60, right: 50 }), 'success', /above 60\.0 %, the floor.*83\.3 % right/],
+  ['right, on too few labels', arm({ labels: 30, right: 30 }), 'inconclusive', /needs 50 labels/],
+  ['right, in a few keystrokes', arm({ labels: 200, right: 200, groupsOf: 20 }), 'inconclusive', /needs 50 labels/],
+  ['wrong', arm({ labels: 60, right: 20 }), 'fail', /below 60\.0 %, the floor/],
+  ['wrong, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', /needs 50 labels/],
+  ['near the floor', arm({ labels: 60, right: 38 }), 'inconclusive', /leave open/],
+];
+
 /** A cell of which everything that was chosen is answered. */
 function cell(
   route: AuditCell['route'],
@@ -87,6 +100,27 @@ describe('judgeStep', () => {
       assert.equal(judged.verdict, verdict, judged.reasons.join(' '));
       assert.match(judged.reasons.join(' '), reason);
     });
+  for (const [name, canary, verdict, reason] of alone)
+    it(`${name}, with nothing to compare with → ${verdict}`, () => {
+      for (const beside of [nobody, llm]) {
+        const judged = judgeStep(canary, beside, { hasFile: false });
+        assert.equal(judged.verdict, verdict, judged.reasons.join(' '));
+        assert.match(judged.reasons.join(' '), reason);
+      }
+    });
+  it('takes a version back whose responses fail, though nothing can be compared', () => {
+    for (const hasFile of [true, false]) {
+      const judged = (failures: number) => judgeStep(arm({ failures }), nobody, { hasFile }).verdict;
+      assert.deepEqual([judged(400), judged(200), judged(100)], ['fail', 'fail', 'no-data']);
+    }
+  });
+  it('says what is missing where a version that has a file is named by no conversation', () => {
+    for (const beside of [nobody, llm]) {
+      const { verdict, reasons } = judgeStep(arm({ labels: 200, right: 195 }), beside);
+      assert.equal(verdict, 'inconclusive');
+      assert.match(reasons.join(' '), /`model_version`/);
+    }
+  });
   it('weighs an audited label for the traffic that it stands for', () => {
     // Of 1,000 answers 900 are trusted, 60 of them audited and half of those wrong: that outweighs 100 right reviews.
     const canary = arm({
@@ -161,9 +195,10 @@ describe('versionFor', () => {
 
 /**
  * A rollout on a simulated clock: 400 conversations an hour, answered by production (85 % right) or the canary, every one
- * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen.
+ * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen. No conversation names what
+ * the `first` version stands beside.
  */
-function rollout(canaryAccuracy: number, delayHours: number, hours: number, labelsFrom = 0) {
+function rollout(canaryAccuracy: number, delayHours: number, hours: number, labelsFrom = 0, first = false) {
   const history: { hour: number; traffic: number; verdict: string }[] = [];
   let [traffic, since] = [10, 0];
   const seen: { version: string; hour: number; right: boolean }[] = [];
@@ -186,7 +221,8 @@ function rollout(canaryAccuracy: number, delayHours: number, hours: number, labe
         right: labelled.filter(({ right }) => right).length,
       });
     };
-    const judged = judgeStep(evidence('router-v1.1.0'), evidence('router-v1.0.0'));
+    const beside = first ? nobody : evidence('router-v1.0.0');
+    const judged = judgeStep(evidence('router-v1.1.0'), beside, { hasFile: !first });
     const action = actOn(judged.verdict, traffic);
     history.push({ hour, traffic, verdict: judged.verdict });
     if (action.kind === 'roll-back') return { end: 'rolled back', traffic, history };
@@ -244,6 +280,10 @@ describe('a rollout on a simulated clock', () => {
     const { end, traffic, history } = rollout(0.92, Infinity, 500);
     assert.deepEqual([end, traffic], ['canary', 10]);
     assert.ok(history.every(({ verdict }) => verdict === 'no-data'));
+  });
+  it('takes the first version to 100 %, or back, on its own labels, and holds it while these are silent', () => {
+    const ends = [0.8, 0.4].map((accuracy) => rollout(accuracy, 2, 200, 0, true).end);
+    assert.deepEqual([...ends, rollout(0.8, Infinity, 200, 0, true).end], ['production', 'rolled back', 'canary']);
   });
   it('does not take a version back because it was looked at often: of 40 that are 2 points better, none', () => {
     const ends = Array.from({ length: 40 }, (_, seed) => oftenJudged(seed));

@@ -2,8 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { blankStanding, CONTROLLER, deploymentOf, register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import type { StepVerdict } from '../../policy/rollout.ts';
-import { keyOf, nextCandidate, noteVerdict } from '../../trainer/deployment-controller.ts';
+import { keyOf, nextCandidate, noteVerdict, verdictOn } from '../../trainer/deployment-controller.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
+import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
+import { conversation, review } from '../fixtures.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 
 const act = { by: CONTROLLER, reason: 'It is better.', at: 5 };
@@ -82,6 +84,25 @@ describe('the next version on trial', () => {
 });
 
 describe('the verdict on a step', () => {
+  it('is given on its own labels where what is in production has no file and no conversation names it', async () => {
+    const { log, note } = await onTrial();
+    const evidence = new RolloutEvidence([V1, 'router-v1.0.0']);
+    const nothing = { captured: null, reviewed: null, policy: null, erased: null };
+    for (let i = 0; i < 60; i++) {
+      // Not numbered: texts that differ in digits only are equal, and worth one label.
+      const text = { user_message: String.fromCharCode(97 + (i % 26), 97 + Math.floor(i / 26)), nlu_confidence: 0.8 };
+      const asked = conversation({ conversation_id: `c-${i}`, model_version: V1, ...text });
+      const others = conversation({ conversation_id: `o-${i}`, model_version: null, ...text });
+      for (const captured of [asked, others])
+        evidence.add({ ...nothing, conversation_id: captured.conversation_id, captured });
+      evidence.add({ ...nothing, conversation_id: `c-${i}`, reviewed: review({ conversation_id: `c-${i}` }) });
+    }
+    const { verdict, reasons } = verdictOn(await log.read(), { version: V1, against: 'router-v1.0.0', evidence });
+    assert.equal(verdict, 'success', reasons.join(' '));
+    assert.equal(await note(verdict), true);
+    assert.equal((await log.read()).models.get(V1)?.standing.traffic_percentage, 25);
+  });
+
   it('is noted when it changes, and nobody is shut out of the log where it does not', async () => {
     const { log, note, appends } = await onTrial();
     assert.equal(await note('no-data'), true);
