@@ -122,6 +122,35 @@ export function judgeStep(
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
 }
 
+/**
+ * Judges a version that has had all the traffic since its rollout, against what the one `before` it did in the last step, or against the
+ * floor. Those were other days: so what only tells of the load or of doubt is left out, and labels must be worse by more than the
+ * margin. Fails, or is inconclusive.
+ */
+export function judgeProduction(
+  production: ArmEvidence,
+  before: ArmEvidence,
+  policy: RolloutPolicy = defaultRolloutPolicy,
+): StepVerdict {
+  const failing = failedResponses(production, before, 'the version before', policy);
+  if (failing.length > 0) return { verdict: 'fail', reasons: failing };
+  const [a, b] = [productionAccuracy(future(production.cells)), productionAccuracy(future(before.cells))];
+  if (a.corrected === null || a.effective < policy.minLabelsToFail)
+    return because('inconclusive', 'Too few of its conversations are labelled.');
+  const [share, interval, margin]: readonly [number, Interval, number] =
+    b.corrected === null
+      ? [policy.floor, [policy.floor, policy.floor], 0]
+      : [b.corrected, b.interval, policy.accuracyMargin];
+  const difference = a.corrected - share;
+  const [, high] = differenceInterval([a.corrected, a.interval], [share, interval]);
+  if (highest(difference, high, a) >= -margin) return because('inconclusive', 'Nothing speaks against it.');
+  const other = b.corrected === null ? 'the floor' : 'the version before it in its last step';
+  return because(
+    'fail',
+    `It has become worse: ${percent(a.corrected)} right on ${labels(a)} labels, against ${percent(share)} of ${other}.`,
+  );
+}
+
 /** Judges a version by its own labels. */
 function judgeAlone(a: ProductionAccuracy, corrected: number, policy: RolloutPolicy): StepVerdict {
   const [low, high] = a.interval;
@@ -176,33 +205,17 @@ function labels({ answers, effective }: ProductionAccuracy): string {
 
 function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: RolloutPolicy): readonly string[] {
   const enough = (a: number, b: number) => Math.min(a, b) >= policy.minConversations;
-  const reasons: string[] = [];
-  if (production.responses === 0 && canary.responses >= policy.minConversations) {
-    const [low] = wilson(canary.failures, canary.responses);
-    if (low > 1 - policy.floor)
-      reasons.push(
-        `Failed responses: ${percent(canary.failures / canary.responses)} of ${canary.responses} conversations, and nothing to compare with.`,
-      );
-  }
-  const rate = (name: string, margin: number, a: readonly [number, number], b: readonly [number, number]) => {
-    if (!enough(a[1], b[1])) return;
-    const [p, q] = [a[0] / a[1], b[0] / b[1]];
-    const [low] = differenceInterval([p, wilson(...a)], [q, wilson(...b)]);
-    if (low > margin)
-      reasons.push(`${name}: ${percent(p)} of ${a[1]} conversations against ${percent(q)} of production's ${b[1]}.`);
-  };
-  rate(
-    'Failed responses',
-    policy.failureMargin,
-    [canary.failures, canary.responses],
-    [production.failures, production.responses],
-  );
-  rate(
-    'Fallbacks',
-    policy.fallbackMargin,
-    [canary.fallbacks, canary.conversations],
-    [production.fallbacks, production.conversations],
-  );
+  const reasons = [
+    ...failedResponses(canary, production, 'production', policy),
+    ...moreOften(
+      'Fallbacks',
+      [canary.fallbacks, canary.conversations],
+      [production.fallbacks, production.conversations],
+      policy.fallbackMargin,
+      'production',
+      policy,
+    ),
+  ];
   const [slow, usual] = [canary.latencyMs, production.latencyMs];
   if (
     enough(slow.n, usual.n) &&
@@ -217,6 +230,40 @@ function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: Rollou
   )
     reasons.push(`Confidence: ${mean(now).toFixed(3)} on average against ${mean(before).toFixed(3)} of production.`);
   return reasons;
+}
+
+function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string, policy: RolloutPolicy): readonly string[] {
+  const { failures, responses } = arm;
+  if (other.responses > 0)
+    return moreOften(
+      'Failed responses',
+      [failures, responses],
+      [other.failures, other.responses],
+      policy.failureMargin,
+      name,
+      policy,
+    );
+  const [low] = wilson(failures, responses);
+  if (responses < policy.minConversations || low <= 1 - policy.floor) return [];
+  return [
+    `Failed responses: ${percent(failures / responses)} of ${responses} conversations, and nothing to compare with.`,
+  ];
+}
+
+/** A sentence where something happened more often than in the `other` arm, beyond `margin` and chance. */
+function moreOften(
+  what: string,
+  [count, n]: readonly [count: number, n: number],
+  [otherCount, otherN]: readonly [count: number, n: number],
+  margin: number,
+  name: string,
+  { minConversations }: RolloutPolicy,
+): readonly string[] {
+  if (Math.min(n, otherN) < minConversations) return [];
+  const [p, q] = [count / n, otherCount / otherN];
+  const [low] = differenceInterval([p, wilson(count, n)], [q, wilson(otherCount, otherN)]);
+  if (low <= margin) return [];
+  return [`${what}: ${percent(p)} of ${n} conversations against ${percent(q)} of ${name}'s ${otherN}.`];
 }
 
 function mean({ n, sum }: Moments): number {

@@ -8,7 +8,7 @@ import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { readPipelineFigures } from '../../cli/pipeline-figures.ts';
-import { setTraffic } from '../../policy/model-log.ts';
+import { deploymentOf, setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../../policy/model-log.ts';
 import { offsetsOf, requestRun, watermarkOf } from '../../policy/training-run.ts';
 import { defaultPromotionPolicy } from '../../policy/promotion.ts';
@@ -24,10 +24,9 @@ import { topics } from '../../topology.ts';
 import { openArtifactFolder } from '../../trainer/artifacts.ts';
 import { codeVersion } from '../../trainer/code-version.ts';
 import { readSamples } from '../../trainer/data-set.ts';
-import { verdictOn } from '../../trainer/deployment-controller.ts';
+import { readEvidence, verdictOn } from '../../trainer/deployment-controller.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
-import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
 import { trainInWorker } from '../../trainer/train-worker.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import { conversation, review } from '../fixtures.ts';
@@ -219,22 +218,30 @@ describe('the training loop on real servers', () => {
     assert.match(back.models.get(canary)?.judged?.reasons.join(' ') ?? '', /Failed responses/);
   });
 
+  it('takes a version back whose responses fail when it has all the traffic', async () => {
+    const [canary] = [...(await log.read()).models.keys()].slice(-1) as [string];
+    const { production } = deploymentOf(await log.read());
+    const ends = offsetsOf(await topicEnds(stack.prepared.servers.kafka, topics.conversationEvents.name));
+    const act = { by: 'test', reason: 'once more', at: Date.now() };
+    await log.append((now) => ({ models: setTraffic(now, canary, 50, act, ends) }));
+    await answer('again', [canary, production], 220, () => true);
+    await until('it gets all the traffic', (now) => deploymentOf(now).production === canary);
+    await answer('worse', [canary], 220, (i) => i % 2 === 0);
+    const back = await until('it is taken back', (now) => deploymentOf(now).production === production);
+    assert.equal(back.models.get(canary)?.standing.status, 'rolled_back');
+    assert.deepEqual((await verdictsOn(canary)).slice(-2), ['success at 50 %', 'fail at 100 %']);
+  });
+
   it('gives each verdict again from the offsets that stand beside it', async () => {
-    const { servers, codecs } = stack.prepared;
-    const codec = codecs.of(topics.conversationEvents);
     const judged = await judgedSteps();
     for (const wanted of ['success', 'fail']) assert.ok(judged.some(({ verdict }) => verdict === wanted));
-    for (const { version, against, from, to, verdict, reasons } of judged) {
-      const evidence = new RolloutEvidence([version, against]);
-      const [begin, end] = [watermarkOf(from), watermarkOf(to)];
-      for await (const { partition, offset, value } of readTopic(
-        servers.kafka,
-        topics.conversationEvents.name,
-        end,
-        begin,
-      ))
-        if (value && offset < (end.get(partition) ?? 0)) evidence.add(codec.decode(value));
-      assert.deepEqual(verdictOn(await log.read(), { version, against, evidence }), { verdict, reasons });
+    for (const [i, step] of judged.entries()) {
+      const { version, against, verdict, reasons } = step;
+      const evidence = await readEvidence(stack.prepared, step);
+      // What has all the traffic is compared with what was there in the step before.
+      const last = step.traffic_percentage === 100 ? judged[i - 1] : undefined;
+      const before = last && { before: (await readEvidence(stack.prepared, last)).of(against) };
+      assert.deepEqual(verdictOn(await log.read(), { version, against, evidence, ...before }), { verdict, reasons });
     }
   });
 

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AuditCell } from '../../policy/audit.ts';
 import { unitHash } from '../../policy/hash.ts';
-import { actOn, judgeStep } from '../../policy/rollout.ts';
+import { actOn, judgeProduction, judgeStep } from '../../policy/rollout.ts';
 import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { versionFor } from '../../policy/traffic.ts';
 
@@ -148,6 +148,45 @@ describe('judgeStep', () => {
       [0.9, 0.6].map((share) => judged(share).verdict),
       ['success', 'fail'],
     );
+  });
+});
+
+/** What a version in production did, the verdict against `production` above, and against a version that nobody names. */
+const since: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], StepVerdict['verdict']])[] = [
+  ['no labels', arm(), 'inconclusive', 'inconclusive'],
+  ['as good', arm({ labels: 200, right: 170 }), 'inconclusive', 'inconclusive'],
+  ['worse, within the margin', arm({ conversations: 9000, labels: 9000, right: 7480 }), 'inconclusive', 'inconclusive'],
+  ['ten points worse', arm({ conversations: 3000, labels: 1000, right: 750 }), 'fail', 'inconclusive'],
+  ['worse than the floor', arm({ labels: 200, right: 80 }), 'fail', 'fail'],
+  ['wrong, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', 'inconclusive'],
+  ['responses that fail', arm({ failures: 200 }), 'fail', 'fail'],
+  ['responses that fail from the next day on', arm({ conversations: 4000, failures: 500 }), 'fail', 'inconclusive'],
+  ['slow', arm({ latencyMs: { n: 400, sum: 9000, squares: 210_000 } }), 'inconclusive', 'inconclusive'],
+];
+
+describe('judgeProduction', () => {
+  for (const [name, now, compared, alone] of since)
+    it(`${name} → ${compared}`, () => {
+      assert.deepEqual(
+        [production, nobody].map((before) => judgeProduction(now, before).verdict),
+        [compared, alone],
+      );
+    });
+  it('takes no equal version back, looked at after every 20 labels: of 100, at most 3', () => {
+    const right = (seed: number, i: number) => unitHash(`${seed}/after/${i}`) < 0.85;
+    const before = (seed: number) =>
+      arm({ labels: 200, right: Array.from({ length: 200 }, (_, i) => right(seed, -i)).filter(Boolean).length });
+    const back = Array.from({ length: 100 }, (_, seed) => {
+      let hits = 0;
+      for (let i = 1; i <= 4000; i++) {
+        hits += Number(right(seed, i));
+        if (i % 20 > 0) continue;
+        const now = arm({ conversations: 3 * i, labels: i, right: hits });
+        if (judgeProduction(now, before(seed)).verdict === 'fail') return true;
+      }
+      return false;
+    }).filter(Boolean).length;
+    assert.ok(back <= 3, `${back} of 100`);
   });
 });
 
