@@ -51,33 +51,29 @@ export interface SampleMark {
   readonly approves: boolean;
 }
 
-/** A partition with the next of its marks; `time` never runs backwards. */
+/** A partition, and the next of its marks. */
 interface Head {
   readonly marks: AsyncIterator<SampleMark>;
   mark: SampleMark | undefined;
-  time: number;
 }
 
 /**
  * The watermarks behind each `every`th approval, one after the other. `partitions` have their marks from `from` on, in offset order.
- * They are merged by event time, then by number; a partition's time never runs backwards, so that what is taken is a prefix of
- * each. Behind a watermark it begins anew: the next one is the same whether it is asked for now or later. Withdrawals up to there are taken
- * too. All that is left, however often one asks, where there are not so many: of what was erased since, compaction has taken the
- * approvals out of the log. Holds one mark of each partition, and ends them when it is ended.
+ * Of the next marks of all the earliest by event time is taken, then by number: a prefix of each partition, and the same watermark
+ * whether it is asked for in this pass or in a later one. Withdrawals up to there are taken too. All that is left, however
+ * often one asks, where there are not so many: of what was erased since, compaction has taken the approvals out of the log.
+ * Holds one mark of each partition, and ends them when it is ended.
  */
 export async function* watermarks(
   partitions: readonly AsyncIterable<SampleMark>[],
   from: Watermark,
   every: number,
 ): AsyncGenerator<Watermark, never> {
-  const heads = partitions.map((marks): Head => {
-    return { marks: marks[Symbol.asyncIterator](), mark: undefined, time: -Infinity };
-  });
+  const heads = partitions.map((marks): Head => ({ marks: marks[Symbol.asyncIterator](), mark: undefined }));
   const watermark = new Map(from);
   try {
     await Promise.all(heads.map(advance));
     for (;;) {
-      for (const head of heads) head.time = head.mark?.timestamp ?? Infinity;
       for (let missing = every; missing > 0;) {
         const head = earliest(heads);
         if (!head?.mark) break;
@@ -89,26 +85,21 @@ export async function* watermarks(
       yield new Map(watermark);
     }
   } finally {
-    await Promise.all(heads.map(({ marks }) => marks.return?.()));
+    await Promise.all(heads.map(async ({ marks }) => marks.return?.()));
   }
 }
 
 async function advance(head: Head): Promise<void> {
   const next = await head.marks.next();
   head.mark = next.done === true ? undefined : next.value;
-  head.time = Math.max(head.time, head.mark?.timestamp ?? Infinity);
 }
 
 function earliest(heads: readonly Head[]): Head | undefined {
   let first: Head | undefined;
-  for (const head of heads) {
-    if (!head.mark) continue;
-    if (
-      !first?.mark ||
-      head.time < first.time ||
-      (head.time === first.time && head.mark.partition < first.mark.partition)
-    )
-      first = head;
-  }
+  for (const head of heads) if (head.mark && (!first?.mark || isBefore(head.mark, first.mark))) first = head;
   return first;
+}
+
+function isBefore(a: SampleMark, b: SampleMark): boolean {
+  return a.timestamp < b.timestamp || (a.timestamp === b.timestamp && a.partition < b.partition);
 }
