@@ -13,7 +13,7 @@ import { reason } from './words.js';
  *   group: Alike[], similar: (Alike & { joined: boolean })[] }} Task
  * @typedef {{ conversation_id: string, user_message: string, language: string }} Alike
  * @typedef {{ name: string, waiting: number }[]} Counts
- * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, looking: boolean, trouble: string, news: string,
+ * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, looking: boolean, trouble: string, news: string, unasked: boolean,
  *   filter: { module: string, language: string, route: string }, waiting: number, modules: Counts, languages: Counts,
  *   routes: Counts, progress: { mine: number, everyone: number, median_ms: number | null },
  *   unsent: number, ofOthers: Map<string, import('./outbox.js').Entry[]>, tokens: boolean, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
@@ -55,13 +55,13 @@ export const signView = (acts) =>
 /** @param {State} state @param {Acts} acts */
 export const pageView = (state, acts) => html`
   ${barView(state, acts)} ${noticesView(state, acts)}
+  <p class=${state.unasked ? 'notice' : 'hidden'} role="status" aria-live="polite" id="news">${state.news}</p>
   <div class="desk">
     <section class="work" aria-label="The item">
       ${state.items[0] ? taskView(state.items[0], state, acts) : emptyView(state)}
     </section>
     ${sideView(state, acts)}
   </div>
-  <p class="hidden" role="status" aria-live="polite" id="news">${state.news}</p>
 `;
 
 /** @param {State} state @param {Acts} acts */
