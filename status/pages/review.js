@@ -352,10 +352,8 @@ const acts = {
     draw();
   },
   rename() {
-    release();
-    state.items = [];
-    state.reviewer = '';
-    draw();
+    remember('samvad.reviewer', '');
+    location.reload(); // what this page holds is not the next person's; leaving it gives its items back
   },
   signOut() {
     release();

@@ -208,6 +208,40 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     );
   });
 
+  it('leaves nothing of one person to the next at the same browser but what is still to be sent', async (t) => {
+    await many('next', 8);
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    const begin = async (name: string) => {
+      await page.getByRole('textbox').fill(name);
+      await page.getByRole('button', { name: 'Begin' }).click();
+      await page.locator('aside', { hasText: name }).waitFor();
+    };
+    await page.goto(`${url}/review?module=next`);
+    await begin('asha');
+    const [kept, back] = [await press(page, 'a'), await press(page, 'a')];
+    await press(page, 'u');
+    await saved(page);
+    await page.route('**/v1/review-queue/answers', (route) => route.abort());
+    assert.equal(await press(page, 'r'), back);
+    await page.unroute('**/v1/review-queue/answers');
+    await page.getByRole('button', { name: 'Not you?' }).click();
+    await begin('meera');
+    assert.equal(await page.locator('#undo').isDisabled(), true);
+    const own = await press(page, 'a');
+    await saved(page);
+    await caughtUp();
+    const rows = await sql<{ said: string }>(
+      `SELECT concat_ws(' ', conversation_id, reviewer, verdict) AS said FROM standing_reviews
+        WHERE conversation_id LIKE 'next-%' AND verdict <> 'skip'`,
+    );
+    assert.deepEqual(
+      rows.map(({ said }) => said).sort(),
+      [`${kept} asha approve`, `${back} asha reject`, `${own} meera approve`].sort(),
+    );
+  });
+
   it('never shows two reviewers the same item', async () => {
     await many('two', 40); // each page keeps some before it that the other one does not get
     const pages = await Promise.all([open('asha', 'two'), open('ravi', 'two')]);
