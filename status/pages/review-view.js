@@ -80,7 +80,7 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
         @change=${(/** @type {any} */ e) => acts.filter(name.toLowerCase(), e.target.value)}
       >
         <option value="">${all}</option>
-        ${counts.map((one) => html`<option value=${one.name} ?selected=${one.name === value}>${one.name} (${one.waiting})</option>`)}
+        ${withChosen(counts, value).map((one) => html`<option value=${one.name} .selected=${one.name === value}>${one.name} (${one.waiting})</option>`)}
       </select>
     </label>`;
   const seconds = progress.median_ms === null ? '' : ` · ${(progress.median_ms / 1000).toFixed(1)} s each`;
@@ -103,6 +103,10 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
     }
   </div>`;
 }
+
+/** What is filtered by can be seen, and left, though none of it waits any more. @param {Counts} counts @param {string} value @returns {Counts} */
+const withChosen = (counts, value) =>
+  value === '' || counts.some(({ name }) => name === value) ? counts : [...counts, { name: value, waiting: 0 }];
 
 /** @param {State} state @param {Acts} acts */
 const noticesView = ({ trouble, unsent, ofOthers, refused }, acts) => html`

@@ -242,6 +242,24 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     );
   });
 
+  it('shows the filter, and takes it off, when nothing of that part waits any more', async (t) => {
+    await many('few', 2);
+    await many('more', 3);
+    const page = await open('asha', 'more');
+    t.after(() => page.context().close());
+    const select = page.locator('[data-filter=module]');
+    await select.selectOption('few');
+    await page.locator('.task[data-id^="few-"]').waitFor();
+    for (let i = 0; i < 2; i++) await press(page, 'a');
+    await saved(page);
+    await page.getByText('Nothing waits in this part of the queue.').waitFor();
+    await lookAgain(page);
+    assert.equal(await select.inputValue(), 'few');
+    assert.equal(await select.locator('option:checked').innerText(), 'few (0)');
+    await select.selectOption('');
+    await page.locator('.task').waitFor();
+  });
+
   it('never shows two reviewers the same item', async () => {
     await many('two', 40); // each page keeps some before it that the other one does not get
     const pages = await Promise.all([open('asha', 'two'), open('ravi', 'two')]);
