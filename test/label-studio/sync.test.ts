@@ -326,6 +326,19 @@ describe('a synchronisation with a bad Label Studio', () => {
     );
   });
 
+  it('pushes nothing that was answered while the queue does not know yet, but what waits for a second person', async () => {
+    await wait('a', 'b', 'audit');
+    const answered = "verdict = 'approve', review_status = 'approved', revision = 1";
+    await pool.query(`UPDATE conversation_logs SET ${answered} WHERE conversation_id IN ('a', 'b')`);
+    await pool.query(`UPDATE review_queue SET answered_by = '["meera"]' WHERE conversation_id = 'b'`);
+    await pool.query("UPDATE conversation_logs SET review_status = 'auto-approved' WHERE conversation_id = 'audit'");
+    await sync();
+    assert.deepEqual(conversationsThere(), ['b', 'audit']);
+    await pool.query("DELETE FROM review_queue WHERE conversation_id = 'a'");
+    await sync(true);
+    assert.deepEqual(conversationsThere(), ['b', 'audit']);
+  });
+
   it('deletes the tasks of erased conversations, answered or begun ones too, and forgets them', async () => {
     await wait('a', 'b', 'c', 'd');
     await sync();
