@@ -96,7 +96,8 @@ export const topics = {
     schema: 'ApprovedSampleCount',
     key: 'data set / partition',
     keeps: 'latest per key',
-    holds: 'approved samples so far, by module, intent and language, and the offset counted up to',
+    holds:
+      'approved samples so far, by module, intent and language (500 names of each, then (other)), and the offset counted up to',
   }),
   trainingRuns: topic('training-runs', {
     schema: 'TrainingRunEvent',

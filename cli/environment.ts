@@ -25,6 +25,7 @@ import { PARTITIONS, topics } from '../topology.ts';
 import { openArtifactFolder } from '../trainer/artifacts.ts';
 import type { ArtifactStore } from '../trainer/artifacts.ts';
 import { openModelLog } from '../trainer/model-log.ts';
+import type { ModelLogPort } from '../trainer/model-log.ts';
 import { progress, UsageError } from './terminal.ts';
 
 /** Servers that a command may use, and how to leave them. */
@@ -57,6 +58,17 @@ export interface Prepared extends Connected {
   readonly codecs: Codecs;
 }
 
+/** The part of an environment that is the log. Who needs no more goes on while Postgres is away. */
+export interface LogEnvironment {
+  readonly config: Config;
+  readonly servers: Omit<Servers, 'databaseUrl'>;
+}
+
+/** The log with its topics and schemas in place. */
+export interface PreparedLog extends LogEnvironment {
+  readonly codecs: Codecs;
+}
+
 /** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. */
 export async function startEnvironment(config: Config = readConfig()): Promise<StartedEnvironment> {
   const missing = new Set<ServerName>([
@@ -86,18 +98,30 @@ export async function startEnvironment(config: Config = readConfig()): Promise<S
  * @throws UsageError when one of them neither is configured nor runs.
  */
 export async function findEnvironment(config: Config = readConfig()): Promise<Environment> {
-  const running = new Map(
-    (await platformStatus(config.home)).map((server) => [
-      server.server,
-      server.state === 'running' ? server.address : undefined,
-    ]),
-  );
-  const found = {
-    ...(running.get('kafka') !== undefined && { kafkaBrokers: running.get('kafka') ?? '' }),
-    ...(running.get('registry') !== undefined && { schemaRegistryUrl: running.get('registry') ?? '' }),
-    ...(running.get('postgres') !== undefined && { databaseUrl: running.get('postgres') ?? '' }),
+  return { config, servers: serversOf(config, await runningServers(config)), stop: () => Promise.resolve() };
+}
+
+/**
+ * The log of the servers that run already, prepared; Postgres may be away.
+ * @throws UsageError when Kafka or the registry neither is configured nor runs.
+ */
+export async function findLog(config: Config = readConfig()): Promise<PreparedLog> {
+  const environment = {
+    config,
+    servers: serversOf(config, await runningServers(config), ['kafka', 'schemaRegistryUrl']),
   };
-  return { config, servers: serversOf(config, found), stop: () => Promise.resolve() };
+  return { ...environment, codecs: await prepareLog(environment) };
+}
+
+/** Works with the model log of `findLog`. */
+export async function onLog(work: (log: ModelLogPort, prepared: PreparedLog) => Promise<void>): Promise<void> {
+  const prepared = await findLog();
+  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+  try {
+    await work(log, prepared);
+  } finally {
+    await log.close();
+  }
 }
 
 /** The environment with its connection pool and its log. */
@@ -120,7 +144,7 @@ export function connect(environment: Environment): Connected {
 }
 
 /** Checks that the data folder is of this cluster, creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
-export async function prepareLog({ config, servers }: Environment): Promise<Codecs> {
+export async function prepareLog({ config, servers }: LogEnvironment): Promise<Codecs> {
   const admin = kafkajsClient(servers.kafka, 'samvad-setup');
   await keepToCluster(admin, config.home);
   await ensureTopics(admin, Object.values(topics), PARTITIONS, config.replication);
@@ -153,18 +177,40 @@ export function folderOf(config: Config, ...names: string[]): string {
   return path.join(config.home, ...names);
 }
 
-function serversOf(config: Config, addresses: Partial<PlatformAddresses>): Servers {
-  const kafka =
-    config.kafka ?? (addresses.kafkaBrokers === undefined ? undefined : { brokers: addresses.kafkaBrokers });
-  const schemaRegistryUrl = config.schemaRegistryUrl ?? addresses.schemaRegistryUrl;
-  const databaseUrl = config.databaseUrl ?? addresses.databaseUrl;
-  if (kafka && schemaRegistryUrl !== undefined && databaseUrl !== undefined)
-    return { kafka, schemaRegistryUrl, databaseUrl };
-  const absent = [
-    ...(kafka ? [] : ['Kafka (KAFKA_BROKERS)']),
-    ...(schemaRegistryUrl === undefined ? ['the schema registry (SCHEMA_REGISTRY_URL)'] : []),
-    ...(databaseUrl === undefined ? ['Postgres (DATABASE_URL)'] : []),
-  ];
+/** Addresses of the embedded servers that run. */
+async function runningServers({ home }: Config): Promise<Partial<PlatformAddresses>> {
+  const running = new Map(
+    (await platformStatus(home)).map((server) => [
+      server.server,
+      server.state === 'running' ? server.address : undefined,
+    ]),
+  );
+  return {
+    ...(running.get('kafka') !== undefined && { kafkaBrokers: running.get('kafka') ?? '' }),
+    ...(running.get('registry') !== undefined && { schemaRegistryUrl: running.get('registry') ?? '' }),
+    ...(running.get('postgres') !== undefined && { databaseUrl: running.get('postgres') ?? '' }),
+  };
+}
+
+const TITLES: Readonly<Record<keyof Servers, string>> = {
+  kafka: 'Kafka (KAFKA_BROKERS)',
+  schemaRegistryUrl: 'the schema registry (SCHEMA_REGISTRY_URL)',
+  databaseUrl: 'Postgres (DATABASE_URL)',
+};
+
+/** The servers that are needed, all of them where nothing is said. @throws UsageError when one is not known. */
+function serversOf<N extends keyof Servers = keyof Servers>(
+  config: Config,
+  addresses: Partial<PlatformAddresses>,
+  needed: readonly N[] = Object.keys(TITLES) as N[],
+): Pick<Servers, N> {
+  const known = {
+    kafka: config.kafka ?? (addresses.kafkaBrokers === undefined ? undefined : { brokers: addresses.kafkaBrokers }),
+    schemaRegistryUrl: config.schemaRegistryUrl ?? addresses.schemaRegistryUrl,
+    databaseUrl: config.databaseUrl ?? addresses.databaseUrl,
+  };
+  const absent = needed.filter((name) => known[name] === undefined).map((name) => TITLES[name]);
+  if (absent.length === 0) return known as Servers;
   throw new UsageError(
     `Not running and not configured: ${absent.join(', ')}. Start them with \`samvad platform start\`, or set the variables.`,
   );

@@ -18,8 +18,8 @@ import { checkPlace, writeExport } from '../trainer/export.ts';
 import { formatNames } from '../trainer/formats.ts';
 import type { FormatName } from '../trainer/formats.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { findEnvironment, folderOf, prepare } from './environment.ts';
-import type { Prepared } from './environment.ts';
+import { findLog, folderOf } from './environment.ts';
+import type { PreparedLog } from './environment.ts';
 import { columns, progress, untilStopped, UsageError } from './terminal.ts';
 
 interface Options {
@@ -69,19 +69,18 @@ export function exportCommand(): Command {
     .option('--json', 'print the manifest as JSON')
     .action(async (options: Options) => {
       await checkPlace(options.format, options.output);
-      const prepared = await prepare(await findEnvironment());
+      const prepared = await findLog();
       const stopping = new AbortController();
       void untilStopped().then(() => stopping.abort(new Error('interrupted')));
-      try {
-        await exportAsJob(prepared, options, stopping.signal);
-      } finally {
-        await prepared.stop();
-      }
+      await exportAsJob(prepared, options, stopping.signal);
     });
 }
 
-/** The export, noted in the log from its beginning to its end, whatever that is. Interrupted, it leaves nothing but the note. */
-async function exportAsJob(prepared: Prepared, options: Options, signal: AbortSignal): Promise<void> {
+/**
+ * The export, noted in the log from its beginning to its end; where its process is killed, the note of the beginning stays. Interrupted, it leaves nothing
+ * but the note.
+ */
+async function exportAsJob(prepared: PreparedLog, options: Options, signal: AbortSignal): Promise<void> {
   const note = await openJob(prepared, options);
   try {
     const { dataSet, place } = await exported(prepared, options, signal);
@@ -106,7 +105,7 @@ async function exportAsJob(prepared: Prepared, options: Options, signal: AbortSi
 
 /** Makes the data set and writes it. */
 async function exported(
-  prepared: Prepared,
+  prepared: PreparedLog,
   options: Options,
   signal: AbortSignal,
 ): Promise<{ dataSet: DataSet; place: string }> {
@@ -124,7 +123,7 @@ async function exported(
 
 /** The data set that the options ask for, and the manifest that it must have where one is known. */
 async function requested(
-  { servers, codecs }: Prepared,
+  { servers, codecs }: PreparedLog,
   options: Options,
 ): Promise<{ request: DataSetRequest; expected: Manifest | undefined }> {
   if (options.manifest !== undefined) {
@@ -206,7 +205,7 @@ function report({ manifest }: DataSet, { output, json }: Options, place: string)
  * Notes in the log that the export runs, for the table of export jobs, and gives what notes its end.
  * @throws Transient when the note can't be written; an export that nobody could find again is none.
  */
-async function openJob({ servers, codecs }: Prepared, options: Options) {
+async function openJob({ servers, codecs }: PreparedLog, options: Options) {
   const { output, format } = options;
   const filters = { ...options, output: undefined, format: undefined, json: undefined };
   const job: ExportJob = {

@@ -20,6 +20,7 @@ import { openPool } from '../runtime/postgres-pool.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import { deadLetterLog, deadLettersOf } from './dead-letters.ts';
 import { startServing } from './serving.ts';
+import type { Serving } from './serving.ts';
 import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
 import { readSummary } from './summary.ts';
@@ -39,41 +40,46 @@ export interface RunningHttp {
 }
 
 /**
- * Listens on the configured address at once. Until everything is in place it takes traffic, which waits in the spool, and
- * answers all else with 503 and the reason.
+ * Listens on the configured address at once. Until everything is in place it takes traffic, which waits in the spool, answers
+ * texts as soon as the log is open, and all else with 503 and the reason.
  * @throws UsageError when the port is taken.
  */
 export async function startHttp(ground: Prepared | StandBy, components: RunningComponents): Promise<RunningHttp> {
   const standBy = onStandBy(ground);
   const tokens = tokensOf(standBy.config);
   const producer = await createConversationProducer(producerOptions(standBy));
-  const waiting = createWaitingServer({
+  const waiting = {
     producer,
     tracing: standBy.tracing,
     tokens,
     log: standBy.log.child({ component: 'http' }),
     readiness: () => Promise.resolve(readinessOf(standBy, components)),
     why: () => standBy.waiting() ?? 'It starts.',
+  };
+  const front = await openFront(
+    { ...standBy.config.http, variable: 'SAMVAD_HTTP_PORT' },
+    createWaitingServer(waiting),
+  ).catch(async (error: unknown) => {
+    await producer.close();
+    throw error;
   });
-  const front = await openFront({ ...standBy.config.http, variable: 'SAMVAD_HTTP_PORT' }, waiting).catch(
-    async (error: unknown) => {
-      await producer.close();
-      throw error;
-    },
-  );
+  let serving: Serving | undefined;
   let api: ReturnType<typeof openApi> | undefined;
-  const serving = standBy.prepared.then((prepared) => {
-    api = openApi(standBy, prepared, components, producer, tokens);
-    return front.serve(api.server);
+  const opened = standBy.openLog.done.then(async (codecs) => {
+    serving = startServing({ ...standBy, codecs });
+    await front.serve(createWaitingServer({ ...waiting, serving: { ...serving, tracing: standBy.tracing } }));
+    api = openApi(standBy, await standBy.prepared, components, producer, serving, tokens);
+    await front.serve(api.server);
   });
   if ('openLog' in ground)
-    serving.catch(() => undefined); // whoever waits for `prepared` sees it; a component meets the same failure, and ends the process
-  else await serving;
+    opened.catch(() => undefined); // whoever waits for `prepared` sees it; a component meets the same failure, and ends the process
+  else await opened;
   return {
     url: front.url,
     async stop() {
       await front.close();
       await api?.stop();
+      await serving?.stop();
       await producer.close();
     },
   };
@@ -85,11 +91,11 @@ function openApi(
   prepared: Prepared,
   components: RunningComponents,
   producer: ConversationProducer,
+  serving: Serving,
   tokens: readonly ApiToken[],
 ) {
   const { servers, pool, log } = prepared;
   const scans = openPool(servers.databaseUrl, { max: SCANS, statementTimeoutMs: SCAN_MS });
-  const serving = startServing(prepared);
   const approvals = approvalsReader(prepared);
   const deadLetters = deadLetterLog(prepared);
   const index = new DeadLetterIndex(deadLetters);
@@ -126,7 +132,6 @@ function openApi(
     server,
     async stop() {
       await approvals.close();
-      await serving.stop();
       await scans.end();
     },
   };

@@ -11,12 +11,10 @@ import type { ModelStanding } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 import { readCorpus } from '../trainer/corpus.ts';
 import { checkForeignFile } from '../trainer/external.ts';
-import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
 import { servingPlaces } from '../trainer/recipe.ts';
 import { split } from '../trainer/split.ts';
-import { artifactsOf, findEnvironment, prepare } from './environment.ts';
-import type { Prepared } from './environment.ts';
+import { artifactsOf, onLog } from './environment.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
 import { columns, progress, UsageError } from './terminal.ts';
 
@@ -104,17 +102,6 @@ export function rollbackCommand(): Command {
         }),
       ),
     );
-}
-
-async function onLog(work: (log: ModelLogPort, prepared: Prepared) => Promise<void>): Promise<void> {
-  const prepared = await prepare(await findEnvironment());
-  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
-  try {
-    await work(log, prepared);
-  } finally {
-    await log.close();
-    await prepared.stop();
-  }
 }
 
 async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended): Promise<void> {

@@ -63,7 +63,10 @@ export const kafkaUsers: readonly KafkaUser[] = [
   })),
   {
     name: 'http',
-    reads: [topics.conversationEvents, topics.approvedSampleCounts, topics.modelEvents, deadLetters],
+    reads: [
+      ...[topics.conversationEvents, topics.approvedSampleCounts],
+      ...[topics.modelEvents, topics.adoptedPolicies, deadLetters],
+    ],
     writes: [...inputTopics, policies, deadLetters],
     watches: groupsOfProcessors,
     transactionalIds: [ADOPTION_ID, REPLAY_ID],

@@ -179,7 +179,7 @@ async function untilFollowed({ classifier, policy }: ReturnType<typeof startServ
   const { production, canary } = deploymentOf(log);
   const question = { text: 'where is my order', language: 'en', conversationId: null };
   for (;;) {
-    const [answer] = await classifier.classify([question], await policy());
+    const [answer] = await classifier.classify([question], policy());
     if (answer?.version === production || answer?.version === canary?.version) return;
     await sleep(LOOK_MS);
   }

@@ -8,7 +8,7 @@ import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
 import { contextOf, startComponents } from './components.ts';
-import { findEnvironment, prepare } from './environment.ts';
+import { findEnvironment, onLog, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { untilPassed } from './lag.ts';
 import { liveLine, progress, UsageError } from './terminal.ts';
@@ -41,15 +41,16 @@ export function trainCommand(): Command {
       '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.',
     )
     .action(async (options: Options) => {
+      const { cancel } = options;
+      if (cancel !== undefined) return onLog((log) => cancelled(log, cancel, options));
       const prepared = await prepare(await findEnvironment());
       const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
       try {
         const id = await ask(prepared, log, options);
         if (id === undefined) return;
-        const run = options.cancel === undefined ? await carryOut(prepared, log, id) : (await log.read()).runs.get(id);
-        if (!run) throw new UsageError(`There is no run ${id}.`);
-        process.stdout.write(`${options.json === true ? JSON.stringify({ id, ...run }) : summary(id, run)}\n`);
-        if (run.status === 'failed') process.exitCode = 1;
+        const run = await carryOut(prepared, log, id);
+        show(id, run, options);
+        if (run?.status === 'failed') process.exitCode = 1;
       } finally {
         await log.close();
         await prepared.stop();
@@ -57,15 +58,22 @@ export function trainCommand(): Command {
     });
 }
 
+/** Ends a run, for which the log is enough. */
+async function cancelled(log: ModelLogPort, id: string, options: Options): Promise<void> {
+  const { runs } = await log.append((now) => cancelRun(now, id, { by: BY, at: Date.now() }));
+  show(id, runs.get(id), options);
+}
+
+function show(id: string, run: RunStanding | undefined, { json }: Options): void {
+  if (!run) throw new UsageError(`There is no run ${id}.`);
+  process.stdout.write(`${json === true ? JSON.stringify({ id, ...run }) : summary(id, run)}\n`);
+}
+
 /** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
 async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Promise<string | undefined> {
   const by = { by: BY, at: Date.now() };
-  const { resume, cancel, weekly = false, missed = false, fromScratch = false } = options;
+  const { resume, weekly = false, missed = false, fromScratch = false } = options;
   if (missed && !weekly) throw new UsageError('--missed is about the weekly job; write --weekly --missed.');
-  if (cancel !== undefined) {
-    await log.append((now) => cancelRun(now, cancel, by));
-    return cancel;
-  }
   if (resume !== undefined) {
     await log.append((now) => resumeRun(now, resume, by));
     return resume;

@@ -8,6 +8,10 @@ import { readKpis } from '../kpi/read-kpis.ts';
 import type { KpiList } from '../kpi/read-kpis.ts';
 import type { Agreement } from '../policy/agreement.ts';
 
+/** Slices of a kind that a report has, those with most conversations: it is one record, which the broker must take. */
+const MAX_SLICES = 100;
+const MAX_DOUBTFUL = 10;
+
 /** Conversations of a day by some label. Shares are 0 to 1. */
 export interface DaySlice {
   readonly name: string;
@@ -94,18 +98,23 @@ export async function readDailyReport(
     to: `${addDays(day, 1)}T00:00:00Z`,
     closed_at: new Date(closedAt).toISOString(),
     conversations: await readStats(pool, day),
-    modules: await readSlices(pool, day, 'nlu_module', 'count(*) DESC'),
-    languages: await readSlices(pool, day, 'language', 'count(*) DESC'),
-    doubtful_intents: (
-      await readSlices(
-        pool,
-        day,
-        "nlu_module || '/' || nlu_intent",
-        "count(*) FILTER (WHERE route <> 'auto-approved') DESC",
-      )
-    ).slice(0, 10),
+    modules: await readSlices(pool, day, 'nlu_module', 'count(*) DESC', MAX_SLICES),
+    languages: await readSlices(pool, day, 'language', 'count(*) DESC', MAX_SLICES),
+    doubtful_intents: await readSlices(
+      pool,
+      day,
+      "nlu_module || '/' || nlu_intent",
+      "count(*) FILTER (WHERE route <> 'auto-approved') DESC",
+      MAX_DOUBTFUL,
+    ),
     training: { ...training, reached: training.unused >= training.threshold },
-    accuracy: { from, to, all, versions, agreement: { pairs, observed, kappa, standardError } },
+    accuracy: {
+      from,
+      to,
+      all,
+      versions: versions.slice(0, MAX_SLICES),
+      agreement: { pairs, observed, kappa, standardError },
+    },
     kpis: (await readKpis(pool, day)).kpis,
     late: await readLate(pool, day, told),
   };
@@ -139,15 +148,21 @@ const QUIET_DAY = {
   review_hours: 0,
 };
 
-async function readSlices(pool: Pick<Pool, 'query'>, day: Day, name: string, order: string): Promise<DaySlice[]> {
+async function readSlices(
+  pool: Pick<Pool, 'query'>,
+  day: Day,
+  name: string,
+  order: string,
+  most: number,
+): Promise<DaySlice[]> {
   const { rows } = await pool.query<DaySlice>(
     `SELECT ${name} AS name, count(*)::int AS conversations,
             round(avg((route = 'auto-approved')::int), 4)::float8 AS auto_approval_rate,
             round(avg(nlu_confidence)::numeric, 4)::float8 AS average_confidence
        FROM conversation_logs
       WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC' AND created_at < $2::timestamp AT TIME ZONE 'UTC'
-      GROUP BY 1 ORDER BY ${order}, 1`,
-    [day, addDays(day, 1)],
+      GROUP BY 1 ORDER BY ${order}, 1 LIMIT $3`,
+    [day, addDays(day, 1), most],
   );
   return rows;
 }

@@ -110,6 +110,11 @@ function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   );
 }
 
+/** Names that a count keeps of each kind: with the longest ones it has half of the bytes that its topic takes. */
+const MAX_NAMES = 500;
+/** Counts the samples of all other names; no intent, module or language can be called so. */
+const OTHER = '(other)';
+
 /** The count after one more event of training-samples. `offset` is that event's own. */
 export function countSample(
   count: ApprovedSampleCount | undefined,
@@ -143,7 +148,18 @@ export function countSample(
 }
 
 function add(counts: Readonly<Record<string, number>>, name: string, change: number): Record<string, number> {
-  const { [name]: before = 0, ...rest } = counts;
-  const after = before + change;
-  return after === 0 ? rest : { ...rest, [name]: after };
+  const place = placeOf(name, counts);
+  const { [place]: before, ...rest } = counts;
+  // Only a name of its own: a module may be called toString, which every object answers to.
+  const after = (before !== undefined && Object.hasOwn(counts, place) ? before : 0) + change;
+  return after === 0 ? rest : { ...rest, [place]: after };
+}
+
+/**
+ * Under which name a sample is counted. Once there are others, a new name is one of them, so that its withdrawal, which finds no count
+ * of its own, takes one from them: each count stays a number of samples, and all of them together the number that there are.
+ */
+function placeOf(name: string, counts: Readonly<Record<string, number>>): string {
+  if (Object.hasOwn(counts, name)) return name;
+  return Object.hasOwn(counts, OTHER) || Object.keys(counts).length >= MAX_NAMES ? OTHER : name;
 }

@@ -2,11 +2,11 @@
 
 /** What a candidate must reach. Shares are 0 to 1. */
 export interface PromotionPolicy {
-  /** Fewer test rows than this prove nothing. */
+  /** Fewer test rows in scope than this prove nothing. */
   readonly minRows: number;
   /** A difference with a greater McNemar p is chance, whatever its interval: bootstrap intervals of few flips are too narrow. */
   readonly significance: number;
-  /** Least recall of an intent, and least accuracy of a language. */
+  /** Least recall of an intent, and least accuracy of a language; that of a language is also least of the whole where nothing is compared. */
   readonly intentFloor: number;
   readonly languageFloor: number;
   /** Slices with fewer rows are too small to judge. */
@@ -32,7 +32,7 @@ export interface SliceEvidence {
 
 /** What is known of a candidate. */
 export interface PromotionEvidence {
-  /** Test rows; only those in scope, which are compared, where something is in production. */
+  /** Test rows in scope. */
   readonly rows: number;
   readonly candidateAccuracy: number;
   /** Candidate minus production on the same rows, with its interval; null when nothing is in production. */
@@ -52,8 +52,8 @@ export interface PromotionDecision {
 }
 
 /**
- * Decides. A slice below its floor rejects, unless production is no better there: then the candidate does no harm. A
- * candidate is promoted only when the whole interval of the difference is above zero, rejected when it is below, both only
+ * Decides. A slice below its floor rejects, unless production is no better there: then the candidate does no harm. Where nothing is
+ * compared, all rows together are a slice too. Else a candidate is promoted only when the whole interval of the difference is above zero, rejected when it is below, both only
  * when McNemar's test finds it too, and otherwise nothing is known: inconclusive.
  */
 export function decidePromotion(evidence: PromotionEvidence, policy = defaultPromotionPolicy): PromotionDecision {
@@ -61,18 +61,19 @@ export function decidePromotion(evidence: PromotionEvidence, policy = defaultPro
   if (rows < policy.minRows)
     return verdict(
       'inconclusive',
-      `There are ${rows} test rows${comparison ? ' in scope' : ''} labelled by people; at least ${policy.minRows} are needed.`,
+      `There are ${rows} test rows in scope labelled by people; at least ${policy.minRows} are needed.`,
     );
   const broken = [
     ...belowFloor('intent', evidence.intents, policy.intentFloor, policy.minSliceRows),
     ...belowFloor('language', evidence.languages, policy.languageFloor, policy.minSliceRows),
   ];
   if (broken.length > 0) return { verdict: 'reject', reasons: broken };
-  if (!comparison)
-    return verdict(
-      'promote',
-      `Nothing is in production, and ${percent(evidence.candidateAccuracy)} of ${rows} rows are right.`,
-    );
+  if (!comparison) {
+    const found = `Nothing is in production, and ${percent(evidence.candidateAccuracy)} of ${rows} rows are right`;
+    return evidence.candidateAccuracy < policy.languageFloor
+      ? verdict('reject', `${found}, below the floor of ${percent(policy.languageFloor)}.`)
+      : verdict('promote', `${found}.`);
+  }
   const [low, high] = comparison.interval;
   const { pValue } = comparison.mcnemar;
   const range = `${percent(comparison.difference)} (95 % interval ${percent(low)} to ${percent(high)}, McNemar p = ${pValue.toPrecision(2)}) on ${rows} rows`;

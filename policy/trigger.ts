@@ -2,8 +2,8 @@
  * When to train, and on what. Functions of the log: whoever asks, in whatever order the records came and however often
  * they were delivered, gets the same runs.
  *
- * "New" are approvals that no run was asked for yet. A sample that gets another label is approved anew, because no model
- * has learned that label; a withdrawal takes nothing back, so the number never falls and a crossing happens once.
+ * "New" are approvals that no run was asked for yet. A sample that is labelled anew is approved anew, because no model has learned from
+ * that answer, which may confirm the label that stood; a withdrawal takes nothing back, so the number never falls and a crossing happens once.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction */
 import type { ApprovedSampleCount } from '../schemas/types.ts';

@@ -28,6 +28,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 /** Words that mean something to JavaScript's objects; as names they could only be an attack. */
 const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
 const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} _.:/-]*$/u;
+/** What software must be able to keep of a tag at least (RFC 5646, section 4.4.1); tags with a meaning are shorter. */
+const MAX_LANGUAGE = 35;
 /** The shape of a BCP 47 tag; the registry of subtags is not consulted. */
 const LANGUAGE = /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/;
 
@@ -98,7 +100,7 @@ export function erasureProblems(e: ErasureRequested, arrivedAtMs: number): reado
 
 /** A sentence for whoever reads the history. */
 export function reasonProblems(reason: string): readonly Problem[] {
-  const fits = reason.trim() !== '' && reason.length <= MAX_REASON;
+  const fits = reason.trim() !== '' && reason.length <= MAX_REASON && reason.isWellFormed();
   return unless(fits, 'reason', () => `It must say why, in 1 to ${String(MAX_REASON)} characters.`);
 }
 
@@ -128,7 +130,7 @@ function correctionProblems(field: string, value: string | null, wanted: boolean
 
 /** An id of a conversation, user, session or person. */
 export function idProblems(field: string, value: string): readonly Problem[] {
-  const fits = value.length > 0 && value.length <= MAX_ID && !hasControl(value) && !RESERVED.has(value);
+  const fits = value.length > 0 && value.length <= MAX_ID && isPrintable(value) && !RESERVED.has(value);
   return unless(fits, field, () => `${quote(value)} is not an id of 1 to ${String(MAX_ID)} printable characters.`);
 }
 
@@ -144,7 +146,12 @@ export function nameProblems(field: string, value: string): readonly Problem[] {
 
 /** A BCP 47 tag. */
 export function languageProblems(field: string, value: string): readonly Problem[] {
-  return unless(LANGUAGE.test(value), field, () => `${quote(value)} is not a BCP 47 tag such as hi or hi-Latn.`);
+  const fits = value.length <= MAX_LANGUAGE && LANGUAGE.test(value);
+  return unless(
+    fits,
+    field,
+    () => `${quote(value)} is not a BCP 47 tag of at most ${String(MAX_LANGUAGE)} characters, such as hi or hi-Latn.`,
+  );
 }
 
 function messageProblems(message: string): readonly Problem[] {
@@ -191,9 +198,10 @@ function time(ms: number): string {
   return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${String(ms)} ms`;
 }
 
-function hasControl(value: string): boolean {
+/** Half of a surrogate pair is no character either: UTF-8 can't hold it. */
+function isPrintable(value: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
-  return /[\u0000-\u001f\u007f]/.test(value);
+  return value.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(value);
 }
 
 function quote(value: string): string {

@@ -18,9 +18,10 @@ import { topics } from '../topology.ts';
 import { adoptPolicy, policyInForce, UNSEEN } from './intake-policy.ts';
 import { refuse } from './refuse.ts';
 
-/** Reviews kept for a conversation that has not come yet, and reviews remembered for one that has. */
+/** Reviews kept for a conversation that has not come yet. */
 const MAX_PARKED = 16;
-const MAX_REMEMBERED = 64;
+/** Reviews of one conversation. Each is remembered, so that it counts once and an erasure finds it: there can't be ever more of them. */
+const MAX_REVIEWS = 64;
 
 /** Decides once what the log holds: valid, each content once, personal data masked, a conversation before its reviews. */
 export const intake: Processor<IntakeEntry> = {
@@ -70,7 +71,9 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
       `Review ${value.review_id} of conversation ${id} is in the log already, with other content.`,
     );
   }
-  const review_digests = [...entry.review_digests, mark].slice(-MAX_REMEMBERED);
+  if (entry.review_digests.length >= MAX_REVIEWS)
+    throw new Poison('too-many-reviews', `The log has ${String(MAX_REVIEWS)} reviews of conversation ${id} already.`);
+  const review_digests = [...entry.review_digests, mark];
   const identified = { ...value, review_id: value.review_id ?? digest };
   if (entry.captured_digest !== null) {
     return [reviewed(identified), emit(topics.intakeLedger, id, { ...entry, review_digests }, value.reviewed_at)];

@@ -168,7 +168,9 @@ export async function createConversationProducer(options: ProducerOptions): Prom
     if (refusal) throw refusal; // it would stand behind others that wait for the same right
     if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
     const waits = event.kind !== 'conversation' && (held.isAheadOf(event.kind) || (spool.bytes > 0 && spool.hasRoom));
-    if (!waits && link.healthy && link.inFlight < maxInFlight) {
+    // What is spooled finds out when Kafka is back; where nothing can be, one record at a time does.
+    const asks = spool.failing && link.inFlight === 0;
+    if (!waits && (link.healthy || asks) && link.inFlight < maxInFlight) {
       try {
         await link.deliver(event);
         counts.acknowledged++;

@@ -83,6 +83,7 @@ export class Spool {
   #sealWanted = false;
   #committing: Promise<void> | undefined;
   #closed = false;
+  #failing = false;
   readonly #touching: NodeJS.Timeout;
 
   constructor(own: string, options: SpoolOptions) {
@@ -99,6 +100,11 @@ export class Spool {
   /** Whether what could go to Kafka may wait here instead. What was adopted from others may be much, and counts. */
   get hasRoom(): boolean {
     return this.#bytes < this.#options.maxBytes / 2;
+  }
+
+  /** Whether the disk has refused the last write. */
+  get failing(): boolean {
+    return this.#failing;
   }
 
   /** Resolves once the record is safe on disk. @throws SpoolFull when there is no room for it. */
@@ -240,8 +246,10 @@ export class Spool {
         await writeSafely(active, bytes);
       }
       active.bytes += bytes.length;
+      this.#failing = false;
       for (const { resolve } of batch) resolve();
     } catch (cause) {
+      this.#failing = true;
       this.#bytes -= bytes.length;
       const error = writeFailure(this.#options.folder, cause);
       for (const { reject } of batch) reject(error);

@@ -1,15 +1,18 @@
-/** Follows the topic model-events, so that a promotion or a rollback is known here a moment later. */
+/** Follows the topics model-events and adopted-policies, so that a promotion, a rollback or a policy is known here a moment later. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import { emptyLog, foldLog } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
+import { defaultPolicy } from '../policy/routing.ts';
+import type { RoutingPolicy } from '../policy/routing.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import type { Background } from '../runtime/sessions.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import { within } from '../runtime/within.ts';
+import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
 
 /** What a follower reads with. */
@@ -17,11 +20,11 @@ export interface FollowOptions {
   readonly kafka: KafkaConfig;
   readonly codecs: Codecs;
   readonly log: Logger;
-  /** Called with the whole log whenever it has changed, and once at the first end. */
-  readonly onChange: (models: ModelLog) => void;
+  /** Called with the whole log and the policy in force whenever one of them has changed, and once at the first end. */
+  readonly onChange: (models: ModelLog, policy: RoutingPolicy) => void;
 }
 
-/** How often the end of the topic is asked for, in milliseconds. */
+/** How often the end of the topics is asked for, in milliseconds. */
 const POLL_MS = 150;
 /** A reader that has not come to the end in this time is stuck: it is thrown away and a new one reads from the start. */
 const PROGRESS_MS = 10_000;
@@ -41,34 +44,49 @@ async function follow(
   stopping: AbortSignal,
   onRead: () => void,
 ): Promise<void> {
-  const codec = codecs.of(topics.modelEvents);
-  let [models, changed] = [emptyLog, true];
-  const view = await openTopicView({
-    kafka,
-    topic: topics.modelEvents.name,
-    partitions: 1,
-    async onRecords(records) {
-      await codec.prepare(records.map(({ value }) => value));
-      const events = records.flatMap(({ value }) => (value === null ? [] : [codec.decode(value)]));
-      models = foldLog(models, { models: events });
-      changed = true;
-    },
+  let [models, policy, changed] = [emptyLog, defaultPolicy, true];
+  const view = <V>(topic: Topic<V>, take: (values: readonly V[]) => void) => {
+    const codec = codecs.of(topic);
+    return openTopicView({
+      kafka,
+      topic: topic.name,
+      partitions: 1, // of the policies too: intake writes them all to the first
+      async onRecords(records) {
+        await codec.prepare(records.map(({ value }) => value));
+        take(records.flatMap(({ value }) => (value === null ? [] : [codec.decode(value)])));
+        changed = true;
+      },
+    });
+  };
+  const policies = await view(topics.adoptedPolicies, (adopted) => {
+    policy = adopted.at(-1)?.policy ?? policy;
   });
+  const events = await view(topics.modelEvents, (next) => {
+    models = foldLog(models, { models: next });
+  }).catch(async (error: unknown) => {
+    await policies.close();
+    throw error;
+  });
+  const catchUp = async () => {
+    await policies.catchUp();
+    await events.catchUp();
+  };
   try {
     while (!stopping.aborted) {
-      await within(PROGRESS_MS, view.catchUp(), stuck);
+      await within(PROGRESS_MS, catchUp(), stuck);
       onRead();
       if (changed) {
         changed = false;
-        onChange(models);
+        onChange(models, policy);
       }
       await sleep(POLL_MS, undefined, { signal: stopping }).catch(() => undefined);
     }
   } finally {
-    await view.close();
+    await events.close();
+    await policies.close();
   }
 }
 
 function stuck(): Error {
-  return new Transient(`Reading model-events made no progress for ${PROGRESS_MS / 1000} s.`);
+  return new Transient(`Reading model-events and adopted-policies made no progress for ${PROGRESS_MS / 1000} s.`);
 }

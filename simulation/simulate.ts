@@ -21,7 +21,7 @@ const AT_ONCE = 1000;
 /** The pipeline, as a simulation meets it. */
 export interface SimulationPorts {
   readonly classifier: Pick<Classifier, 'classify'>;
-  readonly policy: () => Promise<RoutingPolicy>;
+  readonly policy: () => RoutingPolicy;
   readonly producer: Pick<ConversationProducer, 'captureConversation' | 'submitReview'>;
   /** Resolves when all that was sent is in the tables. */
   readonly caughtUp: () => Promise<void>;
@@ -83,7 +83,7 @@ export async function* simulate(
   /** The replies to a batch, sent into the log; by conversation id. */
   async function answer(batch: readonly Sample[], start: number) {
     const replies = new Map<string, { gold: Label; reply: Reply; at: Date }>();
-    const policy = await ports.policy();
+    const policy = ports.policy();
     for (let from = 0; from < batch.length; from += AT_ONCE) {
       const part = batch.slice(from, from + AT_ONCE);
       const ids = part.map((_, i) => `simulated-${start + from + i}`);

@@ -16,7 +16,7 @@ import { traceHeader, traceOf } from './traced.ts';
 export interface ClassifyDeps {
   readonly classifier: Pick<Classifier, 'classify'>;
   /** The policy in force. */
-  readonly policy: () => Promise<RoutingPolicy>;
+  readonly policy: () => RoutingPolicy;
   readonly tracing?: Pick<Tracing, 'request'>;
 }
 
@@ -83,7 +83,7 @@ export function classifyRoutes(app: FastifyInstance, { classifier, policy, traci
 
   async function answer(body: unknown) {
     const questions = questionsOf(body);
-    const results = await classifier.classify(questions, await policy());
+    const results = await classifier.classify(questions, policy());
     const unserved = results.flatMap((one) => ('problem' in one ? [one.problem] : []));
     if (results.length > 0 && unserved.length === results.length)
       throw new HttpProblem(503, unserved[0] ?? '', { type: 'not-served', retryAfterSeconds: 5 });

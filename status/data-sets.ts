@@ -33,8 +33,8 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
         tags,
         summary: 'Approved samples: how many stand, how many no version was trained on, and how far the next run is',
         description:
-          '`approvals_since_last_run` is what the trainer compares with the threshold: a sample that gets another label counts ' +
-          'again, and a withdrawal takes nothing back.',
+          '`approvals_since_last_run` is what the trainer compares with the threshold: approvals, not samples. One that is ' +
+          'labelled anew, or whose label another person confirms, counts again, and a withdrawal takes nothing back.',
         response: refusals(503),
       },
     },
@@ -88,7 +88,15 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
   );
   app.get(
     '/v1/export-jobs',
-    { config, schema: { tags, summary: `Exports, newest first, ${SHOWN} at most`, response: refusals(503) } },
+    {
+      config,
+      schema: {
+        tags,
+        summary: `Exports, newest first, ${SHOWN} at most`,
+        description: 'One whose process was killed stays `running`.',
+        response: refusals(503),
+      },
+    },
     () =>
       rows(
         `SELECT id, status, format, filters, output, samples, sha256, error, created_at, finished_at

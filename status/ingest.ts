@@ -12,6 +12,7 @@ import { AnswerRefused, refuseErased, refuseWithdrawalsOfOthers } from '../revie
 import { ownNameOnly } from './access.ts';
 import type { Caller } from './access.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
+import { readJson } from './json-body.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -36,8 +37,17 @@ const MAX_RECORDS = 10_000;
 const MAX_PROBLEMS = 1000;
 const MAX_IN_FLIGHT = 1000;
 
-/** Adds the two routes. */
-export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = untraced }: IngestDeps): void {
+/** Adds the two routes, in a scope of their own for how they read bodies. */
+export function ingestRoutes(app: FastifyInstance, deps: IngestDeps): void {
+  app.register((scope, _options, done) => {
+    readBodies(scope);
+    addRoutes(scope, deps);
+    done();
+  });
+}
+
+function readBodies(app: FastifyInstance): void {
+  readJson(app, 'ignore'); // the rules of records name the field, and its place in a batch
   app.addContentTypeParser(
     ['application/x-ndjson', 'application/jsonl'],
     { parseAs: 'buffer' },
@@ -45,6 +55,9 @@ export function ingestRoutes(app: FastifyInstance, { producer, pool, tracing = u
       done(null, body);
     },
   );
+}
+
+function addRoutes(app: FastifyInstance, { producer, pool, tracing = untraced }: IngestDeps): void {
   for (const [url, kind] of [
     ['/v1/conversations', 'conversation'],
     ['/v1/reviews', 'review'],

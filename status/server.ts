@@ -10,6 +10,7 @@ import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { IngestDeps } from './ingest.ts';
+import { readJson } from './json-body.ts';
 import { classifyRoutes } from './classify.ts';
 import type { ClassifyDeps } from './classify.ts';
 import { modelRoutes } from './models.ts';
@@ -106,18 +107,21 @@ export function createServer(options: ServerOptions): FastifyInstance {
 
 /** What the waiting server serves from. */
 export interface WaitingOptions extends IngestDeps, SessionDeps, Pick<HealthDeps, 'readiness'> {
+  /** Absent while the log is not there yet. */
+  readonly serving?: ClassifyDeps;
   readonly log?: FastifyBaseLogger;
   /** Why the rest is not served yet, in a sentence. */
   readonly why: () => string;
 }
 
-/** What stands in for the server until the servers behind it are ready: it takes traffic, and says what it waits for. */
+/** What stands in for the server until the servers behind it are ready: it takes traffic, answers texts where the log is there, and says what it waits for. */
 export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   const notYet = () => {
     throw new HttpProblem(503, options.why(), { type: 'unreachable', retryAfterSeconds: 2 });
   };
   const routesOf = (scope: FastifyInstance) => {
     ingestRoutes(scope, options);
+    if (options.serving) classifyRoutes(scope, options.serving);
     livenessRoutes(scope, options);
   };
   return frame(options, routesOf, notYet);
@@ -141,6 +145,7 @@ function frame(
   }) as FastifyInstance;
   // A page of another site may send text/plain without being asked, and nothing here needs it.
   app.removeContentTypeParser('text/plain');
+  readJson(app, 'error');
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
   app.setNotFoundHandler(otherwise);
   // The schemas of answers describe; what is sent is what the route returned, nothing left out.

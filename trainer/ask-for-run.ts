@@ -8,7 +8,7 @@ import type { ModelLogPort } from './model-log.ts';
 import { DATA_SET } from '../topology.ts';
 import { countedUpTo, openCounts } from './trainer.ts';
 
-/** What is approved, and how much of it no run has learned from or is to. */
+/** How much was approved, and how much of it no run has learned from or is to: approvals, of which a sample may have several. */
 export interface Unused {
   readonly total: number;
   readonly unused: number;
@@ -41,7 +41,7 @@ export interface RunWish {
 export interface AskedFor {
   /** The run's id; undefined when too little is unused. A trainer carries it out. */
   readonly run: string | undefined;
-  /** Approved samples that no run has learned from or was to before this one. */
+  /** Approvals that no run has learned from or was to before this one. */
   readonly unused: number;
   /** The last run that failed or was cancelled, where its samples are among these. */
   readonly ended?: string;

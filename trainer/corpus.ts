@@ -58,9 +58,9 @@ export async function readCorpus(file: string): Promise<Corpus> {
   }
   if (rows.length === 0) throw new CorpusError(`${path.basename(file)} has no lines.`);
   const count = (pick: (row: Sample) => string) => {
-    const counts: Record<string, number> = {};
-    for (const name of rows.map(pick).sort()) counts[name] = (counts[name] ?? 0) + 1;
-    return counts;
+    const counts = new Map<string, number>();
+    for (const name of rows.map(pick).sort()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    return Object.fromEntries(counts);
   };
   const manifest: CorpusManifest = {
     format: 'samvad-corpus-1',

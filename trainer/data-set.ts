@@ -21,6 +21,7 @@ import { topics } from '../topology.ts';
 import { canonicalLine, passes, rowOf } from './data-row.ts';
 import type { DataRow, Filters } from './data-row.ts';
 import { noRoom, openDataSetFolder } from './data-set-folder.ts';
+import { TrainingError } from './train.ts';
 
 /** What a data set is, so that it can be made again. Equal data sets have equal manifests: no clock, no machine. */
 export interface Manifest {
@@ -91,17 +92,30 @@ export interface PlacedSample {
 
 /**
  * The records of training-samples below `upTo`, and what was erased since, in offset order within each partition.
+ * @throws TrainingError when the log does not reach so far.
  */
 export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Watermark): AsyncGenerator<PlacedSample> {
   const codec = codecs.of(topics.trainingSamples);
   await codec.prepareAll();
   const now = await topicEnds(kafka, topics.trainingSamples.name);
+  checkReach(upTo, now);
   const ends = new Map([...upTo].filter(([, to]) => to > 0).map(([p, to]) => [p, Math.max(to, now.get(p) ?? 0)]));
   for await (const { partition, offset, value } of readTopic(kafka, topics.trainingSamples.name, ends)) {
     if (value === null) continue;
     const event = codec.decode(value);
     if (offset >= (upTo.get(partition) ?? 0) && event.erased_at === null) continue;
     yield { partition, offset, schemaId: value.readInt32BE(1), event };
+  }
+}
+
+/** @throws TrainingError when a partition ends before the offset up to which it is to be read; a reader would wait for the rest. */
+export function checkReach(upTo: Watermark, ends: Watermark): void {
+  for (const [partition, to] of upTo) {
+    const end = ends.get(partition) ?? 0;
+    if (end < to)
+      throw new TrainingError(
+        `The data set reaches to offset ${to} of partition ${partition}, and the log ends at ${end}: it is that of another cluster, or the log was restored from an earlier state.`,
+      );
   }
 }
 

@@ -54,7 +54,7 @@ export async function writeExport(
 /**
  * Looks whether an export may be written to `output`. A folder is replaced by another one, so that nothing of an earlier export stays;
  * one that holds anything but an export would lose it.
- * @throws ExportRefused when there is a folder in place of a file, a file in place of a folder, a folder of something else, or what can't
+ * @throws ExportRefused when there is a folder, a device or a pipe in place of a file, a file in place of a folder, a folder of something else, or what can't
  * be replaced: the current folder, or a mount point.
  */
 export async function checkPlace(format: FormatName, output: string): Promise<void> {
@@ -62,6 +62,8 @@ export async function checkPlace(format: FormatName, output: string): Promise<vo
   if (!found) return;
   if (format === 'jsonl') {
     if (found.isDirectory()) throw new ExportRefused(`${output} is a folder; name a file for the format jsonl.`);
+    if (!found.isFile())
+      throw new ExportRefused(`${output} is a device or a pipe, and an export replaces what is there: name a file.`);
     return;
   }
   if (!found.isDirectory())

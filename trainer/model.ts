@@ -31,7 +31,7 @@ export interface Model {
   readonly file: CheckedModel;
   /** One answer a text, in order. */
   readonly classify: (texts: readonly string[]) => Promise<readonly Answer[]>;
-  /** Probabilities of `metadata.labels` for each text, texts × labels. */
+  /** Probabilities of `metadata.labels` for each text, texts × labels. @throws ModelRefused where one is no finite number. */
   readonly probabilities: (texts: readonly string[]) => Promise<Float32Array>;
   readonly close: () => Promise<void>;
 }
@@ -161,6 +161,8 @@ async function run(
           'foreign',
           `It gives ${data.length} probabilities for ${to - from} texts and ${labels} intents.`,
         );
+      if (!data.every(Number.isFinite))
+        throw new ModelRefused('foreign', 'Its answers are no probabilities: for a text it gives NaN or Infinity.');
       for (const [row, i] of batch.slice(from, to).entries())
         result.set(data.subarray(row * labels, (row + 1) * labels), i * labels);
     }

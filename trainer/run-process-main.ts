@@ -2,10 +2,9 @@
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { mayPass } from '../runtime/may-pass.ts';
-import { openPool } from '../runtime/postgres-pool.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
-import { policyInForce } from '../status/policy.ts';
 import { topics } from '../topology.ts';
+import { readPolicyInForce } from './adopted-policy.ts';
 import { openArtifactFolder } from './artifacts.ts';
 import { codeVersion } from './code-version.ts';
 import { readSamples } from './data-set.ts';
@@ -34,17 +33,17 @@ async function carryOut(order: RunOrder): Promise<void> {
 }
 
 async function execute({ id, servers, training, dataSets, trainer }: RunOrder) {
-  const { kafka, schemaRegistryUrl, databaseUrl } = servers;
-  const codecs = await openCodecs(schemaRegistryUrl, [topics.trainingSamples, topics.trainingRuns, topics.modelEvents]);
+  const { kafka, schemaRegistryUrl } = servers;
+  const { trainingSamples, trainingRuns, modelEvents, adoptedPolicies } = topics;
+  const codecs = await openCodecs(schemaRegistryUrl, [trainingSamples, trainingRuns, modelEvents, adoptedPolicies]);
   const log = await openModelLog(kafka, codecs);
-  const pool = openPool(databaseUrl, { max: 1 });
   try {
     const ports = {
       log,
       artifacts: openArtifactFolder(training.artifacts),
       samples: (upTo: Watermark) => readSamples(kafka, codecs, upTo),
       train: trainInWorker,
-      policy: async () => (await policyInForce(pool)).policy,
+      policy: () => readPolicyInForce(kafka, codecs),
       promotion: defaultPromotionPolicy,
       ...recipeOf(training),
       // Where the trainer has gone, nobody hears it; without a callback that would end this process.
@@ -58,6 +57,5 @@ async function execute({ id, servers, training, dataSets, trainer }: RunOrder) {
     return await executeRun(id, ports, stopping.signal);
   } finally {
     await log.close();
-    await pool.end();
   }
 }

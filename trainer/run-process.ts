@@ -13,7 +13,8 @@ import type { RunStanding } from '../schemas/types.ts';
 /** What the process is sent at first. */
 export interface RunOrder {
   readonly id: string;
-  readonly servers: Servers;
+  /** Not Postgres: a run goes on while that is away. */
+  readonly servers: Omit<Servers, 'databaseUrl'>;
   readonly training: TrainingConfig;
   /** Where the data set is kept while it is read, and while a program learns from it. */
   readonly dataSets: string;

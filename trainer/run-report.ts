@@ -56,8 +56,12 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const against = production && (await judge(production.model, test));
   const comparison = against ? compare(judged, against) : null;
   const slices = slicesOf(evaluation, against ? evaluate(against, policy) : null);
-  const rows = comparison?.rows ?? test.length;
-  const evidence = { rows, candidateAccuracy: evaluation.accuracy, comparison, ...slices };
+  const evidence = {
+    rows: evaluation.rows - evaluation.outOfScopeRows,
+    candidateAccuracy: evaluation.accuracy,
+    comparison,
+    ...slices,
+  };
   return {
     version,
     comparedWith: comparison ? (production?.version ?? null) : null,

@@ -1,5 +1,6 @@
 /** Training in a thread of its own, so that the run goes on telling how far it is. */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
+import { reasonOf } from '../runtime/reason.ts';
 import { EncoderError } from './transformer-encoder.ts';
 import { TrainingError, train } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOutcome } from './train.ts';
@@ -17,7 +18,7 @@ interface ThreadData {
 
 /**
  * `train`, in a worker thread. Aborting ends the thread at once.
- * @throws TrainingError as `train` does and where it has no encoder; the signal's reason when it was aborted.
+ * @throws TrainingError as `train` does, where it has no encoder and where the thread has no memory left; the signal's reason when it was aborted.
  */
 export async function trainInWorker(input: TrainingInput, control: TrainingControl = {}): Promise<TrainingOutcome> {
   control.signal?.throwIfAborted();
@@ -33,7 +34,7 @@ export async function trainInWorker(input: TrainingInput, control: TrainingContr
         else reject(message.byData ? new TrainingError(message.message) : new Error(message.message));
       });
       worker.on('error', (cause) => {
-        reject(new Error('The training thread failed.', { cause }));
+        reject(new TrainingError(`The training thread failed: ${reasonOf(cause)}.`, { cause })); // it had no memory left
       });
       worker.on('exit', (code) => {
         const { signal } = control;

@@ -31,7 +31,7 @@ export const trainer = leadingService({
   does: 'trains when enough new samples are approved',
   access: {
     ...modelLogAccess,
-    reads: [...modelLogAccess.reads, topics.trainingSamples, topics.approvedSampleCounts],
+    reads: [...modelLogAccess.reads, topics.trainingSamples, topics.approvedSampleCounts, topics.adoptedPolicies],
   },
   topic: topics.trainingRuns.name,
   counters: ['runs'],

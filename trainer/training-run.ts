@@ -10,6 +10,7 @@ import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
 import type { Watermark } from '../policy/trigger.ts';
+import { mayPass } from '../runtime/may-pass.ts';
 import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
 import type { ArtifactStore } from './artifacts.ts';
@@ -62,9 +63,11 @@ export interface RunPorts {
   readonly onStep?: (step: 'started' | 'data-set' | 'trained' | 'evaluated' | 'registered') => void;
 }
 
+/** Failures that have a sentence for whoever started the run, whatever words are in it. */
+const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError];
 /** Notes of progress are this far apart. */
 const PROGRESS_MS = 1000;
-/** An external trainer, which notes nothing, learns after so long that its run was cancelled. */
+/** Whoever trains learns after so long that the run was cancelled. */
 const LOOK_MS = 1000;
 
 /**
@@ -86,11 +89,10 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
       signal.throwIfAborted();
       return (await log.read()).runs.get(id);
     }
-    if (
-      ![TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError].some((kind) => error instanceof kind)
-    )
-      throw error;
-    const reason = (error as Error).message;
+    const foreseen = FORESEEN.some((kind) => error instanceof kind);
+    if (!foreseen && mayPass(error)) throw error;
+    // What nobody has foreseen would come again in every attempt, and end the trainer each time: it is the run's failure too.
+    const reason = foreseen ? (error as Error).message : `An error that nobody has foreseen: ${String(error)}`;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   }
   return (await log.read()).runs.get(id);
@@ -231,47 +233,50 @@ async function trainFile(
     throw new TrainingError(
       `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
     );
-  if (ports.program) {
-    const ours = async () => noteRun(await ports.log.read(), id, run.attempt, {}, {}, ports.now());
-    return trainFileExternally(ports.program, manifest, sides, ours, ports, signal);
+  const ours = async () => noteRun(await ports.log.read(), id, run.attempt, {}, {}, ports.now());
+  const { program, places, dataSets, onGroup } = ports;
+  if (program) {
+    const { train, dev } = sides;
+    const given = { program, train, dev, manifest, folder: dataSets, ...(places && { places }) };
+    return whileOurs(ours, signal, (wanted) => trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }));
   }
   const previous = await previousOf(run, await ports.log.read(), ports);
   const control = new AbortController();
   let noting: Promise<unknown> = Promise.resolve();
   let notedAt = 0;
-  const outcome = await ports.train(
-    {
-      train: sides.train,
-      dev: sides.dev,
-      // The next version goes on from this one, and is calibrated on these dev rows: they must stay unlearned.
-      options: { learnDev: false, ...ports.options },
-      ...(ports.places && { places: ports.places }),
-      ...(previous && { previous }),
-    },
-    {
-      signal: AbortSignal.any([signal, control.signal]),
+  const input = {
+    train: sides.train,
+    dev: sides.dev,
+    // The next version goes on from this one, and is calibrated on these dev rows: they must stay unlearned.
+    options: { learnDev: false, ...ports.options },
+    ...(places && { places }),
+    ...(previous && { previous }),
+  };
+  const outcome = await whileOurs(ours, signal, (wanted) =>
+    ports.train(input, {
+      signal: AbortSignal.any([wanted, control.signal]),
       onEpoch(report) {
         if (ports.now() - notedAt < PROGRESS_MS) return;
         notedAt = ports.now();
         noting = noting.then(() => progress(report)).catch((error: unknown) => control.abort(error));
       },
-    },
+    }),
   );
   await noting;
   control.signal.throwIfAborted();
   const parent = previous ? run.parent_version : null;
-  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train], ports.places);
+  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train], places);
 }
 
-/** The file of the program, which begins with nothing. It is ended when `ours` says that the run is no longer this trainer's. */
-async function trainFileExternally(
-  program: TrainerProgram,
-  manifest: Manifest,
-  { train, dev }: Split<Rows>,
+/**
+ * Carries `work` out, and ends it when `ours` says that the run is no longer this trainer's: a program notes nothing, and a sentence encoder
+ * may read for hours before the first epoch is noted.
+ */
+async function whileOurs<T>(
   ours: () => Promise<unknown>,
-  { onGroup, places, dataSets }: RunPorts,
   signal: AbortSignal,
-): Promise<Buffer> {
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const [over, done] = [new AbortController(), new AbortController()];
   const watch = async () => {
     for (;;) {
@@ -283,10 +288,7 @@ async function trainFileExternally(
   };
   watch().catch(() => undefined);
   try {
-    return await trainExternally(
-      { program, train, dev, manifest, folder: dataSets, ...(places && { places }) },
-      { signal: AbortSignal.any([signal, over.signal]), ...(onGroup && { onGroup }) },
-    );
+    return await work(AbortSignal.any([signal, over.signal]));
   } finally {
     done.abort();
   }

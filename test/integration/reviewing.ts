@@ -4,6 +4,7 @@ import { startComponents } from '../../cli/components.ts';
 import { deadLetterLog, deadLettersOf } from '../../cli/dead-letters.ts';
 import { artifactsOf, producerOptions } from '../../cli/environment.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
 import { createServer } from '../../status/server.ts';
@@ -52,7 +53,7 @@ export async function startReviewing(): Promise<Reviewing> {
         readiness: () => Promise.resolve({}),
         status: () => Promise.resolve({}),
         classifier: { classify: () => Promise.resolve([]) },
-        policy: notAsked,
+        policy: () => defaultPolicy,
         artifacts: artifactsOf(prepared.config),
         training: { threshold: prepared.config.training.threshold, approvals: notAsked },
         live: notAsked,

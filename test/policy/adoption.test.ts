@@ -49,6 +49,7 @@ describe('policyProblems', () => {
     ['audit_salt', adopted({ audit_salt: '' })],
     ['adopted_by', adopted({}, { adopted_by: '' })],
     ['reason', adopted({}, { reason: '  ' })],
+    ['reason', adopted({}, { reason: 'a\ud83d' })],
     ['adopted_at', adopted({}, { adopted_at: now + 2 * 24 * 60 * 60 * 1000 })],
   ];
   for (const [field, value] of wrong) {

@@ -35,6 +35,24 @@ const table: readonly (readonly [string, Partial<PromotionEvidence>, string, Reg
   ['too few rows', { rows: 49 }, 'inconclusive', /49 test rows.*at least 50/],
   ['first model', { comparison: null }, 'promote', /Nothing is in production/],
   [
+    'first model at its floor',
+    { comparison: null, candidateAccuracy: 0.6 },
+    'promote',
+    /60\.0 % of 500 rows are right\./,
+  ],
+  [
+    'first model, of slices too small to judge',
+    {
+      comparison: null,
+      rows: 54,
+      candidateAccuracy: 0.2,
+      intents: slice(9, 0.2, null),
+      languages: slice(9, 0.2, null),
+    },
+    'reject',
+    /20\.0 % of 54 rows are right, below the floor of 60\.0 %/,
+  ],
+  [
     'first model, a language below its floor',
     { comparison: null, languages: slice(20, 0.5, null) },
     'reject',

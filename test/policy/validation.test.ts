@@ -8,6 +8,12 @@ const arrived = Date.UTC(2026, 10, 1);
 const entity = { name: 'dish', value: 'dosa', start: null, end: null };
 
 describe('conversationProblems', () => {
+  it('accepts a tag of 35 characters', () =>
+    assert.deepEqual(
+      conversationProblems(conversation({ language: `en-aaaaa${'-aaaaaaaa'.repeat(3)}` }), arrived),
+      [],
+    ));
+
   it('accepts a sound conversation, and confidences at the limits, absent or not a number', () => {
     for (const nlu_confidence of [0, 1, null, NaN])
       assert.deepEqual(conversationProblems(conversation({ nlu_confidence }), arrived), []);
@@ -16,9 +22,11 @@ describe('conversationProblems', () => {
     ['conversation_id', { conversation_id: '' }],
     ['conversation_id', { conversation_id: 'x'.repeat(201) }],
     ['conversation_id', { conversation_id: 'a\u0000b' }],
+    ['conversation_id', { conversation_id: 'a\ud83d' }],
     ['user_message', { user_message: ' \n' }],
     ['user_message', { user_message: 'x'.repeat(40_000) }],
     ['language', { language: 'not a tag' }],
+    ['language', { language: `en${'-aaaaaaaa'.repeat(4)}` }],
     ['nlu_intent', { nlu_intent: '' }],
     ['nlu_intent', { nlu_intent: '__proto__' }],
     ['nlu_module', { nlu_module: 'constructor' }],

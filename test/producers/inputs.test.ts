@@ -56,6 +56,14 @@ describe('a conversation from JSON', () => {
     ]);
   });
 
+  it('keeps a text in which an emoji was cut in two, with U+FFFD in its place', () => {
+    const cut = 'hi 😀'.slice(0, 4);
+    const span = { name: 'mood', start: 3, end: 4 };
+    const sent = { ...conversation, user_message: cut, entities: [{ ...span, value: cut.slice(3) }] };
+    const { user_message, entities } = parseConversation(sent, NOW);
+    assert.deepEqual([user_message, entities], ['hi \ufffd', [{ ...span, value: '\ufffd' }]]);
+  });
+
   it('has no confidence when the model computed NaN', () => {
     assert.equal(parseConversation({ ...conversation, nlu_confidence: NaN }, NOW).nlu_confidence, null);
   });
@@ -64,6 +72,13 @@ describe('a conversation from JSON', () => {
     ['conversation_id', { conversation_id: undefined }, /^It is missing\.$/],
     ['conversation_id', { conversation_id: 7 }, /^7 is not a string\.$/],
     ['conversation_id', { conversation_id: 'x'.repeat(201) }, /id of 1 to 200/],
+    ['conversation_id', { conversation_id: 'c-\ud83d' }, /^"c-\\ud83d" is not an id/],
+    ['user_id', { user_id: '\ude00' }, /printable/],
+    ['session_id', { session_id: '\ude00' }, /printable/],
+    ['language', { language: 'hi-\ud83d' }, /BCP 47/],
+    ['nlu_intent', { nlu_intent: 'a\ud83d' }, /not a name/],
+    ['model_version', { model_version: 'a\ud83d' }, /not a name/],
+    ['entities[0].name', { entities: { 'a\ud83d': 'x' } }, /not a name/],
     ['user_message', { user_message: null }, /^null is not a string\.$/],
     ['user_message', { user_message: ' \n' }, /empty/],
     ['user_message', { user_message: 'x'.repeat(32_769) }, /32769/],
@@ -174,6 +189,8 @@ describe('a review from JSON', () => {
     [['shown.module'], { shown: { intent: 'track_order' } }],
     [['shown.confidence'], { shown: { intent: 'track_order', module: 'food', confidence: 7 } }],
     [['withdraws'], { review_id: 'a', withdraws: 'a' }],
+    [['reviewer', 'review_id', 'withdraws'], { reviewer: 'a\ud83d', review_id: 'b\ud83d', withdraws: 'c\ud83d' }],
+    [['shown.intent'], { shown: { intent: 'a\ud83d', module: 'food' } }],
   ];
   for (const [fields, change] of bad) {
     it(`is refused for ${JSON.stringify(change)}`, () => {

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
@@ -17,22 +17,22 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 30_000; !condition(); await sleep(10)) assert.ok(Date.now() < deadline, what);
 }
 
-describe('after a fatal error of the client', { timeout: 120_000 }, () => {
-  const { Producer } = rdkafka;
-  const registry = createServer(({ url }, response) => {
-    response.setHeader('content-type', 'application/json').end(url?.endsWith('/versions') === true ? '[]' : '{"id":1}');
-  });
-  let schemaRegistryUrl: string;
-  before(async () => {
-    await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve));
-    schemaRegistryUrl = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
-    Object.assign(rdkafka, { Producer: FakeClient });
-  });
-  after(() => {
-    Object.assign(rdkafka, { Producer });
-    registry.close();
-  });
+const { Producer } = rdkafka;
+const registry = createServer(({ url }, response) => {
+  response.setHeader('content-type', 'application/json').end(url?.endsWith('/versions') === true ? '[]' : '{"id":1}');
+});
+let schemaRegistryUrl: string;
+before(async () => {
+  await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve));
+  schemaRegistryUrl = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
+  Object.assign(rdkafka, { Producer: FakeClient });
+});
+after(() => {
+  Object.assign(rdkafka, { Producer });
+  registry.close();
+});
 
+describe('after a fatal error of the client', { timeout: 120_000 }, () => {
   const ways = {
     'that it tells as an event': (client: FakeClient) => client.emit('event.error', { isFatal: true }),
     'that it tells of a record': (client: FakeClient) =>
@@ -74,4 +74,33 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
       assert.equal(FakeClient.made.length, 2);
       assert.ok(broken.closed);
     });
+});
+
+describe('where neither Kafka nor the disk takes a record', { timeout: 120_000 }, () => {
+  it('one record at a time asks Kafka, and all go there as soon as it answers', async (t) => {
+    FakeClient.reset();
+    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-unwritable-'));
+    const producer = await createConversationProducer({
+      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
+      deliveryTimeoutMs: 50,
+    });
+    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    const own = path.join(spoolFolder, (await readdir(spoolFolder)).find((name) => name !== 'held') ?? '');
+    await rm(own, { recursive: true });
+    await writeFile(own, 'in the way');
+    t.after(async () => {
+      await rm(own);
+      await producer.close();
+      await rm(spoolFolder, { recursive: true });
+    });
+    await until('it is connected', () => producer.stats().connected);
+    await assert.rejects(send('a'), /can't be written/); // Kafka stands still, which a time-out tells
+    const asking = assert.rejects(send('b'), /can't be written/);
+    await assert.rejects(send('c'), /can't be written/);
+    assert.equal(producer.stats().inFlight, 1);
+    await asking;
+    for (const client of FakeClient.made) client.answering = true;
+    for (const id of ['d', 'e']) assert.deepEqual(await send(id), { conversation_id: id, stored: 'kafka' });
+    assert.equal(producer.stats().acknowledged, 2);
+  });
 });

@@ -38,7 +38,7 @@ function server({ producer = memoryProducer(), query, readiness, tokens = [] }: 
   const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
   const status = () => Promise.resolve({ lag: [] });
   const classifier = { classify: () => Promise.resolve([]) };
-  const policy = () => Promise.resolve(defaultPolicy);
+  const policy = () => defaultPolicy;
   const live = () => Promise.reject(new Error('not asked here'));
   const parts = readiness ?? (() => Promise.resolve({ kafka: 'ok' }));
   return createServer({
@@ -244,6 +244,49 @@ describe('POST', () => {
       assert.deepEqual([problem?.field, others], ['entities', []]);
       assert.match(problem?.message ?? '', /^There are (2000000|201); at most 200 are kept\.$/);
     }
+  });
+
+  it('refuses JSON that is not UTF-8, at every route, and stores nothing of it', async () => {
+    const producer = memoryProducer();
+    const app = server({ producer });
+    for (const [url, record] of [
+      ['/v1/conversations', { ...conversation, conversation_id: 'c-ÿ' }],
+      ['/v1/reviews', { ...review, reviewer: 'ÿ' }],
+      ['/v1/classify', { text: 'ÿ' }],
+    ] as const) {
+      const response = await post(app, url, Buffer.from(JSON.stringify(record), 'latin1'));
+      assert.equal(response.statusCode, 400, url);
+      assert.match(response.json<Refused>().detail, /not UTF-8/);
+    }
+    assert.deepEqual(producer.events, []);
+  });
+
+  it('names the place and the field of what could pass for a prototype, and keeps it from all other routes', async () => {
+    const app = server();
+    const poisoned = JSON.stringify([conversation, conversation, { ...conversation, entities: { name: 'x' } }]);
+    const records = await post(app, '/v1/conversations', poisoned.replace('"name":', '"__proto__":'));
+    assert.deepEqual(
+      [records.statusCode, records.json<Refused>().problems],
+      [
+        400,
+        [
+          {
+            line: 3,
+            field: 'entities[0].name',
+            message: '"__proto__" is not a name of 1 to 100 letters, digits and _ . : / - .',
+          },
+        ],
+      ],
+    );
+    const shown = { ...review, shown: { intent: 'track_order', module: 'food', name: {} } };
+    const one = await post(app, '/v1/reviews', JSON.stringify(shown).replace('"name":', '"__proto__":'));
+    assert.deepEqual(
+      one.json<Refused>().problems.map(({ field }) => field),
+      ['shown.__proto__'],
+    );
+    const policy = await post(app, '/v1/policies', '{"policy":{"thresholds":{"__proto__":{}}},"reason":"x"}');
+    assert.equal(policy.statusCode, 400);
+    assert.match(policy.json<Refused>().detail, /not valid JSON/);
   });
 
   const refused: readonly (readonly [string, string | Buffer, string, number])[] = [

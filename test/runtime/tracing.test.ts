@@ -33,7 +33,7 @@ it('a request of a sampled trace is a span under the caller, and what it sends g
   ingestRoutes(app, { producer: { send }, tracing });
   classifyRoutes(app, {
     classifier: { classify: () => Promise.reject(new Error('no model')) },
-    policy: () => Promise.resolve(defaultPolicy),
+    policy: () => defaultPolicy,
     tracing,
   });
   const post = (url: string, payload: object, traceparent?: string) =>

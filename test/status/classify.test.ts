@@ -17,7 +17,7 @@ describe('POST /v1/classify', () => {
       app.addSchema({ $id: 'Problem' });
       app.setErrorHandler(refuse);
       const classifier = { classify: () => Promise.reject(new Error('nothing is to be answered')) };
-      classifyRoutes(app, { classifier, policy: () => Promise.resolve(defaultPolicy) });
+      classifyRoutes(app, { classifier, policy: () => defaultPolicy });
       const headers = { 'content-type': 'application/json' };
       const answer = await app.inject({ method: 'POST', url: '/v1/classify', headers, payload: body });
       await app.close();

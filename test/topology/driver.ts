@@ -22,6 +22,13 @@ export function start(batchSize = 100) {
   });
 }
 
+/** The bytes of the largest value of a topic. */
+export function largestValue(driver: Driver, topic: Topic): number {
+  const codec = codecs.get(topic.name);
+  const sizes = driver.records(topic).map(({ value }) => (value === null ? 0 : (codec?.encode(value).length ?? NaN)));
+  return sizes.reduce((most, size) => Math.max(most, size), 0);
+}
+
 /** A pipeline in memory. */
 export type Driver = ReturnType<typeof start>;
 

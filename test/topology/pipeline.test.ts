@@ -71,6 +71,31 @@ describe('pipeline', () => {
     assert.deepEqual(count?.by_intent, { 'food/cancel_order': 1 });
   });
 
+  it('counts names that every object answers to as any others', () => {
+    const driver = start();
+    const names = ['toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'toLocaleString'];
+    for (const name of names) {
+      const language = name.length <= 8 ? name : 'en';
+      for (const conversation_id of [`${name}-1`, `${name}-2`])
+        capture(driver, { conversation_id, nlu_module: name, nlu_intent: name, language });
+    }
+    capture(driver, { nlu_confidence: 0.75 });
+    driver.send(topics.reviews, 'conversation-1', review({ verdict: 'correct', corrected_module: 'toString' }));
+    driver.drain();
+    const counts = [...driver.table(topics.approvedSampleCounts).values()];
+    const counted = (by: 'by_module' | 'by_language', name: string) =>
+      counts.reduce((sum, { [by]: { [name]: samples } }) => sum + (typeof samples === 'number' ? samples : 0), 0);
+    assert.equal(approved(driver), 11);
+    assert.deepEqual(
+      names.map((name) => counted('by_module', name)),
+      [3, 2, 2, 2, 2],
+    );
+    assert.deepEqual(
+      ['toString', 'valueOf', 'en', 'hi'].map((name) => counted('by_language', name)),
+      [2, 2, 6, 1],
+    );
+  });
+
   it('tells of each sample with which chance a person was asked', () => {
     const driver = start();
     const ids = Array.from({ length: 80 }, (_, i) => `c-${String(i)}`);

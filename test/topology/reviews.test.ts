@@ -76,6 +76,22 @@ describe('the identity of a review', () => {
     assert.deepEqual(standing(driver), ['approved', 'human track_order']);
   });
 
+  it('holds for each of the 64 that a conversation can have: sent again they change nothing, and more are refused', () => {
+    const driver = captured(0.5);
+    const send = () => {
+      for (let i = 0; i < 65; i++)
+        driver.send(topics.reviews, ID, review({ review_id: i % 2 ? `r-${String(i)}` : null, reviewed_at: NOON + i }));
+      driver.drain();
+    };
+    send();
+    const before = [reviewedEvents(driver), driver.table(topics.routingDecisions)];
+    assert.equal(reviewedEvents(driver).length, 64);
+    assert.deepEqual(deadCodes(driver), ['too-many-reviews']);
+    send();
+    assert.deepEqual([reviewedEvents(driver), driver.table(topics.routingDecisions)], before);
+    assert.deepEqual(deadCodes(driver), ['too-many-reviews', 'too-many-reviews']);
+  });
+
   it('holds for a review that waits for its conversation too', () => {
     const driver = start(1);
     answer(driver, { review_id: 'a' });

@@ -33,6 +33,11 @@ describe('a corpus', () => {
     assert.equal(manifest.rows, 3);
   });
 
+  it('counts intents that every object answers to as any others', async () => {
+    const { manifest } = await readCorpus(await fileOf('names.jsonl', '{"text":"a","intent":"toString"}'));
+    assert.deepEqual(manifest.by_intent, { toString: 1 });
+  });
+
   it('may be packed, and is the same then', async () => {
     const [plain, packed] = [
       await readCorpus(await fileOf('b.jsonl', lines)),

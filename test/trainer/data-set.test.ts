@@ -15,7 +15,7 @@ import { unownedName } from '../../producers/spool-owner.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { canonicalLine, rowOf } from '../../trainer/data-row.ts';
 import type { DataRow } from '../../trainer/data-row.ts';
-import { buildDataSet, requestOf } from '../../trainer/data-set.ts';
+import { buildDataSet, checkReach, requestOf } from '../../trainer/data-set.ts';
 import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set.ts';
 import { checkPlace, writeExport } from '../../trainer/export.ts';
 import { filesOf } from '../../trainer/formats.ts';
@@ -647,6 +647,10 @@ describe('an export', () => {
       await assert.rejects(checkPlace('rasa', '/proc'), { name: 'ExportRefused', message: /\/proc is a mount point/ });
   });
 
+  it('says early that a device is not replaced', async () => {
+    await assert.rejects(checkPlace('jsonl', '/dev/null'), { name: 'ExportRefused', message: /null is a device/ });
+  });
+
   it('replaces no folder with anything else in it, and no file', async () => {
     const folder = path.join(home, 'mine');
     await writeExport(await dataSetOf(nasty), 'spacy', folder);
@@ -693,5 +697,21 @@ describe('an export', () => {
     }
     assert.ok(length > constants.MAX_STRING_LENGTH, `${length}`);
     assert.ok(longest < 200_000);
+  });
+});
+
+describe('offsets of a data set', () => {
+  it('are refused where the log ends before them, and not waited for', () => {
+    const ends = new Map([
+      [0, 500],
+      [1, 7],
+    ]);
+    checkReach(new Map([[0, 500]]), ends);
+    checkReach(new Map([[2, 0]]), ends);
+    assert.throws(() => checkReach(new Map([[0, 501]]), ends), {
+      name: 'TrainingError',
+      message: /to offset 501 of partition 0, and the log ends at 500/,
+    });
+    assert.throws(() => checkReach(new Map([[2, 1]]), ends), /the log ends at 0/);
   });
 });

@@ -123,6 +123,13 @@ describe('evaluate, by hand', () => {
     assert.deepEqual(e.byLanguage, { en: { rows: 2, accuracy: 0.5 }, hi: { rows: 2, accuracy: 1 } });
     assert.deepEqual(e.byModule, { m: { rows: 4, accuracy: 0.75 } });
   });
+  it('counts as fallback what the policy doubts, not what the model marks', () => {
+    const marked = (confidence: number) => {
+      const one = judged('a', 'a', confidence);
+      return { ...one, answer: { ...one.answer, outOfScope: true } };
+    };
+    close(evaluate([marked(0.9), marked(0.7), marked(0.69), judged('a', 'a', 0.6)], defaultPolicy).fallbackRate, 0.5);
+  });
   it('counts rejection, approval by the policy and fallback', () => {
     // Right: the first, the third, and the outsider that was turned away.
     close(e.accuracyWithRejection, 3 / 6);

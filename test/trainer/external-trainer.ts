@@ -36,13 +36,14 @@ else if (mode !== 'silent') {
     .map((line) => JSON.parse(line) as Sample);
   const names = [...new Set(rows.map((row) => `${row.module}/${row.intent}`))].slice(mode === 'forgets' ? 1 : 0);
   const labels = names.map((name) => ({ module: name.split('/')[0], intent: name.split('/')[1] }));
-  const words = [...new Set(rows.flatMap(({ text }) => tokens(text)))];
+  const words = [...new Set(rows.flatMap(({ text }) => tokens(text))), 'pqxz'];
   const table = new Float32Array((words.length + 2) * names.length);
   for (const row of rows)
     for (const word of tokens(row.text)) {
       const at = (words.indexOf(word) + 2) * names.length + names.indexOf(`${row.module}/${row.intent}`);
       table[at] = (table[at] ?? 0) + 0.05;
     }
+  if (mode === 'nan') table.fill(NaN, -names.length); // of a word that no row has
   const metadata = {
     format: '1',
     encoder: { kind: 'tokens', tokenizer: tinyTokenizer(words), tokenizerConfig: tinyTokenizerConfig, maxLength: 32 },

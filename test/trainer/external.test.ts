@@ -12,6 +12,7 @@ import { trainExternally } from '../../trainer/external.ts';
 import type { ExternalControl } from '../../trainer/external.ts';
 import { loadModel } from '../../trainer/model.ts';
 import { readClassifier } from '../../trainer/onnx-classifier.ts';
+import { ModelRefused } from '../../trainer/onnx-reader.ts';
 import { TrainingError } from '../../trainer/train.ts';
 import { samples } from './samples.ts';
 
@@ -70,6 +71,15 @@ describe('trainExternally', () => {
     const program = { command: ['/no/such/program'], timeoutMs: 1000 } as const;
     await assert.rejects(trainExternally({ program, train: [], dev: [], manifest: {}, folder }), /can't be started/);
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('has made a file that is refused when it gives no number for a text', async () => {
+    const model = await loadModel(await run('nan'));
+    await assert.rejects(
+      model.classify(['cancel my order', 'cancel my pqxz']),
+      (error) => error instanceof ModelRefused && /for a text it gives NaN/.test(error.message),
+    );
+    await model.close();
   });
 
   it('has its files where data sets are, and tells where there is no room for them', async () => {

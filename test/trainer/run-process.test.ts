@@ -24,7 +24,7 @@ describe('a run in a process of its own', { timeout: 180_000 }, () => {
     });
     await new Promise<void>((resolve) => registry?.listen(0, '127.0.0.1', resolve));
     const schemaRegistryUrl = `http://127.0.0.1:${String((registry.address() as AddressInfo).port)}`;
-    const servers = { kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, databaseUrl: 'postgres://127.0.0.1:9/x' };
+    const servers = { kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl };
     const { training } = readConfig({ SAMVAD_HOME: '/nowhere' });
     const order = { id: 'default-1', servers, training, dataSets: '/nowhere/data-sets', trainer: 'test' };
     return executeInProcess(order, new AbortController().signal).catch((error: unknown) => error);

@@ -10,6 +10,7 @@ import { defaultPromotionPolicy } from '../../policy/promotion.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { cancelRun, MAX_ATTEMPTS, requestRun, resumeRun, startRun } from '../../policy/training-run.ts';
 import { runAt } from '../../policy/trigger.ts';
+import { Transient } from '../../runtime/rdkafka.ts';
 import type { ModelStanding } from '../../schemas/types.ts';
 import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
@@ -191,7 +192,7 @@ describe('a training run', () => {
     await ports.log.append((log) => ({ models: rollBack(log, 'router-v1.1.0', act) }));
 
     const onStep = (step: string) => {
-      if (step === 'data-set') throw new Error('killed');
+      if (step === 'data-set') throw new Transient('killed');
     };
     const id = await ask(ports);
     await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
@@ -223,7 +224,7 @@ describe('a training run', () => {
     const ports = world(rows, { train });
     const id = await ask(ports);
     const onStep = (step: string) => {
-      if (step === 'trained') throw new Error('killed');
+      if (step === 'trained') throw new Transient('killed');
     };
     await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
     const earlier = (await ports.log.read()).runs.get(id)?.artifact_sha256;
@@ -250,7 +251,7 @@ describe('a training run', () => {
       const dies = {
         ...ports,
         onStep: (step: string) => {
-          if (step === death) throw new Error('killed');
+          if (step === death) throw new Transient('killed');
         },
       };
       await assert.rejects(executeRun(id, dies, quiet), /killed/);
@@ -506,6 +507,10 @@ describe('a training run', () => {
     const compared = report.comparison?.rows ?? 0;
     assert.ok(report.rows.test > 40 && compared < 20, `${compared} of ${report.rows.test} rows are compared`);
     assert.match(standing?.reasons.join() ?? '', new RegExp(`There are ${compared} test rows in scope`));
+
+    const first = world([...samples(20), ...outside]); // nor where nothing is in production
+    const run = await executeRun(await ask(first, 720), first, quiet);
+    assert.deepEqual([run?.verdict, run?.reasons], ['inconclusive', standing?.reasons]);
   });
 
   it('does not let a trainer write that was paused while another took over', async () => {
@@ -542,6 +547,19 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
+  it('stops when it is cancelled while it has no word to note, as a sentence encoder that reads has none', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const reads = (_input: unknown, { signal }: { readonly signal?: AbortSignal }) => {
+      void ports.log.append((log) => cancelRun(log, id, { by: 'asha', at: 2 }));
+      return new Promise<never>((_resolve, reject) =>
+        signal?.addEventListener('abort', () => reject(signal.reason as Error)),
+      );
+    };
+    const stop = AbortSignal.timeout(20_000);
+    assert.equal((await executeRun(id, { ...ports, train: reads }, stop))?.status, 'cancelled');
+  });
+
   it('gives a run up that kills every trainer', async () => {
     const ports = world();
     const id = await ask(ports);
@@ -549,6 +567,21 @@ describe('a training run', () => {
     const run = await executeRun(id, ports, quiet);
     assert.equal(run?.status, 'failed');
     assert.match(run.failure ?? '', /5 attempts.*--resume/);
+  });
+
+  it('fails with what nobody has foreseen, which does not end its trainer, and is tried again after what may pass', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const meets = (error: Error) => ({ ...ports, policy: () => Promise.reject(error) });
+    const away = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:9092'), { code: 'ECONNREFUSED' });
+    await assert.rejects(executeRun(id, meets(away), quiet), /ECONNREFUSED/);
+    const run = await executeRun(id, meets(new RangeError('A confidence is NaN.')), quiet);
+    assert.deepEqual(
+      [run?.status, run?.failure],
+      ['failed', 'An error that nobody has foreseen: RangeError: A confidence is NaN.'],
+    );
+    await ports.log.append((log) => resumeRun(log, id, { by: 'asha', at: 3 }));
+    assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
   it('leaves the run to the next when its trainer is stopped, as often as it may be', async () => {
