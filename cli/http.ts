@@ -29,6 +29,9 @@ import { UsageError } from './terminal.ts';
 /** Reads that may go through large tables: so many at a time, and each so long. */
 const SCANS = 3;
 const SCAN_MS = 10_000;
+/** Lookups on the way of traffic, by primary keys: so many at a time, and each so long, then traffic goes on without. */
+const LOOKUPS = 3;
+const LOOKUP_MS = 300;
 
 /** A server that listens. */
 export interface RunningHttp {
@@ -89,6 +92,7 @@ function openApi(
 ) {
   const { servers, pool, log } = prepared;
   const scans = openPool(servers.databaseUrl, { max: SCANS, statementTimeoutMs: SCAN_MS });
+  const lookups = openPool(servers.databaseUrl, { max: LOOKUPS, statementTimeoutMs: LOOKUP_MS });
   const serving = startServing(prepared);
   const approvals = approvalsReader(prepared);
   const deadLetters = deadLetterLog(prepared);
@@ -98,6 +102,7 @@ function openApi(
     tracing: prepared.tracing,
     pool,
     scans,
+    lookups,
     classifier: serving.classifier,
     policy: serving.policy,
     artifacts: artifactsOf(prepared.config),
@@ -128,6 +133,7 @@ function openApi(
       await approvals.close();
       await serving.stop();
       await scans.end();
+      await lookups.end();
     },
   };
 }
