@@ -6,7 +6,7 @@ import { startComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
-import { reportRefusals } from './ingest.ts';
+import { checkFile, reportRefusals } from './ingest.ts';
 import { untilCaughtUp } from './lag.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import { deadLetterLog } from './dead-letters.ts';
@@ -23,6 +23,7 @@ export function demoCommand(): Command {
     .option('--input <file>', 'other conversations, one JSON object a line')
     .option('--keep', 'keep the data folder')
     .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
+      if (input !== undefined) await checkFile(input);
       await onFreshServers(
         'demo',
         keep === true,

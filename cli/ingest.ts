@@ -1,3 +1,4 @@
+import { access, constants } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
@@ -19,6 +20,7 @@ export function ingestCommand(): Command {
     .option('--rate <n>', 'at most this many lines a second', positive)
     .option('--wait', 'until all of it is in the tables, whatever else comes meanwhile')
     .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean }) => {
+      await checkFile(file);
       const prepared = await prepare(await findEnvironment());
       const producer = await createConversationProducer(producerOptions(prepared));
       const result = await ingestJsonl({
@@ -38,6 +40,15 @@ export function ingestCommand(): Command {
       await prepared.stop();
       if (result.rejected > 0) process.exitCode = 1;
     });
+}
+
+/** Says it before servers are asked or started. @throws UsageError when the file can't be read. */
+export async function checkFile(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((cause: unknown) => {
+    throw new UsageError(`${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+      cause,
+    });
+  });
 }
 
 /** Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one. */
