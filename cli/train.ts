@@ -38,7 +38,8 @@ export function trainCommand(): Command {
     .option('--json', 'print the run as JSON')
     .addHelpText(
       'after',
-      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.',
+      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.\n' +
+        'The exit code is 1 when the run makes no version: it failed, or somebody cancelled it.',
     )
     .action(async (options: Options) => {
       const prepared = await prepare(await findEnvironment());
@@ -49,7 +50,7 @@ export function trainCommand(): Command {
         const run = options.cancel === undefined ? await carryOut(prepared, log, id) : (await log.read()).runs.get(id);
         if (!run) throw new UsageError(`There is no run ${id}.`);
         process.stdout.write(`${options.json === true ? JSON.stringify({ id, ...run }) : summary(id, run)}\n`);
-        if (run.status === 'failed') process.exitCode = 1;
+        if (run.status !== (options.cancel === undefined ? 'finished' : 'cancelled')) process.exitCode = 1;
       } finally {
         await log.close();
         await prepared.stop();
