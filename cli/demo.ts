@@ -1,12 +1,14 @@
 import path from 'node:path';
 import { Command } from 'commander';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
+import type { IngestResult } from '../producers/jsonl.ts';
 import { startComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
-import { checkFile, reportRefusals } from './ingest.ts';
+import { checkFile, reportRefusals, untilDrained } from './ingest.ts';
 import { untilCaughtUp } from './lag.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import { deadLetterLog } from './dead-letters.ts';
@@ -38,17 +40,7 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
   const components = await startComponents(['pipeline'], prepared);
   const producer = await createConversationProducer(producerOptions(prepared));
   const started = Date.now();
-  const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
-  progress(`Sending ${path.relative(process.cwd(), file)} …`);
-  const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
-  reportRefusals(path.basename(file), conversations);
-  let reviews = 0;
-  if (input === undefined) {
-    const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
-    reportRefusals('reviews.jsonl', sent);
-    reviews = sent.accepted;
-  }
-  await producer.close();
+  const { conversations, reviews } = await sendTraffic(producer, input).finally(() => producer.close());
   await Promise.race([
     components.failed,
     untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
@@ -74,6 +66,25 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
       averageConfidence: rows[0]?.confidence ?? null,
     }),
   );
+}
+
+/** Sends the file, or the examples with their reviews. Resolves once Kafka has all of it: the spool goes away with the data folder. */
+export async function sendTraffic(
+  producer: Pick<ConversationProducer, 'send' | 'flush' | 'stats'>,
+  input: string | undefined,
+): Promise<{ readonly conversations: IngestResult; readonly reviews: number }> {
+  const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
+  progress(`Sending ${path.relative(process.cwd(), file)} …`);
+  const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
+  reportRefusals(path.basename(file), conversations);
+  let reviews = 0;
+  if (input === undefined) {
+    const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
+    reportRefusals('reviews.jsonl', sent);
+    reviews = sent.accepted;
+  }
+  await untilDrained(producer, 'Try again when this machine has less to do.');
+  return { conversations, reviews };
 }
 
 interface RunFigures {

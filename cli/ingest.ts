@@ -30,7 +30,10 @@ export function ingestCommand(): Command {
         ...(options.rate !== undefined && { rate: options.rate }),
         onProgress: (lines) => liveLine(`${String(lines)} lines`),
       });
-      await untilDrained(producer);
+      await untilDrained(
+        producer,
+        'Nothing is lost: run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
+      );
       await producer.close();
       reportRefusals(file, result);
       process.stdout.write(
@@ -51,15 +54,20 @@ export async function checkFile(file: string): Promise<void> {
   });
 }
 
-/** Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one. */
-async function untilDrained(producer: ConversationProducer): Promise<void> {
+/**
+ * Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one.
+ * @throws UsageError with `advice` when that takes a minute.
+ */
+export async function untilDrained(
+  producer: Pick<ConversationProducer, 'flush' | 'stats'>,
+  advice: string,
+): Promise<void> {
   await producer.flush();
   const deadline = Date.now() + DRAIN_MS;
   for (let stats = producer.stats(); stats.spoolBytes > 0; stats = producer.stats()) {
     if (Date.now() > deadline) {
       throw new UsageError(
-        `Kafka does not take the records: ${String(stats.spoolBytes)} bytes wait in the spool and nothing is lost. ` +
-          'Run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
+        `Kafka does not take the records: ${String(stats.spoolBytes)} bytes wait in the spool. ${advice}`,
       );
     }
     liveLine(`${String(stats.spoolBytes)} bytes wait for Kafka in the spool`);
