@@ -24,18 +24,19 @@ export function demoCommand(): Command {
     .description('start everything on a fresh data folder, run the example traffic through it, print a summary, end')
     .option('--input <file>', 'other conversations, one JSON object a line')
     .option('--keep', 'keep the data folder')
-    .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
+    .option('--json', 'the summary as JSON')
+    .action(async ({ input, keep, json }: { input?: string; keep?: boolean; json?: boolean }) => {
       if (input !== undefined) await checkFile(input);
       await onFreshServers(
         'demo',
         keep === true,
         (config) => config,
-        (prepared) => runDemo(prepared, input),
+        (prepared) => runDemo(prepared, input, json),
       );
     });
 }
 
-async function runDemo(prepared: Prepared, input: string | undefined): Promise<void> {
+async function runDemo(prepared: Prepared, input: string | undefined, json = false): Promise<void> {
   progress('Topics, schemas and tables are in place; starting processors and projections.');
   const components = await startComponents(['pipeline'], prepared);
   const producer = await createConversationProducer(producerOptions(prepared));
@@ -56,16 +57,15 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
     'SELECT avg(nlu_confidence)::float8 AS confidence FROM conversation_logs',
   );
   await components.stop();
-  process.stdout.write(
-    render(summary, {
-      sent: conversations.accepted,
-      refused: conversations.rejected,
-      reviews,
-      deadLetters: letters.open,
-      seconds,
-      averageConfidence: rows[0]?.confidence ?? null,
-    }),
-  );
+  const run: RunFigures = {
+    sent: conversations.accepted,
+    refused: conversations.rejected,
+    reviews,
+    deadLetters: letters.open,
+    seconds,
+    averageConfidence: rows[0]?.confidence ?? null,
+  };
+  process.stdout.write(json ? `${JSON.stringify({ run, ...summary })}\n` : render(summary, run));
 }
 
 /** Sends the file, or the examples with their reviews. Resolves once Kafka has all of it: the spool goes away with the data folder. */

@@ -19,7 +19,9 @@ export function ingestCommand(): Command {
     .option('--reviews', 'the lines are reviews')
     .option('--rate <n>', 'at most this many lines a second', positive)
     .option('--wait', 'until all of it is in the tables, whatever else comes meanwhile')
-    .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean }) => {
+    .option('--json', 'the counts and the refused lines, as JSON')
+    .addHelpText('after', '\nThe exit code is 1 when a line was refused.')
+    .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean; json?: boolean }) => {
       await checkFile(file);
       const prepared = await prepare(await findEnvironment());
       const producer = await createConversationProducer(producerOptions(prepared));
@@ -35,9 +37,11 @@ export function ingestCommand(): Command {
         'Nothing is lost: run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
       );
       await producer.close();
-      reportRefusals(file, result);
+      if (options.json !== true) reportRefusals(file, result);
       process.stdout.write(
-        `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
+        options.json === true
+          ? `${JSON.stringify(result)}\n`
+          : `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
       );
       if (options.wait === true) await untilPassed(prepared.servers, prepared.pool);
       await prepared.stop();

@@ -59,7 +59,8 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
 
   /** Gives `version` the traffic, and waits until it answers a text as it is labelled. */
   async function serves(version: string) {
-    await samvad(['promote', version]);
+    const promoted = await samvad(['promote', version, '--json']);
+    assert.deepEqual(JSON.parse(promoted.stdout), { production: version, canary: null });
     for (const end = Date.now() + 30_000; ; await sleep(50)) {
       const response = await fetch(`${http.url}/v1/classify`, {
         method: 'POST',

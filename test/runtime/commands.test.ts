@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { demoCommand } from '../../cli/demo.ts';
 import { explain } from '../../cli/explain.ts';
+import { promoteCommand, rollbackCommand } from '../../cli/models.ts';
 import { InputError } from '../../producers/inputs.ts';
 import { UnreadableFile } from '../../producers/jsonl.ts';
 import { NotPermitted, RecordTooLarge } from '../../producers/kafka-link.ts';
@@ -16,6 +18,11 @@ function samvad(...args: readonly string[]) {
     execFile(process.execPath, [bin, ...args], (error, out, err) => resolve({ code: error?.code ?? 0, out, err }));
   });
 }
+
+it('what the demo and a change of the traffic print is there as JSON too', () => {
+  for (const command of [demoCommand(), promoteCommand(), rollbackCommand()])
+    assert.match(command.helpInformation(), /^ +--json /m, command.name());
+});
 
 describe('a command that fails', () => {
   for (const args of [

@@ -7,9 +7,12 @@ import { startComponents } from '../../cli/components.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { producerOptions } from '../../cli/environment.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
+import type { IngestResult } from '../../producers/jsonl.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { digestTable } from '../../runtime/rebuild.ts';
+import { conversationLogs } from '../../sinks/conversation-logs.ts';
 import { topics } from '../../topology.ts';
 import { deadLettersIn } from './letters.ts';
 import { endAll, startStack } from './stack.ts';
@@ -17,7 +20,7 @@ import type { Stack } from './stack.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
-describe('a command that has not done what it was asked, while no component runs', { timeout: 300_000 }, () => {
+describe('commands while no component runs', { timeout: 300_000 }, () => {
   let stack: Stack;
   before(async () => {
     stack = await startStack();
@@ -47,7 +50,35 @@ describe('a command that has not done what it was asked, while no component runs
     });
   }
 
-  it('has exit code 2 when a policy is not in force yet, or an erasure not done', async () => {
+  it('print data as JSON where they are asked to', async () => {
+    const json = async (...args: readonly string[]) => {
+      const { code, out, err } = await samvad(...args, '--json');
+      assert.match(out, /^[^\n]+\n$/, err);
+      return [code, JSON.parse(out) as unknown];
+    };
+    assert.deepEqual(await json('migrate'), [0, { applied: [] }]);
+    assert.deepEqual(await json('weekly'), [0, null]);
+    assert.deepEqual(await json('dead-letters', 'replay'), [1, { sent: 0, not_sent: 1 }]);
+    const { pool } = stack.prepared;
+    const digest = await digestTable(pool, conversationLogs);
+    assert.deepEqual(await json('rebuild', 'conversation-logs'), [
+      0,
+      [{ projection: 'conversation-logs', table: 'conversation_logs', before: digest, after: digest }],
+    ]);
+    const file = path.join(stack.home, 'reviews.jsonl');
+    const reviewed_at = '2026-10-05T12:00:00Z';
+    const good = { conversation_id: 'here', verdict: 'approve', reviewer: 'asha', reviewed_at };
+    await writeFile(file, `${JSON.stringify(good)}\n${JSON.stringify({ ...good, verdict: 'yes' })}\n`);
+    const [code, result] = await json('ingest', '--reviews', file);
+    const { refusals, ...counts } = result as IngestResult;
+    assert.deepEqual([code, counts], [1, { lines: 2, accepted: 1, rejected: 1 }]);
+    assert.deepEqual(
+      refusals.map(({ line, problems }) => [line, problems[0]?.field]),
+      [[2, 'verdict']],
+    );
+  });
+
+  it('have exit code 2 when a policy is not in force yet, or an erasure not done', async () => {
     const file = path.join(stack.home, 'policy.json');
     await writeFile(file, JSON.stringify({ ...defaultPolicy, version: 'routing-v2' }));
     const [policy, erasure] = await Promise.all([
@@ -59,7 +90,7 @@ describe('a command that has not done what it was asked, while no component runs
     assert.deepEqual([policy.code, erasure.code], [2, 2]);
   });
 
-  it('has exit code 1 when a dead letter can not be sent again', async () => {
+  it('have exit code 1 when a dead letter can not be sent again', async () => {
     const [letter] = await deadLettersIn(stack.prepared);
     assert.equal(letter?.topic, topics.reviewQueue.name);
     for (const args of [[], [letter.id]]) {
