@@ -453,7 +453,7 @@ describe('the example traffic on real servers', () => {
     const questions = block.split('\n').filter((line) => line !== '');
     assert.equal(questions.length, 7);
     for (const question of questions)
-      assert.notEqual((await stack.prepared.pool.query(question)).rows.length, 0, question);
+      assert.ok((await stack.prepared.pool.query(question)).fields.length > 1, question);
   });
 
   it('gives the same tables when they are rebuilt from the log, timestamps included, while the runners live', async () => {
