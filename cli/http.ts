@@ -111,6 +111,7 @@ function openApi(
     lookups,
     classifier: serving.classifier,
     policy: serving.policy,
+    models: serving.models,
     artifacts: artifactsOf(prepared.config),
     training: { threshold: prepared.config.training.threshold, approvals: () => approvals.read() },
     tokens,

@@ -6,6 +6,8 @@ import { readConfig } from '../config.ts';
 import type { Appended, ModelLog } from '../policy/model-log.ts';
 import { deploymentOf, rollBack, setTraffic } from '../policy/model-log.ts';
 import { offsetsOf } from '../policy/training-run.ts';
+import { rolloutOf } from '../policy/trial.ts';
+import type { Rollout } from '../policy/trial.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import type { ModelStanding } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
@@ -25,8 +27,9 @@ export function modelsCommand(): Command {
     .option('--json', 'as JSON')
     .action(({ json }: { json?: boolean }) =>
       onLog(async (log) => {
-        const versions = [...(await log.read()).models.values()].reverse();
-        const data = versions.map(({ version, standing }) => ({ version, ...standing }));
+        const now = await log.read();
+        const versions = [...now.models.values()].reverse();
+        const data = versions.map(({ version, standing }) => ({ version, ...standing, ...rolloutOf(now, version) }));
         process.stdout.write(json === true ? `${JSON.stringify(data)}\n` : `${versionTable(data)}\n`);
       }),
     );
@@ -122,11 +125,12 @@ async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended, js
   process.stdout.write(`${production} is in production${trial}.\n`);
 }
 
-type Version = ModelStanding & { readonly version: string };
+type Version = ModelStanding & Rollout & { readonly version: string };
 
-function versionTable(versions: readonly Version[]): string {
+/** The table, and below it why a version on trial stays where it is, and why others don't go there. */
+export function versionTable(versions: readonly Version[]): string {
   const share = (value: number | null) => (value === null ? '' : `${(100 * value).toFixed(1)} %`);
-  return columns([
+  const table = columns([
     ['version', 'status', 'traffic', 'test accuracy', 'in production', 'samples', 'verdict', 'created'],
     ...versions.map((v) => [
       v.version,
@@ -139,6 +143,13 @@ function versionTable(versions: readonly Version[]): string {
       new Date(v.created_at).toISOString(),
     ]),
   ]);
+  const rollouts = versions.flatMap(({ version, status, judged, no_trial }) => {
+    if (no_trial !== null) return `${version}: ${no_trial}`;
+    if (status !== 'canary' || judged === null) return [];
+    const { verdict, traffic_percentage, labels, at, reasons } = judged;
+    return `${version}: ${verdict} at ${traffic_percentage} % with ${labels} labels, ${at}. ${reasons.join(' ')}`;
+  });
+  return [table, ...(rollouts.length > 0 ? ['', ...rollouts] : [])].join('\n');
 }
 
 function percent(text: string): number {

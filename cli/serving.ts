@@ -1,4 +1,5 @@
 /** The serving side of this process: the versions in charge and the policy in force, as the log says. */
+import type { ModelLog } from '../policy/model-log.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { openClassifier } from '../serving/classifier.ts';
@@ -13,6 +14,8 @@ import type { Connected, PreparedLog } from './environment.ts';
 export interface Serving {
   readonly classifier: Pick<Classifier, 'classify' | 'readiness' | 'refused'>;
   readonly policy: () => RoutingPolicy;
+  /** What model-events says; undefined before it is read. */
+  readonly models: () => ModelLog | undefined;
   stop(): Promise<void>;
 }
 
@@ -28,19 +31,21 @@ export function startServing({
   const shelf = openModelShelf({ artifacts: artifactsOf(config), places: servingPlaces(config.training) });
   const classifier = openClassifier(shelf, log, measurements.classified);
   let policy: RoutingPolicy = defaultPolicy; // nothing is answered before the log is read
+  let models: ModelLog | undefined;
   const follower = followModels({
     kafka: servers.kafka,
     codecs,
     log,
-    onChange(models, inForce) {
-      policy = inForce;
-      classifier.follow(models);
+    onChange(now, inForce) {
+      [models, policy] = [now, inForce];
+      classifier.follow(now);
     },
   });
   follower.finished.catch((error: unknown) => log.error({ error: String(error) }, 'the model log is no longer read'));
   return {
     classifier,
     policy: () => policy,
+    models: () => models,
     async stop() {
       await follower.stop().catch(() => undefined);
       await classifier.close();

@@ -14,7 +14,7 @@ import { adoptPolicy } from '../status/policy.ts';
 import { readCorpus } from '../trainer/corpus.ts';
 import type { Sample } from '../trainer/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { nextCandidate } from '../trainer/deployment-controller.ts';
+import { nextCandidate, whyNoTrial } from '../policy/trial.ts';
 import { DATA_SET } from '../topology.ts';
 import { openCounts } from '../trainer/trainer.ts';
 import { startComponents } from './components.ts';
@@ -93,7 +93,7 @@ interface Standing {
   readonly version: string;
   readonly status: string;
   readonly traffic_percentage: number;
-  /** The evaluation's reasons, and those of the last verdict on a step of its rollout. */
+  /** The evaluation's reasons, those of the last verdict on a step of its rollout, and why it is not put on trial. */
   readonly reasons: readonly string[];
 }
 
@@ -154,7 +154,8 @@ async function play(
       const next = await game.next();
       if (next.done === true) {
         const versions = [...next.value].map(([version, figures]) => ({ version, ...figures }));
-        return { rounds, versions, standings: [...(await log.read()).models.values()].map(standingOf) };
+        const now = await log.read();
+        return { rounds, versions, standings: [...now.models.values()].map((record) => standingOf(now, record)) };
       }
       rounds.push(next.value);
       if (options.json !== true) process.stdout.write(line(rounds.length, next.value));
@@ -202,9 +203,11 @@ function line(number: number, { version, accuracy, modelAccuracy, fallback, revi
   return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}\n`;
 }
 
-function standingOf({ version, standing, judged }: ModelRecord): Standing {
+function standingOf(log: ModelLog, record: ModelRecord): Standing {
+  const { version, standing, judged } = record;
   const { status, traffic_percentage, reasons } = standing;
-  return { version, status, traffic_percentage, reasons: [...reasons, ...(judged?.reasons ?? [])] };
+  const because = [...reasons, ...(judged?.reasons ?? []), whyNoTrial(log, version) ?? []].flat();
+  return { version, status, traffic_percentage, reasons: because };
 }
 
 function summary({ versions, standings }: Play): string {

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import type { ModelLog } from '../policy/model-log.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
+import { whyNoTrial } from '../policy/trial.ts';
 import type { RunStanding } from '../schemas/types.ts';
 import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
@@ -58,9 +60,9 @@ export async function carryOutRun(
       if (options.json === true) process.stdout.write('null\n');
       return;
     }
-    const run = await carryOut(prepared, log, id);
-    show(id, run, options);
-    if (run?.status !== 'finished') process.exitCode = 1;
+    const now = await carryOut(prepared, log, id);
+    show(id, now, options);
+    if (now.runs.get(id)?.status !== 'finished') process.exitCode = 1;
   } finally {
     await log.close();
     await prepared.stop();
@@ -69,13 +71,13 @@ export async function carryOutRun(
 
 /** Ends a run, for which the log is enough. */
 async function cancelled(log: ModelLogPort, id: string, options: Options): Promise<void> {
-  const { runs } = await log.append((now) => cancelRun(now, id, { by: BY, at: Date.now() }));
-  show(id, runs.get(id), options);
+  show(id, await log.append((now) => cancelRun(now, id, { by: BY, at: Date.now() })), options);
 }
 
-function show(id: string, run: RunStanding | undefined, { json }: Pick<Options, 'json'>): void {
+function show(id: string, log: ModelLog, { json }: Pick<Options, 'json'>): void {
+  const run = log.runs.get(id);
   if (!run) throw new UsageError(`There is no run ${id}.`);
-  process.stdout.write(`${json === true ? JSON.stringify({ id, ...run }) : summary(id, run)}\n`);
+  process.stdout.write(`${json === true ? JSON.stringify({ id, ...run }) : runSummary(id, run, log)}\n`);
 }
 
 /** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
@@ -102,13 +104,14 @@ async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boo
   return run;
 }
 
-/** Joins the trainers until the run has ended, whoever carries it out. */
-async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Promise<RunStanding | undefined> {
+/** Joins the trainers until the run has ended, whoever carries it out. Returns the log then. */
+async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Promise<ModelLog> {
   const trainer = await startComponents(['trainer'], prepared);
   const follow = async () => {
     for (;;) {
-      const run = (await log.read()).runs.get(id);
-      if (run?.status !== 'requested' && run?.status !== 'running') return run;
+      const now = await log.read();
+      const run = now.runs.get(id);
+      if (run?.status !== 'requested' && run?.status !== 'running') return now;
       liveLine(`${id}: ${run.stage ?? run.status}${run.epochs > 0 ? `, epoch ${run.epoch} of ${run.epochs}` : ''}`);
       await sleep(LOOK_MS);
     }
@@ -121,12 +124,13 @@ async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Prom
   }
 }
 
-function summary(id: string, run: RunStanding): string {
+/** What a run has come to, and what becomes of its version. */
+export function runSummary(id: string, run: RunStanding, log: ModelLog): string {
   const { status, version, verdict, reasons, failure } = run;
   if (status !== 'finished') return `The run ${id} is ${status}.${failure === null ? '' : ` ${failure}`}`;
-  const next =
-    verdict === 'promote'
-      ? 'The deployment controller puts it on trial; `samvad models` shows it.'
-      : `It gets no traffic; \`samvad models report ${version ?? ''}\` tells more.`;
-  return `The run ${id} made ${version ?? ''}: ${verdict ?? ''}. ${reasons.join(' ')}\n${next}`;
+  const made = `The run ${id} made ${version ?? ''}: ${verdict ?? ''}. ${reasons.join(' ')}\n`;
+  if (verdict !== 'promote') return `${made}It gets no traffic; \`samvad models report ${version ?? ''}\` tells more.`;
+  const why = whyNoTrial(log, version ?? '');
+  if (why !== undefined) return `${made}${why} The next run learns from the same samples and those after them.`;
+  return `${made}The deployment controller puts it on trial; \`samvad models\` shows it.`;
 }

@@ -27,8 +27,8 @@ export interface ModelRecord {
   readonly standing: ModelStanding;
   /** Events about it so far. */
   readonly events: number;
-  /** The last verdict on a step of its rollout. */
-  readonly judged: StepJudged | null;
+  /** The last verdict that was noted on a step of its rollout, and when, milliseconds since 1970. */
+  readonly judged: (StepJudged & { readonly at: number }) | null;
   /** A person has rolled a version back since it was registered: it goes on trial by hand, or not at all. */
   readonly passedOver: boolean;
   /** When its rollout gave it all the traffic, milliseconds since 1970; null where it did not, and from the next change of its traffic on. */
@@ -65,7 +65,7 @@ export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): Mo
       version,
       standing,
       events: (before?.events ?? 0) + 1,
-      judged: judged ?? before?.judged ?? null,
+      judged: judged ? { ...judged, at } : (before?.judged ?? null),
       passedOver: before?.passedOver ?? false,
       tookOver: deployed ? (rolledOut ? at : null) : (before?.tookOver ?? null),
     });

@@ -1,6 +1,8 @@
-/** Model versions, where each came from, and who got traffic when; read from Postgres. */
+/** Model versions, where each came from, and who got traffic when; read from Postgres, but for how a rollout stands. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
+import type { ModelLog } from '../policy/model-log.ts';
+import { rolloutOf } from '../policy/trial.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
@@ -9,6 +11,8 @@ export interface ModelDeps {
   readonly pool: Pick<Pool, 'query'>;
   /** For a lineage, which may go through many samples. */
   readonly scans: Pick<Pool, 'query'>;
+  /** The log of models, which tells how a rollout stands; undefined before it is read. */
+  readonly models: () => ModelLog | undefined;
 }
 
 type Row = Record<string, unknown>;
@@ -24,32 +28,39 @@ const page = {
 } as const;
 
 /** Adds `/v1/models`, `/v1/models/production`, `/v1/models/:version`, `/v1/models/:version/lineage`, `/v1/deployments`. */
-export function modelRoutes(app: FastifyInstance, { pool, scans }: ModelDeps): void {
+export function modelRoutes(app: FastifyInstance, { pool, scans, models }: ModelDeps): void {
   const on =
     (through: Pick<Pool, 'query'>) =>
     async (sql: string, values: readonly unknown[] = []) =>
       (await through.query<Row>(sql, [...values])).rows;
   const rows = on(pool);
   const config = { role: 'read' } as const;
+  const withRollout = (row: Row): Row => {
+    const log = models();
+    return { ...row, ...(log ? rolloutOf(log, String(row['version'])) : { judged: null, no_trial: null }) };
+  };
+  const description =
+    "`judged` is the last verdict on a step of its rollout, with its reasons and the people's labels at the time; `no_trial` is why " +
+    'a version that may be promoted is not put on trial. Both come from the log, and are null until that is read.';
 
   app.get(
     '/v1/models',
-    { config, schema: { tags, summary: 'Every model version, newest first', response: refusals(503) } },
-    () => rows('SELECT * FROM model_versions ORDER BY created_at DESC, version DESC'),
+    { config, schema: { tags, summary: 'Every model version, newest first', description, response: refusals(503) } },
+    async () => (await rows('SELECT * FROM model_versions ORDER BY created_at DESC, version DESC')).map(withRollout),
   );
   app.get(
     '/v1/models/production',
-    { config, schema: { tags, summary: 'The version in production', response: refusals(404, 503) } },
+    { config, schema: { tags, summary: 'The version in production', description, response: refusals(404, 503) } },
     async () => {
       const [row] = await rows("SELECT * FROM model_versions WHERE status = 'production'");
-      if (row) return row;
+      if (row) return withRollout(row);
       throw new HttpProblem(404, 'No version is in production; give one the traffic with `samvad promote VERSION`.');
     },
   );
   app.get<{ Params: { version: string } }>(
     '/v1/models/:version',
-    { config, schema: { tags, summary: 'One version', params: version, response: refusals(404, 503) } },
-    ({ params }) => findVersion(pool, params.version),
+    { config, schema: { tags, summary: 'One version', description, params: version, response: refusals(404, 503) } },
+    async ({ params }) => withRollout(await findVersion(pool, params.version)),
   );
   app.get<{ Params: { version: string }; Querystring: { limit: number; after?: string } }>(
     '/v1/models/:version/lineage',

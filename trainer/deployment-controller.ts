@@ -4,11 +4,13 @@
  * watched for some days more. It looks when the log has grown, and nothing follows from time alone. Any number may run; one leads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { productionAccuracy } from '../policy/audit.ts';
 import { CONTROLLER, deploymentOf, foldLog, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
 import { actOn, defaultRolloutPolicy, judgeProduction, judgeStep } from '../policy/rollout.ts';
 import type { ArmEvidence, StepVerdict } from '../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
+import { nextCandidate } from '../policy/trial.ts';
 import type { ModelEvent, StepJudged } from '../schemas/types.ts';
 import { leadingService } from '../runtime/leading-service.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
@@ -45,7 +47,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
         await step.close();
         step = undefined;
       }
-      if (!deploymentOf(now).canary) await startNext(context, log, now);
+      await startNext(context, log, now);
       if (record) {
         step ??= await openStep(context, now, record);
         if (await judge(context, log, now, step)) stats.verdicts++;
@@ -70,26 +72,6 @@ export function judgedNow(log: ModelLog, at: number): ModelRecord | undefined {
 function comparedWith(log: ModelLog, { version, judged }: ModelRecord): string {
   const { production } = deploymentOf(log);
   return version === production ? (judged?.against ?? production) : production;
-}
-
-/**
- * The version that may go on trial: the newest that may be promoted, was compared with what is in production now, and came
- * after the last rollback by hand.
- */
-export function nextCandidate(log: ModelLog): string | undefined {
-  const { production, canary } = deploymentOf(log);
-  if (canary) return undefined;
-  const standing = log.models.get(production)?.standing;
-  const comparable = standing?.artifact_sha256 == null ? null : production;
-  const candidates = [...log.models.values()].filter(
-    ({ standing: s, passedOver }) =>
-      !passedOver &&
-      s.status === 'trained' &&
-      s.verdict === 'promote' &&
-      s.compared_with === comparable &&
-      s.created_at > (standing?.created_at ?? 0),
-  );
-  return candidates.at(-1)?.version;
 }
 
 async function startNext(context: ServiceContext, log: ModelLogPort, now: ModelLog): Promise<void> {
@@ -184,14 +166,19 @@ export async function readEvidence(
   return evidence;
 }
 
+/** A verdict, and people's labels on the version's own answers at the time. */
+type LabelledVerdict = StepVerdict & Pick<StepJudged, 'labels'>;
+
 /** The verdict on a step, from its evidence and the log. */
 export function verdictOn(
   { models }: ModelLog,
   { version, against, evidence, before }: Pick<Step, 'version' | 'against' | 'evidence' | 'before'>,
-): StepVerdict {
-  if (before) return judgeProduction(evidence.of(version), before);
+): LabelledVerdict {
+  const own = evidence.of(version);
+  const { answers: labels } = productionAccuracy(own.cells);
+  if (before) return { ...judgeProduction(own, before), labels };
   const hasFile = models.get(against)?.standing.artifact_sha256 != null;
-  return judgeStep(evidence.of(version), evidence.of(against), { hasFile });
+  return { ...judgeStep(own, evidence.of(against), { hasFile }), labels };
 }
 
 /** Judges the step and acts. Returns whether something was written. */
@@ -211,13 +198,13 @@ async function judge(
 }
 
 /**
- * Notes the verdict on a step and acts on it: nothing when the verdict is what it was, or the step is over. `readEnds` gives
+ * Notes the verdict on a step and acts on it: nothing when what is noted still says it, or the step is over. `readEnds` gives
  * the ends of conversation-events. Returns whether something was written.
  */
 export async function noteVerdict(
   log: ModelLogPort,
   { key, version, against, upTo }: Pick<Step, 'key' | 'version' | 'against' | 'upTo'>,
-  verdict: StepVerdict,
+  verdict: LabelledVerdict,
   readEnds: () => Promise<StepJudged['to']>,
 ): Promise<boolean> {
   const to = offsetsOf(upTo);
@@ -227,7 +214,7 @@ export async function noteVerdict(
     if (!record || keyOf(record) !== key || comparedWith(now, record) !== against) return undefined;
     const { traffic_percentage, step_from: from } = record.standing;
     const judged: StepJudged = { ...verdict, against, traffic_percentage, from, to };
-    return sameVerdict(record.judged, judged) ? undefined : judged;
+    return record.judged && stillSays(record.judged, judged) ? undefined : judged;
   };
   // Appending shuts out whoever else is about to, so it is not begun for nothing: a look comes every half second.
   if (!news(await log.read())) return false;
@@ -243,13 +230,32 @@ export async function noteVerdict(
   return written;
 }
 
-/** An undecided verdict is noted when it changes, not with each new conversation. */
-function sameVerdict(before: StepJudged | null, now: StepJudged): boolean {
-  return (
-    before?.verdict === now.verdict &&
-    before.traffic_percentage === now.traffic_percentage &&
-    JSON.stringify(before.from) === JSON.stringify(now.from)
-  );
+/** By so much evidence must have grown before an undecided verdict is noted anew, and before one is whose reasons are of another kind. */
+const [DOUBLE, A_LITTLE] = [2, 1.1];
+
+/**
+ * Whether the verdict that was noted still tells what is so. An undecided one is noted anew when it changes, when its reasons become
+ * others, and when the evidence has doubled, so that its figures are never long out of date. Not with each new conversation: a step
+ * gets some hundred entries at most, because all but a change of the verdict takes a share more of labels or of the log.
+ */
+function stillSays(noted: StepJudged, now: StepJudged): boolean {
+  const sameStep =
+    noted.traffic_percentage === now.traffic_percentage && JSON.stringify(noted.from) === JSON.stringify(now.from);
+  if (!sameStep || noted.verdict !== now.verdict) return false;
+  const grown = (by: number) =>
+    now.labels >= by * Math.max(1, noted.labels) || extent(now) >= by * Math.max(1, extent(noted));
+  return !grown(wordsOf(noted) === wordsOf(now) ? DOUBLE : A_LITTLE);
+}
+
+/** Events of conversation-events that a verdict rests on. */
+function extent({ from, to }: StepJudged): number {
+  const sum = (ends: StepJudged['to']) => ends.reduce((total, { next_offset }) => total + next_offset, 0);
+  return sum(to) - sum(from);
+}
+
+/** The reasons without their figures. */
+function wordsOf({ reasons }: StepJudged): string {
+  return reasons.join(' ').replaceAll(/-?[\d.]+/g, '#');
 }
 
 /** What follows from a verdict that is in the log. */

@@ -57,6 +57,7 @@ export async function startReviewing(): Promise<Reviewing> {
         status: () => Promise.resolve({}),
         classifier: { classify: () => Promise.resolve([]) },
         policy: () => defaultPolicy,
+        models: () => undefined,
         artifacts: artifactsOf(prepared.config),
         training: { threshold: prepared.config.training.threshold, approvals: notAsked },
         live: notAsked,

@@ -233,12 +233,16 @@ describe('the training loop on real servers', () => {
     const judged = await judgedSteps();
     for (const wanted of ['success', 'fail']) assert.ok(judged.some(({ verdict }) => verdict === wanted));
     for (const [i, step] of judged.entries()) {
-      const { version, against, verdict, reasons } = step;
+      const { version, against, verdict, reasons, labels } = step;
       const evidence = await readEvidence(stack.prepared, step);
       // What has all the traffic is compared with what was there in the step before.
       const last = step.traffic_percentage === 100 ? judged[i - 1] : undefined;
       const before = last && { before: (await readEvidence(stack.prepared, last)).of(against) };
-      assert.deepEqual(verdictOn(await log.read(), { version, against, evidence, ...before }), { verdict, reasons });
+      assert.deepEqual(verdictOn(await log.read(), { version, against, evidence, ...before }), {
+        verdict,
+        reasons,
+        labels,
+      });
     }
   });
 

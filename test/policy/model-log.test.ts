@@ -84,6 +84,7 @@ describe('model log', () => {
     const verdict = {
       verdict: 'no-data',
       reasons: ['none'],
+      labels: 0,
       against: 'router-v1.0.0',
       traffic_percentage: 10,
       from: [],
@@ -100,7 +101,7 @@ describe('model log', () => {
     assert.equal(measured.event_id, 'router-v1.1.0/3');
     log = then(log, [measured]);
     assert.equal(log.models.get('router-v1.1.0')?.standing.production_accuracy, 0.9);
-    assert.deepEqual(log.models.get('router-v1.1.0')?.judged, verdict);
+    assert.deepEqual(log.models.get('router-v1.1.0')?.judged, { ...verdict, at: 3 });
   });
 
   it('says what is wrong', () => {

@@ -4,6 +4,15 @@ import { connect } from 'node:net';
 import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
 import { openFront } from '../../cli/front.ts';
+import {
+  blankStanding,
+  emptyLog,
+  firstModel,
+  foldLog,
+  judgedEvent,
+  register,
+  setTraffic,
+} from '../../policy/model-log.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { SpoolFull } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
@@ -32,9 +41,10 @@ interface Setup {
   readonly query?: (sql: string, values?: unknown[]) => Promise<{ rows: object[] }>;
   readonly readiness?: () => Promise<Record<string, string>>;
   readonly tokens?: readonly ApiToken[];
+  readonly models?: ServerOptions['models'];
 }
 
-function server({ producer = memoryProducer(), query, readiness, tokens = [] }: Setup = {}) {
+function server({ producer = memoryProducer(), query, readiness, tokens = [], models = () => undefined }: Setup = {}) {
   const pool = { query: query ?? (() => Promise.resolve({ rows: [] })) } as unknown as Pool;
   const status = () => Promise.resolve({ lag: [] });
   const classifier = { classify: () => Promise.resolve([]) };
@@ -51,6 +61,7 @@ function server({ producer = memoryProducer(), query, readiness, tokens = [] }: 
     status,
     classifier,
     policy,
+    models,
     artifacts: { get: live },
     training: { threshold: 1000, approvals: live },
     labelStudio: { webhookSecret: undefined, hint: () => Promise.resolve(), standing: () => Promise.resolve({}) },
@@ -347,6 +358,29 @@ describe('GET', () => {
     const response = await server({ readiness: () => Promise.resolve(parts) }).inject('/readyz');
     assert.equal(response.statusCode, 503);
     assert.deepEqual(response.json(), { status: 'not ready', parts });
+  });
+
+  it('gives with each version how its rollout stands, where the log is read', async () => {
+    const version = 'router-v1.1.0';
+    const query = () => Promise.resolve({ rows: [{ version }] });
+    const [unknown] = (await server({ query }).inject('/v1/models')).json<object[]>();
+    assert.deepEqual(unknown, { version, judged: null, no_trial: null });
+    const act = { by: 'test', reason: 'a test', at: 0 };
+    let log = foldLog(emptyLog, { models: [firstModel()] });
+    log = foldLog(log, { models: register(log, version, blankStanding(0), act) });
+    log = foldLog(log, { models: setTraffic(log, version, 10, act) });
+    const verdict = {
+      verdict: 'no-data',
+      reasons: ['None.'],
+      against: 'router-v1.0.0',
+      traffic_percentage: 10,
+      labels: 0,
+    };
+    log = foldLog(log, { models: [judgedEvent(log, version, { ...verdict, from: [], to: [] }, 0)] });
+    const app = server({ query, models: () => log });
+    const judged = { ...verdict, at: '1970-01-01T00:00:00.000Z' };
+    for (const url of [`/v1/models/${version}`, '/v1/models/production'])
+      assert.deepEqual((await app.inject(url)).json(), { version, judged, no_trial: null });
   });
 
   it('gives models, and a conversation by its id', async () => {

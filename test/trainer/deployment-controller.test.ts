@@ -1,8 +1,14 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { blankStanding, CONTROLLER, deploymentOf, register, rollBack, setTraffic } from '../../policy/model-log.ts';
+import { runSummary } from '../../cli/train.ts';
+import { versionTable } from '../../cli/models.ts';
+import { blankStanding, CONTROLLER, deploymentOf, foldLog } from '../../policy/model-log.ts';
+import { register, rollBack, setTraffic } from '../../policy/model-log.ts';
+import type { ModelLog } from '../../policy/model-log.ts';
+import { requestRun } from '../../policy/training-run.ts';
 import type { StepVerdict } from '../../policy/rollout.ts';
-import { judgedNow, keyOf, nextCandidate, noteVerdict, verdictOn } from '../../trainer/deployment-controller.ts';
+import { nextCandidate, rolloutOf, whyNoTrial } from '../../policy/trial.ts';
+import { judgedNow, keyOf, noteVerdict, verdictOn } from '../../trainer/deployment-controller.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
 import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
 import { conversation, review } from '../fixtures.ts';
@@ -31,9 +37,11 @@ async function onTrial(meanwhile?: (log: ModelLogPort) => Promise<unknown>) {
       return memory.append(decide);
     },
   };
-  const step = { key: keyOf(record), version: V1, against: 'router-v1.0.0', upTo: new Map([[0, 7]]) };
-  const note = (verdict: StepVerdict['verdict']) =>
-    noteVerdict(log, step, { verdict, reasons: [verdict] }, () => Promise.resolve([{ partition: 0, next_offset: 9 }]));
+  const step = { key: keyOf(record), version: V1, against: 'router-v1.0.0' };
+  const note = (verdict: StepVerdict['verdict'], { reason = 'Nobody knows.', labels = 0, events = 7 } = {}) =>
+    noteVerdict(log, { ...step, upTo: new Map([[0, events]]) }, { verdict, reasons: [reason], labels }, () =>
+      Promise.resolve([{ partition: 0, next_offset: 9 }]),
+    );
   return { log, note, appends: () => appends };
 }
 
@@ -76,6 +84,40 @@ describe('the next version on trial', () => {
     assert.equal(nextCandidate(back), 'router-v1.2.0');
   });
 
+  it('is none that was compared with what is no longer in production, and people are told so', async () => {
+    const { log } = await twoCandidates();
+    const waiting = await log.read();
+    assert.match(whyNoTrial(waiting, 'router-v1.2.0') ?? '', /^It waits: router-v1\.3\.0 is on trial/);
+    assert.equal(whyNoTrial(waiting, 'router-v1.3.0'), undefined, 'it is there');
+    const over = await log.append((now) => ({ models: setTraffic(now, 'router-v1.3.0', 100, act) }));
+    assert.equal(nextCandidate(over), undefined);
+    const why = 'It is passed over: it was compared with router-v1.1.0, and router-v1.3.0 is in production now.';
+    assert.deepEqual(rolloutOf(over, 'router-v1.2.0'), { judged: null, no_trial: why });
+    const [version] = versionTable([
+      { version: 'router-v1.2.0', ...blankStanding(0), ...rolloutOf(over, 'router-v1.2.0') },
+    ])
+      .split('\n')
+      .slice(-1);
+    assert.equal(version, `router-v1.2.0: ${why}`);
+    const back = await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', act) }));
+    assert.equal(nextCandidate(back), 'router-v1.2.0', 'its measure is in production again');
+  });
+
+  it('is told to whoever has trained it, or why there is none', async () => {
+    const { log, add } = await twoCandidates();
+    const made = (version: string, now: ModelLog) => {
+      const { runs } = foldLog(now, requestRun(now, request, act));
+      const run = runs.get(request.id);
+      assert.ok(run);
+      return runSummary(request.id, { ...run, status: 'finished', version, verdict: 'promote' }, now);
+    };
+    const request = { id: 'r', dataSet: 'default', trigger: 'manual', approvals: 1, watermark: new Map() } as const;
+    assert.match(made('router-v1.4.0', await add('router-v1.4.0', V1, 4)), /router-v1\.3\.0 is on trial.* next run/);
+    const over = await log.append((now) => ({ models: setTraffic(now, 'router-v1.3.0', 100, act) }));
+    assert.match(made('router-v1.4.0', over), /passed over.* next run/);
+    assert.match(made('router-v1.5.0', await add('router-v1.5.0', 'router-v1.3.0', 5)), /puts it on trial/);
+  });
+
   it('may be any by hand', async () => {
     const { log } = await twoCandidates();
     await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', hand) }));
@@ -95,7 +137,8 @@ describe('a version that its rollout gave all the traffic', () => {
     assert.ok(before);
     const step = { key: keyOf(before), version: V1, against: 'router-v1.0.0', upTo: new Map([[0, 7]]) };
     const readEnds = () => Promise.resolve([{ partition: 0, next_offset: 9 }]);
-    if (by === CONTROLLER) await noteVerdict(log, step, { verdict: 'success', reasons: ['Good.'] }, readEnds);
+    if (by === CONTROLLER)
+      await noteVerdict(log, step, { verdict: 'success', reasons: ['Good.'], labels: 60 }, readEnds);
     else await log.append((now) => ({ models: setTraffic(now, V1, 100, { ...act, by, at: Date.now() }) }));
     const now = await log.read();
     assert.equal(deploymentOf(now).production, V1);
@@ -103,7 +146,7 @@ describe('a version that its rollout gave all the traffic', () => {
       const record = judgedNow(await log.read(), Date.now());
       assert.ok(record);
       const again = { ...step, key: keyOf(record) };
-      return noteVerdict(log, again, { verdict: 'fail', reasons: ['Failed responses.'] }, readEnds);
+      return noteVerdict(log, again, { verdict: 'fail', reasons: ['Failed responses.'], labels: 60 }, readEnds);
     };
     return { log, now, fail };
   }
@@ -183,6 +226,30 @@ describe('the verdict on a step', () => {
     assert.equal((await log.read()).models.get(V1)?.standing.traffic_percentage, 25);
     assert.equal(await note('success'), false, 'that step is over');
     assert.equal(appends(), 2);
+  });
+
+  it('is noted anew when its evidence has doubled, and people see the last one', async () => {
+    const { log, note } = await onTrial();
+    const none = (conversations: number) =>
+      note('no-data', { reason: `None of its ${conversations} conversations.`, events: conversations });
+    assert.deepEqual([await none(1000), await none(1999), await none(2000)], [true, false, true]);
+    const few = (labels: number, reason = 'It needs 50 labels.') =>
+      note('inconclusive', { reason: `${reason} 93.1 % on ${labels}.`, labels, events: 2010 });
+    assert.deepEqual([await few(5), await few(9), await few(10)], [true, false, true]);
+    assert.deepEqual(rolloutOf(await log.read(), V1).judged?.reasons, ['It needs 50 labels. 93.1 % on 10.']);
+    assert.equal(rolloutOf(await log.read(), V1).judged?.labels, 10);
+  });
+
+  it('is noted anew when its reason is of another kind, and not with each look where that goes to and fro', async () => {
+    const { log, note } = await onTrial();
+    const look = (events: number) =>
+      note('inconclusive', { reason: events % 2 ? 'A part has no label.' : `It needs 50, has ${events}.`, events });
+    assert.equal(await look(1000), true);
+    assert.equal(await look(1101), true);
+    const before = log.models.length;
+    for (let events = 1102; events < 100_000; events++) await look(events);
+    const added = log.models.length - before;
+    assert.ok(added > 10 && added < 60, String(added));
   });
 
   it('is not acted on when somebody changes the rollout before it is written', async () => {
