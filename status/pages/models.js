@@ -26,6 +26,14 @@ function row(one, before) {
   </tr>`;
 }
 
+/** How the rollout of a version stands: why it has no trial, or the last verdict on a step. @param {any} model */
+function rollout({ no_trial, judged }) {
+  if (no_trial !== null) return no_trial;
+  if (judged === null) return 'not judged yet';
+  return html`<span class="badge ${tone(judged.verdict)}">${judged.verdict}</span> at ${judged.traffic_percentage} %
+    with ${count(judged.labels)} labels, ${moment(judged.at)}. ${judged.reasons.join(' ')}`;
+}
+
 /** @param {any[]} models @param {any[]} deployments */
 const overview = (models, deployments) =>
   html` <section class="card">
@@ -38,6 +46,7 @@ const overview = (models, deployments) =>
         },
         models.map((one, i) => row(one, models[i + 1])),
       )}
+      ${models.filter(({ no_trial, status }) => no_trial !== null || status === 'canary').map((one) => html`<p>${one.version}: ${rollout(one)}</p>`)}
     </section>
     <section class="card">
       <h2>Changes of traffic</h2>
@@ -78,6 +87,12 @@ const detail = (model, lineage, report) =>
           ${model.compared_with ? html`against <a href=${`?version=${model.compared_with}`}>${model.compared_with}</a>` : ''}
           ${model.reasons.map((/** @type {string} */ reason) => html`<div>${reason}</div>`)}
         </dd>
+        ${
+          (model.no_trial ?? model.judged)
+            ? html`<dt>rollout</dt>
+                <dd>${rollout(model)}</dd>`
+            : ''
+        }
         <dt>model file</dt>
         <dd class="mono">${model.artifact_sha256 ?? 'none'}</dd>
         <dt>report</dt>

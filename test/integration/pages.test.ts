@@ -198,6 +198,32 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
+  it('versions say why a rollout stays where it is, or does not begin', { timeout: 60_000 }, async () => {
+    const page = await browser.newPage();
+    const [none, doubt] = ['It waits: router-v1.8.0 is on trial.', 'Each version needs 50 labels.'];
+    await page.route('**/v1/models', async (route) => {
+      const [first] = (await (await route.fetch()).json()) as object[];
+      const judged = {
+        verdict: 'inconclusive',
+        reasons: [doubt],
+        traffic_percentage: 10,
+        labels: 12,
+        at: '2026-10-05',
+      };
+      const versions = [
+        { ...first, version: 'router-v1.9.0', no_trial: none },
+        { ...first, version: 'router-v1.8.0', status: 'canary', judged, no_trial: null },
+        { ...first, no_trial: null },
+      ];
+      await route.fulfill({ json: versions });
+    });
+    await page.goto(`${http.url}/models`);
+    await page.getByText(`router-v1.9.0: ${none}`).waitFor();
+    const held = await page.locator('p', { hasText: /^router-v1\.8\.0/ }).innerText();
+    assert.match(held, /^router-v1\.8\.0: inconclusive at 10 % with 12 labels, 5 Oct 2026.* needs 50 labels\.$/);
+    await page.context().close();
+  });
+
   it('a report that can not be read is not said to be none', { timeout: 60_000 }, async () => {
     const page = await browser.newPage();
     const path = `/v1/models/${VERSION}/report`;
