@@ -13,6 +13,7 @@ import type { RunningHttp } from '../../cli/http.ts';
 import { untilCaughtUp } from '../../cli/lag.ts';
 import { blankStanding, register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog } from '../../policy/model-log.ts';
+import { versionFor } from '../../policy/traffic.ts';
 import { topicEnds } from '../../runtime/read-topic.ts';
 import type { ModelEvent, ModelStanding } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
@@ -57,13 +58,14 @@ describe('serving over HTTP', () => {
     return { status: response.status, body: (await response.json()) as Answered['body'] };
   };
   const classify = (body: unknown) => post('/v1/classify', body);
-  /** Waits until `version` answers. */
-  const untilBy = async (version: string) => {
-    for (const end = Date.now() + 20_000; (await classify({ text: 'cancel my order' })).body['version'] !== version;) {
+  /** Waits until `version` answers the question. */
+  const until = async (version: string, question: object) => {
+    for (const end = Date.now() + 20_000; (await classify(question)).body['version'] !== version;) {
       assert.ok(Date.now() < end, `${version} does not answer`);
       await sleep(10);
     }
   };
+  const untilBy = (version: string) => until(version, { text: 'cancel my order' });
 
   before(async () => {
     stack = await startStack();
@@ -138,11 +140,35 @@ describe('serving over HTTP', () => {
   });
 
   it('follows a promotion, a trial and a rollback', async () => {
+    const ids = Array.from({ length: 300 }, (_, i) => `c-${i}`);
+    /** Who answers each of the conversations. */
+    const by = async () => {
+      const texts = ids.map((conversation_id) => ({ text: 'cancel my order', conversation_id }));
+      return ((await classify(texts)).body as unknown as { version: string }[]).map(({ version }) => version);
+    };
+    const all = (version: string) => ids.map(() => version);
+    const onTrial = (traffic: number) => {
+      const split = { production: V1, canary: { version: V2, traffic } };
+      return ids.map((id) => versionFor(split, id));
+    };
+    /** Waits until `version` answers the first conversation that is with it at 10 %. */
+    const untilTrialBy = async (version: string) => {
+      const conversation_id = ids[onTrial(10).indexOf(V2)];
+      await until(version, { text: 'cancel my order', conversation_id });
+    };
     await add(V2, files[1]);
+    await append((now) => setTraffic(now, V2, 10, act));
+    await untilTrialBy(V2);
+    assert.deepEqual(await by(), onTrial(10), 'its share, and the rest by production');
+    await append((now) => rollBack(now, V2, act));
+    await untilTrialBy(V1);
+    assert.deepEqual(await by(), all(V1), 'nobody is left with it');
     await append((now) => setTraffic(now, V2, 100, act));
     await untilBy(V2);
+    assert.deepEqual(await by(), all(V2));
     await append((now) => rollBack(now, V2, act));
     await untilBy(V1);
+    assert.deepEqual(await by(), all(V1));
   });
 
   it('goes on with the version before when a file is damaged, and /v1/status says so', async () => {
