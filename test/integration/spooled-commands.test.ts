@@ -55,7 +55,7 @@ describe('a command that Kafka leaves', { timeout: 300_000 }, () => {
       await gate.query('BEGIN');
       await gate.query('LOCK TABLE schema_migrations');
       start('erase', ['unwanted', '--reason', 'case 17', '--by', 'meera']);
-      start('ingest', [file]);
+      start('ingest', [file, '--rate', '0.2']); // so that its minute begins 10 s later
       start('review', ['--reviewer', 'asha', '--module', 'asked'], 'a\n');
       for (let waiting = 0; waiting < COMMANDS.length; await sleep(50)) {
         const { rows } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
