@@ -3,11 +3,12 @@ import type { ConversationCaptured, Entity } from '../schemas/types.ts';
 
 /**
  * Addresses. UPI handles have no dot after the @, e-mail addresses have one. What may stand before an @ is taken whole, also
- * where none follows: tried from each of its letters, a word of 32,768 would hold intake up for half a minute.
+ * where none follows: tried from each of its letters, a word of 32,768 would hold intake up for half a minute. Marks are parts of
+ * letters: a vowel sign would cut a name in two.
  */
 const ADDRESSES: readonly (readonly [string, RegExp])[] = [
-  ['<email>', /[\p{L}\p{N}._%+-]+(@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+)?/gu],
-  ['<upi>', /[\p{L}\p{N}._-]{2,}(@[A-Za-z]{2,})?/gu],
+  ['<email>', /[\p{L}\p{M}\p{N}._%+-]+(@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+)?/gu],
+  ['<upi>', /[\p{L}\p{M}\p{N}._-]{2,}(@[A-Za-z]{2,})?/gu],
 ];
 
 /** The decimal digits of every script, 0 to 9 of one after 0 to 9 of another (the Unicode Standard, section 4.6); none is above U+1FFFF. */

@@ -7,6 +7,7 @@ import { conversation } from '../fixtures.ts';
 describe('redactText', () => {
   const cases: readonly (readonly [string, string])[] = [
     ['mail me at a.b+c@example.co.in please', 'mail me at <email> please'],
+    ['मेरा पता यूज़र@उदाहरण.भारत है, यूज़र@okbank', 'मेरा पता <email> है, <upi>'],
     ['call 9876500001 now', 'call <phone> now'],
     ['मेरा नंबर +91 98765 00001 है', 'मेरा नंबर <phone> है'],
     ['pay asha@okbank', 'pay <upi>'],
@@ -54,8 +55,8 @@ describe('redactText', () => {
 
   it('masks the addresses that a search from every letter finds', () => {
     const addresses = [
-      ['<email>', /[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+/gu],
-      ['<upi>', /[\p{L}\p{N}._-]{2,}@[A-Za-z]{2,}/gu],
+      ['<email>', /[\p{L}\p{M}\p{N}._%+-]+@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+/gu],
+      ['<upi>', /[\p{L}\p{M}\p{N}._-]{2,}@[A-Za-z]{2,}/gu],
     ] as const;
     const next = random(1);
     const letters = Array.from('aaबि7😀@@@@..._-+ ,');
