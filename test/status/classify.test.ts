@@ -15,7 +15,7 @@ describe('POST /v1/classify', () => {
       asked.push(...questions.map(({ language }) => language));
       return Promise.resolve([]);
     };
-    classifyRoutes(app, { classifier: { classify }, policy: () => (defaultPolicy) });
+    classifyRoutes(app, { classifier: { classify }, policy: () => defaultPolicy });
     const payload = ['TA', 'hi-latn', undefined].map((language) => ({ text: 'a', language }));
     await app.inject({ method: 'POST', url: '/v1/classify', payload });
     await app.close();
