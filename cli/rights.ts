@@ -42,7 +42,8 @@ export const kafkaUsers: readonly KafkaUser[] = [
   ...processors.map(({ name, inputs, outputs, table }) => ({
     name,
     reads: [...inputs.map(({ topic }) => topic), table],
-    writes: [...outputs, table, deadLetters],
+    // What came in under another partition than its key's goes back to the topic that it came from (`stream/batch.ts`).
+    writes: [...outputs, table, deadLetters, ...inputs.filter(({ keyOf }) => keyOf).map(({ topic }) => topic)],
     group: name,
     watches: [],
     transactionalIds: [`${name}-*`],
