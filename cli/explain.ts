@@ -6,6 +6,7 @@ import { RegistryError } from '../policy/model-log.ts';
 import { PlatformError } from '../platform/platform-error.ts';
 import { OtherCluster } from '../runtime/cluster.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
 import { TopicMismatch } from '../runtime/topics.ts';
@@ -38,6 +39,6 @@ export function explain(error: unknown): string {
     Transient,
     UsageError,
   ].some((kind) => error instanceof kind);
-  if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${error.message}`;
+  if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${reasonOf(error)}.`;
   return known || 'code' in error ? error.message : (error.stack ?? error.message);
 }
