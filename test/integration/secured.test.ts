@@ -281,7 +281,7 @@ after(async () => {
 });
 
 test('every component runs as a user of its own, with the rights of the table and no more', async () => {
-  const names = kafkaUsers.filter(({ group }) => group !== undefined).map(({ name }) => name);
+  const names = kafkaUsers.filter(({ name, group }) => name === group).map(({ name }) => name);
   for (const name of names) {
     const components = await startComponents([name], { ...operator, ...environmentOf(name) });
     running.set(name, components);
@@ -302,6 +302,13 @@ test('every component runs as a user of its own, with the rights of the table an
   assert.ok(approved > 0);
   for (const name of ['trainer', 'deployment-controller', 'queue-rescorer', 'scheduler'])
     assert.equal(running.get(name)?.stats()[name]?.['leading'], 1, name);
+});
+
+test('who types `samvad train` joins the trainers', async (t) => {
+  const components = await startComponents(['trainer'], operator);
+  t.after(() => components.stop());
+  const bothAreIn = async () => (await admin.describeGroups(['trainer'])).groups[0]?.members.length === 2 || undefined;
+  await until(bothAreIn, () => components.states()['trainer'] ?? 'It does not run.');
 });
 
 test("what comes in under another partition than its key's goes on to its own", async (t) => {
