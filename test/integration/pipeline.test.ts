@@ -22,6 +22,7 @@ import { ingestJsonl } from '../../producers/jsonl.ts';
 import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { migrate } from '../../runtime/migrate.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { openPool } from '../../runtime/postgres-pool.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { openCodecs, SchemaRefused } from '../../runtime/schema-registry.ts';
@@ -703,6 +704,32 @@ describe('the example traffic on real servers', () => {
       openCodecs(schemaRegistryUrl, [changed]),
       (error) => error instanceof SchemaRefused && /field \S*language: int became string/.test(error.message),
     );
+  });
+
+  it('rebuilds and migrates as a user whose statements may take no longer than a moment', async (t) => {
+    const { servers, codecs, pool } = stack.prepared;
+    const [projection] = projections.filter(({ name }) => name === 'policies');
+    assert.ok(projection);
+    await pool.query("ALTER ROLE CURRENT_USER SET statement_timeout = '200ms'");
+    const hurried = openPool(servers.databaseUrl);
+    t.after(async () => {
+      await hurried.end();
+      await pool.query('ALTER ROLE CURRENT_USER RESET statement_timeout');
+    });
+    await assert.rejects(hurried.query('SELECT pg_sleep(1)'), { code: '57014' });
+    /** Whoever waits for this lock has a statement that takes a second. */
+    const held = async <T>(lock: string, during: () => Promise<T>): Promise<T> => {
+      const holder = await pool.connect();
+      await holder.query('BEGIN');
+      await holder.query(lock);
+      const released = sleep(1000).then(() => holder.query('COMMIT'));
+      return during().finally(() => released.finally(() => holder.release()));
+    };
+    const codec = codecs.of(projection.topic);
+    await held(`LOCK TABLE ${projection.table}`, () =>
+      rebuildProjection({ projection, kafka: servers.kafka, codec, pool: hurried }),
+    );
+    await held('LOCK TABLE schema_migrations', () => migrate(servers.databaseUrl));
   });
 
   it('applies migrations once', async () => assert.deepEqual(await migrate(stack.prepared.servers.databaseUrl), []));
