@@ -31,8 +31,8 @@ export function tokenCommand(): Command {
 
 /** Adds `line` to `file`, where servers could read the two together. */
 async function append(file: string, line: string): Promise<void> {
-  const before = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return '';
+  const before = await readFile(file, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
     throw error;
   });
   const separator = before === '' || before.endsWith('\n') ? '' : '\n';

@@ -110,7 +110,7 @@ const NOT_ALLOWED: readonly number[] = [401, 403, 422];
 async function setCompatibility(url: string, subject: string, known: boolean): Promise<void> {
   const level = sending('PUT', { compatibility: COMPATIBILITY.FULL_TRANSITIVE });
   const response = await request(url, `/config/${subject}`, level);
-  if (known && NOT_ALLOWED.includes(response.status)) return void (await response.body?.cancel());
+  if (known && NOT_ALLOWED.includes(response.status)) return response.body?.cancel();
   // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version. 409: another
   // process that starts at this moment has set it, to the same.
   if (!response.ok && response.status !== 404 && response.status !== 409)

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { after, before, it } from 'node:test';
 import { promisify } from 'node:util';
+import kafkajs from 'kafkajs';
 import type { Admin, Kafka } from 'kafkajs';
 import { explain } from '../../cli/explain.ts';
 import { drawTopics } from '../../cli/topology.ts';
@@ -119,7 +120,7 @@ it('prints the commands that make topics, and set those that are there', async (
     const expected = topicSettings(topic, 1);
     const { resources } = await admin.describeConfigs({
       includeSynonyms: false,
-      resources: [{ type: 2, name: topic.name, configNames: Object.keys(expected) }],
+      resources: [{ type: kafkajs.ConfigResourceTypes.TOPIC, name: topic.name, configNames: Object.keys(expected) }],
     });
     const entries = resources[0]?.configEntries.map(({ configName, configValue }) => [configName, configValue]) ?? [];
     assert.deepEqual(Object.fromEntries(entries), expected);
