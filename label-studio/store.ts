@@ -43,6 +43,15 @@ export async function knownProject(db: Db, url: string, labelStudioId?: number):
   return rows[0] ?? (await addProject(db));
 }
 
+/** The projects that have this number at some server, the latest first. */
+export async function projectsNumbered(db: Db, labelStudioId: number): Promise<readonly KnownProject[]> {
+  const { rows } = await db.query<KnownProject>(
+    `SELECT ${PROJECT} FROM labelstudio_projects WHERE label_studio_project_id = $1 ORDER BY id DESC`,
+    [labelStudioId],
+  );
+  return rows;
+}
+
 /** Who this installation is. */
 export async function installationId(db: Db): Promise<string> {
   const { rows } = await db.query<{ id: string }>('SELECT id FROM labelstudio_installation');
@@ -192,7 +201,10 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
   );
 }
 
-/** What waits, is not in Label Studio and nobody has before them in the inbox, the most useful first; as a reviewer may see it. */
+/**
+ * What waits, is not in Label Studio and nobody has before them in the inbox, the most useful first; as a reviewer may see it. What
+ * was answered and is still in the queue for a moment is left out: its task would be one that nothing takes out.
+ */
 export async function nextWaiting(
   db: Db,
   project: number,
@@ -205,6 +217,7 @@ export async function nextWaiting(
       WHERE NOT EXISTS (SELECT FROM labelstudio_tasks t
                          WHERE t.project = $1 AND t.conversation_id = q.conversation_id AND t.status <> 'closed')
         AND NOT EXISTS (SELECT FROM review_leases l WHERE l.conversation_id = q.conversation_id AND l.expires_at > now())
+        AND (c.verdict IS NULL OR q.review_status = 'needs-second-review')
       ORDER BY q.review_priority LIMIT $2`,
     [project, limit],
   );

@@ -9,7 +9,7 @@
  *
  * Each step leaves what the next run needs, wherever it stops. One runs at a time.
  */
-import type { Pool } from 'pg';
+import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { LabelStudioConfig } from '../config.ts';
 import { inTransaction } from '../runtime/projection-runner.ts';
@@ -51,12 +51,26 @@ export interface SyncReport {
 const LOCK = 7_264_232;
 const BATCH = 500;
 
+/** Milliseconds. */
+export interface SyncLimits {
+  /** A process that has asked Postgres for nothing for so long in its turn is taken for paused, and loses it. */
+  readonly silent: number;
+  /** How long a sync waits for its turn. */
+  readonly wait: number;
+}
+
+/** A request to Label Studio may take a minute, and first one more for its token. */
+const LIMITS: SyncLimits = { silent: 3 * 60_000, wait: 5 * 60_000 };
+/** Postgres's code for a lock that was waited for too long. */
+const LOCK_NOT_AVAILABLE = '55P03';
+
 /** How a sync is run. */
 export interface SyncOptions {
   /** Scans all tasks, whenever that was done last. */
   readonly full: boolean;
   /** Takes the project from another installation. */
   readonly takeOver?: boolean;
+  readonly limits?: SyncLimits;
 }
 
 /**
@@ -73,16 +87,14 @@ export async function synchronise(context: SyncContext, options: SyncOptions): P
 }
 
 function follow(context: SyncContext, options: SyncOptions): Promise<SyncReport> {
-  // The lock ends with its transaction, and so with the connection.
-  return inTransaction(context.pool, async (client) => {
-    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
-    const { api, config, pool } = context;
+  return inTurn(context, options.limits ?? LIMITS, async (turn) => {
+    const { api, config, pool } = turn;
     const project = await readyProject(api, pool, config, options);
-    const scanned = await scan(context, project);
-    const reviews = await sendOutbox(context);
-    const erased = await closeErased(context, project);
-    const closed = (await close(context, project)) + erased.closed;
-    const { pushed, refused } = await push(context, project);
+    const scanned = await scan(turn, project);
+    const reviews = await sendOutbox(turn);
+    const erased = await closeErased(turn, project);
+    const closed = (await close(turn, project)) + erased.closed;
+    const { pushed, refused } = await push(turn, project);
     await noteSync(pool, project.known.id, { pushed, closed, annotations: scanned.annotations, reviews });
     return {
       project: project.labelStudioId,
@@ -94,6 +106,41 @@ function follow(context: SyncContext, options: SyncOptions): Promise<SyncReport>
       open: (await tasksIn(pool, project.known.id, 'open')).length,
       warnings: [...project.warnings, ...scanned.problems, ...erased.warnings, ...refused],
     };
+  });
+}
+
+/**
+ * Does `work` when no other does. The lock ends with its transaction, and so with the connection, which Postgres ends when the
+ * process is silent. @throws LabelStudioError when another one runs and does not end.
+ */
+async function inTurn<T>(
+  context: SyncContext,
+  { silent, wait }: SyncLimits,
+  work: (turn: SyncContext) => Promise<T>,
+): Promise<T> {
+  const locked = async (client: PoolClient) => {
+    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]).catch((cause: unknown) => {
+      if ((cause as { readonly code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw cause;
+      const waited = `after ${Math.round(wait / 1000)} seconds`;
+      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, {
+        cause,
+      });
+    });
+    return work({ ...context, api: held(client, context.api), reviews: held(client, context.reviews) });
+  };
+  const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${silent}; SET LOCAL lock_timeout = ${wait}`;
+  return inTransaction(context.pool, locked, begin);
+}
+
+/** The same calls, each after Postgres has heard of us and still has our lock: who was paused for long must do no more. */
+function held<T extends LabelStudioApi | ReviewSender>(client: PoolClient, calls: T): T {
+  return new Proxy(calls, {
+    get:
+      (target, name) =>
+      async (...values: unknown[]) => {
+        await client.query('SELECT');
+        return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>)(...values);
+      },
   });
 }
 

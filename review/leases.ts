@@ -1,6 +1,6 @@
 /** Who works on what: leases in Postgres, so that two people never get the same item, whatever restarts meanwhile. */
 import type { Pool, PoolClient } from 'pg';
-import { inTransaction } from '../runtime/projection-runner.ts';
+import { BEGIN, inTransaction } from '../runtime/projection-runner.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';
@@ -46,7 +46,7 @@ export async function leaseNext(
   want: number,
   { first, join }: Wishes = {},
 ): Promise<readonly string[]> {
-  return inTransaction(pool, async (client) => {
+  const lend = async (client: PoolClient) => {
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
     await dropDead(client);
     await renew(client, holder, filter);
@@ -56,7 +56,8 @@ export async function leaseNext(
     if (held < want) await take(client, holder, await pick(client, holder.reviewer, filter, want - held));
     await gather(client, holder);
     return leads(client, holder);
-  });
+  };
+  return inTransaction(pool, lend, BEGIN);
 }
 
 /** Gives back what the holder has not answered. */

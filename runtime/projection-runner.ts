@@ -56,7 +56,8 @@ const STORE_MS = 1000;
  * Postgres ends a transaction in which nothing was asked for so long; between two statements of one that lives are milliseconds.
  */
 const MAX_IDLE_MS = 10_000;
-const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}`;
+/** Begins a transaction that a paused process does not keep open: what it has locked is free again soon. */
+export const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}`;
 
 const NO_ROWS: EncodedBatch = { upserts: undefined, deletes: [] };
 

@@ -56,8 +56,8 @@ async function lead(
       let wait = LOOK_MS;
       const now = await log.read();
       const { production } = deploymentOf(now);
-      const sha256 = now.models.get(production)?.standing.artifact_sha256;
-      if (production !== done && sha256 != null) {
+      if (production !== done) {
+        const sha256 = now.models.get(production)?.standing.artifact_sha256 ?? null;
         const model = await modelOf(context, sha256).catch((error: unknown) => {
           if (!isRefusal(error)) throw error; // another machine may have the file, and the queue works without
           const why = { version: production, error: String(error) };
@@ -66,11 +66,11 @@ async function lead(
           return undefined;
         });
         stats.looks++;
-        if (model) {
+        if (model !== undefined) {
           stats.rescored += await rescore(context, production, model);
           done = production;
         } else wait = MISSING_MS;
-      } else done = production;
+      }
       await sleep(wait, undefined, { signal }).catch(() => undefined);
     }
   } finally {
@@ -78,16 +78,18 @@ async function lead(
   }
 }
 
-async function modelOf({ config: { training } }: ServiceContext, sha256: string): Promise<Model> {
+/** Null for a version that has no file. */
+async function modelOf({ config: { training } }: ServiceContext, sha256: string | null): Promise<Model | null> {
+  if (sha256 === null) return null;
   const bytes = await openArtifactFolder(training.artifacts).get(sha256);
   return loadModel(bytes, sha256, servingPlaces(training));
 }
 
 /** Scores the queue. A version that can't read one of its texts leaves it as it is. Returns how many items got a new score. */
-async function rescore(context: ServiceContext, version: string, model: Model): Promise<number> {
+async function rescore(context: ServiceContext, version: string, model: Model | null): Promise<number> {
   try {
     const items = await rescoreQueue(context, version, model);
-    context.log.info({ version, items }, 'the queue was scored anew');
+    context.log.info({ version, items }, model ? 'the queue was scored anew' : 'the queue has its first scores');
     return items;
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -96,15 +98,16 @@ async function rescore(context: ServiceContext, version: string, model: Model): 
   }
 }
 
-/** Scores the front of what waits, where `version` has not answered or scored it, and closes the model. Returns how many items got a new score. */
-async function rescoreQueue(context: ServiceContext, version: string, model: Model): Promise<number> {
+/**
+ * Scores the front of what waits, where `version` has not answered or scored it, and closes the model. What it has answered, and all
+ * where it has no file, goes back to the first score. Returns how many items got a new score.
+ */
+async function rescoreQueue(context: ServiceContext, version: string, model: Model | null): Promise<number> {
   let items = 0;
   try {
     await fencedWrite(context.kafka, TRANSACTIONAL_ID, async () => {
       const scored = await readScores(context);
-      const asked = (await front(context.pool, version)).filter(
-        (item) => scored.get(item.id)?.model_version !== version,
-      );
+      const asked = model ? (await front(context.pool, version)).filter(({ id }) => scored.get(id) !== version) : [];
       items = asked.length;
       const codec = context.codecs.of(topics.queueScores);
       const at = Date.now();
@@ -114,14 +117,14 @@ async function rescoreQueue(context: ServiceContext, version: string, model: Mod
         value,
         timestamp: at,
       });
-      const scores = await scoresOf(model, version, asked, at);
+      const scores = model ? await scoresOf(model, version, asked, at) : [];
       return [
         ...scores.map((score) => record(score.conversation_id, codec.encode(score))),
-        ...(await answered(context.pool, [...scored.keys()])).map((id) => record(id, null)),
+        ...(await useless(context.pool, scored, version, model !== null)).map((id) => record(id, null)),
       ];
     });
   } finally {
-    await model.close();
+    await model?.close();
   }
   return items;
 }
@@ -142,12 +145,23 @@ async function front(pool: Pool, version: string): Promise<readonly Waiting[]> {
   return rows;
 }
 
-/** Those of `ids` that wait no more, but not so many that they don't fit into one transaction. */
-async function answered(pool: Pool, ids: readonly string[]): Promise<readonly string[]> {
+/**
+ * Items whose score is of no use: they wait no more, or it is of another version where `version` has answered them itself or
+ * `scores` none. Not so many that they don't fit into one transaction.
+ */
+async function useless(
+  pool: Pool,
+  scored: ReadonlyMap<string, string>,
+  version: string,
+  scores: boolean,
+): Promise<readonly string[]> {
   const { rows } = await pool.query<{ id: string }>(
-    `SELECT id FROM unnest($1::text[]) AS id
-      WHERE NOT EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = id) LIMIT $2`,
-    [ids, FRONT],
+    `SELECT id FROM unnest($1::text[], $2::text[]) AS score (id, scored_by)
+      WHERE NOT EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = id)
+         OR scored_by <> $3
+            AND (NOT $4 OR EXISTS (SELECT FROM conversation_logs c WHERE c.conversation_id = id AND c.model_version = $3))
+      LIMIT $5`,
+    [[...scored.keys()], [...scored.values()], version, scores, FRONT],
   );
   return rows.map(({ id }) => id);
 }
@@ -169,14 +183,14 @@ async function scoresOf(
   });
 }
 
-/** The latest score of each item that has one and was not found answered. */
-async function readScores({ kafka, codecs }: ServiceContext): Promise<ReadonlyMap<string, QueueScore>> {
+/** The version of the latest score of each item that has one. */
+async function readScores({ kafka, codecs }: ServiceContext): Promise<ReadonlyMap<string, string>> {
   const codec = codecs.of(topics.queueScores);
   await codec.prepareAll();
-  const scores = new Map<string, QueueScore>();
+  const scores = new Map<string, string>();
   for await (const { key, value } of readTopic(kafka, topics.queueScores.name)) {
     if (value === null) scores.delete(String(key));
-    else scores.set(String(key), codec.decode(value));
+    else scores.set(String(key), codec.decode(value).model_version);
   }
   return scores;
 }

@@ -13,7 +13,7 @@ import { reason } from './words.js';
  *   group: Alike[], similar: (Alike & { joined: boolean })[] }} Task
  * @typedef {{ conversation_id: string, user_message: string, language: string }} Alike
  * @typedef {{ name: string, waiting: number }[]} Counts
- * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, looking: boolean, trouble: string, news: string,
+ * @typedef {{ reviewer: string, items: Task[], asGroup: boolean, ticks: Map<string, boolean>, keys: boolean, whole: string, loaded: boolean, looking: boolean, trouble: string, news: string, unasked: boolean,
  *   filter: { module: string, language: string, route: string }, waiting: number, modules: Counts, languages: Counts,
  *   routes: Counts, progress: { mine: number, everyone: number, median_ms: number | null },
  *   unsent: number, ofOthers: Map<string, import('./outbox.js').Entry[]>, tokens: boolean, refused: import('./outbox.js').RefusedEntry[], undo: string }} State
@@ -55,13 +55,13 @@ export const signView = (acts) =>
 /** @param {State} state @param {Acts} acts */
 export const pageView = (state, acts) => html`
   ${barView(state, acts)} ${noticesView(state, acts)}
+  <p class=${state.unasked ? 'notice' : 'hidden'} role="status" aria-live="polite" id="news">${state.news}</p>
   <div class="desk">
     <section class="work" aria-label="The item">
       ${state.items[0] ? taskView(state.items[0], state, acts) : emptyView(state)}
     </section>
     ${sideView(state, acts)}
   </div>
-  <p class="hidden" role="status" aria-live="polite" id="news">${state.news}</p>
 `;
 
 /** @param {State} state @param {Acts} acts */
@@ -80,7 +80,7 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
         @change=${(/** @type {any} */ e) => acts.filter(name.toLowerCase(), e.target.value)}
       >
         <option value="">${all}</option>
-        ${counts.map((one) => html`<option value=${one.name} ?selected=${one.name === value}>${one.name} (${one.waiting})</option>`)}
+        ${withChosen(counts, value).map((one) => html`<option value=${one.name} .selected=${one.name === value}>${one.name} (${one.waiting})</option>`)}
       </select>
     </label>`;
   const seconds = progress.median_ms === null ? '' : ` · ${(progress.median_ms / 1000).toFixed(1)} s each`;
@@ -103,6 +103,10 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
     }
   </div>`;
 }
+
+/** What is filtered by can be seen, and left, though none of it waits any more. @param {Counts} counts @param {string} value @returns {Counts} */
+const withChosen = (counts, value) =>
+  value === '' || counts.some(({ name }) => name === value) ? counts : [...counts, { name: value, waiting: 0 }];
 
 /** @param {State} state @param {Acts} acts */
 const noticesView = ({ trouble, unsent, ofOthers, refused }, acts) => html`

@@ -29,7 +29,7 @@ const state = {
     ticks: new Map(),
     keys: remember('samvad.keys') !== 'off',
   },
-  ...{ loaded: false, looking: false, trouble: '', news: '', whole: '', filter: filterOfAddress() },
+  ...{ loaded: false, looking: false, trouble: '', news: '', unasked: false, whole: '', filter: filterOfAddress() },
   ...{ waiting: 0, modules: [], languages: [], routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
   ...{ unsent: 0, ofOthers: new Map(), refused: [], undo: '', tokens: false },
 };
@@ -185,12 +185,14 @@ function take({ items, waiting, modules, languages, routes, progress }) {
     .filter(open)
     .map((task) => ({ ...task, group: task.group.filter(open), similar: task.similar.filter(open) }));
   const current = state.items[0];
-  const kept = current && fresh.find(({ conversation_id: id }) => id === current.conversation_id);
-  if (current && !kept && !restored.has(current.conversation_id) && !answered.has(current.conversation_id))
-    state.news = 'Somebody else has answered that one, or its time ran out; here is the next.';
+  const back = [...restored.values()].reverse();
+  const kept = current && [...back, ...fresh].find(({ conversation_id: id }) => id === current.conversation_id);
+  if (current && !kept && !answered.has(current.conversation_id))
+    warn('Somebody else has answered the message that was here, or its time ran out.');
   for (const task of items) if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id), task);
   if (current && kept) untickLost(current, kept);
-  state.items = [...restored.values(), ...(kept ? [kept] : []), ...fresh.filter((task) => task !== kept)];
+  // What is being read stays; then comes what was taken back last.
+  state.items = [...(kept ? [kept] : []), ...[...back, ...fresh].filter((task) => task !== kept)];
   Object.assign(state, { waiting, modules, languages, routes, progress });
 }
 
@@ -213,20 +215,19 @@ function untickLost({ similar }, now) {
   const here = new Set([...now.group, ...now.similar].map(({ conversation_id: id }) => id));
   for (const { conversation_id: id, joined } of similar)
     if (!joined && state.ticks.get(id) && !here.has(id) && state.ticks.delete(id))
-      state.news = 'Somebody else has a similar message that was ticked; it is left out.';
+      warn('Somebody else has a similar message that was ticked; it is left out.');
 }
 
 /**
- * Answers the item, and its near-duplicates where they go along.
+ * Answers the item that is shown, or another that was shown `since`, and its near-duplicates where they go along.
  * @param {'approve' | 'correct' | 'reject' | 'skip'} verdict @param {Option} [label]
  */
-function answer(verdict, label) {
-  const task = state.items[0];
+function answer(verdict, label, task = state.items[0], since = shownAt) {
   if (!task) return;
   const along = state.asGroup ? goAlong(task, state.ticks) : [];
   const members = [task, ...along];
   const reviewed_at = new Date().toISOString();
-  const taken = Math.round((performance.now() - shownAt) / members.length);
+  const taken = Math.round((performance.now() - since) / members.length);
   const shown = {
     ...{ intent: task.nlu_intent, module: task.nlu_module },
     ...{ confidence: task.nlu_confidence, model_version: task.model_version },
@@ -243,7 +244,7 @@ function answer(verdict, label) {
     restored.delete(conversation_id);
   }
   state.ticks.clear();
-  state.items = state.items.slice(1);
+  state.items = state.items.filter(({ conversation_id: id }) => !answered.has(id));
   state.progress = {
     ...state.progress,
     mine: state.progress.mine + members.length,
@@ -294,10 +295,16 @@ function send(answers, more) {
   draw();
 }
 
-/** @param {string} said */
+/** For those who hear the page: the others see what they have done. @param {string} said */
 function tell(said) {
   const next = state.items[0];
   state.news = `${said}. ${next ? `Next: ${next.user_message.slice(0, 200)}` : 'Nothing else waits.'}`;
+  state.unasked = false;
+}
+
+/** For everybody: something has changed that the reviewer has not done. @param {string} news */
+function warn(news) {
+  Object.assign(state, { news, unasked: true });
 }
 
 /** The labels, kept for the next time; none where they can't be had, and then every label is a new one. */
@@ -307,13 +314,14 @@ async function loadLabels() {
 }
 
 async function correct() {
-  const task = state.items[0];
-  if (!task) return;
-  const label = await pickLabel(labels, loadLabels(), { module: task.nlu_module, intent: task.nlu_intent });
-  // The items are asked for anew while the list is open, so the same one may be another object by now.
-  if (!label || state.items[0]?.conversation_id !== task.conversation_id) return;
-  if (label.module === task.nlu_module && label.intent === task.nlu_intent) answer('approve');
-  else answer('correct', label);
+  const [opened, since] = [state.items[0], shownAt];
+  if (!opened) return;
+  const label = await pickLabel(labels, loadLabels(), { module: opened.nlu_module, intent: opened.nlu_intent });
+  if (!label) return;
+  // The items are asked for anew while the list is open: the same one may be another object by now, or gone. A late answer counts too.
+  const task = state.items.find(({ conversation_id: id }) => id === opened.conversation_id) ?? opened;
+  if (label.module === task.nlu_module && label.intent === task.nlu_intent) answer('approve', undefined, task, since);
+  else answer('correct', label, task, since);
 }
 
 /** @type {import('./review-view.js').Acts} */
@@ -344,10 +352,8 @@ const acts = {
     draw();
   },
   rename() {
-    release();
-    state.items = [];
-    state.reviewer = '';
-    draw();
+    remember('samvad.reviewer', '');
+    location.reload(); // what this page holds is not the next person's; leaving it gives its items back
   },
   signOut() {
     release();
@@ -358,6 +364,7 @@ const acts = {
   },
   show(task) {
     state.items = [task, ...state.items.filter((one) => one !== task)];
+    state.unasked = false;
     draw();
   },
   showWhole(task) {
@@ -373,7 +380,7 @@ const acts = {
     state.filter = { ...state.filter, [name]: value };
     const chosen = Object.entries(state.filter).filter(([, one]) => one !== '');
     history.replaceState(null, '', `?${String(new URLSearchParams(chosen))}`);
-    Object.assign(state, { items: [], looking: true });
+    Object.assign(state, { items: [], looking: true, unasked: false });
     draw();
     void load(true);
   },

@@ -23,7 +23,7 @@ import { readKpis } from '../../kpi/read-kpis.ts';
 import type { KpiList } from '../../kpi/read-kpis.ts';
 import { confidenceBand, groupBy, productionAccuracy } from '../../policy/audit.ts';
 import type { AuditCell, ProductionAccuracy } from '../../policy/audit.ts';
-import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
+import { blankStanding, register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import { normalise } from '../../policy/review-priority.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
@@ -429,11 +429,7 @@ describe('the jobs on real servers', () => {
         `SELECT (SELECT count(*)::int FROM review_queue) AS waiting,
                 (SELECT count(*)::int FROM queue_scores WHERE model_version = 'router-v1.1.0') AS scored`,
       );
-    for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
-      const { waiting, scored } = await counted();
-      if (waiting > 0 && waiting === scored) break;
-      assert.ok(Date.now() < deadline, `${scored} of ${waiting}`);
-    }
+    await until(counted, ({ waiting, scored }) => waiting > 0 && waiting === scored);
     const ends = await topicEnds(servers.kafka, topics.queueScores.name);
     await rescorer.stop();
     const again = await startComponents(['queue-rescorer'], prepared);
@@ -441,8 +437,49 @@ describe('the jobs on real servers', () => {
       assert.ok(Date.now() < deadline, JSON.stringify(again.stats()));
     await again.stop();
     assert.deepEqual(await topicEnds(servers.kafka, topics.queueScores.name), ends);
+
+    // On trial it answers one, which the version in production then scores too.
+    const producer = await createConversationProducer(producerOptions(prepared));
+    await producer.captureConversation({
+      ...{ conversation_id: 'own', user_message: 'where is my order?', language: 'en', created_at: new Date() },
+      ...{ nlu_intent: 'track_order', nlu_module: 'food', nlu_confidence: 0.75, nlu_provider: 'indicbert' },
+      model_version: 'router-v1.2.0',
+    });
+    await producer.close();
+    await untilCaughtUp(servers, prepared.pool);
+    const scorer = await startComponents(['queue-rescorer'], prepared);
+    await until(counted, ({ waiting, scored }) => waiting === scored);
+    const versions = () =>
+      row<{ waiting: number; scored: Record<string, number> | null; own: string | null }>(
+        `SELECT (SELECT count(*)::int FROM review_queue) AS waiting,
+                (SELECT jsonb_object_agg(model_version, n) FROM (SELECT model_version, count(*) AS n FROM queue_scores GROUP BY 1) s) AS scored,
+                (SELECT model_version FROM queue_scores WHERE conversation_id = 'own') AS own`,
+      );
+    await log.append((now) => ({
+      models: register(now, 'router-v1.2.0', { ...blankStanding(act.at), artifact_sha256 }, act),
+    }));
+    await log.append((now) => ({ models: setTraffic(now, 'router-v1.2.0', 100, act) }));
+    await until(versions, ({ waiting, scored }) => scored?.['router-v1.2.0'] === waiting - 1);
+    assert.deepEqual(await versions().then(({ scored, own }) => [Object.keys(scored ?? {}), own]), [
+      ['router-v1.2.0'],
+      null,
+    ]);
+
+    // The first version has no file.
+    for (const version of ['router-v1.2.0', 'router-v1.1.0'])
+      await log.append((now) => ({ models: rollBack(now, version, act) }));
+    await until(versions, ({ scored }) => scored === null);
+    await scorer.stop();
     await log.close();
   });
+
+  async function until<T>(read: () => Promise<T>, fits: (found: T) => boolean): Promise<void> {
+    for (const deadline = Date.now() + 60_000; ; await sleep(200)) {
+      const found = await read();
+      if (fits(found)) return;
+      assert.ok(Date.now() < deadline, JSON.stringify(found));
+    }
+  }
 
   it('rebuilds the table of reports as it was', async () => {
     const { servers, codecs, pool } = stack.prepared;

@@ -2,8 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Request } from 'playwright-core';
 import { newToken, parseTokens } from '../../status/tokens.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
@@ -119,6 +120,144 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
     await caughtUp();
     assert.deepEqual(await standing(), [{ review_status: 'approved', corrected_intent: null }]);
     await page.context().close();
+  });
+
+  /** Has the page ask for items once more, as after the browser's back button, and waits until it shows them. */
+  async function lookAgain(page: Page): Promise<void> {
+    let asked: Request | undefined;
+    page.once('request', function first(request) {
+      if (request.url().endsWith('/v1/review-queue/next')) asked = request;
+      else page.once('request', first);
+    });
+    // While it waits for an answer that it asked for before, it asks for none.
+    for (; !asked; await sleep(50))
+      await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))");
+    await (await asked.response())?.finished();
+    await page.evaluate('new Promise((resolve) => setTimeout(resolve, 100))');
+  }
+
+  it('keeps what is being read on top, whatever was taken back', async (t) => {
+    await many('back', 8);
+    const page = await open('asha', 'back');
+    t.after(() => page.context().close());
+    const [first, second] = [await press(page, 'a'), await press(page, 'a')];
+    await saved(page);
+    await press(page, 'u');
+    assert.equal(await shown(page), second);
+    await press(page, 'u');
+    assert.equal(await shown(page), first);
+    await saved(page);
+    await lookAgain(page);
+    assert.equal(await shown(page), first);
+    await page.locator('.next button').nth(2).click();
+    const chosen = await shown(page);
+    assert.ok(chosen !== first && chosen !== second);
+    await lookAgain(page);
+    assert.equal(await press(page, 'r'), chosen);
+    await saved(page);
+    await caughtUp();
+    assert.deepEqual(
+      await sql(
+        "SELECT conversation_id, verdict FROM conversation_logs WHERE nlu_module = 'back' AND verdict IS NOT NULL",
+      ),
+      [{ conversation_id: chosen, verdict: 'reject' }],
+    );
+  });
+
+  it('takes a correction that was chosen for what somebody else has answered meanwhile, and says that the item changed', async (t) => {
+    await many('late', 4);
+    const page = await open('asha', 'late');
+    t.after(() => page.context().close());
+    await page.locator('.next li').first().waitFor();
+    const answeredByMeera = async () => {
+      const id = (await shown(page)) ?? '';
+      await reviewing.producer.submitReview({
+        ...{ review_id: `meera-${id}`, conversation_id: id, reviewer: 'meera', verdict: 'reject', source: 'inbox' },
+        reviewed_at: new Date(),
+      });
+      await caughtUp();
+      await lookAgain(page);
+      await page.locator(`.task[data-id="${id}"]`).waitFor({ state: 'detached' });
+      return id;
+    };
+    await page.keyboard.press('c');
+    const late = await answeredByMeera();
+    await page.keyboard.type('late / other');
+    await page.keyboard.press('Enter');
+    await page.getByText('Last: corrected to late / other').waitFor();
+    await saved(page);
+    const notice = page.locator('.notice', { hasText: 'Somebody else has answered the message that was here' });
+    assert.equal(await notice.count(), 0);
+    const gone = await answeredByMeera();
+    await notice.waitFor();
+    assert.ok(((await notice.boundingBox())?.height ?? 0) > 10, 'it can be seen');
+    await press(page, 's');
+    await notice.waitFor({ state: 'detached' });
+    await saved(page);
+    await caughtUp();
+    const rows = await sql<{ id: string; verdict: string }>(
+      `SELECT conversation_id AS id, string_agg(verdict, ' ' ORDER BY verdict) AS verdict FROM conversation_reviews
+        WHERE conversation_id IN ('${late}', '${gone}') GROUP BY 1`,
+    );
+    assert.deepEqual(
+      new Map(rows.map(({ id, verdict }) => [id, verdict])),
+      new Map([
+        [late, 'correct reject'],
+        [gone, 'reject'],
+      ]),
+    );
+  });
+
+  it('leaves nothing of one person to the next at the same browser but what is still to be sent', async (t) => {
+    await many('next', 8);
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    const page = await context.newPage();
+    const begin = async (name: string) => {
+      await page.getByRole('textbox').fill(name);
+      await page.getByRole('button', { name: 'Begin' }).click();
+      await page.locator('aside', { hasText: name }).waitFor();
+    };
+    await page.goto(`${url}/review?module=next`);
+    await begin('asha');
+    const [kept, back] = [await press(page, 'a'), await press(page, 'a')];
+    await press(page, 'u');
+    await saved(page);
+    await page.route('**/v1/review-queue/answers', (route) => route.abort());
+    assert.equal(await press(page, 'r'), back);
+    await page.unroute('**/v1/review-queue/answers');
+    await page.getByRole('button', { name: 'Not you?' }).click();
+    await begin('meera');
+    assert.equal(await page.locator('#undo').isDisabled(), true);
+    const own = await press(page, 'a');
+    await saved(page);
+    await caughtUp();
+    const rows = await sql<{ said: string }>(
+      `SELECT concat_ws(' ', conversation_id, reviewer, verdict) AS said FROM standing_reviews
+        WHERE conversation_id LIKE 'next-%' AND verdict <> 'skip'`,
+    );
+    assert.deepEqual(
+      rows.map(({ said }) => said).sort(),
+      [`${kept} asha approve`, `${back} asha reject`, `${own} meera approve`].sort(),
+    );
+  });
+
+  it('shows the filter, and takes it off, when nothing of that part waits any more', async (t) => {
+    await many('few', 2);
+    await many('more', 3);
+    const page = await open('asha', 'more');
+    t.after(() => page.context().close());
+    const select = page.locator('[data-filter=module]');
+    await select.selectOption('few');
+    await page.locator('.task[data-id^="few-"]').waitFor();
+    for (let i = 0; i < 2; i++) await press(page, 'a');
+    await saved(page);
+    await page.getByText('Nothing waits in this part of the queue.').waitFor();
+    await lookAgain(page);
+    assert.equal(await select.inputValue(), 'few');
+    assert.equal(await select.locator('option:checked').innerText(), 'few (0)');
+    await select.selectOption('');
+    await page.locator('.task').waitFor();
   });
 
   it('never shows two reviewers the same item', async () => {

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { EventEmitter, once } from 'node:events';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import type pg from 'pg';
 import { pino } from 'pino';
@@ -214,6 +215,39 @@ describe('a synchronisation with a bad Label Studio', () => {
     await assert.rejects(sync(), /belongs to another/);
   });
 
+  it('knows the project of a server that is spelled otherwise now, and not the one of another server with its number', async (t) => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    await sync();
+    const at = (url: string) => {
+      const config = { ...context.config, url };
+      context = { ...context, config, api: labelStudioApi(connectHttp(config, 2000)) };
+    };
+    at(stub.url.replace('127.0.0.1', 'localhost'));
+    await sync();
+    assert.equal(sent.length, 1, 'its annotation was counted');
+    const other = await startStub();
+    t.after(() => other.close());
+    at(other.url);
+    let lost = false;
+    other.fault = (method, url) => {
+      if (lost || `${method} ${url}` !== 'POST /api/projects/') return undefined;
+      lost = true;
+      return 'lose-answer';
+    };
+    await assert.rejects(sync());
+    await sync();
+    assert.deepEqual(
+      [...other.tasks.values()].map(({ data }) => data['conversation_id']),
+      ['a', 'b'],
+    );
+    const { rows } = await pool.query(
+      'SELECT url FROM labelstudio_projects WHERE label_studio_project_id = 1 ORDER BY id',
+    );
+    assert.deepEqual(rows, [{ url: stub.url.replace('127.0.0.1', 'localhost') }, { url: other.url }]);
+  });
+
   it('gives the project the labels that traffic has', async () => {
     await wait('a');
     await pool.query("UPDATE conversation_logs SET nlu_intent = 'never_seen'");
@@ -323,6 +357,19 @@ describe('a synchronisation with a bad Label Studio', () => {
       sent.map(({ conversation_id }) => conversation_id),
       ['c'],
     );
+  });
+
+  it('pushes nothing that was answered while the queue does not know yet, but what waits for a second person', async () => {
+    await wait('a', 'b', 'audit');
+    const answered = "verdict = 'approve', review_status = 'approved', revision = 1";
+    await pool.query(`UPDATE conversation_logs SET ${answered} WHERE conversation_id IN ('a', 'b')`);
+    await pool.query(`UPDATE review_queue SET answered_by = '["meera"]' WHERE conversation_id = 'b'`);
+    await pool.query("UPDATE conversation_logs SET review_status = 'auto-approved' WHERE conversation_id = 'audit'");
+    await sync();
+    assert.deepEqual(conversationsThere(), ['b', 'audit']);
+    await pool.query("DELETE FROM review_queue WHERE conversation_id = 'a'");
+    await sync(true);
+    assert.deepEqual(conversationsThere(), ['b', 'audit']);
   });
 
   it('deletes the tasks of erased conversations, answered or begun ones too, and forgets them', async () => {
@@ -443,5 +490,43 @@ describe('a synchronisation with a bad Label Studio', () => {
     await wait('a', 'b', 'c');
     await Promise.all([sync(), sync(), sync(true)]);
     assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+  });
+
+  /** Begins a sync that is paused at its first look at the tasks. */
+  async function pause(silent: number) {
+    const { api } = context;
+    const course = new EventEmitter();
+    const tasks: typeof api.tasks = async (...values) => {
+      const found = await api.tasks(...values);
+      course.emit('pause');
+      await once(course, 'go on');
+      return found;
+    };
+    const reached = once(course, 'pause');
+    const limits = { silent, wait: 60_000 };
+    const ended = synchronise({ ...context, api: { ...api, tasks } }, { full: true, limits });
+    await reached;
+    return { goOn: () => course.emit('go on'), ended };
+  }
+
+  it('takes the turn of one that is paused, which does no more when it goes on', async () => {
+    await wait('a', 'b');
+    await sync();
+    await wait('c');
+    const { goOn, ended } = await pause(500);
+    assert.equal((await sync()).pushed, 1);
+    goOn();
+    await assert.rejects(ended, /connection|idle/);
+    assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+  });
+
+  it('waits for its turn for so long, and notes that it had none', async () => {
+    const { goOn, ended } = await pause(60_000);
+    const waited = synchronise(context, { full: false, limits: { silent: 60_000, wait: 300 } });
+    await assert.rejects(waited, LabelStudioError);
+    const { rows } = await pool.query('SELECT last_error FROM labelstudio_projects');
+    assert.match(JSON.stringify(rows), /Another synchronisation was still running/);
+    goOn();
+    await ended;
   });
 });
