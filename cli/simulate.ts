@@ -136,7 +136,7 @@ async function play(
         }
         await untilFollowed(serving, now);
         const { production } = deploymentOf(now);
-        // Beside a first version that answers nothing, none could be judged.
+        // The steps of the first one, which are judged on its own labels, would take most of a corpus.
         if (options.rollout === true && now.models.get(production)?.standing.artifact_sha256 != null)
           controller ??= await startComponents(['deployment-controller'], prepared);
         return production;

@@ -3,6 +3,7 @@ import { agreementInWords } from '../policy/agreement.ts';
 import { formatKpi, formatTarget } from '../policy/kpis.ts';
 import type { Kpi } from '../policy/kpis.ts';
 import type { DailyReport, DaySlice } from './daily-report.ts';
+import { progressInWords } from './training-progress.ts';
 
 /** The page. */
 export function dailyPage(report: DailyReport): string {
@@ -30,7 +31,7 @@ ${tiles([
 <h2>Key figures</h2>
 ${kpiTable(report.kpis)}
 <h2>Training</h2>
-<p>${count(training.unused)} of ${count(training.threshold)} new approved samples. ${training.reached ? 'The threshold is reached: a running trainer asks for a run by itself.' : 'The threshold is not reached.'}</p>
+<p>${prose(progressInWords(training))}</p>
 <h2>Accuracy in production</h2>
 ${accuracyTable(report.accuracy)}
 ${agreementLine(report.accuracy.agreement)}

@@ -7,6 +7,7 @@ import type { AccuracyReport } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import type { KpiList } from '../kpi/read-kpis.ts';
 import type { Agreement } from '../policy/agreement.ts';
+import type { TrainingProgress } from './training-progress.ts';
 
 /** Slices of a kind that a report has, those with most conversations: it is one record, which the broker must take. */
 const MAX_SLICES = 100;
@@ -18,13 +19,6 @@ export interface DaySlice {
   readonly conversations: number;
   readonly auto_approval_rate: number;
   readonly average_confidence: number | null;
-}
-
-/** How near the next training is. */
-export interface TrainingProgress {
-  /** Approved samples that no run was asked for yet. */
-  readonly unused: number;
-  readonly threshold: number;
 }
 
 /** The report; JSON.stringify gives the file. */
@@ -57,7 +51,7 @@ export interface DailyReport {
   readonly languages: readonly DaySlice[];
   /** The intents with most conversations for people. */
   readonly doubtful_intents: readonly DaySlice[];
-  readonly training: TrainingProgress & { readonly reached: boolean };
+  readonly training: TrainingProgress;
   readonly accuracy: Pick<AccuracyReport, 'from' | 'to' | 'all' | 'versions'> & {
     /** Of all pairs of reviewers, without their names. Reports from before 26 November 2026 have none. */
     readonly agreement?: Agreement;
@@ -107,7 +101,7 @@ export async function readDailyReport(
       "count(*) FILTER (WHERE route <> 'auto-approved') DESC",
       MAX_DOUBTFUL,
     ),
-    training: { ...training, reached: training.unused >= training.threshold },
+    training,
     accuracy: {
       from,
       to,

@@ -21,6 +21,8 @@ import { conversationsTold, readDailyReport } from './daily-report.ts';
 import type { DailyReport } from './daily-report.ts';
 import { runSteps } from './steps.ts';
 import type { StepResult } from './steps.ts';
+import { progressInWords, progressOf } from './training-progress.ts';
+import type { TrainingProgress } from './training-progress.ts';
 
 /** Days that a run makes up at most. */
 const MAKE_UP_DAYS = 31;
@@ -73,7 +75,7 @@ export async function runDaily(
         },
       },
       { name: 'label studio', run: labelStudio },
-      { name: 'training threshold', run: async () => sayTraining(await trainingProgress(context)) },
+      { name: 'training threshold', run: async () => progressInWords(await trainingProgress(context)) },
       {
         name: 'reports',
         run: async () => {
@@ -124,16 +126,14 @@ async function measure(context: ServiceContext, day: Day, now: number): Promise<
   return `The figures of ${versions.join(', ')} have changed.`;
 }
 
-async function trainingProgress(context: ServiceContext): Promise<DailyReport['training']> {
+async function trainingProgress(context: ServiceContext): Promise<TrainingProgress> {
   const log = await openModelLog(context.kafka, context.codecs);
-  const { unused } = await countUnused(context, log).finally(() => log.close());
-  const { threshold } = context.config.training;
-  return { unused, threshold, reached: unused >= threshold };
-}
-
-function sayTraining({ unused, threshold, reached }: DailyReport['training']): string {
-  const count = `${unused} of ${threshold} new approved samples.`;
-  return reached ? `${count} A running trainer asks for a run; \`samvad train\` does without one.` : count;
+  try {
+    const { total } = await countUnused(context, log);
+    return progressOf(await log.read(), total, context.config.training.threshold);
+  } finally {
+    await log.close();
+  }
 }
 
 /** The report of a closed day as JSON, and as a page made from it. */

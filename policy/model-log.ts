@@ -31,6 +31,8 @@ export interface ModelRecord {
   readonly judged: StepJudged | null;
   /** A person has rolled a version back since it was registered: it goes on trial by hand, or not at all. */
   readonly passedOver: boolean;
+  /** When its rollout gave it all the traffic, milliseconds since 1970; null where it did not, and from the next change of its traffic on. */
+  readonly tookOver: number | null;
 }
 
 /** As the log names the deployment controller. Whatever else changes traffic is a person's decision. */
@@ -54,15 +56,18 @@ export const emptyLog: ModelLog = { runs: new Map(), models: new Map(), producti
 export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): ModelLog {
   const [allRuns, allModels, productions] = [new Map(log.runs), new Map(log.models), [...log.productions]];
   for (const { run_id, standing } of runs) allRuns.set(run_id, standing);
-  for (const { version, standing, deployed, judged } of models) {
+  for (const { version, at, standing, deployed, judged } of models) {
     const before = allModels.get(version);
     if (standing.status === 'production' && before?.standing.status !== 'production') productions.push(version);
+    const rolledOut =
+      deployed?.by === CONTROLLER && standing.status === 'production' && before?.standing.status === 'canary';
     allModels.set(version, {
       version,
       standing,
       events: (before?.events ?? 0) + 1,
       judged: judged ?? before?.judged ?? null,
       passedOver: before?.passedOver ?? false,
+      tookOver: deployed ? (rolledOut ? at : null) : (before?.tookOver ?? null),
     });
     // What was known then was not to go on: it takes something newer.
     if (deployed && deployed.by !== CONTROLLER && standing.status === 'rolled_back')

@@ -10,6 +10,7 @@ import { MAX_UNSEEN, productionAccuracy } from './audit.ts';
 import type { AuditCell, ProductionAccuracy } from './audit.ts';
 import { anytimeZ, wilson, Z95 } from './intervals.ts';
 import type { Interval } from './intervals.ts';
+import { defaultPromotionPolicy } from './promotion.ts';
 
 /** Number, sum and sum of squares of a quantity. */
 export interface Moments {
@@ -52,9 +53,11 @@ export interface RolloutPolicy {
   readonly latencyFactor: number;
   /** Mean confidence may fall by so much. */
   readonly confidenceDrop: number;
+  /** Where there is nothing to compare with: least share of right labels, and of responses that did not fail. */
+  readonly floor: number;
 }
 
-/** The defaults. */
+/** The defaults. The floor is what promotion asks of a language. */
 export const defaultRolloutPolicy: RolloutPolicy = {
   steps: [10, 25, 50, 100],
   minLabels: 50,
@@ -65,6 +68,7 @@ export const defaultRolloutPolicy: RolloutPolicy = {
   fallbackMargin: 0.05,
   latencyFactor: 1.5,
   confidenceDrop: 0.1,
+  floor: defaultPromotionPolicy.languageFloor,
 };
 
 /** The verdict on a step, and why, in sentences. */
@@ -79,17 +83,29 @@ export type RolloutAction =
   | { readonly kind: 'roll-back' }
   | { readonly kind: 'set-traffic'; readonly traffic: number };
 
-/** Judges the step. A bad signal fails it without any label; nothing but labels lets it succeed. */
+/**
+ * Judges the step. A bad signal fails it without any label; nothing but labels lets it succeed. A version in production without a
+ * file is not asked here, and may be named by no conversation: then its own labels decide on the one on trial, as its test did on
+ * its promotion.
+ */
 export function judgeStep(
   canary: ArmEvidence,
   production: ArmEvidence,
+  { hasFile }: { readonly hasFile: boolean } = { hasFile: true },
   policy: RolloutPolicy = defaultRolloutPolicy,
 ): StepVerdict {
   const bad = badSignals(canary, production, policy);
   if (bad.length > 0) return { verdict: 'fail', reasons: bad };
   const [a, b] = [productionAccuracy(future(canary.cells)), productionAccuracy(future(production.cells))];
+  const nothingBeside = production.cells.length === 0;
   if (a.answers === 0)
     return because('no-data', `People have labelled none of its ${canary.conversations} conversations yet.`);
+  if (nothingBeside && hasFile)
+    return because(
+      'inconclusive',
+      'Nothing can be compared: no conversation names the version in production as the `model_version` that answered it.',
+    );
+  if (a.corrected !== null && nothingBeside) return judgeAlone(a, a.corrected, policy);
   if (a.corrected === null || b.corrected === null)
     return because(
       'inconclusive',
@@ -98,14 +114,61 @@ export function judgeStep(
   const difference = a.corrected - b.corrected;
   const [low, high] = differenceInterval([a.corrected, a.interval], [b.corrected, b.interval]);
   const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${labels(a)} and ${labels(b)} labels`;
-  // It is judged anew with every label: an interval for one look would, in time, find any equal version worse.
-  const highest = difference + (anytimeZ(a.effective) / Z95) * (high - difference);
-  if (highest < 0 && a.effective >= policy.minLabelsToFail)
+  if (highest(difference, high, a) < 0 && a.effective >= policy.minLabelsToFail)
     return because('fail', `It is worse than production. ${range}.`);
   if (Math.min(a.effective, b.effective) < policy.minLabels)
     return because('inconclusive', `Each version needs ${policy.minLabels} labels. ${range}.`);
   if (low > -policy.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
+}
+
+/**
+ * Judges a version that has had all the traffic since its rollout, against what the one `before` it did in the last step, or against the
+ * floor. Those were other days: so what only tells of the load or of doubt is left out, and labels must be worse by more than the
+ * margin. Fails, or is inconclusive.
+ */
+export function judgeProduction(
+  production: ArmEvidence,
+  before: ArmEvidence,
+  policy: RolloutPolicy = defaultRolloutPolicy,
+): StepVerdict {
+  const failing = failedResponses(production, before, 'the version before', policy);
+  if (failing.length > 0) return { verdict: 'fail', reasons: failing };
+  const [a, b] = [productionAccuracy(future(production.cells)), productionAccuracy(future(before.cells))];
+  if (a.corrected === null || a.effective < policy.minLabelsToFail)
+    return because('inconclusive', 'Too few of its conversations are labelled.');
+  const [share, interval, margin]: readonly [number, Interval, number] =
+    b.corrected === null
+      ? [policy.floor, [policy.floor, policy.floor], 0]
+      : [b.corrected, b.interval, policy.accuracyMargin];
+  const difference = a.corrected - share;
+  const [, high] = differenceInterval([a.corrected, a.interval], [share, interval]);
+  if (highest(difference, high, a) >= -margin) return because('inconclusive', 'Nothing speaks against it.');
+  const other = b.corrected === null ? 'the floor' : 'the version before it in its last step';
+  return because(
+    'fail',
+    `It has become worse: ${percent(a.corrected)} right on ${labels(a)} labels, against ${percent(share)} of ${other}.`,
+  );
+}
+
+/** Judges a version by its own labels. */
+function judgeAlone(a: ProductionAccuracy, corrected: number, policy: RolloutPolicy): StepVerdict {
+  const [low, high] = a.interval;
+  const floor = `${percent(policy.floor)}, the floor where there is nothing to compare with`;
+  const range = `${percent(corrected)} right (95 % interval ${percent(low)} to ${percent(high)}) on ${labels(a)} labels`;
+  if (highest(corrected, high, a) < policy.floor && a.effective >= policy.minLabelsToFail)
+    return because('fail', `It is below ${floor}. ${range}.`);
+  if (a.effective < policy.minLabels) return because('inconclusive', `It needs ${policy.minLabels} labels. ${range}.`);
+  if (low > policy.floor) return because('success', `It is above ${floor}. ${range}.`);
+  return because('inconclusive', `The labels leave open whether it is above ${floor}. ${range}.`);
+}
+
+/**
+ * The upper end for all looks together: it is judged anew with every label, and an interval for one look would, in time, find any equal
+ * version worse.
+ */
+function highest(estimate: number, high: number, { effective }: ProductionAccuracy): number {
+  return estimate + (anytimeZ(effective) / Z95) * (high - estimate);
 }
 
 /** What follows from a verdict at `traffic` percent: only success advances, fail rolls back, all else holds. */
@@ -142,26 +205,17 @@ function labels({ answers, effective }: ProductionAccuracy): string {
 
 function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: RolloutPolicy): readonly string[] {
   const enough = (a: number, b: number) => Math.min(a, b) >= policy.minConversations;
-  const reasons: string[] = [];
-  const rate = (name: string, margin: number, a: readonly [number, number], b: readonly [number, number]) => {
-    if (!enough(a[1], b[1])) return;
-    const [p, q] = [a[0] / a[1], b[0] / b[1]];
-    const [low] = differenceInterval([p, wilson(...a)], [q, wilson(...b)]);
-    if (low > margin)
-      reasons.push(`${name}: ${percent(p)} of ${a[1]} conversations against ${percent(q)} of production's ${b[1]}.`);
-  };
-  rate(
-    'Failed responses',
-    policy.failureMargin,
-    [canary.failures, canary.responses],
-    [production.failures, production.responses],
-  );
-  rate(
-    'Fallbacks',
-    policy.fallbackMargin,
-    [canary.fallbacks, canary.conversations],
-    [production.fallbacks, production.conversations],
-  );
+  const reasons = [
+    ...failedResponses(canary, production, 'production', policy),
+    ...moreOften(
+      'Fallbacks',
+      [canary.fallbacks, canary.conversations],
+      [production.fallbacks, production.conversations],
+      policy.fallbackMargin,
+      'production',
+      policy,
+    ),
+  ];
   const [slow, usual] = [canary.latencyMs, production.latencyMs];
   if (
     enough(slow.n, usual.n) &&
@@ -176,6 +230,40 @@ function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: Rollou
   )
     reasons.push(`Confidence: ${mean(now).toFixed(3)} on average against ${mean(before).toFixed(3)} of production.`);
   return reasons;
+}
+
+function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string, policy: RolloutPolicy): readonly string[] {
+  const { failures, responses } = arm;
+  if (other.responses > 0)
+    return moreOften(
+      'Failed responses',
+      [failures, responses],
+      [other.failures, other.responses],
+      policy.failureMargin,
+      name,
+      policy,
+    );
+  const [low] = wilson(failures, responses);
+  if (responses < policy.minConversations || low <= 1 - policy.floor) return [];
+  return [
+    `Failed responses: ${percent(failures / responses)} of ${responses} conversations, and nothing to compare with.`,
+  ];
+}
+
+/** A sentence where something happened more often than in the `other` arm, beyond `margin` and chance. */
+function moreOften(
+  what: string,
+  [count, n]: readonly [count: number, n: number],
+  [otherCount, otherN]: readonly [count: number, n: number],
+  margin: number,
+  name: string,
+  { minConversations }: RolloutPolicy,
+): readonly string[] {
+  if (Math.min(n, otherN) < minConversations) return [];
+  const [p, q] = [count / n, otherCount / otherN];
+  const [low] = differenceInterval([p, wilson(count, n)], [q, wilson(otherCount, otherN)]);
+  if (low <= margin) return [];
+  return [`${what}: ${percent(p)} of ${n} conversations against ${percent(q)} of ${name}'s ${otherN}.`];
 }
 
 function mean({ n, sum }: Moments): number {

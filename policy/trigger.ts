@@ -5,7 +5,6 @@
  * "New" are approvals that no run was asked for yet. A sample that is labelled anew is approved anew, because no model has learned from
  * that answer, which may confirm the label that stood; a withdrawal takes nothing back, so the number never falls and a crossing happens once.
  */
-/* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction */
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 
 /** Offsets up to which (exclusively) each partition belongs to a data set, by partition. */
@@ -52,32 +51,55 @@ export interface SampleMark {
   readonly approves: boolean;
 }
 
+/** A partition, and the next of its marks. */
+interface Head {
+  readonly marks: AsyncIterator<SampleMark>;
+  mark: SampleMark | undefined;
+}
+
 /**
- * The watermark behind the `approvals`th approval of `marks`, which start at `from` and are in offset order within each
- * partition. Partitions are merged by event time, then by number; a partition's time never runs backwards, so that what
- * is taken is a prefix of each. Withdrawals up to there are taken too. All of them where there are not so many: of what was erased
- * since, compaction has taken the approvals out of the log.
+ * The watermarks behind each `every`th approval, one after the other. `partitions` have their marks from `from` on, in offset order.
+ * Of the next marks of all the earliest by event time is taken, then by number: a prefix of each partition, and the same watermark
+ * whether it is asked for in this pass or in a later one. Withdrawals up to there are taken too. All that is left, however
+ * often one asks, where there are not so many: of what was erased since, compaction has taken the approvals out of the log.
+ * Holds one mark of each partition, and ends them when it is ended.
  */
-export function watermarkAt(marks: readonly SampleMark[], from: Watermark, approvals: number): Watermark {
-  const latest = new Map<number, number>();
-  const times = Float64Array.from(marks, ({ partition, timestamp }) => {
-    const time = Math.max(latest.get(partition) ?? -Infinity, timestamp);
-    latest.set(partition, time);
-    return time;
-  });
-  // Places are sorted, not copies of the marks: there may be hundreds of thousands.
-  const order = Uint32Array.from(marks.keys()).sort((i, j) => {
-    const [a, b] = [marks[i]!, marks[j]!];
-    return times[i]! - times[j]! || a.partition - b.partition || a.offset - b.offset;
-  });
+export async function* watermarks(
+  partitions: readonly AsyncIterable<SampleMark>[],
+  from: Watermark,
+  every: number,
+): AsyncGenerator<Watermark, never> {
+  const heads = partitions.map((marks): Head => ({ marks: marks[Symbol.asyncIterator](), mark: undefined }));
   const watermark = new Map(from);
-  let missing = approvals;
-  for (const place of order) {
-    if (missing === 0) break;
-    const { partition, offset, approves } = marks[place]!;
-    if (offset < (from.get(partition) ?? 0)) continue;
-    watermark.set(partition, offset + 1);
-    if (approves) missing--;
+  try {
+    await Promise.all(heads.map(advance));
+    for (;;) {
+      for (let missing = every; missing > 0;) {
+        const head = earliest(heads);
+        if (!head?.mark) break;
+        const { partition, offset, approves } = head.mark;
+        watermark.set(partition, offset + 1);
+        if (approves) missing--;
+        await advance(head);
+      }
+      yield new Map(watermark);
+    }
+  } finally {
+    await Promise.all(heads.map(async ({ marks }) => marks.return?.()));
   }
-  return watermark;
+}
+
+async function advance(head: Head): Promise<void> {
+  const next = await head.marks.next();
+  head.mark = next.done === true ? undefined : next.value;
+}
+
+function earliest(heads: readonly Head[]): Head | undefined {
+  let first: Head | undefined;
+  for (const head of heads) if (head.mark && (!first?.mark || isBefore(head.mark, first.mark))) first = head;
+  return first;
+}
+
+function isBefore(a: SampleMark, b: SampleMark): boolean {
+  return a.timestamp < b.timestamp || (a.timestamp === b.timestamp && a.partition < b.partition);
 }

@@ -1,17 +1,17 @@
 /**
  * The deployment controller: puts a version that may be promoted on trial, judges each step of its rollout on what the
- * canonical log says since the step began, and gives it more traffic, or takes it back. It looks when the log has grown, and
- * nothing follows from time alone. Any number may run; one leads.
+ * canonical log says since the step began, and gives it more traffic, or takes it back. What has all the traffic by a rollout is
+ * watched for some days more. It looks when the log has grown, and nothing follows from time alone. Any number may run; one leads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CONTROLLER, deploymentOf, foldLog, judgedEvent, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
-import { actOn, defaultRolloutPolicy, judgeStep } from '../policy/rollout.ts';
-import type { StepVerdict } from '../policy/rollout.ts';
+import { actOn, defaultRolloutPolicy, judgeProduction, judgeStep } from '../policy/rollout.ts';
+import type { ArmEvidence, StepVerdict } from '../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../policy/training-run.ts';
 import type { ModelEvent, StepJudged } from '../schemas/types.ts';
 import { leadingService } from '../runtime/leading-service.ts';
-import { topicEnds } from '../runtime/read-topic.ts';
+import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import { openTopicView } from '../runtime/topic-view.ts';
 import { PARTITIONS, topics } from '../topology.ts';
@@ -20,6 +20,8 @@ import type { ModelLogPort } from './model-log.ts';
 import { RolloutEvidence } from './rollout-evidence.ts';
 
 const LOOK_MS = 500;
+/** So long a version is watched that a rollout gave all the traffic. Later on, what it replaced is no measure any more. */
+const WATCH_MS = 7 * 24 * 60 * 60 * 1000;
 
 /** The service. */
 export const deploymentController = leadingService({
@@ -38,16 +40,15 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
   try {
     while (!signal.aborted) {
       const now = await log.read();
-      const { canary } = deploymentOf(now);
-      const record = now.models.get(canary?.version ?? '');
+      const record = judgedNow(now, Date.now());
       if (step && (!record || step.key !== keyOf(record))) {
         await step.close();
         step = undefined;
       }
-      if (!record) await startNext(context, log, now);
-      else {
+      if (!deploymentOf(now).canary) await startNext(context, log, now);
+      if (record) {
         step ??= await openStep(context, now, record);
-        if (await judge(context, log, step)) stats.verdicts++;
+        if (await judge(context, log, now, step)) stats.verdicts++;
       }
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
     }
@@ -55,6 +56,20 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
     await step?.close();
     await log.close();
   }
+}
+
+/** The version that is judged at a time: the one on trial, or else the one in production for some days after its rollout. */
+export function judgedNow(log: ModelLog, at: number): ModelRecord | undefined {
+  const { production, canary } = deploymentOf(log);
+  if (canary) return log.models.get(canary.version);
+  const record = log.models.get(production);
+  return record?.tookOver != null && at < record.tookOver + WATCH_MS ? record : undefined;
+}
+
+/** What a version is compared with: the one in production, or, where that is itself, the one that it has replaced. */
+function comparedWith(log: ModelLog, { version, judged }: ModelRecord): string {
+  const { production } = deploymentOf(log);
+  return version === production ? (judged?.against ?? production) : production;
 }
 
 /**
@@ -102,6 +117,8 @@ interface Step {
   readonly version: string;
   readonly against: string;
   readonly evidence: RolloutEvidence;
+  /** What `against` did in the step before, where it has no traffic any more. */
+  readonly before?: ArmEvidence;
   /** Offsets up to which the evidence reaches. */
   readonly upTo: Map<number, number>;
   catchUp(): Promise<void>;
@@ -113,9 +130,13 @@ export function keyOf({ version, standing }: ModelRecord): string {
   return `${version} at ${standing.traffic_percentage} % since ${JSON.stringify(standing.step_from)}`;
 }
 
-async function openStep({ kafka, codecs }: ServiceContext, log: ModelLog, record: ModelRecord): Promise<Step> {
-  const { production } = deploymentOf(log);
-  const evidence = new RolloutEvidence([record.version, production]);
+async function openStep(context: ServiceContext, log: ModelLog, record: ModelRecord): Promise<Step> {
+  const { kafka, codecs } = context;
+  const against = comparedWith(log, record);
+  const { version, judged } = record;
+  const last = version === deploymentOf(log).production && judged ? { version, ...judged } : undefined;
+  const before = last && { before: (await readEvidence(context, last)).of(against) };
+  const evidence = new RolloutEvidence([record.version, against]);
   const codec = codecs.of(topics.conversationEvents);
   const from = watermarkOf(record.standing.step_from);
   const upTo = new Map(from);
@@ -135,18 +156,54 @@ async function openStep({ kafka, codecs }: ServiceContext, log: ModelLog, record
   return {
     key: keyOf(record),
     version: record.version,
-    against: production,
+    against,
     evidence,
+    ...before,
     upTo,
     catchUp: () => view.catchUp(),
     close: () => view.close(),
   };
 }
 
+/** The evidence that a verdict on `version` rests on, read again. */
+export async function readEvidence(
+  { servers: { kafka }, codecs }: Pick<ServiceContext, 'servers' | 'codecs'>,
+  { version, against, from, to }: Pick<StepJudged, 'against' | 'from' | 'to'> & { readonly version: string },
+): Promise<RolloutEvidence> {
+  const evidence = new RolloutEvidence([version, against]);
+  const codec = codecs.of(topics.conversationEvents);
+  await codec.prepareAll();
+  const ends = watermarkOf(to);
+  for await (const { partition, offset, value } of readTopic(
+    kafka,
+    topics.conversationEvents.name,
+    ends,
+    watermarkOf(from),
+  ))
+    if (value !== null && offset < (ends.get(partition) ?? 0)) evidence.add(codec.decode(value));
+  return evidence;
+}
+
+/** The verdict on a step, from its evidence and the log. */
+export function verdictOn(
+  { models }: ModelLog,
+  { version, against, evidence, before }: Pick<Step, 'version' | 'against' | 'evidence' | 'before'>,
+): StepVerdict {
+  if (before) return judgeProduction(evidence.of(version), before);
+  const hasFile = models.get(against)?.standing.artifact_sha256 != null;
+  return judgeStep(evidence.of(version), evidence.of(against), { hasFile });
+}
+
 /** Judges the step and acts. Returns whether something was written. */
-async function judge({ kafka, log: logger }: ServiceContext, log: ModelLogPort, step: Step): Promise<boolean> {
+async function judge(
+  { kafka, log: logger }: ServiceContext,
+  log: ModelLogPort,
+  now: ModelLog,
+  step: Step,
+): Promise<boolean> {
   await step.catchUp();
-  const verdict = judgeStep(step.evidence.of(step.version), step.evidence.of(step.against));
+  const verdict = verdictOn(now, step);
+  if (step.before && verdict.verdict !== 'fail') return false; // it has all the traffic already
   const ends = async () => offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
   if (!(await noteVerdict(log, step, verdict, ends))) return false;
   logger.info({ version: step.version, ...verdict }, 'a step was judged');
@@ -167,7 +224,7 @@ export async function noteVerdict(
   const news = (now: ModelLog): StepJudged | undefined => {
     const record = now.models.get(version);
     // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
-    if (!record || keyOf(record) !== key || deploymentOf(now).production !== against) return undefined;
+    if (!record || keyOf(record) !== key || comparedWith(now, record) !== against) return undefined;
     const { traffic_percentage, step_from: from } = record.standing;
     const judged: StepJudged = { ...verdict, against, traffic_percentage, from, to };
     return sameVerdict(record.judged, judged) ? undefined : judged;

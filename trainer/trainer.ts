@@ -8,7 +8,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lastAsked, openRuns, requestRun } from '../policy/training-run.ts';
-import { dueRuns, totalApprovals, watermarkAt } from '../policy/trigger.ts';
+import { dueRuns, totalApprovals, watermarks } from '../policy/trigger.ts';
 import type { SampleMark, Watermark } from '../policy/trigger.ts';
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 import { leadingService } from '../runtime/leading-service.ts';
@@ -80,17 +80,25 @@ async function askForDue(
   counts: readonly ApprovedSampleCount[],
   by: string,
 ): Promise<void> {
-  const total = totalApprovals(counts, DATA_SET);
   const { threshold } = context.config.training;
-  let before = await log.read();
-  for (;;) {
-    const asked = lastAsked(before, DATA_SET);
-    const [due] = dueRuns(DATA_SET, total, asked.approvals, threshold);
-    if (!due) return;
-    const marks = await marksBetween(context, asked.watermark, countedUpTo(counts));
-    const watermark = watermarkAt(marks, asked.watermark, due.approvals - asked.approvals);
-    const request = { ...due, dataSet: DATA_SET, trigger: 'threshold', watermark, atLeast: threshold } as const;
-    before = await log.append((now) => requestRun(now, request, { by, at: Date.now() }));
+  const asked = lastAsked(await log.read(), DATA_SET);
+  const due = dueRuns(DATA_SET, totalApprovals(counts, DATA_SET), asked.approvals, threshold);
+  if (due.length === 0) return;
+  await context.codecs.of(topics.trainingSamples).prepareAll();
+  const partitions = [...countedUpTo(counts)].map(([partition, to]) =>
+    marksOf(context, partition, asked.watermark, to),
+  );
+  const crossings = watermarks(partitions, asked.watermark, threshold);
+  try {
+    for (const run of due) {
+      const { value: watermark } = await crossings.next();
+      const request = { ...run, dataSet: DATA_SET, trigger: 'threshold', watermark, atLeast: threshold } as const;
+      const after = await log.append((now) => requestRun(now, request, { by, at: Date.now() }));
+      // Somebody has asked for another part meanwhile: the next look goes on behind it.
+      if (lastAsked(after, DATA_SET).approvals !== run.approvals) return;
+    }
+  } finally {
+    await crossings.return(undefined as never);
   }
 }
 
@@ -103,15 +111,20 @@ export function countedUpTo(counts: readonly ApprovedSampleCount[]): Watermark {
   );
 }
 
-async function marksBetween({ kafka, codecs }: ServiceContext, from: Watermark, to: Watermark): Promise<SampleMark[]> {
+/** The marks of a partition, as they are asked for. */
+async function* marksOf(
+  { kafka, codecs }: ServiceContext,
+  partition: number,
+  from: Watermark,
+  to: number,
+): AsyncGenerator<SampleMark> {
+  if (to <= (from.get(partition) ?? 0)) return;
   const codec = codecs.of(topics.trainingSamples);
-  await codec.prepareAll();
-  const ends = new Map([...to].filter(([partition, offset]) => offset > (from.get(partition) ?? 0)));
-  const marks: SampleMark[] = [];
-  for await (const { partition, offset, timestamp, value } of readTopic(kafka, topics.trainingSamples.name, ends, from))
-    if (value !== null && offset < (to.get(partition) ?? 0))
-      marks.push({ partition, offset, timestamp, approves: codec.decode(value).approved !== null });
-  return marks;
+  const records = readTopic(kafka, topics.trainingSamples.name, new Map([[partition, to]]), from);
+  for await (const { offset, timestamp, value } of records) {
+    if (offset >= to) return;
+    if (value !== null) yield { partition, offset, timestamp, approves: codec.decode(value).approved !== null };
+  }
 }
 
 /** The latest count of every partition. */

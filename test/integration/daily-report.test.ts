@@ -9,7 +9,7 @@ import type { Database } from './stack.ts';
 const DAY = '2026-10-05' as Day;
 const inputs = {
   closedAt: Date.UTC(2026, 9, 6),
-  training: { unused: 0, threshold: 1000 },
+  training: { unused: 0, threshold: 1000, reached: false },
   told: new Map<Day, number>(),
 };
 

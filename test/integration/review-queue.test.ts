@@ -435,7 +435,11 @@ describe('the review queue on real servers', () => {
     holds('/v1/review-agreement', pair);
     const { agreement } = await get<{ agreement: Agreement }>(`/v1/accuracy?from=${day}&to=${day}`);
     holds('/v1/accuracy', agreement);
-    const inputs = { closedAt: 0, training: { unused: 0, threshold: 1 }, told: new Map<string, number>() };
+    const inputs = {
+      closedAt: 0,
+      training: { unused: 0, threshold: 1, reached: false },
+      told: new Map<string, number>(),
+    };
     const report = await readDailyReport(stack.prepared.pool, day, inputs);
     assert.ok(report.accuracy.agreement);
     holds('the daily report', report.accuracy.agreement);

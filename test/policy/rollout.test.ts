@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AuditCell } from '../../policy/audit.ts';
 import { unitHash } from '../../policy/hash.ts';
-import { actOn, judgeStep } from '../../policy/rollout.ts';
+import { actOn, judgeProduction, judgeStep } from '../../policy/rollout.ts';
 import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { versionFor } from '../../policy/traffic.ts';
 
@@ -59,6 +59,19 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
   ['failing, though labels are good', arm({ labels: 200, right: 195, failures: 100 }), 'fail', /Failed/],
 ];
 
+/** No conversation names the version in production, or an LLM has answered all that do. */
+const nobody = arm({ conversations: 0, cells: [] });
+const llm = arm({ conversations: 3600, fallbacks: 3600, cells: [] });
+const alone: typeof table = [
+  ['no labels', arm(), 'no-data', /none of its 400/],
+  ['right', arm({ labels: 60, right: 50 }), 'success', /above 60\.0 %, the floor.*83\.3 % right/],
+  ['right, on too few labels', arm({ labels: 30, right: 30 }), 'inconclusive', /needs 50 labels/],
+  ['right, in a few keystrokes', arm({ labels: 200, right: 200, groupsOf: 20 }), 'inconclusive', /needs 50 labels/],
+  ['wrong', arm({ labels: 60, right: 20 }), 'fail', /below 60\.0 %, the floor/],
+  ['wrong, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', /needs 50 labels/],
+  ['near the floor', arm({ labels: 60, right: 38 }), 'inconclusive', /leave open/],
+];
+
 /** A cell of which everything that was chosen is answered. */
 function cell(
   route: AuditCell['route'],
@@ -87,6 +100,27 @@ describe('judgeStep', () => {
       assert.equal(judged.verdict, verdict, judged.reasons.join(' '));
       assert.match(judged.reasons.join(' '), reason);
     });
+  for (const [name, canary, verdict, reason] of alone)
+    it(`${name}, with nothing to compare with → ${verdict}`, () => {
+      for (const beside of [nobody, llm]) {
+        const judged = judgeStep(canary, beside, { hasFile: false });
+        assert.equal(judged.verdict, verdict, judged.reasons.join(' '));
+        assert.match(judged.reasons.join(' '), reason);
+      }
+    });
+  it('takes a version back whose responses fail, though nothing can be compared', () => {
+    for (const hasFile of [true, false]) {
+      const judged = (failures: number) => judgeStep(arm({ failures }), nobody, { hasFile }).verdict;
+      assert.deepEqual([judged(400), judged(200), judged(100)], ['fail', 'fail', 'no-data']);
+    }
+  });
+  it('says what is missing where a version that has a file is named by no conversation', () => {
+    for (const beside of [nobody, llm]) {
+      const { verdict, reasons } = judgeStep(arm({ labels: 200, right: 195 }), beside);
+      assert.equal(verdict, 'inconclusive');
+      assert.match(reasons.join(' '), /`model_version`/);
+    }
+  });
   it('weighs an audited label for the traffic that it stands for', () => {
     // Of 1,000 answers 900 are trusted, 60 of them audited and half of those wrong: that outweighs 100 right reviews.
     const canary = arm({
@@ -114,6 +148,45 @@ describe('judgeStep', () => {
       [0.9, 0.6].map((share) => judged(share).verdict),
       ['success', 'fail'],
     );
+  });
+});
+
+/** What a version in production did, the verdict against `production` above, and against a version that nobody names. */
+const since: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], StepVerdict['verdict']])[] = [
+  ['no labels', arm(), 'inconclusive', 'inconclusive'],
+  ['as good', arm({ labels: 200, right: 170 }), 'inconclusive', 'inconclusive'],
+  ['worse, within the margin', arm({ conversations: 9000, labels: 9000, right: 7480 }), 'inconclusive', 'inconclusive'],
+  ['ten points worse', arm({ conversations: 3000, labels: 1000, right: 750 }), 'fail', 'inconclusive'],
+  ['worse than the floor', arm({ labels: 200, right: 80 }), 'fail', 'fail'],
+  ['wrong, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', 'inconclusive'],
+  ['responses that fail', arm({ failures: 200 }), 'fail', 'fail'],
+  ['responses that fail from the next day on', arm({ conversations: 4000, failures: 500 }), 'fail', 'inconclusive'],
+  ['slow', arm({ latencyMs: { n: 400, sum: 9000, squares: 210_000 } }), 'inconclusive', 'inconclusive'],
+];
+
+describe('judgeProduction', () => {
+  for (const [name, now, compared, alone] of since)
+    it(`${name} → ${compared}`, () => {
+      assert.deepEqual(
+        [production, nobody].map((before) => judgeProduction(now, before).verdict),
+        [compared, alone],
+      );
+    });
+  it('takes no equal version back, looked at after every 20 labels: of 100, at most 3', () => {
+    const right = (seed: number, i: number) => unitHash(`${seed}/after/${i}`) < 0.85;
+    const before = (seed: number) =>
+      arm({ labels: 200, right: Array.from({ length: 200 }, (_, i) => right(seed, -i)).filter(Boolean).length });
+    const back = Array.from({ length: 100 }, (_, seed) => {
+      let hits = 0;
+      for (let i = 1; i <= 4000; i++) {
+        hits += Number(right(seed, i));
+        if (i % 20 > 0) continue;
+        const now = arm({ conversations: 3 * i, labels: i, right: hits });
+        if (judgeProduction(now, before(seed)).verdict === 'fail') return true;
+      }
+      return false;
+    }).filter(Boolean).length;
+    assert.ok(back <= 3, `${back} of 100`);
   });
 });
 
@@ -161,9 +234,10 @@ describe('versionFor', () => {
 
 /**
  * A rollout on a simulated clock: 400 conversations an hour, answered by production (85 % right) or the canary, every one
- * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen.
+ * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen. No conversation names what
+ * the `first` version stands beside.
  */
-function rollout(canaryAccuracy: number, delayHours: number, hours: number, labelsFrom = 0) {
+function rollout(canaryAccuracy: number, delayHours: number, hours: number, labelsFrom = 0, first = false) {
   const history: { hour: number; traffic: number; verdict: string }[] = [];
   let [traffic, since] = [10, 0];
   const seen: { version: string; hour: number; right: boolean }[] = [];
@@ -186,7 +260,8 @@ function rollout(canaryAccuracy: number, delayHours: number, hours: number, labe
         right: labelled.filter(({ right }) => right).length,
       });
     };
-    const judged = judgeStep(evidence('router-v1.1.0'), evidence('router-v1.0.0'));
+    const beside = first ? nobody : evidence('router-v1.0.0');
+    const judged = judgeStep(evidence('router-v1.1.0'), beside, { hasFile: !first });
     const action = actOn(judged.verdict, traffic);
     history.push({ hour, traffic, verdict: judged.verdict });
     if (action.kind === 'roll-back') return { end: 'rolled back', traffic, history };
@@ -244,6 +319,10 @@ describe('a rollout on a simulated clock', () => {
     const { end, traffic, history } = rollout(0.92, Infinity, 500);
     assert.deepEqual([end, traffic], ['canary', 10]);
     assert.ok(history.every(({ verdict }) => verdict === 'no-data'));
+  });
+  it('takes the first version to 100 %, or back, on its own labels, and holds it while these are silent', () => {
+    const ends = [0.8, 0.4].map((accuracy) => rollout(accuracy, 2, 200, 0, true).end);
+    assert.deepEqual([...ends, rollout(0.8, Infinity, 200, 0, true).end], ['production', 'rolled back', 'canary']);
   });
   it('does not take a version back because it was looked at often: of 40 that are 2 points better, none', () => {
     const ends = Array.from({ length: 40 }, (_, seed) => oftenJudged(seed));

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { countSample } from '../../policy/approval.ts';
-import { dueRuns, runAt, totalApprovals, watermarkAt } from '../../policy/trigger.ts';
-import type { SampleMark } from '../../policy/trigger.ts';
+import { dueRuns, runAt, totalApprovals, watermarks } from '../../policy/trigger.ts';
+import type { SampleMark, Watermark } from '../../policy/trigger.ts';
 import type { ApprovedSampleCount, SampleEvent } from '../../schemas/types.ts';
 
 const PARTITIONS = 6;
@@ -109,7 +109,7 @@ describe('trigger', () => {
   });
 });
 
-describe('watermarkAt', () => {
+describe('watermarks', () => {
   const mark = (partition: number, offset: number, timestamp: number, approves = true): SampleMark => ({
     partition,
     offset,
@@ -117,55 +117,108 @@ describe('watermarkAt', () => {
     approves,
   });
 
-  it('takes the earliest, a prefix of each partition, and withdrawals among them', () => {
+  /** Marks of some partitions; counts how many were read. */
+  function source(marks: readonly SampleMark[], read = { count: 0 }) {
+    async function* reading(partition: number) {
+      for (const one of marks.filter((each) => each.partition === partition)) {
+        await Promise.resolve();
+        read.count++;
+        yield one;
+      }
+    }
+    return [2, 0, 1].map(reading);
+  }
+
+  /** The first `count` watermarks, each in order of partition. */
+  async function first(count: number, marks: readonly SampleMark[], from: Watermark, every: number) {
+    const found: [number, number][][] = [];
+    const all = watermarks(source(marks), from, every);
+    while (found.length < count) found.push([...(await all.next()).value].sort());
+    return found;
+  }
+
+  it('takes the earliest, a prefix of each partition, and withdrawals among them', async () => {
     const marks = [mark(0, 0, 10), mark(0, 1, 5), mark(0, 2, 30), mark(1, 0, 7), mark(1, 4, 12, false), mark(1, 5, 40)];
-    assert.deepEqual([...watermarkAt(marks, new Map(), 3)].sort(), [
+    const three = [
       [0, 2],
       [1, 1],
-    ]);
-    assert.deepEqual([...watermarkAt(marks, new Map(), 4)].sort(), [
+    ];
+    const four = [
       [0, 3],
       [1, 5],
-    ]);
+    ];
+    assert.deepEqual(await first(1, marks, new Map(), 3), [three]);
+    assert.deepEqual(await first(1, marks, new Map(), 4), [four]);
   });
-  it('takes all where there are too few, as after an erasure that compaction has seen', () => {
-    assert.deepEqual([...watermarkAt([mark(0, 0, 1), mark(1, 4, 2, false)], new Map([[2, 3]]), 2)].sort(), [
+  it('takes all where there are too few, as after an erasure that compaction has seen', async () => {
+    const all = [
       [0, 1],
       [1, 5],
       [2, 3],
+    ];
+    assert.deepEqual(await first(2, [mark(0, 0, 1), mark(1, 4, 2, false)], new Map([[2, 3]]), 2), [all, all]);
+  });
+  it('goes on from a watermark', async () => {
+    const from = new Map([
+      [0, 1],
+      [3, 8],
     ]);
+    const one = [
+      [0, 2],
+      [3, 8],
+    ];
+    assert.deepEqual(await first(1, [mark(0, 1, 2)], from, 1), [one]);
   });
-  it('goes on from a watermark and does not count what is before it', () => {
-    assert.deepEqual(
-      [
-        ...watermarkAt(
-          [mark(0, 0, 1), mark(0, 1, 2)],
-          new Map([
-            [0, 1],
-            [3, 8],
-          ]),
-          1,
-        ),
-      ],
-      [
-        [0, 2],
-        [3, 8],
-      ],
-    );
+  it('reads no further than the crossing, and ends its partitions', async () => {
+    const read = { count: 0 };
+    const marks = Array.from({ length: 9000 }, (_, i) => mark(i % 3, Math.floor(i / 3), i));
+    const partitions = source(marks, read);
+    const all = watermarks(partitions, new Map(), 1000);
+    await all.next();
+    assert.equal(read.count, 1003);
+    await all.return(undefined as never);
+    for (const partition of partitions) assert.equal((await partition.next()).done, true);
   });
-  it('does not depend on how the partitions were read', () => {
+
+  /** Marks in three partitions, whose times may run backwards. */
+  const rows = fc.array(fc.tuple(fc.nat(2), fc.nat(50), fc.boolean()), { minLength: 1 }).map((tuples) => {
+    const next = [0, 0, 0];
+    return tuples.map(([partition, time, approves]) => {
+      const offset = next[partition] ?? 0;
+      next[partition] = offset + 1;
+      return mark(partition, offset, time, approves);
+    });
+  });
+
+  it('gives in one pass what it gives one by one', () =>
     fc.assert(
-      fc.property(fc.array(fc.tuple(fc.nat(2), fc.nat(50), fc.boolean()), { minLength: 1 }), fc.nat(20), (rows, n) => {
-        const next = [0, 0, 0];
-        const marks = rows.map(([p, time, approves]) => {
-          const offset = next[p] ?? 0;
-          next[p] = offset + 1;
-          return mark(p, offset, time, approves);
-        });
-        const byPartition = [2, 0, 1].flatMap((p) => marks.filter(({ partition }) => partition === p));
-        const sorted = (watermark: ReturnType<typeof watermarkAt>) => [...watermark].sort();
-        assert.deepEqual(sorted(watermarkAt(byPartition, new Map(), n)), sorted(watermarkAt(marks, new Map(), n)));
+      fc.asyncProperty(rows, fc.integer({ min: 1, max: 9 }), async (marks, every) => {
+        let from: Watermark = new Map();
+        for (const watermark of await first(5, marks, new Map(), every)) {
+          const rest = marks.filter(({ partition, offset }) => offset >= (from.get(partition) ?? 0));
+          const [alone] = await first(1, rest, from, every);
+          assert.deepEqual(watermark, alone);
+          from = new Map(watermark);
+        }
       }),
-    );
-  });
+    ));
+  it('takes the marks in order of their time, clamped to run forwards', () =>
+    fc.assert(
+      fc.asyncProperty(rows, fc.integer({ min: 1, max: 20 }), async (marks, every) => {
+        const latest = [0, 0, 0];
+        const timed = marks.map((one) => {
+          const time = Math.max(latest[one.partition] ?? 0, one.timestamp);
+          latest[one.partition] = time;
+          return { ...one, time };
+        });
+        const wanted = new Map<number, number>();
+        let missing = every;
+        for (const one of timed.sort((a, b) => a.time - b.time || a.partition - b.partition || a.offset - b.offset)) {
+          if (missing === 0) break;
+          wanted.set(one.partition, one.offset + 1);
+          if (one.approves) missing--;
+        }
+        assert.deepEqual(await first(1, marks, new Map(), every), [[...wanted].sort()]);
+      }),
+    ));
 });

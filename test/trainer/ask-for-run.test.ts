@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { cancelRun, failRun, lastAsked, lastTaken, requestRun, startRun } from '../../policy/training-run.ts';
 import { runAt } from '../../policy/trigger.ts';
+import { progressInWords, progressOf } from '../../jobs/training-progress.ts';
 import { askForRun } from '../../trainer/ask-for-run.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 
@@ -59,6 +60,18 @@ describe('asking for a run', () => {
       const run = (await log.read()).runs.get('default-1500-anew-1');
       assert.deepEqual([run?.approvals, run?.from_scratch, run?.trigger], [1500, false, 'weekly']);
     });
+
+  it('is not said to come from the trainer where the run at the threshold has failed', async () => {
+    const log = await askedFor(1000);
+    const taken = await log.append((now) => startRun(now, 'default-1000', 'test', 1));
+    assert.deepEqual(progressOf(taken, 1050, 1000), { unused: 50, threshold: 1000, reached: false });
+    const now = await log.append((before) => failRun(before, 'default-1000', 1, 'disk full', 2));
+    const progress = { unused: 1050, threshold: 1000, reached: false, ended: 'default-1000' };
+    assert.deepEqual(progressOf(now, 1050, 1000), progress);
+    assert.match(progressInWords(progress), /^1,050 of 1,000 .*default-1000 .*`samvad train --resume default-1000`/);
+    assert.equal(progressOf(now, 2000, 1000).reached, true);
+    assert.match(progressInWords({ ...progress, reached: true }), /A running trainer asks for a run/);
+  });
 
   it('gives a threshold that was decided on before the weekly run no second run', async () => {
     for (const due of [1500, 2000]) {
