@@ -498,14 +498,15 @@ describe('the review queue on real servers', () => {
     const added = await answer('asha', [{ ...correct, corrected_intent: 'brand_new' }], { new_label: true });
     assert.equal(added.status, 202);
     for (const [url, fields] of [
-      ['/v1/reviews', { ...correct, corrected_intent: 'track_order' }],
+      ['/v1/reviews', { ...correct, corrected_intent: 'track_order', conversation_id: 'q-3' }],
       ['/v1/reviews', { ...correct, corrected_intent: 'trak_order', conversation_id: 'yet-to-come' }],
-      ['/v1/reviews?new_label=true', { ...correct, corrected_intent: 'new_too' }],
+      ['/v1/reviews?new_label=true', { ...correct, corrected_intent: 'new_too', conversation_id: 'q-3' }],
     ] as const)
       assert.equal((await post(url, review(fields))).status, 202, JSON.stringify(fields));
     await caughtUp();
     const labels = (await app.inject({ url: '/v1/labels' })).json<{ module: string; intent: string }[]>();
-    assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === 'brand_new'));
+    for (const added of ['brand_new', 'new_too'])
+      assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === added));
   });
 
   it("lets a reviewer's token take back its own answers only, and those who send the answers of others all", async (t) => {
