@@ -124,10 +124,11 @@ export interface TrainerChoice {
 }
 
 /**
- * Reads the configuration.
+ * Reads the configuration. An empty variable is as good as none: so Docker Compose hands on what was not set.
  * @throws ConfigError naming the variable and what it may hold.
  */
-export function readConfig(env: NodeJS.ProcessEnv = process.env, trainer: TrainerChoice = {}): Config {
+export function readConfig(variables: NodeJS.ProcessEnv = process.env, trainer: TrainerChoice = {}): Config {
+  const env = Object.fromEntries(Object.entries(variables).filter(([, value = '']) => value !== ''));
   const home = path.resolve(env['SAMVAD_HOME'] ?? '.samvad');
   const artifacts = path.resolve(env['SAMVAD_ARTIFACTS'] ?? path.join(home, 'artifacts'));
   return {
@@ -136,13 +137,13 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, trainer: Traine
     logLevel: logLevel(env),
     http: {
       host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1',
-      port: integer(env, 'SAMVAD_HTTP_PORT', 8080),
+      port: port(env, 'SAMVAD_HTTP_PORT', 8080),
       ...apiTokens(env),
     },
     ...(env['SAMVAD_HEALTH_PORT'] !== undefined && {
-      health: { host: env['SAMVAD_HEALTH_HOST'] ?? '127.0.0.1', port: integer(env, 'SAMVAD_HEALTH_PORT', 0) },
+      health: { host: env['SAMVAD_HEALTH_HOST'] ?? '127.0.0.1', port: port(env, 'SAMVAD_HEALTH_PORT', 0) },
     }),
-    replication: integer(env, 'SAMVAD_REPLICATION', 1),
+    replication: positive(env, 'SAMVAD_REPLICATION', 1),
     training: {
       threshold: positive(env, 'SAMVAD_TRAINING_THRESHOLD', 1000),
       weeklyMinimum: positive(env, 'SAMVAD_WEEKLY_MINIMUM', 500),
@@ -164,11 +165,11 @@ export function readConfig(env: NodeJS.ProcessEnv = process.env, trainer: Traine
   };
 }
 
-/** What trains. An empty variable is as good as none: so Docker Compose hands on what was not set. */
+/** What trains. */
 function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<TrainingConfig, 'program' | 'encoder'> {
   const chosen = choice.command !== undefined || choice.encoder !== undefined;
-  const command = chosen ? choice.command : env['SAMVAD_TRAINER_COMMAND'] || undefined;
-  const encoder = chosen ? choice.encoder : env['SAMVAD_ENCODER'] || undefined;
+  const command = chosen ? choice.command : env['SAMVAD_TRAINER_COMMAND'];
+  const encoder = chosen ? choice.encoder : env['SAMVAD_ENCODER'];
   const [commandName, encoderName] = chosen ? ['--command', '--encoder'] : ['SAMVAD_TRAINER_COMMAND', 'SAMVAD_ENCODER'];
   if (command !== undefined && encoder !== undefined)
     throw new ConfigError(
@@ -177,7 +178,7 @@ function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<Traini
   const seconds = positive(env, 'SAMVAD_TRAINER_SECONDS', 24 * 60 * 60);
   if (seconds > MOST_SECONDS)
     throw new ConfigError(`SAMVAD_TRAINER_SECONDS is ${seconds}; it may be at most ${MOST_SECONDS}.`);
-  const pooling = env['SAMVAD_ENCODER_POOLING'] || 'mean';
+  const pooling = env['SAMVAD_ENCODER_POOLING'] ?? 'mean';
   if (pooling !== 'mean' && pooling !== 'cls')
     throw new ConfigError(`SAMVAD_ENCODER_POOLING is ${pooling}; it may be mean or cls.`);
   return {
@@ -228,8 +229,8 @@ function encoderModel(text: string, name: string): Pick<EncoderChoice, 'model' |
   );
 }
 
-function otlpEndpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: url = '' }: NodeJS.ProcessEnv): string | undefined {
-  if (url === '') return undefined;
+function otlpEndpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: url }: NodeJS.ProcessEnv): string | undefined {
+  if (url === undefined) return undefined;
   if (/^https?:\/\/[^/]/.test(url) && URL.canParse(url)) return url;
   throw new ConfigError(`OTEL_EXPORTER_OTLP_ENDPOINT is ${url}; it must be an address such as http://127.0.0.1:4318.`);
 }
@@ -238,15 +239,19 @@ function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
   const brokers = env['KAFKA_BROKERS'];
   if (brokers === undefined) return undefined;
   const caFile = env['KAFKA_TLS_CA_FILE'];
-  const username = env['KAFKA_SASL_USERNAME'];
-  const tls = env['KAFKA_TLS'] === 'true' || caFile !== undefined;
-  return {
-    brokers,
-    ...(tls && { tls: caFile === undefined ? {} : { caFile } }),
-    ...(username !== undefined && {
-      sasl: { mechanism: saslMechanism(env), username, password: env['KAFKA_SASL_PASSWORD'] ?? '' },
-    }),
-  };
+  const tls = flag(env, 'KAFKA_TLS') || caFile !== undefined;
+  return { brokers, ...(tls && { tls: caFile === undefined ? {} : { caFile } }), ...readSasl(env) };
+}
+
+/** What is half set would connect without authentication, so it is refused. */
+function readSasl(env: NodeJS.ProcessEnv): Pick<KafkaConfig, 'sasl'> {
+  const [username, password] = [env['KAFKA_SASL_USERNAME'], env['KAFKA_SASL_PASSWORD']];
+  if (username !== undefined && password !== undefined)
+    return { sasl: { mechanism: saslMechanism(env), username, password } };
+  const [set] = Object.keys(env).filter((name) => name.startsWith('KAFKA_SASL_'));
+  if (set === undefined) return {};
+  const absent = username === undefined ? 'KAFKA_SASL_USERNAME' : 'KAFKA_SASL_PASSWORD';
+  throw new ConfigError(`${set} is set and ${absent} is not; user and password belong together.`);
 }
 
 /** The file of Label Studio's settings in the current folder. What the environment has goes before what the file has. */
@@ -260,9 +265,7 @@ export function loadLabelStudioFile(env: NodeJS.ProcessEnv = process.env): void 
     if (name.startsWith('LABEL_STUDIO_') && value !== undefined && value !== '') env[name] ||= value;
 }
 
-/** An empty variable is as good as none: so Docker Compose hands on what was not set. */
-function readLabelStudio(variables: NodeJS.ProcessEnv): LabelStudioConfig | undefined {
-  const env = Object.fromEntries(Object.entries(variables).filter(([, value]) => value !== ''));
+function readLabelStudio(env: NodeJS.ProcessEnv): LabelStudioConfig | undefined {
   const url = env['LABEL_STUDIO_URL'];
   if (url === undefined) return undefined;
   if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url))
@@ -295,8 +298,8 @@ function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scr
 }
 
 /** The lines themselves, or those of the file that the variable names. */
-function apiTokens({ SAMVAD_API_TOKENS: value = '' }: NodeJS.ProcessEnv): { readonly tokens?: string } {
-  if (value === '') return {};
+function apiTokens({ SAMVAD_API_TOKENS: value }: NodeJS.ProcessEnv): { readonly tokens?: string } {
+  if (value === undefined) return {};
   if (value.includes('sha256:')) return { tokens: value };
   try {
     return { tokens: readFileSync(value, 'utf8') };
@@ -324,11 +327,22 @@ function cronPattern(env: NodeJS.ProcessEnv, name: string, fallback: string): st
   }
 }
 
+function flag(env: NodeJS.ProcessEnv, name: string): boolean {
+  const text = env[name] ?? 'false';
+  if (text !== 'true' && text !== 'false') throw new ConfigError(`${name} is ${text}; it may be true or false.`);
+  return text === 'true';
+}
+
 function integer(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
   const text = env[name];
   if (text === undefined) return fallback;
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0) throw new ConfigError(`${name} is ${text}; it must be a whole number.`);
+  if (!/^\d{1,15}$/.test(text)) throw new ConfigError(`${name} is ${text}; it must be a whole number.`);
+  return Number(text);
+}
+
+function port(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const value = integer(env, name, fallback);
+  if (value > 65_535) throw new ConfigError(`${name} is ${value}; it must be a port, at most 65535, or 0 for any.`);
   return value;
 }
 

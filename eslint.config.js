@@ -2,17 +2,52 @@
 import js from '@eslint/js';
 import ts from 'typescript-eslint';
 
-/** Folders that a folder must not import, by pattern. */
-const forbid = (files, groups, message) => ({
-  files,
-  rules: {
-    '@typescript-eslint/no-restricted-imports': [
-      'error',
-      { patterns: [{ group: groups, message, allowTypeImports: false }] },
-    ],
-  },
+/** What each folder may import of this project, beside itself. Only `cli`, `pipeline.ts` and what is no part of the program may import all. */
+const imports = {
+  // Values: policy is functions, the stream core knows no topic, processors and projections are run by the runtime.
+  policy: ['schemas'],
+  stream: ['schemas'],
+  processors: ['schemas', 'policy', 'stream', 'topology.ts'],
+  sinks: ['schemas', 'policy', 'stream', 'topology.ts'],
+  // The runtime knows no topic.
+  runtime: ['schemas', 'stream', 'config.ts'],
+  platform: ['runtime', 'config.ts'],
+  schemas: ['topology.ts'],
+  // The SDK runs in other services: it brings along what it needs and no more.
+  producers: ['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts'],
+  // All else meets the processors and projections at topics and tables.
+  kpi: ['policy'],
+  review: ['schemas', 'policy', 'runtime', 'producers'],
+  'label-studio': ['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'review'],
+  trainer: [
+    ...['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'producers', 'kpi'],
+    ...['label-studio/labelling-config.ts', 'status/policy.ts'],
+  ],
+  serving: ['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'trainer'],
+  simulation: ['schemas', 'policy', 'producers', 'serving', 'trainer'],
+  jobs: ['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'kpi', 'label-studio', 'trainer'],
+  status: [
+    ...['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'producers', 'kpi', 'review'],
+    ...['label-studio', 'serving', 'trainer'],
+  ],
+};
+/** Folders of values: no I/O, so no package and nothing of Node. */
+const values = ['policy', 'stream', 'processors', 'sinks'];
+
+const importRules = Object.entries(imports).map(([folder, places]) => {
+  const message = `${folder} may import of this project ${places.join(', ')} only${values.includes(folder) ? ', and no package' : ''}.`;
+  const others = `^\\.\\./(?!(${places.join('|').replaceAll('.', '\\.')})(/|$))`;
+  const patterns = [others, ...(values.includes(folder) ? ['^[^.]'] : [])];
+  return {
+    files: [`${folder}/**/*.ts`],
+    rules: {
+      '@typescript-eslint/no-restricted-imports': [
+        'error',
+        { patterns: patterns.map((regex) => ({ regex, message, allowTypeImports: false })) },
+      ],
+    },
+  };
 });
-const io = ['node:*', 'kafkajs', 'node-rdkafka', 'pg', 'lmdb', 'fastify', 'pino', '**/runtime/*', '**/platform/*'];
 
 export default ts.config(
   { ignores: ['node_modules', 'dist', '.samvad', 'schemas/types.ts', 'bench/peers'] },
@@ -45,34 +80,5 @@ export default ts.config(
   { files: ['**/*.js'], ...ts.configs.disableTypeChecked, languageOptions: { globals: { process: 'readonly' } } },
   // The pages' modules: tsc knows the browser's names.
   { files: ['status/pages/*.js'], rules: { 'no-undef': 'off' } },
-  forbid(
-    ['policy/**'],
-    [...io, '../stream/*', '../topology.ts', '../processors/*'],
-    'Policy is functions of values: it imports nothing but policy and types.',
-  ),
-  forbid(
-    ['stream/**'],
-    [...io, '../topology.ts', '../processors/*', '../policy/*'],
-    'The stream core has no I/O and knows no topic.',
-  ),
-  forbid(
-    ['processors/**', 'sinks/**'],
-    [...io, '../pipeline.ts', '../cli/*'],
-    'Processors and projections are values; the runtime runs them.',
-  ),
-  forbid(
-    ['label-studio/**'],
-    ['../pipeline.ts', '../cli/*', '../status/*', '../trainer/*', '../processors/*', '../sinks/*'],
-    'The Label Studio sync meets the other components at topics and tables.',
-  ),
-  forbid(
-    ['producers/**'],
-    ['**/platform/*', '../pipeline.ts', '../cli/*', '../status/*', '../trainer/*', '../processors/*', '../sinks/*'],
-    'The SDK runs in other services: it brings along what it needs and no more.',
-  ),
-  forbid(
-    ['runtime/**', 'platform/**'],
-    ['../topology.ts', '../pipeline.ts', '../processors/*', '../sinks/*', '../producers/*', '../cli/*'],
-    'The runtime knows no topic.',
-  ),
+  ...importRules,
 );

@@ -58,32 +58,46 @@ export function deadLettersCommand(): Command {
     .argument('[id]', 'only this one')
     .option('--code <code>', 'those with this code only')
     .option('--value <file>', 'send this JSON in place of the bytes of the letter ID')
-    .action(async (id: string | undefined, { code, value }: { code?: string; value?: string }) => {
-      const log = await openLog();
-      const by = os.userInfo().username;
-      const deps = deadLettersOf(log);
-      if (value !== undefined) {
-        if (id === undefined) throw new UsageError('Say which letter the JSON is for: `replay ID --value FILE`.');
-        const sent = await deps.correct(await findLetter(log, id), await readJson(value), by);
-        if (!sent) throw new UsageError(`${id} was sent again already.`);
-        process.stdout.write(`Sent the corrected record of ${id}.\n`);
-        return;
-      }
-      let kept = 0;
-      async function* chosen() {
-        for await (const letter of id === undefined ? readDeadLetters(log) : [await findLetter(log, id)]) {
-          if (!isOpen(letter) || (code !== undefined && letter.code !== code)) continue;
-          if (replayable(letter)) yield letter;
-          else kept++;
-        }
-      }
-      process.stdout.write(`Sent ${await deps.replay(chosen(), by)} again.\n`);
-      if (kept > 0)
-        progress(
-          `${kept} were not sent: what is too large has to be sent anew by its producer; of internal topics run \`samvad rebuild\` after the cause was mended.`,
-        );
-    });
+    .option('--json', 'how many were sent and how many were not, as JSON')
+    .addHelpText('after', '\nThe exit code is 1 when a letter that was asked for can not be sent.')
+    .action(replay);
   return command;
+}
+
+interface ReplayFlags {
+  readonly code?: string;
+  readonly value?: string;
+  readonly json?: boolean;
+}
+
+async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
+  const counts = (sent: number, notSent: number) => `${JSON.stringify({ sent, not_sent: notSent })}\n`;
+  const log = await openLog();
+  const by = os.userInfo().username;
+  const deps = deadLettersOf(log);
+  if (value !== undefined) {
+    if (id === undefined) throw new UsageError('Say which letter the JSON is for: `replay ID --value FILE`.');
+    const sent = await deps.correct(await openLetter(log, id), await readJson(value), by);
+    if (!sent) throw new UsageError(`${id} was sent again meanwhile.`);
+    process.stdout.write(json === true ? counts(1, 0) : `Sent the corrected record of ${id}.\n`);
+    return;
+  }
+  const letters = id === undefined ? readDeadLetters(log) : [await openLetter(log, id)];
+  let kept = 0;
+  async function* chosen() {
+    for await (const letter of letters) {
+      if (!isOpen(letter) || (code !== undefined && letter.code !== code)) continue;
+      if (replayable(letter)) yield letter;
+      else kept++;
+    }
+  }
+  const sent = await deps.replay(chosen(), by);
+  process.stdout.write(json === true ? counts(sent, kept) : `Sent ${sent} again.\n`);
+  if (kept === 0) return;
+  process.exitCode = 1;
+  progress(
+    `${kept} were not sent: what is too large has to be sent anew by its producer; of internal topics run \`samvad rebuild\` after the cause was mended.`,
+  );
 }
 
 /**
@@ -133,6 +147,12 @@ async function* unchanged(
 
 function isOpen({ replayed }: PlacedDeadLetter): boolean {
   return replayed === null;
+}
+
+async function openLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {
+  const letter = await findLetter(log, id);
+  if (isOpen(letter)) return letter;
+  throw new UsageError(`${id} was sent again already.`);
 }
 
 async function findLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {

@@ -1,12 +1,14 @@
 import path from 'node:path';
 import { Command } from 'commander';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
+import type { IngestResult } from '../producers/jsonl.ts';
 import { startComponents } from './components.ts';
 import { producerOptions } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { onFreshServers } from './fresh.ts';
-import { reportRefusals } from './ingest.ts';
+import { checkFile, reportRefusals, untilDrained } from './ingest.ts';
 import { untilCaughtUp } from './lag.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import { deadLetterLog } from './dead-letters.ts';
@@ -22,32 +24,24 @@ export function demoCommand(): Command {
     .description('start everything on a fresh data folder, run the example traffic through it, print a summary, end')
     .option('--input <file>', 'other conversations, one JSON object a line')
     .option('--keep', 'keep the data folder')
-    .action(async ({ input, keep }: { input?: string; keep?: boolean }) => {
+    .option('--json', 'the summary as JSON')
+    .action(async ({ input, keep, json }: { input?: string; keep?: boolean; json?: boolean }) => {
+      if (input !== undefined) await checkFile(input);
       await onFreshServers(
         'demo',
         keep === true,
         (config) => config,
-        (prepared) => runDemo(prepared, input),
+        (prepared) => runDemo(prepared, input, json),
       );
     });
 }
 
-async function runDemo(prepared: Prepared, input: string | undefined): Promise<void> {
+async function runDemo(prepared: Prepared, input: string | undefined, json = false): Promise<void> {
   progress('Topics, schemas and tables are in place; starting processors and projections.');
   const components = await startComponents(['pipeline'], prepared);
   const producer = await createConversationProducer(producerOptions(prepared));
   const started = Date.now();
-  const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
-  progress(`Sending ${path.relative(process.cwd(), file)} …`);
-  const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
-  reportRefusals(path.basename(file), conversations);
-  let reviews = 0;
-  if (input === undefined) {
-    const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
-    reportRefusals('reviews.jsonl', sent);
-    reviews = sent.accepted;
-  }
-  await producer.close();
+  const { conversations, reviews } = await sendTraffic(producer, input).finally(() => producer.close());
   await Promise.race([
     components.failed,
     untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
@@ -63,16 +57,34 @@ async function runDemo(prepared: Prepared, input: string | undefined): Promise<v
     'SELECT avg(nlu_confidence)::float8 AS confidence FROM conversation_logs',
   );
   await components.stop();
-  process.stdout.write(
-    render(summary, {
-      sent: conversations.accepted,
-      refused: conversations.rejected,
-      reviews,
-      deadLetters: letters.open,
-      seconds,
-      averageConfidence: rows[0]?.confidence ?? null,
-    }),
-  );
+  const run: RunFigures = {
+    sent: conversations.accepted,
+    refused: conversations.rejected,
+    reviews,
+    deadLetters: letters.open,
+    seconds,
+    averageConfidence: rows[0]?.confidence ?? null,
+  };
+  process.stdout.write(json ? `${JSON.stringify({ run, ...summary })}\n` : render(summary, run));
+}
+
+/** Sends the file, or the examples with their reviews. Resolves once Kafka has all of it: the spool goes away with the data folder. */
+export async function sendTraffic(
+  producer: Pick<ConversationProducer, 'send' | 'flush' | 'stats'>,
+  input: string | undefined,
+): Promise<{ readonly conversations: IngestResult; readonly reviews: number }> {
+  const file = input ?? path.join(EXAMPLES, 'conversations.jsonl');
+  progress(`Sending ${path.relative(process.cwd(), file)} …`);
+  const conversations = await ingestJsonl({ file, kind: 'conversation', producer });
+  reportRefusals(path.basename(file), conversations);
+  let reviews = 0;
+  if (input === undefined) {
+    const sent = await ingestJsonl({ file: path.join(EXAMPLES, 'reviews.jsonl'), kind: 'review', producer });
+    reportRefusals('reviews.jsonl', sent);
+    reviews = sent.accepted;
+  }
+  await untilDrained(producer, 'Try again when this machine has less to do.');
+  return { conversations, reviews };
 }
 
 interface RunFigures {

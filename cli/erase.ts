@@ -5,7 +5,7 @@ import { InputError } from '../producers/inputs.ts';
 import { erase, NothingToErase } from '../status/erasure.ts';
 import type { ErasureOutcome } from '../status/erasure.ts';
 import { findEnvironment, prepare, producerOptions } from './environment.ts';
-import { UsageError } from './terminal.ts';
+import { NOT_YET, UsageError } from './terminal.ts';
 
 interface Flags {
   readonly reason: string;
@@ -23,7 +23,10 @@ export function eraseCommand(): Command {
     .requiredOption('--reason <text>', 'why; it stays in the history: a case number, nothing about the person')
     .option('--by <who>', 'who asks for it', os.userInfo().username)
     .option('--json', 'what was done, as JSON')
-    .addHelpText('after', '\nIt can not be undone. What goes at once and what goes later: docs/erasure.md')
+    .addHelpText(
+      'after',
+      `\nIt can not be undone. What goes at once and what goes later: docs/erasure.md\nThe exit code is ${NOT_YET} when the request is in the log and tables still have the text after 15 seconds.`,
+    )
     .action(async (id: string | undefined, { reason, user, by, json }: Flags) => {
       if ((id === undefined) === (user === undefined))
         throw new UsageError('Say what to erase: a conversation id or --user ID, one of them.');
@@ -33,6 +36,7 @@ export function eraseCommand(): Command {
       try {
         const done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
         process.stdout.write(`${json === true ? JSON.stringify(done) : sentence(done)}\n`);
+        if (done.outcome === 'sent') process.exitCode = NOT_YET;
       } catch (error) {
         if (error instanceof NothingToErase || error instanceof InputError) throw new UsageError(error.message);
         throw error;

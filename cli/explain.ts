@@ -4,6 +4,10 @@ import { DayNotOver } from '../jobs/daily.ts';
 import { LabelStudioError } from '../label-studio/http.ts';
 import { RegistryError } from '../policy/model-log.ts';
 import { PlatformError } from '../platform/platform-error.ts';
+import { InputError } from '../producers/inputs.ts';
+import { UnreadableFile } from '../producers/jsonl.ts';
+import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
+import { SpoolFull } from '../producers/spool.ts';
 import { OtherCluster } from '../runtime/cluster.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
 import { Transient } from '../runtime/rdkafka.ts';
@@ -26,16 +30,21 @@ export function explain(error: unknown): string {
     DayNotOver,
     ExportRefused,
     EncoderError,
+    InputError,
     LabelStudioError,
     MigrationChanged,
+    NotPermitted,
     PlatformError,
+    RecordTooLarge,
     RegistryError,
     RegistryUnavailable,
     SchemaRefused,
+    SpoolFull,
     OtherCluster,
     TopicMismatch,
     TrainingError,
     Transient,
+    UnreadableFile,
     UsageError,
   ].some((kind) => error instanceof kind);
   if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${error.message}`;

@@ -30,6 +30,9 @@ import { UsageError } from './terminal.ts';
 /** Reads that may go through large tables: so many at a time, and each so long. */
 const SCANS = 3;
 const SCAN_MS = 10_000;
+/** Lookups on the way of traffic, by primary keys: so many at a time, and each so long, then traffic goes on without. */
+const LOOKUPS = 3;
+const LOOKUP_MS = 300;
 
 /** A server that listens. */
 export interface RunningHttp {
@@ -96,6 +99,7 @@ function openApi(
 ) {
   const { servers, pool, log } = prepared;
   const scans = openPool(servers.databaseUrl, { max: SCANS, statementTimeoutMs: SCAN_MS });
+  const lookups = openPool(servers.databaseUrl, { max: LOOKUPS, statementTimeoutMs: LOOKUP_MS });
   const approvals = approvalsReader(prepared);
   const deadLetters = deadLetterLog(prepared);
   const index = new DeadLetterIndex(deadLetters);
@@ -104,6 +108,7 @@ function openApi(
     tracing: prepared.tracing,
     pool,
     scans,
+    lookups,
     classifier: serving.classifier,
     policy: serving.policy,
     artifacts: artifactsOf(prepared.config),
@@ -133,6 +138,7 @@ function openApi(
     async stop() {
       await approvals.close();
       await scans.end();
+      await lookups.end();
     },
   };
 }

@@ -1,3 +1,4 @@
+import { access, constants } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
@@ -18,7 +19,10 @@ export function ingestCommand(): Command {
     .option('--reviews', 'the lines are reviews')
     .option('--rate <n>', 'at most this many lines a second', positive)
     .option('--wait', 'until all of it is in the tables, whatever else comes meanwhile')
-    .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean }) => {
+    .option('--json', 'the counts and the refused lines, as JSON')
+    .addHelpText('after', '\nThe exit code is 1 when a line was refused.')
+    .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean; json?: boolean }) => {
+      await checkFile(file);
       const prepared = await prepare(await findEnvironment());
       const producer = await createConversationProducer(producerOptions(prepared));
       const result = await ingestJsonl({
@@ -28,11 +32,16 @@ export function ingestCommand(): Command {
         ...(options.rate !== undefined && { rate: options.rate }),
         onProgress: (lines) => liveLine(`${String(lines)} lines`),
       });
-      await untilDrained(producer);
+      await untilDrained(
+        producer,
+        'Nothing is lost: run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
+      );
       await producer.close();
-      reportRefusals(file, result);
+      if (options.json !== true) reportRefusals(file, result);
       process.stdout.write(
-        `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
+        options.json === true
+          ? `${JSON.stringify(result)}\n`
+          : `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
       );
       if (options.wait === true) await untilPassed(prepared.servers, prepared.pool);
       await prepared.stop();
@@ -40,15 +49,29 @@ export function ingestCommand(): Command {
     });
 }
 
-/** Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one. */
-async function untilDrained(producer: ConversationProducer): Promise<void> {
+/** Says it before servers are asked or started. @throws UsageError when the file can't be read. */
+export async function checkFile(file: string): Promise<void> {
+  await access(file, constants.R_OK).catch((cause: unknown) => {
+    throw new UsageError(`${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+      cause,
+    });
+  });
+}
+
+/**
+ * Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one.
+ * @throws UsageError with `advice` when that takes a minute.
+ */
+export async function untilDrained(
+  producer: Pick<ConversationProducer, 'flush' | 'stats'>,
+  advice: string,
+): Promise<void> {
   await producer.flush();
   const deadline = Date.now() + DRAIN_MS;
   for (let stats = producer.stats(); stats.spoolBytes > 0; stats = producer.stats()) {
     if (Date.now() > deadline) {
       throw new UsageError(
-        `Kafka does not take the records: ${String(stats.spoolBytes)} bytes wait in the spool and nothing is lost. ` +
-          'Run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
+        `Kafka does not take the records: ${String(stats.spoolBytes)} bytes wait in the spool. ${advice}`,
       );
     }
     liveLine(`${String(stats.spoolBytes)} bytes wait for Kafka in the spool`);

@@ -4,9 +4,13 @@ import { findEnvironment } from './environment.ts';
 
 /** `samvad migrate`: brings the database to the current schema. */
 export function migrateCommand(): Command {
-  return new Command('migrate').description('create or update the tables').action(async () => {
-    const { servers } = await findEnvironment();
-    const applied = await migrate(servers.databaseUrl);
-    process.stdout.write(applied.length === 0 ? 'The database is up to date.\n' : `Applied ${applied.join(', ')}.\n`);
-  });
+  return new Command('migrate')
+    .description('create or update the tables')
+    .option('--json', 'what was applied, as JSON')
+    .action(async ({ json }: { json?: boolean }) => {
+      const { servers } = await findEnvironment();
+      const applied = await migrate(servers.databaseUrl);
+      const said = applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}.`;
+      process.stdout.write(`${json === true ? JSON.stringify({ applied }) : said}\n`);
+    });
 }

@@ -69,6 +69,12 @@ export function modelsCommand(): Command {
   return command;
 }
 
+interface ChangeOptions {
+  readonly reason: string;
+  readonly by: string;
+  readonly json?: boolean;
+}
+
 /** `samvad promote`: traffic by hand. */
 export function promoteCommand(): Command {
   return new Command('promote')
@@ -77,12 +83,12 @@ export function promoteCommand(): Command {
     .option('--traffic <percent>', 'share in percent', percent, 100)
     .option('--reason <text>', 'why, for the record', 'by hand')
     .option('--by <who>', 'who decided it', os.userInfo().username)
-    .action((version: string, { traffic, reason, by }: { traffic: number; reason: string; by: string }) =>
+    .option('--json', 'what is deployed then, as JSON')
+    .action((version: string, { traffic, reason, by, json }: ChangeOptions & { readonly traffic: number }) =>
       onLog(async (log, { servers }) => {
         const ends = offsetsOf(await topicEnds(servers.kafka, topics.conversationEvents.name));
-        await change(log, (now) => ({
-          models: setTraffic(now, version, traffic, { by, reason, at: Date.now() }, ends),
-        }));
+        const models = (now: ModelLog) => setTraffic(now, version, traffic, { by, reason, at: Date.now() }, ends);
+        await change(log, (now) => ({ models: models(now) }), json);
       }),
     );
 }
@@ -94,18 +100,24 @@ export function rollbackCommand(): Command {
     .argument('[version]', 'the version on trial, else the one in production')
     .option('--reason <text>', 'why, for the record', 'by hand')
     .option('--by <who>', 'who decided it', os.userInfo().username)
-    .action((version: string | undefined, { reason, by }: { reason: string; by: string }) =>
-      onLog((log) =>
-        change(log, (now) => {
+    .option('--json', 'what is deployed then, as JSON')
+    .action((version: string | undefined, { reason, by, json }: ChangeOptions) =>
+      onLog((log) => {
+        const decide = (now: ModelLog) => {
           const { production, canary } = deploymentOf(now);
           return { models: rollBack(now, version ?? canary?.version ?? production, { by, reason, at: Date.now() }) };
-        }),
-      ),
+        };
+        return change(log, decide, json);
+      }),
     );
 }
 
-async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended): Promise<void> {
+async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended, json = false): Promise<void> {
   const { production, canary } = deploymentOf(await log.append(decide));
+  if (json) {
+    process.stdout.write(`${JSON.stringify({ production, canary: canary ?? null })}\n`);
+    return;
+  }
   const trial = canary ? `, ${canary.version} is on trial with ${canary.traffic} % of the traffic` : '';
   process.stdout.write(`${production} is in production${trial}.\n`);
 }

@@ -8,7 +8,7 @@ import type { RoutingPolicy } from '../schemas/types.ts';
 import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../status/policy.ts';
 import type { AdoptedPolicy } from '../status/policy.ts';
 import { findEnvironment, prepare } from './environment.ts';
-import { columns, style, UsageError } from './terminal.ts';
+import { columns, NOT_YET, style, UsageError } from './terminal.ts';
 
 /** `samvad policy`: which answers are trusted, and since when. */
 export function policyCommand(): Command {
@@ -41,7 +41,10 @@ export function policyCommand(): Command {
     .requiredOption('--reason <text>', 'why, for the history')
     .option('--by <who>', 'who decided it', os.userInfo().username)
     .option('--dry-run', 'check it, send nothing')
-    .addHelpText('after', '\nSee its effect on past traffic first: samvad replay --policy FILE.json')
+    .addHelpText(
+      'after',
+      `\nSee its effect on past traffic first: samvad replay --policy FILE.json\nThe exit code is ${NOT_YET} when it is in the log and not in force after 15 seconds.`,
+    )
     .action(async (file: string, options: { reason: string; by: string; dryRun?: boolean }) => {
       const adoption = { policy: await readPolicy(file), adopted_by: options.by, reason: options.reason };
       refuse(policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now()), file);
@@ -54,6 +57,7 @@ export function policyCommand(): Command {
         throw error;
       });
       process.stdout.write(`${OUTCOMES[outcome](version)}\n`);
+      if (outcome === 'sent') process.exitCode = NOT_YET;
       await prepared.stop();
     });
   command

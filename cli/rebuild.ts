@@ -11,7 +11,8 @@ export function rebuildCommand(): Command {
       'empty tables and fill them again from the log; whoever reads such a table waits until the new rows are complete',
     )
     .argument('[projection...]', `${projections.map(({ name }) => name).join(', ')}; all of them when none is named`)
-    .action(async (names: string[]) => {
+    .option('--json', 'the digests of the tables before and after, as JSON')
+    .action(async (names: string[], { json }: { json?: boolean }) => {
       const unknown = names.find((name) => !projections.some((projection) => projection.name === name));
       if (unknown !== undefined)
         throw new UsageError(
@@ -19,15 +20,20 @@ export function rebuildCommand(): Command {
         );
       const prepared = await prepare(await findEnvironment());
       const { servers, codecs, pool } = prepared;
-      const rows: (string | number)[][] = [];
+      const rebuilt: { projection: string; table: string; before: string; after: string }[] = [];
       for (const projection of projections.filter(({ name }) => names.length === 0 || names.includes(name))) {
         const before = await digestTable(pool, projection);
         progress(`Rebuilding ${projection.name} …`);
         await rebuildProjection({ projection, kafka: servers.kafka, codec: codecs.of(projection.topic), pool });
         const after = await digestTable(pool, projection);
-        rows.push([projection.table, after.slice(0, 16), before === after ? 'same as before' : 'changed']);
+        rebuilt.push({ projection: projection.name, table: projection.table, before, after });
       }
-      process.stdout.write(`${columns(rows)}\n`);
+      const rows = rebuilt.map(({ table, before, after }) => [
+        table,
+        after.slice(0, 16),
+        before === after ? 'same as before' : 'changed',
+      ]);
+      process.stdout.write(`${json === true ? JSON.stringify(rebuilt) : columns(rows)}\n`);
       await prepared.stop();
     });
 }

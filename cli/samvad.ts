@@ -16,6 +16,7 @@ const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
   status: async () => (await import('./status.ts')).statusCommand,
   accuracy: async () => (await import('./accuracy.ts')).accuracyCommand,
   daily: async () => (await import('./daily.ts')).dailyCommand,
+  weekly: async () => (await import('./weekly.ts')).weeklyCommand,
   migrate: async () => (await import('./migrate.ts')).migrateCommand,
   'dead-letters': async () => (await import('./dead-letters.ts')).deadLettersCommand,
   train: async () => (await import('./train.ts')).trainCommand,

@@ -7,6 +7,9 @@ export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
+/** Exit code of a command that is in the log and was not carried out yet; 1 is a failure. */
+export const NOT_YET = 2;
+
 /** An option that is a day. @throws UsageError when it is none. */
 export function dayOption(text: string): string {
   if (!isDay(text)) throw new UsageError(`${text} is not a day; write one such as 2026-11-25.`);

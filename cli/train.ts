@@ -1,13 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import { lastTime } from '../jobs/timetable.ts';
-import { missedWeekly, runWeekly } from '../jobs/weekly.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import type { RunStanding } from '../schemas/types.ts';
 import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
-import { contextOf, startComponents } from './components.ts';
+import { startComponents } from './components.ts';
 import { findEnvironment, onLog, prepare } from './environment.ts';
 import type { Prepared } from './environment.ts';
 import { untilPassed } from './lag.ts';
@@ -18,8 +16,6 @@ const LOOK_MS = 500;
 const BY = 'samvad train';
 
 interface Options {
-  readonly weekly?: boolean;
-  readonly missed?: boolean;
   readonly fromScratch?: boolean;
   readonly resume?: string;
   readonly cancel?: string;
@@ -30,32 +26,45 @@ interface Options {
 export function trainCommand(): Command {
   return new Command('train')
     .description('train on all approved samples, and wait for the end of the run')
-    .option('--weekly', 'only when enough samples are unused (SAMVAD_WEEKLY_MINIMUM, 500)')
-    .option('--missed', 'with --weekly: only when the last weekly time (SAMVAD_WEEKLY_AT) went by without it')
     .option('--from-scratch', 'do not go on from the version in production')
     .option('--resume <run>', 'take a failed or cancelled run up again')
     .option('--cancel <run>', 'end a run')
-    .option('--json', 'print the run as JSON')
+    .option('--json', 'print the run as JSON, null when there is none')
     .addHelpText(
       'after',
-      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.',
+      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.\n' +
+        'The exit code is 1 when the run makes no version: it failed, or somebody cancelled it.',
     )
     .action(async (options: Options) => {
       const { cancel } = options;
       if (cancel !== undefined) return onLog((log) => cancelled(log, cancel, options));
-      const prepared = await prepare(await findEnvironment());
-      const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
-      try {
-        const id = await ask(prepared, log, options);
-        if (id === undefined) return;
-        const run = await carryOut(prepared, log, id);
-        show(id, run, options);
-        if (run?.status === 'failed') process.exitCode = 1;
-      } finally {
-        await log.close();
-        await prepared.stop();
-      }
+      return carryOutRun((prepared, log) => ask(prepared, log, options), options);
     });
+}
+
+/**
+ * Joins the trainers until the run that `ask` names has ended, and prints it, where there is one; `ask` says why there is none. The exit
+ * code is 1 when the run makes no version.
+ */
+export async function carryOutRun(
+  ask: (prepared: Prepared, log: ModelLogPort) => Promise<string | undefined>,
+  options: Pick<Options, 'json'>,
+): Promise<void> {
+  const prepared = await prepare(await findEnvironment());
+  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+  try {
+    const id = await ask(prepared, log);
+    if (id === undefined) {
+      if (options.json === true) process.stdout.write('null\n');
+      return;
+    }
+    const run = await carryOut(prepared, log, id);
+    show(id, run, options);
+    if (run?.status !== 'finished') process.exitCode = 1;
+  } finally {
+    await log.close();
+    await prepared.stop();
+  }
 }
 
 /** Ends a run, for which the log is enough. */
@@ -64,7 +73,7 @@ async function cancelled(log: ModelLogPort, id: string, options: Options): Promi
   show(id, runs.get(id), options);
 }
 
-function show(id: string, run: RunStanding | undefined, { json }: Options): void {
+function show(id: string, run: RunStanding | undefined, { json }: Pick<Options, 'json'>): void {
   if (!run) throw new UsageError(`There is no run ${id}.`);
   process.stdout.write(`${json === true ? JSON.stringify({ id, ...run }) : summary(id, run)}\n`);
 }
@@ -72,29 +81,12 @@ function show(id: string, run: RunStanding | undefined, { json }: Options): void
 /** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
 async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Promise<string | undefined> {
   const by = { by: BY, at: Date.now() };
-  const { resume, weekly = false, missed = false, fromScratch = false } = options;
-  if (missed && !weekly) throw new UsageError('--missed is about the weekly job; write --weekly --missed.');
+  const { resume, fromScratch = false } = options;
   if (resume !== undefined) {
     await log.append((now) => resumeRun(now, resume, by));
     return resume;
   }
-  return weekly ? askWeekly(prepared, { missed, fromScratch }) : askForAll(prepared, log, fromScratch);
-}
-
-/** The weekly job by hand or by cron, as the scheduler does it. */
-async function askWeekly(
-  prepared: Prepared,
-  { missed, fromScratch }: { missed: boolean; fromScratch: boolean },
-): Promise<string | undefined> {
-  const now = Date.now();
-  const due = lastTime(prepared.config.jobs.weekly, now);
-  if (missed && (due === undefined || !(await missedWeekly(prepared.pool, due, now)))) {
-    progress('No weekly job was missed. Nothing was started.');
-    return undefined;
-  }
-  const { run, said } = await runWeekly(contextOf(prepared, 'weekly'), { now, by: BY, fromScratch });
-  progress(run === undefined ? `${said} Nothing was started.` : said);
-  return run;
+  return askForAll(prepared, log, fromScratch);
 }
 
 /** Asks for a run on everything that is approved, once the pipeline has processed what has come by now. */

@@ -1,7 +1,10 @@
 /** The pool of connections to Postgres. */
 import pg from 'pg';
 
-/** How many connections, and how long a statement may take on them; for ever where absent. */
+/**
+ * How many connections, and how long a statement may take on them; for ever where absent. A Postgres that is frozen ends no statement:
+ * then the wait ends here, after twice as long. The wait for a connection is as long as that for a statement.
+ */
 export interface PoolOptions {
   readonly max?: number;
   readonly statementTimeoutMs?: number;
@@ -16,9 +19,12 @@ export function openPool(databaseUrl: string, { max = 10, statementTimeoutMs }: 
   const pool = new pg.Pool({
     connectionString: databaseUrl,
     max,
-    connectionTimeoutMillis: 10_000,
+    connectionTimeoutMillis: statementTimeoutMs ?? 10_000,
     keepAlive: true,
-    ...(statementTimeoutMs !== undefined && { statement_timeout: statementTimeoutMs }),
+    ...(statementTimeoutMs !== undefined && {
+      statement_timeout: statementTimeoutMs,
+      query_timeout: 2 * statementTimeoutMs,
+    }),
   });
   pool.on('error', () => undefined);
   pool.on('connect', (client) => client.on('error', () => undefined));

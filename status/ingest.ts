@@ -6,6 +6,7 @@ import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
 import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
 import { LineSplitter } from '../producers/lines.ts';
 import { traceFrom } from '../producers/trace.ts';
+import { mayPass } from '../runtime/may-pass.ts';
 import { untraced } from '../runtime/tracing.ts';
 import type { Tracing } from '../runtime/tracing.ts';
 import { AnswerRefused, refuseErased, refuseWithdrawalsOfOthers } from '../review/answers.ts';
@@ -22,8 +23,8 @@ import { traceHeader, traceOf } from './traced.ts';
 /** What the ingest routes send through. */
 export interface IngestDeps {
   readonly producer: Pick<ConversationProducer, 'send'>;
-  /** Tells which conversations were erased; absent while Postgres is not there yet. */
-  readonly pool?: Pick<Pool, 'query'>;
+  /** Tells which conversations were erased, at once or not at all; absent while Postgres is not there yet. */
+  readonly lookups?: Pick<Pool, 'query'>;
   readonly tracing?: Pick<Tracing, 'request'>;
 }
 
@@ -57,7 +58,7 @@ function readBodies(app: FastifyInstance): void {
   );
 }
 
-function addRoutes(app: FastifyInstance, { producer, pool, tracing = untraced }: IngestDeps): void {
+function addRoutes(app: FastifyInstance, { producer, lookups, tracing = untraced }: IngestDeps): void {
   for (const [url, kind] of [
     ['/v1/conversations', 'conversation'],
     ['/v1/reviews', 'review'],
@@ -67,8 +68,8 @@ function addRoutes(app: FastifyInstance, { producer, pool, tracing = untraced }:
       const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
         const events = eventsOf(kind, request.body, Date.now());
         refuseOtherNames(request.caller, events);
-        await keepToOwn(request.caller, pool, events);
-        if (pool) await tellOfErased(pool, events);
+        await keepToOwn(request.caller, lookups, events);
+        if (lookups) await tellOfErased(lookups, events);
         return sendAll(
           producer,
           traceparent === undefined ? events : events.map((event) => ({ ...event, traceparent })),
@@ -103,12 +104,12 @@ function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[
 
 /**
  * A reviewer learns at once that the conversation was erased. Only that: intake refuses the review in any case, so traffic goes
- * on without Postgres, and conversations, which come by the thousand, are not looked up.
+ * on without Postgres, be it away, frozen or amid a rebuild, and conversations, which come by the thousand, are not looked up.
  */
-async function tellOfErased(pool: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
+async function tellOfErased(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
   const reviews = reviewsAmong(events);
   if (reviews.length === 0) return;
-  await refuseErased(pool, reviews).catch((error: unknown) => {
+  await refuseErased(lookups, reviews).catch((error: unknown) => {
     if (error instanceof AnswerRefused) throw answerProblem(error);
   });
 }
@@ -116,16 +117,17 @@ async function tellOfErased(pool: Pick<Pool, 'query'>, events: readonly Produced
 /** Whoever may answer in one name only may take back answers of that name only; where that can't be looked up, none. @throws HttpProblem */
 async function keepToOwn(
   caller: Caller | null,
-  pool: Pick<Pool, 'query'> | undefined,
+  lookups: Pick<Pool, 'query'> | undefined,
   events: readonly ProducedEvent[],
 ): Promise<void> {
   const own = ownNameOnly(caller);
   const undos = reviewsAmong(events).filter(({ withdraws }) => withdraws !== null);
   if (own === undefined || undos.length === 0) return;
-  if (!pool)
-    throw new HttpProblem(503, 'Whose answer it is can not be looked up while Postgres is away. Send it again later.');
-  await refuseWithdrawalsOfOthers(pool, own, undos).catch((error: unknown) => {
-    throw error instanceof AnswerRefused ? answerProblem(error) : error;
+  const away = 'Whose answer it is can not be looked up while Postgres is away or busy. Send it again later.';
+  if (!lookups) throw new HttpProblem(503, away);
+  await refuseWithdrawalsOfOthers(lookups, own, undos).catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw answerProblem(error);
+    throw mayPass(error) ? new HttpProblem(503, away) : error;
   });
 }
 

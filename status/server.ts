@@ -74,6 +74,8 @@ export interface ServerOptions
   readonly pool: Pool;
   /** The same database for reads that may go through large tables: few connections, on which a statement ends in time. */
   readonly scans: Pick<Pool, 'query'>;
+  /** The same database for what traffic must not wait for. */
+  readonly lookups: Pick<Pool, 'query'>;
   readonly log?: FastifyBaseLogger;
 }
 

@@ -12,6 +12,7 @@ import { draftOf } from '../../producers/corrections.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
+import { erasures } from '../../sinks/erasures.ts';
 import { whatIf } from '../../status/what-if.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import type { Topic } from '../../stream/topic.ts';
@@ -137,6 +138,30 @@ describe('an erasure on real servers', () => {
       letters.map(({ code, key, value }) => [code, key?.toString(), value]),
       [['erased', 'forgotten', null]],
     );
+  });
+
+  it('holds no review up while its table is rebuilt', async () => {
+    const { servers, codecs, pool } = reviewing.stack.prepared;
+    const codec = codecs.of(erasures.topic);
+    let go: () => void = () => undefined;
+    const held = new Promise<void>((resolve) => (go = resolve));
+    const prepare = () => held; // the table is locked by now
+    const rebuilt = rebuildProjection({
+      ...{ projection: erasures, kafka: servers.kafka, pool },
+      codec: { ...codec, prepare },
+    });
+    const locked = async () =>
+      (await rows("SELECT FROM pg_locks WHERE relation = 'erasures'::regclass AND mode = 'AccessExclusiveLock'"))
+        .length > 0;
+    while (!(await locked())) await sleep(20);
+    const review = { conversation_id: 'kept', verdict: 'approve', reviewer: 'asha', reviewed_at: NOON };
+    const posted = ask('POST', '/v1/reviews', review);
+    try {
+      assert.equal(await Promise.race([posted.then(({ status }) => status), sleep(5000, 'it waits')]), 202);
+    } finally {
+      go();
+      await rebuilt;
+    }
   });
 
   it('is refused for what was never here, without a reason, and without a subject', async () => {

@@ -51,15 +51,16 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
   }
 
   /** A run by `samvad train` from nothing. */
-  async function train(env: Record<string, string>): Promise<RunStanding> {
-    const { stdout, stderr } = await samvad(['train', '--from-scratch', '--json'], env);
+  async function train(env: Record<string, string>): Promise<RunStanding & { readonly code: number }> {
+    const { code, stdout, stderr } = await samvad(['train', '--from-scratch', '--json'], env);
     assert.match(stdout, /^{/, stderr);
-    return JSON.parse(stdout) as RunStanding;
+    return { code, ...(JSON.parse(stdout) as RunStanding) };
   }
 
   /** Gives `version` the traffic, and waits until it answers a text as it is labelled. */
   async function serves(version: string) {
-    await samvad(['promote', version]);
+    const promoted = await samvad(['promote', version, '--json']);
+    assert.deepEqual(JSON.parse(promoted.stdout), { production: version, canary: null });
     for (const end = Date.now() + 30_000; ; await sleep(50)) {
       const response = await fetch(`${http.url}/v1/classify`, {
         method: 'POST',
@@ -137,7 +138,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
       assert.match(run.failure ?? '', reason);
     }
     const run = await train({ SAMVAD_ENCODER: 'tiny' });
-    assert.deepEqual([run.status, run.version, run.failure], ['finished', 'router-v1.2.0', null]);
+    assert.deepEqual([run.status, run.version, run.failure, run.code], ['finished', 'router-v1.2.0', null, 0]);
     await serves('router-v1.2.0');
   });
 
@@ -161,8 +162,9 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     // The run was taken up again meanwhile, and is cancelled now.
     await below(await below(cli, 'run-process-main'), 'external-trainer');
     const open = [...(await log.read()).runs].find(([, { status }]) => status === 'running');
-    await samvad(['train', '--cancel', open?.[0] ?? '']);
-    assert.equal((await asked).status, 'cancelled');
+    assert.equal((await samvad(['train', '--cancel', open?.[0] ?? ''])).code, 0);
+    const { status, code } = await asked;
+    assert.deepEqual([status, code], ['cancelled', 1]);
   });
 
   it('train-router and models register make versions of files, compared with production', async () => {

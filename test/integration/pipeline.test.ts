@@ -447,6 +447,15 @@ describe('the example traffic on real servers', () => {
     );
   });
 
+  it('answers every question of docs/sql.md', async () => {
+    const page = await readFile(path.join(import.meta.dirname, '..', '..', 'docs', 'sql.md'), 'utf8');
+    const [, block = ''] = /^```sql\n(.*?)^```$/ms.exec(page) ?? [];
+    const questions = block.split('\n').filter((line) => line !== '');
+    assert.equal(questions.length, 7);
+    for (const question of questions)
+      assert.ok((await stack.prepared.pool.query(question)).fields.length > 1, question);
+  });
+
   it('gives the same tables when they are rebuilt from the log, timestamps included, while the runners live', async () => {
     const { servers, codecs, pool } = stack.prepared;
     const before = await digests(stack);

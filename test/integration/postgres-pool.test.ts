@@ -40,3 +40,30 @@ it('a connection that is lost in the moment it is handed out ends a transaction 
     await database.stop();
   }
 });
+
+it('a statement that may take so long ends in time, also where Postgres is frozen and says nothing', async () => {
+  const database = await startDatabase();
+  const pool = openPool(database.databaseUrl, { max: 1, statementTimeoutMs: 500 });
+  const frozen: number[] = [];
+  const freeze = (pid: number | undefined) => {
+    assert.ok(pid);
+    process.kill(pid, 'SIGSTOP');
+    frozen.push(pid);
+  };
+  try {
+    await assert.rejects(pool.query('SELECT pg_sleep(60)'), { code: '57014' });
+    const { rows } = await pool.query<{ backend: number; postmaster: number }>(
+      "SELECT pg_backend_pid() AS backend, split_part(pg_read_file('postmaster.pid'), E'\\n', 1)::int AS postmaster",
+    );
+    freeze(rows[0]?.backend);
+    await assert.rejects(pool.query('SELECT 1'), /timeout/);
+    freeze(rows[0]?.postmaster);
+    const started = Date.now();
+    await assert.rejects(pool.query('SELECT 1'), /timeout/);
+    assert.ok(Date.now() - started < 5000);
+  } finally {
+    for (const pid of frozen) process.kill(pid, 'SIGCONT');
+    await pool.end();
+    await database.stop();
+  }
+});

@@ -55,7 +55,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
       { conversation_id: 'of at-once-1' },
     ]);
     const asked: string[] = [];
-    const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { statementTimeoutMs: 50 });
+    const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { statementTimeoutMs: 500 });
     const slow = { on: false };
     const other = reviewing.server([], {
       query: ((sql: string, values: unknown[]) => {

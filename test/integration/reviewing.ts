@@ -9,6 +9,7 @@ import { createConversationProducer } from '../../producers/conversation-produce
 import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
 import { createServer } from '../../status/server.ts';
 import type { ApiToken } from '../../status/tokens.ts';
+import { openPool } from '../../runtime/postgres-pool.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
@@ -39,6 +40,7 @@ export async function startReviewing(): Promise<Reviewing> {
   const components = await startComponents(['pipeline'], prepared).catch(failed);
   const producer = await createConversationProducer(producerOptions(prepared)).catch(failed);
   const caughtUp = () => untilCaughtUp(prepared.servers, prepared.pool);
+  const lookups = openPool(prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 500 });
   const notAsked = () => Promise.reject(new Error('not asked'));
   return {
     stack,
@@ -50,6 +52,7 @@ export async function startReviewing(): Promise<Reviewing> {
         producer: through,
         pool: prepared.pool,
         scans,
+        lookups,
         readiness: () => Promise.resolve({}),
         status: () => Promise.resolve({}),
         classifier: { classify: () => Promise.resolve([]) },
@@ -82,6 +85,7 @@ export async function startReviewing(): Promise<Reviewing> {
     async stop() {
       await producer.close();
       await components.stop();
+      await lookups.end();
       await stack.stop();
     },
   };

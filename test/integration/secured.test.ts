@@ -244,8 +244,8 @@ before(async () => {
   addresses = {
     KAFKA_BROKERS: `127.0.0.1:${state.kafkaPort}`,
     KAFKA_TLS_CA_FILE: path.join(home, 'ca.pem'),
-    SCHEMA_REGISTRY_URL: '',
-    DATABASE_URL: '',
+    SCHEMA_REGISTRY_URL: 'not yet',
+    DATABASE_URL: 'not yet',
     SAMVAD_HOME: home,
     SAMVAD_LOG_LEVEL: 'silent',
     SAMVAD_REPORTS: path.join(home, 'reports'),
@@ -420,7 +420,7 @@ for (const [what, changes, expected] of [
   ['a wrong password', { KAFKA_SASL_PASSWORD: 'wrong' }, /KAFKA_SASL_PASSWORD/],
   ['a user that nobody knows', { KAFKA_SASL_USERNAME: 'nobody' }, /KAFKA_SASL_USERNAME/],
   ['a mechanism that the cluster has not', { KAFKA_SASL_MECHANISM: 'plain' }, /KAFKA_SASL_MECHANISM/],
-  ['no user at all', { KAFKA_SASL_USERNAME: undefined }, /KAFKA_SASL_USERNAME/],
+  ['no user at all', { KAFKA_SASL_USERNAME: undefined, KAFKA_SASL_PASSWORD: undefined }, /KAFKA_SASL_USERNAME/],
   ['another authority', { KAFKA_TLS_CA_FILE: 'other.pem' }, /KAFKA_TLS_CA_FILE/],
   ['no TLS', { KAFKA_TLS_CA_FILE: undefined }, /KAFKA_TLS/],
 ] as const) {

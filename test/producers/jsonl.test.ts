@@ -3,6 +3,9 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { sendTraffic } from '../../cli/demo.ts';
+import type { ConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl, UnreadableFile } from '../../producers/jsonl.ts';
 import { RecordTooLarge } from '../../producers/kafka-link.ts';
 import { SpoolFull } from '../../producers/spool.ts';
@@ -145,4 +148,14 @@ describe('ingest of a file', () => {
       (error) => error instanceof UnreadableFile && error.message.includes('/nowhere/x.jsonl'),
     );
   });
+});
+
+it('the demo goes on only when Kafka has what went to the spool, because its folder goes away', async () => {
+  const spool = { bytes: 1000 };
+  const kafka = sleep(500).then(() => (spool.bytes = 0));
+  const stats = () => ({ spoolBytes: spool.bytes }) as ReturnType<ConversationProducer['stats']>;
+  const producer = { ...memoryProducer(), flush: () => Promise.resolve(), stats };
+  const { conversations } = await sendTraffic(producer, await fileOf(line('c-1')));
+  assert.deepEqual([conversations.accepted, spool.bytes], [1, 0]);
+  await kafka;
 });

@@ -46,6 +46,7 @@ function server({ producer = memoryProducer(), query, readiness, tokens = [] }: 
     producer,
     pool,
     scans: pool,
+    lookups: pool,
     readiness: parts,
     status,
     classifier,

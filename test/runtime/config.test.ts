@@ -1,0 +1,42 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { ConfigError, readConfig } from '../../config.ts';
+
+const KAFKA_BROKERS = 'kafka:9093';
+const user = { KAFKA_SASL_USERNAME: 'samvad', KAFKA_SASL_PASSWORD: 'secret' };
+
+describe('the configuration', () => {
+  it('takes an empty variable for none, as Docker Compose hands it on', () => {
+    const names = ['HOME', 'CACHE', 'LOG_LEVEL', 'HTTP_HOST', 'HTTP_PORT', 'HEALTH_PORT', 'REPLICATION', 'DAILY_AT'];
+    const others = ['KAFKA_BROKERS', 'SCHEMA_REGISTRY_URL', 'DATABASE_URL', 'LABEL_STUDIO_URL'];
+    const empty = Object.fromEntries([...names.map((name) => `SAMVAD_${name}`), ...others].map((name) => [name, '']));
+    assert.deepEqual(readConfig(empty), readConfig({}));
+    const none = { KAFKA_TLS: '', KAFKA_TLS_CA_FILE: '', KAFKA_SASL_USERNAME: '', KAFKA_SASL_PASSWORD: '' };
+    assert.deepEqual(readConfig({ KAFKA_BROKERS, ...none }).kafka, { brokers: KAFKA_BROKERS });
+  });
+
+  it('has TLS and a user where they are asked for', () => {
+    const { kafka } = readConfig({ KAFKA_BROKERS, KAFKA_TLS: 'true', ...user });
+    const sasl = { mechanism: 'scram-sha-512', username: 'samvad', password: 'secret' };
+    assert.deepEqual(kafka, { brokers: KAFKA_BROKERS, tls: {}, sasl });
+    assert.deepEqual(readConfig({ KAFKA_BROKERS, KAFKA_TLS: 'false' }).kafka, { brokers: KAFKA_BROKERS });
+  });
+
+  const refused: readonly NodeJS.ProcessEnv[] = [
+    ...['1', 'TRUE', 'yes', 'True '].map((KAFKA_TLS) => ({ KAFKA_TLS })),
+    { KAFKA_SASL_PASSWORD: 'secret' },
+    { KAFKA_SASL_MECHANISM: 'plain' },
+    { KAFKA_SASL_USERNAME: 'samvad' },
+    { ...user, KAFKA_SASL_MECHANISM: 'PLAIN' },
+    ...[' ', '0x50', '1e3', '-1', '80.5', '65536', 'http'].map((SAMVAD_HTTP_PORT) => ({ SAMVAD_HTTP_PORT })),
+    { SAMVAD_HEALTH_PORT: '65536' },
+    { SAMVAD_REPLICATION: '0' },
+  ];
+  for (const env of refused) {
+    const name = Object.keys(env).at(-1) ?? '';
+    it(`refuses ${JSON.stringify(env)}, and says which variable it is`, () => {
+      const refusal = (error: unknown) => error instanceof ConfigError && error.message.includes(`${name} is `);
+      assert.throws(() => readConfig({ KAFKA_BROKERS, ...env }), refusal);
+    });
+  }
+});
