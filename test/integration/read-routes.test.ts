@@ -92,6 +92,22 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     }
   });
 
+  it('says that others are slow where it waited for a connection only', async () => {
+    const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 500 });
+    const other = reviewing.server([], scans);
+    const busy = await scans.connect();
+    try {
+      const { statusCode, body } = await other.inject({ url: '/v1/kpis' });
+      const { type, detail } = JSON.parse(body) as { type: string; detail: string };
+      assert.deepEqual([statusCode, type], [503, 'urn:samvad:problem:too-slow']);
+      assert.match(detail, /^Others ask the database for what takes long/);
+    } finally {
+      busy.release();
+      await other.close();
+      await scans.end();
+    }
+  });
+
   const next = (changes: object) => ['/v1/review-queue/next', { reviewer: 'asha', session: 's', ...changes }] as const;
   const refused: readonly (readonly [url: string, body?: object])[] = [
     ['/v1/review-queue?module=%00'],
