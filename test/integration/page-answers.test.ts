@@ -60,9 +60,13 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       '/v1/training-runs': [],
       '/v1/kpis': { kpis: [] },
     };
-    const answers: Answers = Object.fromEntries(Object.keys(figures).map((path) => [path, AWAY]));
+    const answers: Answers = {};
     answers['/v1/topology'] = { topics: [], processors: [], projections: [], services: [] };
     const page = await open('/', answers);
+    await page
+      .locator('#away', { hasText: 'Key figures, models and charts can not be read: The server does not answer.' })
+      .waitFor({ timeout: 40_000 });
+    for (const path of Object.keys(figures)) answers[path] = AWAY;
     await page
       .locator('#away', { hasText: 'Key figures, models and charts can not be read: Postgres is away.' })
       .waitFor();
