@@ -43,6 +43,15 @@ export async function knownProject(db: Db, url: string, labelStudioId?: number):
   return rows[0] ?? (await addProject(db));
 }
 
+/** The projects that have this number at some server, the latest first. */
+export async function projectsNumbered(db: Db, labelStudioId: number): Promise<readonly KnownProject[]> {
+  const { rows } = await db.query<KnownProject>(
+    `SELECT ${PROJECT} FROM labelstudio_projects WHERE label_studio_project_id = $1 ORDER BY id DESC`,
+    [labelStudioId],
+  );
+  return rows;
+}
+
 /** Who this installation is. */
 export async function installationId(db: Db): Promise<string> {
   const { rows } = await db.query<{ id: string }>('SELECT id FROM labelstudio_installation');

@@ -122,7 +122,9 @@ async function inTurn<T>(
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]).catch((cause: unknown) => {
       if ((cause as { readonly code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw cause;
       const waited = `after ${Math.round(wait / 1000)} seconds`;
-      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, { cause });
+      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, {
+        cause,
+      });
     });
     return work({ ...context, api: held(client, context.api), reviews: held(client, context.reviews) });
   };
@@ -133,10 +135,12 @@ async function inTurn<T>(
 /** The same calls, each after Postgres has heard of us and still has our lock: who was paused for long must do no more. */
 function held<T extends LabelStudioApi | ReviewSender>(client: PoolClient, calls: T): T {
   return new Proxy(calls, {
-    get: (target, name) => async (...values: unknown[]) => {
-      await client.query('SELECT');
-      return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>)(...values);
-    },
+    get:
+      (target, name) =>
+      async (...values: unknown[]) => {
+        await client.query('SELECT');
+        return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>)(...values);
+      },
   });
 }
 

@@ -22,7 +22,7 @@ export async function readLabels(pool: Pool): Promise<KnownLabel[]> {
 
 /** Those of `labels` that nothing has had so far, and that the model did not think of for any of the conversations either. */
 export async function unknownLabels(
-  pool: Pool,
+  pool: Pick<Pool, 'query'>,
   labels: readonly { readonly module: string; readonly intent: string }[],
   conversationIds: readonly string[],
 ): Promise<{ readonly module: string; readonly intent: string }[]> {

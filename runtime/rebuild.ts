@@ -33,6 +33,7 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
   const { projection, kafka, pool } = options;
   const { table, name, topic } = projection;
   return inTransaction(pool, async (client) => {
+    await client.query('SET LOCAL statement_timeout = 0'); // a user's own limit is for statements that end soon
     // 1. Fence the live runners; the offset rows stay locked until the end.
     await client.query('UPDATE projection_offsets SET next_offset = 0 WHERE projection = $1', [name]);
     await client.query(`TRUNCATE ${table}`);

@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { keptAnswers } from './kept-answers.ts';
+import { RUN_ROW } from './models.ts';
 import { refusals } from './openapi.ts';
 
 /** What the routes ask. */
@@ -38,7 +39,8 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
     '/v1/training-runs',
     { config, schema: { tags, summary: 'Training runs, newest first, 100 at most', response: refusals(503) } },
     async () =>
-      (await pool.query<object>('SELECT * FROM training_runs ORDER BY requested_at DESC, run_id LIMIT 100')).rows,
+      (await pool.query<object>(`SELECT ${RUN_ROW} FROM training_runs ORDER BY requested_at DESC, run_id LIMIT 100`))
+        .rows,
   );
 }
 

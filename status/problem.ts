@@ -4,7 +4,7 @@ import { mayPass } from '../runtime/may-pass.ts';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
-import { SpoolFull } from '../producers/spool.ts';
+import { SpoolFull, SpoolUnwritable } from '../producers/spool.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { requestFields } from './traced.ts';
 
@@ -83,10 +83,11 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   if (error instanceof HttpProblem) return error;
   if (error instanceof RecordTooLarge) return new HttpProblem(413, error.message, { type: 'too-large' });
   if (error instanceof NotPermitted) return new HttpProblem(503, error.message, { retryAfterSeconds: 60 });
-  if (error instanceof SpoolFull) {
+  if (error instanceof SpoolUnwritable) {
     const { message, retryAfterSeconds } = error;
     const detail = `${message} What was stored of this request is harmless to send again.`;
-    return new HttpProblem(503, detail, { type: 'spool-full', retryAfterSeconds });
+    const full = error instanceof SpoolFull && ({ type: 'spool-full' } as const);
+    return new HttpProblem(503, detail, { ...full, retryAfterSeconds });
   }
   if (error instanceof Transient) {
     const detail = `Kafka does not answer: ${error.message}`;

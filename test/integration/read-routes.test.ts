@@ -143,6 +143,26 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     }
   });
 
+  it('gives counts and offsets of runs, versions and deployments as numbers', async () => {
+    await reviewing.stack.prepared.pool.query(
+      `INSERT INTO training_runs (run_id, data_set, trigger, status, attempt, approvals, reasons, epoch, epochs, requested_at, log_partition, log_offset)
+       VALUES ('run-1', 'default', 'manual', 'requested', 1, 1000, '[]', 0, 0, now(), 0, 7)`,
+    );
+    await reviewing.stack.prepared.pool.query("UPDATE model_versions SET run_id = 'run-1', log_offset = 3");
+    interface Numbers {
+      readonly approvals?: unknown;
+      readonly log_offset: unknown;
+    }
+    const ask = async <T>(url: string) => (await app.inject({ url })).json<T>();
+    const [listed] = await ask<Numbers[]>('/v1/training-runs');
+    const { run } = await ask<{ run: Numbers }>('/v1/models/router-v1.0.0/lineage');
+    for (const one of [listed, run]) assert.deepEqual([one?.approvals, one?.log_offset], [1000, 7]);
+    for (const url of ['/v1/models/router-v1.0.0', '/v1/models/production'])
+      assert.equal((await ask<Numbers>(url)).log_offset, 3);
+    for (const url of ['/v1/models', '/v1/deployments'])
+      for (const { log_offset } of await ask<Numbers[]>(url)) assert.equal(typeof log_offset, 'number');
+  });
+
   const next = (changes: object) => ['/v1/review-queue/next', { reviewer: 'asha', session: 's', ...changes }] as const;
   const refused: readonly (readonly [url: string, body?: object])[] = [
     ['/v1/review-queue?module=%00'],

@@ -12,7 +12,7 @@ import { endAll } from './stack.ts';
 
 const KEYS = { a: 'approve', r: 'reject', s: 'skip' } as const;
 
-describe('the review page in Chromium', { timeout: 300_000 }, () => {
+describe('the review page in Chromium', { timeout: 420_000 }, () => {
   let reviewing: Reviewing;
   let browser: Browser;
   let app: ReturnType<Reviewing['server']>;

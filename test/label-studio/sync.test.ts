@@ -215,6 +215,39 @@ describe('a synchronisation with a bad Label Studio', () => {
     await assert.rejects(sync(), /belongs to another/);
   });
 
+  it('knows the project of a server that is spelled otherwise now, and not the one of another server with its number', async (t) => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    await sync();
+    const at = (url: string) => {
+      const config = { ...context.config, url };
+      context = { ...context, config, api: labelStudioApi(connectHttp(config, 2000)) };
+    };
+    at(stub.url.replace('127.0.0.1', 'localhost'));
+    await sync();
+    assert.equal(sent.length, 1, 'its annotation was counted');
+    const other = await startStub();
+    t.after(() => other.close());
+    at(other.url);
+    let lost = false;
+    other.fault = (method, url) => {
+      if (lost || `${method} ${url}` !== 'POST /api/projects/') return undefined;
+      lost = true;
+      return 'lose-answer';
+    };
+    await assert.rejects(sync());
+    await sync();
+    assert.deepEqual(
+      [...other.tasks.values()].map(({ data }) => data['conversation_id']),
+      ['a', 'b'],
+    );
+    const { rows } = await pool.query(
+      'SELECT url FROM labelstudio_projects WHERE label_studio_project_id = 1 ORDER BY id',
+    );
+    assert.deepEqual(rows, [{ url: stub.url.replace('127.0.0.1', 'localhost') }, { url: other.url }]);
+  });
+
   it('gives the project the labels that traffic has', async () => {
     await wait('a');
     await pool.query("UPDATE conversation_logs SET nlu_intent = 'never_seen'");

@@ -5,7 +5,7 @@ import { describe, it } from 'node:test';
 import type { Pool } from 'pg';
 import { openFront } from '../../cli/front.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { SpoolFull } from '../../producers/spool.ts';
+import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
 import { pages } from '../../status/pages.ts';
 import { createServer } from '../../status/server.ts';
@@ -313,15 +313,20 @@ describe('POST', () => {
     });
   }
 
-  it('answers 503 with Retry-After when the spool is full', async () => {
-    const producer = memoryProducer(() => {
-      throw new SpoolFull('The spool is full.', 30);
+  for (const [refusal, type] of [
+    [new SpoolFull('The spool is full.', 30), 'urn:samvad:problem:spool-full'],
+    [new SpoolUnwritable("The spool can't be written: EROFS.", 30), 'about:blank'],
+  ] as const)
+    it(`answers 503 with Retry-After on ${refusal.name}`, async () => {
+      const producer = memoryProducer(() => {
+        throw refusal;
+      });
+      const response = await post(server({ producer }), '/v1/conversations', conversation);
+      assert.equal(response.statusCode, 503);
+      assert.equal(response.headers['retry-after'], '30');
+      assert.ok(response.json<Refused>().detail.startsWith(refusal.message));
+      assert.equal(response.json<{ type: string }>().type, type);
     });
-    const response = await post(server({ producer }), '/v1/conversations', conversation);
-    assert.equal(response.statusCode, 503);
-    assert.equal(response.headers['retry-after'], '30');
-    assert.match(response.json<Refused>().detail, /spool is full/);
-  });
 
   it('shows no inside of an unexpected failure', async () => {
     const producer = memoryProducer(() => {
