@@ -1,6 +1,6 @@
 /** Which part of the queue, and which items of it belong together. */
 
-/** Absent means all. What chance has drawn has no route to be chosen by and comes with each. */
+/** Absent or empty means all. What chance has drawn has no route to be chosen by and comes with each. */
 export interface QueueFilter {
   readonly module?: string | undefined;
   readonly language?: string | undefined;
@@ -13,7 +13,7 @@ export const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS N
 
 /** The parameters of `MATCHES`. */
 export function filterValues({ module, language, route }: QueueFilter): (string | null)[] {
-  return [module ?? null, language ?? null, route ?? null];
+  return [module, language, route].map((value) => (value === '' ? null : (value ?? null)));
 }
 
 /**

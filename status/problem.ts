@@ -113,8 +113,13 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
   if (error.code === '57014') {
-    const detail = 'This takes the database too long; ask for less, such as fewer days or one more filter.';
+    const detail =
+      'This takes the database too long; ask for less, such as one more filter, or fewer days of those that are asked for.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
+  }
+  if (error.message === NO_CONNECTION_FREE) {
+    const detail = 'Others ask the database for what takes long, so this was not asked; try again soon.';
+    return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 10 });
   }
   if (mayPass(error)) {
     const detail = 'A server behind this one does not answer; try again soon.';
@@ -126,6 +131,9 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   }
   return new HttpProblem(500, `The server could not do that; its log has the reason under ${request.id}.`);
 }
+
+/** What pg-pool says when every connection of a pool was in use for as long as one waits for it; it has no code. */
+const NO_CONNECTION_FREE = 'timeout exceeded when trying to connect';
 
 function fieldOf(where: string, path: string, property: unknown): string {
   const names = path.split('/').filter((name) => name !== '');

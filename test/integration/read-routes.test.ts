@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Socket } from 'node:net';
 import type { Pool } from 'pg';
+import { startComponents } from '../../cli/components.ts';
+import { startHttp } from '../../cli/http.ts';
 import { openPool } from '../../runtime/postgres-pool.ts';
+import { startPostgresProxy } from './postgres-proxy.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 import { endAll } from './stack.ts';
@@ -89,6 +93,53 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     } finally {
       await other.close();
       await scans.end();
+    }
+  });
+
+  it('says that others are slow where it waited for a connection only', async () => {
+    const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 500 });
+    const other = reviewing.server([], scans);
+    const busy = await scans.connect();
+    try {
+      const { statusCode, body } = await other.inject({ url: '/v1/kpis' });
+      const { type, detail } = JSON.parse(body) as { type: string; detail: string };
+      assert.deepEqual([statusCode, type], [503, 'urn:samvad:problem:too-slow']);
+      assert.match(detail, /^Others ask the database for what takes long/);
+    } finally {
+      busy.release();
+      await other.close();
+      await scans.end();
+    }
+  });
+
+  it('tells a caller in time that Postgres is frozen and says nothing', async () => {
+    const { prepared } = reviewing.stack;
+    let frozen = false;
+    const passing = (from: Socket, to: Socket) => from.on('data', (bytes) => frozen || to.write(bytes));
+    const proxy = await startPostgresProxy(prepared.servers.databaseUrl, (client, server) => {
+      passing(client, server);
+      passing(server, client);
+    });
+    const servers = { ...prepared.servers, databaseUrl: proxy.url };
+    const config = { ...prepared.config, http: { host: '127.0.0.1', port: 0 } };
+    const pool = openPool(proxy.url);
+    const components = await startComponents([], prepared);
+    const http = await startHttp({ ...prepared, servers, config, pool }, components);
+    try {
+      assert.equal((await fetch(`${http.url}/v1/models`)).status, 200);
+      frozen = true;
+      const answer = await fetch(`${http.url}/v1/models`, { signal: AbortSignal.timeout(30_000) });
+      assert.deepEqual(
+        [answer.status, ((await answer.json()) as { type: string }).type],
+        [503, 'urn:samvad:problem:unreachable'],
+      );
+    } finally {
+      await proxy.stop();
+      await endAll(
+        () => http.stop(),
+        () => components.stop(),
+        () => pool.end(),
+      );
     }
   });
 

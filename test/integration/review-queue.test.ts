@@ -83,6 +83,14 @@ describe('the review queue on real servers', () => {
     const first = (await list('route=priority-review&limit=200')).items.map(({ route }) => route);
     assert.deepEqual(new Set(first.filter((route) => route !== null)), new Set(['priority-review']));
     assert.equal((await app.inject({ url: '/v1/review-queue?route=audit' })).statusCode, 400);
+    assert.equal((await list('module=&language=')).waiting, 40);
+  });
+
+  it('takes null for absent, and gives back nothing because of it', async () => {
+    const lent = await next('null', { count: 3 });
+    const nothing = { module: null, language: null, route: null, first: null, join: null, since: null, count: null };
+    assert.deepEqual(ids(await next('null', nothing)).slice(0, 3), ids(lent));
+    await post('/v1/review-queue/release', { reviewer: 'null', session: 'null' });
   });
 
   it('gives an item to one person at a time, also when many ask at once, and the same ones again to the same page', async () => {

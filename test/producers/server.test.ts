@@ -347,6 +347,15 @@ describe('GET', () => {
     assert.deepEqual((await app.inject('/v1/status')).json(), { lag: [] });
   });
 
+  it('limits each route by itself, and neither probes nor what a page loads', async () => {
+    const app = server();
+    const left = async (url: string) => (await app.inject(url)).headers['x-ratelimit-remaining'];
+    for (let asked = 1; asked <= 3; asked++)
+      for (const url of ['/v1/models', '/v1/status', '/']) assert.equal(await left(url), String(6000 - asked), url);
+    for (const url of ['/healthz', '/readyz', '/pages/api.js', '/assets/lit-html/lit-html.js'])
+      assert.equal(await left(url), undefined, url);
+  });
+
   it('is not ready while a part is not', async () => {
     const parts = { kafka: 'It does not answer.', postgres: 'ok' };
     const response = await server({ readiness: () => Promise.resolve(parts) }).inject('/readyz');
