@@ -72,12 +72,16 @@ function drawText(): string {
 export function drawTopics(replication: number, all: readonly Topic[] = Object.values<Topic>(topics)): string {
   const server = '--bootstrap-server "$KAFKA_BROKERS" --command-config "$ADMIN_PROPERTIES"';
   const drawn = all.map((topic) => {
-    const settings = Object.entries(topicSettings(topic, replication)).map(([name, value]) => `${name}=${value}`);
+    const settings = Object.entries(topicSettings(topic, replication));
+    // Where a topic is there already, what its operator may have raised stays.
+    const raised = typeof topic.keeps === 'object' ? ['min.insync.replicas', 'retention.ms'] : ['min.insync.replicas'];
+    const set = settings.filter(([name]) => !raised.includes(name)).map(([name, value]) => `${name}=${value}`);
+    const made = settings.map(([name, value]) => `--config ${name}=${value}`);
     const size = `--partitions ${String(topic.partitions ?? PARTITIONS)} --replication-factor ${String(replication)}`;
     return [
       `# ${topic.name}`,
-      `kafka-topics.sh ${server} --create --if-not-exists --topic ${topic.name} ${size}`,
-      `kafka-configs.sh ${server} --alter --topic ${topic.name} --add-config ${settings.join(',')}`,
+      `kafka-topics.sh ${server} --create --if-not-exists --topic ${topic.name} ${size} ${made.join(' ')}`,
+      `kafka-configs.sh ${server} --alter --topic ${topic.name} --add-config ${set.join(',')}`,
     ];
   });
   return `${drawn.map((lines) => lines.join('\n')).join('\n\n')}\n`;

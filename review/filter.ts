@@ -8,7 +8,7 @@ export interface QueueFilter {
 }
 
 /** A condition on rows of `review_queue` or `review_ranking`; `filterValues` are its parameters $1 to $3. */
-export const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR language = $2)
+export const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR lower(language) = lower($2))
   AND ($3::text IS NULL OR drawn OR priority_class = CASE $3 WHEN 'priority-review' THEN 1 WHEN 'needs-review' THEN 2 END)`;
 
 /** The parameters of `MATCHES`. */

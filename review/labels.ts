@@ -31,7 +31,7 @@ export async function unknownLabels(
     `EXISTS (SELECT FROM ${table} c WHERE c.conversation_id = ANY ($3)
                 AND c.runners_up @> jsonb_build_array(jsonb_build_object('module', module, 'intent', intent)))`;
   const { rows } = await pool.query<{ module: string; intent: string }>(
-    `SELECT DISTINCT module, intent FROM unnest($1::text[], $2::text[]) AS wanted (module, intent)
+    `SELECT module, intent FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS wanted (module, intent)
       WHERE NOT EXISTS (SELECT FROM conversation_logs c WHERE c.nlu_module = module AND c.nlu_intent = intent)
         AND NOT EXISTS (SELECT FROM conversation_logs c WHERE c.corrected_module = module AND c.corrected_intent = intent)
         AND NOT ${considered('conversation_logs')} AND NOT ${considered('review_queue')}`,

@@ -114,11 +114,12 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
   if (error.code === '57014') {
     const detail =
-      'This takes the database too long; ask for less, such as one more filter, or fewer days of those that are asked for.';
+      'This takes the database too long; ask for less, such as one more filter, or fewer days of those that are asked for. While a table is rebuilt, wait.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
   }
   if (error.message === NO_CONNECTION_FREE) {
-    const detail = 'Others ask the database for what takes long, so this was not asked; try again soon.';
+    const detail =
+      'No connection to the database came free: others ask for what takes long, or it does not answer. Try again soon.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 10 });
   }
   if (mayPass(error)) {
