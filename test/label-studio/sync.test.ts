@@ -518,6 +518,11 @@ describe('a synchronisation with a bad Label Studio', () => {
     goOn();
     await assert.rejects(ended, /connection|idle/);
     assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+    const { rows } = await pool.query(
+      'SELECT conversation_id, label_studio_task_id AS id, status FROM labelstudio_tasks ORDER BY 1',
+    );
+    const open = ['a', 'b', 'c'].map((id) => ({ conversation_id: id, id: taskOf(id).id, status: 'open' }));
+    assert.deepEqual(rows, open, 'and what the other one has noted stays');
   });
 
   it('waits for its turn for so long, and notes that it had none', async () => {
