@@ -126,20 +126,21 @@ async function inTurn<T>(
         cause,
       });
     });
-    return work({ ...context, api: held(client, context.api), reviews: held(client, context.reviews) });
+    const { api, pool, reviews } = context;
+    return work({ ...context, api: held(client, api), pool: held(client, pool), reviews: held(client, reviews) });
   };
   const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${silent}; SET LOCAL lock_timeout = ${wait}`;
   return inTransaction(context.pool, locked, begin);
 }
 
 /** The same calls, each after Postgres has heard of us and still has our lock: who was paused for long must do no more. */
-function held<T extends LabelStudioApi | ReviewSender>(client: PoolClient, calls: T): T {
+function held<T extends LabelStudioApi | Pool | ReviewSender>(client: PoolClient, calls: T): T {
   return new Proxy(calls, {
     get:
       (target, name) =>
       async (...values: unknown[]) => {
         await client.query('SELECT');
-        return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>)(...values);
+        return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>).apply(target, values);
       },
   });
 }

@@ -372,6 +372,18 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(conversationsThere(), ['b', 'audit']);
   });
 
+  it('takes out what was pushed for a second person after that one had answered, when the queue knows', async () => {
+    await wait('a', 'b');
+    await pool.query("UPDATE conversation_logs SET verdict = 'approve', review_status = 'approved', revision = 2");
+    await pool.query(`UPDATE review_queue SET answered_by = '["meera"]'`);
+    await sync();
+    assert.equal((await sync()).closed, 0);
+    assert.deepEqual(conversationsThere(), ['a', 'b']);
+    await pool.query("DELETE FROM review_queue WHERE conversation_id = 'a'");
+    assert.equal((await sync()).closed, 1);
+    assert.deepEqual(conversationsThere(), ['b']);
+  });
+
   it('deletes the tasks of erased conversations, answered or begun ones too, and forgets them', async () => {
     await wait('a', 'b', 'c', 'd');
     await sync();
@@ -518,6 +530,11 @@ describe('a synchronisation with a bad Label Studio', () => {
     goOn();
     await assert.rejects(ended, /connection|idle/);
     assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+    const { rows } = await pool.query(
+      'SELECT conversation_id, label_studio_task_id AS id, status FROM labelstudio_tasks ORDER BY 1',
+    );
+    const open = ['a', 'b', 'c'].map((id) => ({ conversation_id: id, id: taskOf(id).id, status: 'open' }));
+    assert.deepEqual(rows, open, 'and what the other one has noted stays');
   });
 
   it('waits for its turn for so long, and notes that it had none', async () => {
