@@ -22,6 +22,7 @@ export interface KafkaConfig {
 export interface Servers {
   readonly kafka: KafkaConfig;
   readonly schemaRegistryUrl: string;
+  /** Empty where the process needs no tables, and has nothing to do with Postgres. */
   readonly databaseUrl: string;
 }
 

@@ -24,6 +24,16 @@ const groups: Readonly<Record<string, readonly string[]>> = {
   pipeline: [...processors, ...projections].map(({ name }) => name),
 };
 
+/** The components that `names` stand for. */
+function named(names: readonly string[]): ReadonlySet<string> {
+  return new Set(names.flatMap((name) => groups[name] ?? [name]));
+}
+
+/** Whether one of those that `names` stand for needs Postgres: processors alone do not. */
+export function needTables(names: readonly string[]): boolean {
+  return [...named(names)].some((name) => processors.every((processor) => processor.name !== name));
+}
+
 /** Components that run in this process. */
 export interface RunningComponents {
   /** Resolves when each of them has what it needs and has begun. */
@@ -63,7 +73,7 @@ export async function startComponents(
 }
 
 function startWhenReady(names: readonly string[], ground: StandBy): RunningComponents {
-  const wanted = new Set(names.flatMap((name) => groups[name] ?? [name]));
+  const wanted = named(names);
   for (const name of wanted) {
     if (!componentNames.includes(name))
       throw new UsageError(`There is no component ${name}. There are: ${componentNames.join(', ')}, pipeline, or all.`);

@@ -94,11 +94,13 @@ export async function startEnvironment(config: Config = readConfig()): Promise<S
 }
 
 /**
- * The servers that run already, configured or embedded.
+ * The servers that run already, configured or embedded; without `tables` Postgres is not among them.
  * @throws UsageError when one of them neither is configured nor runs.
  */
-export async function findEnvironment(config: Config = readConfig()): Promise<Environment> {
-  return { config, servers: serversOf(config, await runningServers(config)), stop: () => Promise.resolve() };
+export async function findEnvironment(config: Config = readConfig(), { tables = true } = {}): Promise<Environment> {
+  const running = await runningServers(config);
+  const servers = tables ? serversOf(config, running) : { ...serversOf(config, running, OF_THE_LOG), databaseUrl: '' };
+  return { config, servers, stop: () => Promise.resolve() };
 }
 
 /**
@@ -108,7 +110,7 @@ export async function findEnvironment(config: Config = readConfig()): Promise<En
 export async function findLog(config: Config = readConfig()): Promise<PreparedLog> {
   const environment = {
     config,
-    servers: serversOf(config, await runningServers(config), ['kafka', 'schemaRegistryUrl']),
+    servers: serversOf(config, await runningServers(config), OF_THE_LOG),
   };
   return { ...environment, codecs: await prepareLog(environment) };
 }
@@ -197,6 +199,8 @@ const TITLES: Readonly<Record<keyof Servers, string>> = {
   schemaRegistryUrl: 'the schema registry (SCHEMA_REGISTRY_URL)',
   databaseUrl: 'Postgres (DATABASE_URL)',
 };
+
+const OF_THE_LOG = ['kafka', 'schemaRegistryUrl'] as const;
 
 /** The servers that are needed, all of them where nothing is said. @throws UsageError when one is not known. */
 function serversOf<N extends keyof Servers = keyof Servers>(

@@ -5,6 +5,7 @@ import { InputError } from '../producers/inputs.ts';
 import { erase, NothingToErase } from '../status/erasure.ts';
 import type { ErasureOutcome } from '../status/erasure.ts';
 import { findEnvironment, prepare, producerOptions } from './environment.ts';
+import { untilDrained } from './ingest.ts';
 import { NOT_YET, UsageError } from './terminal.ts';
 
 interface Flags {
@@ -34,7 +35,11 @@ export function eraseCommand(): Command {
       const prepared = await prepare(await findEnvironment());
       const producer = await createConversationProducer(producerOptions(prepared));
       try {
-        const done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
+        let done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
+        if (done.outcome === 'spooled') {
+          await untilDrained(producer);
+          done = { ...done, outcome: 'sent' };
+        }
         process.stdout.write(`${json === true ? JSON.stringify(done) : sentence(done)}\n`);
         if (done.outcome === 'sent') process.exitCode = NOT_YET;
       } catch (error) {

@@ -7,9 +7,10 @@ import { PlatformError } from '../platform/platform-error.ts';
 import { InputError } from '../producers/inputs.ts';
 import { UnreadableFile } from '../producers/jsonl.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
-import { SpoolFull } from '../producers/spool.ts';
+import { SpoolUnwritable } from '../producers/spool.ts';
 import { OtherCluster } from '../runtime/cluster.ts';
 import { MigrationChanged } from '../runtime/migrate.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { RegistryUnavailable, SchemaRefused } from '../runtime/schema-registry.ts';
 import { TopicMismatch } from '../runtime/topics.ts';
@@ -39,7 +40,7 @@ export function explain(error: unknown): string {
     RegistryError,
     RegistryUnavailable,
     SchemaRefused,
-    SpoolFull,
+    SpoolUnwritable,
     OtherCluster,
     TopicMismatch,
     TrainingError,
@@ -47,6 +48,6 @@ export function explain(error: unknown): string {
     UnreadableFile,
     UsageError,
   ].some((kind) => error instanceof kind);
-  if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${error.message}`;
+  if (error.name.startsWith('KafkaJS')) return `Kafka does not answer as it should: ${reasonOf(error)}.`;
   return known || 'code' in error ? error.message : (error.stack ?? error.message);
 }

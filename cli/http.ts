@@ -27,6 +27,8 @@ import { readSummary } from './summary.ts';
 import { describe } from './topology.ts';
 import { UsageError } from './terminal.ts';
 
+/** How long any other statement for a caller may take: where Postgres is frozen, the caller hears of it. */
+const STATEMENT_MS = 10_000;
 /** Reads that may go through large tables: so many at a time, and each so long. */
 const SCANS = 3;
 const SCAN_MS = 10_000;
@@ -97,7 +99,8 @@ function openApi(
   serving: Serving,
   tokens: readonly ApiToken[],
 ) {
-  const { servers, pool, log } = prepared;
+  const { servers, log } = prepared;
+  const pool = openPool(servers.databaseUrl, { statementTimeoutMs: STATEMENT_MS });
   const scans = openPool(servers.databaseUrl, { max: SCANS, statementTimeoutMs: SCAN_MS });
   const lookups = openPool(servers.databaseUrl, { max: LOOKUPS, statementTimeoutMs: LOOKUP_MS });
   const approvals = approvalsReader(prepared);
@@ -138,6 +141,7 @@ function openApi(
     server,
     async stop() {
       await approvals.close();
+      await pool.end();
       await scans.end();
       await lookups.end();
     },

@@ -32,17 +32,15 @@ export function ingestCommand(): Command {
         ...(options.rate !== undefined && { rate: options.rate }),
         onProgress: (lines) => liveLine(`${String(lines)} lines`),
       });
-      await untilDrained(
-        producer,
-        'Nothing is lost: run `samvad ingest` or `samvad up` again when Kafka answers; either sends them.',
-      );
+      // What was refused is known, and an outage may end this before the spool is empty.
+      if (options.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
+      else reportRefusals(file, result);
+      await untilDrained(producer);
       await producer.close();
-      if (options.json !== true) reportRefusals(file, result);
-      process.stdout.write(
-        options.json === true
-          ? `${JSON.stringify(result)}\n`
-          : `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
-      );
+      if (options.json !== true)
+        process.stdout.write(
+          `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
+        );
       if (options.wait === true) await untilPassed(prepared.servers, prepared.pool);
       await prepared.stop();
       if (result.rejected > 0) process.exitCode = 1;
@@ -64,7 +62,7 @@ export async function checkFile(file: string): Promise<void> {
  */
 export async function untilDrained(
   producer: Pick<ConversationProducer, 'flush' | 'stats'>,
-  advice: string,
+  advice = 'Nothing is lost: run `samvad ingest` or `samvad up` when Kafka answers; either sends them.',
 ): Promise<void> {
   await producer.flush();
   const deadline = Date.now() + DRAIN_MS;

@@ -7,19 +7,25 @@ import { topics } from '../topology.ts';
 import { readLagAndEnds } from './lag.ts';
 import { readQueue, readTotals } from './pipeline-figures.ts';
 
-/** Reads live figures. The topic of dead letters is looked into only when it has grown. */
+/** After so long the topic of dead letters is looked into again although it has not grown: letters leave it as their time is over. */
+const LETTERS_MS = 60_000;
+
+/** Reads live figures. The topic of dead letters is looked into when it has grown, and once a minute. */
 export function liveReader(
   servers: Pick<Servers, 'kafka'>,
   deadLetters: Pick<DeadLetterIndex, 'update' | 'open'>,
   pool: Pool,
+  now: () => number = Date.now,
 ): () => Promise<LiveFigures> {
-  let countedTo = 0;
+  let [countedTo, countedAt] = [0, 0];
   return async () => {
-    const at = Date.now();
+    const at = now();
     const { lags, ends } = await readLagAndEnds(servers, pool);
     const end = ends[topics.deadLetters.name] ?? 0;
-    if (end !== countedTo) await deadLetters.update();
-    countedTo = end;
+    if (end !== countedTo || at - countedAt >= LETTERS_MS) {
+      await deadLetters.update();
+      [countedTo, countedAt] = [end, at];
+    }
     return {
       at,
       topics: ends,

@@ -5,6 +5,7 @@ import { createConversationProducer } from '../producers/conversation-producer.t
 import type { QueueFilter } from '../review/filter.ts';
 import { readQueue } from '../review/tasks.ts';
 import { findEnvironment, prepare, producerOptions } from './environment.ts';
+import { untilDrained } from './ingest.ts';
 import { converse, PROMPT_HELP } from './review-prompt.ts';
 import { columns, plain, UsageError } from './terminal.ts';
 
@@ -42,9 +43,12 @@ export function reviewCommand(): Command {
           return;
         }
         const producer = await createConversationProducer(producerOptions(prepared));
-        await converse({ pool, producer }, reviewer, { ...filter, ...(first !== undefined && { first }) }).finally(() =>
-          producer.close(),
-        );
+        try {
+          await converse({ pool, producer }, reviewer, { ...filter, ...(first !== undefined && { first }) });
+          await untilDrained(producer);
+        } finally {
+          await producer.close();
+        }
       } finally {
         await prepared.stop();
       }

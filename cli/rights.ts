@@ -11,6 +11,7 @@ import type { Topic } from '../stream/topic.ts';
 import { TOPIC_PREFIX } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
 import { modelLogAccess } from '../trainer/model-log.ts';
+import { trainer } from '../trainer/trainer.ts';
 
 /** A user of the cluster and what it does there. */
 export interface KafkaUser {
@@ -42,7 +43,8 @@ export const kafkaUsers: readonly KafkaUser[] = [
   ...processors.map(({ name, inputs, outputs, table }) => ({
     name,
     reads: [...inputs.map(({ topic }) => topic), table],
-    writes: [...outputs, table, deadLetters],
+    // What came in under another partition than its key's goes back to the topic that it came from (`stream/batch.ts`).
+    writes: [...outputs, table, deadLetters, ...inputs.filter(({ keyOf }) => keyOf).map(({ topic }) => topic)],
     group: name,
     watches: [],
     transactionalIds: [`${name}-*`],
@@ -76,6 +78,7 @@ export const kafkaUsers: readonly KafkaUser[] = [
     name: 'operator',
     reads: Object.values<Topic>(topics),
     writes: [...inputTopics, policies, ...modelLogAccess.writes, topics.exportJobs, topics.dailyReports, deadLetters],
+    group: trainer.name, // `samvad train` joins the trainers
     watches: groupsOfProcessors,
     transactionalIds: ['samvad-*'],
     createsTopics: true,

@@ -1,5 +1,6 @@
 import { Command } from 'commander';
-import { componentNames, startComponents } from './components.ts';
+import { readConfig } from '../config.ts';
+import { componentNames, needTables, startComponents } from './components.ts';
 import { findEnvironment } from './environment.ts';
 import { startHealth } from './health.ts';
 import { startHttp } from './http.ts';
@@ -19,7 +20,7 @@ export function runCommand(): Command {
     )
     .action(async (names: string[]) => {
       const stopped = untilStopped();
-      const ground = standBy(await findEnvironment());
+      const ground = standBy(await findEnvironment(readConfig(), { tables: needTables(names) }));
       const components = await startComponents(
         names.filter((name) => name !== HTTP),
         ground,

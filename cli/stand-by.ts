@@ -5,7 +5,7 @@ import { mayPass } from '../runtime/may-pass.ts';
 import { migrate } from '../runtime/migrate.ts';
 import { reasonOf } from '../runtime/reason.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
-import { watchServers } from '../runtime/server-watch.ts';
+import { watchedServers, watchServers } from '../runtime/server-watch.ts';
 import type { ServerWatch } from '../runtime/server-watch.ts';
 import { connect, prepareLog } from './environment.ts';
 import type { Connected, Environment, Prepared } from './environment.ts';
@@ -33,14 +33,17 @@ export interface StandBy extends Connected {
   readonly prepared: Promise<Prepared>;
 }
 
-/** Begins to prepare `environment`, and returns at once. */
+/** Begins to prepare `environment`, with the tables where Postgres has an address, and returns at once. */
 export function standBy(environment: Environment): StandBy {
   const connected = connect(environment);
   const { servers, pool, log } = connected;
   const stopping = new AbortController();
   const watch = watchServers(servers, pool, log);
   const openLog = effort('the topics and schemas', () => prepareLog(connected), log, stopping.signal);
-  const openTables = effort('the tables', () => migrate(servers.databaseUrl), log, stopping.signal);
+  const openTables =
+    servers.databaseUrl === ''
+      ? inPlace(undefined)
+      : effort('the tables', () => migrate(servers.databaseUrl), log, stopping.signal);
   const prepared = Promise.all([openLog.done, openTables.done]).then(([codecs]) => ({ ...connected, codecs }));
   prepared.catch(() => undefined); // whoever awaits it sees it
   return {
@@ -61,15 +64,19 @@ export function standBy(environment: Environment): StandBy {
 /** What was prepared already, seen as something that stands by: nothing is waited for. */
 export function onStandBy(ground: Prepared | StandBy): StandBy {
   if ('openLog' in ground) return ground;
-  const waiting = () => undefined;
   return {
     ...ground,
-    openLog: { waiting, done: Promise.resolve(ground.codecs) },
-    openTables: { waiting, done: Promise.resolve() },
-    watch: { state: () => 'ok', stop: () => Promise.resolve() },
-    waiting,
+    openLog: inPlace(ground.codecs),
+    openTables: inPlace(undefined),
+    watch: { watched: watchedServers, state: () => 'ok', stop: () => Promise.resolve() },
+    waiting: () => undefined,
     prepared: Promise.resolve(ground),
   };
+}
+
+/** What takes no attempt. */
+function inPlace<T>(result: T): Effort<T> {
+  return { waiting: () => undefined, done: Promise.resolve(result) };
 }
 
 /** Tries until it works, with growing pauses and the reason of each attempt in the log. */

@@ -1,8 +1,8 @@
-import { appendFile, chmod } from 'node:fs/promises';
+import { appendFile, chmod, readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { ConfigError } from '../config.ts';
 import { roles } from '../status/roles.ts';
-import { newToken } from '../status/tokens.ts';
+import { newToken, parseTokens } from '../status/tokens.ts';
 import { progress, UsageError } from './terminal.ts';
 
 /** `samvad token`: what the HTTP API asks for when it listens beyond this machine. */
@@ -21,13 +21,29 @@ export function tokenCommand(): Command {
         process.stdout.write(`${made.token}\n`);
         progress(`Its line for SAMVAD_API_TOKENS, or for the file that it names:\n${made.line}`);
       } else {
-        await appendFile(file, `${made.line}\n`, { mode: 0o600 });
-        await chmod(file, 0o600);
+        await append(file, made.line);
         process.stdout.write(`${made.token}\n`);
         progress(`Its line is in ${file}. Servers read it when they start.`);
       }
     });
   return command;
+}
+
+/** Adds `line` to `file`, where servers could read the two together. */
+async function append(file: string, line: string): Promise<void> {
+  const before = await readFile(file, 'utf8').catch((error: unknown) => {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    throw error;
+  });
+  const separator = before === '' || before.endsWith('\n') ? '' : '\n';
+  try {
+    parseTokens(`${before}${separator}${line}`);
+  } catch (error) {
+    if (error instanceof ConfigError) throw new UsageError(error.message.replace('SAMVAD_API_TOKENS', file));
+    throw error;
+  }
+  await appendFile(file, `${separator}${line}\n`, { mode: 0o600 });
+  await chmod(file, 0o600);
 }
 
 function make(name: string, allowed: readonly string[]): ReturnType<typeof newToken> {

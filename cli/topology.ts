@@ -1,19 +1,30 @@
 import { Command } from 'commander';
+import { readConfig } from '../config.ts';
 import { processors, projections, services } from '../pipeline.ts';
+import { topicSettings } from '../runtime/topics.ts';
 import { describeKey } from '../stream/topic.ts';
 import type { Topic } from '../stream/topic.ts';
-import { topics } from '../topology.ts';
+import { PARTITIONS, topics } from '../topology.ts';
 import { aclCommands, kafkaUsers } from './rights.ts';
 import { columns, style } from './terminal.ts';
+
+interface Flags {
+  readonly mermaid?: boolean;
+  readonly topics?: boolean;
+  readonly acls?: boolean;
+  readonly json?: boolean;
+}
 
 /** `samvad topology`: the pipeline, drawn from the values that run. */
 export function topologyCommand(): Command {
   return new Command('topology')
     .description('draw the pipeline')
     .option('--mermaid', 'as a Mermaid flow chart')
+    .option('--topics', 'the commands that make the topics, and set those that are there already')
     .option('--acls', "the commands that give each component's Kafka user its rights")
     .option('--json', 'as JSON')
-    .action(({ mermaid, acls, json }: { mermaid?: boolean; acls?: boolean; json?: boolean }) => {
+    .action(({ mermaid, topics: made, acls, json }: Flags) => {
+      if (made === true) return void process.stdout.write(drawTopics(readConfig().replication));
       if (acls === true) return void process.stdout.write(drawAcls());
       if (json === true) process.stdout.write(`${JSON.stringify(describe(), undefined, 2)}\n`);
       else process.stdout.write(mermaid === true ? drawMermaid() : drawText());
@@ -55,6 +66,25 @@ function drawText(): string {
   ]);
   const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), describeKey(topic), topic.holds]);
   return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
+}
+
+/** The commands of Kafka's own tools that make what is missing, and set what was made otherwise; both may run again. */
+export function drawTopics(replication: number, all: readonly Topic[] = Object.values<Topic>(topics)): string {
+  const server = '--bootstrap-server "$KAFKA_BROKERS" --command-config "$ADMIN_PROPERTIES"';
+  const drawn = all.map((topic) => {
+    const settings = Object.entries(topicSettings(topic, replication));
+    // Where a topic is there already, what its operator may have raised stays.
+    const raised = typeof topic.keeps === 'object' ? ['min.insync.replicas', 'retention.ms'] : ['min.insync.replicas'];
+    const set = settings.filter(([name]) => !raised.includes(name)).map(([name, value]) => `${name}=${value}`);
+    const made = settings.map(([name, value]) => `--config ${name}=${value}`);
+    const size = `--partitions ${String(topic.partitions ?? PARTITIONS)} --replication-factor ${String(replication)}`;
+    return [
+      `# ${topic.name}`,
+      `kafka-topics.sh ${server} --create --if-not-exists --topic ${topic.name} ${size} ${made.join(' ')}`,
+      `kafka-configs.sh ${server} --alter --topic ${topic.name} --add-config ${set.join(',')}`,
+    ];
+  });
+  return `${drawn.map((lines) => lines.join('\n')).join('\n\n')}\n`;
 }
 
 function drawAcls(): string {

@@ -54,7 +54,7 @@ export async function topicsPage(): Promise<string> {
   const text = `# Topics
 
 Made by \`npm run docs\` from \`topology.ts\` and \`pipeline.ts\`; a test compares it. Values are Avro in Confluent framing, subject
-\`<topic>-value\`, under FULL_TRANSITIVE.
+\`<topic>-value\`, under FULL_TRANSITIVE. \`npx samvad topology --topics\` prints each topic's settings, as commands of Kafka's own tools that make it.
 
 ${table(['topic', 'key', 'record', 'kept', 'partitions', 'holds'], topicRows())}
 

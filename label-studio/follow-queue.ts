@@ -135,7 +135,7 @@ export async function push(context: SyncContext, project: ReadyProject): Promise
 async function pushBatch(
   context: SyncContext,
   project: ReadyProject,
-  batch: readonly (Waiting & { revision: number })[],
+  batch: readonly (Waiting & { revision: number | null })[],
 ): Promise<Pushed> {
   const { api, pool } = context;
   const note = (status: KnownTask['status'], ids: readonly number[] = []) =>

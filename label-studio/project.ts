@@ -3,10 +3,19 @@ import { readFile } from 'node:fs/promises';
 import type { Pool } from 'pg';
 import type { LabelStudioConfig } from '../config.ts';
 import type { LabelStudioApi, Project } from './api.ts';
+import { PAGE } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
 import { CONFIG_FILE, configProblems, isReadable, isUnconfigured, labelsOf, withLabels } from './labelling-config.ts';
 import { claim, marked, ownerOf } from './owner.ts';
-import { addProject, installationId, knownProject, labelsInTraffic, noteProject, tasksIn } from './store.ts';
+import {
+  addProject,
+  installationId,
+  knownProject,
+  labelsInTraffic,
+  noteProject,
+  projectsNumbered,
+  tasksIn,
+} from './store.ts';
 import type { KnownProject } from './store.ts';
 import { PREDICTED_BY } from './task.ts';
 import { keepWebhook } from './webhook.ts';
@@ -35,8 +44,9 @@ export async function readyProject(
   { full: asked, takeOver = false }: { readonly full: boolean; readonly takeOver?: boolean },
 ): Promise<ReadyProject> {
   const template: Template = { xml: await readFile(CONFIG_FILE, 'utf8'), installation: await installationId(pool) };
-  const { known, project: found } = await findProject(api, pool, config, template);
+  const { known: here, project: found } = await findProject(api, pool, config, template);
   const project = await claim(api, found, template.installation, takeOver);
+  const known = here.labelStudioId === project.id ? here : ((await knownElsewhere(api, pool, project)) ?? here);
   await noteProject(pool, known.id, config.url, project.id);
   const configured = isUnconfigured(project)
     ? await api.changeProject(project.id, { label_config: template.xml })
@@ -53,6 +63,21 @@ export async function readyProject(
   if (complete !== undefined) await api.changeProject(project.id, { label_config: complete });
   await keepWebhook(api, config, project.id);
   return { known, labelStudioId: project.id, full, warnings: warningsAbout(configured) };
+}
+
+/**
+ * What is known of the project under another URL: a server may get a name, or https, and no annotation is to count twice. The number says
+ * little, for every server has a project 1; so tasks that are known must be there.
+ */
+async function knownElsewhere(api: LabelStudioApi, pool: Pool, { id }: Project): Promise<KnownProject | undefined> {
+  for (const known of await projectsNumbered(pool, id)) {
+    const tasks = (await tasksIn(pool, known.id, 'open', 'answered')).slice(-PAGE);
+    const conversations = new Map(tasks.map((task) => [task.label_studio_task_id, task.conversation_id]));
+    const ids = tasks.flatMap(({ label_studio_task_id }) => label_studio_task_id ?? []);
+    const there = ids.length === 0 ? [] : await api.tasks(id, { after: 0, ids });
+    if (there.some((task) => conversations.get(task.id) === task.data['conversation_id'])) return known;
+  }
+  return undefined;
 }
 
 /** After an import of which the outcome is not known, the tasks must be looked for before any is pushed again. */

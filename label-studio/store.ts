@@ -21,8 +21,8 @@ export interface KnownProject {
 /** A task that this installation knows. */
 export interface KnownTask {
   readonly conversation_id: string;
-  /** With a new task: the conversation's revision, at which it waits. */
-  readonly revision?: number;
+  /** With a new task: the conversation's revision, at which it waits; null where that is not known. */
+  readonly revision?: number | null;
   /** With a new task: what its reviewer sees. */
   readonly shown?: ShownPrediction;
   readonly label_studio_task_id: number | null;
@@ -41,6 +41,15 @@ export async function knownProject(db: Db, url: string, labelStudioId?: number):
     [url, labelStudioId ?? null],
   );
   return rows[0] ?? (await addProject(db));
+}
+
+/** The projects that have this number at some server, the latest first. */
+export async function projectsNumbered(db: Db, labelStudioId: number): Promise<readonly KnownProject[]> {
+  const { rows } = await db.query<KnownProject>(
+    `SELECT ${PROJECT} FROM labelstudio_projects WHERE label_studio_project_id = $1 ORDER BY id DESC`,
+    [labelStudioId],
+  );
+  return rows;
 }
 
 /** Who this installation is. */
@@ -194,16 +203,17 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
 
 /**
  * What waits, is not in Label Studio and nobody has before them in the inbox, the most useful first; as a reviewer may see it. What
- * was answered and is still in the queue for a moment is left out: its task would be one that nothing takes out.
+ * was answered and is still in the queue for a moment is left out: its task would be one that nothing takes out. What waits for a
+ * second person has no revision: that one may have answered too, and the queue not know it yet.
  */
 export async function nextWaiting(
   db: Db,
   project: number,
   limit: number,
-): Promise<(Waiting & { readonly revision: number })[]> {
-  const { rows } = await db.query<Waiting & { revision: number }>(
+): Promise<(Waiting & { readonly revision: number | null })[]> {
+  const { rows } = await db.query<Waiting & { revision: number | null }>(
     `SELECT q.conversation_id, q.user_message, q.language, q.nlu_intent, q.nlu_module, q.nlu_confidence, q.nlu_provider,
-            q.model_version, c.revision
+            q.model_version, CASE WHEN q.review_status = 'needs-review' THEN c.revision END AS revision
        FROM training_queue q JOIN conversation_logs c USING (conversation_id)
       WHERE NOT EXISTS (SELECT FROM labelstudio_tasks t
                          WHERE t.project = $1 AND t.conversation_id = q.conversation_id AND t.status <> 'closed')

@@ -122,21 +122,26 @@ async function inTurn<T>(
     await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]).catch((cause: unknown) => {
       if ((cause as { readonly code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw cause;
       const waited = `after ${Math.round(wait / 1000)} seconds`;
-      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, { cause });
+      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, {
+        cause,
+      });
     });
-    return work({ ...context, api: held(client, context.api), reviews: held(client, context.reviews) });
+    const { api, pool, reviews } = context;
+    return work({ ...context, api: held(client, api), pool: held(client, pool), reviews: held(client, reviews) });
   };
   const begin = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${silent}; SET LOCAL lock_timeout = ${wait}`;
   return inTransaction(context.pool, locked, begin);
 }
 
 /** The same calls, each after Postgres has heard of us and still has our lock: who was paused for long must do no more. */
-function held<T extends LabelStudioApi | ReviewSender>(client: PoolClient, calls: T): T {
+function held<T extends LabelStudioApi | Pool | ReviewSender>(client: PoolClient, calls: T): T {
   return new Proxy(calls, {
-    get: (target, name) => async (...values: unknown[]) => {
-      await client.query('SELECT');
-      return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>)(...values);
-    },
+    get:
+      (target, name) =>
+      async (...values: unknown[]) => {
+        await client.query('SELECT');
+        return (Reflect.get(target, name) as (...values: unknown[]) => Promise<unknown>).apply(target, values);
+      },
   });
 }
 

@@ -1,6 +1,7 @@
 /** What makes a routing policy fit to be adopted. The same rules hold at the command line, over HTTP and at intake. */
 import type { PolicyAdopted, PolicyException, RoutingPolicy, Thresholds } from '../schemas/types.ts';
 import { textHash } from './hash.ts';
+import { withCanonicalTags } from './language.ts';
 import { idProblems, languageProblems, nameProblems, reasonProblems, timeProblems, unless } from './validation.ts';
 import type { Problem } from './validation.ts';
 
@@ -40,7 +41,7 @@ export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
  * of 0 leaves no trace: digests from before there were overlaps stay as they are.
  */
 export function rulesDigest(policy: RoutingPolicy): string {
-  const { thresholds, exceptions, audit_share, audit_salt, overlap_share } = policy;
+  const { thresholds, exceptions, audit_share, audit_salt, overlap_share } = withCanonicalTags(policy);
   const limits = ({ trust, doubt }: Thresholds) => [trust, doubt];
   const rules = exceptions.map(({ module, intent, language, ...rest }) => [
     module,

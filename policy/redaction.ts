@@ -3,22 +3,43 @@ import type { ConversationCaptured, Entity } from '../schemas/types.ts';
 
 /**
  * Addresses. UPI handles have no dot after the @, e-mail addresses have one. What may stand before an @ is taken whole, also
- * where none follows: tried from each of its letters, a word of 32,768 would hold intake up for half a minute.
+ * where none follows: tried from each of its letters, a word of 32,768 would hold intake up for half a minute. Marks are parts of
+ * letters: a vowel sign would cut a name in two.
  */
 const ADDRESSES: readonly (readonly [string, RegExp])[] = [
-  ['<email>', /[\p{L}\p{N}._%+-]+(@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+)?/gu],
-  ['<upi>', /[\p{L}\p{N}._-]{2,}(@[A-Za-z]{2,})?/gu],
+  ['<email>', /[\p{L}\p{M}\p{N}._%+-]+(@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+)?/gu],
+  ['<upi>', /[\p{L}\p{M}\p{N}._-]{2,}(@[A-Za-z]{2,})?/gu],
 ];
 
+/** The decimal digits of every script, 0 to 9 of one after 0 to 9 of another (the Unicode Standard, section 4.6); none is above U+1FFFF. */
+const DIGITS = Array.from({ length: 0x20000 }, (_, code) => String.fromCodePoint(code)).filter((one) =>
+  /\p{Nd}/u.test(one),
+);
+const D = '\\p{Nd}';
+
 /**
- * Numbers, masked after addresses. Deliberately narrow: an order number must survive, a payment card must not. Aadhaar numbers
- * are written in three groups of four and start with 2 to 9 (UIDAI). Indian mobile numbers have ten digits and start with 6 to 9.
+ * Numbers, masked after addresses, in digits of any script. Deliberately narrow: an order number must survive, a payment card must
+ * not. Aadhaar numbers are written in three groups of four and start with 2 to 9 (UIDAI). Indian mobile numbers have ten digits and
+ * start with 6 to 9.
  */
 const NUMBERS: readonly (readonly [string, RegExp])[] = [
-  ['<card>', /(?<!\d)(?:\d{4}[ -]){3}\d{4}(?!\d)|(?<!\d)\d{16}(?!\d)/g],
-  ['<aadhaar>', /(?<!\d)[2-9]\d{3}[ -]\d{4}[ -]\d{4}(?!\d)/g],
-  ['<phone>', /(?<![\d-])(?:\+91[ -]?|0)?[6-9]\d{4}[ -]?\d{5}(?!\d)/g],
+  ['<card>', number(`(?:${D}{4}[ -]){3}${D}{4}|${D}{16}`)],
+  ['<aadhaar>', number(`${digits(2, 9)}${D}{3}[ -]${D}{4}[ -]${D}{4}`)],
+  [
+    '<phone>',
+    number(`(?<!-)(?:[+＋]${digits(9, 9)}${digits(1, 1)}[ -]?|${digits(0, 0)})?${digits(6, 9)}${D}{4}[ -]?${D}{5}`),
+  ],
 ];
+
+/** A digit from `least` to `most` of any script. */
+function digits(least: number, most: number): string {
+  return `[${DIGITS.filter((_, i) => i % 10 >= least && i % 10 <= most).join('')}]`;
+}
+
+/** What `pattern` finds with no digit before or after it. What it may begin with is looked for first: it halves the time. */
+function number(pattern: string): RegExp {
+  return new RegExp(`(?=[+＋${D}])(?<!${D})(?:${pattern})(?!${D})`, 'gu');
+}
 
 /** `text` with e-mail addresses, UPI handles, card, Aadhaar and Indian mobile numbers replaced by their kind. */
 export function redactText(text: string): string {

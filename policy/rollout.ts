@@ -97,13 +97,13 @@ export function judgeStep(
   const bad = badSignals(canary, production, policy);
   if (bad.length > 0) return { verdict: 'fail', reasons: bad };
   const [a, b] = [productionAccuracy(future(canary.cells)), productionAccuracy(future(production.cells))];
-  const nothingBeside = production.cells.length === 0;
+  const nothingBeside = isNextToNothing(production, canary);
   if (a.answers === 0)
     return because('no-data', `People have labelled none of its ${canary.conversations} conversations yet.`);
   if (nothingBeside && hasFile)
     return because(
       'inconclusive',
-      'Nothing can be compared: no conversation names the version in production as the `model_version` that answered it.',
+      'Nothing can be compared: hardly a conversation names the version in production as the `model_version` that answered it.',
     );
   if (a.corrected !== null && nothingBeside) return judgeAlone(a, a.corrected, policy);
   if (a.corrected === null || b.corrected === null)
@@ -120,6 +120,11 @@ export function judgeStep(
     return because('inconclusive', `Each version needs ${policy.minLabels} labels. ${range}.`);
   if (low > -policy.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
+}
+
+/** Whether hardly a conversation of the traffic names an arm: a stray request or two are nothing to compare with. */
+function isNextToNothing(arm: ArmEvidence, other: ArmEvidence): boolean {
+  return arm.conversations * 100 < other.conversations || arm.cells.length === 0;
 }
 
 /**
@@ -234,7 +239,7 @@ function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: Rollou
 
 function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string, policy: RolloutPolicy): readonly string[] {
   const { failures, responses } = arm;
-  if (other.responses > 0)
+  if (other.responses >= policy.minConversations)
     return moreOften(
       'Failed responses',
       [failures, responses],

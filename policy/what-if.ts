@@ -4,6 +4,7 @@
  */
 import type { ConversationCaptured, Route } from '../schemas/types.ts';
 import { effectiveNumber, wilson } from './intervals.ts';
+import { withCanonicalTag } from './language.ts';
 import { drawnByChance } from './review-priority.ts';
 import { defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
@@ -100,7 +101,8 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
   return {
     add(conversation, routedBy, judgement) {
       const before = route(routedBy ?? defaultPolicy, conversation);
-      const after = route(policy, conversation);
+      // What was logged before tags had one case is asked as it would come today.
+      const after = route(policy, withCanonicalTag(conversation));
       const cell = cellOf(before.route, after.route);
       cell.conversations++;
       if (seesPerson(before)) asked.before++;

@@ -1,5 +1,6 @@
 /** How intake takes a policy and remembers which one is in force: as entries of its ledger, in each partition. */
 import { rulesDigest, policyProblems } from '../policy/adoption.ts';
+import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import type { IntakeEntry, PolicyAdopted } from '../schemas/types.ts';
@@ -23,9 +24,10 @@ export const UNSEEN: IntakeEntry = {
   erased_at: null,
 };
 
-/** The policy by which conversations of this partition are routed now; null is the built-in one. */
+/** The policy by which conversations of this partition are routed now; null is the built-in one. Its tags are in the case of theirs, however it was adopted. */
 export function policyInForce(ledger: Table<IntakeEntry>): RoutingPolicy | null {
-  return ledger.get(IN_FORCE)?.policy ?? null;
+  const policy = ledger.get(IN_FORCE)?.policy ?? null;
+  return policy && withCanonicalTags(policy);
 }
 
 /** A version that was in force before, or is, changes nothing: to go back, its rules are adopted under a new name. */

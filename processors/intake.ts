@@ -5,6 +5,7 @@ import type {
   IntakeEntry,
   ReviewSubmitted,
 } from '../schemas/types.ts';
+import { withCanonicalTag } from '../policy/language.ts';
 import { redact } from '../policy/redaction.ts';
 import { textHash } from '../policy/hash.ts';
 import { reviewDigest } from '../policy/standing.ts';
@@ -51,7 +52,7 @@ function capture(
     throw new Poison('conflicting-duplicate', `Conversation ${id} is in the log already, with other content.`);
   }
   return [
-    logged(id, id, { captured: redact(value), policy: policyInForce(ledger) }, value.created_at),
+    logged(id, id, { captured: withCanonicalTag(redact(value)), policy: policyInForce(ledger) }, value.created_at),
     ...entry.parked_reviews.map(reviewed),
     emit(topics.intakeLedger, id, { ...entry, captured_digest: digest, parked_reviews: [] }, value.created_at),
   ];

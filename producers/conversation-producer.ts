@@ -22,7 +22,7 @@ import type { Traced } from './trace.ts';
 
 export { InputError } from './inputs.ts';
 export { NotPermitted, RecordTooLarge } from './kafka-link.ts';
-export { SpoolFull } from './spool.ts';
+export { SpoolFull, SpoolUnwritable } from './spool.ts';
 export type { Traced } from './trace.ts';
 
 /** A conversation as a service reports it. Absent and null mean the same. */
@@ -108,13 +108,13 @@ export interface ProducerStats {
 
 /** Sends conversations, reviews and requests to erase into the log. */
 export interface ConversationProducer {
-  /** @throws InputError, RecordTooLarge, NotPermitted, SpoolFull; in each case nothing was stored. */
+  /** @throws InputError, RecordTooLarge, NotPermitted, SpoolFull, SpoolUnwritable; in each case nothing was stored. */
   captureConversation(input: ConversationInput, trace?: Traced): Promise<Stored>;
-  /** @throws InputError, RecordTooLarge, NotPermitted, SpoolFull; in each case nothing was stored. */
+  /** @throws InputError, RecordTooLarge, NotPermitted, SpoolFull, SpoolUnwritable; in each case nothing was stored. */
   submitReview(input: ReviewInput, trace?: Traced): Promise<Stored>;
-  /** Asks for a conversation to be erased. @throws InputError, NotPermitted, SpoolFull; in each case nothing was stored. */
+  /** Asks for a conversation to be erased. @throws InputError, NotPermitted, SpoolFull, SpoolUnwritable; in each case nothing was stored. */
   requestErasure(input: ErasureInput, trace?: Traced): Promise<Stored>;
-  /** Sends a record that was validated already. @throws RecordTooLarge, NotPermitted, SpoolFull */
+  /** Sends a record that was validated already. @throws RecordTooLarge, NotPermitted, SpoolFull, SpoolUnwritable */
   send(event: ProducedEvent): Promise<Stored>;
   /** Resolves when all that was sent so far is stored, in Kafka or in the spool. */
   flush(): Promise<void>;

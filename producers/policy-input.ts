@@ -1,6 +1,7 @@
 /** A routing policy as people write it: a JSON file, or a request's body. */
 import { z } from 'zod';
 import { ruleProblems } from '../policy/adoption.ts';
+import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import { InputError, notA, orNull, parse, text } from './inputs.ts';
@@ -36,10 +37,10 @@ const policyShape = z.strictObject(
 /** The JSON Schema of a policy file. */
 export const policyJsonSchema: object = z.toJSONSchema(policyShape, { io: 'input' });
 
-/** A policy from JSON. @throws InputError with all that is wrong. */
+/** A policy from JSON, its language tags in canonical case. @throws InputError with all that is wrong. */
 export function parsePolicy(json: unknown): RoutingPolicy {
   const policy = parse('policy', policyShape, json);
   const problems = ruleProblems(policy);
   if (problems.length > 0) throw new InputError(problems);
-  return policy;
+  return withCanonicalTags(policy);
 }

@@ -20,15 +20,20 @@ const SEGMENT_BYTES = 8 * 1024 * 1024;
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
 const SEGMENT = /^\d{12}\.ndjson$/;
 
-/** The spool can take no more; the record was not stored. Try again after `retryAfterSeconds`. */
-export class SpoolFull extends Error {
+/** The disk refuses the spool; the record was not stored. Try again after `retryAfterSeconds`. */
+export class SpoolUnwritable extends Error {
+  override readonly name: string = 'SpoolUnwritable';
   readonly retryAfterSeconds: number;
 
   constructor(message: string, retryAfterSeconds: number, options?: ErrorOptions) {
     super(message, options);
-    this.name = 'SpoolFull';
     this.retryAfterSeconds = retryAfterSeconds;
   }
+}
+
+/** The spool can take no more until it is emptied; the record was not stored. */
+export class SpoolFull extends SpoolUnwritable {
+  override readonly name = 'SpoolFull';
 }
 
 /** A file of spooled records that is written no more. */
@@ -107,7 +112,7 @@ export class Spool {
     return this.#failing;
   }
 
-  /** Resolves once the record is safe on disk. @throws SpoolFull when there is no room for it. */
+  /** Resolves once the record is safe on disk. @throws SpoolFull when there is no room for it, SpoolUnwritable when the disk refuses it. */
   async append(event: ProducedEvent): Promise<void> {
     if (this.#closed) throw new Error('The spool is closed; the record was not stored.');
     const line = Buffer.from(`${JSON.stringify(event)}\n`);
@@ -293,15 +298,17 @@ async function segmentsIn(folder: string): Promise<Segment[]> {
   return Promise.all(files.map(async (file) => ({ file, bytes: (await stat(file)).size })));
 }
 
-function writeFailure(folder: string, cause: unknown): Error {
+function writeFailure(folder: string, cause: unknown): SpoolUnwritable {
   if (codeOf(cause) === 'ENOSPC' || codeOf(cause) === 'EDQUOT') {
     return new SpoolFull(`The disk of the spool in ${folder} is full; the record was not stored. Make room.`, 30, {
       cause,
     });
   }
-  return new Error(`The spool in ${folder} can't be written, so the record was not stored: ${String(cause)}.`, {
-    cause,
-  });
+  return new SpoolUnwritable(
+    `The spool in ${folder} can't be written, so the record was not stored: ${String(cause)}.`,
+    30,
+    { cause },
+  );
 }
 
 /** A file's name is safe only once its folder is on disk too. */

@@ -102,21 +102,41 @@ export async function refuseWithdrawalsOfOthers(
 }
 
 async function refuseUnknownConversations(pool: Pool, reviews: readonly ReviewSubmitted[]): Promise<void> {
+  const unknown = await unknownConversations(pool, reviews);
+  if (unknown.length === 0) return;
+  throw new AnswerRefused(
+    'unknown-conversation',
+    `${unknown.length === 1 ? 'A conversation is' : `${String(unknown.length)} conversations are`} not here, or not yet. Nothing of the request was stored.`,
+    unknown.map((id) => ({ field: 'conversation_id', message: `There is no conversation ${JSON.stringify(id)}.` })),
+  );
+}
+
+async function unknownConversations(
+  pool: Pick<Pool, 'query'>,
+  reviews: readonly ReviewSubmitted[],
+): Promise<readonly string[]> {
   const { rows } = await pool.query<{ id: string }>(
     `SELECT DISTINCT id FROM unnest($1::text[]) AS id
       WHERE NOT EXISTS (SELECT FROM conversation_logs c WHERE c.conversation_id = id)
         AND NOT EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = id)`,
     [reviews.map(({ conversation_id }) => conversation_id)],
   );
-  if (rows.length === 0) return;
-  throw new AnswerRefused(
-    'unknown-conversation',
-    `${rows.length === 1 ? 'A conversation is' : `${String(rows.length)} conversations are`} not here, or not yet. Nothing of the request was stored.`,
-    rows.map(({ id }) => ({ field: 'conversation_id', message: `There is no conversation ${JSON.stringify(id)}.` })),
-  );
+  return rows.map(({ id }) => id);
 }
 
-async function refuseUnknownLabels(pool: Pool, reviews: readonly ReviewSubmitted[]): Promise<void> {
+/**
+ * Looks at the labels of corrections whose conversation is here; others may be of a label that comes with their conversation.
+ * @throws AnswerRefused naming the labels that nothing has had so far.
+ */
+export async function refuseSlips(pool: Pick<Pool, 'query'>, reviews: readonly ReviewSubmitted[]): Promise<void> {
+  const corrections = reviews.filter(({ corrected_intent }) => corrected_intent !== null);
+  if (corrections.length === 0) return;
+  const unknown = new Set(await unknownConversations(pool, corrections));
+  const known = corrections.filter(({ conversation_id }) => !unknown.has(conversation_id));
+  await refuseUnknownLabels(pool, known);
+}
+
+async function refuseUnknownLabels(pool: Pick<Pool, 'query'>, reviews: readonly ReviewSubmitted[]): Promise<void> {
   const unknown = await unknownLabels(
     pool,
     reviews.flatMap(({ corrected_intent: intent, corrected_module: module }) =>
@@ -127,7 +147,7 @@ async function refuseUnknownLabels(pool: Pool, reviews: readonly ReviewSubmitted
   if (unknown.length === 0) return;
   throw new AnswerRefused(
     'unknown-label',
-    'No conversation has had this label so far, so it may be a slip. Nothing of the request was stored; to add the label, send new_label: true.',
+    'No conversation has had this label so far, so it may be a slip. Nothing of the request was stored; to add the label, set new_label to true.',
     unknown.map(({ module, intent }) => ({ field: 'corrected_intent', message: `${module}/${intent} is not known.` })),
   );
 }

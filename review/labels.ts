@@ -22,7 +22,7 @@ export async function readLabels(pool: Pool): Promise<KnownLabel[]> {
 
 /** Those of `labels` that nothing has had so far, and that the model did not think of for any of the conversations either. */
 export async function unknownLabels(
-  pool: Pool,
+  pool: Pick<Pool, 'query'>,
   labels: readonly { readonly module: string; readonly intent: string }[],
   conversationIds: readonly string[],
 ): Promise<{ readonly module: string; readonly intent: string }[]> {
@@ -31,7 +31,7 @@ export async function unknownLabels(
     `EXISTS (SELECT FROM ${table} c WHERE c.conversation_id = ANY ($3)
                 AND c.runners_up @> jsonb_build_array(jsonb_build_object('module', module, 'intent', intent)))`;
   const { rows } = await pool.query<{ module: string; intent: string }>(
-    `SELECT DISTINCT module, intent FROM unnest($1::text[], $2::text[]) AS wanted (module, intent)
+    `SELECT module, intent FROM (SELECT DISTINCT * FROM unnest($1::text[], $2::text[])) AS wanted (module, intent)
       WHERE NOT EXISTS (SELECT FROM conversation_logs c WHERE c.nlu_module = module AND c.nlu_intent = intent)
         AND NOT EXISTS (SELECT FROM conversation_logs c WHERE c.corrected_module = module AND c.corrected_intent = intent)
         AND NOT ${considered('conversation_logs')} AND NOT ${considered('review_queue')}`,

@@ -20,7 +20,7 @@ export interface Codec<V> {
   encode(record: V): Buffer;
   /**
    * The record in `bytes`. Synchronous: call `prepare` first for bytes from elsewhere.
-   * @throws Poison when the bytes are not a record of this topic.
+   * @throws Poison when the bytes are not a record of this topic. @throws RegistryUnavailable where `prepareAll` had no answer.
    */
   decode(bytes: Buffer): V;
   /**
@@ -28,7 +28,10 @@ export interface Codec<V> {
    * @throws RegistryUnavailable when the registry does not answer.
    */
   prepare(messages: Iterable<Buffer | null>): Promise<void>;
-  /** Fetches every registered version, so that whatever an earlier or later release wrote can be decoded. */
+  /**
+   * Fetches every registered version, so that whatever an earlier or later release wrote can be decoded. While the registry does not answer,
+   * the versions that are known must do: then `decode` throws why, where a record was written with another one.
+   */
   prepareAll(): Promise<void>;
 }
 
@@ -40,6 +43,7 @@ interface Reader {
 export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegistryClient | undefined): Codec<V> {
   const type = avroType(topic.schema);
   const readers = new Map<number, Reader | Poison>([[id, readerOf(topic.external, type, type)]]);
+  let unanswered: Error | undefined;
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   let used = 0;
 
@@ -60,7 +64,7 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
 
   function decode(bytes: Buffer): V {
     const writer = readers.get(schemaId(bytes));
-    if (writer === undefined) throw new Error(`Schema ${String(schemaId(bytes))} was not prepared.`);
+    if (writer === undefined) throw unanswered ?? new Error(`Schema ${String(schemaId(bytes))} was not prepared.`);
     if (writer instanceof Poison) throw writer;
     return writer.decode(bytes) as V;
   }
@@ -77,8 +81,14 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
   }
 
   async function prepareAll(): Promise<void> {
-    for (const { id: writer, schema } of (await registry?.versions(`${topic.name}-value`)) ?? [])
-      if (!readers.has(writer)) readers.set(writer, compile(writer, schema));
+    try {
+      for (const { id: writer, schema } of (await registry?.versions(`${topic.name}-value`)) ?? [])
+        if (!readers.has(writer)) readers.set(writer, compile(writer, schema));
+      unanswered = undefined;
+    } catch (error) {
+      if (!(error instanceof Error)) throw error;
+      unanswered = error;
+    }
   }
 
   async function fetchReader(writer: number): Promise<Reader | Poison> {

@@ -38,10 +38,19 @@ export function secretsOf(config: unknown, name = ''): string[] {
   if (typeof config === 'string') {
     if (/password|secret|token|key/i.test(name)) return [config];
     const password = URL.canParse(config) ? new URL(config).password : '';
-    return password === '' ? [] : [password, decodeURIComponent(password)];
+    return password === '' ? [] : [password, decoded(password)];
   }
   if (typeof config !== 'object' || config === null) return [];
   return Object.entries(config).flatMap(([key, value]) => secretsOf(value, key));
+}
+
+/** A bare `%` encodes nothing; Postgres's client takes it as it stands. */
+function decoded(password: string): string {
+  try {
+    return decodeURIComponent(password);
+  } catch {
+    return password;
+  }
 }
 
 function withoutSecrets(line: string, hidden: readonly string[]): string {

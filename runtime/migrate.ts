@@ -22,6 +22,7 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
   client.on('error', () => undefined); // a connection lost between two statements also rejects the next one
   try {
     await client.connect();
+    await client.query('SET statement_timeout = 0'); // a user's own limit is for statements that end soon
     await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
     await client.query(
       'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())',

@@ -179,6 +179,7 @@ async function takeOver(
     });
     log.debug({ partition, restored, ms: Date.now() - started }, 'table is current');
   }
+  await reportExpired(session, committed);
   session.positions.clear();
   moveTo(
     session,
@@ -193,6 +194,15 @@ async function takeOver(
     partition,
     offset: offset >= 0 ? offset : OFFSET_BEGINNING,
   }));
+}
+
+/** Nothing else tells of records whose time was over before the group came to them: it goes on with the first that is left. */
+async function reportExpired({ options, watermarks }: Session, committed: readonly TopicPartitionOffset[]) {
+  for (const { topic, partition, offset } of committed) {
+    const { low } = await watermarks.of(topic, partition);
+    if (offset >= 0 && offset < low)
+      options.log.error({ topic, partition, records: low - offset }, 'records expired before they were processed');
+  }
 }
 
 interface StagedBatch {

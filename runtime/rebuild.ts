@@ -32,7 +32,7 @@ export interface RebuildOptions {
 export function rebuildProjection(options: RebuildOptions): Promise<number> {
   const { projection, kafka, pool } = options;
   const { table, name, topic } = projection;
-  return inTransaction(pool, async (client) => {
+  return unhurried(pool, async (client) => {
     // 1. Fence the live runners; the offset rows stay locked until the end.
     await client.query('UPDATE projection_offsets SET next_offset = 0 WHERE projection = $1', [name]);
     await client.query(`TRUNCATE ${table}`);
@@ -51,6 +51,14 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
       await advance(client, projection, [{ position, offset }]);
     }
     return read.records;
+  });
+}
+
+/** In a transaction without the limit that a user may have, which is for statements that end soon. */
+function unhurried<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
+  return inTransaction(pool, async (client) => {
+    await client.query('SET LOCAL statement_timeout = 0');
+    return work(client);
   });
 }
 
@@ -146,9 +154,11 @@ async function dropOutdated(client: PoolClient, projection: Projection): Promise
  */
 export async function digestTable(pool: Pool, { table }: Pick<Projection, 'table'>): Promise<string> {
   const half = (side: 'left' | 'right') => `sum(('x' || ${side}(hash, 16))::bit(64)::bigint)`;
-  const { rows } = await pool.query<{ digest: string }>(
-    `SELECT md5(concat_ws(' ', count(*), ${half('left')}, ${half('right')})) AS digest
+  const { rows } = await unhurried(pool, (client) =>
+    client.query<{ digest: string }>(
+      `SELECT md5(concat_ws(' ', count(*), ${half('left')}, ${half('right')})) AS digest
        FROM (SELECT md5(t::text) AS hash FROM ${table} t) AS hashes`,
+    ),
   );
   return rows[0]?.digest ?? '';
 }

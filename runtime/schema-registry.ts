@@ -68,12 +68,9 @@ export interface Codecs {
 /** The id of a topic's schema where its subject has it already; under FULL_TRANSITIVE from now on. */
 async function registeredId(url: string, topic: Topic): Promise<number | undefined> {
   const subject = `${topic.name}-value`;
-  await setCompatibility(url, subject);
-  const found = await read<{ id: number }>(
-    url,
-    `/subjects/${subject}`,
-    sending('POST', { schema: schemas[topic.schema] }),
-  );
+  const schema = { schema: schemas[topic.schema] };
+  const found = await read<{ id: number }>(url, `/subjects/${subject}`, sending('POST', schema));
+  await setCompatibility(url, subject, found !== undefined);
   return found?.id;
 }
 
@@ -106,9 +103,14 @@ async function problemsWith(url: string, subject: string, schema: string): Promi
   return [...new Set(found)];
 }
 
-async function setCompatibility(url: string, subject: string): Promise<void> {
+/** Unauthorized, forbidden, or (Confluent's read-only mode) not permitted. */
+const NOT_ALLOWED: readonly number[] = [401, 403, 422];
+
+/** Who registers nothing, because its schema is `known`, may lack the right to this: whoever registered it has set the level. */
+async function setCompatibility(url: string, subject: string, known: boolean): Promise<void> {
   const level = sending('PUT', { compatibility: COMPATIBILITY.FULL_TRANSITIVE });
   const response = await request(url, `/config/${subject}`, level);
+  if (known && NOT_ALLOWED.includes(response.status)) return response.body?.cancel();
   // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version. 409: another
   // process that starts at this moment has set it, to the same.
   if (!response.ok && response.status !== 404 && response.status !== 409)

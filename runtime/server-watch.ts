@@ -1,4 +1,4 @@
-/** Asks the three servers every few seconds whether they answer, and says in the log when that changes. */
+/** Asks the servers every few seconds whether they answer, and says in the log when that changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
@@ -17,6 +17,8 @@ export type WatchedServer = (typeof watchedServers)[number];
 
 /** What is known of the servers. */
 export interface ServerWatch {
+  /** Those that are asked. */
+  readonly watched: readonly WatchedServer[];
   /** `ok`, or a sentence with the reason; as of a few seconds ago at most. */
   state(server: WatchedServer): string;
   /** Ends when it has asked no more. */
@@ -26,7 +28,7 @@ export interface ServerWatch {
 const EVERY_MS = 2000;
 const PATIENCE_MS = 3000;
 
-/** Begins to ask; before the first answer a server counts as not answering. */
+/** Begins to ask, Postgres where it has an address; before the first answer a server counts as not answering. */
 export function watchServers(servers: Servers, pool: Pool, log: Logger): ServerWatch {
   const stopping = new AbortController();
   const kafka = kafkaProbe(servers);
@@ -36,8 +38,10 @@ export function watchServers(servers: Servers, pool: Pool, log: Logger): ServerW
     postgres: () => pool.query('SELECT 1'),
   };
   const states = new Map<WatchedServer, string>();
-  const watches = watchedServers.map((server) => watch(server, probes[server], states, log, stopping.signal));
+  const watched = watchedServers.filter((server) => server !== 'postgres' || servers.databaseUrl !== '');
+  const watches = watched.map((server) => watch(server, probes[server], states, log, stopping.signal));
   return {
+    watched,
     state: (server) => states.get(server) ?? 'It was not asked yet.',
     async stop() {
       stopping.abort();

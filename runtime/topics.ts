@@ -1,7 +1,7 @@
 /** Creates the topics, and refuses to run on ones that are not as `topology.ts` says. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
-import type { Admin, ITopicConfig, Kafka } from 'kafkajs';
+import type { Admin, Kafka } from 'kafkajs';
 import type { Topic } from '../stream/topic.ts';
 
 const PASSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
@@ -26,7 +26,7 @@ export class TopicMismatch extends Error {
 /**
  * Creates what is missing, with `partitions` partitions where the topic does not say otherwise.
  * @throws TopicMismatch when a topic has another number of partitions, because the records of one conversation would not meet, or
- * loses what it must keep.
+ * loses what it must keep, or refuses what it must take.
  */
 export async function ensureTopics(
   kafka: Kafka,
@@ -42,7 +42,12 @@ export async function ensureTopics(
     if (missing.length > 0)
       await admin.createTopics({
         waitForLeaders: false, // it fails where the broker has not heard of the topic yet
-        topics: missing.map((topic) => topicConfig(topic, topic.partitions ?? partitions, replication)),
+        topics: missing.map((topic) => ({
+          topic: topic.name,
+          numPartitions: topic.partitions ?? partitions,
+          replicationFactor: replication,
+          configEntries: Object.entries(topicSettings(topic, replication)).map(([name, value]) => ({ name, value })),
+        })),
       });
     const found = await whenKnown(() => admin.fetchTopicMetadata({ topics: topics.map(({ name }) => name) }));
     const wanted = new Map(topics.map((topic) => [topic.name, topic.partitions ?? partitions]));
@@ -54,7 +59,8 @@ export async function ensureTopics(
       }
     }
     const lost = await losses(admin, topics);
-    if (lost.length > 0) throw new TopicMismatch(lost.join('\n'));
+    if (lost.length > 0)
+      throw new TopicMismatch(`${lost.join('\n')}\n\`samvad topology --topics\` prints the commands that set it.`);
     return missing.map(({ name }) => name);
   } finally {
     await admin.disconnect();
@@ -78,34 +84,63 @@ function typeOf(error: unknown): string {
   return error instanceof Error && 'type' in error ? String(error.type) : '';
 }
 
-/** What topics that were made by somebody else would lose, as sentences. Nothing is known without the right to look. */
+/** What topics that were made by somebody else, or by an earlier release, would lose or refuse, as sentences. Nothing is known without the right to look. */
 async function losses(admin: Admin, topics: readonly Topic[]): Promise<readonly string[]> {
-  const configNames = ['cleanup.policy', 'retention.ms', 'retention.bytes'];
-  const resources = topics.map(({ name }) => ({ type: kafkajs.ConfigResourceTypes.TOPIC, name, configNames }));
+  const resources = topics.map(({ name }) => ({
+    type: kafkajs.ConfigResourceTypes.TOPIC,
+    name,
+    configNames: LOOKED_AT,
+  }));
   const found = await admin.describeConfigs({ includeSynonyms: false, resources }).catch((error: unknown) => {
     if (typeOf(error) === 'TOPIC_AUTHORIZATION_FAILED') return { resources: [] };
     throw error;
   });
-  const keptBy = new Map(topics.map(({ name, keeps }) => [name, keeps]));
+  const byName = new Map(topics.map((topic) => [topic.name, topic]));
   return found.resources.flatMap(({ resourceName, configEntries }) => {
-    const keeps = keptBy.get(resourceName);
-    if (typeof keeps === 'object') return [];
-    const { 'cleanup.policy': policy = '', ...limits } = Object.fromEntries(
-      configEntries.map(({ configName, configValue }) => [configName, configValue]),
-    );
-    const limited = Object.entries(limits).filter(([, value]) => Number(value) >= 0);
-    if (policy.includes('delete') && limited.length > 0)
-      return `Topic ${resourceName} would lose records by ${limited.map(([name, value]) => `${name}=${value}`).join(', ')}; set it to -1.`;
-    if (policy.includes('compact') && keeps === 'for ever')
-      return `Topic ${resourceName} would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1.`;
-    return [];
+    const topic = byName.get(resourceName);
+    const settings = Object.fromEntries(configEntries.map(({ configName, configValue }) => [configName, configValue]));
+    return topic ? lossesOf(topic, settings).map((loss) => `Topic ${resourceName} ${loss}.`) : [];
   });
 }
 
-function topicConfig(topic: Topic, numPartitions: number, replicationFactor: number): ITopicConfig {
+const LOOKED_AT = [
+  ...['cleanup.policy', 'retention.ms', 'retention.bytes', 'delete.retention.ms'],
+  ...['max.message.bytes', 'message.timestamp.type'],
+];
+
+function lossesOf(topic: Topic, actual: Readonly<Record<string, string>>): string[] {
+  const { keeps } = topic;
+  const wanted = topicSettings(topic, 1);
+  const policy = actual['cleanup.policy'] ?? '';
+  const found: string[] = [];
+  if (typeof keeps === 'string') {
+    const limited = ['retention.ms', 'retention.bytes'].filter((name) => Number(actual[name]) >= 0);
+    if (policy.includes('delete') && limited.length > 0)
+      found.push(
+        `would lose records by ${limited.map((name) => `${name}=${actual[name] ?? ''}`).join(', ')}; set it to -1`,
+      );
+    else if (policy.includes('compact') && keeps === 'for ever')
+      found.push('would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1');
+  }
+  const less = (name: string) => Number(actual[name]) < Number(wanted[name]);
+  const differs = (name: string, why: string) =>
+    found.push(`${why} by ${name}=${actual[name] ?? ''}; set it to ${wanted[name] ?? ''}`);
+  if (policy.includes('compact') && less('delete.retention.ms'))
+    differs('delete.retention.ms', 'would forget too early what was erased');
+  if (less('max.message.bytes')) differs('max.message.bytes', 'would refuse large records');
+  if (
+    wanted['message.timestamp.type'] !== undefined &&
+    wanted['message.timestamp.type'] !== actual['message.timestamp.type']
+  )
+    differs('message.timestamp.type', 'would lose records about long ago');
+  return found;
+}
+
+/** What a topic must be set to; what is not named is the broker's to decide. */
+export function topicSettings(topic: Topic, replicationFactor: number): Readonly<Record<string, string>> {
   const { keeps } = topic;
   const compacted = keeps === 'latest per key' || keeps === 'until erased';
-  const config: Record<string, string> = {
+  return {
     'cleanup.policy': compacted ? 'compact' : 'delete',
     ...(keeps === 'until erased' && { 'min.compaction.lag.ms': String(UNTOUCHED_MS) }),
     ...(compacted && {
@@ -121,11 +156,5 @@ function topicConfig(topic: Topic, numPartitions: number, replicationFactor: num
     // How long a record is kept counts from its arrival, whatever time it tells of. In the raw topics that is also what "in the future" is
     // measured against, so that a replay judges as the first run did.
     ...((topic.external || typeof keeps === 'object') && { 'message.timestamp.type': 'LogAppendTime' }),
-  };
-  return {
-    topic: topic.name,
-    numPartitions,
-    replicationFactor,
-    configEntries: Object.entries(config).map(([name, value]) => ({ name, value })),
   };
 }

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
+import { withCanonicalTags } from '../policy/language.ts';
 import { emptyLog, foldLog } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -59,7 +60,8 @@ async function follow(
     });
   };
   const policies = await view(topics.adoptedPolicies, (adopted) => {
-    policy = adopted.at(-1)?.policy ?? policy;
+    const last = adopted.at(-1)?.policy;
+    if (last) policy = withCanonicalTags(last);
   });
   const events = await view(topics.modelEvents, (next) => {
     models = foldLog(models, { models: next });

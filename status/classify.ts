@@ -1,5 +1,6 @@
 /** `POST /v1/classify`: one text or many, answered by the versions in charge, with the route under the policy in force. */
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
+import { withCanonicalTag } from '../policy/language.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { idProblems, languageProblems } from '../policy/validation.ts';
 import type { Problem } from '../policy/validation.ts';
@@ -111,7 +112,7 @@ function questionsOf(body: unknown): readonly Question[] {
       type: 'invalid-request',
       problems,
     });
-  return questions;
+  return questions.map(withCanonicalTag);
 }
 
 function problemsOf(item: unknown): readonly Problem[] {

@@ -29,7 +29,7 @@ export interface DeadLetterDeps {
   };
 }
 
-/** Letters that an answer holds, the newest; bytes of a value that it shows. */
+/** Letters of a kind, open or sent again, that an answer holds, the newest; bytes of a value that it shows. */
 const SHOWN = 500;
 const SHOWN_BYTES = 4096;
 const BYTES =
@@ -62,27 +62,20 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       config: { role: 'read' },
       schema: {
         tags,
-        summary: `Dead letters, newest first, ${SHOWN} at most; those that were sent again have \`replayed\``,
+        summary: `The newest ${SHOWN} dead letters that are open, and behind them the newest ${SHOWN} that were sent again, which have \`replayed\``,
         description: BYTES,
         response: refusals(503),
       },
     },
     async ({ caller }) => {
-      let [total, open] = [0, 0];
-      let newest: { readonly timestamp: number; readonly as: object }[] = [];
-      for await (const letter of deadLetters.all()) {
-        total++;
-        if (letter.replayed === null) open++;
-        newest.push({ timestamp: letter.timestamp, as: shown(letter, deadLetters.replayable(letter), caller) });
-        if (newest.length === 2 * SHOWN) newest = newestFirst(newest).slice(0, SHOWN);
-      }
-      return {
-        total,
-        open,
-        letters: newestFirst(newest)
-          .slice(0, SHOWN)
-          .map(({ as }) => as),
-      };
+      // Each for itself: the newest of all may have been sent again, and those that are open would be out of reach.
+      const [open, sent] = [newest(), newest()];
+      for await (const letter of deadLetters.all())
+        (letter.replayed === null ? open : sent).add(
+          letter.timestamp,
+          shown(letter, deadLetters.replayable(letter), caller),
+        );
+      return { total: open.seen() + sent.seen(), open: open.seen(), letters: [...open.kept(), ...sent.kept()] };
     },
   );
   app.get<{ Params: Place }>(
@@ -167,8 +160,20 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
   );
 }
 
-function newestFirst<T extends { readonly timestamp: number }>(letters: readonly T[]): T[] {
-  return letters.toSorted((a, b) => b.timestamp - a.timestamp);
+/** Takes any number of letters as they are shown, and keeps the newest, `SHOWN` of them. */
+function newest() {
+  let seen = 0;
+  let some: { readonly timestamp: number; readonly as: object }[] = [];
+  const cut = () => (some = some.toSorted((a, b) => b.timestamp - a.timestamp).slice(0, SHOWN));
+  return {
+    add(timestamp: number, as: object) {
+      seen++;
+      some.push({ timestamp, as });
+      if (some.length === 2 * SHOWN) cut();
+    },
+    seen: () => seen,
+    kept: () => cut().map(({ as }) => as),
+  };
 }
 
 /** Only what has passed `intake` is masked, so a letter may hold what users wrote about themselves. */

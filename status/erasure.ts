@@ -23,8 +23,11 @@ export interface ErasureGrounds {
 /** What became of a request. */
 export interface ErasureOutcome {
   readonly conversations: readonly string[];
-  /** `erased`: the tables that are made from the log have forgotten them, but for scores of the queue. `sent`: in the log, and a component has not come to it yet. */
-  readonly outcome: 'erased' | 'sent';
+  /**
+   * `erased`: the tables that are made from the log have forgotten them, but for scores of the queue. `sent`: in the log, and a component
+   * has not come to it yet. `spooled`: Kafka did not take it, or some of it; it waits on the disk of this host, from where it is sent on.
+   */
+  readonly outcome: 'erased' | 'sent' | 'spooled';
 }
 
 /** There is nothing to erase; nothing was sent. */
@@ -55,10 +58,10 @@ export async function erase(
   const conversations = 'user_id' in subject ? await ofUser(pool, subject.user_id) : [subject.conversation_id];
   const records = conversations.map(request);
   if ('conversation_id' in subject) await refuseUnknown(pool, subject.conversation_id);
-  await Promise.all(records.map((record) => producer.send({ kind: 'erasure', record })));
+  const sent = await Promise.all(records.map((record) => producer.send({ kind: 'erasure', record })));
   for (const deadline = Date.now() + TAKEN_MS; Date.now() < deadline; await sleep(POLL_MS))
     if (await forgotten(pool, conversations)) return { conversations, outcome: 'erased' };
-  return { conversations, outcome: 'sent' };
+  return { conversations, outcome: sent.some(({ stored }) => stored === 'spool') ? 'spooled' : 'sent' };
 }
 
 async function ofUser(pool: ErasureDeps['pool'], userId: string): Promise<readonly string[]> {

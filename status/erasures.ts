@@ -40,7 +40,8 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
         tags,
         summary: 'Erase a conversation, or all conversations of a user that are here now',
         description:
-          'Answers 200 when no table has them any more, 202 when they are in the log and a component has not come to it yet. ' +
+          'Answers 200 when no table has them any more; 202 with the outcome `sent` when they are in the log and a component has not come ' +
+          'to it yet, and with `spooled` when Kafka has not taken them: they wait on the disk of the server, which sends them on. ' +
           'What goes when is in docs/erasure.md.',
         body: {
           type: 'object',

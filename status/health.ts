@@ -16,13 +16,15 @@ const tags = ['health'];
 
 /** Adds `/healthz`, which tells that the process lives, and `/readyz`, which tells what can work. */
 export function livenessRoutes(app: FastifyInstance, { readiness }: Pick<HealthDeps, 'readiness'>): void {
-  app.get('/healthz', { config: { role: 'anyone' }, schema: { tags, summary: 'Whether the process answers' } }, () => ({
+  // Without a limit: a probe that is refused would end a process that is well.
+  const config = { role: 'anyone', rateLimit: false } as const;
+  app.get('/healthz', { config, schema: { tags, summary: 'Whether the process answers' } }, () => ({
     status: 'ok',
   }));
   app.get(
     '/readyz',
     {
-      config: { role: 'anyone' },
+      config,
       schema: {
         tags,
         summary: 'Whether every part can work; 503 with the reasons otherwise',
@@ -51,7 +53,11 @@ export function healthRoutes(app: FastifyInstance, { readiness, status }: Health
     '/v1/status',
     {
       config: { role: 'read' },
-      schema: { tags, summary: 'Lag of each component and the key figures', response: refusals(503) },
+      schema: {
+        tags,
+        summary: 'Lag of each component, and what the pipeline made of the traffic so far',
+        response: refusals(503),
+      },
     },
     () => status(),
   );

@@ -9,7 +9,7 @@ import { traceFrom } from '../producers/trace.ts';
 import { mayPass } from '../runtime/may-pass.ts';
 import { untraced } from '../runtime/tracing.ts';
 import type { Tracing } from '../runtime/tracing.ts';
-import { AnswerRefused, refuseErased, refuseWithdrawalsOfOthers } from '../review/answers.ts';
+import { AnswerRefused, refuseErased, refuseSlips, refuseWithdrawalsOfOthers } from '../review/answers.ts';
 import { ownNameOnly } from './access.ts';
 import type { Caller } from './access.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
@@ -37,6 +37,7 @@ const MAX_RECORDS = 10_000;
 /** Problems of a request after which the server looks no further. */
 const MAX_PROBLEMS = 1000;
 const MAX_IN_FLIGHT = 1000;
+const NEW_LABEL = { type: 'boolean', description: 'takes labels that nothing has had so far' };
 
 /** Adds the two routes, in a scope of their own for how they read bodies. */
 export function ingestRoutes(app: FastifyInstance, deps: IngestDeps): void {
@@ -70,6 +71,7 @@ function addRoutes(app: FastifyInstance, { producer, lookups, tracing = untraced
         refuseOtherNames(request.caller, events);
         await keepToOwn(request.caller, lookups, events);
         if (lookups) await tellOfErased(lookups, events);
+        if (lookups && !takesNewLabels(request.query)) await tellOfSlips(lookups, events);
         return sendAll(
           producer,
           traceparent === undefined ? events : events.map((event) => ({ ...event, traceparent })),
@@ -112,6 +114,18 @@ async function tellOfErased(lookups: Pick<Pool, 'query'>, events: readonly Produ
   await refuseErased(lookups, reviews).catch((error: unknown) => {
     if (error instanceof AnswerRefused) throw answerProblem(error);
   });
+}
+
+/** A label that nothing has had may be a slip, as in the inbox; traffic goes on where that can't be looked up. @throws HttpProblem */
+async function tellOfSlips(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
+  await refuseSlips(lookups, reviewsAmong(events)).catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw answerProblem(error);
+  });
+}
+
+/** The rules of these routes look at no query, so it is text here. */
+function takesNewLabels(query: unknown): boolean {
+  return (query as { readonly new_label?: unknown }).new_label === 'true';
 }
 
 /** Whoever may answer in one name only may take back answers of that name only; where that can't be looked up, none. @throws HttpProblem */
@@ -157,6 +171,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
       summary: `One ${kind} or many; all of a request or nothing`,
       description: `${MAX_RECORDS} records at most, blank lines included. After ${MAX_PROBLEMS} problems the rest is not looked at, and the answer says so.`,
       headers: traceHeader,
+      ...(kind === 'review' && { querystring: { type: 'object', properties: { new_label: NEW_LABEL } } }),
       body: {
         content: {
           'application/json': { schema: { anyOf: [record, { type: 'array', items: record }] } },

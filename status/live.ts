@@ -2,6 +2,7 @@
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
+import { within } from '../runtime/within.ts';
 import { rates } from './rates.ts';
 import type { Positions } from './rates.ts';
 
@@ -22,6 +23,8 @@ export interface LiveDeps {
 }
 
 const EVERY_MS = 2000;
+/** How long viewers wait for a reading before they are told that a server is away. */
+const READ_MS = 4000;
 const MAX_VIEWERS = 100;
 /** That wait for one viewer; a message has some kilobytes. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
@@ -32,12 +35,19 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
   let running = false;
   let last: LiveFigures | undefined;
   let message: string | undefined;
+  let reading: Promise<LiveFigures> | undefined;
+
+  /** A reading that hangs is not begun a second time. */
+  function read(): Promise<LiveFigures> {
+    reading ??= live().finally(() => (reading = undefined));
+    return within(READ_MS, reading, () => new Error(`The figures did not come within ${String(READ_MS / 1000)} s.`));
+  }
 
   async function watch(): Promise<void> {
     if (running) return;
     running = true;
     for (; viewers.size > 0; await sleep(EVERY_MS)) {
-      message = await live().then(
+      message = await read().then(
         (figures) => {
           const event = { ...figures, rates: last ? rates(last, figures) : {} };
           last = figures;

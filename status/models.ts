@@ -27,6 +27,11 @@ const page = {
   },
 } as const;
 
+/** A row of the model log's tables. A bigint goes out as a number, for the driver makes it a string; of two columns of one name the later counts. */
+const ROW = '*, log_offset::float8';
+/** A row of `training_runs`. */
+export const RUN_ROW = `${ROW}, approvals::float8`;
+
 /** Adds `/v1/models`, `/v1/models/production`, `/v1/models/:version`, `/v1/models/:version/lineage`, `/v1/deployments`. */
 export function modelRoutes(app: FastifyInstance, { pool, scans, models }: ModelDeps): void {
   const on =
@@ -46,13 +51,14 @@ export function modelRoutes(app: FastifyInstance, { pool, scans, models }: Model
   app.get(
     '/v1/models',
     { config, schema: { tags, summary: 'Every model version, newest first', description, response: refusals(503) } },
-    async () => (await rows('SELECT * FROM model_versions ORDER BY created_at DESC, version DESC')).map(withRollout),
+    async () =>
+      (await rows(`SELECT ${ROW} FROM model_versions ORDER BY created_at DESC, version DESC`)).map(withRollout),
   );
   app.get(
     '/v1/models/production',
     { config, schema: { tags, summary: 'The version in production', description, response: refusals(404, 503) } },
     async () => {
-      const [row] = await rows("SELECT * FROM model_versions WHERE status = 'production'");
+      const [row] = await rows(`SELECT ${ROW} FROM model_versions WHERE status = 'production'`);
       if (row) return withRollout(row);
       throw new HttpProblem(404, 'No version is in production; give one the traffic with `samvad promote VERSION`.');
     },
@@ -90,7 +96,7 @@ export function modelRoutes(app: FastifyInstance, { pool, scans, models }: Model
         response: refusals(400, 503),
       },
     },
-    ({ query }) => rows('SELECT * FROM model_deployments ORDER BY log_offset DESC LIMIT $1', [query.limit]),
+    ({ query }) => rows(`SELECT ${ROW} FROM model_deployments d ORDER BY d.log_offset DESC LIMIT $1`, [query.limit]),
   );
 }
 
@@ -99,7 +105,7 @@ type Query = (sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 /** The row of a version. @throws HttpProblem 404 where there is none. */
 export async function findVersion(pool: Pick<Pool, 'query'>, name: string): Promise<Row> {
   // Postgres has no text with a zero character, so no version has such a name.
-  const sql = 'SELECT * FROM model_versions WHERE version = $1';
+  const sql = `SELECT ${ROW} FROM model_versions WHERE version = $1`;
   const row = name.includes('\0') ? undefined : (await pool.query<Row>(sql, [name])).rows[0];
   if (row) return row;
   throw new HttpProblem(404, `There is no version ${JSON.stringify(shorten(name))}; GET /v1/models lists them.`);
@@ -129,7 +135,7 @@ const BLIND = 'EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = s.co
 async function lineage(rows: Query, model: Row, limit: number, after: string | undefined): Promise<object> {
   const consumed = model['consumed'] as Readonly<Record<string, number>>;
   const [partition = -1, offset = -1] = (after ?? '').split('/').filter(Boolean).map(Number);
-  const [run] = await rows('SELECT * FROM training_runs WHERE run_id = $1', [model['run_id']]);
+  const [run] = await rows(`SELECT ${RUN_ROW} FROM training_runs WHERE run_id = $1`, [model['run_id']]);
   const [counts] = await rows(STANDING, [JSON.stringify(consumed)]);
   const samples = await rows(
     `SELECT s.conversation_id, s.text, s.language, s.intent, s.module_type AS module, s.source, s.approved_at,

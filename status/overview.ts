@@ -2,6 +2,7 @@
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { keptAnswers } from './kept-answers.ts';
+import { RUN_ROW } from './models.ts';
 import { refusals } from './openapi.ts';
 
 /** What the routes ask. */
@@ -38,7 +39,8 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
     '/v1/training-runs',
     { config, schema: { tags, summary: 'Training runs, newest first, 100 at most', response: refusals(503) } },
     async () =>
-      (await pool.query<object>('SELECT * FROM training_runs ORDER BY requested_at DESC, run_id LIMIT 100')).rows,
+      (await pool.query<object>(`SELECT ${RUN_ROW} FROM training_runs ORDER BY requested_at DESC, run_id LIMIT 100`))
+        .rows,
   );
 }
 
@@ -48,15 +50,20 @@ SELECT at, kind, rows FROM row_counts
  WHERE relation = '${relation}' AND rows > 0
    AND at >= (SELECT date_trunc('day', max(at), 'UTC') - interval '13 days' FROM row_counts WHERE relation = '${relation}' AND rows > 0)`;
 
-/** Buckets are hours where the traffic spans two days at most, and days otherwise (UTC). */
+/**
+ * Buckets are hours where the traffic spans two days at most, and days otherwise (UTC), also those without traffic: a line from one
+ * with traffic to the next would tell of some. A day is 24 hours, whatever the time zone of the connection makes of one.
+ */
 const ROUTING = `
 WITH part AS (${part('routes')}),
-     span AS (SELECT CASE WHEN max(at) - min(at) < interval '2 days' THEN 'hour' ELSE 'day' END AS bucket FROM part)
-SELECT extract(epoch FROM date_trunc(bucket, at, 'UTC'))::float8 AS at,
+     span AS (SELECT CASE WHEN max(at) - min(at) < interval '2 days' THEN 'hour' ELSE 'day' END AS unit, min(at) AS first, max(at) AS last FROM part),
+     buckets AS (SELECT unit, generate_series(date_trunc(unit, first, 'UTC'), last, CASE unit WHEN 'hour' THEN interval '1 hour' ELSE interval '24 hours' END) AS bucket
+                   FROM span)
+SELECT extract(epoch FROM bucket)::float8 AS at,
        coalesce(sum(rows) FILTER (WHERE kind = 'auto-approved'), 0)::int AS auto_approved,
        coalesce(sum(rows) FILTER (WHERE kind = 'needs-review'), 0)::int AS needs_review,
        coalesce(sum(rows) FILTER (WHERE kind = 'priority-review'), 0)::int AS priority_review
-  FROM part, span GROUP BY 1 ORDER BY 1`;
+  FROM buckets LEFT JOIN part ON date_trunc(unit, at, 'UTC') = bucket GROUP BY bucket ORDER BY bucket`;
 
 /** Twentieths of 0 to 1, the last with 1 itself. */
 const CONFIDENCE = `

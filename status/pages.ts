@@ -62,7 +62,7 @@ function importsOf(module: string): readonly string[] {
   for (const url of found) {
     const prefix = Object.keys(FOLDERS).find((one) => url.startsWith(one)) ?? '';
     const code = readFileSync(path.join(FOLDERS[prefix] ?? '', url.slice(prefix.length)), 'utf8');
-    for (const [, from = ''] of code.matchAll(/^import .* from '(.+)';$/gm))
+    for (const [, from = ''] of code.matchAll(/\bimport\b[^'"]*\bfrom\s*['"](.+?)['"]/g))
       found.add(new URL(from, `http://host${url}`).pathname);
   }
   return [...found].slice(1);

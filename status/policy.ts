@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
 import { rulesDigest } from '../policy/adoption.ts';
+import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import { InputError } from '../producers/inputs.ts';
 import { sendPolicy } from '../producers/policies.ts';
@@ -30,7 +31,7 @@ const BUILT_IN: AdoptedPolicy = {
 const TAKEN_MS = 15_000;
 const POLL_MS = 100;
 
-/** Every policy that came into force, oldest first; the last one is in force. */
+/** Every policy that came into force, oldest first, as conversations are routed by it; the last one is in force. */
 export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly AdoptedPolicy[]> {
   const { rows } = await pool.query<{
     version: string;
@@ -59,7 +60,14 @@ export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly
         reason,
         adopted_at,
       }) => ({
-        policy: { version, thresholds: { trust, doubt }, exceptions, audit_share, audit_salt, overlap_share },
+        policy: withCanonicalTags({
+          version,
+          thresholds: { trust, doubt },
+          exceptions,
+          audit_share,
+          audit_salt,
+          overlap_share,
+        }),
         adopted_by,
         reason,
         adopted_at: adopted_at.toISOString(),
@@ -107,14 +115,14 @@ export async function checkAdoption(
 
 /**
  * Adopts a policy: sends it to every partition and waits until it is in force.
- * @throws InputError naming the field that is wrong. @throws Transient when Kafka does not answer.
+ * @throws InputError naming the field that is wrong, such as a version that is known with other rules. @throws Transient when Kafka does not answer.
  */
 export async function adoptPolicy(deps: PolicyDeps, adoption: Adoption): Promise<AdoptionOutcome> {
   if ((await checkAdoption(deps.pool, adoption)) === 'known') return 'known';
   await sendPolicy(deps.servers.kafka, deps.codecs, adoption);
   for (const deadline = Date.now() + TAKEN_MS; Date.now() < deadline; await sleep(POLL_MS)) {
-    const history = await policyHistory(deps.pool);
-    if (history.some(({ policy }) => policy.version === adoption.policy.version)) return 'in force';
+    // Somebody else may have sent other rules under this version at the same time: intake took those that came first.
+    if ((await checkAdoption(deps.pool, adoption)) === 'known') return 'in force';
   }
   return 'sent';
 }

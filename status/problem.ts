@@ -4,7 +4,7 @@ import { mayPass } from '../runtime/may-pass.ts';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
-import { SpoolFull } from '../producers/spool.ts';
+import { SpoolFull, SpoolUnwritable } from '../producers/spool.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { requestFields } from './traced.ts';
 
@@ -83,10 +83,11 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   if (error instanceof HttpProblem) return error;
   if (error instanceof RecordTooLarge) return new HttpProblem(413, error.message, { type: 'too-large' });
   if (error instanceof NotPermitted) return new HttpProblem(503, error.message, { retryAfterSeconds: 60 });
-  if (error instanceof SpoolFull) {
+  if (error instanceof SpoolUnwritable) {
     const { message, retryAfterSeconds } = error;
     const detail = `${message} What was stored of this request is harmless to send again.`;
-    return new HttpProblem(503, detail, { type: 'spool-full', retryAfterSeconds });
+    const full = error instanceof SpoolFull && ({ type: 'spool-full' } as const);
+    return new HttpProblem(503, detail, { ...full, retryAfterSeconds });
   }
   if (error instanceof Transient) {
     const detail = `Kafka does not answer: ${error.message}`;
@@ -112,8 +113,14 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
   if (error.code === '57014') {
-    const detail = 'This takes the database too long; ask for less, such as fewer days or one more filter.';
+    const detail =
+      'This takes the database too long; ask for less, such as one more filter, or fewer days of those that are asked for. While a table is rebuilt, wait.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
+  }
+  if (error.message === NO_CONNECTION_FREE) {
+    const detail =
+      'No connection to the database came free: others ask for what takes long, or it does not answer. Try again soon.';
+    return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 10 });
   }
   if (mayPass(error)) {
     const detail = 'A server behind this one does not answer; try again soon.';
@@ -125,6 +132,9 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   }
   return new HttpProblem(500, `The server could not do that; its log has the reason under ${request.id}.`);
 }
+
+/** What pg-pool says when every connection of a pool was in use for as long as one waits for it; it has no code. */
+const NO_CONNECTION_FREE = 'timeout exceeded when trying to connect';
 
 function fieldOf(where: string, path: string, property: unknown): string {
   const names = path.split('/').filter((name) => name !== '');

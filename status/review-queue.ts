@@ -1,5 +1,5 @@
 /** What waits for a person: the list, the next items, and the answers. */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify';
 import { idProblems } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
@@ -93,12 +93,21 @@ function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
   );
 }
 
+/** Null is the same as absent, as in the records of the ingest routes; the schema's coercion would make an empty text of it. */
+const preValidation: preValidationHookHandler = (request, _reply, done) => {
+  const { body } = request;
+  if (typeof body === 'object' && body !== null && !Array.isArray(body))
+    request.body = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== null));
+  done();
+};
+
 function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
   const { pool } = deps;
   app.post<{ Body: NextBody }>(
     '/v1/review-queue/next',
     {
       config,
+      preValidation,
       schema: {
         tags,
         summary: `The next items, lent to one page for ${String(LEASE_MINUTES)} minutes: nobody else gets them. Asking again renews`,
@@ -160,6 +169,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     '/v1/review-queue/release',
     {
       config,
+      preValidation,
       schema: {
         tags,
         summary: 'Gives back what a page has not answered',
@@ -177,6 +187,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
 function answersOptions() {
   return {
     config,
+    preValidation,
     schema: {
       tags,
       summary: 'Answers and undos of one person; all of a request or nothing, and the same review_id again counts once',

@@ -1,6 +1,7 @@
 /** `GET /v1/conversations`: finding conversations by what they say and what became of them. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
+import { canonicalTag } from '../policy/language.ts';
 import { MAX_ID } from '../policy/validation.ts';
 import { refusals } from './openapi.ts';
 
@@ -76,7 +77,10 @@ function statement(query: Query, q: 'id' | 'message'): Statement {
   const clean = (text: string) => text.replaceAll('\0', '');
   const conditions = FILTERS.flatMap((name) => {
     const value = query[name];
-    return value === undefined || value === '' ? [] : [`${name} = ${parameter(clean(value))}`];
+    if (value === undefined || value === '') return [];
+    if (name !== 'language') return [`${name} = ${parameter(clean(value))}`];
+    // Rows from before tags had one case are found by the case in which they came.
+    return [`language IN (${parameter(clean(value))}, ${parameter(canonicalTag(clean(value)))})`];
   });
   const { before, before_id } = query;
   const wanted = clean(query.q ?? '');

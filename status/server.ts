@@ -48,7 +48,7 @@ import type { SessionDeps } from './session.ts';
 
 /** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`. */
+/** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`, or false for none. */
 const MAX_REQUESTS_A_MINUTE = 6000;
 
 /** What the server serves from: what each group of routes asks for. */
@@ -172,8 +172,14 @@ function frame(
     strictTransportSecurity: false,
   });
   if (tokens) guardRoutes(app, tokens);
+  // Routes that bring no limit of their own would be counted together, and a busy one would close all others.
+  app.addHook('onRoute', (route) => {
+    route.config = { rateLimit: {}, ...route.config };
+  });
   app.register(rateLimit, {
     max: MAX_REQUESTS_A_MINUTE,
+    // A group of routes may say so later than the limit is set, as the files of the pages do.
+    allowList: ({ routeOptions }) => routeOptions.config.rateLimit === false,
     keyGenerator: ({ caller, ip }) => (caller?.name == null ? ip : `token ${caller.name}`),
   });
   describeApi(app);

@@ -1,5 +1,6 @@
 /** The routing policy in force, from the log: whoever trains needs no Postgres. */
 import type { KafkaConfig } from '../config.ts';
+import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { readTopic } from '../runtime/read-topic.ts';
@@ -12,6 +13,6 @@ export async function readPolicyInForce(kafka: KafkaConfig, codecs: Codecs): Pro
   await codec.prepareAll();
   let inForce: RoutingPolicy = defaultPolicy;
   for await (const { value } of readTopic(kafka, topics.adoptedPolicies.name))
-    if (value !== null) inForce = codec.decode(value).policy;
+    if (value !== null) inForce = withCanonicalTags(codec.decode(value).policy);
   return inForce;
 }

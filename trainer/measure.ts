@@ -1,5 +1,6 @@
 /** Production accuracy into the model log, whose projection shows it as `model_versions.production_accuracy`. */
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
+import { productionAccuracy } from '../policy/audit.ts';
 import { measuredEvent } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { ModelEvent } from '../schemas/types.ts';
@@ -9,8 +10,9 @@ import type { ModelLogPort } from './model-log.ts';
 type Measured = Pick<AccuracyReport, 'from' | 'to' | 'versions'>;
 
 /**
- * Notes the corrected accuracy of each version in the report; of one that has traffic, null when it can't be told any more. What stands
- * already is not noted again, so the same report twice writes once. Returns the versions whose figure has changed.
+ * Notes the corrected accuracy of each version in the report; of one that has traffic, null when it can't be told any more, as when
+ * nothing of the traffic names it. What stands already is not noted again, so the same report twice writes once. Returns the
+ * versions whose figure has changed.
  */
 export async function recordAccuracy(
   log: ModelLogPort,
@@ -19,7 +21,10 @@ export async function recordAccuracy(
 ): Promise<readonly string[]> {
   let recorded: readonly string[] = [];
   await log.append((now) => {
-    const events = report.versions.flatMap((slice) => eventOf(now, report, slice, act) ?? []);
+    const named = new Set(report.versions.map(({ name }) => name));
+    const unnamed = [...now.models.keys()].filter((name) => !named.has(name));
+    const slices = [...report.versions, ...unnamed.map((name) => ({ name, ...productionAccuracy([]) }))];
+    const events = slices.flatMap((slice) => eventOf(now, report, slice, act) ?? []);
     recorded = events.map(({ version }) => version);
     return { models: events };
   });

@@ -16,8 +16,12 @@ export class Refused extends Error {
   }
 }
 
+/** A browser has six connections to a server, and questions that hang would take them all. The server itself has given up by then. */
+const READ_MS = 30_000;
+
 /**
- * Asks the API and gives the answer's JSON.
+ * Asks the API and gives the answer's JSON. What reads is given up after half a minute; what writes is not, as nobody would know
+ * whether it was done.
  * @template [T=any]
  * @param {string} url
  * @param {{ method?: string, body?: unknown }} [options]
@@ -26,6 +30,7 @@ export class Refused extends Error {
 export async function ask(url, { method = 'GET', body } = {}) {
   const response = await fetch(url, {
     method,
+    ...(method === 'GET' && { signal: AbortSignal.timeout(READ_MS) }),
     ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   }).catch(() => {
     throw new Refused({ type: '', title: '', status: 0, detail: 'The server does not answer.' });

@@ -1,7 +1,6 @@
 // @ts-check
 /** Charts in the page's own colours, drawn anew when the window or the colour scheme changes. */
 import uPlot from '/assets/uplot/uPlot.esm.js';
-import { moment } from './format.js';
 
 /** A colour of the page as the canvas needs it. @param {string} name */
 function colour(name) {
@@ -47,11 +46,14 @@ function sameShape(a, b) {
 
 const DAY_S = 86_400;
 
+/** A moment in UTC, in which the server counts hours and days: elsewhere a day would have the name of the one before. @param {number} at Seconds since 1970. @param {Intl.DateTimeFormatOptions} style */
+const utc = (at, style) => new Date(1000 * at).toLocaleString('en-GB', { ...style, timeZone: 'UTC' });
+
 /** What stands at an axis of time: days, or hours where there are two days at most. @param {number[]} splits Seconds since 1970. */
 const moments = (splits) =>
   splits.map((at) =>
-    new Date(1000 * at).toLocaleString(
-      'en-GB',
+    utc(
+      at,
       (splits.at(-1) ?? 0) - (splits[0] ?? 0) > 2 * DAY_S
         ? { day: 'numeric', month: 'short' }
         : { hour: '2-digit', minute: '2-digit' },
@@ -71,6 +73,7 @@ function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, hei
     width: Math.max(200, place.clientWidth),
     height,
     legend: { live: true },
+    tzDate: (at) => uPlot.tzDate(new Date(1000 * at), 'UTC'),
     cursor: { y: false, drag: { x: false, y: false } },
     scales: {
       x: { time, ...(xRange && { range: () => xRange }) },
@@ -89,7 +92,10 @@ function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, hei
       x
         ? { label: xLabel, value: (_plot, value) => (value == null ? '–' : x(value)) }
         : time
-          ? { label: 'time', value: (_plot, value) => (value == null ? '–' : moment(1000 * value)) }
+          ? {
+              label: 'time, UTC',
+              value: (_plot, value) => (value == null ? '–' : utc(value, { dateStyle: 'medium', timeStyle: 'short' })),
+            }
           : { label: xLabel },
       ...series.map(({ label, colour: name, bars: asBars, points }) => ({
         label,

@@ -1,5 +1,6 @@
 // @ts-check
 /** Search, and one conversation with all that became of it. The address holds what is shown, so it can be passed on. */
+import { live } from '/assets/lit-html/directives/live.js';
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { moment, share, tone } from './format.js';
@@ -31,7 +32,7 @@ function search(event) {
 /** @param {string} id */
 const link = (id) => `?id=${encodeURIComponent(id)}`;
 
-/** @param {any[]} rows */
+/** What was chosen or typed meanwhile gives way to what the address says. @param {any[]} rows */
 function list(rows) {
   const asked = address();
   const last = rows.length === 50 ? rows.at(-1) : undefined;
@@ -41,18 +42,19 @@ function list(rows) {
     older.set('before_id', last.conversation_id);
   }
   return html` <form class="form" role="search" @submit=${search}>
-      <label class="whole">Message or id<input name="q" type="search" .value=${asked.get('q') ?? ''} /></label>
+      <label class="whole"
+        >Message or id<input name="q" type="search" dir="auto" .value=${live(asked.get('q') ?? '')}
+      /></label>
       ${FILTERS.map(
         ([name, title, values]) =>
           html`<label
             >${title}<select name=${name}>
-              <option value="">any</option>
-              ${values.map((value) => html`<option value=${value} ?selected=${asked.get(name) === value}>${value}</option>`)}
+              ${['', ...values].map((value) => html`<option value=${value} .selected=${live((asked.get(name) ?? '') === value)}>${value || 'any'}</option>`)}
             </select></label
           >`,
       )}
-      <label>Language<input name="language" size="6" .value=${asked.get('language') ?? ''} /></label>
-      <label>Intent<input name="nlu_intent" size="14" .value=${asked.get('nlu_intent') ?? ''} /></label>
+      <label>Language<input name="language" size="6" .value=${live(asked.get('language') ?? '')} /></label>
+      <label>Intent<input name="nlu_intent" size="14" .value=${live(asked.get('nlu_intent') ?? '')} /></label>
       <button class="main whole">Search</button>
     </form>
     <section class="card">
@@ -67,7 +69,7 @@ function list(rows) {
               rows.map(
                 (row) =>
                   html`<tr>
-                    <td class="text" lang=${row.language}>
+                    <td class="text" lang=${row.language} dir="auto">
                       <a href=${link(row.conversation_id)}>${row.user_message.slice(0, 120)}</a>
                     </td>
                     <td>${row.nlu_module} / ${row.nlu_intent}</td>
@@ -90,6 +92,12 @@ const fact = (name, value) =>
     : html`<dt>${name}</dt>
         <dd>${value}</dd>`;
 
+/** Names and what the user wrote for them. @param {any[]} found */
+const entities = (found) =>
+  found.length === 0
+    ? null
+    : found.map(({ name, value }, i) => html`${i === 0 ? '' : ', '}<bdi>${name}</bdi>: <bdi>${value}</bdi>`);
+
 /** A version of ours as a link; what another system answers with has no page here. @param {string} version */
 const versionLink = (version) =>
   /^router-v\d/.test(version)
@@ -101,12 +109,12 @@ const PROVIDERS = { indicbert: 'IndicBERT', llm: 'The language model' };
 
 /** One line of the story: title and text. @param {any} e */
 function story(e) {
-  const label = `${e.module} / ${e.intent}`;
+  const label = html`<bdi>${e.module} / ${e.intent}</bdi>`;
   if (e.what === 'captured')
     return [
       'Captured',
       e.provider === null
-        ? `The model said ${label}`
+        ? html`The model said ${label}`
         : html`${PROVIDERS[e.provider] ?? e.provider}${e.model_version ? html`, ${versionLink(e.model_version)}` : ''}
           said ${label}, confidence ${share(e.confidence)}`,
     ];
@@ -115,30 +123,35 @@ function story(e) {
   if (e.what === 'routed')
     return [`Routed: ${e.route.replaceAll('_', '-')}`, `by ${e.policy_version}; ${e.reasons.map(reason).join(', ')}`];
   if (e.what === 'sample approved')
-    return ['Became a sample', `${label}, ${e.source === 'human' ? `vouched for by ${e.reviewer}` : 'automatic'}`];
-  if (e.what === 'sample withdrawn') return ['Left the samples', `${label}: ${e.reason}`];
+    return [
+      'Became a sample',
+      html`${label}, ${e.source === 'human' ? html`vouched for by <bdi>${e.reviewer}</bdi>` : 'automatic'}`,
+    ];
+  if (e.what === 'sample withdrawn') return ['Left the samples', html`${label}: ${e.reason}`];
   const { verdict, reviewer, corrected_module: module, corrected_intent: intent } = e.review;
-  if (e.what === 'withdrew') return ['An answer was withdrawn', `by ${reviewer}; it is ${e.review_status} again`];
-  return [`Reviewed: ${answered(verdict)}`, `by ${reviewer}${intent ? `, it is ${module} / ${intent}` : ''}`];
+  if (e.what === 'withdrew')
+    return ['An answer was withdrawn', html`by <bdi>${reviewer}</bdi>; it is ${e.review_status} again`];
+  return [
+    `Reviewed: ${answered(verdict)}`,
+    html`by <bdi>${reviewer}</bdi>${intent ? html`, it is <bdi>${module} / ${intent}</bdi>` : ''}`,
+  ];
 }
 
 /** @param {any} c */
 function detail(c) {
   /** @type {[at: string, title: unknown, text: unknown][]} */
-  const timeline = [
-    ...c.timeline.map((/** @type {any} */ entry) => [entry.at, ...story(entry)]),
-    ...c.trained.map((/** @type {any} */ one) => [
-      one.at,
-      'Trained a version',
-      html`${versionLink(one.version)} has learned from its sample`,
-    ]),
-  ];
+  const timeline = c.timeline.map((/** @type {any} */ entry) => [entry.at, ...story(entry)]);
+  for (const { at, version } of c.trained) {
+    const later = timeline.findIndex((entry) => entry[0] > at);
+    const trained = html`${versionLink(version)} has learned from its sample`;
+    timeline.splice(later === -1 ? timeline.length : later, 0, [at, 'Trained a version', trained]);
+  }
   return html` <p><a href="/conversations">All conversations</a></p>
     <section class="card">
-      <h2 lang=${c.language}>${c.user_message}</h2>
+      <h2 lang=${c.language} dir="auto">${c.user_message}</h2>
       <p><span class="badge ${tone(c.review_status)}">${c.review_status}</span></p>
       <dl class="facts">
-        ${fact('id', html`<span class="mono">${c.conversation_id}</span>`)}${fact('language', c.language)}${fact('user', c.user_id)}${fact('session', c.session_id)}${fact('served by', c.routing_target)}${fact('took', c.processing_time_ms == null ? null : `${c.processing_time_ms} ms`)}${fact('entities', (c.entities ?? []).map((/** @type {any} */ e) => `${e.name}: ${e.value}`).join(', '))}
+        ${fact('id', html`<span class="mono">${c.conversation_id}</span>`)}${fact('language', c.language)}${fact('user', c.user_id)}${fact('session', c.session_id)}${fact('served by', c.routing_target)}${fact('took', c.processing_time_ms == null ? null : `${c.processing_time_ms} ms`)}${fact('entities', entities(c.entities ?? []))}
       </dl>
     </section>
     <section class="card">

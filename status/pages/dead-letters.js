@@ -114,14 +114,15 @@ function list() {
       ${total === 0 ? html`<p class="quiet">Every record of the last 30 days could be processed.</p>` : ''}
       ${waiting.length === 0 ? '' : letterTable('Open dead letters', waiting)}
       ${ids.length > 0 && may() ? html`<p><button type="button" ?disabled=${state.busy} @click=${() => replay(ids)}>Send all ${ids.length} again as they were</button></p>` : ''}
-      ${letters.length < total ? html`<p class="small quiet">Of all ${count(total)} the newest ${letters.length} are shown.</p>` : ''}
+      ${waiting.length < open ? html`<p class="small quiet">The newest ${waiting.length} are shown; <code>samvad dead-letters list</code> has all.</p>` : ''}
     </section>
     ${
       sent.length === 0
         ? ''
         : html`<section class="card">
-            <h2>${count(sent.length)} sent again</h2>
+            <h2>${count(total - open)} sent again</h2>
             ${letterTable('Dead letters that were sent again', sent)}
+            ${sent.length < total - open ? html`<p class="small quiet">The newest ${sent.length} are shown.</p>` : ''}
           </section>`
     }`;
 }

@@ -23,7 +23,7 @@ const flips = (title, tone, rows) =>
             rows.slice(0, EXAMPLES).map(
               (flip) =>
                 html`<tr>
-                  <td class="text" lang=${flip.language}>${flip.text.slice(0, 120)}</td>
+                  <td class="text" lang=${flip.language} dir="auto">${flip.text.slice(0, 120)}</td>
                   <td>${flip.truth}</td>
                   <td>${flip.production}</td>
                   <td>${flip.candidate}</td>

@@ -67,6 +67,10 @@ const overview = (models, deployments) =>
       )}
     </section>`;
 
+/** Only a run leaves its manifest, which the page of a data set shows; a version that was registered has none. @param {any} lineage */
+const dataSet = ({ run, data_set: { sha256 } }) =>
+  run === null || sha256 === null ? (sha256 ?? '–') : html`<a href=${`/data-sets?sha256=${sha256}`}>${sha256}</a>`;
+
 /** @param {any} model @param {any} lineage @param {any} report Null where there is none. */
 const detail = (model, lineage, report) =>
   html` <p><a href="/models">All versions</a></p>
@@ -112,9 +116,7 @@ const detail = (model, lineage, report) =>
         <dt>run</dt>
         <dd>${lineage.run?.run_id ?? '–'}</dd>
         <dt>data set</dt>
-        <dd class="mono">
-          ${lineage.data_set.sha256 === null ? '–' : html`<a href=${`/data-sets?sha256=${lineage.data_set.sha256}`}>${lineage.data_set.sha256}</a>`}
-        </dd>
+        <dd class="mono">${dataSet(lineage)}</dd>
         <dt>trained on</dt>
         <dd>
           ${count(lineage.data_set.training_samples)} samples; of those in its ranges that stand today,
@@ -130,7 +132,7 @@ const detail = (model, lineage, report) =>
               lineage.samples.map(
                 (/** @type {any} */ one) =>
                   html`<tr>
-                    <td class="text" lang=${one.language}>
+                    <td class="text" lang=${one.language} dir="auto">
                       <a href=${`/conversations?id=${encodeURIComponent(one.conversation_id)}`}
                         >${one.text.slice(0, 100)}</a
                       >

@@ -16,7 +16,7 @@ const REFUSED = 'samvad.refused.';
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 15_000;
 
-/** Where localStorage is switched off, answers live as long as the page. */
+/** Where localStorage is switched off or full, answers live as long as the page. */
 const memory = new Map();
 const store = {
   /** @param {string} key @param {object} value */
@@ -47,6 +47,14 @@ const store = {
       // not allowed or not ours
     }
     return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
+  },
+  /** Whether it outlives the page. @param {string} key */
+  keeps(key) {
+    try {
+      return localStorage.getItem(key) !== null;
+    } catch {
+      return false;
+    }
   },
 };
 
@@ -130,6 +138,8 @@ export function openOutbox(changed) {
     },
     /** Answers that are on their way to the server. */
     waiting: () => outgoing().reduce((sum, [, body]) => sum + body.answers.length, 0),
+    /** Whether some of them would be lost with the page. */
+    endsWithPage: () => outgoing().some(([key]) => !store.keeps(key)),
     /** Ids of conversations whose answers are on their way. @returns {Set<string>} */
     waitingIds: () =>
       new Set(outgoing().flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),

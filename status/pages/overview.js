@@ -8,6 +8,7 @@ import { drawing, layOut } from './pipeline-drawing.js';
 import { table } from './table.js';
 import { prose } from './words.js';
 
+const LOADING = html`<p class="quiet">Loading …</p>`;
 const SLOW_MS = 15_000;
 const LISTEN_AGAIN_MS = 3000;
 /** On both sides of a point that stands alone. */
@@ -16,7 +17,7 @@ const HOUR_S = 3600;
 /** `away` and `stale` say why the live figures, and the slow ones, are the last that came; empty when they are not. @type {any} */
 const state = {
   ...{ live: undefined, away: '', stale: '' },
-  ...{ kpis: [], overview: undefined, models: [], deployments: [], runs: [] },
+  ...{ kpis: [], overview: undefined, models: [], deployments: [], runs: [] }, // `overview` and all but `kpis` come together
 };
 /** @type {ReturnType<typeof layOut>} */
 let layout;
@@ -74,6 +75,7 @@ function kpis() {
   const groups = [...new Set(state.kpis.map((/** @type {any} */ kpi) => kpi.group))];
   return html`<section class="card wide">
     <h2>Key figures, last seven days</h2>
+    ${groups.length === 0 ? LOADING : ''}
     ${groups.map(
       (group) =>
         html`<h3 class="quiet">${group}</h3>
@@ -110,7 +112,9 @@ function queue() {
     <h2>Queue</h2>
     ${
       classes.length === 0
-        ? html`<p class="quiet">${state.live ? 'Nothing waits for a person.' : 'Loading …'}</p>`
+        ? state.live
+          ? html`<p class="quiet">Nothing waits for a person.</p>`
+          : LOADING
         : html`<dl class="facts">
             ${classes.map(([number, waiting]) => {
               const [name, inbox] = CLASSES[number] ?? [number, '/review'];
@@ -135,7 +139,8 @@ function runs() {
   return html`<section class="card">
     <h2>Training</h2>
     ${running.map((/** @type {any} */ run) => html`<p><strong>${run.run_id}</strong> <span class="badge warn">${run.status}</span><br />${progress(run)}</p>`)}
-    ${running.length + past.length === 0 ? html`<p class="quiet">No training yet. A run starts by itself when enough samples are approved.</p>` : ''}
+    ${state.overview ? '' : LOADING}
+    ${state.overview && running.length + past.length === 0 ? html`<p class="quiet">No training yet. A run starts by itself when enough samples are approved.</p>` : ''}
     <ul class="plain">
       ${past.map(
         (/** @type {any} */ run) =>
@@ -153,7 +158,8 @@ function rollout() {
   const [latest] = state.deployments;
   return html`<section class="card">
     <h2>In charge</h2>
-    ${serving.length === 0 ? html`<p class="quiet">No version gets traffic.</p>` : ''}
+    ${state.overview ? '' : LOADING}
+    ${state.overview && serving.length === 0 ? html`<p class="quiet">No version gets traffic.</p>` : ''}
     <ul class="plain">
       ${serving.map(
         (/** @type {any} */ one) =>
@@ -186,24 +192,27 @@ function view() {
     <div class="grid">
       ${queue()}${runs()}${rollout()}
       <section class="card">
-        <h2>Routing over time</h2>
+        <h2>Routing over time, UTC</h2>
         <div id="routing" class="chart" ?hidden=${noTraffic()}></div>
-        ${noTraffic() ? NO_TRAFFIC : ''}
+        ${aboutTraffic()}
       </section>
       <section class="card">
         <h2>Confidence</h2>
         <div id="confidence" class="chart" ?hidden=${noTraffic()}></div>
-        ${noTraffic() ? NO_TRAFFIC : ''}
+        ${aboutTraffic()}
       </section>
       <section class="card">
         <h2>Accuracy by version</h2>
         <div id="accuracy" class="chart"></div>
+        ${state.overview ? '' : LOADING}
       </section>
       ${kpis()}
     </div>`;
 }
 
-const noTraffic = () => state.overview?.routing.length === 0;
+const noTraffic = () => !state.overview?.routing.length;
+
+const aboutTraffic = () => (!state.overview ? LOADING : noTraffic() ? NO_TRAFFIC : '');
 
 const NO_TRAFFIC = html`<p class="quiet">
   No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.
@@ -290,14 +299,19 @@ function listen() {
   };
 }
 
+/** Asks for what changes slowly, again and again; what can not be read is said, and the last that came stays. */
+async function goOn() {
+  await slow().catch(({ message }) => {
+    state.stale = `Key figures, models and charts ${state.overview ? 'are the last ones' : 'can not be read'}: ${message}`;
+  });
+  update();
+  setTimeout(goOn, SLOW_MS);
+}
+
 try {
   layout = layOut(await ask('/v1/topology'));
-  await slow();
-  update();
   listen();
-  const stale = (/** @type {Error} */ { message }) =>
-    void (state.stale = `Key figures, models and charts are the last ones: ${message}`);
-  setInterval(() => slow().catch(stale).then(update), SLOW_MS);
+  await goOn();
 } catch (error) {
   showError(error);
 }

@@ -324,6 +324,12 @@ async function correct() {
   else answer('correct', label, task, since);
 }
 
+/** What the browser does not keep ends with the page. */
+function mayLeave() {
+  const asked = 'This browser keeps no answers, and the server does not have all of yours yet. Throw those away?';
+  return !outbox.endsWithPage() || confirm(asked);
+}
+
 /** @type {import('./review-view.js').Acts} */
 const acts = {
   approve: () => answer('approve'),
@@ -352,10 +358,12 @@ const acts = {
     draw();
   },
   rename() {
+    if (!mayLeave()) return;
     remember('samvad.reviewer', '');
     location.reload(); // what this page holds is not the next person's; leaving it gives its items back
   },
   signOut() {
+    if (!mayLeave()) return;
     release();
     signOut().catch(({ message }) => {
       state.trouble = message;

@@ -10,6 +10,8 @@ const state = {
   history: [],
   session: { needed: false, roles: [] },
   draft: '',
+  /** The draft that `report` is of. */
+  tried: undefined,
   days: 7,
   reason: '',
   by: '',
@@ -38,10 +40,9 @@ async function doing(work) {
 const tryIt = () =>
   doing(async () => {
     state.report = undefined;
-    state.report = await ask('/v1/policies/what-if', {
-      method: 'POST',
-      body: { policy: JSON.parse(state.draft), days: state.days },
-    });
+    const { draft, days } = state;
+    state.report = await ask('/v1/policies/what-if', { method: 'POST', body: { policy: JSON.parse(draft), days } });
+    state.tried = draft;
     return '';
   });
 
@@ -110,7 +111,7 @@ function reported(report) {
             >
           </p>
           <ul>
-            ${one.examples.map((/** @type {any} */ e) => html`<li><span lang=${e.language}>${e.user_message.slice(0, 90)}</span> <span class="quiet small">${e.nlu_module} / ${e.nlu_intent}, ${share(e.nlu_confidence)}</span></li>`)}
+            ${one.examples.map((/** @type {any} */ e) => html`<li><span lang=${e.language} dir="auto">${e.user_message.slice(0, 90)}</span> <span class="quiet small">${e.nlu_module} / ${e.nlu_intent}, ${share(e.nlu_confidence)}</span></li>`)}
           </ul>`,
     )}
   </section>`;
@@ -121,6 +122,15 @@ const exceptionLine = ({ module, intent, language, thresholds }) =>
   html`<div>
     ${[module, intent, language].filter(Boolean).join(' / ')}: ${share(thresholds.trust)}, ${share(thresholds.doubt)}
   </div>`;
+
+/** Whether the effect of what would be adopted is on the page. */
+const seen = () => state.report !== undefined && state.tried === state.draft;
+
+/** @param {any} event */
+function edited(event) {
+  state.draft = event.target.value;
+  update();
+}
 
 /** @param {string} name */
 const typed = (name) => (/** @type {any} */ event) =>
@@ -167,7 +177,7 @@ function view() {
     <section class="card">
       <h2>Another policy</h2>
       <label for="policy">The policy as JSON, under a new version</label>
-      <textarea id="policy" rows="16" spellcheck="false" .value=${state.draft} @input=${typed('draft')}></textarea>
+      <textarea id="policy" rows="16" spellcheck="false" .value=${state.draft} @input=${edited}></textarea>
       <div class="form">
         <label
           >Days of past traffic<input
@@ -184,9 +194,7 @@ function view() {
           ? html`<div class="form">
                 ${state.session.needed ? '' : html`<label>Your name<input autocomplete="name" .value=${state.by} @input=${typed('by')} /></label>`}
                 <label>Why<input size="40" .value=${state.reason} @input=${typed('reason')} /></label>
-                <button type="button" ?disabled=${state.busy || state.report === undefined} @click=${adopt}>
-                  Adopt it
-                </button>
+                <button type="button" ?disabled=${state.busy || !seen()} @click=${adopt}>Adopt it</button>
               </div>
               <p class="quiet small">
                 See its effect first. Conversations that arrive from then on are routed by it; those before stay as they
@@ -205,8 +213,10 @@ const update = () => show(view());
 try {
   [state.history, state.session] = await Promise.all([ask('/v1/policies'), session()]);
   const { policy } = state.history.at(-1);
-  const number = Number(/(\d+)$/.exec(policy.version)?.[1] ?? 1) + 1;
-  state.draft = JSON.stringify({ ...policy, version: policy.version.replace(/\d+$/, String(number)) }, undefined, 2);
+  // The number at its end, plus one; a version without one is the first.
+  const [, name, number] = /^(.*?)(\d*)$/.exec(policy.version) ?? [];
+  const version = number ? `${name}${Number(number) + 1}` : `${name}-2`;
+  state.draft = JSON.stringify({ ...policy, version }, undefined, 2);
   update();
 } catch (error) {
   showError(error);

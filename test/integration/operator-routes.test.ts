@@ -6,6 +6,7 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { promisify } from 'node:util';
 import { deadLetterLog } from '../../cli/dead-letters.ts';
+import { liveReader } from '../../cli/live.ts';
 import kafkajs from 'kafkajs';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { DeadLetterIndex, deadLetterWriter, findDeadLetters, replayDeadLetters } from '../../runtime/dead-letters.ts';
@@ -163,6 +164,9 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal(await replayDeadLetters(log, await findDeadLetters(log, new Set([id])).then(asResends), by), 1);
     await reviewing.caughtUp();
     assert.equal(await open(), before + 2, 'it came back, and the first one waits no more');
+    let at = Date.now();
+    const live = liveReader(prepared.servers, new DeadLetterIndex(log), prepared.pool, () => at);
+    assert.equal((await live()).dead_letters, before + 2);
     const admin = kafkajsClient(prepared.servers.kafka, 'test').admin();
     await admin.connect();
     const partitions = (await admin.fetchTopicOffsets(topics.deadLetters.name)).map(({ partition, high }) => ({
@@ -172,6 +176,8 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     await admin.deleteTopicRecords({ topic: topics.deadLetters.name, partitions });
     await admin.disconnect();
     assert.equal(await open(), 0);
+    at += 60_000;
+    assert.equal((await live()).dead_letters, 0, 'the dashboard hears of those that left');
     assert.equal((await ask('GET', `/v1/dead-letters/${another.id}`)).status, 404);
     await deadLetter('c-5', Buffer.from('neither'));
     assert.equal(await open(), 1);

@@ -22,6 +22,7 @@ import { ingestJsonl } from '../../producers/jsonl.ts';
 import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { migrate } from '../../runtime/migrate.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
+import { openPool } from '../../runtime/postgres-pool.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { openCodecs, SchemaRefused } from '../../runtime/schema-registry.ts';
@@ -29,7 +30,6 @@ import { openTracing } from '../../runtime/tracing.ts';
 import type { Tracing } from '../../runtime/tracing.ts';
 import { schemas } from '../../schemas/types.ts';
 import type { SampleApproved } from '../../schemas/types.ts';
-import { ensureTopics, TopicMismatch } from '../../runtime/topics.ts';
 import { subjectOf } from '../../stream/event-key.ts';
 import type { Topic } from '../../stream/topic.ts';
 import { topics } from '../../topology.ts';
@@ -715,40 +715,30 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('does not start on topics that were made otherwise and would lose records, and says what to set', async () => {
-    const kafka = kafkajsClient(stack.prepared.servers.kafka, 'test');
-    const admin = kafka.admin();
-    await admin.connect();
-    const made = async (name: string, keeps: Topic['keeps'], config: Readonly<Record<string, string>>) => {
-      const topic = { ...topics.modelEvents, name: `nlu.${name}`, keeps };
-      const configEntries = Object.entries(config).map(([key, value]) => ({ name: key, value }));
-      await admin.createTopics({ topics: [{ topic: topic.name, numPartitions: 1, configEntries }] });
-      return ensureTopics(kafka, [topic], 6, 1).then(
-        () => 'taken',
-        (error: unknown) => (error instanceof TopicMismatch ? error.message : error),
-      );
+  it('rebuilds and migrates as a user whose statements may take no longer than a moment', async (t) => {
+    const { servers, codecs, pool } = stack.prepared;
+    const [projection] = projections.filter(({ name }) => name === 'policies');
+    assert.ok(projection);
+    await pool.query("ALTER ROLE CURRENT_USER SET statement_timeout = '200ms'");
+    const hurried = openPool(servers.databaseUrl);
+    t.after(async () => {
+      await hurried.end();
+      await pool.query('ALTER ROLE CURRENT_USER RESET statement_timeout');
+    });
+    await assert.rejects(hurried.query('SELECT pg_sleep(1)'), { code: '57014' });
+    /** Whoever waits for this lock has a statement that takes a second. */
+    const held = async <T>(lock: string, during: () => Promise<T>): Promise<T> => {
+      const holder = await pool.connect();
+      await holder.query('BEGIN');
+      await holder.query(lock);
+      const released = sleep(1000).then(() => holder.query('COMMIT'));
+      return during().finally(() => released.finally(() => holder.release()));
     };
-    const week = { 'cleanup.policy': 'delete', 'retention.ms': '604800000' };
-    const both = { 'cleanup.policy': 'compact,delete', 'retention.ms': '-1', 'retention.bytes': '1000000' };
-    const found = [
-      await made('by-default', 'for ever', {}),
-      await made('a-week', 'until erased', week),
-      await made('both', 'latest per key', both),
-      await made('compacted', 'for ever', { 'cleanup.policy': 'compact' }),
-      await made('from-before', 'until erased', { 'retention.ms': '-1' }),
-      await made('short', { retentionMs: 1000 }, week),
-      await ensureTopics(kafka, [{ ...topics.modelEvents, name: 'nlu.short', partitions: 3 }], 6, 1).catch(String),
-    ];
-    await admin.disconnect();
-    assert.deepEqual(found, [
-      'Topic nlu.by-default would lose records by retention.ms=604800000; set it to -1.',
-      'Topic nlu.a-week would lose records by retention.ms=604800000; set it to -1.',
-      'Topic nlu.both would lose records by retention.bytes=1000000; set it to -1.',
-      'Topic nlu.compacted would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1.',
-      'taken',
-      'taken',
-      'TopicMismatch: Topic nlu.short has 1 partitions and must have 3; see docs/operations.md on changing them.',
-    ]);
+    const codec = codecs.of(projection.topic);
+    await held(`LOCK TABLE ${projection.table}`, () =>
+      rebuildProjection({ projection, kafka: servers.kafka, codec, pool: hurried }),
+    );
+    await held('LOCK TABLE schema_migrations', () => migrate(servers.databaseUrl));
   });
 
   it('applies migrations once', async () => assert.deepEqual(await migrate(stack.prepared.servers.databaseUrl), []));

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Pool } from 'pg';
 import { startComponents } from '../../cli/components.ts';
 import type { RunningComponents } from '../../cli/components.ts';
 import { producerOptions } from '../../cli/environment.ts';
@@ -8,6 +9,7 @@ import { projections } from '../../pipeline.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { InputError } from '../../producers/inputs.ts';
+import { sendPolicy } from '../../producers/policies.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { digestTable } from '../../runtime/rebuild.ts';
 import { adoptPolicy, policyHistory, policyInForce } from '../../status/policy.ts';
@@ -98,6 +100,34 @@ describe('a policy on real servers', () => {
       (await policyHistory(stack.prepared.pool)).map(({ policy }) => policy.version),
       ['routing-v1', 'routing-v2'],
     );
+  });
+
+  it('is not said to be in force where somebody else adopts other rules under its version meanwhile', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    const first = { ...adoption, policy: { ...strict, version: 'at-once', audit_share: 0.2 } };
+    const second = { ...adoption, policy: { ...first.policy, audit_share: 0.3 } };
+    let sent = false;
+    const query = (async (sql: string) => {
+      const history = await pool.query(sql);
+      if (!sent) await sendPolicy(servers.kafka, codecs, first);
+      sent = true;
+      return history;
+    }) as Pool['query'];
+    await assert.rejects(
+      adoptPolicy({ ...stack.prepared, pool: { query } }, second),
+      (error) => error instanceof InputError && /version: at-once was adopted before/.test(error.message),
+    );
+    assert.deepEqual((await policyInForce(pool)).policy, first.policy);
+  });
+
+  it('has its language tags in the case of those in the log, however it came there', async () => {
+    const { servers, codecs, pool } = stack.prepared;
+    const thresholds = { trust: 0.96, doubt: 0.8 };
+    const policy = { ...strict, version: 'upper-case' };
+    const exception = (language: string) => ({ module: null, intent: null, language, thresholds });
+    await sendPolicy(servers.kafka, codecs, { ...adoption, policy: { ...policy, exceptions: [exception('TA')] } });
+    await untilCaughtUp(servers, pool);
+    assert.deepEqual((await policyInForce(pool)).policy.exceptions, [exception('ta')]);
   });
 
   it('reports what another policy would do, and touches no topic, group or table', async () => {

@@ -1,6 +1,7 @@
 /** What needs only the log, while Postgres is away: a training run, the commands on models, and answers to texts. */
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
@@ -129,6 +130,30 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
       /to offset 9999 of partition 0, and the log/,
     );
   });
+
+  for (const [what, databaseUrl] of [
+    ['with its address', {}],
+    ['without', { DATABASE_URL: '' }],
+  ] as const)
+    it(`a processor that starts ${what} is ready`, async () => {
+      const env = { ...process.env, ...stack.env, ...databaseUrl, SAMVAD_HEALTH_PORT: '0' };
+      const child = spawn(process.execPath, [bin, 'run', 'intake'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+      let output = '';
+      child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
+      const ended = once(child, 'close');
+      try {
+        let answer: { status?: string; parts?: Record<string, string> } = {};
+        for (const deadline = Date.now() + 60_000; answer.status !== 'ok'; await sleep(50)) {
+          assert.ok(child.exitCode === null && Date.now() < deadline, `${output}\n${JSON.stringify(answer)}`);
+          const [, url] = /Health on (\S+)\.\n/.exec(output) ?? [];
+          if (url !== undefined) answer = (await (await fetch(url)).json()) as typeof answer;
+        }
+        assert.deepEqual(answer.parts, { kafka: 'ok', 'schema-registry': 'ok', intake: 'ok' });
+      } finally {
+        child.kill('SIGTERM');
+      }
+      assert.deepEqual(await ended, [0, null], output);
+    });
 
   it('a process that starts answers texts, by the policy in force', async () => {
     const { servers, config } = stack.prepared;

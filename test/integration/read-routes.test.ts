@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import type { Socket } from 'node:net';
 import type { Pool } from 'pg';
+import { startComponents } from '../../cli/components.ts';
+import { startHttp } from '../../cli/http.ts';
 import { openPool } from '../../runtime/postgres-pool.ts';
+import { startPostgresProxy } from './postgres-proxy.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 import { endAll } from './stack.ts';
@@ -90,6 +94,73 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
       await other.close();
       await scans.end();
     }
+  });
+
+  it('says that others are slow where it waited for a connection only', async () => {
+    const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 500 });
+    const other = reviewing.server([], scans);
+    const busy = await scans.connect();
+    try {
+      const { statusCode, body } = await other.inject({ url: '/v1/kpis' });
+      const { type, detail } = JSON.parse(body) as { type: string; detail: string };
+      assert.deepEqual([statusCode, type], [503, 'urn:samvad:problem:too-slow']);
+      assert.match(detail, /^Others ask the database for what takes long/);
+    } finally {
+      busy.release();
+      await other.close();
+      await scans.end();
+    }
+  });
+
+  it('tells a caller in time that Postgres is frozen and says nothing', async () => {
+    const { prepared } = reviewing.stack;
+    let frozen = false;
+    const passing = (from: Socket, to: Socket) => from.on('data', (bytes) => frozen || to.write(bytes));
+    const proxy = await startPostgresProxy(prepared.servers.databaseUrl, (client, server) => {
+      passing(client, server);
+      passing(server, client);
+    });
+    const servers = { ...prepared.servers, databaseUrl: proxy.url };
+    const config = { ...prepared.config, http: { host: '127.0.0.1', port: 0 } };
+    const pool = openPool(proxy.url);
+    const components = await startComponents([], prepared);
+    const http = await startHttp({ ...prepared, servers, config, pool }, components);
+    try {
+      assert.equal((await fetch(`${http.url}/v1/models`)).status, 200);
+      frozen = true;
+      const answer = await fetch(`${http.url}/v1/models`, { signal: AbortSignal.timeout(30_000) });
+      assert.deepEqual(
+        [answer.status, ((await answer.json()) as { type: string }).type],
+        [503, 'urn:samvad:problem:unreachable'],
+      );
+    } finally {
+      await proxy.stop();
+      await endAll(
+        () => http.stop(),
+        () => components.stop(),
+        () => pool.end(),
+      );
+    }
+  });
+
+  it('gives counts and offsets of runs, versions and deployments as numbers', async () => {
+    await reviewing.stack.prepared.pool.query(
+      `INSERT INTO training_runs (run_id, data_set, trigger, status, attempt, approvals, reasons, epoch, epochs, requested_at, log_partition, log_offset)
+       VALUES ('run-1', 'default', 'manual', 'requested', 1, 1000, '[]', 0, 0, now(), 0, 7)`,
+    );
+    await reviewing.stack.prepared.pool.query("UPDATE model_versions SET run_id = 'run-1', log_offset = 3");
+    interface Numbers {
+      readonly approvals?: unknown;
+      readonly log_offset: unknown;
+    }
+    const ask = async <T>(url: string) => (await app.inject({ url })).json<T>();
+    const [listed] = await ask<Numbers[]>('/v1/training-runs');
+    const { run } = await ask<{ run: Numbers }>('/v1/models/router-v1.0.0/lineage');
+    for (const one of [listed, run]) assert.deepEqual([one?.approvals, one?.log_offset], [1000, 7]);
+    for (const url of ['/v1/models/router-v1.0.0', '/v1/models/production'])
+      assert.equal((await ask<Numbers>(url)).log_offset, 3);
+    for (const url of ['/v1/models', '/v1/deployments'])
+      for (const { log_offset } of await ask<Numbers[]>(url)) assert.equal(typeof log_offset, 'number');
   });
 
   const next = (changes: object) => ['/v1/review-queue/next', { reviewer: 'asha', session: 's', ...changes }] as const;

@@ -12,7 +12,7 @@ import { endAll } from './stack.ts';
 
 const KEYS = { a: 'approve', r: 'reject', s: 'skip' } as const;
 
-describe('the review page in Chromium', { timeout: 300_000 }, () => {
+describe('the review page in Chromium', { timeout: 420_000 }, () => {
   let reviewing: Reviewing;
   let browser: Browser;
   let app: ReturnType<Reviewing['server']>;
@@ -240,6 +240,43 @@ describe('the review page in Chromium', { timeout: 300_000 }, () => {
       rows.map(({ said }) => said).sort(),
       [`${kept} asha approve`, `${back} asha reject`, `${own} meera approve`].sort(),
     );
+  });
+
+  it('asks before answers that are still to be sent are lost, where the browser keeps none', async (t) => {
+    await many('unkept', 3);
+    const context = await browser.newContext();
+    t.after(() => context.close());
+    // Full, as it would be for anything longer than a name.
+    await context.addInitScript({
+      content: `const set = Storage.prototype.setItem;
+        Storage.prototype.setItem = function (key, value) {
+          if (key.startsWith('samvad.outbox.')) throw new DOMException('full', 'QuotaExceededError');
+          set.call(this, key, value);
+        };`,
+    });
+    const page = await context.newPage();
+    await page.goto(`${url}/review?module=unkept`);
+    await page.getByRole('textbox').fill('asha');
+    await page.getByRole('button', { name: 'Begin' }).click();
+    await page.route('**/v1/review-queue/answers', (route) => route.abort());
+    const id = await press(page, 'r');
+    const questions: string[] = [];
+    page.on('dialog', (dialog) => {
+      questions.push(dialog.message());
+      void dialog.dismiss();
+    });
+    const another = page.getByRole('button', { name: 'Not you?' });
+    await another.click();
+    assert.match(questions.join(), /^This browser keeps no answers/);
+    await page.unroute('**/v1/review-queue/answers');
+    await saved(page);
+    await another.click();
+    await page.getByRole('textbox').waitFor();
+    assert.equal(questions.length, 1);
+    await caughtUp();
+    assert.deepEqual(await sql(`SELECT reviewer, verdict FROM conversation_reviews WHERE conversation_id = '${id}'`), [
+      { reviewer: 'asha', verdict: 'reject' },
+    ]);
   });
 
   it('shows the filter, and takes it off, when nothing of that part waits any more', async (t) => {

@@ -83,6 +83,14 @@ describe('the review queue on real servers', () => {
     const first = (await list('route=priority-review&limit=200')).items.map(({ route }) => route);
     assert.deepEqual(new Set(first.filter((route) => route !== null)), new Set(['priority-review']));
     assert.equal((await app.inject({ url: '/v1/review-queue?route=audit' })).statusCode, 400);
+    assert.equal((await list('module=&language=')).waiting, 40);
+  });
+
+  it('takes null for absent, and gives back nothing because of it', async () => {
+    const lent = await next('null', { count: 3 });
+    const nothing = { module: null, language: null, route: null, first: null, join: null, since: null, count: null };
+    assert.deepEqual(ids(await next('null', nothing)).slice(0, 3), ids(lent));
+    await post('/v1/review-queue/release', { reviewer: 'null', session: 'null' });
   });
 
   it('gives an item to one person at a time, also when many ask at once, and the same ones again to the same page', async () => {
@@ -462,6 +470,7 @@ describe('the review queue on real servers', () => {
     const reviewsBefore = await sql('SELECT count(*)::int AS n FROM conversation_reviews');
     const good = { conversation_id: 'q-1' };
     const correct = { ...good, verdict: 'correct', corrected_module: 'food' };
+    const review = (fields: object) => ({ verdict: 'approve', reviewer: 'asha', reviewed_at: NOON, ...fields });
     const cases: readonly (readonly [number, string, Promise<{ status: number; body: Record<string, unknown> }>])[] = [
       [404, 'unknown-conversation', answer('asha', [good, { conversation_id: 'never-came' }])],
       [422, 'unknown-label', answer('asha', [good, { ...correct, corrected_intent: 'trak_order' }])],
@@ -471,6 +480,11 @@ describe('the review queue on real servers', () => {
       [400, 'invalid-records', answer('asha', [good, { ...good, verdict: 'maybe' }])],
       [400, 'invalid-request', answer('', [good])],
       [400, 'invalid-request', answer('asha', [])],
+      [
+        422,
+        'unknown-label',
+        post('/v1/reviews', [review(good), review({ ...correct, corrected_intent: 'trak_order' })]),
+      ],
       [400, 'invalid-request', post('/v1/review-queue/answers', {})],
       [400, 'invalid-request', post('/v1/review-queue/next', {})],
     ];
@@ -491,9 +505,16 @@ describe('the review queue on real servers', () => {
     assert.equal((await answer('asha', [runnerUp])).status, 202);
     const added = await answer('asha', [{ ...correct, corrected_intent: 'brand_new' }], { new_label: true });
     assert.equal(added.status, 202);
+    for (const [url, fields] of [
+      ['/v1/reviews', { ...correct, corrected_intent: 'track_order', conversation_id: 'q-3' }],
+      ['/v1/reviews', { ...correct, corrected_intent: 'trak_order', conversation_id: 'yet-to-come' }],
+      ['/v1/reviews?new_label=true', { ...correct, corrected_intent: 'new_too', conversation_id: 'q-3' }],
+    ] as const)
+      assert.equal((await post(url, review(fields))).status, 202, JSON.stringify(fields));
     await caughtUp();
     const labels = (await app.inject({ url: '/v1/labels' })).json<{ module: string; intent: string }[]>();
-    assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === 'brand_new'));
+    for (const added of ['brand_new', 'new_too'])
+      assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === added));
   });
 
   it("lets a reviewer's token take back its own answers only, and those who send the answers of others all", async (t) => {

@@ -40,7 +40,7 @@ export async function startReviewing(): Promise<Reviewing> {
   const components = await startComponents(['pipeline'], prepared).catch(failed);
   const producer = await createConversationProducer(producerOptions(prepared)).catch(failed);
   const caughtUp = () => untilCaughtUp(prepared.servers, prepared.pool);
-  const lookups = openPool(prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 500 });
+  const lookups = openPool(prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 2000 });
   const notAsked = () => Promise.reject(new Error('not asked'));
   return {
     stack,

@@ -136,6 +136,35 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
     });
   }
 
+  it('are 0 in an hour or a day without traffic, whatever the time zone of the connection', async () => {
+    const client = await pool.connect();
+    const counts = async () =>
+      ((await readOverview(client)) as { routing: { at: number; needs_review: number }[] }).routing.map(
+        ({ at, needs_review }) => [new Date(1000 * at).toISOString().slice(0, 13), needs_review],
+      );
+    try {
+      await client.query("BEGIN; SET LOCAL TIME ZONE 'America/New_York'");
+      await client.query(upsert(0, 0, 'needs-review').replace('2026-10-05', '2026-10-30'));
+      await client.query(upsert(3, 3, 'needs-review').replace('2026-10-05', '2026-10-30'));
+      assert.deepEqual(await counts(), [
+        ['2026-10-30T00', 1],
+        ['2026-10-30T01', 0],
+        ['2026-10-30T02', 0],
+        ['2026-10-30T03', 1],
+      ]);
+      await client.query(upsert(73, 73, 'needs-review').replace('2026-10-05', '2026-10-30')); // clocks went back on 1 November
+      assert.deepEqual(await counts(), [
+        ['2026-10-30T00', 2],
+        ['2026-10-31T00', 0],
+        ['2026-11-01T00', 0],
+        ['2026-11-02T00', 1],
+      ]);
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  });
+
   it('take a language of any length, which stands in their key', async () => {
     const language = Array.from({ length: 450 }, () => Math.random().toString(36).slice(2, 10)).join('-'); // does not compress
     await pool.query(approve(9000, 9000, 'auto').replace("'l-' || i % 2", `'${language}'`));

@@ -32,8 +32,9 @@ import type { ConversationProducer } from '../../producers/conversation-producer
 import { openSpool } from '../../producers/spool.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
+import { partitionOf } from '../../stream/partition.ts';
 import type { Topic } from '../../stream/topic.ts';
-import { topics } from '../../topology.ts';
+import { PARTITIONS, topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
 
 // A CommonJS module whose names Node can't see from outside.
@@ -280,7 +281,7 @@ after(async () => {
 });
 
 test('every component runs as a user of its own, with the rights of the table and no more', async () => {
-  const names = kafkaUsers.filter(({ group }) => group !== undefined).map(({ name }) => name);
+  const names = kafkaUsers.filter(({ name, group }) => name === group).map(({ name }) => name);
   for (const name of names) {
     const components = await startComponents([name], { ...operator, ...environmentOf(name) });
     running.set(name, components);
@@ -301,6 +302,24 @@ test('every component runs as a user of its own, with the rights of the table an
   assert.ok(approved > 0);
   for (const name of ['trainer', 'deployment-controller', 'queue-rescorer', 'scheduler'])
     assert.equal(running.get(name)?.stats()[name]?.['leading'], 1, name);
+});
+
+test('who types `samvad train` joins the trainers', async (t) => {
+  const components = await startComponents(['trainer'], operator);
+  t.after(() => components.stop());
+  const bothAreIn = async () => (await admin.describeGroups(['trainer'])).groups[0]?.members.length === 2 || undefined;
+  await until(bothAreIn, () => components.states()['trainer'] ?? 'It does not run.');
+});
+
+test("what comes in under another partition than its key's goes on to its own", async (t) => {
+  const record = conversation({ conversation_id: 'strayed', created_at: Date.now() });
+  const value = operator.codecs.of(topics.conversations).encode(record);
+  const partition = (partitionOf(record.conversation_id, PARTITIONS) + 1) % PARTITIONS;
+  const producer = clientOf('nlu-service').producer();
+  t.after(() => producer.disconnect());
+  await producer.connect();
+  await producer.send({ topic: topics.conversations.name, messages: [{ partition, value }] });
+  await until(hasRow('strayed'), () => stateOf('intake'));
 });
 
 test('the API runs as its own user too: it takes traffic, tells the lag and lists dead letters', async (t) => {

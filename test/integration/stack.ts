@@ -84,6 +84,23 @@ async function startServers(names: readonly ServerName[]) {
   return { home, cache, platform };
 }
 
+/** Kafka alone, without topics. */
+export async function startKafka(): Promise<{
+  readonly brokers: string;
+  readonly cache: string;
+  stop(): Promise<void>;
+}> {
+  const { home, cache, platform } = await startServers(['kafka']);
+  return {
+    brokers: platform.addresses.kafkaBrokers ?? '',
+    cache,
+    async stop() {
+      await platform.stop();
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}
+
 /** Starts the three servers and creates topics, schemas and tables. */
 export async function startStack(): Promise<Stack> {
   const { home, cache, platform } = await startServers(serverNames);

@@ -215,6 +215,39 @@ describe('a synchronisation with a bad Label Studio', () => {
     await assert.rejects(sync(), /belongs to another/);
   });
 
+  it('knows the project of a server that is spelled otherwise now, and not the one of another server with its number', async (t) => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    await sync();
+    const at = (url: string) => {
+      const config = { ...context.config, url };
+      context = { ...context, config, api: labelStudioApi(connectHttp(config, 2000)) };
+    };
+    at(stub.url.replace('127.0.0.1', 'localhost'));
+    await sync();
+    assert.equal(sent.length, 1, 'its annotation was counted');
+    const other = await startStub();
+    t.after(() => other.close());
+    at(other.url);
+    let lost = false;
+    other.fault = (method, url) => {
+      if (lost || `${method} ${url}` !== 'POST /api/projects/') return undefined;
+      lost = true;
+      return 'lose-answer';
+    };
+    await assert.rejects(sync());
+    await sync();
+    assert.deepEqual(
+      [...other.tasks.values()].map(({ data }) => data['conversation_id']),
+      ['a', 'b'],
+    );
+    const { rows } = await pool.query(
+      'SELECT url FROM labelstudio_projects WHERE label_studio_project_id = 1 ORDER BY id',
+    );
+    assert.deepEqual(rows, [{ url: stub.url.replace('127.0.0.1', 'localhost') }, { url: other.url }]);
+  });
+
   it('gives the project the labels that traffic has', async () => {
     await wait('a');
     await pool.query("UPDATE conversation_logs SET nlu_intent = 'never_seen'");
@@ -337,6 +370,18 @@ describe('a synchronisation with a bad Label Studio', () => {
     await pool.query("DELETE FROM review_queue WHERE conversation_id = 'a'");
     await sync(true);
     assert.deepEqual(conversationsThere(), ['b', 'audit']);
+  });
+
+  it('takes out what was pushed for a second person after that one had answered, when the queue knows', async () => {
+    await wait('a', 'b');
+    await pool.query("UPDATE conversation_logs SET verdict = 'approve', review_status = 'approved', revision = 2");
+    await pool.query(`UPDATE review_queue SET answered_by = '["meera"]'`);
+    await sync();
+    assert.equal((await sync()).closed, 0);
+    assert.deepEqual(conversationsThere(), ['a', 'b']);
+    await pool.query("DELETE FROM review_queue WHERE conversation_id = 'a'");
+    assert.equal((await sync()).closed, 1);
+    assert.deepEqual(conversationsThere(), ['b']);
   });
 
   it('deletes the tasks of erased conversations, answered or begun ones too, and forgets them', async () => {
@@ -485,6 +530,11 @@ describe('a synchronisation with a bad Label Studio', () => {
     goOn();
     await assert.rejects(ended, /connection|idle/);
     assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
+    const { rows } = await pool.query(
+      'SELECT conversation_id, label_studio_task_id AS id, status FROM labelstudio_tasks ORDER BY 1',
+    );
+    const open = ['a', 'b', 'c'].map((id) => ({ conversation_id: id, id: taskOf(id).id, status: 'open' }));
+    assert.deepEqual(rows, open, 'and what the other one has noted stays');
   });
 
   it('waits for its turn for so long, and notes that it had none', async () => {

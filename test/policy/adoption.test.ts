@@ -63,9 +63,14 @@ describe('policyProblems', () => {
 });
 
 describe('rulesDigest', () => {
-  it('is that of the rules, not of the name', () => {
+  it('is that of the rules, not of the name or the case of a tag', () => {
     const { policy } = adopted({});
     assert.equal(rulesDigest(policy), rulesDigest(defaultPolicy));
+    const forLanguage = (language: string) => ({
+      ...policy,
+      exceptions: [{ ...nowhere, language, thresholds: limits }],
+    });
+    assert.equal(rulesDigest(forLanguage('TA')), rulesDigest(forLanguage('ta')));
     assert.notEqual(rulesDigest({ ...policy, audit_share: 0.06 }), rulesDigest(policy));
     assert.notEqual(
       rulesDigest({ ...policy, exceptions: [{ ...nowhere, module: 'x', thresholds: limits }] }),
@@ -75,6 +80,15 @@ describe('rulesDigest', () => {
 });
 
 describe('parsePolicy', () => {
+  it('writes language tags in the case of those in the log', () => {
+    const exceptions = ['TA', 'hi-latn-in'].map((language) => ({ language, thresholds: limits }));
+    const parsed = parsePolicy({ version: 'v2', thresholds: limits, audit_share: 0.1, exceptions });
+    assert.deepEqual(
+      parsed.exceptions.map(({ language }) => language),
+      ['ta', 'hi-Latn-IN'],
+    );
+  });
+
   it('fills in what is left out', () => {
     const json = {
       version: 'v2',

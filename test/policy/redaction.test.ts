@@ -7,6 +7,7 @@ import { conversation } from '../fixtures.ts';
 describe('redactText', () => {
   const cases: readonly (readonly [string, string])[] = [
     ['mail me at a.b+c@example.co.in please', 'mail me at <email> please'],
+    ['मेरा पता यूज़र@उदाहरण.भारत है, यूज़र@okbank', 'मेरा पता <email> है, <upi>'],
     ['call 9876500001 now', 'call <phone> now'],
     ['मेरा नंबर +91 98765 00001 है', 'मेरा नंबर <phone> है'],
     ['pay asha@okbank', 'pay <upi>'],
@@ -17,10 +18,45 @@ describe('redactText', () => {
   ];
   for (const [text, masked] of cases) it(text, () => assert.equal(redactText(text), masked));
 
+  /** The digits from 0 of each script in which people write who talk to a service in India; the last are outside the basic plane. */
+  const scripts = {
+    Devanagari: '०',
+    Bengali: '০',
+    Gurmukhi: '੦',
+    Gujarati: '૦',
+    Odia: '୦',
+    Tamil: '௦',
+    Telugu: '౦',
+    Kannada: '೦',
+    Malayalam: '൦',
+    'Ol Chiki': '᱐',
+    'Meetei Mayek': '꯰',
+    'Arabic-Indic': '٠',
+    'extended Arabic-Indic': '۰',
+    'full-width': '０',
+    Tirhuta: '𑓐',
+    Chakma: '𑄶',
+  };
+  for (const [script, zero] of Object.entries(scripts))
+    it(`masks numbers in ${script} digits, and leaves order numbers as they are written`, () => {
+      const written = (text: string) =>
+        text.replaceAll(/[0-9]/g, (digit) => String.fromCodePoint((zero.codePointAt(0) ?? 0) + Number(digit)));
+      for (const [text, masked] of cases) assert.equal(redactText(written(text)), written(masked));
+      const sent = 'मेरा नंबर 9876543210 है, आधार 2345-6789-0123, कार्ड 4111111111111111, ऑर्डर 1234567890';
+      assert.equal(
+        redactText(written(sent)),
+        `मेरा नंबर <phone> है, आधार <aadhaar>, कार्ड <card>, ऑर्डर ${written('1234567890')}`,
+      );
+    });
+
+  it('masks a number in digits of two scripts, and one after a full-width plus', () => {
+    assert.equal(redactText('call ९८७६५43210 or ＋９１９８７６５４３２１０'), 'call <phone> or <phone>');
+  });
+
   it('masks the addresses that a search from every letter finds', () => {
     const addresses = [
-      ['<email>', /[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+/gu],
-      ['<upi>', /[\p{L}\p{N}._-]{2,}@[A-Za-z]{2,}/gu],
+      ['<email>', /[\p{L}\p{M}\p{N}._%+-]+@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+/gu],
+      ['<upi>', /[\p{L}\p{M}\p{N}._-]{2,}@[A-Za-z]{2,}/gu],
     ] as const;
     const next = random(1);
     const letters = Array.from('aaबि7😀@@@@..._-+ ,');
@@ -34,7 +70,7 @@ describe('redactText', () => {
     }
   });
 
-  for (const part of ['क', 'x', '7', 'a.', 'a@', 'a@b.'])
+  for (const part of ['क', 'x', '7', '९', '𑓙', '९८७६ ', 'a.', 'a@', 'a@b.'])
     it(`takes ${part} as often as a message holds it, without trying each letter anew`, () => {
       const text = part.repeat(32_768 / part.length);
       const before = process.cpuUsage();

@@ -62,6 +62,9 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
 /** No conversation names the version in production, or an LLM has answered all that do. */
 const nobody = arm({ conversations: 0, cells: [] });
 const llm = arm({ conversations: 3600, fallbacks: 3600, cells: [] });
+/** One request of somebody's test names it: it was trusted, and will have no label. */
+const stray = arm({ conversations: 1, cells: [cell('auto-approved', 0.05, 1, 0, 0)] });
+const besides = [nobody, llm, stray];
 const alone: typeof table = [
   ['no labels', arm(), 'no-data', /none of its 400/],
   ['right', arm({ labels: 60, right: 50 }), 'success', /above 60\.0 %, the floor.*83\.3 % right/],
@@ -102,20 +105,21 @@ describe('judgeStep', () => {
     });
   for (const [name, canary, verdict, reason] of alone)
     it(`${name}, with nothing to compare with → ${verdict}`, () => {
-      for (const beside of [nobody, llm]) {
+      for (const beside of besides) {
         const judged = judgeStep(canary, beside, { hasFile: false });
         assert.equal(judged.verdict, verdict, judged.reasons.join(' '));
         assert.match(judged.reasons.join(' '), reason);
       }
     });
   it('takes a version back whose responses fail, though nothing can be compared', () => {
-    for (const hasFile of [true, false]) {
-      const judged = (failures: number) => judgeStep(arm({ failures }), nobody, { hasFile }).verdict;
-      assert.deepEqual([judged(400), judged(200), judged(100)], ['fail', 'fail', 'no-data']);
-    }
+    for (const beside of [nobody, stray])
+      for (const hasFile of [true, false]) {
+        const judged = (failures: number) => judgeStep(arm({ failures }), beside, { hasFile }).verdict;
+        assert.deepEqual([judged(400), judged(200), judged(100)], ['fail', 'fail', 'no-data']);
+      }
   });
   it('says what is missing where a version that has a file is named by no conversation', () => {
-    for (const beside of [nobody, llm]) {
+    for (const beside of besides) {
       const { verdict, reasons } = judgeStep(arm({ labels: 200, right: 195 }), beside);
       assert.equal(verdict, 'inconclusive');
       assert.match(reasons.join(' '), /`model_version`/);

@@ -32,6 +32,16 @@ describe('whatIf', () => {
     assert.equal(review.after.hours, (120 * 20) / 3600);
   });
 
+  it('asks the policy in the case of its tags, whatever the case in which a conversation came', () => {
+    const only = { module: null, intent: null, language: 'ta', thresholds: strict.thresholds };
+    const tally = startWhatIf({ ...options, policy: { ...defaultPolicy, exceptions: [only] } });
+    for (const language of ['TA', 'ta']) tally.add(conversation({ language, nlu_confidence: 0.9 }), null, undefined);
+    assert.deepEqual(
+      tally.report().transitions.map(({ to, conversations }) => [to, conversations]),
+      [['needs_review', 2]],
+    );
+  });
+
   it('shows nothing of what waits blind for a person, and all of what was judged', () => {
     const audited = (id: string) =>
       route(defaultPolicy, conversation({ conversation_id: id, nlu_confidence: 0.9 })).audit;

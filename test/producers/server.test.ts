@@ -14,7 +14,7 @@ import {
   setTraffic,
 } from '../../policy/model-log.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { SpoolFull } from '../../producers/spool.ts';
+import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 import { MAX_INGEST_BYTES } from '../../status/ingest.ts';
 import { pages } from '../../status/pages.ts';
 import { createServer } from '../../status/server.ts';
@@ -324,15 +324,20 @@ describe('POST', () => {
     });
   }
 
-  it('answers 503 with Retry-After when the spool is full', async () => {
-    const producer = memoryProducer(() => {
-      throw new SpoolFull('The spool is full.', 30);
+  for (const [refusal, type] of [
+    [new SpoolFull('The spool is full.', 30), 'urn:samvad:problem:spool-full'],
+    [new SpoolUnwritable("The spool can't be written: EROFS.", 30), 'about:blank'],
+  ] as const)
+    it(`answers 503 with Retry-After on ${refusal.name}`, async () => {
+      const producer = memoryProducer(() => {
+        throw refusal;
+      });
+      const response = await post(server({ producer }), '/v1/conversations', conversation);
+      assert.equal(response.statusCode, 503);
+      assert.equal(response.headers['retry-after'], '30');
+      assert.ok(response.json<Refused>().detail.startsWith(refusal.message));
+      assert.equal(response.json<{ type: string }>().type, type);
     });
-    const response = await post(server({ producer }), '/v1/conversations', conversation);
-    assert.equal(response.statusCode, 503);
-    assert.equal(response.headers['retry-after'], '30');
-    assert.match(response.json<Refused>().detail, /spool is full/);
-  });
 
   it('shows no inside of an unexpected failure', async () => {
     const producer = memoryProducer(() => {
@@ -351,6 +356,15 @@ describe('GET', () => {
     assert.deepEqual((await app.inject('/healthz')).json(), { status: 'ok' });
     assert.deepEqual((await app.inject('/readyz')).json(), { status: 'ok', parts: { kafka: 'ok' } });
     assert.deepEqual((await app.inject('/v1/status')).json(), { lag: [] });
+  });
+
+  it('limits each route by itself, and neither probes nor what a page loads', async () => {
+    const app = server();
+    const left = async (url: string) => (await app.inject(url)).headers['x-ratelimit-remaining'];
+    for (let asked = 1; asked <= 3; asked++)
+      for (const url of ['/v1/models', '/v1/status', '/']) assert.equal(await left(url), String(6000 - asked), url);
+    for (const url of ['/healthz', '/readyz', '/pages/api.js', '/assets/lit-html/lit-html.js'])
+      assert.equal(await left(url), undefined, url);
   });
 
   it('is not ready while a part is not', async () => {

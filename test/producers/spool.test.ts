@@ -12,7 +12,7 @@ import type { DrainLink } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openHeld } from '../../producers/held.ts';
 import { NotPermitted, RecordTooLarge, Undelivered } from '../../producers/kafka-link.ts';
-import { openSpool, SpoolFull } from '../../producers/spool.ts';
+import { openSpool, SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 import type { Spool } from '../../producers/spool.ts';
 import { conversation } from '../fixtures.ts';
 
@@ -278,7 +278,11 @@ describe('the spool', () => {
     await rm(own, { recursive: true });
     const lost = await spool.next(); // seals the segment that has lost its file, so that the next append must create one
     await writeFile(own, 'in the way');
-    await assert.rejects(spool.append(event('c-1')), /can't be written, so the record was not stored/);
+    await assert.rejects(
+      spool.append(event('c-1')),
+      (error) =>
+        error instanceof SpoolUnwritable && /can't be written, so the record was not stored/.test(error.message),
+    );
     await rm(own);
     await append(spool, ['c-2']);
     assert.ok(lost);

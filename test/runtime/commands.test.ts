@@ -8,7 +8,7 @@ import { promoteCommand, rollbackCommand } from '../../cli/models.ts';
 import { InputError } from '../../producers/inputs.ts';
 import { UnreadableFile } from '../../producers/jsonl.ts';
 import { NotPermitted, RecordTooLarge } from '../../producers/kafka-link.ts';
-import { SpoolFull } from '../../producers/spool.ts';
+import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
@@ -41,6 +41,7 @@ describe('a command that fails', () => {
     new NotPermitted('review'),
     new RecordTooLarge('Kafka refuses the review for its size.'),
     new SpoolFull('The spool is full.', 7),
+    new SpoolUnwritable("The spool can't be written: EROFS.", 30),
   ])
     it(`says a sentence and no stack trace: ${error.name}`, () => {
       assert.equal(explain(error), error.message);

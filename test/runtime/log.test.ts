@@ -37,3 +37,8 @@ it('no secret of the configuration or of a request reaches the log', () => {
   assert.match(text, /no database/);
   assert.match(text, /samvad:…@db/);
 });
+
+it('a password with a bare per cent sign is a secret too', () => {
+  const databaseUrl = 'postgres://samvad:100%safe@db/samvad';
+  assert.deepEqual([...new Set(secretsOf({ databaseUrl }))], ['100%safe']);
+});

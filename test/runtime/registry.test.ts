@@ -21,6 +21,29 @@ async function behind(answer: string): Promise<{ readonly url: string; readonly 
 
 const framed = Buffer.from([0, 0, 0, 0, 7, 2]);
 
+it('who may only read at the registry starts where its schemas are registered, and is told where they are not', async (t) => {
+  for (const [status, body] of [
+    [401, '{"error_code":40101,"message":"User cannot access the resource."}'],
+    [403, '{"error_code":40301,"message":"User is denied operation Write on Subject."}'],
+    [422, '{"error_code":42205,"message":"Subject is in read-only mode"}'],
+  ] as const) {
+    for (const known of [true, false]) {
+      const server = createServer(({ method, url }, response) => {
+        response.setHeader('content-type', 'application/json');
+        if (method === 'PUT') response.writeHead(status).end(body);
+        else if (url?.endsWith('/versions') === true) response.end('[]');
+        else if (known) response.end('{"id":1}');
+        else response.writeHead(404).end('{"error_code":40401,"message":"Subject not found"}');
+      });
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      t.after(() => server.close());
+      const starting = openCodecs(`http://127.0.0.1:${(server.address() as AddressInfo).port}`, [topics.conversations]);
+      if (known) await starting;
+      else await assert.rejects(starting, new RegExp(`answered ${status} for nlu.conversations-value: .*message`));
+    }
+  }
+});
+
 it('a record whose schema the registry does not know is poison; what a proxy says in its place is no answer', async () => {
   const registry = await behind('{"error_code":40403,"message":"Schema not found"}');
   const codec = (await openCodecs(registry.url, [topics.conversations])).of(topics.conversations);

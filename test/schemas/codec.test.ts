@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import avsc from 'avsc';
 import { createCodec } from '../../runtime/codec.ts';
+import type { RegisteredSchema } from '../../runtime/schema-registry.ts';
 import { schemas } from '../../schemas/types.ts';
 import { Poison } from '../../stream/poison.ts';
 import { topics } from '../../topology.ts';
@@ -148,6 +149,22 @@ describe('codec', () => {
     assert.throws(() => codec.decode(bytes), /Schema 13 was not prepared/);
     await codec.prepareAll();
     assert.equal(codec.decode(bytes).session_id, null);
+  });
+
+  it('reads the versions that it knows while the registry is away, and says so of others until it is back', async () => {
+    const away = new Error('The schema registry does not answer.');
+    let versions = () => Promise.reject<RegisteredSchema[]>(away);
+    const own = createCodec(topics.conversations, 7, {
+      schemaById: () => Promise.reject(away),
+      versions: () => versions(),
+    });
+    const bytes = frame(15, good.subarray(5));
+    await own.prepareAll();
+    assert.equal(own.decode(good).user_message, conversation().user_message);
+    assert.throws(() => own.decode(bytes), away);
+    versions = () => Promise.resolve([{ id: 15, schema: schemas.ConversationCaptured }]);
+    await own.prepareAll();
+    assert.equal(own.decode(bytes).user_message, conversation().user_message);
   });
 
   it('asks again for an id that the registry did not know', async () => {

@@ -2,10 +2,26 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { fastify } from 'fastify';
 import { defaultPolicy } from '../../policy/routing.ts';
+import type { Question } from '../../serving/classifier.ts';
 import { classifyRoutes } from '../../status/classify.ts';
 import { refuse } from '../../status/problem.ts';
 
 describe('POST /v1/classify', () => {
+  it('asks the policy by the language in the case of its exceptions', async () => {
+    const app = fastify();
+    app.addSchema({ $id: 'Problem' });
+    const asked: (string | null)[] = [];
+    const classify = (questions: readonly Question[]) => {
+      asked.push(...questions.map(({ language }) => language));
+      return Promise.resolve([]);
+    };
+    classifyRoutes(app, { classifier: { classify }, policy: () => defaultPolicy });
+    const payload = ['TA', 'hi-latn', undefined].map((language) => ({ text: 'a', language }));
+    await app.inject({ method: 'POST', url: '/v1/classify', payload });
+    await app.close();
+    assert.deepEqual(asked, ['ta', 'hi-Latn', 'und']);
+  });
+
   for (const [body, line] of [
     ['null', undefined],
     ['[null]', 1],

@@ -44,6 +44,31 @@ it('lets go a viewer who stops reading, and only that one', { timeout: 120_000 }
   assert.equal(connected, false, 'readings of 8 MiB are kept for a viewer who takes none');
 });
 
+it(
+  'tells viewers that a server is away while a reading hangs, begins no other, and goes on when it comes',
+  { timeout: 60_000 },
+  async (t) => {
+    let begun = 0;
+    let come: (now: LiveFigures) => void = () => undefined;
+    const live = () => {
+      begun++;
+      return new Promise<LiveFigures>((resolve) => (come = resolve));
+    };
+    const app = createServer({ tokens: [], live } as unknown as ServerOptions);
+    t.after(() => app.close());
+    const url = await app.listen({ port: 0, host: '127.0.0.1' });
+    const seen: string[] = [];
+    for await (const chunk of (await fetch(`${url}/v1/live`)).body ?? []) {
+      seen.push(Buffer.from(chunk as Uint8Array).toString());
+      if (seen.length === 2) break;
+      assert.match(seen[0] ?? '', /^event: away/);
+      setTimeout(() => come({ ...figures, runs: [] }), 2500);
+    }
+    assert.match(seen[1] ?? '', /^data: \{"at":0/);
+    assert.equal(begun, 1);
+  },
+);
+
 it('ends although a viewer does not read', { timeout: 60_000 }, async (t) => {
   let begun: () => void;
   const reading = new Promise<void>((resolve) => (begun = resolve));

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readdir, readFile } from 'node:fs/promises';
+import path from 'node:path';
 import { it } from 'node:test';
 import fastify from 'fastify';
 import { pageRoutes } from '../../status/pages.ts';
@@ -13,7 +15,18 @@ it('a page names every module that it will import, so that the browser fetches t
     '/assets/lit-html/lit-html.js',
     ...['api', 'label-picker', 'outbox', 'review-view', 'words'].map((module) => `/pages/${module}.js`),
   ]);
+  assert.ok(
+    (await named('/conversations')).includes('/assets/lit-html/directive.js'),
+    'a library that imports another',
+  );
   const overview = await named('/');
   assert.ok(overview.includes('/assets/uplot/uPlot.esm.js'));
   for (const url of overview) assert.equal((await app.inject(url)).statusCode, 200, url);
+});
+
+it('sets every text of a user in its own direction', async () => {
+  const folder = path.join(import.meta.dirname, '..', '..', 'status', 'pages');
+  for (const file of (await readdir(folder)).filter((name) => name.endsWith('.js')))
+    for (const [tag] of (await readFile(path.join(folder, file), 'utf8')).matchAll(/<[^<>]* lang=\$\{[^<>]*>/g))
+      assert.match(tag, / dir="auto"/, file);
 });

@@ -91,7 +91,7 @@ describe('pipeline', () => {
       [3, 2, 2, 2, 2],
     );
     assert.deepEqual(
-      ['toString', 'valueOf', 'en', 'hi'].map((name) => counted('by_language', name)),
+      ['tostring', 'valueof', 'en', 'hi'].map((name) => counted('by_language', name)),
       [2, 2, 6, 1],
     );
   });

@@ -99,6 +99,34 @@ describe('a policy in the log', () => {
     assert.deepEqual(routes(driver, 'after'), ['routing-v2 needs_review']);
   });
 
+  it('holds for a language in whatever case its tag is sent or written, and the log has it in one', () => {
+    const driver = start();
+    const thresholds = { trust: 0.92, doubt: 0.7 };
+    const exception = (language: string) => ({ module: 'food', intent: null, language, thresholds });
+    adopt(driver, { ...defaultPolicy, version: 'routing-v2', exceptions: ['TA', 'hi-latn'].map(exception) });
+    adopt(driver, { ...defaultPolicy, version: 'routing-v2', exceptions: ['ta', 'hi-Latn'].map(exception) });
+    const sent = ['ta', 'TA', 'HI-LATN', 'hi-Latn', 'HI'].map((language) =>
+      conversation({ conversation_id: language, language, nlu_confidence: 0.9 }),
+    );
+    for (const one of [...sent, ...sent]) driver.send(topics.conversations, one.conversation_id, one);
+    driver.drain();
+    assert.deepEqual(
+      sent.map(({ conversation_id }) => {
+        const decision = driver.table(topics.routingDecisions).get(conversation_id);
+        return [conversation_id, decision?.conversation.language, decision?.route];
+      }),
+      [
+        ['ta', 'ta', 'needs_review'],
+        ['TA', 'ta', 'needs_review'],
+        ['HI-LATN', 'hi-Latn', 'needs_review'],
+        ['hi-Latn', 'hi-Latn', 'needs_review'],
+        ['HI', 'hi', 'auto_approved'],
+      ],
+    );
+    assert.equal(codes(driver).size, 0);
+    assert.equal(driver.records(topics.conversationEvents).length, sent.length);
+  });
+
   it('finds its way from the wrong partition, and survives batches of one record', () => {
     const driver = start(1);
     for (const [i, key] of policyKeys(PARTITIONS).entries()) {

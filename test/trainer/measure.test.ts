@@ -39,6 +39,23 @@ describe('production accuracy in the model log', () => {
     assert.deepEqual(await note([audited, unseen]), []);
   });
 
+  it('is taken away, once, from a version with traffic that no conversation of the window names, and from no other', async () => {
+    const log = memoryModelLog();
+    const act = { by: 'test', reason: 'It is better.', at: 2 };
+    const note = (report: Parameters<typeof recordAccuracy>[1]) => recordAccuracy(log, report, { by: 'test', at: 1 });
+    const figure = async (name: string) => (await log.read()).models.get(name)?.standing.production_accuracy;
+    const [next, days] = ['router-v1.1.0', { from: '2026-10-06', to: '2026-11-04' }];
+    await log.append((now) => ({ models: register(now, next, blankStanding(1), act) }));
+    const both = [version, next].map((name) => ({ name, ...productionAccuracy([audited]) }));
+    await note({ ...days, versions: both });
+    assert.deepEqual(await note({ ...days, versions: [] }), [version]);
+    assert.deepEqual([await figure(version), await figure(next)], [null, 0.9]);
+    assert.deepEqual(log.models.at(-1)?.measured, {
+      ...{ by: 'test', answers: 0, low: 0, high: 1, naive: null, from_day: days.from, to_day: days.to },
+    });
+    assert.deepEqual(await note({ ...days, versions: [] }), []);
+  });
+
   it('stays what it was when a version without traffic has nothing left in the window', async () => {
     const log = memoryModelLog();
     const note = (cells: readonly AuditCell[]) => recordAccuracy(log, report(cells), { by: 'test', at: 1 });
