@@ -28,6 +28,12 @@ it('lists what is open although very many newer ones were sent again', async () 
   assert.deepEqual([total, open, letters.length], [1200, 600, 1000]);
   const offsets = (sent: boolean) =>
     letters.filter(({ replayed }) => (replayed !== null) === sent).map(({ offset }) => offset);
-  assert.deepEqual(offsets(false), Array.from({ length: 500 }, (_, i) => 599 - i));
-  assert.deepEqual(offsets(true), Array.from({ length: 500 }, (_, i) => 1199 - i));
+  assert.deepEqual(
+    offsets(false),
+    Array.from({ length: 500 }, (_, i) => 599 - i),
+  );
+  assert.deepEqual(
+    offsets(true),
+    Array.from({ length: 500 }, (_, i) => 1199 - i),
+  );
 });
