@@ -9,7 +9,7 @@ export interface KnownLabel {
 }
 
 /** Every label that the service predicted or a person gave, the most frequent first. */
-export async function readLabels(pool: Pool): Promise<KnownLabel[]> {
+export async function readLabels(pool: Pick<Pool, 'query'>): Promise<KnownLabel[]> {
   const { rows } = await pool.query<KnownLabel>(
     `SELECT module, intent, sum(n)::int AS conversations
        FROM (SELECT nlu_module AS module, nlu_intent AS intent, count(*) AS n FROM conversation_logs GROUP BY 1, 2

@@ -1,5 +1,6 @@
 /** What waits for a person: the list, the next items, and the answers. */
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify';
+import type { Pool } from 'pg';
 import { idProblems } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
@@ -12,13 +13,17 @@ import { readProgress } from '../review/progress.ts';
 import { countWaiting, readQueue, readTasks } from '../review/tasks.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import { ownNameOnly } from './access.ts';
+import { keptAnswers } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
 /** What the routes work with. */
-export type ReviewDeps = AnswerDeps;
+export interface ReviewDeps extends AnswerDeps {
+  /** For the labels, which are counted over all conversations. */
+  readonly scans: Pick<Pool, 'query'>;
+}
 
 const tags = ['review'];
 const config = { role: 'review' } as const;
@@ -65,7 +70,7 @@ export function reviewQueueRoutes(app: FastifyInstance, deps: ReviewDeps): void 
   workRoutes(app, deps);
 }
 
-function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
+function listRoutes(app: FastifyInstance, { pool, scans }: ReviewDeps): void {
   app.get<{ Querystring: QueueFilter & { limit: number; offset: number } }>(
     '/v1/review-queue',
     {
@@ -86,10 +91,24 @@ function listRoutes(app: FastifyInstance, { pool }: ReviewDeps): void {
     },
     ({ query: { limit, offset, ...by } }) => readQueue(pool, by, limit, offset),
   );
+  const labels = keptAnswers(() => readLabels(scans));
   app.get(
     '/v1/labels',
-    { config, schema: { tags, summary: 'Labels that a correction may choose from, the most frequent first' } },
-    () => readLabels(pool),
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Labels that a correction may choose from, the most frequent first',
+        description:
+          'An answer is kept as those of `/v1/kpis` are; a label that was just given for the first time comes with the next one.',
+        response: refusals(503),
+      },
+    },
+    async (_request, reply) => {
+      const { value, age } = await labels('');
+      reply.header('age', Math.floor(age));
+      return value;
+    },
   );
 }
 

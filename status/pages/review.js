@@ -258,6 +258,7 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
   done.push({ task: { ...task, ...goneAlong(task, along) }, said, reviews });
   if (done.length > MAX_UNDO) done.shift();
   tell(said);
+  if (label?.isNew) given.push({ module: label.module, intent: label.intent, conversations: members.length });
   send(answers, label?.isNew ? { new_label: true } : {});
 }
 
@@ -307,16 +308,25 @@ function warn(news) {
   Object.assign(state, { news, unasked: true });
 }
 
+/** Labels that were given here for the first time; the server keeps its list for a moment, in which it is without them. @type {import('./label-picker.js').KnownLabel[]} */
+const given = [];
+
+/** All labels that are known here; undefined before the server has said any. */
+function knownLabels() {
+  const listed = new Set(labels?.map(nameOf));
+  return labels && [...labels, ...given.filter((label) => !listed.has(nameOf(label)))];
+}
+
 /** The labels, kept for the next time; none where they can't be had, and then every label is a new one. */
 async function loadLabels() {
   labels = await ask('/v1/labels').catch(() => labels);
-  return labels ?? [];
+  return knownLabels() ?? [];
 }
 
 async function correct() {
   const [opened, since] = [state.items[0], shownAt];
   if (!opened) return;
-  const label = await pickLabel(labels, loadLabels(), { module: opened.nlu_module, intent: opened.nlu_intent });
+  const label = await pickLabel(knownLabels(), loadLabels(), { module: opened.nlu_module, intent: opened.nlu_intent });
   if (!label) return;
   // The items are asked for anew while the list is open: the same one may be another object by now, or gone. A late answer counts too.
   const task = state.items.find(({ conversation_id: id }) => id === opened.conversation_id) ?? opened;

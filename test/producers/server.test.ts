@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import { openFront } from '../../cli/front.ts';
 import {
@@ -356,6 +357,20 @@ describe('GET', () => {
     assert.deepEqual((await app.inject('/healthz')).json(), { status: 'ok' });
     assert.deepEqual((await app.inject('/readyz')).json(), { status: 'ok', parts: { kafka: 'ok' } });
     assert.deepEqual((await app.inject('/v1/status')).json(), { lag: [] });
+  });
+
+  it('counts the labels once for all who ask within a moment', async () => {
+    let counted = 0;
+    const app = server({
+      query: async () => {
+        counted++;
+        await sleep(100);
+        return { rows: [{ module: 'food', intent: 'track_order', conversations: 1 }] };
+      },
+    });
+    const ask = async () => (await app.inject('/v1/labels')).json<object[]>();
+    const [first, second] = await Promise.all([ask(), ask()]);
+    assert.deepEqual([first.length, second, await ask(), counted], [1, first, first, 1]);
   });
 
   it('limits each route by itself, and neither probes nor what a page loads', async () => {
