@@ -147,7 +147,8 @@ export function versionTable(versions: readonly Version[]): string {
     if (no_trial !== null) return `${version}: ${no_trial}`;
     if (status !== 'canary' || judged === null) return [];
     const { verdict, traffic_percentage, labels, at, reasons } = judged;
-    return `${version}: ${verdict} at ${traffic_percentage} % with ${labels} labels, ${at}. ${reasons.join(' ')}`;
+    const counted = labels > 0 ? ` with ${labels} labels` : ''; // verdicts from before they were noted have none
+    return `${version}: ${verdict} at ${traffic_percentage} %${counted}, ${at}. ${reasons.join(' ')}`;
   });
   return [table, ...(rollouts.length > 0 ? ['', ...rollouts] : [])].join('\n');
 }

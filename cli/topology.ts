@@ -73,8 +73,11 @@ export function drawTopics(replication: number, all: readonly Topic[] = Object.v
   const server = '--bootstrap-server "$KAFKA_BROKERS" --command-config "$ADMIN_PROPERTIES"';
   const drawn = all.map((topic) => {
     const settings = Object.entries(topicSettings(topic, replication));
-    // Where a topic is there already, what its operator may have raised stays.
-    const raised = typeof topic.keeps === 'object' ? ['min.insync.replicas', 'retention.ms'] : ['min.insync.replicas'];
+    // Of a topic that is there already stays what its operator may have raised, lest records be lost.
+    const raised = [
+      ...(replication > 2 ? [] : ['min.insync.replicas']),
+      ...(typeof topic.keeps === 'object' ? ['retention.ms'] : []),
+    ];
     const set = settings.filter(([name]) => !raised.includes(name)).map(([name, value]) => `${name}=${value}`);
     const made = settings.map(([name, value]) => `--config ${name}=${value}`);
     const size = `--partitions ${String(topic.partitions ?? PARTITIONS)} --replication-factor ${String(replication)}`;

@@ -122,9 +122,12 @@ export function judgeStep(
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
 }
 
-/** Whether hardly a conversation of the traffic names an arm: a stray request or two are nothing to compare with. */
+/** With less than one conversation to so many of the other, an arm has a stray request or two; the least share of the traffic is 1 %. */
+const NEXT_TO_NOTHING = 300;
+
+/** Whether hardly a conversation of the traffic names an arm: there is nothing to compare with. */
 function isNextToNothing(arm: ArmEvidence, other: ArmEvidence): boolean {
-  return arm.conversations * 100 < other.conversations || arm.cells.length === 0;
+  return arm.conversations * NEXT_TO_NOTHING < other.conversations || arm.cells.length === 0;
 }
 
 /**
@@ -239,7 +242,7 @@ function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: Rollou
 
 function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string, policy: RolloutPolicy): readonly string[] {
   const { failures, responses } = arm;
-  if (other.responses >= policy.minConversations)
+  if (other.responses * NEXT_TO_NOTHING >= responses)
     return moreOften(
       'Failed responses',
       [failures, responses],

@@ -25,7 +25,8 @@ export function whyNoTrial(log: ModelLog, version: string): string | undefined {
     return `It is passed over: it was compared with ${standing.compared_with ?? 'nothing'}, and ${production} is in production now.`;
   if (standing.created_at <= (now?.created_at ?? 0))
     return `It is passed over: it is no newer than ${production}, which is in production.`;
-  if (canary) return `It waits: ${canary.version} is on trial, and only if that is rolled back is this one next.`;
+  if (canary)
+    return `It waits: ${canary.version} is on trial. Where its rollout takes that back, the newest that waits is next.`;
   return undefined;
 }
 

@@ -48,7 +48,7 @@ export function target({ min, max }, unit) {
 
 /** A status as a badge's class. @param {string} status */
 export function tone(status) {
-  if (['production', 'finished', 'approved', 'auto-approved', 'promote'].includes(status)) return 'good';
-  if (['failed', 'rejected', 'rolled-back', 'reject'].includes(status)) return 'bad';
+  if (['production', 'finished', 'approved', 'auto-approved', 'promote', 'success'].includes(status)) return 'good';
+  if (['failed', 'rejected', 'rolled-back', 'reject', 'fail'].includes(status)) return 'bad';
   return ['canary', 'running', 'requested', 'needs-review', 'inconclusive'].includes(status) ? 'warn' : '';
 }

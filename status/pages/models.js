@@ -30,8 +30,9 @@ function row(one, before) {
 function rollout({ no_trial, judged }) {
   if (no_trial !== null) return no_trial;
   if (judged === null) return 'not judged yet';
-  return html`<span class="badge ${tone(judged.verdict)}">${judged.verdict}</span> at ${judged.traffic_percentage} %
-    with ${count(judged.labels)} labels, ${moment(judged.at)}. ${judged.reasons.join(' ')}`;
+  const counted = judged.labels > 0 ? ` with ${count(judged.labels)} labels` : ''; // verdicts from before they were noted have none
+  return html`<span class="badge ${tone(judged.verdict)}">${judged.verdict}</span> at ${judged.traffic_percentage}
+    %${counted}, ${moment(judged.at)}. ${judged.reasons.join(' ')}`;
 }
 
 /** @param {any[]} models @param {any[]} deployments */

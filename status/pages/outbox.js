@@ -139,7 +139,7 @@ export function openOutbox(changed) {
     /** Answers that are on their way to the server. */
     waiting: () => outgoing().reduce((sum, [, body]) => sum + body.answers.length, 0),
     /** Whether some of them would be lost with the page. */
-    endsWithPage: () => outgoing().some(([key]) => !store.keeps(key)),
+    endsWithPage: () => store.list(WAITING).some(([key]) => !store.keeps(key)),
     /** Ids of conversations whose answers are on their way. @returns {Set<string>} */
     waitingIds: () =>
       new Set(outgoing().flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),

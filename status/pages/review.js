@@ -258,8 +258,10 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
   done.push({ task: { ...task, ...goneAlong(task, along) }, said, reviews });
   if (done.length > MAX_UNDO) done.shift();
   tell(said);
+  // One that was given here before may not have come to the server's tables, or was taken back.
+  const isNew = label !== undefined && (label.isNew || given.some((one) => nameOf(one) === nameOf(label)));
   if (label?.isNew) given.push({ module: label.module, intent: label.intent, conversations: members.length });
-  send(answers, label?.isNew ? { new_label: true } : {});
+  send(answers, isNew ? { new_label: true } : {});
 }
 
 /** The group as it comes back after an undo. @param {Task} task @param {Alike[]} along */

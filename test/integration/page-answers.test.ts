@@ -181,6 +181,10 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     await page.getByLabel('Your name').fill('asha');
     await page.getByRole('button', { name: 'Begin' }).click();
     const search = page.getByRole('combobox', { name: 'The right label' });
+    const sent: unknown[] = [];
+    page.on('request', (request) => {
+      if (request.url().endsWith('/v1/review-queue/answers')) sent.push(request.postDataJSON());
+    });
     for (const [id, shown] of [
       ['c-1', 'new label'],
       ['c-2', '1'],
@@ -193,6 +197,12 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       assert.equal(await page.getByRole('option', { name: 'brand_new' }).locator('.small').textContent(), shown, id);
       await search.press('Enter');
     }
+    for (const end = Date.now() + 30_000; sent.length < 3 && Date.now() < end;) await page.waitForTimeout(20);
+    // The server may not have heard of the first when the second comes.
+    assert.deepEqual(
+      sent.map((body) => (body as { new_label?: boolean }).new_label),
+      [true, true, true],
+    );
     await page.context().close();
   });
 

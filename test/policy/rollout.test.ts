@@ -118,6 +118,12 @@ describe('judgeStep', () => {
         assert.deepEqual([judged(400), judged(200), judged(100)], ['fail', 'fail', 'no-data']);
       }
   });
+  it('waits for responses of the other version where some are known, however many of its own fail', () => {
+    const half = arm({ conversations: 110, responses: 110, failures: 60 });
+    const other = arm({ responses: 95, failures: 50 });
+    assert.notEqual(judgeStep(half, other).verdict, 'fail');
+    assert.notEqual(judgeProduction(half, other).verdict, 'fail');
+  });
   it('says what is missing where a version that has a file is named by no conversation', () => {
     for (const beside of besides) {
       const { verdict, reasons } = judgeStep(arm({ labels: 200, right: 195 }), beside);
