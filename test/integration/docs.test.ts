@@ -44,6 +44,7 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/samvad erase ID/, 'the reader has an id; erasure.test.ts does'],
   [/label-studio start|^cp .env|^\$EDITOR/, 'label-studio.test.ts does, with a Label Studio'],
   [/^pip|^python|^mvn|^java/, 'needs packages that are not installed for the tests'],
+  [/KAFKA_BROKERS=.*PORT|^kafka-\w+\.sh|topology --topics/, 'the reader has a port; topics.test.ts does'],
   [/^psql/, 'needs a client that not every machine has'],
 ];
 

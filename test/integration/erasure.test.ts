@@ -12,6 +12,7 @@ import { draftOf } from '../../producers/corrections.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { digestTable, rebuildProjection } from '../../runtime/rebuild.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
+import { topicSettings } from '../../runtime/topics.ts';
 import { erasures } from '../../sinks/erasures.ts';
 import { whatIf } from '../../status/what-if.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -255,10 +256,14 @@ describe('an erasure on real servers', () => {
     await asAdmin((admin) =>
       admin.alterConfigs({
         validateOnly: false,
-        resources: compacted.map(({ name }) => ({
-          ...{ type: TOPIC, name },
+        resources: compacted.map((topic) => ({
+          ...{ type: TOPIC, name: topic.name },
           configEntries: Object.entries({
-            ...{ 'cleanup.policy': 'compact', 'max.compaction.lag.ms': '1', 'segment.ms': '500' },
+            ...topicSettings(topic, 1),
+            'cleanup.policy': 'compact',
+            'min.compaction.lag.ms': '0',
+            'max.compaction.lag.ms': '1',
+            'segment.ms': '500',
           }).map(([key, value]) => ({ name: key, value })),
         })),
       }),
