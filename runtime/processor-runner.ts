@@ -179,12 +179,12 @@ async function takeOver(
     });
     log.debug({ partition, restored, ms: Date.now() - started }, 'table is current');
   }
-  await reportExpired(session, committed);
   session.positions.clear();
   moveTo(
     session,
     committed.filter(({ offset }) => offset >= 0),
   );
+  await reportExpired(session, committed);
   log.info(
     { partitions: partitions.map(({ topic, partition }) => `${topic}/${String(partition)}`) },
     'partitions taken over',
