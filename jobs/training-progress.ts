@@ -1,7 +1,7 @@
 /** How near the next training is, and what is to be done for it. Functions of values. */
 import { formatKpi } from '../policy/kpis.ts';
 import type { ModelLog } from '../policy/model-log.ts';
-import { lastAsked, lastGivenUp, lastTaken } from '../policy/training-run.ts';
+import { lastAsked, lastGivenUp, unusedOf } from '../policy/training-run.ts';
 import { aboutEnded } from '../trainer/ask-for-run.ts';
 import { DATA_SET } from '../topology.ts';
 
@@ -20,7 +20,7 @@ export interface TrainingProgress {
 export function progressOf(log: ModelLog, total: number, threshold: number): TrainingProgress {
   const ended = lastGivenUp(log, DATA_SET);
   return {
-    unused: Math.max(0, total - lastTaken(log, DATA_SET).approvals),
+    unused: unusedOf(log, DATA_SET, total),
     threshold,
     reached: total - lastAsked(log, DATA_SET).approvals >= threshold,
     ...(ended !== undefined && { ended }),

@@ -77,6 +77,11 @@ export function lastTaken(log: ModelLog, dataSet: string): Part {
   return largest(log, dataSet, (run) => !isGivenUp(run));
 }
 
+/** Of `total` approvals those that no run has learned from, or is to. */
+export function unusedOf(log: ModelLog, dataSet: string, total: number): number {
+  return Math.max(0, total - lastTaken(log, dataSet).approvals);
+}
+
 /** The last run of `dataSet` that failed or was cancelled and whose samples no other has taken since. */
 export function lastGivenUp(log: ModelLog, dataSet: string): string | undefined {
   const taken = lastTaken(log, dataSet).approvals;

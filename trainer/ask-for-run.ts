@@ -1,5 +1,5 @@
 /** Asks for a training run on everything that is approved: the weekly job, and whoever does not want to wait for the threshold. */
-import { anewId, lastGivenUp, lastTaken, requestRun } from '../policy/training-run.ts';
+import { anewId, lastGivenUp, requestRun, unusedOf } from '../policy/training-run.ts';
 import { runAt, totalApprovals } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -24,7 +24,7 @@ export async function countUnused(
   const view = await openCounts(context);
   const counts = await view.read().finally(() => view.close());
   const total = totalApprovals(counts, DATA_SET);
-  const unused = Math.max(0, total - lastTaken(await log.read(), DATA_SET).approvals);
+  const unused = unusedOf(await log.read(), DATA_SET, total);
   return { total, unused, watermark: countedUpTo(counts) };
 }
 
@@ -65,7 +65,7 @@ export async function askForRun(
     return requestRun(now, request, { by, at: Date.now() });
   });
   if (after.runs.has(id)) return { run: id, unused, ...ended };
-  return { run: undefined, unused: Math.max(0, total - lastTaken(after, DATA_SET).approvals), ...ended };
+  return { run: undefined, unused: unusedOf(after, DATA_SET, total), ...ended };
 }
 
 /** What becomes of a run that ended early, as a sentence behind another one; nothing where there is none. */
