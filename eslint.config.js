@@ -2,7 +2,10 @@
 import js from '@eslint/js';
 import ts from 'typescript-eslint';
 
-/** What each folder may import of this project, beside itself. Only `cli`, `pipeline.ts` and what is no part of the program may import all. */
+/**
+ * What each folder may import of this project, beside itself and the folders within it. Only `cli`, `pipeline.ts` and what is no part of
+ * the program may import all.
+ */
 const imports = {
   // Values: policy is functions, the stream core knows no topic, processors and projections are run by the runtime.
   policy: ['schemas'],
@@ -21,14 +24,33 @@ const imports = {
   'label-studio': ['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'review'],
   trainer: [
     ...['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'producers', 'kpi'],
-    ...['label-studio/labelling-config.ts', 'status/policy.ts'],
+    ...['label-studio/labelling-config.ts', 'operations/policy.ts'],
   ],
   serving: ['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'trainer'],
   simulation: ['schemas', 'policy', 'producers', 'serving', 'trainer'],
+  // What an operator asks for, by whatever door.
+  operations: ['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'producers', 'review'],
   jobs: ['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'kpi', 'label-studio', 'trainer'],
-  status: [
+  http: [
     ...['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'producers', 'kpi', 'review'],
-    ...['label-studio', 'serving', 'trainer'],
+    ...['label-studio', 'serving', 'trainer', 'operations'],
+  ],
+  // Puts the components together, with servers and HTTP; `cli` stands above it.
+  app: [
+    ...[
+      'schemas',
+      'policy',
+      'stream',
+      'topology.ts',
+      'pipeline.ts',
+      'runtime',
+      'platform',
+      'config.ts',
+      'producers',
+      'kpi',
+      'review',
+    ],
+    ...['label-studio', 'serving', 'trainer', 'jobs', 'operations', 'http'],
   ],
 };
 /** Folders of values: no I/O, so no package and nothing of Node. */
@@ -36,10 +58,19 @@ const values = ['policy', 'stream', 'processors', 'sinks'];
 
 const importRules = Object.entries(imports).map(([folder, places]) => {
   const message = `${folder} may import of this project ${places.join(', ')} only${values.includes(folder) ? ', and no package' : ''}.`;
-  const others = `^\\.\\./(?!(${places.join('|').replaceAll('.', '\\.')})(/|$))`;
-  const patterns = [others, ...(values.includes(folder) ? ['^[^.]'] : [])];
+  const [parent, within] = folder.split('/');
+  const anyOf = (some) => `(?!(${some.join('|').replaceAll('.', '\\.')})(/|$))`;
+  // A folder within another names what lies beside it by one step up, all else by two.
+  const beside = places
+    .filter((place) => place.startsWith(`${parent}/`))
+    .map((place) => place.slice(parent.length + 1));
+  const others =
+    within === undefined
+      ? [`^\\.\\./${anyOf(places)}`]
+      : [`^\\.\\./${anyOf(['..', ...beside])}`, `^\\.\\./\\.\\./${anyOf(places)}`];
+  const patterns = [...others, ...(values.includes(folder) ? ['^[^.]'] : [])];
   return {
-    files: [`${folder}/**/*.ts`],
+    files: [`${folder}/*.ts`],
     rules: {
       '@typescript-eslint/no-restricted-imports': [
         'error',
@@ -79,6 +110,6 @@ export default ts.config(
   },
   { files: ['**/*.js'], ...ts.configs.disableTypeChecked, languageOptions: { globals: { process: 'readonly' } } },
   // The pages' modules: tsc knows the browser's names.
-  { files: ['status/pages/*.js'], rules: { 'no-undef': 'off' } },
+  { files: ['http/pages/*.js'], rules: { 'no-undef': 'off' } },
   ...importRules,
 );

@@ -1,13 +1,15 @@
 /**
  * Every processor, projection and service, once: the verbs of the pipeline. `topology.ts` has the nouns. What people and
- * programs ask stands beside it, in `status/`: `review/` lends out the queue, `serving/` answers with the models.
+ * programs ask stands beside it, in `http/`: `review/` lends out the queue, `serving/` answers with the models.
  */
+import { scheduler } from './jobs/scheduler.ts';
 import { labelStudio } from './label-studio/label-studio.ts';
 import { confidenceRouter } from './processors/confidence-router.ts';
 import { intake } from './processors/intake.ts';
 import { reviewPrioritizer } from './processors/review-prioritizer.ts';
 import { sampleBuilder } from './processors/sample-builder.ts';
 import { sampleCounter } from './processors/sample-counter.ts';
+import type { Service } from './runtime/service.ts';
 import { conversationLogs } from './sinks/conversation-logs.ts';
 import { conversationReviews } from './sinks/conversation-reviews.ts';
 import { dailyReports } from './sinks/daily-reports.ts';
@@ -20,13 +22,11 @@ import { queueScores } from './sinks/queue-scores.ts';
 import { reviewQueue } from './sinks/review-queue.ts';
 import { trainingRuns } from './sinks/training-runs.ts';
 import { trainingSamples } from './sinks/training-samples.ts';
-import { scheduler } from './jobs/scheduler.ts';
-import { deploymentController } from './trainer/deployment-controller.ts';
-import { queueRescorer } from './trainer/queue-rescorer.ts';
-import { trainer } from './trainer/trainer.ts';
-import type { Service } from './runtime/service.ts';
 import type { Processor } from './stream/processor.ts';
 import type { Projection } from './stream/projection.ts';
+import { deploymentController } from './trainer/rollout/deployment-controller.ts';
+import { queueRescorer } from './trainer/rollout/queue-rescorer.ts';
+import { trainer } from './trainer/trainer.ts';
 
 /** The processors, in the order in which a conversation meets them. */
 export const processors: readonly Processor[] = [

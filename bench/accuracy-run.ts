@@ -1,11 +1,11 @@
 /** One run of one task with one seed, as a process of its own: `accuracy-run.ts TASK SEED` prints a RunResult as JSON. */
 import { defaultPolicy } from '../policy/routing.ts';
-import type { Judged } from '../trainer/evaluate.ts';
-import { evaluate, judge, measureLatency } from '../trainer/evaluate.ts';
-import type { Evaluation } from '../trainer/evaluate.ts';
-import { loadModel } from '../trainer/model.ts';
-import { makeModelFile } from '../trainer/model-file.ts';
-import { train } from '../trainer/train.ts';
+import { evaluate, judge, measureLatency } from '../trainer/learning/evaluate.ts';
+import type { Judged } from '../trainer/learning/evaluate.ts';
+import type { Evaluation } from '../trainer/learning/evaluate.ts';
+import { loadModel } from '../trainer/learning/model.ts';
+import { makeModelFile } from '../trainer/learning/model-file.ts';
+import { train } from '../trainer/learning/train.ts';
 import { tasks } from './accuracy-tasks.ts';
 
 /** What one run measured. Times and sizes are of the largest part. */

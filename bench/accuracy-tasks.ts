@@ -2,9 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { random, shuffle } from '../trainer/random.ts';
-import type { Sample } from '../trainer/split.ts';
-import { OUT_OF_SCOPE } from '../trainer/classifier.ts';
+import { OUT_OF_SCOPE } from '../trainer/learning/classifier.ts';
+import { random, shuffle } from '../trainer/learning/random.ts';
+import type { Sample } from '../trainer/learning/split.ts';
 
 /** One model to be trained and tested. */
 export interface Part {

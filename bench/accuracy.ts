@@ -6,9 +6,9 @@
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { defaults } from '../trainer/train.ts';
-import { dataFolder, tasks } from './accuracy-tasks.ts';
+import { defaults } from '../trainer/learning/train.ts';
 import type { RunResult } from './accuracy-run.ts';
+import { dataFolder, tasks } from './accuracy-tasks.ts';
 import { runJobs } from './jobs.ts';
 import { median } from './median.ts';
 

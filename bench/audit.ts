@@ -3,7 +3,7 @@
  * accuracy holds the truth, how wide it is, and the mean errors of the corrected and of the naive figure.
  */
 import { productionAccuracy } from '../policy/audit.ts';
-import { random } from '../trainer/random.ts';
+import { random } from '../trainer/learning/random.ts';
 import { months, simulate } from './audit-month.ts';
 import type { Month } from './audit-month.ts';
 

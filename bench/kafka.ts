@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Prepared } from '../cli/environment.ts';
+import type { Prepared } from '../app/environment.ts';
 import { defaultPolicy, decide } from '../policy/routing.ts';
 import { confidenceRouter } from '../processors/confidence-router.ts';
 import { kafkajsClient, librdkafkaConfig, librdkafkaConsumerConfig } from '../runtime/kafka-clients.ts';

@@ -1,13 +1,13 @@
 /** The whole pipeline as it runs: latency from an acknowledged event to its row, and memory of each process. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import { componentNames } from '../cli/components.ts';
-import { producerOptions } from '../cli/environment.ts';
-import { untilCaughtUp } from '../cli/lag.ts';
+import { componentNames } from '../app/components.ts';
+import { producerOptions } from '../app/environment.ts';
+import { untilCaughtUp } from '../app/lag.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
-import { trainer } from '../trainer/trainer.ts';
 import { startStack } from '../test/integration/stack.ts';
 import type { Stack } from '../test/integration/stack.ts';
+import { trainer } from '../trainer/trainer.ts';
 import { benchConversation } from './kafka.ts';
 import { mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
-import type { Prepared } from '../cli/environment.ts';
+import type { Prepared } from '../app/environment.ts';
 import { startProjection } from '../runtime/projection-runner.ts';
 import { writtenColumns } from '../runtime/projection-store.ts';
 import { rebuildProjection } from '../runtime/rebuild.ts';

@@ -1,7 +1,7 @@
 /** Traffic for `npm run bench:queue`: what comes, what was labelled before, and what the model is tested on. */
-import { random, shuffle } from '../trainer/random.ts';
-import type { Sample } from '../trainer/split.ts';
-import { OUT_OF_SCOPE } from '../trainer/classifier.ts';
+import { OUT_OF_SCOPE } from '../trainer/learning/classifier.ts';
+import { random, shuffle } from '../trainer/learning/random.ts';
+import type { Sample } from '../trainer/learning/split.ts';
 import { whole } from './accuracy-tasks.ts';
 
 /** One experiment. `part` keeps what is tuned on apart from what is reported. */

@@ -1,5 +1,5 @@
 /** The orders that `npm run bench:queue` compares. */
-import { random, shuffle } from '../trainer/random.ts';
+import { random, shuffle } from '../trainer/learning/random.ts';
 import type { Order, Waiting } from './queue-play.ts';
 
 const entropy = (p: number) => (p <= 0 || p >= 1 ? 0 : -(p * Math.log2(p) + (1 - p) * Math.log2(1 - p)));

@@ -1,15 +1,15 @@
 /** A reviewer with 300 answers: trains on what is known, ranks what waits, answers from the top, trains again. */
-import { labelName } from '../trainer/classifier.ts';
-import type { Sample } from '../trainer/split.ts';
-import { evaluate, judge } from '../trainer/evaluate.ts';
-import { loadModel } from '../trainer/model.ts';
-import type { Model } from '../trainer/model.ts';
-import { writeModel } from '../trainer/onnx-writer.ts';
-import { train } from '../trainer/train.ts';
-import type { TowerPlan } from '../trainer/train.ts';
-import { defaultPolicy } from '../policy/routing.ts';
-import { normalise } from '../policy/review-priority.ts';
 import { sketch } from '../policy/near-duplicates.ts';
+import { normalise } from '../policy/review-priority.ts';
+import { defaultPolicy } from '../policy/routing.ts';
+import { labelName } from '../trainer/learning/classifier.ts';
+import { evaluate, judge } from '../trainer/learning/evaluate.ts';
+import { loadModel } from '../trainer/learning/model.ts';
+import type { Model } from '../trainer/learning/model.ts';
+import { writeModel } from '../trainer/learning/onnx-writer.ts';
+import type { Sample } from '../trainer/learning/split.ts';
+import { train } from '../trainer/learning/train.ts';
+import type { TowerPlan } from '../trainer/learning/train.ts';
 import type { Traffic } from './queue-data.ts';
 
 /** A message that waits, as an order sees it. */

@@ -8,7 +8,7 @@
  * and it stands beside the other order in groups. `labelled` is how many messages the answers labelled.
  */
 import { parseArgs } from 'node:util';
-import { columns } from '../cli/terminal.ts';
+import { columns } from '../app/terminal.ts';
 import { runJobs } from './jobs.ts';
 import { experiments } from './queue-data.ts';
 import { orders } from './queue-orders.ts';

@@ -1,6 +1,6 @@
 /** Between two rounds: nothing routed, nothing projected, the log as it is. */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Prepared } from '../cli/environment.ts';
+import type { Prepared } from '../app/environment.ts';
 import { confidenceRouter } from '../processors/confidence-router.ts';
 import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { ensureTopics } from '../runtime/topics.ts';

@@ -7,14 +7,14 @@
  * and what they are compared with.
  */
 import { parseArgs } from 'node:util';
-import { columns } from '../cli/terminal.ts';
+import type { Prepared } from '../app/environment.ts';
+import { columns } from '../app/terminal.ts';
 import { startStack } from '../test/integration/stack.ts';
 import { fillLog, LIBRDKAFKA_QUEUE, rawConsume, rawTransactions, routerRate, streamsRate } from './kafka.ts';
 import { latency, memory } from './live.ts';
+import { median } from './median.ts';
 import { projectionRate, rawCopy, rebuildRate } from './postgres.ts';
 import { emptyDecisions } from './reset.ts';
-import type { Prepared } from '../cli/environment.ts';
-import { median } from './median.ts';
 
 const RATES = ['transactions', 'router', 'streams', 'projection', 'rebuild'] as const;
 const RAW = 'raw consume';

@@ -2,15 +2,15 @@
  * `npm run bench:serving`: what an answer of `POST /v1/classify` costs, with a model of the size of clinc150 (151 intents), and
  * how soon a rollback is followed. Servers of its own; the client runs in the same process as the server.
  */
-import { startComponents } from '../cli/components.ts';
-import { artifactsOf } from '../cli/environment.ts';
-import { startHttp } from '../cli/http.ts';
-import { columns } from '../cli/terminal.ts';
+import { startComponents } from '../app/components.ts';
+import { artifactsOf } from '../app/environment.ts';
+import { startHttp } from '../app/http.ts';
+import { columns } from '../app/terminal.ts';
 import { blankStanding, register, rollBack, setTraffic } from '../policy/model-log.ts';
 import { startStack } from '../test/integration/stack.ts';
-import { makeModelFile } from '../trainer/model-file.ts';
+import { makeModelFile } from '../trainer/learning/model-file.ts';
+import { trainInWorker } from '../trainer/learning/train-worker.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { trainInWorker } from '../trainer/train-worker.ts';
 import { tasks } from './accuracy-tasks.ts';
 
 const SINGLE = 1000;

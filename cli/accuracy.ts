@@ -1,11 +1,11 @@
 import { Command } from 'commander';
+import { findEnvironment, prepare } from '../app/environment.ts';
+import { columns, dayOption, percent, style } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
 import { agreementInWords } from '../policy/agreement.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
-import { findEnvironment, prepare } from './environment.ts';
-import { columns, dayOption, percent, style } from './terminal.ts';
 
 interface Options {
   readonly from?: string;

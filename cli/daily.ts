@@ -1,9 +1,9 @@
 import { Command } from 'commander';
+import { contextOf } from '../app/components.ts';
+import { findEnvironment, prepare } from '../app/environment.ts';
+import { columns, dayOption } from '../app/terminal.ts';
 import { runDaily } from '../jobs/daily.ts';
 import { failedIn } from '../jobs/steps.ts';
-import { contextOf } from './components.ts';
-import { findEnvironment, prepare } from './environment.ts';
-import { columns, dayOption } from './terminal.ts';
 
 /** `samvad daily`: the daily job now. */
 export function dailyCommand(): Command {

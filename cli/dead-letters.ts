@@ -1,25 +1,17 @@
 import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import { Command } from 'commander';
-import { correctedRecord, draftOf } from '../producers/corrections.ts';
+import { deadLetterLog, deadLettersOf, replayable } from '../app/dead-letters.ts';
+import { findEnvironment } from '../app/environment.ts';
+import { columns, progress, UsageError } from '../app/terminal.ts';
+import { draftOf } from '../producers/corrections.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import { InputError } from '../producers/inputs.ts';
-import { DeadLetterIndex, findDeadLetters, readDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
-import type { DeadLetterLog, PlacedDeadLetter, Resend } from '../runtime/dead-letters.ts';
+import { findDeadLetters, readDeadLetters } from '../runtime/dead-letters.ts';
+import type { DeadLetterLog, PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
-import { MAX_EXTERNAL_BYTES } from '../stream/batch.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
-import type { DeadLetterDeps } from '../status/dead-letters.ts';
-import { findEnvironment } from './environment.ts';
-import type { Prepared } from './environment.ts';
-import { columns, progress, UsageError } from './terminal.ts';
-
-const external = new Set(
-  Object.values(topics)
-    .filter((topic) => topic.external)
-    .map(({ name }) => name),
-);
 
 /** `samvad dead-letters`: what could not be processed, and another try at it. */
 export function deadLettersCommand(): Command {
@@ -100,49 +92,10 @@ async function replay(id: string | undefined, { code, value, json }: ReplayFlags
   );
 }
 
-/**
- * Not a letter of our own topics, which hold tables and decisions, where an old record would count as the newest; nor one that is too
- * large: of that the letter may hold only the beginning, and Kafka would refuse the whole transaction.
- */
-function replayable({ topic, key, value }: PlacedDeadLetter): boolean {
-  return external.has(topic) && (key?.length ?? 0) + (value?.length ?? 0) <= MAX_EXTERNAL_BYTES;
-}
-
-/** Dead letters as the API and the commands ask for them. `index` may be shared with others who look at them. */
-export function deadLettersOf(log: DeadLetterLog, index = new DeadLetterIndex(log)): DeadLetterDeps['deadLetters'] {
-  const send = (resends: AsyncIterable<Resend> | Iterable<Resend>, by: string) =>
-    replayDeadLetters(log, resends, { by, at: Date.now() });
-  return {
-    all: () => readDeadLetters(log, index),
-    find: (ids) => findDeadLetters(log, new Set(ids)),
-    replayable,
-    draft: (letter) => draftOf(log.codecs, letter),
-    replay: (letters, by) => send(unchanged(letters), by),
-    async correct(letter, record, by) {
-      const corrected = correctedRecord(log.codecs, letter, record, Date.now());
-      return (await send([{ letter, corrected }], by)) === 1;
-    },
-  };
-}
-
-/** The topic of dead letters of an environment. */
-export function deadLetterLog({
-  servers: { kafka },
-  codecs,
-}: Pick<Prepared, 'codecs'> & { readonly servers: Pick<Prepared['servers'], 'kafka'> }): DeadLetterLog {
-  return { kafka, codecs, topic: topics.deadLetters };
-}
-
 async function openLog(): Promise<DeadLetterLog> {
   const { servers } = await findEnvironment();
   const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.deadLetters, ...inputTopics]);
   return deadLetterLog({ servers, codecs });
-}
-
-async function* unchanged(
-  letters: AsyncIterable<PlacedDeadLetter> | Iterable<PlacedDeadLetter>,
-): AsyncGenerator<Resend> {
-  for await (const letter of letters) yield { letter };
 }
 
 function isOpen({ replayed }: PlacedDeadLetter): boolean {

@@ -1,20 +1,20 @@
 import path from 'node:path';
 import { Command } from 'commander';
+import { startComponents } from '../app/components.ts';
+import { producerOptions } from '../app/environment.ts';
+import type { Prepared } from '../app/environment.ts';
+import { onFreshServers } from '../app/fresh.ts';
+import { untilCaughtUp } from '../app/lag.ts';
+import { readSummary } from '../app/summary.ts';
+import type { Counts, Summary } from '../app/summary.ts';
+import { bar, columns, liveLine, percent, progress, style } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
-import { startComponents } from './components.ts';
-import { producerOptions } from './environment.ts';
-import type { Prepared } from './environment.ts';
-import { onFreshServers } from './fresh.ts';
-import { checkFile, reportRefusals, untilDrained } from './ingest.ts';
-import { untilCaughtUp } from './lag.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
-import { deadLetterLog } from './dead-letters.ts';
-import type { Counts, Summary } from './summary.ts';
-import { readSummary } from './summary.ts';
-import { bar, columns, liveLine, percent, progress, style } from './terminal.ts';
+import { deadLetterLog } from '../app/dead-letters.ts';
+import { checkFile, reportRefusals, untilDrained } from './ingest.ts';
 
 const EXAMPLES = path.join(import.meta.dirname, '..', 'examples');
 

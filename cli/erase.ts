@@ -1,12 +1,12 @@
 import os from 'node:os';
 import { Command } from 'commander';
+import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
+import { NOT_YET, UsageError } from '../app/terminal.ts';
+import { erase, NothingToErase } from '../operations/erasure.ts';
+import type { ErasureOutcome } from '../operations/erasure.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { InputError } from '../producers/inputs.ts';
-import { erase, NothingToErase } from '../status/erasure.ts';
-import type { ErasureOutcome } from '../status/erasure.ts';
-import { findEnvironment, prepare, producerOptions } from './environment.ts';
 import { untilDrained } from './ingest.ts';
-import { NOT_YET, UsageError } from './terminal.ts';
 
 interface Flags {
   readonly reason: string;

@@ -1,13 +1,13 @@
 import { access, constants } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
+import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
+import { untilPassed } from '../app/lag.ts';
+import { liveLine, progress, UsageError } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
-import { findEnvironment, prepare, producerOptions } from './environment.ts';
-import { untilPassed } from './lag.ts';
-import { liveLine, progress, UsageError } from './terminal.ts';
 
 const DRAIN_MS = 60_000;
 

@@ -1,7 +1,7 @@
 /** The key figures as a table, with what to do below it. */
+import { columns, style } from '../app/terminal.ts';
 import type { KpiList } from '../kpi/read-kpis.ts';
 import { formatKpi, formatTarget } from '../policy/kpis.ts';
-import { columns, style } from './terminal.ts';
 
 const ARROWS = { up: '↑', down: '↓', level: '→' } as const;
 

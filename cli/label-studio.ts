@@ -1,8 +1,8 @@
 import { Command } from 'commander';
+import { findEnvironment, prepare } from '../app/environment.ts';
+import { columns, progress, UsageError } from '../app/terminal.ts';
 import { openSync } from '../label-studio/label-studio.ts';
 import { synchronise } from '../label-studio/sync.ts';
-import { findEnvironment, prepare } from './environment.ts';
-import { columns, progress, UsageError } from './terminal.ts';
 
 /** `samvad label-studio`: answers from Label Studio, beside those from the inbox. */
 export function labelStudioCommand(): Command {

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
+import { findEnvironment } from '../app/environment.ts';
 import { migrate } from '../runtime/migrate.ts';
-import { findEnvironment } from './environment.ts';
 
 /** `samvad migrate`: brings the database to the current schema. */
 export function migrateCommand(): Command {

@@ -2,23 +2,23 @@ import { readFile, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
+import { artifactsOf, onLog } from '../app/environment.ts';
+import { columns, progress, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
-import type { Appended, ModelLog } from '../policy/model-log.ts';
 import { deploymentOf, rollBack, setTraffic } from '../policy/model-log.ts';
+import type { Appended, ModelLog } from '../policy/model-log.ts';
 import { offsetsOf } from '../policy/training-run.ts';
 import { rolloutOf } from '../policy/trial.ts';
 import type { Rollout } from '../policy/trial.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import type { ModelStanding } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
-import { readCorpus } from '../trainer/corpus.ts';
+import { readCorpus } from '../trainer/data-set/corpus.ts';
 import { checkForeignFile } from '../trainer/external.ts';
+import { servingPlaces } from '../trainer/learning/recipe.ts';
+import { split } from '../trainer/learning/split.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
-import { servingPlaces } from '../trainer/recipe.ts';
-import { split } from '../trainer/split.ts';
-import { artifactsOf, onLog } from './environment.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
-import { columns, progress, UsageError } from './terminal.ts';
 
 /** `samvad models`: the versions, their reports, and one more. */
 export function modelsCommand(): Command {

@@ -1,9 +1,9 @@
 import { Command } from 'commander';
+import { findEnvironment } from '../app/environment.ts';
+import { columns, progress } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { platformStatus, startPlatform, stopPlatform } from '../platform/platform.ts';
 import { serverNames } from '../platform/server.ts';
-import { findEnvironment } from './environment.ts';
-import { columns, progress } from './terminal.ts';
 
 /** `samvad platform`: the embedded servers alone. */
 export function platformCommand(): Command {

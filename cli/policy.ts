@@ -1,14 +1,14 @@
 import { readFile } from 'node:fs/promises';
 import os from 'node:os';
 import { Command } from 'commander';
+import { findEnvironment, prepare } from '../app/environment.ts';
+import { columns, NOT_YET, style, UsageError } from '../app/terminal.ts';
+import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../operations/policy.ts';
+import type { AdoptedPolicy } from '../operations/policy.ts';
 import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
-import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../status/policy.ts';
-import type { AdoptedPolicy } from '../status/policy.ts';
-import { findEnvironment, prepare } from './environment.ts';
-import { columns, NOT_YET, style, UsageError } from './terminal.ts';
 
 /** `samvad policy`: which answers are trusted, and since when. */
 export function policyCommand(): Command {

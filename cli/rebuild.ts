@@ -1,8 +1,8 @@
 import { Command } from 'commander';
+import { findEnvironment, prepare } from '../app/environment.ts';
+import { columns, progress, UsageError } from '../app/terminal.ts';
 import { projections } from '../pipeline.ts';
 import { digestTable, rebuildProjection } from '../runtime/rebuild.ts';
-import { findEnvironment, prepare } from './environment.ts';
-import { columns, progress, UsageError } from './terminal.ts';
 
 /** `samvad rebuild`: tables again from the log. */
 export function rebuildCommand(): Command {

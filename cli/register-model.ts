@@ -1,18 +1,18 @@
 /** A model file as the next version, beside those that training runs make. */
 import os from 'node:os';
+import { artifactsOf, findEnvironment, prepare } from '../app/environment.ts';
+import { columns, percent } from '../app/terminal.ts';
+import { policyInForce } from '../operations/policy.ts';
 import { nextVersion } from '../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
-import { policyInForce } from '../status/policy.ts';
-import type { Corpus } from '../trainer/corpus.ts';
+import type { Corpus } from '../trainer/data-set/corpus.ts';
+import { loadModel } from '../trainer/learning/model.ts';
+import { recipeOf } from '../trainer/learning/recipe.ts';
+import type { Sample, Split } from '../trainer/learning/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { loadModel } from '../trainer/model.ts';
-import { recipeOf } from '../trainer/recipe.ts';
 import { registerModel as registerReported } from '../trainer/register.ts';
 import { loadProduction, reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
-import type { Sample, Split } from '../trainer/split.ts';
-import { artifactsOf, findEnvironment, prepare } from './environment.ts';
-import { columns, percent } from './terminal.ts';
 
 /** A model file, and labelled texts of which those on the side `test` are new to it. */
 export interface JudgedFile {

@@ -1,13 +1,13 @@
 import { Command, InvalidArgumentError } from 'commander';
+import { findEnvironment } from '../app/environment.ts';
+import { columns, progress, style } from '../app/terminal.ts';
+import { whatIf } from '../operations/what-if.ts';
 import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import type { WhatIfReport, WrongApprovals } from '../policy/what-if.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { symbol } from '../stream/projection.ts';
-import { whatIf } from '../status/what-if.ts';
 import { topics } from '../topology.ts';
-import { findEnvironment } from './environment.ts';
 import { readPolicy } from './policy.ts';
-import { columns, progress, style } from './terminal.ts';
 
 interface ReplayFlags {
   readonly policy: string;

@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Interface } from 'node:readline/promises';
+import { plain, style } from '../app/terminal.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
@@ -11,7 +12,6 @@ import { leaseNext, release } from '../review/leases.ts';
 import type { Holder } from '../review/leases.ts';
 import { countWaiting, readTasks } from '../review/tasks.ts';
 import type { ReviewTask } from '../review/tasks.ts';
-import { plain, style } from './terminal.ts';
 
 /** What may be said at the prompt. */
 export const PROMPT_HELP = `  a                approve: the prediction is right

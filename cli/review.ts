@@ -1,13 +1,13 @@
 import os from 'node:os';
 import { Command, Option } from 'commander';
+import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
+import { columns, plain, UsageError } from '../app/terminal.ts';
 import { idProblems } from '../policy/validation.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { QueueFilter } from '../review/filter.ts';
 import { readQueue } from '../review/tasks.ts';
-import { findEnvironment, prepare, producerOptions } from './environment.ts';
 import { untilDrained } from './ingest.ts';
 import { converse, PROMPT_HELP } from './review-prompt.ts';
-import { columns, plain, UsageError } from './terminal.ts';
 
 interface ReviewFlags extends QueueFilter {
   readonly reviewer: string;

@@ -1,11 +1,11 @@
 import { Command } from 'commander';
+import { componentNames, needTables, startComponents } from '../app/components.ts';
+import { findEnvironment } from '../app/environment.ts';
+import { startHealth } from '../app/health.ts';
+import { startHttp } from '../app/http.ts';
+import { standBy } from '../app/stand-by.ts';
+import { progress, untilStopped } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
-import { componentNames, needTables, startComponents } from './components.ts';
-import { findEnvironment } from './environment.ts';
-import { startHealth } from './health.ts';
-import { startHttp } from './http.ts';
-import { standBy } from './stand-by.ts';
-import { progress, untilStopped } from './terminal.ts';
 
 /** The name under which `samvad run` starts the HTTP API and the pages. */
 const HTTP = 'http';

@@ -1,13 +1,13 @@
 import { Command } from 'commander';
+import { findEnvironment, prepare } from '../app/environment.ts';
+import { readLag } from '../app/lag.ts';
+import { readSummary } from '../app/summary.ts';
+import { columns, percent } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
-import { findEnvironment, prepare } from './environment.ts';
-import { readLag } from './lag.ts';
-import { renderKpis } from './kpis.ts';
-import { readSummary } from './summary.ts';
-import { columns, percent } from './terminal.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
+import { renderKpis } from './kpis.ts';
 
 /** `samvad status`: how far everything has come, and the figures that matter. */
 export function statusCommand(): Command {

@@ -1,9 +1,9 @@
 import { appendFile, chmod, readFile } from 'node:fs/promises';
 import { Command } from 'commander';
+import { progress, UsageError } from '../app/terminal.ts';
 import { ConfigError } from '../config.ts';
-import { roles } from '../status/roles.ts';
-import { newToken, parseTokens } from '../status/tokens.ts';
-import { progress, UsageError } from './terminal.ts';
+import { roles } from '../http/roles.ts';
+import { newToken, parseTokens } from '../http/tokens.ts';
 
 /** `samvad token`: what the HTTP API asks for when it listens beyond this machine. */
 export function tokenCommand(): Command {

@@ -1,12 +1,13 @@
 import { Command } from 'commander';
+import { describePipeline } from '../app/describe-pipeline.ts';
+import { aclCommands, kafkaUsers } from '../app/rights.ts';
+import { columns, style } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
-import { processors, projections, services } from '../pipeline.ts';
+import { processors, projections } from '../pipeline.ts';
 import { topicSettings } from '../runtime/topics.ts';
 import { describeKey } from '../stream/topic.ts';
 import type { Topic } from '../stream/topic.ts';
 import { PARTITIONS, topics } from '../topology.ts';
-import { aclCommands, kafkaUsers } from './rights.ts';
-import { columns, style } from './terminal.ts';
 
 interface Flags {
   readonly mermaid?: boolean;
@@ -26,28 +27,9 @@ export function topologyCommand(): Command {
     .action(({ mermaid, topics: made, acls, json }: Flags) => {
       if (made === true) return void process.stdout.write(drawTopics(readConfig().replication));
       if (acls === true) return void process.stdout.write(drawAcls());
-      if (json === true) process.stdout.write(`${JSON.stringify(describe(), undefined, 2)}\n`);
+      if (json === true) process.stdout.write(`${JSON.stringify(describePipeline(), undefined, 2)}\n`);
       else process.stdout.write(mermaid === true ? drawMermaid() : drawText());
     });
-}
-
-/** The pipeline as data. */
-export function describe(): object {
-  return {
-    topics: Object.values<Topic>(topics).map((topic) => {
-      const { name, schema, keeps, external, holds } = topic;
-      return { name, schema, key: describeKey(topic), keeps, external, holds };
-    }),
-    processors: processors.map(({ name, does, inputs, outputs, table }) => ({
-      name,
-      does,
-      reads: inputs.map(({ topic }) => topic.name),
-      writes: outputs.map((topic) => topic.name),
-      table: table.name,
-    })),
-    projections: projections.map(({ name, topic, table }) => ({ name, reads: topic.name, table })),
-    services: services.map(({ name, does }) => ({ name, does })),
-  };
 }
 
 function drawText(): string {

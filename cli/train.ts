@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import { startComponents } from '../app/components.ts';
+import { findEnvironment, onLog, prepare } from '../app/environment.ts';
+import type { Prepared } from '../app/environment.ts';
+import { untilPassed } from '../app/lag.ts';
+import { liveLine, progress, UsageError } from '../app/terminal.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import { whyNoTrial } from '../policy/trial.ts';
@@ -7,11 +12,6 @@ import type { RunStanding } from '../schemas/types.ts';
 import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
-import { startComponents } from './components.ts';
-import { findEnvironment, onLog, prepare } from './environment.ts';
-import type { Prepared } from './environment.ts';
-import { untilPassed } from './lag.ts';
-import { liveLine, progress, UsageError } from './terminal.ts';
 
 const LOOK_MS = 500;
 /** As the log names who asked. */

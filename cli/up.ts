@@ -1,10 +1,10 @@
 import { Command } from 'commander';
-import { startComponents } from './components.ts';
-import { startEnvironment } from './environment.ts';
-import { startHttp } from './http.ts';
-import { readLag } from './lag.ts';
-import { standBy } from './stand-by.ts';
-import { liveLine, progress, untilStopped } from './terminal.ts';
+import { startComponents } from '../app/components.ts';
+import { startEnvironment } from '../app/environment.ts';
+import { startHttp } from '../app/http.ts';
+import { readLag } from '../app/lag.ts';
+import { standBy } from '../app/stand-by.ts';
+import { liveLine, progress, untilStopped } from '../app/terminal.ts';
 
 const STATUS_MS = 2000;
 

@@ -1,9 +1,9 @@
 import { Command } from 'commander';
+import { contextOf } from '../app/components.ts';
+import type { Prepared } from '../app/environment.ts';
+import { progress } from '../app/terminal.ts';
 import { lastTime } from '../jobs/timetable.ts';
 import { missedWeekly, runWeekly } from '../jobs/weekly.ts';
-import { contextOf } from './components.ts';
-import type { Prepared } from './environment.ts';
-import { progress } from './terminal.ts';
 import { carryOutRun } from './train.ts';
 
 interface Options {

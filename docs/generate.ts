@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { format, resolveConfig } from 'prettier';
-import { kafkaUsers } from '../cli/rights.ts';
+import { kafkaUsers } from '../app/rights.ts';
 import { READER_GROUP } from '../runtime/kafka-clients.ts';
 import { describeKey } from '../stream/topic.ts';
 import type { Topic } from '../stream/topic.ts';

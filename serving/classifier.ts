@@ -7,8 +7,8 @@ import type { RoutingPolicy } from '../policy/routing.ts';
 import { versionFor } from '../policy/traffic.ts';
 import type { Deployment } from '../policy/traffic.ts';
 import { symbol } from '../stream/projection.ts';
-import type { Answer, Model } from '../trainer/model.ts';
-import { isRefusal } from '../trainer/model.ts';
+import { isRefusal } from '../trainer/learning/model.ts';
+import type { Answer, Model } from '../trainer/learning/model.ts';
 import type { ModelShelf } from './model-shelf.ts';
 
 /** A text to be answered. */

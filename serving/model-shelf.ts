@@ -1,8 +1,8 @@
 /** Models that are loaded, a few at a time: the one that was not asked for longest goes first. */
 import type { ArtifactStore } from '../trainer/artifacts.ts';
-import type { EncoderPlaces } from '../trainer/encoder.ts';
-import { loadModel } from '../trainer/model.ts';
-import type { Model } from '../trainer/model.ts';
+import type { EncoderPlaces } from '../trainer/learning/encoder.ts';
+import { loadModel } from '../trainer/learning/model.ts';
+import type { Model } from '../trainer/learning/model.ts';
 
 /** Loaded models by the SHA-256 of their file. */
 export interface ModelShelf {

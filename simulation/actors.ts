@@ -1,8 +1,8 @@
 /** Who answers and reviews in a simulation. Functions of values: chance comes in as a draw from 0 to 1. */
-import type { Classification, Unserved } from '../serving/classifier.ts';
 import type { ReviewInput } from '../producers/conversation-producer.ts';
-import { labelName } from '../trainer/classifier.ts';
-import type { Label } from '../trainer/classifier.ts';
+import type { Classification, Unserved } from '../serving/classifier.ts';
+import { labelName } from '../trainer/learning/classifier.ts';
+import type { Label } from '../trainer/learning/classifier.ts';
 
 /** What went to the user, and who said it. */
 export interface Reply extends Label {

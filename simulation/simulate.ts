@@ -6,10 +6,10 @@
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import type { Classifier } from '../serving/classifier.ts';
-import { labelName } from '../trainer/classifier.ts';
-import type { Label } from '../trainer/classifier.ts';
-import { random, shuffle } from '../trainer/random.ts';
-import type { Sample } from '../trainer/split.ts';
+import { labelName } from '../trainer/learning/classifier.ts';
+import type { Label } from '../trainer/learning/classifier.ts';
+import { random, shuffle } from '../trainer/learning/random.ts';
+import type { Sample } from '../trainer/learning/split.ts';
 import { replyTo, verdictOn } from './actors.ts';
 import type { Actors, Reply } from './actors.ts';
 import { figuresOf } from './figures.ts';

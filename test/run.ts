@@ -12,7 +12,7 @@ const LEVELS = [
   'schemas',
   'topology',
   'runtime',
-  'status',
+  'http',
   'trainer',
   'producers',
   'label-studio',

@@ -10,13 +10,13 @@ import { programEnvironment } from '../config.ts';
 import type { TrainerProgram } from '../config.ts';
 import { killGroup } from '../runtime/process-group.ts';
 import { reasonOf } from '../runtime/reason.ts';
-import { labelName } from './classifier.ts';
-import { noRoom, openDataSetFolder } from './data-set-folder.ts';
-import type { EncoderPlaces } from './encoder.ts';
-import { loadModel } from './model.ts';
-import { checkModel, ModelRefused } from './onnx-reader.ts';
-import type { Sample } from './split.ts';
-import { TrainingError } from './train.ts';
+import { noRoom, openDataSetFolder } from './data-set/data-set-folder.ts';
+import { labelName } from './learning/classifier.ts';
+import type { EncoderPlaces } from './learning/encoder.ts';
+import { loadModel } from './learning/model.ts';
+import { checkModel, ModelRefused } from './learning/onnx-reader.ts';
+import type { Sample } from './learning/split.ts';
+import { TrainingError } from './learning/train.ts';
 
 /** What an external trainer is given. */
 export interface ExternalTraining {

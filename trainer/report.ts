@@ -1,10 +1,10 @@
 /** The training report as a page: one file, nothing fetched, readable in light and in dark. */
-import type { Comparison, Flip } from './compare.ts';
-import type { Evaluation, Judged } from './evaluate.ts';
-import { labelName, OUT_OF_SCOPE } from './classifier.ts';
 import type { PromotionDecision } from '../policy/promotion.ts';
-import type { EpochReport } from './train.ts';
-import type { DropCounts } from './split.ts';
+import { labelName, OUT_OF_SCOPE } from './learning/classifier.ts';
+import type { Comparison, Flip } from './learning/compare.ts';
+import type { Evaluation, Judged } from './learning/evaluate.ts';
+import type { DropCounts } from './learning/split.ts';
+import type { EpochReport } from './learning/train.ts';
 
 /** Everything that is told of a run; JSON.stringify gives the report for machines. */
 export interface TrainingReport {

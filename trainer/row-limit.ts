@@ -1,7 +1,7 @@
 /** How much of the data set a run learns from, so that neither its memory nor its time grows with the log. */
 import { unitHash } from '../policy/hash.ts';
-import { labelName } from './classifier.ts';
-import type { Sample } from './split.ts';
+import { labelName } from './learning/classifier.ts';
+import type { Sample } from './learning/split.ts';
 
 /** Rows that a run learns from; some more where people have labelled that many. */
 export const MAX_ROWS = 100_000;

@@ -7,12 +7,12 @@ import { topics } from '../topology.ts';
 import { readPolicyInForce } from './adopted-policy.ts';
 import { openArtifactFolder } from './artifacts.ts';
 import { codeVersion } from './code-version.ts';
-import { readSamples } from './data-set.ts';
+import { readSamples } from './data-set/data-set.ts';
+import { recipeOf } from './learning/recipe.ts';
+import { trainInWorker } from './learning/train-worker.ts';
 import { openModelLog } from './model-log.ts';
 import { STOP } from './run-process.ts';
-import { recipeOf } from './recipe.ts';
 import type { RunAnswer, RunNews, RunOrder } from './run-process.ts';
-import { trainInWorker } from './train-worker.ts';
 import { executeRun } from './training-run.ts';
 
 const stopping = new AbortController();

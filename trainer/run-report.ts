@@ -7,17 +7,17 @@ import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import type { ModelStanding } from '../schemas/types.ts';
 import type { ArtifactStore } from './artifacts.ts';
-import { compare } from './compare.ts';
-import { evaluate, judge, measureLatency } from './evaluate.ts';
-import type { Evaluation } from './evaluate.ts';
-import type { EncoderPlaces } from './encoder.ts';
-import type { FileNotes } from './model-file.ts';
-import { loadModel } from './model.ts';
-import type { Model } from './model.ts';
-import type { ModelMetadata } from './onnx-writer.ts';
+import { compare } from './learning/compare.ts';
+import type { EncoderPlaces } from './learning/encoder.ts';
+import { evaluate, judge, measureLatency } from './learning/evaluate.ts';
+import type { Evaluation } from './learning/evaluate.ts';
+import { loadModel } from './learning/model.ts';
+import type { Model } from './learning/model.ts';
+import type { FileNotes } from './learning/model-file.ts';
+import type { ModelMetadata } from './learning/onnx-writer.ts';
+import type { Sample, Split } from './learning/split.ts';
 import { confusion } from './report.ts';
 import type { TrainingReport } from './report.ts';
-import type { Sample, Split } from './split.ts';
 
 /** A report, and the version that it compares with; null when nothing was in production that has a file. */
 export interface StoredReport extends TrainingReport {

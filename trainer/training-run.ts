@@ -14,27 +14,33 @@ import { mayPass } from '../runtime/may-pass.ts';
 import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
 import type { ArtifactStore } from './artifacts.ts';
-import { buildDataSet, inTurns } from './data-set.ts';
-import type { Manifest, PlacedSample } from './data-set.ts';
-import { createEncoder } from './encoder.ts';
-import type { EncoderPlaces } from './encoder.ts';
+import { buildDataSet, inTurns } from './data-set/data-set.ts';
+import type { Manifest, PlacedSample } from './data-set/data-set.ts';
 import { trainExternally } from './external.ts';
 import type { ExternalControl } from './external.ts';
-import { loadModel } from './model.ts';
-import { makeModelFile } from './model-file.ts';
+import { createEncoder } from './learning/encoder.ts';
+import type { EncoderPlaces } from './learning/encoder.ts';
+import { loadModel } from './learning/model.ts';
+import { makeModelFile } from './learning/model-file.ts';
+import { readClassifier } from './learning/onnx-classifier.ts';
+import { checkModel, ModelRefused } from './learning/onnx-reader.ts';
+import { split } from './learning/split.ts';
+import type { Sample, Split } from './learning/split.ts';
+import { defaults, TrainingError } from './learning/train.ts';
+import type {
+  EpochReport,
+  TrainingControl,
+  TrainingInput,
+  TrainingOptions,
+  TrainingOutcome,
+} from './learning/train.ts';
+import { EncoderError } from './learning/transformer-encoder.ts';
+import { isFull } from './learning/vocabulary.ts';
 import type { ModelLogPort } from './model-log.ts';
-import { readClassifier } from './onnx-classifier.ts';
-import { checkModel, ModelRefused } from './onnx-reader.ts';
 import { reportPage } from './report.ts';
+import { rowLimit } from './row-limit.ts';
 import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
-import { rowLimit } from './row-limit.ts';
-import { split } from './split.ts';
-import type { Sample, Split } from './split.ts';
-import { defaults, TrainingError } from './train.ts';
-import type { EpochReport, TrainingControl, TrainingInput, TrainingOptions, TrainingOutcome } from './train.ts';
-import { EncoderError } from './transformer-encoder.ts';
-import { isFull } from './vocabulary.ts';
 
 /** What a run needs of the world. */
 export interface RunPorts {

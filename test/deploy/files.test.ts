@@ -15,10 +15,10 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { Registry } from 'prom-client';
 import { parse, parseAllDocuments } from 'yaml';
-import { componentNames } from '../../cli/components.ts';
+import { componentNames } from '../../app/components.ts';
+import { processMetrics } from '../../http/process-metrics.ts';
 import { services } from '../../pipeline.ts';
-import { processMetrics } from '../../status/process-metrics.ts';
-import { everything, measuredOnce, oneComponent } from '../status/metrics.ts';
+import { everything, measuredOnce, oneComponent } from '../http/metrics.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const read = (file: string) => readFileSync(path.join(root, file), 'utf8');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { startComponents } from '../../cli/components.ts';
+import { startComponents } from '../../app/components.ts';
 import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { partitionOf } from '../../stream/partition.ts';

@@ -1,4 +1,4 @@
-import { deadLetterLog } from '../../cli/dead-letters.ts';
+import { deadLetterLog } from '../../app/dead-letters.ts';
 import { readDeadLetters } from '../../runtime/dead-letters.ts';
 import type { PlacedDeadLetter } from '../../runtime/dead-letters.ts';
 

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { startComponents } from '../../cli/components.ts';
-import type { RunningComponents } from '../../cli/components.ts';
-import { untilCaughtUp } from '../../cli/lag.ts';
+import { startComponents } from '../../app/components.ts';
+import type { RunningComponents } from '../../app/components.ts';
+import { untilCaughtUp } from '../../app/lag.ts';
 import { blankStanding, nextVersion, register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import { librdkafkaConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';

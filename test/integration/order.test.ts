@@ -3,13 +3,13 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { describe, it } from 'node:test';
-import { startComponents } from '../../cli/components.ts';
-import { producerOptions } from '../../cli/environment.ts';
-import { untilCaughtUp } from '../../cli/lag.ts';
+import { startComponents } from '../../app/components.ts';
+import { producerOptions } from '../../app/environment.ts';
+import { untilCaughtUp } from '../../app/lag.ts';
 import { projections } from '../../pipeline.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl } from '../../producers/jsonl.ts';
-import { random, shuffle } from '../../trainer/random.ts';
+import { random, shuffle } from '../../trainer/learning/random.ts';
 import { startStack } from './stack.ts';
 
 const examples = path.join(import.meta.dirname, '..', '..', 'examples');

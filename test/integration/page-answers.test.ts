@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
 import type { Browser, Page } from 'playwright-core';
+import { createServer } from '../../http/server.ts';
+import type { ServerOptions } from '../../http/server.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { createServer } from '../../status/server.ts';
-import type { ServerOptions } from '../../status/server.ts';
 
 /** What the API answers here, by path and query: JSON, or how it fails. */
 type Answers = Record<string, unknown>;

@@ -1,7 +1,7 @@
 /** A version that was compared with production, in the log and in the artifacts, without the time that training takes. */
 import path from 'node:path';
-import { artifactsOf } from '../../cli/environment.ts';
-import type { Prepared } from '../../cli/environment.ts';
+import { artifactsOf } from '../../app/environment.ts';
+import type { Prepared } from '../../app/environment.ts';
 import { foldLog, register } from '../../policy/model-log.ts';
 import { decidePromotion, defaultPromotionPolicy } from '../../policy/promotion.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -9,12 +9,12 @@ import { noteRun, offsetsOf, requestRun, startRun } from '../../policy/training-
 import { topicEnds } from '../../runtime/read-topic.ts';
 import { topics } from '../../topology.ts';
 import { codeVersion } from '../../trainer/code-version.ts';
-import { compare } from '../../trainer/compare.ts';
-import { buildDataSet, readSamples } from '../../trainer/data-set.ts';
-import type { Manifest } from '../../trainer/data-set.ts';
-import { DATA_SETS } from '../../trainer/data-set-folder.ts';
-import { evaluate } from '../../trainer/evaluate.ts';
-import type { Judged } from '../../trainer/evaluate.ts';
+import { buildDataSet, readSamples } from '../../trainer/data-set/data-set.ts';
+import type { Manifest } from '../../trainer/data-set/data-set.ts';
+import { DATA_SETS } from '../../trainer/data-set/data-set-folder.ts';
+import { compare } from '../../trainer/learning/compare.ts';
+import { evaluate } from '../../trainer/learning/evaluate.ts';
+import type { Judged } from '../../trainer/learning/evaluate.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import { confusion, reportPage } from '../../trainer/report.ts';
 import { reportedStanding } from '../../trainer/run-report.ts';

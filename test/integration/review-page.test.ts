@@ -5,7 +5,7 @@ import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { chromium } from 'playwright-core';
 import type { Browser, Page, Request } from 'playwright-core';
-import { newToken, parseTokens } from '../../status/tokens.ts';
+import { newToken, parseTokens } from '../../http/tokens.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 import { endAll } from './stack.ts';

@@ -1,14 +1,14 @@
 /** The pipeline on real servers, and an HTTP server for everything that reviewing asks. */
 import type { Pool } from 'pg';
-import { startComponents } from '../../cli/components.ts';
-import { deadLetterLog, deadLettersOf } from '../../cli/dead-letters.ts';
-import { artifactsOf, producerOptions } from '../../cli/environment.ts';
-import { untilCaughtUp } from '../../cli/lag.ts';
+import { startComponents } from '../../app/components.ts';
+import { deadLetterLog, deadLettersOf } from '../../app/dead-letters.ts';
+import { artifactsOf, producerOptions } from '../../app/environment.ts';
+import { untilCaughtUp } from '../../app/lag.ts';
+import { createServer } from '../../http/server.ts';
+import type { ApiToken } from '../../http/tokens.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
 import type { ConversationInput, ConversationProducer } from '../../producers/conversation-producer.ts';
-import { createServer } from '../../status/server.ts';
-import type { ApiToken } from '../../status/tokens.ts';
 import { openPool } from '../../runtime/postgres-pool.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import type pg from 'pg';
-import { readQueue, readTotals } from '../../cli/pipeline-figures.ts';
-import { readSummary } from '../../cli/summary.ts';
-import { STANDING } from '../../status/models.ts';
-import { readOverview } from '../../status/overview.ts';
+import { readQueue, readTotals } from '../../app/pipeline-figures.ts';
+import { readSummary } from '../../app/summary.ts';
+import { STANDING } from '../../http/models.ts';
+import { readOverview } from '../../http/overview.ts';
 import { startDatabase } from './stack.ts';
 import type { Database } from './stack.ts';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fastify from 'fastify';
-import { describeApi } from '../../status/openapi.ts';
-import { labelStudioRoutes } from '../../status/label-studio.ts';
+import { labelStudioRoutes } from '../../http/label-studio.ts';
+import { describeApi } from '../../http/openapi.ts';
 
 const SECRET = 'a secret';
 const url = '/v1/label-studio/webhook';

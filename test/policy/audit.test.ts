@@ -6,7 +6,7 @@ import { cohensKappa } from '../../policy/agreement.ts';
 import { confidenceBand, productionAccuracy } from '../../policy/audit.ts';
 import type { AuditCell } from '../../policy/audit.ts';
 import { wilson } from '../../policy/intervals.ts';
-import { random } from '../../trainer/random.ts';
+import { random } from '../../trainer/learning/random.ts';
 
 function cell(fields: Partial<AuditCell>): AuditCell {
   return {

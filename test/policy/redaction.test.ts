@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { redact, redactText } from '../../policy/redaction.ts';
-import { random } from '../../trainer/random.ts';
+import { random } from '../../trainer/learning/random.ts';
 import { conversation } from '../fixtures.ts';
 
 describe('redactText', () => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import { readConfig } from '../../config.ts';
+import { newToken } from '../../http/tokens.ts';
 import { openLog, secretsOf } from '../../runtime/log.ts';
-import { newToken } from '../../status/tokens.ts';
 
 it('no secret of the configuration or of a request reaches the log', () => {
   const { token } = newToken('asha', ['read']);

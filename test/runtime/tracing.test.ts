@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import { it } from 'node:test';
 import fastify from 'fastify';
 import { pino } from 'pino';
+import { classifyRoutes } from '../../http/classify.ts';
+import { ingestRoutes } from '../../http/ingest.ts';
+import { describeApi } from '../../http/openapi.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openTracing } from '../../runtime/tracing.ts';
-import { classifyRoutes } from '../../status/classify.ts';
-import { ingestRoutes } from '../../status/ingest.ts';
-import { describeApi } from '../../status/openapi.ts';
-import { defaultPolicy } from '../../policy/routing.ts';
 import { startCollector } from '../otlp-collector.ts';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { addRows, moveRows, multiplyRows } from '../../trainer/chosen-rows.ts';
+import { addRows, moveRows, multiplyRows } from '../../trainer/learning/chosen-rows.ts';
 
 /** Nine rows of three; small whole numbers, so that sums in any order are the same. */
 const LENGTH = 3;

@@ -4,7 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { CorpusError, readCorpus } from '../../trainer/corpus.ts';
+import { CorpusError, readCorpus } from '../../trainer/data-set/corpus.ts';
 
 let folder: string;
 before(async () => {

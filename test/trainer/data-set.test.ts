@@ -13,13 +13,13 @@ import { parse } from 'yaml';
 import { labelsOf } from '../../label-studio/labelling-config.ts';
 import { unownedName } from '../../producers/spool-owner.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
-import { canonicalLine, rowOf } from '../../trainer/data-row.ts';
-import type { DataRow } from '../../trainer/data-row.ts';
-import { buildDataSet, checkReach, requestOf } from '../../trainer/data-set.ts';
-import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set.ts';
-import { checkPlace, writeExport } from '../../trainer/export.ts';
-import { filesOf } from '../../trainer/formats.ts';
-import { TrainingError } from '../../trainer/train.ts';
+import { canonicalLine, rowOf } from '../../trainer/data-set/data-row.ts';
+import type { DataRow } from '../../trainer/data-set/data-row.ts';
+import { buildDataSet, checkReach, requestOf } from '../../trainer/data-set/data-set.ts';
+import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set/data-set.ts';
+import { checkPlace, writeExport } from '../../trainer/data-set/export.ts';
+import { filesOf } from '../../trainer/data-set/formats.ts';
+import { TrainingError } from '../../trainer/learning/train.ts';
 
 function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
   return {
@@ -232,7 +232,7 @@ describe('the folder of a data set', () => {
   it('goes with it; one that was left goes with the next, and that of a neighbour who runs stays', async () => {
     const folder = path.join(home, 'shared');
     const mine = await buildDataSet(request, one(), '1.0.0', { folder });
-    const code = `const { openDataSetFolder } = await import('${new URL('../../trainer/data-set-folder.ts', import.meta.url).href}');
+    const code = `const { openDataSetFolder } = await import('${new URL('../../trainer/data-set/data-set-folder.ts', import.meta.url).href}');
       await openDataSetFolder(${JSON.stringify(folder)}); process.stdout.write('open'); setInterval(() => undefined, 1000);`;
     const neighbour = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '-e', code], {
       stdio: ['ignore', 'pipe', 'inherit'],

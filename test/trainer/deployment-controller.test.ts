@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { runSummary } from '../../cli/train.ts';
 import { versionTable } from '../../cli/models.ts';
+import { runSummary } from '../../cli/train.ts';
 import { blankStanding, CONTROLLER, deploymentOf, foldLog } from '../../policy/model-log.ts';
 import { register, rollBack, setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog } from '../../policy/model-log.ts';
-import { requestRun } from '../../policy/training-run.ts';
 import type { StepVerdict } from '../../policy/rollout.ts';
+import { requestRun } from '../../policy/training-run.ts';
 import { nextCandidate, rolloutOf, whyNoTrial } from '../../policy/trial.ts';
-import { judgedNow, keyOf, noteVerdict, verdictOn } from '../../trainer/deployment-controller.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
-import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
+import { judgedNow, keyOf, noteVerdict, verdictOn } from '../../trainer/rollout/deployment-controller.ts';
+import { RolloutEvidence } from '../../trainer/rollout/rollout-evidence.ts';
 import { conversation, review } from '../fixtures.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Rows } from '../../trainer/encoder.ts';
-import { HashedNgrams, hashedNgrams, tokens } from '../../trainer/hashed-ngrams.ts';
+import type { Rows } from '../../trainer/learning/encoder.ts';
+import { HashedNgrams, hashedNgrams, tokens } from '../../trainer/learning/hashed-ngrams.ts';
 
 const encoder = new HashedNgrams(hashedNgrams);
 async function features(text: string, view: string, using = encoder): Promise<ReadonlySet<number>> {

@@ -1,18 +1,18 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { defaultPolicy } from '../../policy/routing.ts';
-import { calibrationWeights, fitTemperature } from '../../trainer/calibration.ts';
-import { OUT_OF_SCOPE, softmax } from '../../trainer/classifier.ts';
-import { compare, mcnemarP } from '../../trainer/compare.ts';
-import { evaluate } from '../../trainer/evaluate.ts';
-import type { Judged } from '../../trainer/evaluate.ts';
+import { calibrationWeights, fitTemperature } from '../../trainer/learning/calibration.ts';
+import { OUT_OF_SCOPE, softmax } from '../../trainer/learning/classifier.ts';
+import { compare, mcnemarP } from '../../trainer/learning/compare.ts';
+import { evaluate } from '../../trainer/learning/evaluate.ts';
+import type { Judged } from '../../trainer/learning/evaluate.ts';
 import {
   auroc,
   expectedCalibrationError,
   percentile,
   recallAtAcceptance,
   scoresByClass,
-} from '../../trainer/metrics.ts';
+} from '../../trainer/learning/metrics.ts';
 import { confusion, reportPage } from '../../trainer/report.ts';
 
 const close = (actual: number, expected: number) =>

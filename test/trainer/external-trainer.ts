@@ -6,10 +6,10 @@ import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { tokens } from '../../trainer/hashed-ngrams.ts';
-import { modelFields } from '../../trainer/onnx-schema.ts';
-import { message } from '../../trainer/protobuf.ts';
-import type { Sample } from '../../trainer/split.ts';
+import { tokens } from '../../trainer/learning/hashed-ngrams.ts';
+import { modelFields } from '../../trainer/learning/onnx-schema.ts';
+import { message } from '../../trainer/learning/protobuf.ts';
+import type { Sample } from '../../trainer/learning/split.ts';
 import { tinyTokenizer, tinyTokenizerConfig } from './tiny-encoder.ts';
 
 const [mode = 'good'] = process.argv.slice(2);

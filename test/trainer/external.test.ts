@@ -10,10 +10,10 @@ import { promisify } from 'node:util';
 import { readProc } from '../../bench/processes.ts';
 import { trainExternally } from '../../trainer/external.ts';
 import type { ExternalControl } from '../../trainer/external.ts';
-import { loadModel } from '../../trainer/model.ts';
-import { readClassifier } from '../../trainer/onnx-classifier.ts';
-import { ModelRefused } from '../../trainer/onnx-reader.ts';
-import { TrainingError } from '../../trainer/train.ts';
+import { loadModel } from '../../trainer/learning/model.ts';
+import { readClassifier } from '../../trainer/learning/onnx-classifier.ts';
+import { ModelRefused } from '../../trainer/learning/onnx-reader.ts';
+import { TrainingError } from '../../trainer/learning/train.ts';
 import { samples } from './samples.ts';
 
 let folder: string;

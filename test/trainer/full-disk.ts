@@ -1,7 +1,7 @@
 /** Folds a data set that is larger than its disk, for a test: `full-disk.ts FOLDER`. Prints how that ended. */
-import { buildDataSet } from '../../trainer/data-set.ts';
-import type { PlacedSample } from '../../trainer/data-set.ts';
-import { TrainingError } from '../../trainer/train.ts';
+import { buildDataSet } from '../../trainer/data-set/data-set.ts';
+import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
+import { TrainingError } from '../../trainer/learning/train.ts';
 
 const [, , folder = ''] = process.argv;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { OUT_OF_SCOPE } from '../../trainer/classifier.ts';
-import { nameWords, relatives } from '../../trainer/intent-names.ts';
+import { OUT_OF_SCOPE } from '../../trainer/learning/classifier.ts';
+import { nameWords, relatives } from '../../trainer/learning/intent-names.ts';
 
 describe('names of intents', () => {
   it('are read as words, however they are written', () => {

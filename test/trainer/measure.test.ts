@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { productionAccuracy } from '../../policy/audit.ts';
 import type { AuditCell } from '../../policy/audit.ts';
 import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
-import { recordAccuracy } from '../../trainer/measure.ts';
+import { recordAccuracy } from '../../trainer/rollout/measure.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 
 const version = 'router-v1.0.0';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { programEnvironment, readConfig } from '../../config.ts';
-import { recipeOf, servingPlaces } from '../../trainer/recipe.ts';
+import { recipeOf, servingPlaces } from '../../trainer/learning/recipe.ts';
 
 const commit = '0123456789abcdef0123456789abcdef01234567';
 const of = (env: NodeJS.ProcessEnv, choice = {}) =>

@@ -5,7 +5,7 @@ import { unitHash } from '../../policy/hash.ts';
 import { judgeStep } from '../../policy/rollout.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 import type { ConversationEvent, ReviewSubmitted } from '../../schemas/types.ts';
-import { RolloutEvidence } from '../../trainer/rollout-evidence.ts';
+import { RolloutEvidence } from '../../trainer/rollout/rollout-evidence.ts';
 import { conversation, review } from '../fixtures.ts';
 
 const nothing = { captured: null, reviewed: null, policy: null, erased: null };

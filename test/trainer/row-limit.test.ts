@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import type { Sample } from '../../trainer/learning/split.ts';
 import { rowLimit } from '../../trainer/row-limit.ts';
-import type { Sample } from '../../trainer/split.ts';
 
 const rows = (intent: string, count: number, source: Sample['source']): Sample[] =>
   Array.from({ length: count }, (_, i) => ({ text: `${intent} ${i}`, intent, module: 'm', language: 'en', source }));

@@ -1,6 +1,6 @@
 /** A small labelled corpus, made here, for tests of the trainer. */
-import { random } from '../../trainer/random.ts';
-import type { Sample } from '../../trainer/split.ts';
+import { random } from '../../trainer/learning/random.ts';
+import type { Sample } from '../../trainer/learning/split.ts';
 
 const PHRASES: Readonly<Record<string, readonly string[]>> = {
   'food/track_order': [

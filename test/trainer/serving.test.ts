@@ -21,9 +21,9 @@ import { openClassifier } from '../../serving/classifier.ts';
 import type { Classification, Classifier } from '../../serving/classifier.ts';
 import { openModelShelf } from '../../serving/model-shelf.ts';
 import { openArtifactFolder } from '../../trainer/artifacts.ts';
-import type { EncoderConfig } from '../../trainer/encoder.ts';
-import { writeModel } from '../../trainer/onnx-writer.ts';
-import { train } from '../../trainer/train.ts';
+import type { EncoderConfig } from '../../trainer/learning/encoder.ts';
+import { writeModel } from '../../trainer/learning/onnx-writer.ts';
+import { train } from '../../trainer/learning/train.ts';
 import { quick, samples } from './samples.ts';
 
 const act: Act = { by: 'test', reason: 'a test', at: 0 };

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { normalise } from '../../policy/review-priority.ts';
-import { split, withoutTestTextsOfLog } from '../../trainer/split.ts';
-import type { Sample } from '../../trainer/split.ts';
+import { split, withoutTestTextsOfLog } from '../../trainer/learning/split.ts';
+import type { Sample } from '../../trainer/learning/split.ts';
 
 const options = { dev: 0.2, test: 0.3, salt: 's' };
 const row = (fields: Partial<Sample>): Sample => ({

@@ -1,9 +1,9 @@
 /** A sentence encoder made on the spot, as small as one can be: a table of word vectors behind a real tokenizer. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { modelFields } from '../../trainer/onnx-schema.ts';
-import { message } from '../../trainer/protobuf.ts';
-import { random } from '../../trainer/random.ts';
+import { modelFields } from '../../trainer/learning/onnx-schema.ts';
+import { message } from '../../trainer/learning/protobuf.ts';
+import { random } from '../../trainer/learning/random.ts';
 
 /** Numbers in a vector. */
 export const TINY_DIMENSIONS = 24;

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { softmax } from '../../trainer/classifier.ts';
-import type { Rows } from '../../trainer/encoder.ts';
-import { random } from '../../trainer/random.ts';
-import { newTower, scores, TowerLearner } from '../../trainer/tower.ts';
+import { softmax } from '../../trainer/learning/classifier.ts';
+import type { Rows } from '../../trainer/learning/encoder.ts';
+import { random } from '../../trainer/learning/random.ts';
+import { newTower, scores, TowerLearner } from '../../trainer/learning/tower.ts';
 
 const rates = { featureDropout: 0, hiddenDropout: 0, smoothing: 0, nameSharing: 0 };
 const view = (texts: readonly (readonly number[])[], value = 0.5): Rows => ({

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { describe, it } from 'node:test';
-import type { Classifier } from '../../trainer/classifier.ts';
-import { labelName, OUT_OF_SCOPE, probabilities } from '../../trainer/classifier.ts';
-import { createEncoder } from '../../trainer/encoder.ts';
-import { loadModel } from '../../trainer/model.ts';
-import { readClassifier } from '../../trainer/onnx-classifier.ts';
-import { writeModel } from '../../trainer/onnx-writer.ts';
-import type { Sample } from '../../trainer/split.ts';
-import { train, TrainingError } from '../../trainer/train.ts';
-import type { TrainingOutcome } from '../../trainer/train.ts';
-import { trainInWorker } from '../../trainer/train-worker.ts';
+import { labelName, OUT_OF_SCOPE, probabilities } from '../../trainer/learning/classifier.ts';
+import type { Classifier } from '../../trainer/learning/classifier.ts';
+import { createEncoder } from '../../trainer/learning/encoder.ts';
+import { loadModel } from '../../trainer/learning/model.ts';
+import { readClassifier } from '../../trainer/learning/onnx-classifier.ts';
+import { writeModel } from '../../trainer/learning/onnx-writer.ts';
+import type { Sample } from '../../trainer/learning/split.ts';
+import { train, TrainingError } from '../../trainer/learning/train.ts';
+import type { TrainingOutcome } from '../../trainer/learning/train.ts';
+import { trainInWorker } from '../../trainer/learning/train-worker.ts';
 import { intentNames, quick, samples } from './samples.ts';
 
 const rows = samples(20);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import type { Rows } from '../../trainer/encoder.ts';
-import { learnVocabulary } from '../../trainer/vocabulary.ts';
+import type { Rows } from '../../trainer/learning/encoder.ts';
+import { learnVocabulary } from '../../trainer/learning/vocabulary.ts';
 
 /** One row a text: the features that it has, each once. */
 function rowsOf(texts: readonly (readonly number[])[]): Rows {

@@ -1,0 +1,221 @@
+/** From configuration to a prepared set of servers: embedded ones where none is configured, topics, schemas, tables. */
+import path from 'node:path';
+import type { Pool } from 'pg';
+import type { Logger } from 'pino';
+import { readConfig } from '../config.ts';
+import type { Config, Servers } from '../config.ts';
+import { openMeasurements } from '../http/measurements.ts';
+import type { Measurements } from '../http/measurements.ts';
+import { platformStatus, startPlatform } from '../platform/platform.ts';
+import type { PlatformAddresses } from '../platform/platform.ts';
+import type { ServerName } from '../platform/server.ts';
+import type { ProducerOptions } from '../producers/conversation-producer.ts';
+import { keepToCluster } from '../runtime/cluster.ts';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { openLog, secretsOf } from '../runtime/log.ts';
+import { migrate } from '../runtime/migrate.ts';
+import { openPool } from '../runtime/postgres-pool.ts';
+import { topicEnds } from '../runtime/read-topic.ts';
+import { openCodecs } from '../runtime/schema-registry.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import { ensureTopics } from '../runtime/topics.ts';
+import { openTracing } from '../runtime/tracing.ts';
+import type { Tracing } from '../runtime/tracing.ts';
+import { PARTITIONS, topics } from '../topology.ts';
+import { openArtifactFolder } from '../trainer/artifacts.ts';
+import type { ArtifactStore } from '../trainer/artifacts.ts';
+import { openModelLog } from '../trainer/model-log.ts';
+import type { ModelLogPort } from '../trainer/model-log.ts';
+import { progress, UsageError } from './terminal.ts';
+
+/** Servers that a command may use, and how to leave them. */
+export interface Environment {
+  readonly config: Config;
+  readonly servers: Servers;
+  /** Stops the servers that this command started. */
+  stop(): Promise<void>;
+}
+
+/** An environment for which this command may have started servers. */
+export interface StartedEnvironment extends Environment {
+  /** Rejects when one of these ends by itself. */
+  readonly failed: Promise<never>;
+}
+
+/** Of servers that somebody else has started. */
+const notOurs = (): Promise<never> => new Promise(() => undefined);
+
+/** An environment with what is needed to use it; nothing was asked of the servers yet. */
+export interface Connected extends Environment {
+  readonly pool: Pool;
+  readonly log: Logger;
+  readonly measurements: Measurements;
+  readonly tracing: Tracing;
+}
+
+/** An environment whose topics, schemas and tables are in place. */
+export interface Prepared extends Connected {
+  readonly codecs: Codecs;
+}
+
+/** The part of an environment that is the log. Who needs no more goes on while Postgres is away. */
+export interface LogEnvironment {
+  readonly config: Config;
+  readonly servers: Omit<Servers, 'databaseUrl'>;
+}
+
+/** The log with its topics and schemas in place. */
+export interface PreparedLog extends LogEnvironment {
+  readonly codecs: Codecs;
+}
+
+/** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. */
+export async function startEnvironment(config: Config = readConfig()): Promise<StartedEnvironment> {
+  const missing = new Set<ServerName>([
+    ...(config.kafka ? [] : ['kafka' as const]),
+    ...(config.schemaRegistryUrl === undefined ? ['registry' as const] : []),
+    ...(config.databaseUrl === undefined ? ['postgres' as const] : []),
+  ]);
+  if (missing.size === 0)
+    return { config, servers: serversOf(config, {}), stop: () => Promise.resolve(), failed: notOurs() };
+  const platform = await startPlatform({
+    home: config.home,
+    cache: config.cache,
+    servers: missing,
+    detached: false,
+    progress,
+  });
+  return {
+    config,
+    servers: serversOf(config, platform.addresses),
+    stop: () => platform.stop(),
+    failed: platform.failed,
+  };
+}
+
+/**
+ * The servers that run already, configured or embedded; without `tables` Postgres is not among them.
+ * @throws UsageError when one of them neither is configured nor runs.
+ */
+export async function findEnvironment(config: Config = readConfig(), { tables = true } = {}): Promise<Environment> {
+  const running = await runningServers(config);
+  const servers = tables ? serversOf(config, running) : { ...serversOf(config, running, OF_THE_LOG), databaseUrl: '' };
+  return { config, servers, stop: () => Promise.resolve() };
+}
+
+/**
+ * The log of the servers that run already, prepared; Postgres may be away.
+ * @throws UsageError when Kafka or the registry neither is configured nor runs.
+ */
+export async function findLog(config: Config = readConfig()): Promise<PreparedLog> {
+  const environment = {
+    config,
+    servers: serversOf(config, await runningServers(config), OF_THE_LOG),
+  };
+  return { ...environment, codecs: await prepareLog(environment) };
+}
+
+/** Works with the model log of `findLog`. */
+export async function onLog(work: (log: ModelLogPort, prepared: PreparedLog) => Promise<void>): Promise<void> {
+  const prepared = await findLog();
+  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+  try {
+    await work(log, prepared);
+  } finally {
+    await log.close();
+  }
+}
+
+/** The environment with its connection pool and its log. */
+export function connect(environment: Environment): Connected {
+  const pool = openPool(environment.servers.databaseUrl);
+  const log = openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) });
+  const tracing = openTracing({ endpoint: environment.config.otlpEndpoint, log });
+  return {
+    ...environment,
+    pool,
+    measurements: openMeasurements(),
+    tracing,
+    log,
+    async stop() {
+      await tracing.stop();
+      await pool.end();
+      await environment.stop();
+    },
+  };
+}
+
+/** Checks that the data folder is of this cluster, creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
+export async function prepareLog({ config, servers }: LogEnvironment): Promise<Codecs> {
+  const admin = kafkajsClient(servers.kafka, 'samvad-setup');
+  await keepToCluster(admin, config.home);
+  await ensureTopics(admin, Object.values(topics), PARTITIONS, config.replication);
+  const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
+  if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)
+    await (await openModelLog(servers.kafka, codecs)).close();
+  return codecs;
+}
+
+/** Creates topics, registers schemas and migrates the database, all of them idempotent; fails when a server is down. */
+export async function prepare(environment: Environment): Promise<Prepared> {
+  const codecs = await prepareLog(environment);
+  await migrate(environment.servers.databaseUrl);
+  return { ...connect(environment), codecs };
+}
+
+/** How a producer of this process reaches the servers, and where it spools. */
+export function producerOptions({ config, servers, log }: Connected): ProducerOptions {
+  const { kafka, schemaRegistryUrl } = servers;
+  return { kafka, schemaRegistryUrl, spoolFolder: folderOf(config, 'spool'), log };
+}
+
+/** Where model files and reports are. */
+export function artifactsOf(config: Config): ArtifactStore {
+  return openArtifactFolder(config.training.artifacts);
+}
+
+/** The folder in which a component keeps its local files. */
+export function folderOf(config: Config, ...names: string[]): string {
+  return path.join(config.home, ...names);
+}
+
+/** Addresses of the embedded servers that run. */
+async function runningServers({ home }: Config): Promise<Partial<PlatformAddresses>> {
+  const running = new Map(
+    (await platformStatus(home)).map((server) => [
+      server.server,
+      server.state === 'running' ? server.address : undefined,
+    ]),
+  );
+  return {
+    ...(running.get('kafka') !== undefined && { kafkaBrokers: running.get('kafka') ?? '' }),
+    ...(running.get('registry') !== undefined && { schemaRegistryUrl: running.get('registry') ?? '' }),
+    ...(running.get('postgres') !== undefined && { databaseUrl: running.get('postgres') ?? '' }),
+  };
+}
+
+const TITLES: Readonly<Record<keyof Servers, string>> = {
+  kafka: 'Kafka (KAFKA_BROKERS)',
+  schemaRegistryUrl: 'the schema registry (SCHEMA_REGISTRY_URL)',
+  databaseUrl: 'Postgres (DATABASE_URL)',
+};
+
+const OF_THE_LOG = ['kafka', 'schemaRegistryUrl'] as const;
+
+/** The servers that are needed, all of them where nothing is said. @throws UsageError when one is not known. */
+function serversOf<N extends keyof Servers = keyof Servers>(
+  config: Config,
+  addresses: Partial<PlatformAddresses>,
+  needed: readonly N[] = Object.keys(TITLES) as N[],
+): Pick<Servers, N> {
+  const known = {
+    kafka: config.kafka ?? (addresses.kafkaBrokers === undefined ? undefined : { brokers: addresses.kafkaBrokers }),
+    schemaRegistryUrl: config.schemaRegistryUrl ?? addresses.schemaRegistryUrl,
+    databaseUrl: config.databaseUrl ?? addresses.databaseUrl,
+  };
+  const absent = needed.filter((name) => known[name] === undefined).map((name) => TITLES[name]);
+  if (absent.length === 0) return known as Servers;
+  throw new UsageError(
+    `Not running and not configured: ${absent.join(', ')}. Start them with \`samvad platform start\`, or set the variables.`,
+  );
+}

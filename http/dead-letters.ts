@@ -1,0 +1,199 @@
+/** What could not be processed: why, its bytes, and another try at it, as it is or corrected. */
+import type { FastifyInstance } from 'fastify';
+import { InputError } from '../producers/inputs.ts';
+import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
+import { traceIdOf } from '../stream/trace.ts';
+import type { Caller } from './access.ts';
+import { refusals } from './openapi.ts';
+import { HttpProblem } from './problem.ts';
+import { allows } from './roles.ts';
+
+/** What the routes ask. */
+export interface DeadLetterDeps {
+  readonly deadLetters: {
+    /** All that are kept, one after another: there may be very many. */
+    all(): AsyncIterable<PlacedDeadLetter>;
+    /** Those with these ids that are kept. */
+    find(ids: Iterable<string>): Promise<readonly PlacedDeadLetter[]>;
+    /**
+     * Whether a letter may be sent again as it is. Our own topics hold tables, where an old record would count as the newest; and one
+     * that was too large is too large for its topic now.
+     */
+    replayable(letter: PlacedDeadLetter): boolean;
+    /** The record as JSON to correct; null where it is none. */
+    draft(letter: PlacedDeadLetter): Promise<object | null>;
+    /** Sends the bytes to where they came from and marks the letters; gives how many were sent. */
+    replay(letters: AsyncIterable<PlacedDeadLetter> | Iterable<PlacedDeadLetter>, by: string): Promise<number>;
+    /** Sends `record` in the letter's place and marks it; gives whether it was sent. @throws InputError */
+    correct(letter: PlacedDeadLetter, record: unknown, by: string): Promise<boolean>;
+  };
+}
+
+/** Letters of a kind, open or sent again, that an answer holds, the newest; bytes of a value that it shows. */
+const SHOWN = 500;
+const SHOWN_BYTES = 4096;
+const BYTES =
+  'What a letter holds, `text`, `base64` and `draft`, is not masked; it is null for tokens without `operate`.';
+/** Who sends where the server has no tokens. */
+const NOBODY = 'a page without sign-in';
+
+const place = {
+  type: 'object',
+  properties: { partition: { type: 'string', pattern: '^[0-9]+$' }, offset: { type: 'string', pattern: '^[0-9]+$' } },
+} as const;
+interface Place {
+  readonly partition: string;
+  readonly offset: string;
+}
+
+/** Adds `/v1/dead-letters`, one letter, its correction, and `/v1/dead-letters/replay`. */
+export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLetterDeps): void {
+  const tags = ['operate'];
+
+  async function find({ partition, offset }: Place): Promise<PlacedDeadLetter> {
+    const [letter] = await deadLetters.find([`${partition}/${offset}`]);
+    if (letter) return letter;
+    throw new HttpProblem(404, `There is no dead letter ${partition}/${offset}; they are kept for 30 days.`);
+  }
+
+  app.get(
+    '/v1/dead-letters',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags,
+        summary: `The newest ${SHOWN} dead letters that are open, and behind them the newest ${SHOWN} that were sent again, which have \`replayed\``,
+        description: BYTES,
+        response: refusals(503),
+      },
+    },
+    async ({ caller }) => {
+      // Each for itself: the newest of all may have been sent again, and those that are open would be out of reach.
+      const [open, sent] = [newest(), newest()];
+      for await (const letter of deadLetters.all())
+        (letter.replayed === null ? open : sent).add(
+          letter.timestamp,
+          shown(letter, deadLetters.replayable(letter), caller),
+        );
+      return { total: open.seen() + sent.seen(), open: open.seen(), letters: [...open.kept(), ...sent.kept()] };
+    },
+  );
+  app.get<{ Params: Place }>(
+    '/v1/dead-letters/:partition/:offset',
+    {
+      config: { role: 'read' },
+      schema: {
+        tags,
+        summary: 'One dead letter; `draft` is its record as JSON to correct, null where nobody can read it',
+        description: BYTES,
+        params: place,
+        response: refusals(400, 404, 503),
+      },
+    },
+    async ({ params, caller }) => {
+      const letter = await find(params);
+      const draft = mayReadBytes(caller) ? await deadLetters.draft(letter) : null;
+      return { ...shown(letter, deadLetters.replayable(letter), caller), draft };
+    },
+  );
+  app.post<{ Params: Place; Body: { record: object } }>(
+    '/v1/dead-letters/:partition/:offset/correct',
+    {
+      config: { role: 'operate' },
+      schema: {
+        tags,
+        summary:
+          'Send a corrected record in the place of a letter: a conversation or a review as the ingest routes take it',
+        params: place,
+        body: {
+          type: 'object',
+          required: ['record'],
+          additionalProperties: false,
+          properties: { record: { type: 'object' } },
+        },
+        response: refusals(400, 404, 409, 503),
+      },
+    },
+    async ({ params, body, caller }) => {
+      const letter = await find(params);
+      const sent = await deadLetters.correct(letter, body.record, caller?.name ?? NOBODY).catch((error: unknown) => {
+        if (!(error instanceof InputError)) throw error;
+        const detail = 'The record can not be sent like this; nothing was changed.';
+        throw new HttpProblem(400, detail, { type: 'invalid-records', problems: error.problems });
+      });
+      if (!sent)
+        throw new HttpProblem(409, `${letter.id} was sent again already; nothing was sent.`, { type: 'conflict' });
+      return { sent: 1 };
+    },
+  );
+  app.post<{ Body: { ids: string[] } }>(
+    '/v1/dead-letters/replay',
+    {
+      config: { role: 'operate' },
+      schema: {
+        tags,
+        summary: 'Send letters to the topics they came from again, after the cause was mended; each is sent once',
+        body: {
+          type: 'object',
+          required: ['ids'],
+          additionalProperties: false,
+          properties: {
+            ids: { type: 'array', minItems: 1, maxItems: SHOWN, items: { type: 'string', pattern: '^[0-9]+/[0-9]+$' } },
+          },
+        },
+        response: refusals(400, 404, 503),
+      },
+    },
+    async ({ body: { ids }, caller }) => {
+      const wanted = new Set(ids);
+      const letters = await deadLetters.find(wanted);
+      if (letters.length < wanted.size)
+        throw new HttpProblem(404, 'Some of these dead letters are not there any more; nothing was sent.');
+      const kept = letters.find((letter) => !deadLetters.replayable(letter));
+      if (kept)
+        throw new HttpProblem(
+          400,
+          `${kept.id} can't be sent to ${kept.topic} as it is: it is too large, or nobody else writes there; run \`samvad rebuild\` instead. Nothing was sent.`,
+        );
+      return { sent: await deadLetters.replay(letters, caller?.name ?? NOBODY) };
+    },
+  );
+}
+
+/** Takes any number of letters as they are shown, and keeps the newest, `SHOWN` of them. */
+function newest() {
+  let seen = 0;
+  let some: { readonly timestamp: number; readonly as: object }[] = [];
+  const cut = () => (some = some.toSorted((a, b) => b.timestamp - a.timestamp).slice(0, SHOWN));
+  return {
+    add(timestamp: number, as: object) {
+      seen++;
+      some.push({ timestamp, as });
+      if (some.length === 2 * SHOWN) cut();
+    },
+    seen: () => seen,
+    kept: () => cut().map(({ as }) => as),
+  };
+}
+
+/** Only what has passed `intake` is masked, so a letter may hold what users wrote about themselves. */
+function mayReadBytes(caller: Caller | null): boolean {
+  return caller !== null && allows(caller.roles, 'operate');
+}
+
+function shown(
+  { key, value, traceparent, ...letter }: PlacedDeadLetter,
+  replayable: boolean,
+  caller: Caller | null,
+): object {
+  const bytes = mayReadBytes(caller) ? value?.subarray(0, SHOWN_BYTES) : undefined;
+  return {
+    ...letter,
+    key: key?.toString('utf8') ?? null,
+    trace_id: traceparent === null ? null : traceIdOf(traceparent),
+    bytes: value?.length ?? 0,
+    text: bytes?.toString('utf8') ?? null,
+    base64: bytes?.toString('base64') ?? null,
+    replayable,
+  };
+}

@@ -1,0 +1,86 @@
+/** `/v1/erasures`: erases conversations, and tells what was erased. */
+import type { FastifyInstance } from 'fastify';
+import { erase, NothingToErase } from '../operations/erasure.ts';
+import type { ErasureDeps, ErasureSubject } from '../operations/erasure.ts';
+import { InputError } from '../producers/inputs.ts';
+import { refusals } from './openapi.ts';
+import { HttpProblem } from './problem.ts';
+
+const tags = ['operate'];
+const id = { type: 'string', minLength: 1, maxLength: 200 } as const;
+const SHOWN = 100;
+
+interface ErasureBody {
+  readonly conversation_id?: string;
+  readonly user_id?: string;
+  readonly reason: string;
+  readonly requested_by?: string;
+}
+
+/** Adds the routes. */
+export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
+  app.get(
+    '/v1/erasures',
+    {
+      config: { role: 'read' },
+      schema: { tags, summary: `What was erased, newest first, ${SHOWN} at most`, response: refusals(503) },
+    },
+    async () => {
+      const { rows } = await deps.pool.query<Record<string, unknown>>(
+        `SELECT conversation_id, requested_by, reason, erased_at FROM erasures ORDER BY erased_at DESC, conversation_id LIMIT ${SHOWN}`,
+      );
+      return rows;
+    },
+  );
+  app.post<{ Body: ErasureBody }>(
+    '/v1/erasures',
+    {
+      config: { role: 'operate' },
+      schema: {
+        tags,
+        summary: 'Erase a conversation, or all conversations of a user that are here now',
+        description:
+          'Answers 200 when no table has them any more; 202 with the outcome `sent` when they are in the log and a component has not come ' +
+          'to it yet, and with `spooled` when Kafka has not taken them: they wait on the disk of the server, which sends them on. ' +
+          'What goes when is in docs/erasure.md.',
+        body: {
+          type: 'object',
+          required: ['reason'],
+          additionalProperties: false,
+          properties: {
+            conversation_id: { ...id, description: 'this, or user_id' },
+            user_id: { ...id, description: 'this, or conversation_id' },
+            reason: { type: 'string', description: 'stays in the history: a case number, nothing about the person' },
+            requested_by: {
+              type: 'string',
+              description: 'where the server has no tokens; the name of the token otherwise',
+            },
+          },
+        },
+        response: refusals(400, 404, 410, 503),
+      },
+    },
+    async ({ body, caller }, reply) => {
+      const grounds = { reason: body.reason, requested_by: caller?.name ?? body.requested_by ?? '' };
+      const done = await erase(deps, subjectOf(body), grounds).catch((error: unknown) => {
+        if (error instanceof NothingToErase)
+          throw new HttpProblem(error.why === 'erased' ? 410 : 404, error.message, { type: error.why });
+        if (error instanceof InputError)
+          throw new HttpProblem(400, 'The request can not be taken; nothing was erased.', {
+            type: 'invalid-request',
+            problems: error.problems,
+          });
+        throw error;
+      });
+      return reply.code(done.outcome === 'erased' ? 200 : 202).send(done);
+    },
+  );
+}
+
+function subjectOf({ conversation_id, user_id }: ErasureBody): ErasureSubject {
+  if (conversation_id !== undefined && user_id === undefined) return { conversation_id };
+  if (user_id !== undefined && conversation_id === undefined) return { user_id };
+  throw new HttpProblem(400, 'Say what to erase: conversation_id or user_id, one of them.', {
+    type: 'invalid-request',
+  });
+}

@@ -1,0 +1,269 @@
+/** `POST /v1/conversations` and `POST /v1/reviews`: one record, a JSON array, or NDJSON; all of a request or nothing. */
+import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
+import type { Pool } from 'pg';
+import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
+import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
+import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
+import { LineSplitter } from '../producers/lines.ts';
+import { traceFrom } from '../producers/trace.ts';
+import { AnswerRefused, refuseErased, refuseSlips, refuseWithdrawalsOfOthers } from '../review/answers.ts';
+import { mayPass } from '../runtime/may-pass.ts';
+import { untraced } from '../runtime/tracing.ts';
+import type { Tracing } from '../runtime/tracing.ts';
+import type { ReviewSubmitted } from '../schemas/types.ts';
+import { ownNameOnly } from './access.ts';
+import type { Caller } from './access.ts';
+import { readJson } from './json-body.ts';
+import { refusals } from './openapi.ts';
+import { HttpProblem } from './problem.ts';
+import type { FieldProblem } from './problem.ts';
+import { answerProblem } from './review-queue.ts';
+import { traceHeader, traceOf } from './traced.ts';
+
+/** What the ingest routes send through. */
+export interface IngestDeps {
+  readonly producer: Pick<ConversationProducer, 'send'>;
+  /** Tells which conversations were erased, at once or not at all; absent while Postgres is not there yet. */
+  readonly lookups?: Pick<Pool, 'query'>;
+  readonly tracing?: Pick<Tracing, 'request'>;
+}
+
+/** Largest request body in bytes. */
+export const MAX_INGEST_BYTES = 5 * 1024 * 1024;
+/** Requests a minute that one caller may make; a request may hold thousands of records. */
+const MAX_REQUESTS_A_MINUTE = 120_000;
+/** Records of a request, blank lines included: the server does nothing else while it looks at them, half a second. */
+const MAX_RECORDS = 10_000;
+/** Problems of a request after which the server looks no further. */
+const MAX_PROBLEMS = 1000;
+const MAX_IN_FLIGHT = 1000;
+const NEW_LABEL = { type: 'boolean', description: 'takes labels that nothing has had so far' };
+
+/** Adds the two routes, in a scope of their own for how they read bodies. */
+export function ingestRoutes(app: FastifyInstance, deps: IngestDeps): void {
+  app.register((scope, _options, done) => {
+    readBodies(scope);
+    addRoutes(scope, deps);
+    done();
+  });
+}
+
+function readBodies(app: FastifyInstance): void {
+  readJson(app, 'ignore'); // the rules of records name the field, and its place in a batch
+  app.addContentTypeParser(
+    ['application/x-ndjson', 'application/jsonl'],
+    { parseAs: 'buffer' },
+    (_request, body, done) => {
+      done(null, body);
+    },
+  );
+}
+
+function addRoutes(app: FastifyInstance, { producer, lookups, tracing = untraced }: IngestDeps): void {
+  for (const [url, kind] of [
+    ['/v1/conversations', 'conversation'],
+    ['/v1/reviews', 'review'],
+  ] as const) {
+    app.post(url, routeOptions(kind), async (request, reply) => {
+      const caller = traceFrom(traceOf(request)).traceparent;
+      const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
+        const events = eventsOf(kind, request.body, Date.now());
+        refuseOtherNames(request.caller, events);
+        await keepToOwn(request.caller, lookups, events);
+        if (lookups) await tellOfErased(lookups, events);
+        if (lookups && !takesNewLabels(request.query)) await tellOfSlips(lookups, events);
+        return sendAll(
+          producer,
+          traceparent === undefined ? events : events.map((event) => ({ ...event, traceparent })),
+        );
+      });
+      return reply.code(202).send({
+        accepted: stored.length,
+        ids: stored.map(({ conversation_id }) => conversation_id),
+        stored: {
+          kafka: stored.filter((one) => one.stored === 'kafka').length,
+          spool: stored.filter((one) => one.stored === 'spool').length,
+        },
+      });
+    });
+  }
+}
+
+/**
+ * Who may only review answers in the name of the token, so that nobody speaks for others; a review tool, which sends what many people
+ * answered, has the role `ingest` too. @throws HttpProblem
+ */
+function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[]): void {
+  const own = ownNameOnly(caller);
+  const other = reviewsAmong(events).find(({ reviewer }) => own !== undefined && reviewer !== own);
+  if (own === undefined || !other) return;
+  throw new HttpProblem(
+    403,
+    `The token ${own} reviews as reviewer ${own} only; to send an answer of ${JSON.stringify(other.reviewer)} it needs ` +
+      'the role ingest or operate too. Nothing of the request was stored.',
+  );
+}
+
+/**
+ * A reviewer learns at once that the conversation was erased. Only that: intake refuses the review in any case, so traffic goes
+ * on without Postgres, be it away, frozen or amid a rebuild, and conversations, which come by the thousand, are not looked up.
+ */
+async function tellOfErased(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
+  const reviews = reviewsAmong(events);
+  if (reviews.length === 0) return;
+  await refuseErased(lookups, reviews).catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw answerProblem(error);
+  });
+}
+
+/** A label that nothing has had may be a slip, as in the inbox; traffic goes on where that can't be looked up. @throws HttpProblem */
+async function tellOfSlips(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
+  await refuseSlips(lookups, reviewsAmong(events)).catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw answerProblem(error);
+  });
+}
+
+/** The rules of these routes look at no query, so it is text here. */
+function takesNewLabels(query: unknown): boolean {
+  return (query as { readonly new_label?: unknown }).new_label === 'true';
+}
+
+/** Whoever may answer in one name only may take back answers of that name only; where that can't be looked up, none. @throws HttpProblem */
+async function keepToOwn(
+  caller: Caller | null,
+  lookups: Pick<Pool, 'query'> | undefined,
+  events: readonly ProducedEvent[],
+): Promise<void> {
+  const own = ownNameOnly(caller);
+  const undos = reviewsAmong(events).filter(({ withdraws }) => withdraws !== null);
+  if (own === undefined || undos.length === 0) return;
+  const away = 'Whose answer it is can not be looked up while Postgres is away or busy. Send it again later.';
+  if (!lookups) throw new HttpProblem(503, away);
+  await refuseWithdrawalsOfOthers(lookups, own, undos).catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw answerProblem(error);
+    throw mayPass(error) ? new HttpProblem(503, away) : error;
+  });
+}
+
+function reviewsAmong(events: readonly ProducedEvent[]): readonly ReviewSubmitted[] {
+  return events.flatMap((event) => (event.kind === 'review' ? [event.record] : []));
+}
+
+function routeOptions(kind: EventKind): RouteShorthandOptions {
+  const record = inputSchema(kind);
+  const line = { type: 'string', description: 'NDJSON: one JSON object a line' };
+  const answer = {
+    description: 'every record is safe, in Kafka or in the spool of this server',
+    type: 'object',
+    properties: {
+      accepted: { type: 'integer' },
+      ids: { type: 'array', items: { type: 'string' }, description: 'in the order of the request' },
+      stored: { type: 'object', properties: { kafka: { type: 'integer' }, spool: { type: 'integer' } } },
+    },
+  };
+  return {
+    bodyLimit: MAX_INGEST_BYTES,
+    config: { role: kind === 'review' ? 'review' : 'ingest', rateLimit: { max: MAX_REQUESTS_A_MINUTE } },
+    // The rules are those of every other door, so that their sentences are the same: the schema only describes.
+    validatorCompiler: () => () => true,
+    schema: {
+      tags: ['ingest'],
+      summary: `One ${kind} or many; all of a request or nothing`,
+      description: `${MAX_RECORDS} records at most, blank lines included. After ${MAX_PROBLEMS} problems the rest is not looked at, and the answer says so.`,
+      headers: traceHeader,
+      ...(kind === 'review' && { querystring: { type: 'object', properties: { new_label: NEW_LABEL } } }),
+      body: {
+        content: {
+          'application/json': { schema: { anyOf: [record, { type: 'array', items: record }] } },
+          'application/x-ndjson': { schema: line },
+        },
+      },
+      response: { 202: answer, ...refusals(400, ...(kind === 'review' ? [403, 410, 422] : []), 413, 415, 503) },
+    },
+  };
+}
+
+/** Every record of a request. @throws HttpProblem when one is invalid, or there are too many. */
+function eventsOf(kind: EventKind, body: unknown, now: number): readonly ProducedEvent[] {
+  if (Buffer.isBuffer(body)) return collect(kind, parsersOfLines(kind, body, now));
+  if (!Array.isArray(body)) return collect(kind, [[undefined, () => parseEvent(kind, body, now)]]);
+  refuseTooMany(body.length);
+  return collect(
+    kind,
+    body.map((json: unknown, i) => [i + 1, () => parseEvent(kind, json, now)]),
+  );
+}
+
+type Parser = readonly [line: number | undefined, parse: () => ProducedEvent];
+
+function parsersOfLines(kind: EventKind, body: Buffer, now: number): readonly Parser[] {
+  const splitter = new LineSplitter();
+  const parsers: Parser[] = [];
+  for (const lines of [splitter.push(body), splitter.end()]) {
+    for (const { number, text, problem } of lines) {
+      refuseTooMany(number);
+      if (text?.trim() === '') continue;
+      parsers.push([
+        number,
+        () => {
+          if (text === undefined) throw new InputError([{ field: kind, message: problem }]);
+          return parseEventText(kind, text, now);
+        },
+      ]);
+    }
+  }
+  return parsers;
+}
+
+function refuseTooMany(records: number): void {
+  if (records <= MAX_RECORDS) return;
+  const detail = `The request has more than ${MAX_RECORDS} records; send it in parts.`;
+  throw new HttpProblem(413, detail, { type: 'too-large' });
+}
+
+function collect(kind: EventKind, parsers: readonly Parser[]): readonly ProducedEvent[] {
+  if (parsers.length === 0) throw invalidRecords(`The request holds no ${kind}; nothing was stored.`, []);
+  const events: ProducedEvent[] = [];
+  const problems: FieldProblem[] = [];
+  let [looked, invalid] = [0, 0];
+  for (const [line, parse] of parsers) {
+    if (problems.length >= MAX_PROBLEMS) break;
+    looked++;
+    try {
+      events.push(parse());
+    } catch (error) {
+      if (!(error instanceof InputError)) throw error;
+      invalid++;
+      for (const problem of error.problems.slice(0, MAX_PROBLEMS - problems.length))
+        problems.push(line === undefined ? problem : { line, ...problem });
+    }
+  }
+  if (invalid === 0) return events;
+  const which =
+    parsers.length === 1
+      ? `The ${kind} is invalid`
+      : looked === parsers.length
+        ? `${invalid} of ${looked} records are invalid`
+        : `${invalid} of the first ${looked} records are invalid, and the others were not looked at`;
+  throw invalidRecords(`${which}; nothing of the request was stored.`, problems);
+}
+
+function invalidRecords(detail: string, problems: readonly FieldProblem[]): HttpProblem {
+  return new HttpProblem(400, detail, { type: 'invalid-records', problems });
+}
+
+/** Sends in slices, so that one large request does not push the records of others into the spool. */
+async function sendAll(
+  producer: Pick<ConversationProducer, 'send'>,
+  events: readonly ProducedEvent[],
+): Promise<Stored[]> {
+  const stored: Stored[] = [];
+  for (let i = 0; i < events.length; i += MAX_IN_FLIGHT) {
+    const outcomes = await Promise.allSettled(events.slice(i, i + MAX_IN_FLIGHT).map((event) => producer.send(event)));
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') throw outcome.reason;
+      stored.push(outcome.value);
+    }
+  }
+  return stored;
+}

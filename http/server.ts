@@ -1,0 +1,192 @@
+/** The HTTP server: its frame (limits, headers, errors, description), and the groups of routes in it. */
+import helmet from '@fastify/helmet';
+import rateLimit from '@fastify/rate-limit';
+import fastify, { LogController } from 'fastify';
+import type { FastifyBaseLogger, FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { Pool } from 'pg';
+import type { ErasureDeps } from '../operations/erasure.ts';
+import { MAX_ID } from '../policy/validation.ts';
+import { guardRoutes } from './access.ts';
+import { classifyRoutes } from './classify.ts';
+import type { ClassifyDeps } from './classify.ts';
+import { conversationRoutes } from './conversations.ts';
+import type { ConversationDeps } from './conversations.ts';
+import { dataSetRoutes } from './data-sets.ts';
+import type { DataSetDeps } from './data-sets.ts';
+import { deadLetterRoutes } from './dead-letters.ts';
+import type { DeadLetterDeps } from './dead-letters.ts';
+import { erasureRoutes } from './erasures.ts';
+import { healthRoutes, livenessRoutes } from './health.ts';
+import type { HealthDeps } from './health.ts';
+import { ingestRoutes } from './ingest.ts';
+import type { IngestDeps } from './ingest.ts';
+import { readJson } from './json-body.ts';
+import { kpiRoutes } from './kpis.ts';
+import type { KpiDeps } from './kpis.ts';
+import { labelStudioRoutes } from './label-studio.ts';
+import type { LabelStudioDeps } from './label-studio.ts';
+import { liveRoutes } from './live.ts';
+import type { LiveDeps } from './live.ts';
+import { modelReportRoutes } from './model-reports.ts';
+import type { ModelReportDeps } from './model-reports.ts';
+import { modelRoutes } from './models.ts';
+import type { ModelDeps } from './models.ts';
+import { describeApi } from './openapi.ts';
+import { overviewRoutes } from './overview.ts';
+import type { OverviewDeps } from './overview.ts';
+import { pageRoutes } from './pages.ts';
+import { policiesRoutes } from './policies.ts';
+import type { PoliciesDeps } from './policies.ts';
+import { HttpProblem, notFound, refuse } from './problem.ts';
+import { PromptServer } from './prompt-server.ts';
+import { reviewQueueRoutes } from './review-queue.ts';
+import type { ReviewDeps } from './review-queue.ts';
+import { searchRoutes } from './search.ts';
+import type { SearchDeps } from './search.ts';
+import { sessionRoutes } from './session.ts';
+import type { SessionDeps } from './session.ts';
+
+/** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
+const MAX_BODY_BYTES = 1024 * 1024;
+/** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`, or false for none. */
+const MAX_REQUESTS_A_MINUTE = 6000;
+
+/** What the server serves from: what each group of routes asks for. */
+export interface ServerOptions
+  extends
+    IngestDeps,
+    HealthDeps,
+    ConversationDeps,
+    ReviewDeps,
+    ClassifyDeps,
+    ModelDeps,
+    ModelReportDeps,
+    DataSetDeps,
+    KpiDeps,
+    SessionDeps,
+    LiveDeps,
+    OverviewDeps,
+    PoliciesDeps,
+    ErasureDeps,
+    DeadLetterDeps,
+    SearchDeps,
+    LabelStudioDeps {
+  readonly pool: Pool;
+  /** The same database for reads that may go through large tables: few connections, on which a statement ends in time. */
+  readonly scans: Pick<Pool, 'query'>;
+  /** The same database for what traffic must not wait for. */
+  readonly lookups: Pick<Pool, 'query'>;
+  readonly log?: FastifyBaseLogger;
+}
+
+/** The groups, in the order in which the API's description has them. */
+function routes(app: FastifyInstance, options: ServerOptions): void {
+  const scanning = { ...options, pool: options.scans };
+  ingestRoutes(app, options);
+  conversationRoutes(app, options);
+  reviewQueueRoutes(app, options);
+  classifyRoutes(app, options);
+  modelRoutes(app, options);
+  modelReportRoutes(app, options);
+  dataSetRoutes(app, options);
+  kpiRoutes(app, scanning);
+  labelStudioRoutes(app, options);
+  searchRoutes(app, scanning);
+  policiesRoutes(app, options);
+  erasureRoutes(app, options);
+  deadLetterRoutes(app, options);
+  overviewRoutes(app, options);
+  liveRoutes(app, options);
+  healthRoutes(app, options);
+  sessionRoutes(app, options);
+  pageRoutes(app);
+}
+
+/** The server, not yet listening. */
+export function createServer(options: ServerOptions): FastifyInstance {
+  return frame(options, (scope) => routes(scope, options));
+}
+
+/** What the waiting server serves from. */
+export interface WaitingOptions extends IngestDeps, SessionDeps, Pick<HealthDeps, 'readiness'> {
+  /** Absent while the log is not there yet. */
+  readonly serving?: ClassifyDeps;
+  readonly log?: FastifyBaseLogger;
+  /** Why the rest is not served yet, in a sentence. */
+  readonly why: () => string;
+}
+
+/** What stands in for the server until the servers behind it are ready: it takes traffic, answers texts where the log is there, and says what it waits for. */
+export function createWaitingServer(options: WaitingOptions): FastifyInstance {
+  const notYet = () => {
+    throw new HttpProblem(503, options.why(), { type: 'unreachable', retryAfterSeconds: 2 });
+  };
+  const routesOf = (scope: FastifyInstance) => {
+    ingestRoutes(scope, options);
+    if (options.serving) classifyRoutes(scope, options.serving);
+    livenessRoutes(scope, options);
+  };
+  return frame(options, routesOf, notYet);
+}
+
+/** A server with limits, headers, errors and description, and what `add` adds to it. */
+function frame(
+  { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
+  add: (scope: FastifyInstance) => void,
+  otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
+): FastifyInstance {
+  const app = fastify({
+    serverFactory: (listener) => new PromptServer(listener),
+    bodyLimit: MAX_BODY_BYTES,
+    logController: new LogController({ disableRequestLogging: true }),
+    ...(log && { loggerInstance: log }),
+    // The router counts as the rule of ids does: UTF-16 code units of what was decoded.
+    routerOptions: { maxParamLength: MAX_ID },
+    frameworkErrors: (error, request, reply) => void refuse(error, request, reply),
+    ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
+  }) as FastifyInstance;
+  // A page of another site may send text/plain without being asked, and nothing here needs it.
+  app.removeContentTypeParser('text/plain');
+  readJson(app, 'error');
+  app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
+  app.setNotFoundHandler(otherwise);
+  // The schemas of answers describe; what is sent is what the route returned, nothing left out.
+  app.setSerializerCompiler(() => (data) => JSON.stringify(data));
+  app.register(helmet, {
+    contentSecurityPolicy: {
+      useDefaults: false,
+      directives: {
+        defaultSrc: ["'none'"],
+        scriptSrc: ["'self'"],
+        styleSrc: ["'self'"],
+        imgSrc: ["'self'", 'data:'],
+        fontSrc: ["'self'"],
+        connectSrc: ["'self'"],
+        formAction: ["'self'"],
+        baseUri: ["'none'"],
+        frameAncestors: ["'none'"],
+      },
+    },
+    referrerPolicy: { policy: 'same-origin' },
+    // Whether there is TLS in front is not known here; what ends it sets this header.
+    strictTransportSecurity: false,
+  });
+  if (tokens) guardRoutes(app, tokens);
+  // Routes that bring no limit of their own would be counted together, and a busy one would close all others.
+  app.addHook('onRoute', (route) => {
+    route.config = { rateLimit: {}, ...route.config };
+  });
+  app.register(rateLimit, {
+    max: MAX_REQUESTS_A_MINUTE,
+    // A group of routes may say so later than the limit is set, as the files of the pages do.
+    allowList: ({ routeOptions }) => routeOptions.config.rateLimit === false,
+    keyGenerator: ({ caller, ip }) => (caller?.name == null ? ip : `token ${caller.name}`),
+  });
+  describeApi(app);
+  // In a scope of their own, which is entered when the plugins above stand: they see each route as it is added.
+  app.register((scope, _options, done) => {
+    add(scope);
+    done();
+  });
+  return app;
+}

@@ -1,0 +1,70 @@
+/** Runs another policy over a range of the canonical log, into nothing but a report. */
+import type { Servers } from '../config.ts';
+import { countingAnswer, judgement, noAnswers, withReview } from '../policy/standing.ts';
+import type { Answers } from '../policy/standing.ts';
+import { startWhatIf } from '../policy/what-if.ts';
+import type { Judgement, WhatIfOptions, WhatIfReport } from '../policy/what-if.ts';
+import { readTopic, topicEnds } from '../runtime/read-topic.ts';
+import type { Codecs } from '../runtime/schema-registry.ts';
+import type { ConversationCaptured, ConversationEvent, ReviewSubmitted } from '../schemas/types.ts';
+import { topics } from '../topology.ts';
+
+/** Which conversations, by their `created_at` in milliseconds since 1970: from `from`, before `to`. */
+export interface WhatIfRange {
+  readonly from?: number;
+  readonly to?: number;
+}
+
+/** What is kept of an answer. */
+type Said = Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_module' | 'review_id' | 'withdraws'>;
+
+/**
+ * Reads the log twice, answers first. Nothing is written, no group is joined, no offset is committed. Memory grows with
+ * the answers of people and the erased, not with traffic.
+ * @throws Transient when Kafka does not answer.
+ */
+export async function whatIf(
+  { servers, codecs }: { readonly servers: Pick<Servers, 'kafka'>; readonly codecs: Codecs },
+  options: WhatIfOptions & WhatIfRange,
+): Promise<WhatIfReport> {
+  const { from = -Infinity, to = Infinity } = options;
+  const ends = await topicEnds(servers.kafka, topics.conversationEvents.name);
+  const answers = new Map<string, Answers<Said>>();
+  const erasedIds = new Set<string>();
+  for await (const { conversation_id, reviewed, erased } of readEvents(servers, codecs, ends)) {
+    if (erased) erasedIds.add(conversation_id);
+    if (!reviewed) continue;
+    const { verdict, corrected_intent, corrected_module, review_id, withdraws } = reviewed;
+    const said: Said = { verdict, corrected_intent, corrected_module, review_id, withdraws };
+    answers.set(conversation_id, withReview(answers.get(conversation_id) ?? noAnswers, said));
+  }
+  const tally = startWhatIf(options);
+  for await (const { captured, policy } of readEvents(servers, codecs, ends)) {
+    if (!captured || erasedIds.has(captured.conversation_id)) continue;
+    if (captured.created_at >= from && captured.created_at < to)
+      tally.add(captured, policy, judgementOf(captured, answers.get(captured.conversation_id)));
+  }
+  return tally.report();
+}
+
+/** By the answer that stands. A message that is no training data must not be approved as such, so rejected is wrong here. */
+function judgementOf(
+  conversation: ConversationCaptured,
+  { answers }: Answers<Said> = noAnswers,
+): Judgement | undefined {
+  const counts = countingAnswer(answers);
+  const said = counts === null ? undefined : judgement(counts, conversation);
+  return said === 'unusable' ? 'wrong' : said;
+}
+
+/** The events of the canonical log up to `ends`. */
+async function* readEvents(
+  { kafka }: Pick<Servers, 'kafka'>,
+  codecs: Codecs,
+  ends: ReadonlyMap<number, number>,
+): AsyncGenerator<ConversationEvent> {
+  const codec = codecs.of(topics.conversationEvents);
+  await codec.prepareAll();
+  for await (const { partition, offset, value } of readTopic(kafka, topics.conversationEvents.name, ends))
+    if (value && offset < (ends.get(partition) ?? 0)) yield codec.decode(value);
+}

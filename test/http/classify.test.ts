@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { fastify } from 'fastify';
+import { classifyRoutes } from '../../http/classify.ts';
+import { refuse } from '../../http/problem.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import type { Question } from '../../serving/classifier.ts';
+
+describe('POST /v1/classify', () => {
+  it('asks the policy by the language in the case of its exceptions', async () => {
+    const app = fastify();
+    app.addSchema({ $id: 'Problem' });
+    const asked: (string | null)[] = [];
+    const classify = (questions: readonly Question[]) => {
+      asked.push(...questions.map(({ language }) => language));
+      return Promise.resolve([]);
+    };
+    classifyRoutes(app, { classifier: { classify }, policy: () => defaultPolicy });
+    const payload = ['TA', 'hi-latn', undefined].map((language) => ({ text: 'a', language }));
+    await app.inject({ method: 'POST', url: '/v1/classify', payload });
+    await app.close();
+    assert.deepEqual(asked, ['ta', 'hi-Latn', 'und']);
+  });
+
+  for (const [body, line] of [
+    ['null', undefined],
+    ['[null]', 1],
+    ['[{"text":"a"},null]', 2],
+    ['7', undefined],
+  ] as const)
+    it(`refuses ${body}, and names the place in a batch`, async () => {
+      const app = fastify();
+      app.addSchema({ $id: 'Problem' });
+      app.setErrorHandler(refuse);
+      const classifier = { classify: () => Promise.reject(new Error('nothing is to be answered')) };
+      classifyRoutes(app, { classifier, policy: () => defaultPolicy });
+      const headers = { 'content-type': 'application/json' };
+      const answer = await app.inject({ method: 'POST', url: '/v1/classify', headers, payload: body });
+      await app.close();
+      assert.equal(answer.statusCode, 400, answer.body);
+      const { problems } = JSON.parse(answer.body) as { problems: readonly object[] };
+      const problem = { field: 'body', message: 'It is not an object with the field text.' };
+      assert.deepEqual(problems, [line === undefined ? problem : { line, ...problem }]);
+    });
+});

@@ -1,0 +1,122 @@
+/** Labelled texts from a file, one JSON object a line: an export of this program, or a corpus from elsewhere. */
+import { createHash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import path from 'node:path';
+import { createGunzip } from 'node:zlib';
+import { linesOf } from '../../producers/lines.ts';
+import type { Line } from '../../producers/lines.ts';
+import { reasonOf } from '../../runtime/reason.ts';
+import { OUT_OF_SCOPE } from '../learning/classifier.ts';
+import type { Sample } from '../learning/split.ts';
+
+/** A file that is not a corpus, as a sentence for whoever named it. */
+export class CorpusError extends Error {
+  override readonly name = 'CorpusError';
+}
+
+/** The rows of a file, in its order, and what they are. */
+export interface Corpus {
+  readonly rows: readonly Sample[];
+  readonly manifest: CorpusManifest;
+}
+
+/** What a model that was trained on a file says of it. */
+export interface CorpusManifest {
+  readonly format: 'samvad-corpus-1';
+  readonly file: string;
+  /** Of the file's bytes, unpacked. */
+  readonly sha256: string;
+  readonly rows: number;
+  readonly by_module: Readonly<Record<string, number>>;
+  readonly by_intent: Readonly<Record<string, number>>;
+  readonly by_language: Readonly<Record<string, number>>;
+}
+
+/** Each field, and the names under which it is known: the first is that of an export. */
+const NAMES = {
+  text: ['text', 'user_message'],
+  intent: ['intent'],
+  module: ['module', 'module_type', 'domain'],
+  language: ['language', 'lang'],
+  id: ['id', 'translation_id'],
+} as const;
+/** Intents of other corpora that mean "none of these". */
+const OUTSIDE = new Set(['oos', 'NO_NODES_DETECTED']);
+
+/**
+ * Reads a file, packed with gzip where its name ends in `.gz`. `text` and `intent` must be there; `module` is `default` and
+ * `language` is `und` where they are not; `source` is `human` unless it says `auto`. Rows with the same `id` are translations
+ * of each other. Other fields are not looked at.
+ * @throws CorpusError naming the line and the field.
+ */
+export async function readCorpus(file: string): Promise<Corpus> {
+  const rows: Sample[] = [];
+  const hash = createHash('sha256');
+  for await (const line of linesOfFile(file)) {
+    hash.update(`${line.text ?? ''}${line.terminated ? '\n' : ''}`);
+    if (line.text?.trim() !== '') rows.push(rowOf(line, path.basename(file)));
+  }
+  if (rows.length === 0) throw new CorpusError(`${path.basename(file)} has no lines.`);
+  const count = (pick: (row: Sample) => string) => {
+    const counts = new Map<string, number>();
+    for (const name of rows.map(pick).sort()) counts.set(name, (counts.get(name) ?? 0) + 1);
+    return Object.fromEntries(counts);
+  };
+  const manifest: CorpusManifest = {
+    format: 'samvad-corpus-1',
+    file: path.basename(file),
+    sha256: hash.digest('hex'),
+    rows: rows.length,
+    by_module: count(({ module }) => module),
+    by_intent: count(({ intent }) => intent),
+    by_language: count(({ language }) => language),
+  };
+  return { rows, manifest };
+}
+
+function linesOfFile(file: string): AsyncIterable<Line> {
+  const bytes = createReadStream(file);
+  // `compose` and not `pipe`, which would keep the errors of the file to itself.
+  const chunks = file.endsWith('.gz') ? (bytes.compose(createGunzip()) as AsyncIterable<Uint8Array>) : bytes;
+  return unreadable(file, linesOf(chunks as AsyncIterable<Uint8Array>));
+}
+
+async function* unreadable(file: string, lines: AsyncIterable<Line>): AsyncGenerator<Line> {
+  try {
+    yield* lines;
+  } catch (cause) {
+    throw new CorpusError(`${file} can't be read: ${reasonOf(cause)}.`, {
+      cause,
+    });
+  }
+}
+
+function rowOf({ number, text: line, problem }: Line, file: string): Sample {
+  const wrong = (what: string) => new CorpusError(`Line ${number} of ${file}: ${what}`);
+  if (line === undefined) throw wrong(problem);
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(line) as unknown;
+  } catch {
+    throw wrong('it is not JSON.');
+  }
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed)) throw wrong('it is not a JSON object.');
+  const fields = new Map<string, unknown>(Object.entries(parsed));
+  const find = (field: keyof typeof NAMES) => {
+    const name = NAMES[field].find((known) => fields.has(known)) ?? field;
+    const value = fields.get(name) ?? undefined;
+    if (value !== undefined && typeof value !== 'string' && !(field === 'id' && typeof value === 'number'))
+      throw wrong(`${name} is not a string.`);
+    return value === undefined ? undefined : String(value);
+  };
+  const [text, intent, id] = [find('text'), find('intent'), find('id')];
+  if (text === undefined || intent === undefined) throw wrong(`it has no ${text === undefined ? 'text' : 'intent'}.`);
+  return {
+    text,
+    intent: OUTSIDE.has(intent) ? OUT_OF_SCOPE : intent,
+    module: find('module') ?? 'default',
+    language: find('language') ?? 'und',
+    source: fields.get('source') === 'auto' ? 'auto' : 'human',
+    ...(id !== undefined && { translationId: id }),
+  };
+}

@@ -1,0 +1,177 @@
+/** How good a model is, on rows that people labelled, as its file answers them. */
+import { route } from '../../policy/routing.ts';
+import type { RoutingPolicy } from '../../policy/routing.ts';
+import type { Route } from '../../schemas/types.ts';
+import { labelName, OUT_OF_SCOPE } from './classifier.ts';
+import {
+  auroc,
+  expectedCalibrationError,
+  percentile,
+  recallAtAcceptance,
+  reliability,
+  scoresByClass,
+} from './metrics.ts';
+import type { IntentScore, ReliabilityBin } from './metrics.ts';
+import type { Answer, Model } from './model.ts';
+import type { Sample } from './split.ts';
+
+/** A test row and what a model said of it. */
+export interface Judged {
+  readonly row: Sample;
+  readonly answer: Answer;
+}
+
+/** A slice of the rows. */
+export interface SliceScore {
+  readonly rows: number;
+  readonly accuracy: number;
+}
+
+/** Times of single texts, in milliseconds. */
+export interface Latency {
+  readonly p50: number;
+  readonly p99: number;
+}
+
+/** Everything that is measured of one model. Shares are 0 to 1. */
+export interface Evaluation {
+  readonly rows: number;
+  readonly outOfScopeRows: number;
+  /** Of the rows that are in scope; an answer is right when intent and module are. */
+  readonly accuracy: number;
+  readonly macroF1: number;
+  /** Accuracy when "none of these" counts as an answer: out-of-scope rows are right when the model says so. */
+  readonly accuracyWithRejection: number;
+  readonly byIntent: Readonly<Record<string, IntentScore>>;
+  readonly byModule: Readonly<Record<string, SliceScore>>;
+  readonly byLanguage: Readonly<Record<string, SliceScore>>;
+  /** Of rows in scope, 15 bins. */
+  readonly calibrationError: number;
+  readonly reliability: readonly ReliabilityBin[];
+  /** Null where no row is out of scope. */
+  readonly outOfScope: {
+    readonly auroc: number;
+    /** Share of out-of-scope rows that are turned away when 90 % of the others are let through. */
+    readonly recallAt90Acceptance: number;
+    /** Share turned away at the model's own threshold. */
+    readonly recallAtThreshold: number;
+  } | null;
+  /** Share that the policy would take as labels without a person. */
+  readonly autoApprovalRate: number;
+  /** Right answers among those; null where there are none. */
+  readonly autoApprovedAccuracy: number | null;
+  /**
+   * Share that the policy sends to people first: its doubt, not the model's threshold, which a tenth of the texts in scope miss
+   * however good the model is. Reports from before 28 November 2026 have the share below the threshold.
+   */
+  readonly fallbackRate: number;
+  readonly latencyMs: Latency | null;
+}
+
+/** The answers of a model to test rows. */
+export async function judge(model: Model, rows: readonly Sample[]): Promise<readonly Judged[]> {
+  const answers = await model.classify(rows.map((row) => row.text));
+  return rows.flatMap((row, i) => {
+    const answer = answers[i];
+    return answer ? [{ row, answer }] : [];
+  });
+}
+
+/** Times of `texts` one by one, after a short warm-up. `now` is in milliseconds. */
+export async function measureLatency(
+  model: Model,
+  texts: readonly string[],
+  now: () => number,
+): Promise<Latency & { readonly texts: number }> {
+  const times: number[] = [];
+  for (const text of texts.slice(0, 20)) await model.classify([text]);
+  for (const text of texts) {
+    const start = now();
+    await model.classify([text]);
+    times.push(now() - start);
+  }
+  return { p50: percentile(times, 0.5), p99: percentile(times, 0.99), texts: times.length };
+}
+
+/** All measures of one model. */
+export function evaluate(
+  judged: readonly Judged[],
+  policy: RoutingPolicy,
+  latencyMs: Latency | null = null,
+): Evaluation {
+  const inScope = judged.filter(({ row }) => row.intent !== OUT_OF_SCOPE);
+  const outside = judged.filter(({ row }) => row.intent === OUT_OF_SCOPE);
+  const byIntent = scoresByClass(
+    inScope.map(({ row }) => labelName(row)),
+    inScope.map(({ answer }) => labelName(answer)),
+  );
+  const judgements = inScope.map((one) => ({ confidence: one.answer.confidence, correct: isRight(one) }));
+  const [inside, out] = [inScope.map(confidenceOf), outside.map(confidenceOf)];
+  const routed = judged.map((one) => ({ ...one, route: routeOf(one, policy) }));
+  const approved = routed.filter(({ route }) => route === 'auto_approved');
+  return {
+    rows: judged.length,
+    outOfScopeRows: outside.length,
+    accuracy: share(inScope, isRight),
+    macroF1: mean([...byIntent.values()].map(({ f1 }) => f1)),
+    accuracyWithRejection: share(judged, ({ row, answer }) =>
+      row.intent === OUT_OF_SCOPE ? answer.outOfScope : !answer.outOfScope && isRight({ row, answer }),
+    ),
+    byIntent: Object.fromEntries(byIntent),
+    byModule: slices(inScope, ({ row }) => row.module),
+    byLanguage: slices(inScope, ({ row }) => row.language),
+    calibrationError: expectedCalibrationError(judgements),
+    reliability: reliability(judgements),
+    outOfScope:
+      outside.length === 0
+        ? null
+        : {
+            auroc: auroc(inside, out),
+            recallAt90Acceptance: recallAtAcceptance(inside, out, 0.9),
+            recallAtThreshold: share(outside, ({ answer }) => answer.outOfScope),
+          },
+    autoApprovalRate: judged.length === 0 ? 0 : approved.length / judged.length,
+    autoApprovedAccuracy: approved.length === 0 ? null : share(approved, isRight),
+    fallbackRate: share(routed, ({ route }) => route === 'priority_review'),
+    latencyMs,
+  };
+}
+
+/** Whether intent and module are those of the row. */
+export function isRight({ row, answer }: Judged): boolean {
+  return row.intent === answer.intent && row.module === answer.module;
+}
+
+function confidenceOf({ answer }: Judged): number {
+  return answer.confidence;
+}
+
+/** Where the policy would send the answer, were it given by this model in production. */
+function routeOf({ row, answer }: Judged, policy: RoutingPolicy): Route {
+  return route(policy, {
+    conversation_id: '',
+    language: row.language,
+    nlu_intent: answer.intent,
+    nlu_module: answer.module,
+    nlu_confidence: answer.confidence,
+    nlu_provider: 'indicbert',
+  }).route;
+}
+
+function slices(judged: readonly Judged[], of: (one: Judged) => string): Readonly<Record<string, SliceScore>> {
+  const names = [...new Set(judged.map(of))].sort();
+  return Object.fromEntries(
+    names.map((name) => {
+      const rows = judged.filter((one) => of(one) === name);
+      return [name, { rows: rows.length, accuracy: share(rows, isRight) }];
+    }),
+  );
+}
+
+function share<T>(items: readonly T[], holds: (item: T) => boolean): number {
+  return items.length === 0 ? 0 : items.filter(holds).length / items.length;
+}
+
+function mean(values: readonly number[]): number {
+  return values.length === 0 ? 0 : values.reduce((a, b) => a + b, 0) / values.length;
+}

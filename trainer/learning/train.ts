@@ -1,0 +1,415 @@
+/**
+ * The trainer: labelled texts in, a calibrated classifier out, in one straight line. The same data and the same seed give
+ * the same numbers to the last bit. In the manner of karpathy/nanoGPT: every choice is in the block below.
+ */
+import { textHash } from '../../policy/hash.ts';
+import { calibrationWeights, crossEntropy, fitTemperature } from './calibration.ts';
+import { labelName, OUT_OF_SCOPE, softmax, vote } from './classifier.ts';
+import type { Classifier, Label } from './classifier.ts';
+import { createEncoder } from './encoder.ts';
+import type { EncoderConfig, EncoderPlaces, Rows, View } from './encoder.ts';
+import { hashedNgrams } from './hashed-ngrams.ts';
+import { nameWords, relatives } from './intent-names.ts';
+import { quantise } from './quantise.ts';
+import { random, shuffle } from './random.ts';
+import type { Sample } from './split.ts';
+import { newTower, TowerLearner, widenTower } from './tower.ts';
+import type { Tower } from './tower.ts';
+import { learnVocabulary, weigh } from './vocabulary.ts';
+
+/** A tower to be trained: the views it sees, how their features are pooled, and whether it has a rectifier. */
+export interface TowerPlan extends Pick<Tower, 'pooling' | 'rectified'> {
+  readonly views: readonly string[];
+}
+
+/** Every choice, for all data sets. docs/training.md tells which were measured and what they are worth. */
+export const defaults = {
+  seed: 1,
+  encoder: hashedNgrams as EncoderConfig,
+  /** Views (by name) of each tower. They are trained apart, so no view leans on another, and vote together. */
+  towers: [
+    { views: ['words', 'gaps'], pooling: 'sum', rectified: false },
+    { views: ['letters'], pooling: 'sum', rectified: false },
+    { views: ['words', 'letters'], pooling: 'sum', rectified: false },
+    { views: ['runs'], pooling: 'sum', rectified: false },
+    { views: ['words'], pooling: 'max', rectified: false },
+    { views: ['words', 'letters'], pooling: 'max', rectified: false },
+    { views: ['words', 'letters'], pooling: 'sum', rectified: false }, // the best alone has two votes
+  ] as readonly TowerPlan[],
+  /** Units of each tower. */
+  hidden: 96,
+  /** The same where towers with maxima take part, which makes them more. */
+  hiddenBesideMaxima: 64,
+  /** Features kept in each view, most frequent first: at most 46 MB of weights with maxima, 50 without. */
+  features: 65_536,
+  epochs: 10,
+  /** Stops after so many epochs without a lower loss on dev. */
+  patience: 3,
+  /** Falls to zero in a straight line over the epochs. */
+  learningRate: 0.05,
+  featureDropout: 0.2,
+  hiddenDropout: 0.3,
+  smoothing: 0.1,
+  /** Intents whose names share a word ("alarm_set", "calendar_set") share output weights; 0: each has only its own. For n-grams. */
+  nameSharing: 0.5,
+  /** Weight of an intent in the loss is (mean rows an intent / its rows) to this power: 0 counts rows, 1 intents. */
+  balance: 0,
+  /** Share of the training rows held out where no dev rows are given; they are trained on afterwards. */
+  heldOut: 0.1,
+  /** Fewer rows than this, dev rows among them, are few: the two choices below are for these, where they are worth their cost. */
+  fewRows: 5_000,
+  /** Dev rows are trained on afterwards too, in a second fit. */
+  learnDev: true,
+  /** The name of each intent is one more text of it: "track_order" says "track order". For n-grams; not measured else. */
+  learnNames: true,
+  /**
+   * With fewer rows than this, features that are sure of one intent weigh more from the start; more rows teach that better.
+   * From as many on there are `nameSharing` and towers with maxima, which heed no weights. For n-grams.
+   */
+  certainRows: 2_000,
+  /** Share of in-scope texts that the out-of-scope threshold lets through. */
+  acceptance: 0.9,
+  /** Incremental runs: share of the epochs and of the learning rate, and how many rows known before come along. */
+  incremental: { epochs: 0.5, learningRate: 0.5, rehearsalPerIntent: 30 },
+};
+
+/** Choices that differ from the defaults. */
+export type TrainingOptions = Partial<typeof defaults>;
+
+/** Most epochs that may be asked for. */
+const MAX_EPOCHS = 50;
+
+/** What a run starts from. */
+export interface TrainingInput {
+  readonly train: readonly Sample[];
+  /** For early stopping, temperature and threshold; where there are none, some of `train` are held out first. */
+  readonly dev: readonly Sample[];
+  /** The version to go on from; with it, rows that are `seen` are only rehearsed. */
+  readonly previous?: Classifier;
+  readonly options?: TrainingOptions;
+  readonly places?: EncoderPlaces;
+}
+
+/** Where a run is, after each epoch. */
+export interface EpochReport {
+  readonly stage: 'fit' | 'refit';
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly trainLoss: number;
+  /** Of the dev rows at the temperature that fits them best; null where there are none. */
+  readonly devLoss: number | null;
+  readonly devAccuracy: number | null;
+}
+
+/** What a run leaves. */
+export interface TrainingOutcome {
+  readonly classifier: Classifier;
+  readonly encoder: EncoderConfig;
+  readonly views: readonly View[];
+  readonly history: readonly EpochReport[];
+  readonly options: typeof defaults;
+  readonly rows: { readonly train: number; readonly dev: number; readonly heldOut: number; readonly rehearsed: number };
+}
+
+/** Data that nothing can be learned from, as a sentence for whoever started the run. */
+export class TrainingError extends Error {
+  override readonly name = 'TrainingError';
+}
+
+/** Ways to watch a run and to end it. */
+export interface TrainingControl {
+  readonly signal?: AbortSignal;
+  readonly onEpoch?: (report: EpochReport) => void;
+}
+
+/**
+ * Trains.
+ * @throws TrainingError when the rows can't make a classifier; the signal's reason when it was aborted.
+ */
+export async function train(input: TrainingInput, control: TrainingControl = {}): Promise<TrainingOutcome> {
+  const o = { ...defaults, ...input.options };
+  const { previous } = input;
+  const history: EpochReport[] = [];
+
+  // 1. Rows and labels. Labels that the previous version knew keep their places.
+  checkRows(input.train, o.epochs);
+  const labels = labelsOf(input.train, previous?.labels ?? []);
+  const labelIndex = new Map(labels.map((label, i) => [labelName(label), i]));
+  const labelOf = (row: Label) => labelIndex.get(labelName(row)) ?? -1;
+
+  // 2. Features of all texts: training rows, then dev rows, then the names of the intents.
+  const given = input.train.length + input.dev.length;
+  const [few, ngrams] = [given < o.fewRows, o.encoder.kind === 'hashed-ngrams'];
+  const names = few && ngrams && o.learnNames ? labels.filter(({ intent }) => intent !== OUT_OF_SCOPE) : [];
+  const related = ngrams && given >= o.certainRows && o.nameSharing > 0 ? relatives(labels) : [];
+  const sums = o.towers.filter(({ pooling }) => pooling === 'sum');
+  const hadMaxima = previous?.towers.some(({ pooling }) => pooling === 'max') ?? false;
+  const plans = hadMaxima || (ngrams && given >= o.certainRows) || sums.length === 0 ? o.towers : sums;
+  const hidden = plans.length > sums.length ? o.hiddenBesideMaxima : o.hidden;
+  const truth = Int32Array.from([...input.train, ...input.dev, ...names], labelOf);
+  const encoder = await createEncoder(o.encoder, input.places);
+  const views = encoder.views;
+  const encoded = await encoder.encode([
+    ...[...input.train, ...input.dev].map(({ text }) => text),
+    ...names.map(({ intent }) => nameWords(intent)),
+  ]);
+  await encoder.close();
+  if (encoded.every(({ starts }) => starts[input.train.length] === 0))
+    throw new TrainingError(
+      `None of the ${input.train.length} training texts has a word in it; there is nothing to learn.`,
+    );
+
+  // 3. One fit: learns from the rows `order`, watched on the rows `watched` where there are any.
+  const fit = async (
+    stage: 'fit' | 'refit',
+    order: Int32Array,
+    epochs: number,
+    watched: Int32Array = new Int32Array(0),
+  ) => {
+    const chosen = encoded.map((rows) => selectRows(rows, order));
+    const targets = pick(truth, order);
+    const labelled = ngrams && given < o.certainRows ? { of: targets, classes: labels.length } : undefined;
+    const vocabularies = chosen.map((rows, i) =>
+      learnVocabulary(rows, views[i]?.width ?? 0, o.features, previous?.vocabularies[i], labelled),
+    );
+    const weighed = chosen.map((rows, i) => weigh(rows, vocabularies[i] ?? missing('vocabulary')));
+    const watchedRows = encoded.map((rows, i) =>
+      weigh(selectRows(rows, watched), vocabularies[i] ?? missing('vocabulary')),
+    );
+    const watchedLabels = pick(truth, watched);
+    const weights = classWeights(targets, labels.length, o.balance);
+    const planned = towerViews(plans, views);
+    const known = continued(planned, previous?.towers ?? []);
+    const learners = planned.map((plan, t) => {
+      const next = random(Math.imul(o.seed, 1000) + t);
+      const sizes = plan.views.map((view) => vocabularies[view]?.idf.length ?? 0);
+      const before = known[t];
+      const tower = before
+        ? widenTower(before, sizes, labels.length, next)
+        : newTower(plan.views, sizes, { ...plan, hidden }, labels.length, next);
+      return { learner: new TowerLearner(tower, o, next, related), next, order: Int32Array.from(order.keys()) };
+    });
+    let [step, best, worse] = [0, Infinity, 0];
+    const rate = o.learningRate * (previous ? o.incremental.learningRate : 1);
+    let epoch = 0;
+    while (epoch < epochs && worse < o.patience) {
+      epoch += 1;
+      let loss = 0;
+      for (const { learner, next, order: towerOrder } of learners) {
+        shuffle(towerOrder, next);
+        towerOrder.forEach((row, i) => {
+          const label = targets[row] ?? 0;
+          const done = (step + i) / (epochs * order.length);
+          loss += learner.learn(weighed, row, label, weights[label] ?? 1, rate * (1 - done));
+        });
+        // Lets the signal and other work of this thread in between.
+        await new Promise((resolve) => setImmediate(resolve));
+        control.signal?.throwIfAborted();
+      }
+      step += order.length;
+      const towers = learners.map(({ learner }) => learner.tower);
+      const dev = judge(vote(towers, watchedRows), watchedLabels, labels);
+      worse = dev && dev.loss >= best ? worse + 1 : 0;
+      best = Math.min(best, dev?.loss ?? best);
+      const report = {
+        stage,
+        epoch,
+        epochs,
+        trainLoss: loss / order.length / learners.length,
+        devLoss: dev?.loss ?? null,
+        devAccuracy: dev?.accuracy ?? null,
+      };
+      history.push(report);
+      control.onEpoch?.(report);
+    }
+    const towers = quantise(
+      learners.map(({ learner }) => learner.tower),
+      views.length,
+    );
+    return { towers, vocabularies, epoch, logits: vote(towers, watchedRows) };
+  };
+
+  // 4. Which rows to learn from: all, or the new ones and a sample of those known before.
+  const [order, rehearsed] = previous
+    ? rehearsal(input.train, o.incremental.rehearsalPerIntent)
+    : [placesFrom(0, input.train.length), 0];
+  const epochs = Math.max(1, Math.round(o.epochs * (previous ? o.incremental.epochs : 1)));
+  const dev = placesFrom(input.train.length, input.dev.length);
+  const held = dev.length > 0 ? new Int32Array(0) : heldOutRows(input.train, order, o.heldOut);
+  const heldSet = new Set(held);
+  const watched = dev.length > 0 ? dev : held;
+  const always = placesFrom(input.train.length + input.dev.length, names.length);
+  const early = order.filter((row) => !heldSet.has(row));
+  const first = await fit('fit', joined(early, always), epochs, watched);
+
+  // 5. Temperature and threshold from rows that were not learned from.
+  const watchedLabels = pick(truth, watched);
+  const rows = [...input.train, ...input.dev];
+  const weights = calibrationWeights(Array.from(watched, (row) => rows[row] ?? missing('row')));
+  const temperature = fitTemperature(first.logits, watchedLabels, labels.length, weights);
+  const threshold = acceptanceThreshold(first.logits, watchedLabels, labels, temperature, o.acceptance);
+
+  // 6. Held-out rows are learned from in the end, as long as the first fit took; dev rows too where there are few rows.
+  const learnedDev = few && o.learnDev && !previous ? dev.filter((row) => (truth[row] ?? -1) >= 0) : new Int32Array(0);
+  const late = held.length + learnedDev.length > 0;
+  const last = late ? await fit('refit', joined(order, learnedDev, always), first.epoch) : first;
+  return {
+    classifier: { labels, vocabularies: last.vocabularies, towers: last.towers, temperature, threshold },
+    encoder: encoder.config,
+    views,
+    history,
+    options: o,
+    rows: { train: order.length, dev: input.dev.length, heldOut: held.length, rehearsed },
+  };
+}
+
+function checkRows(rows: readonly Sample[], epochs: number): void {
+  if (!Number.isInteger(epochs) || epochs < 1 || epochs > MAX_EPOCHS)
+    throw new TrainingError(`epochs is ${epochs}; it must be a whole number from 1 to ${MAX_EPOCHS}.`);
+  if (rows.length === 0) throw new TrainingError('There are no training rows. Approve some conversations first.');
+  const names = new Set(rows.map(labelName));
+  if (names.size < 2)
+    throw new TrainingError(
+      `All ${rows.length} training rows have the intent ${[...names].join()}; a classifier needs at least two.`,
+    );
+}
+
+/** Labels by name, those of `known` first and as they were. */
+function labelsOf(rows: readonly Sample[], known: readonly Label[]): readonly Label[] {
+  const before = new Set(known.map(labelName));
+  const fresh = new Map(rows.map(({ module, intent }) => [labelName({ module, intent }), { module, intent }]));
+  const names = [...fresh.keys()].filter((name) => !before.has(name)).sort();
+  return [...known, ...names.map((name) => fresh.get(name) ?? missing('label'))];
+}
+
+/** New rows, and up to `perIntent` of the others of each intent, chosen by hash: what is not practised is forgotten. */
+function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32Array, number] {
+  const old = new Map<string, number[]>();
+  rows.forEach((row, i) => {
+    if (row.seen !== true) return;
+    const places = old.get(labelName(row));
+    if (places) places.push(i);
+    else old.set(labelName(row), [i]);
+  });
+  const kept = new Set([...old.values()].flatMap((places) => inHashOrder(rows, places).slice(0, perIntent)));
+  const order = placesFrom(0, rows.length).filter((i) => rows[i]?.seen !== true || kept.has(i));
+  return [order, kept.size];
+}
+
+/** About `share` of the rows of each intent, chosen by hash; intents with fewer than five rows keep them all. */
+function heldOutRows(rows: readonly Sample[], order: Int32Array, share: number): Int32Array {
+  const byIntent = new Map<string, number[]>();
+  for (const i of order) {
+    const name = labelName(rows[i] ?? missing('row'));
+    const places = byIntent.get(name);
+    if (places) places.push(i);
+    else byIntent.set(name, [i]);
+  }
+  const held = [...byIntent.values()].flatMap((places) =>
+    places.length < 5 ? [] : inHashOrder(rows, places).slice(0, Math.round(places.length * share)),
+  );
+  return Int32Array.from(held).sort();
+}
+
+function inHashOrder(rows: readonly Sample[], places: readonly number[]): readonly number[] {
+  const keyed = places.map((i) => ({ i, key: textHash(`held/${rows[i]?.text ?? ''}`) }));
+  return keyed.sort((a, b) => (a.key < b.key ? -1 : a.key > b.key ? 1 : a.i - b.i)).map(({ i }) => i);
+}
+
+function placesFrom(start: number, length: number): Int32Array {
+  return Int32Array.from({ length }, (_, i) => start + i);
+}
+
+function joined(...parts: readonly Int32Array[]): Int32Array {
+  return Int32Array.from(parts.flatMap((part) => [...part]));
+}
+
+function pick(values: Int32Array, places: Int32Array): Int32Array {
+  return places.map((place) => values[place] ?? 0);
+}
+
+function selectRows({ starts, indices, values }: Rows, order: Int32Array): Rows {
+  const newStarts = new Int32Array(order.length + 1);
+  order.forEach((row, i) => (newStarts[i + 1] = (newStarts[i] ?? 0) + (starts[row + 1] ?? 0) - (starts[row] ?? 0)));
+  const total = newStarts.at(-1) ?? 0;
+  const chosen = { starts: newStarts, indices: new Int32Array(total), values: new Float32Array(total) };
+  order.forEach((row, i) => {
+    chosen.indices.set(indices.subarray(starts[row], starts[row + 1]), newStarts[i]);
+    chosen.values.set(values.subarray(starts[row], starts[row + 1]), newStarts[i]);
+  });
+  return chosen;
+}
+
+/** For each tower, where its views stand among those of the encoder; one tower over all views where none are its own. */
+function towerViews(
+  towers: typeof defaults.towers,
+  views: readonly { readonly name: string }[],
+): readonly Pick<Tower, 'views' | 'pooling' | 'rectified'>[] {
+  const places = towers.map((plan) => ({
+    ...plan,
+    views: plan.views.map((name) => views.findIndex((view) => view.name === name)),
+  }));
+  const usable = places.filter((tower) => tower.views.every((view) => view >= 0));
+  return usable.length > 0 ? usable : [{ views: [...views.keys()], pooling: 'sum', rectified: true }];
+}
+
+/** For each plan the tower of `known` that sees the same in the same way, each of them once. */
+function continued(
+  plans: readonly Pick<Tower, 'views' | 'pooling' | 'rectified'>[],
+  known: readonly Tower[],
+): readonly (Tower | undefined)[] {
+  const kind = ({ views, pooling, rectified }: (typeof plans)[number]) => JSON.stringify([views, pooling, rectified]);
+  const left = [...known];
+  return plans.map((plan) => {
+    const at = left.findIndex((tower) => kind(tower) === kind(plan));
+    return at < 0 ? undefined : left.splice(at, 1)[0];
+  });
+}
+
+function classWeights(targets: Int32Array, classes: number, power: number): Float32Array {
+  const counts = new Float32Array(classes);
+  for (const target of targets) counts[target] = (counts[target] ?? 0) + 1;
+  const present = counts.filter((count) => count > 0).length;
+  return counts.map((count) => (count === 0 ? 0 : (targets.length / present / count) ** power));
+}
+
+/** Loss at the best temperature, and accuracy, of scores against labels. */
+function judge(
+  logits: Float32Array,
+  truth: Int32Array,
+  labels: readonly Label[],
+): { loss: number; accuracy: number } | undefined {
+  const classes = labels.length;
+  const known = truth.filter((label) => label >= 0).length;
+  if (known === 0) return undefined;
+  const temperature = fitTemperature(logits, truth, classes);
+  const right = truth.filter(
+    (label, row) => label >= 0 && argmax(logits.subarray(row * classes, (row + 1) * classes)) === label,
+  );
+  return { loss: crossEntropy(logits, truth, classes, temperature), accuracy: right.length / known };
+}
+
+function argmax(values: Float32Array): number {
+  return values.reduce((best, value, i) => (value > (values[best] ?? 0) ? i : best), 0);
+}
+
+/** The confidence that `acceptance` of the in-scope rows reach. 0 where there are none. */
+function acceptanceThreshold(
+  logits: Float32Array,
+  truth: Int32Array,
+  labels: readonly Label[],
+  temperature: number,
+  acceptance: number,
+): number {
+  const p = softmax(logits, labels.length, temperature);
+  const inScope = labels.flatMap(({ intent }, c) => (intent === OUT_OF_SCOPE ? [] : [c]));
+  const confidences = Array.from(truth.keys())
+    .filter((row) => (truth[row] ?? -1) >= 0 && labels[truth[row] ?? 0]?.intent !== OUT_OF_SCOPE)
+    .map((row) => Math.max(...inScope.map((c) => p[row * labels.length + c] ?? 0)))
+    .sort((a, b) => a - b);
+  return confidences[Math.floor(confidences.length * (1 - acceptance) + 1e-9)] ?? 0;
+}
+
+function missing(what: string): never {
+  throw new Error(`The trainer lost its ${what}; this is a mistake in the program.`);
+}

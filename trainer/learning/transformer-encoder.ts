@@ -1,0 +1,167 @@
+/** Any sentence encoder in ONNX (IndicBERT and its like) through transformers.js: a text becomes one dense row. */
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import path from 'node:path';
+import type { FeatureExtractionPipeline } from '@xenova/transformers';
+import { reasonOf } from '../../runtime/reason.ts';
+import { EmbeddingCache } from './embedding-cache.ts';
+import type { Encoder, EncoderPlaces, Rows, View } from './encoder.ts';
+import { fetchEncoder } from './hub.ts';
+
+/** Which encoder, and how its token vectors become one. */
+export interface TransformerConfig {
+  readonly kind: 'transformer';
+  /** A folder in the folder of encoders, with the files that `hub.ts` names; or an id on the hub, to be fetched there. */
+  readonly model: string;
+  /** Commit on the hub; a branch would let the encoder change behind the model's back. */
+  readonly revision?: string;
+  /** SHA-256 of onnx/model.onnx. Training fills it in; serving refuses another file. */
+  readonly sha256?: string;
+  readonly pooling: 'mean' | 'cls';
+  /** Numbers of a vector. Training fills it in; another number is refused. */
+  readonly dimensions?: number;
+}
+
+/** An encoder that is not here or does not work, as a sentence for whoever chose it. */
+export class EncoderError extends Error {
+  override readonly name = 'EncoderError';
+}
+
+/** Texts that go through the encoder together. */
+const BATCH = 16;
+
+/** A sentence encoder, with a cache where there is a place for one. */
+export class TransformerEncoder implements Encoder {
+  readonly config: TransformerConfig;
+  readonly views: readonly View[];
+  readonly #pipeline: FeatureExtractionPipeline;
+  readonly #dimensions: number;
+  readonly #cache: EmbeddingCache | undefined;
+
+  private constructor(
+    config: TransformerConfig,
+    dimensions: number,
+    pipeline: FeatureExtractionPipeline,
+    cache: EmbeddingCache | undefined,
+  ) {
+    this.config = { ...config, dimensions };
+    this.views = [{ name: 'embedding', width: dimensions }];
+    this.#pipeline = pipeline;
+    this.#dimensions = dimensions;
+    this.#cache = cache;
+  }
+
+  /**
+   * Loads the encoder.
+   * @throws EncoderError when it is neither a local folder nor a pinned id on the hub, or its file is not the one trained with.
+   */
+  static async load(config: TransformerConfig, places: EncoderPlaces): Promise<TransformerEncoder> {
+    const { model, revision } = config;
+    const models = path.resolve(places.models ?? 'models');
+    const folder = path.join(models, revision === undefined ? model : `${model}@${revision}`);
+    if (!folder.startsWith(models + path.sep))
+      throw new EncoderError(`The encoder ${model} is not the name of a folder in ${models}.`);
+    if (revision === undefined && !existsSync(folder))
+      throw new EncoderError(
+        `There is no encoder in ${folder}. Put config.json, tokenizer.json, tokenizer_config.json and onnx/model.onnx ` +
+          'there, or have it fetched from the hub, as ID@COMMIT.',
+      );
+    return told(config, async () => {
+      if (revision !== undefined) await fetchEncoder(model, revision, folder);
+      const pinned = await pin(config, folder);
+      const { pipeline } = await import('@xenova/transformers');
+      const extractor = await pipeline('feature-extraction', folder, {
+        dtype: 'fp32',
+        local_files_only: true,
+        session_options: { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 },
+      });
+      checkOutputs(extractor, config);
+      const dimensions = (await embed(extractor, config, ['a'])).width;
+      const id = `${model}/${pinned.sha256}/${config.pooling}`;
+      const cache = places.cache === undefined ? undefined : await EmbeddingCache.open(id, dimensions, places.cache);
+      return new TransformerEncoder(pinned, dimensions, extractor, cache);
+    });
+  }
+
+  async encode(texts: readonly string[]): Promise<readonly Rows[]> {
+    return told(this.config, async () => {
+      const known = new Map(texts.map((text) => [text, this.#cache?.get(text)]));
+      const fresh = [...known].flatMap(([text, vector]) => (vector === undefined ? [text] : []));
+      for (let start = 0; start < fresh.length; start += BATCH) {
+        const batch = fresh.slice(start, start + BATCH);
+        const { vectors } = await embed(this.#pipeline, this.config, batch);
+        vectors.forEach((vector, i) => known.set(batch[i] ?? '', vector));
+        await this.#cache?.add(batch, vectors);
+      }
+      const dimensions = this.#dimensions;
+      const values = new Float32Array(texts.length * dimensions);
+      texts.forEach((text, i) => values.set(known.get(text) ?? [], i * dimensions));
+      return [
+        {
+          starts: Int32Array.from({ length: texts.length + 1 }, (_, i) => i * dimensions),
+          indices: Int32Array.from({ length: values.length }, (_, i) => i % dimensions),
+          values,
+        },
+      ];
+    });
+  }
+
+  async close(): Promise<void> {
+    await this.#pipeline.dispose();
+  }
+}
+
+/** Outputs that hold vectors of tokens, as transformers.js looks for them. */
+const TOKEN_VECTORS = ['last_hidden_state', 'token_embeddings'];
+
+function checkOutputs(pipeline: FeatureExtractionPipeline, { model }: TransformerConfig): void {
+  const sessions = pipeline.model.sessions as Readonly<Record<string, { readonly outputNames?: readonly string[] }>>;
+  const outputs = Object.values(sessions).flatMap(({ outputNames = [] }) => outputNames);
+  if (!outputs.some((name) => TOKEN_VECTORS.includes(name)))
+    throw new EncoderError(
+      `The encoder ${model} has no output ${TOKEN_VECTORS.join(' or ')}, but ${outputs.join(', ')}; export it for feature extraction.`,
+    );
+}
+
+/** One vector of `width` numbers for each of `texts`. */
+async function embed(
+  pipeline: FeatureExtractionPipeline,
+  { pooling, dimensions, model }: TransformerConfig,
+  texts: readonly string[],
+): Promise<{ readonly width: number; readonly vectors: readonly Float32Array[] }> {
+  const output = await pipeline([...texts], { pooling, normalize: true });
+  const width = output.dims.at(-1) ?? 0;
+  const data: unknown = output.data;
+  if (width === 0 || !(data instanceof Float32Array) || (dimensions !== undefined && width !== dimensions))
+    throw new EncoderError(
+      `The encoder ${model} gives ${width} numbers a text, not ${dimensions ?? 'a row of them'} as configured.`,
+    );
+  return { width, vectors: texts.map((_, i) => data.slice(i * width, (i + 1) * width)) };
+}
+
+/** Whatever goes wrong in `work` as an EncoderError that names the encoder. */
+async function told<T>({ model }: TransformerConfig, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (cause) {
+    if (cause instanceof EncoderError) throw cause;
+    throw new EncoderError(`The encoder ${model} can't be used: ${reasonOf(cause)}.`, { cause });
+  }
+}
+
+/** The configuration with the hash of the encoder's file. */
+async function pin(
+  config: TransformerConfig,
+  folder: string,
+): Promise<TransformerConfig & { readonly sha256: string }> {
+  const file = path.join(folder, 'onnx', 'model.onnx');
+  const sha256 = createHash('sha256')
+    .update(await readFile(file))
+    .digest('hex');
+  if (config.sha256 !== undefined && config.sha256 !== sha256)
+    throw new EncoderError(
+      `${file} has SHA-256 ${sha256}; the model was trained with ${config.sha256}. Bring that file back.`,
+    );
+  return { ...config, sha256 };
+}

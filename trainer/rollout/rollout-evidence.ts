@@ -1,0 +1,194 @@
+/** What two versions did in a stretch of the canonical log, folded from its events. A function of the events alone. */
+import { confidenceBand } from '../../policy/audit.ts';
+import type { AuditCell } from '../../policy/audit.ts';
+import { unitHash } from '../../policy/hash.ts';
+import { normalise } from '../../policy/review-priority.ts';
+import type { ArmEvidence, Moments } from '../../policy/rollout.ts';
+import { defaultPolicy, route } from '../../policy/routing.ts';
+import type { Routing } from '../../policy/routing.ts';
+import { countingAnswer, judgement, noAnswers, withReview } from '../../policy/standing.ts';
+import type { Answers } from '../../policy/standing.ts';
+import type { ConversationCaptured, ConversationEvent, ReviewSubmitted } from '../../schemas/types.ts';
+import { symbol } from '../../stream/projection.ts';
+
+/** Conversations of one prediction. */
+interface Cell extends Mutable<AuditCell> {
+  readonly label: Pick<ConversationCaptured, 'nlu_intent' | 'nlu_module'>;
+  /** Sizes of the groups that the answers come in. */
+  readonly groups: Map<string, number>;
+}
+
+/** A conversation that a person is asked about, until the step ends. */
+interface Asked {
+  readonly cell: Cell;
+  /** Hash of its text; null for an audit, which is a group by itself. */
+  readonly text: number | null;
+  /** What people have said of it; most are never answered. */
+  readonly said?: Answers<Said>;
+}
+
+/** What is kept of an answer. */
+type Said = Pick<
+  ReviewSubmitted,
+  'verdict' | 'corrected_intent' | 'corrected_module' | 'review_id' | 'withdraws' | 'reviewed_at'
+>;
+
+interface Arm extends Mutable<Omit<ArmEvidence, 'cells' | 'latencyMs' | 'confidence'>> {
+  readonly cells: Map<string, Cell>;
+  readonly latencyMs: Mutable<Moments>;
+  readonly confidence: Mutable<Moments>;
+}
+
+/** Conversations of a version that people are asked about, until the step ends. */
+interface Followed {
+  /** By id. */
+  readonly asked: Map<string, Asked>;
+  /** Only those whose hash is below this are followed to their answer: 1, until there are too many. */
+  share: number;
+}
+
+const DAY_MS = 86_400_000;
+
+type Mutable<T> = { -readonly [K in keyof T]: T[K] };
+
+/** So many conversations of a version are followed to their answer, at some 150 bytes each. Where one in a thousand is answered, enough. */
+const MAX_FOLLOWED = 1_000_000;
+
+/**
+ * Evidence in the making: sums, and entries for conversations that a person is asked about, up to `maxFollowed` a version.
+ * Where there are more, one in two is followed, then one in four: a hash chooses, so whatever the order of the events the
+ * same ones are left, and the others count as not answered yet, which shifts no estimate.
+ */
+export class RolloutEvidence {
+  readonly #arms: ReadonlyMap<string, Arm>;
+  readonly #followed: ReadonlyMap<string, Followed>;
+  readonly #maxFollowed: number;
+
+  constructor(versions: readonly string[], maxFollowed = MAX_FOLLOWED) {
+    this.#arms = new Map(versions.map((version) => [version, emptyArm()]));
+    this.#followed = new Map(versions.map((version) => [version, { asked: new Map<string, Asked>(), share: 1 }]));
+    this.#maxFollowed = maxFollowed;
+  }
+
+  /** Takes the next event. Of the answers to a conversation the one that stands counts, as everywhere (policy/standing.ts). */
+  add({ conversation_id, captured, reviewed, policy }: ConversationEvent): void {
+    const version = captured?.model_version ?? '';
+    const [arm, followed] = [this.#arms.get(version), this.#followed.get(version)];
+    if (captured && arm && followed) {
+      count(arm, captured);
+      if (captured.nlu_provider === 'llm') return; // whether that answer is right says nothing of the version
+      const routing = route(policy ?? defaultPolicy, captured);
+      const cell = cellOf(arm, routing, captured);
+      cell.conversations++;
+      if (routing.route !== 'auto_approved' || routing.audit) {
+        cell.chosen++;
+        const text = routing.audit ? null : unitHash(normalise(captured.user_message));
+        follow(followed, conversation_id, { cell, text }, this.#maxFollowed);
+      }
+    }
+    if (!reviewed) return;
+    for (const { asked } of this.#followed.values()) {
+      const known = asked.get(conversation_id);
+      if (known) asked.set(conversation_id, answered(known, reviewed));
+    }
+  }
+
+  /** What `version` did so far. */
+  of(version: string): ArmEvidence {
+    const arm = this.#arms.get(version) ?? emptyArm();
+    return { ...arm, cells: [...arm.cells.values()] };
+  }
+}
+
+function emptyArm(): Arm {
+  const nothing = (): Moments => ({ n: 0, sum: 0, squares: 0 });
+  const counts = { conversations: 0, responses: 0, failures: 0, fallbacks: 0 };
+  return { ...counts, cells: new Map(), latencyMs: nothing(), confidence: nothing() };
+}
+
+function count(arm: Arm, captured: ConversationCaptured): void {
+  arm.conversations++;
+  if (captured.response_success !== null) arm.responses++;
+  if (captured.response_success === false) arm.failures++;
+  if (captured.nlu_provider === 'llm') {
+    // Its time and confidence are not the version's: how often it is asked is judged by itself.
+    arm.fallbacks++;
+    return;
+  }
+  addTo(arm.confidence, captured.nlu_confidence);
+  addTo(arm.latencyMs, captured.processing_time_ms);
+}
+
+function addTo(moments: Mutable<Moments>, value: number | null): void {
+  if (value === null || Number.isNaN(value)) return;
+  moments.n++;
+  moments.sum += value;
+  moments.squares += value * value;
+}
+
+/** The cell of a conversation, made where it is the first of its kind. */
+function cellOf(
+  { cells }: Arm,
+  routing: Routing,
+  { nlu_intent, nlu_module, nlu_confidence }: ConversationCaptured,
+): Cell {
+  const taken = symbol(routing.route) as AuditCell['route'];
+  const [propensity, band] = [routing.audit_propensity ?? 1, confidenceBand(nlu_confidence)];
+  const key = `${taken}/${propensity}/${band}/${nlu_module}/${nlu_intent}`;
+  const found = cells.get(key);
+  if (found) return found;
+  const none = { conversations: 0, chosen: 0, right: 0, wrong: 0, unusable: 0, squares: 0 };
+  const label = { nlu_intent, nlu_module };
+  const cell = { route: taken, propensity, band, ...none, label, groups: new Map<string, number>() };
+  cells.set(key, cell);
+  return cell;
+}
+
+function follow(followed: Followed, id: string, asked: Asked, most: number): void {
+  const isFollowed = (one: string) => unitHash(`evidence/${one}`) < followed.share;
+  if (!isFollowed(id)) return;
+  followed.asked.set(id, asked);
+  while (followed.asked.size > most) {
+    followed.share /= 2;
+    for (const [one, known] of followed.asked) {
+      if (isFollowed(one)) continue;
+      countAnswer(known, -1);
+      followed.asked.delete(one);
+    }
+  }
+}
+
+/** The conversation after a review. */
+function answered(asked: Asked, review: ReviewSubmitted): Asked {
+  const { verdict, corrected_intent, corrected_module, review_id, withdraws, reviewed_at } = review;
+  const answer = { verdict, corrected_intent, corrected_module, review_id, withdraws, reviewed_at };
+  const after = { ...asked, said: withReview(asked.said ?? noAnswers, answer) };
+  countAnswer(asked, -1);
+  countAnswer(after, 1);
+  return after;
+}
+
+function countAnswer({ cell, text, said = noAnswers }: Asked, by: 1 | -1): void {
+  const counts = countingAnswer(said.answers);
+  const about = counts === null ? undefined : judgement(counts, cell.label);
+  if (counts === null || about === undefined) return;
+  cell[about] += by;
+  if (about !== 'unusable') cell.squares += text === null ? by : growth(cell.groups, groupOf(text, counts), by);
+}
+
+/**
+ * Equal texts answered on one day (UTC) are a group. Not those of other days: a version is judged for the traffic that goes on,
+ * and a text that comes back is a part of it. Were it one label for ever, a step could not end where few texts are much of the traffic.
+ */
+function groupOf(text: number, { reviewed_at }: Said): string {
+  return `${text} ${Math.floor(reviewed_at / DAY_MS)}`;
+}
+
+/** Adds one to a group, or takes one away. Returns by how much the square of its size grows. */
+function growth(groups: Map<string, number>, group: string, by: 1 | -1): number {
+  const before = groups.get(group) ?? 0;
+  const after = before + by;
+  if (after === 0) groups.delete(group);
+  else groups.set(group, after);
+  return after ** 2 - before ** 2;
+}
