@@ -22,10 +22,17 @@ const imports = {
   kpi: ['policy'],
   review: ['schemas', 'policy', 'runtime', 'producers'],
   'label-studio': ['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'review'],
-  trainer: [
-    ...['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'producers', 'kpi'],
-    ...['label-studio/labelling-config.ts', 'operations/policy.ts'],
+  // The model itself knows no Kafka.
+  'trainer/learning': ['schemas', 'policy', 'runtime', 'config.ts', 'trainer/artifacts.ts'],
+  'trainer/data-set': [
+    ...['schemas', 'policy', 'topology.ts', 'runtime', 'config.ts', 'producers'],
+    ...['label-studio/labelling-config.ts', 'trainer/learning'],
   ],
+  'trainer/rollout': [
+    ...['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'kpi'],
+    ...['trainer/learning', 'trainer/artifacts.ts', 'trainer/model-log.ts'],
+  ],
+  trainer: ['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts'],
   serving: ['schemas', 'policy', 'stream', 'topology.ts', 'runtime', 'config.ts', 'trainer'],
   simulation: ['schemas', 'policy', 'producers', 'serving', 'trainer'],
   // What an operator asks for, by whatever door.
@@ -37,20 +44,8 @@ const imports = {
   ],
   // Puts the components together, with servers and HTTP; `cli` stands above it.
   app: [
-    ...[
-      'schemas',
-      'policy',
-      'stream',
-      'topology.ts',
-      'pipeline.ts',
-      'runtime',
-      'platform',
-      'config.ts',
-      'producers',
-      'kpi',
-      'review',
-    ],
-    ...['label-studio', 'serving', 'trainer', 'jobs', 'operations', 'http'],
+    ...['schemas', 'policy', 'stream', 'topology.ts', 'pipeline.ts', 'runtime', 'platform', 'config.ts', 'producers'],
+    ...['kpi', 'review', 'label-studio', 'serving', 'trainer', 'jobs', 'operations', 'http'],
   ],
 };
 /** Folders of values: no I/O, so no package and nothing of Node. */
