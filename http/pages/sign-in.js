@@ -2,10 +2,13 @@
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, session, show, showError } from './api.js';
 
-/** The page of this server that the browser came from; nothing else, whatever the address says. */
+/**
+ * The page of this server that the browser came from; nothing else, whatever the address says. It is the whole address that was
+ * looked at: a path alone, as of `/.//elsewhere`, would be read once more, and may then lead to another host.
+ */
 function destination() {
   const to = new URL(new URLSearchParams(location.search).get('to') ?? '/', location.origin);
-  return to.origin === location.origin && to.pathname !== '/sign-in' ? to.pathname + to.search : '/';
+  return to.href.startsWith(`${location.origin}/`) && to.pathname !== '/sign-in' ? to.href : '/';
 }
 
 /** @param {SubmitEvent & { currentTarget: HTMLFormElement }} event */
