@@ -481,6 +481,16 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(stub.projects.length, 1);
   });
 
+  it('goes on without a webhook where Label Studio refuses it, and says so', async () => {
+    await wait('a');
+    context = { ...context, config: { ...context.config, webhookUrl: 'http://10.0.0.1/v1/label-studio/webhook' } };
+    failAt(/POST \/api\/webhooks\/$/, 'refuse');
+    const { pushed, warnings } = await sync();
+    assert.equal(pushed, 1);
+    assert.match(warnings.join(), /^In project 1, there is no webhook, so answers come .*Enter a valid URL.*webhooks/);
+    assert.deepEqual((await sync()).warnings, []);
+  });
+
   it('passes over a conversation that is refused', async () => {
     await wait('a', 'b', 'c');
     const whole = context.api;
