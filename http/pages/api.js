@@ -3,6 +3,7 @@
 import { html, render } from '/assets/lit-html/lit-html.js';
 
 /**
+ * An answer that is not a success; its type is empty where it is not this server's own.
  * @typedef {{ type: string, title: string, status: number, detail: string,
  *   problems?: { line?: number, field: string, message: string }[] }} Problem
  */
@@ -41,9 +42,12 @@ export async function ask(url, { method = 'GET', body } = {}) {
   return answer;
 }
 
+/** What `type` is in problem details of this server. */
+const OWN = /^(about:blank$|urn:samvad:)/;
+
 /** What stands before the server, a proxy say, refuses in words of its own. @param {Response} response @param {any} answer @returns {Problem} */
 function problemOf({ status, statusText }, answer) {
-  if (typeof answer?.detail === 'string') return { ...answer, status };
+  if (typeof answer?.detail === 'string') return { ...answer, type: OWN.test(answer.type) ? answer.type : '', status };
   const detail = `The answer was ${`${status} ${statusText}`.trim()}, without a reason that could be shown here.`;
   return { type: '', title: statusText, status, detail };
 }

@@ -49,6 +49,30 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     await page.goto(url + path);
     return page;
   }
+  /** An item of the review page. */
+  const item = (id: string) => ({
+    ...{ ...turn, conversation_id: id, model_version: null, route: null, reasons: [], entities: [] },
+    ...{ runners_up: [], suggestions: [], group: [], similar: [] },
+  });
+  const lent = (...ids: readonly string[]) => ({
+    ...{ reviewer: 'asha', items: ids.map(item), waiting: ids.length, modules: [], languages: [] },
+    ...{ routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
+  });
+  /** The review page of asha, to whom c-1, c-2 and c-3 are lent until `answers` say otherwise. */
+  async function openReview(answers: Answers = {}): Promise<{ page: Page; answers: Answers }> {
+    const all: Answers = {
+      '/v1/review-queue/next': lent('c-1', 'c-2', 'c-3'),
+      '/v1/review-queue/answers': { accepted: 1, ids: [] },
+      '/v1/labels': [{ module: 'food', intent: 'track_order', conversations: 9 }],
+      ...answers,
+    };
+    const page = await open('/review', all);
+    await page.getByLabel('Your name').fill('asha');
+    await page.getByRole('button', { name: 'Begin' }).click();
+    return { page, answers: all };
+  }
+  const shown = (page: Page, id: string) => page.locator(`.task[data-id="${id}"]`).waitFor();
+
   /** The directions of the elements of this name whose text is Arabic. */
   const directions = (page: Page, element: string) =>
     page.evaluate<string[]>(
@@ -183,35 +207,22 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
   });
 
   it('a label that was just given is in the list although the server has kept one without it', async () => {
-    const item = (id: string) => ({
-      ...{ ...turn, conversation_id: id, model_version: null, route: null, reasons: [], entities: [] },
-      ...{ runners_up: [], suggestions: [], group: [], similar: [] },
-    });
-    const page = await open('/review', {
-      '/v1/review-queue/next': {
-        ...{ reviewer: 'asha', items: [item('c-1'), item('c-2'), item('c-3')], waiting: 3, modules: [], languages: [] },
-        ...{ routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
-      },
-      '/v1/review-queue/answers': { accepted: 1, ids: [] },
-      '/v1/labels': [{ module: 'food', intent: 'track_order', conversations: 9 }],
-    });
-    await page.getByLabel('Your name').fill('asha');
-    await page.getByRole('button', { name: 'Begin' }).click();
+    const { page } = await openReview();
     const search = page.getByRole('combobox', { name: 'The right label' });
     const sent: unknown[] = [];
     page.on('request', (request) => {
       if (request.url().endsWith('/v1/review-queue/answers')) sent.push(request.postDataJSON());
     });
-    for (const [id, shown] of [
+    for (const [id, note] of [
       ['c-1', 'new label'],
       ['c-2', '1'],
       ['c-3', '1'],
     ] as const) {
-      await page.locator(`[data-id="${id}"]`).waitFor();
+      await shown(page, id);
       await page.keyboard.press('c');
       await search.fill('food / brand_new');
       await page.getByRole('option', { name: 'brand_new' }).waitFor();
-      assert.equal(await page.getByRole('option', { name: 'brand_new' }).locator('.small').textContent(), shown, id);
+      assert.equal(await page.getByRole('option', { name: 'brand_new' }).locator('.small').textContent(), note, id);
       await search.press('Enter');
     }
     for (const end = Date.now() + 30_000; sent.length < 3 && Date.now() < end;) await page.waitForTimeout(20);
@@ -220,6 +231,31 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       sent.map((body) => (body as { new_label?: boolean }).new_label),
       [true, true, true],
     );
+    await page.context().close();
+  });
+
+  it('answers that something before the server refuses wait until the server itself has said something', async () => {
+    const { page } = await openReview();
+    await shown(page, 'c-1');
+    const refusals = [
+      { status: 404, contentType: 'text/plain', body: '404 page not found' },
+      { status: 403, contentType: 'text/html', body: '<h1>Blocked</h1>' },
+      { status: 404, json: { detail: 'Not Found' } },
+      { status: 408, body: '' },
+    ];
+    let asked = 0;
+    await page.route('**/v1/review-queue/answers', (route) => {
+      const refusal = refusals[asked++];
+      return refusal ? route.fulfill(refusal) : route.fallback();
+    });
+    await page.keyboard.press('a');
+    for (const [i] of refusals.entries()) {
+      for (const end = Date.now() + 10_000; asked <= i && Date.now() < end;) await page.waitForTimeout(20);
+      await page.getByText('1 answers on their way.').waitFor();
+      assert.equal(await page.locator('.notice.bad, .notice.row').count(), 0, JSON.stringify(refusals[i]));
+      await page.evaluate("dispatchEvent(new Event('online'))"); // sooner than it would by itself
+    }
+    await page.getByText('Everything is saved.').waitFor();
     await page.context().close();
   });
 
