@@ -427,7 +427,8 @@ const KEYS = {
 /** @param {KeyboardEvent} event */
 function onKey(event) {
   const { key, target, ctrlKey, metaKey, altKey, repeat } = event;
-  const typing = target instanceof Element && target.closest('input:not([type=checkbox]), select, textarea, dialog');
+  const typing = target instanceof Element && target.closest('input:not([type=checkbox]), select, textarea');
+  if (document.querySelector('dialog[open]')) return; // after a click beside the list the page has the keys
   if (!state.keys || ctrlKey || metaKey || altKey || repeat || typing || state.reviewer === '') return;
   const task = state.items[0];
   const choice = task && /^[1-9]$/.test(key) ? choices(task)[Number(key) - 1] : undefined;

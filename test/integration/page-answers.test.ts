@@ -234,6 +234,23 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     await page.context().close();
   });
 
+  it('a key that ends a word of an input method chooses no label, and the list keeps all keys to itself', async () => {
+    const { page } = await openReview();
+    await shown(page, 'c-1');
+    await page.keyboard.press('c');
+    const search = page.getByRole('combobox', { name: 'The right label' });
+    await search.fill('food / नया');
+    await page.getByRole('option', { name: 'नया' }).waitFor();
+    for (const init of [{ isComposing: true }, { keyCode: 229 }])
+      await search.dispatchEvent('keydown', { key: 'Enter', bubbles: true, ...init });
+    await page.locator('body').dispatchEvent('keydown', { key: 'a', bubbles: true });
+    assert.equal(await search.count(), 1);
+    await shown(page, 'c-1');
+    await search.press('Enter');
+    await page.getByText('Last: corrected to food / नया').waitFor();
+    await page.context().close();
+  });
+
   it('answers that something before the server refuses wait until the server itself has said something', async () => {
     const { page } = await openReview();
     await shown(page, 'c-1');
