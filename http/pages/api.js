@@ -18,20 +18,20 @@ export class Refused extends Error {
 }
 
 /** A browser has six connections to a server, and questions that hang would take them all. The server itself has given up by then. */
-const READ_MS = 30_000;
+const PATIENCE_MS = 30_000;
 
 /**
- * Asks the API and gives the answer's JSON. What reads is given up after half a minute; what writes is not, as nobody would know
- * whether it was done.
+ * Asks the API and gives the answer's JSON. What is `repeatable`, as all that reads, is given up after half a minute; all else is not,
+ * as nobody would know whether it was done.
  * @template [T=any]
  * @param {string} url
- * @param {{ method?: string, body?: unknown }} [options]
+ * @param {{ method?: string, body?: unknown, repeatable?: boolean }} [options]
  * @returns {Promise<T>}
  */
-export async function ask(url, { method = 'GET', body } = {}) {
+export async function ask(url, { method = 'GET', body, repeatable = method === 'GET' } = {}) {
   const response = await fetch(url, {
     method,
-    ...(method === 'GET' && { signal: AbortSignal.timeout(READ_MS) }),
+    ...(repeatable && { signal: AbortSignal.timeout(PATIENCE_MS) }),
     ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   }).catch(() => {
     throw new Refused({ type: '', title: '', status: 0, detail: 'The server does not answer.' });

@@ -88,7 +88,7 @@ export function openOutbox(changed) {
     for (let [next] = outgoing(); next; [next] = outgoing()) {
       const [key, body] = next;
       try {
-        await ask('/v1/review-queue/answers', { method: 'POST', body });
+        await ask('/v1/review-queue/answers', { method: 'POST', body, repeatable: true });
         sent = true;
       } catch (error) {
         const { status, type } = error instanceof Refused ? error.problem : { status: 0, type: '' };

@@ -37,6 +37,8 @@ const state = {
 const done = [];
 /** Items whose answers were taken back here; the queue needs a moment to have them again. @type {Map<string, Task>} */
 const restored = new Map();
+/** What the server has lent to this page as it said last. @type {Set<string>} */
+let lent = new Set();
 /** Answered here, so never shown again until taken back. @type {Set<string>} */
 const answered = new Set();
 let shownAt = performance.now();
@@ -45,8 +47,8 @@ let [asking, again] = [false, false];
 /** @type {import('./label-picker.js').KnownLabel[] | undefined} */
 let labels;
 
-/** One open tab; a reload goes on with the same items. */
-const session = tabSession();
+/** One open page; a reload goes on with the same items. */
+const session = takeSession();
 const outbox = openOutbox(({ sent, held, refused }) => {
   bringBack(refused);
   if (sent || held || refused.length > 0) void load();
@@ -85,13 +87,22 @@ function remember(key, value) {
   }
 }
 
-function tabSession() {
+/** The session that the page before has left in this tab. It is taken out of there: a tab that is duplicated begins with a copy of all that is in. */
+function takeSession() {
   try {
-    const id = sessionStorage.getItem('samvad.session') ?? newId();
-    sessionStorage.setItem('samvad.session', id);
-    return id;
+    const left = sessionStorage.getItem('samvad.session');
+    sessionStorage.removeItem('samvad.session');
+    return left ?? newId();
   } catch {
     return newId();
+  }
+}
+
+function leaveSession() {
+  try {
+    sessionStorage.setItem('samvad.session', session);
+  } catch {
+    // not allowed: the next page begins a session of its own
   }
 }
 
@@ -136,7 +147,7 @@ async function load(insist = false) {
       ...joining(),
     };
     const [answer, { needed }] = await Promise.all([
-      ask('/v1/review-queue/next', { method: 'POST', body }),
+      ask('/v1/review-queue/next', { method: 'POST', body, repeatable: true }),
       signedIn(),
     ]);
     state.tokens = needed;
@@ -179,6 +190,7 @@ function joining() {
 /** @param {any} answer */
 function take({ items, waiting, modules, languages, routes, progress }) {
   const unsent = outbox.waitingIds();
+  dropLost(items, unsent);
   const open = (/** @type {Alike} */ { conversation_id: id }) =>
     !answered.has(id) && !unsent.has(id) && !restored.has(id);
   const fresh = /** @type {Task[]} */ (items)
@@ -194,6 +206,21 @@ function take({ items, waiting, modules, languages, routes, progress }) {
   // What is being read stays; then comes what was taken back last.
   state.items = [...(kept ? [kept] : []), ...[...back, ...fresh].filter((task) => task !== kept)];
   Object.assign(state, { waiting, modules, languages, routes, progress });
+}
+
+/** What is lent together with an item. @param {Task} task @returns {Alike[]} */
+const lentWith = ({ group, similar }) => [...group, ...similar.filter((one) => one.joined)];
+
+/** An undone item that was lent to this page once more, and is not any longer, is somebody else's. @param {Task[]} items @param {Set<string>} unsent */
+function dropLost(items, unsent) {
+  const before = lent;
+  const ids = items.flatMap((task) => [task, ...lentWith(task)]).map(({ conversation_id: id }) => id);
+  lent = new Set(ids.filter((id) => !unsent.has(id))); // what was answered meanwhile was lent before that
+  for (const [id, task] of restored) {
+    if (!before.has(id) || lent.has(id)) continue;
+    restored.delete(id);
+    for (const one of lentWith(task)) answered.delete(one.conversation_id);
+  }
 }
 
 /** What has come to the group of an undone item, and what is similar to it. @param {Task | undefined} task @param {Task} fresh */
@@ -237,7 +264,7 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
     ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
   }));
   // An undo has hidden them behind their item; now they come by themselves. Of another item some may be answered already.
-  const hidden = restored.has(task.conversation_id) ? [...task.group, ...task.similar.filter((one) => one.joined)] : [];
+  const hidden = restored.has(task.conversation_id) ? lentWith(task) : [];
   for (const one of hidden) if (!along.includes(one)) answered.delete(one.conversation_id);
   for (const { conversation_id } of members) {
     answered.add(conversation_id);
@@ -280,6 +307,7 @@ function undo() {
   const { task } = last;
   answered.delete(task.conversation_id);
   restored.set(task.conversation_id, task);
+  lent.delete(task.conversation_id); // that was before it was answered
   state.items = [task, ...state.items.filter(({ conversation_id }) => conversation_id !== task.conversation_id)];
   state.progress = {
     ...state.progress,
@@ -444,8 +472,15 @@ function release() {
 }
 
 addEventListener('keydown', onKey);
-addEventListener('pagehide', release);
-addEventListener('pageshow', ({ persisted }) => void (persisted && load()));
+addEventListener('pagehide', () => {
+  leaveSession();
+  release();
+});
+addEventListener('pageshow', ({ persisted }) => {
+  if (!persisted) return;
+  takeSession();
+  void load();
+});
 setInterval(() => void load(), RENEW_MS);
 setInterval(() => void ((state.items.length === 0 || state.trouble !== '') && load()), LOOK_AGAIN_MS);
 

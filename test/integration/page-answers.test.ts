@@ -11,6 +11,11 @@ type Answers = Record<string, unknown>;
 
 const AWAY = { status: 503, json: { status: 503, detail: 'Postgres is away.' } };
 
+const NEXT = '/v1/review-queue/next';
+/** As when the page comes out of the browser's back/forward cache. */
+const LOOK_AGAIN = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
+const ANSWERS = '/v1/review-queue/answers';
+
 const ARABIC = 'أين طلبي؟';
 const turn = {
   ...{ conversation_id: 'c-1', user_message: ARABIC, language: 'ar', nlu_intent: 'track_order', nlu_module: 'food' },
@@ -52,24 +57,23 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
   /** An item of the review page. */
   const item = (id: string) => ({
     ...{ ...turn, conversation_id: id, model_version: null, route: null, reasons: [], entities: [] },
-    ...{ runners_up: [], suggestions: [], group: [], similar: [] },
+    ...{ runners_up: [], suggestions: [], group: [] as object[], similar: [] },
   });
   const lent = (...ids: readonly string[]) => ({
     ...{ reviewer: 'asha', items: ids.map(item), waiting: ids.length, modules: [], languages: [] },
     ...{ routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
   });
-  /** The review page of asha, to whom c-1, c-2 and c-3 are lent until `answers` say otherwise. */
-  async function openReview(answers: Answers = {}): Promise<{ page: Page; answers: Answers }> {
-    const all: Answers = {
-      '/v1/review-queue/next': lent('c-1', 'c-2', 'c-3'),
-      '/v1/review-queue/answers': { accepted: 1, ids: [] },
+  /** The review page of asha, to whom `first` is lent until `answers` say otherwise. */
+  async function openReview(first = lent('c-1', 'c-2', 'c-3')): Promise<{ page: Page; answers: Answers }> {
+    const answers: Answers = {
+      [NEXT]: first,
+      [ANSWERS]: { accepted: 1, ids: [] },
       '/v1/labels': [{ module: 'food', intent: 'track_order', conversations: 9 }],
-      ...answers,
     };
-    const page = await open('/review', all);
+    const page = await open('/review', answers);
     await page.getByLabel('Your name').fill('asha');
     await page.getByRole('button', { name: 'Begin' }).click();
-    return { page, answers: all };
+    return { page, answers };
   }
   const shown = (page: Page, id: string) => page.locator(`.task[data-id="${id}"]`).waitFor();
 
@@ -211,7 +215,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     const search = page.getByRole('combobox', { name: 'The right label' });
     const sent: unknown[] = [];
     page.on('request', (request) => {
-      if (request.url().endsWith('/v1/review-queue/answers')) sent.push(request.postDataJSON());
+      if (request.url().endsWith(ANSWERS)) sent.push(request.postDataJSON());
     });
     for (const [id, note] of [
       ['c-1', 'new label'],
@@ -261,7 +265,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       { status: 408, body: '' },
     ];
     let asked = 0;
-    await page.route('**/v1/review-queue/answers', (route) => {
+    await page.route(`**${ANSWERS}`, (route) => {
       const refusal = refusals[asked++];
       return refusal ? route.fulfill(refusal) : route.fallback();
     });
@@ -273,6 +277,79 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       await page.evaluate("dispatchEvent(new Event('online'))"); // sooner than it would by itself
     }
     await page.getByText('Everything is saved.').waitFor();
+    await page.context().close();
+  });
+
+  it('a question and an answer that hang are given up, and come again', async () => {
+    const { page, answers } = await openReview();
+    await shown(page, 'c-1');
+    await page.evaluate(
+      '{ const of = AbortSignal.timeout; AbortSignal.timeout = (ms) => of.call(AbortSignal, ms / 100); }',
+    );
+    const { [NEXT]: next, [ANSWERS]: accepted } = answers;
+    Object.assign(answers, { [NEXT]: undefined, [ANSWERS]: undefined });
+    const again = page.waitForEvent('requestfailed', (request) => request.url().endsWith(ANSWERS));
+    await page.keyboard.press('a');
+    await again;
+    await page.getByText('1 answers on their way.').waitFor();
+    answers[ANSWERS] = accepted;
+    await page.getByText('Everything is saved.').waitFor();
+    await page.getByText('The server does not answer.').waitFor();
+    answers[NEXT] = next;
+    await page.evaluate(LOOK_AGAIN);
+    await page.getByText('The server does not answer.').waitFor({ state: 'detached' });
+    await page.context().close();
+  });
+
+  it('an item that was taken back leaves when somebody else has it', async () => {
+    const group = [item('c-4')];
+    const first = lent('c-1', 'c-2', 'c-3');
+    const { page, answers } = await openReview({
+      ...first,
+      items: [{ ...item('c-1'), group }, ...first.items.slice(1)],
+    });
+    await shown(page, 'c-1');
+    await page.keyboard.press('a');
+    await shown(page, 'c-2');
+    answers[NEXT] = lent('c-2', 'c-3'); // until the queue has heard of the undo
+    await page.keyboard.press('u');
+    await shown(page, 'c-1');
+    await page.getByText('Everything is saved.').waitFor();
+    const look = async () => {
+      const asked = page.waitForResponse(`**${NEXT}`);
+      await page.evaluate(LOOK_AGAIN);
+      await asked;
+      await page.waitForTimeout(50);
+    };
+    for (const held of [['c-2'], ['c-2', 'c-1']]) {
+      answers[NEXT] = lent(...held);
+      await look();
+      await shown(page, 'c-1');
+    }
+    answers[NEXT] = lent('c-2', 'c-4');
+    await look();
+    await page.locator('#news', { hasText: 'Somebody else has answered the message that was here' }).waitFor();
+    await shown(page, 'c-2');
+    assert.equal(await page.locator('.next li').count(), 1, 'what was answered with it, and comes by itself now');
+    await page.context().close();
+  });
+
+  it('a second tab that begins as a copy of the first has items of its own, and a reload goes on with the same', async () => {
+    const { page } = await openReview();
+    await shown(page, 'c-1');
+    const session = async (tab: Page, act: () => Promise<unknown>) => {
+      const [asked] = await Promise.all([
+        tab.waitForRequest((one) => one.url().endsWith(NEXT) && (one.postDataJSON() as { count: number }).count === 1),
+        act(),
+      ]);
+      return (asked.postDataJSON() as { session: string }).session;
+    };
+    const reloaded = await session(page, () => page.reload());
+    const opened = page.context().waitForEvent('page');
+    await page.evaluate('void open(location.href)');
+    const copied = await session(await opened, () => Promise.resolve());
+    assert.notEqual(copied, reloaded);
+    assert.equal(await session(page, () => page.reload()), reloaded);
     await page.context().close();
   });
 
