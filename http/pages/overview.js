@@ -281,8 +281,14 @@ async function slow() {
   Object.assign(state, { overview, models, deployments, runs: runList, ...(await figures) });
 }
 
+/** @type {EventSource | undefined} */
+let live;
+
+/** Gets the live figures while the page can be seen: a browser has six connections to a server, and each dashboard keeps one of them. */
 function listen() {
-  const source = new EventSource('/v1/live');
+  live?.close();
+  if (document.hidden) return;
+  const source = (live = new EventSource('/v1/live'));
   source.onmessage = ({ data }) => {
     Object.assign(state, { live: JSON.parse(data), away: '' });
     update();
@@ -311,6 +317,7 @@ async function goOn() {
 try {
   layout = layOut(await ask('/v1/topology'));
   listen();
+  document.addEventListener('visibilitychange', listen);
   await goOn();
 } catch (error) {
   showError(error);

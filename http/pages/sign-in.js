@@ -17,7 +17,7 @@ async function signIn(event) {
   const token = new FormData(event.currentTarget).get('token');
   try {
     await ask('/v1/session', { method: 'POST', body: { token } });
-    location.assign(destination());
+    location.reload(); // and on from there, as with whoever opens this page and is signed in
   } catch (error) {
     show(view(error instanceof Error ? error.message : String(error)));
   }
@@ -35,7 +35,11 @@ const view = (problem) => html`
   </form>
 `;
 
-session().then(({ needed, name }) => {
-  if (!needed || name !== null) location.replace(destination());
-  else show(view());
+/** Every role but this one brings the right to read. @param {string[]} roles */
+const opensPages = (roles) => roles.some((role) => role !== 'ingest');
+
+session().then(({ needed, name, roles }) => {
+  if (!needed || opensPages(roles)) location.replace(destination());
+  else if (name === null) show(view());
+  else show(view(`The token ${name} is for sending data only, and opens no page. Sign in with another, or sign out.`));
 }, showError);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Request } from 'playwright-core';
 import { createServer } from '../../http/server.ts';
 import type { ServerOptions } from '../../http/server.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -24,7 +24,9 @@ const turn = {
 };
 
 describe('the pages in Chromium, with answers that are rare', { timeout: 120_000 }, () => {
-  const app = createServer({ tokens: [] } as unknown as ServerOptions);
+  // A page that closes lets go of questions that have waited, and those of the dashboard come here.
+  const live = () => Promise.reject(new Error('not asked'));
+  const app = createServer({ tokens: [], live } as unknown as ServerOptions);
   let url: string;
   let browser: Browser;
 
@@ -98,6 +100,72 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       await page.waitForURL(({ pathname }) => pathname !== '/sign-in');
       assert.equal(new URL(page.url()).origin, url, to);
     }
+    await page.context().close();
+  });
+
+  it('the sign-in says that a token opens no page, and leads out', async () => {
+    const nobody = { needed: true, name: null, roles: [] };
+    const answers: Answers = { '/v1/session': nobody };
+    const page = await open('/sign-in', answers);
+    await page.getByLabel('Token').fill('of the gateway');
+    answers['/v1/session'] = { needed: true, name: 'gateway', roles: ['ingest'] };
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The token gateway is for sending data only, and opens no page.').waitFor();
+    answers['/v1/session'] = nobody;
+    const opened = page.waitForResponse((one) => one.url().endsWith('/session') && one.request().method() === 'GET');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await opened;
+    answers['/v1/session'] = { needed: true, name: 'asha', roles: ['review'] };
+    await page.getByLabel('Token').fill('of asha');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.waitForURL(`${url}/`);
+    await page.context().close();
+  });
+
+  it('a dashboard that nobody sees keeps no connection to the server, and has its figures when it is seen again', async () => {
+    const page = await open('/', { '/v1/topology': { topics: [], processors: [], projections: [], services: [] } });
+    const turn = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${String(hidden)}, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    const ofFigures = (request: Request) => request.url().endsWith('/v1/live');
+    await page.waitForRequest(ofFigures);
+    await Promise.all([page.waitForEvent('requestfailed', ofFigures), turn(true)]);
+    await Promise.all([page.waitForRequest(ofFigures), turn(false)]);
+    await page.context().close();
+  });
+
+  it('what was read is not shown again to whoever goes back to it after a sign-out', async () => {
+    const answers: Answers = { '/v1/conversations': [turn] };
+    const page = await open('/conversations', answers);
+    await page.getByRole('cell', { name: ARABIC }).waitFor();
+    answers['/v1/conversations'] = [];
+    await page.evaluate(LOOK_AGAIN);
+    await page.getByText('No conversations yet.').waitFor();
+    await page.context().close();
+  });
+
+  it('a slow answer to an older search is not shown', async () => {
+    const page = await open('/conversations', {
+      '/v1/conversations': [turn],
+      '/v1/conversations?nlu_intent=second': [{ ...turn, nlu_intent: 'second' }],
+    });
+    let [answerSlowly, answered] = [() => undefined as void, Promise.resolve()];
+    await page.route('**/v1/conversations?nlu_intent=first', (route) => {
+      answered = new Promise<void>((resolve) => (answerSlowly = resolve)).then(() => route.fulfill({ json: [] }));
+    });
+    const search = async (intent: string) => {
+      const asked = page.waitForRequest(`**/v1/conversations?nlu_intent=${intent}`);
+      await page.getByLabel('Intent').fill(intent);
+      await page.getByRole('button', { name: 'Search' }).click();
+      await asked;
+    };
+    await search('first');
+    await search('second');
+    await page.getByRole('cell', { name: 'food / second' }).waitFor();
+    answerSlowly();
+    await answered;
+    await page.waitForTimeout(200);
+    assert.equal(await page.getByRole('cell', { name: 'food / second' }).count(), 1);
     await page.context().close();
   });
 
