@@ -442,6 +442,31 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     await page.context().close();
   });
 
+  it('a chart has a name and its values as a table', async () => {
+    const at = Date.UTC(2026, 9, 5) / 1000;
+    const page = await open('/', {
+      '/v1/topology': { topics: [], processors: [], projections: [], services: [] },
+      '/v1/overview': {
+        routing: [{ at, auto_approved: 5, needs_review: 2, priority_review: 0 }],
+        confidence: Array.from({ length: 20 }, (_, bin) => bin),
+      },
+      '/v1/models': [{ version: 'router-v2', test_accuracy: 0.91, production_accuracy: null }],
+      ...{ '/v1/deployments?limit=1': [], '/v1/training-runs': [], '/v1/kpis': { kpis: [] } },
+    });
+    for (const [name, first] of [
+      ['Routing over time, UTC', ['5 Oct 2026, 00:00', '5', '2', '0']],
+      ['Confidence', ['0.025', '0']],
+      ['Accuracy by version', ['v2', '91 %', '–']],
+    ] as const) {
+      await page.getByRole('img', { name }).waitFor();
+      const card = page.locator('section', { has: page.getByRole('heading', { name, exact: true }) });
+      await card.getByText('As a table').click();
+      const row = page.getByRole('region', { name, exact: true }).locator('tbody tr').first();
+      assert.deepEqual(await row.locator('td').allTextContents(), first);
+    }
+    await page.context().close();
+  });
+
   it('the chart of routing has the days of UTC, also west of it', async () => {
     const day = Date.UTC(2026, 9, 5) / 1000;
     const routing = [0, 1, 2, 3, 4].map((i) => ({
