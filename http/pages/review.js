@@ -16,6 +16,8 @@ import { choices, goAlong, pageView, signView } from './review-view.js';
 const HELD = 6;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
+/** The server keeps an undone item for its page this long while the queue does not have it again (`GRACE_SECONDS` of review/leases.ts). */
+const GRACE_MS = 20_000;
 const MAX_UNDO = 50;
 /** Of one request. */
 const MAX_ANSWERS = 200;
@@ -35,10 +37,8 @@ const state = {
 };
 /** @type {Done[]} */
 const done = [];
-/** Items whose answers were taken back here; the queue needs a moment to have them again. @type {Map<string, Task>} */
+/** Items whose answers were taken back here, and when they were known to be this page's last. @type {Map<string, { task: Task, known: number }>} */
 const restored = new Map();
-/** What the server has lent to this page as it said last. @type {Set<string>} */
-let lent = new Set();
 /** Answered here, so never shown again until taken back. @type {Set<string>} */
 const answered = new Set();
 let shownAt = performance.now();
@@ -197,11 +197,12 @@ function take({ items, waiting, modules, languages, routes, progress }) {
     .filter(open)
     .map((task) => ({ ...task, group: task.group.filter(open), similar: task.similar.filter(open) }));
   const current = state.items[0];
-  const back = [...restored.values()].reverse();
+  const back = [...restored.values()].map(({ task }) => task).reverse();
   const kept = current && [...back, ...fresh].find(({ conversation_id: id }) => id === current.conversation_id);
   if (current && !kept && !answered.has(current.conversation_id))
     warn('Somebody else has answered the message that was here, or its time ran out.');
-  for (const task of items) if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id), task);
+  for (const task of items)
+    if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id)?.task, task);
   if (current && kept) untickLost(current, kept);
   // What is being read stays; then comes what was taken back last.
   state.items = [...(kept ? [kept] : []), ...[...back, ...fresh].filter((task) => task !== kept)];
@@ -211,15 +212,15 @@ function take({ items, waiting, modules, languages, routes, progress }) {
 /** What is lent together with an item. @param {Task} task @returns {Alike[]} */
 const lentWith = ({ group, similar }) => [...group, ...similar.filter((one) => one.joined)];
 
-/** An undone item that was lent to this page once more, and is not any longer, is somebody else's. @param {Task[]} items @param {Set<string>} unsent */
+/** An undone item that the server does not lend to this page any longer is somebody else's. @param {Task[]} items @param {Set<string>} unsent */
 function dropLost(items, unsent) {
-  const before = lent;
-  const ids = items.flatMap((task) => [task, ...lentWith(task)]).map(({ conversation_id: id }) => id);
-  lent = new Set(ids.filter((id) => !unsent.has(id))); // what was answered meanwhile was lent before that
-  for (const [id, task] of restored) {
-    if (!before.has(id) || lent.has(id)) continue;
+  const lent = new Set(items.flatMap((task) => [task, ...lentWith(task)]).map(({ conversation_id: id }) => id));
+  const now = performance.now();
+  for (const [id, one] of restored) {
+    if (lent.has(id) || unsent.has(id)) one.known = now;
+    if (now - one.known < GRACE_MS) continue;
     restored.delete(id);
-    for (const one of lentWith(task)) answered.delete(one.conversation_id);
+    for (const alike of lentWith(one.task)) answered.delete(alike.conversation_id);
   }
 }
 
@@ -306,8 +307,7 @@ function undo() {
   }));
   const { task } = last;
   answered.delete(task.conversation_id);
-  restored.set(task.conversation_id, task);
-  lent.delete(task.conversation_id); // that was before it was answered
+  restored.set(task.conversation_id, { task, known: performance.now() });
   state.items = [task, ...state.items.filter(({ conversation_id }) => conversation_id !== task.conversation_id)];
   state.progress = {
     ...state.progress,
