@@ -149,7 +149,8 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
       '/v1/conversations': [turn],
       '/v1/conversations?nlu_intent=second': [{ ...turn, nlu_intent: 'second' }],
     });
-    let [answerSlowly, answered] = [() => undefined as void, Promise.resolve()];
+    let answerSlowly: () => void = () => undefined;
+    let answered = Promise.resolve();
     await page.route('**/v1/conversations?nlu_intent=first', (route) => {
       answered = new Promise<void>((resolve) => (answerSlowly = resolve)).then(() => route.fulfill({ json: [] }));
     });
