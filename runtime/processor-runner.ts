@@ -184,25 +184,35 @@ async function takeOver(
     session,
     committed.filter(({ offset }) => offset >= 0),
   );
-  await reportExpired(session, committed);
+  const offsets = await startingOffsets(session, committed);
   log.info(
     { partitions: partitions.map(({ topic, partition }) => `${topic}/${String(partition)}`) },
     'partitions taken over',
   );
-  return committed.map(({ topic, partition, offset }) => ({
-    topic,
-    partition,
-    offset: offset >= 0 ? offset : OFFSET_BEGINNING,
-  }));
+  return offsets;
 }
 
-/** Nothing else tells of records whose time was over before the group came to them: it goes on with the first that is left. */
-async function reportExpired({ options, watermarks }: Session, committed: readonly TopicPartitionOffset[]) {
+/**
+ * Where to go on from. Nothing else tells of records whose time was over before the group came to them, or that were processed and are in
+ * the topic no more, as after a power cut: then all that is left is read again, which changes nothing where it is known.
+ */
+async function startingOffsets(
+  { options: { log }, watermarks }: Session,
+  committed: readonly TopicPartitionOffset[],
+): Promise<TopicPartitionOffset[]> {
+  const from: TopicPartitionOffset[] = [];
   for (const { topic, partition, offset } of committed) {
-    const { low } = await watermarks.of(topic, partition);
+    const { low, high } = await watermarks.of(topic, partition);
     if (offset >= 0 && offset < low)
-      options.log.error({ topic, partition, records: low - offset }, 'records expired before they were processed');
+      log.error({ topic, partition, records: low - offset }, 'records expired before they were processed');
+    if (offset > high)
+      log.error(
+        { topic, partition, end: high, committed: offset },
+        'processed records are lost, what is left is read again',
+      );
+    from.push({ topic, partition, offset: offset >= 0 && offset <= high ? offset : OFFSET_BEGINNING });
   }
+  return from;
 }
 
 interface StagedBatch {

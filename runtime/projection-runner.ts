@@ -13,7 +13,15 @@ import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
-import { advance, applyBatch, encodeBatch, holdPartition, isEmpty, sendBatch } from './projection-store.ts';
+import {
+  advance,
+  applyBatch,
+  encodeBatch,
+  holdPartition,
+  isEmpty,
+  mustNotGoBack,
+  sendBatch,
+} from './projection-store.ts';
 import type { EncodedBatch, HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
 import { memberState, runSessions } from './sessions.ts';
@@ -128,16 +136,25 @@ interface StagedBatch {
   readonly batch: EncodedBatch;
   readonly poisoned: readonly Poisoned[];
   readonly records: number;
-  /** Partition → offset to go on from. */
-  readonly next: ReadonlyMap<number, number>;
+  /** The lowest one that was read. */
+  readonly first: Offsets;
+  /** Those to go on from. */
+  readonly next: Offsets;
 }
+
+/** One of each partition. */
+type Offsets = ReadonlyMap<number, number>;
 
 async function stage(
   { projection, codec }: ProjectionRunnerOptions,
   messages: readonly Message[],
 ): Promise<StagedBatch> {
+  const first = new Map<number, number>();
   const next = new Map<number, number>();
-  for (const { partition, offset } of messages) next.set(partition, offset + 1);
+  for (const { partition, offset } of messages) {
+    if (!(offset >= (first.get(partition) ?? Infinity))) first.set(partition, offset);
+    next.set(partition, offset + 1);
+  }
   const poisoned: Poisoned[] = [];
   await codec.prepare(messages.map(({ value }) => value));
   const batch = encodeBatch(projection, messages.map(rawRecord), {
@@ -147,20 +164,29 @@ async function stage(
       poisoned.push([record, error]);
     },
   });
-  return { batch, poisoned, records: messages.length, next };
+  return { batch, poisoned, records: messages.length, first, next };
 }
 
-async function commit(session: Session, { batch, poisoned, records, next }: StagedBatch): Promise<void> {
+async function commit(session: Session, { batch, poisoned, records, first, next }: StagedBatch): Promise<void> {
   const { options, stats } = session;
   const { projection, log, onPoison } = options;
+  pass(session, next, first);
   for (const [record, poison] of poisoned) await onPoison(record, poison);
-  for (const [partition, offset] of next) session.passed.set(partition, offset);
   if (!isEmpty(batch)) await store(session, batch);
   else if (poisoned.length > 0 || Date.now() - session.storedAt >= STORE_MS) await store(session);
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
   logPoisoned(log, [projection.topic], poisoned);
+}
+
+/** Notes where to go on from, after records from `first` on. @throws LostRecords when those were given before. */
+function pass({ options, held, passed }: Session, next: Offsets, first = next): void {
+  for (const [partition, offset] of first) {
+    const position = held.get(partition);
+    if (position) mustNotGoBack(options.projection, position, offset);
+  }
+  for (const [partition, offset] of next) passed.set(partition, offset);
 }
 
 /**
@@ -172,7 +198,7 @@ async function storeEnds(
   consumer: KafkaConsumer,
   ends: readonly TopicPartitionOffset[],
 ): Promise<void> {
-  for (const { partition, offset } of ends) session.passed.set(partition, offset);
+  pass(session, new Map(ends.map(({ partition, offset }) => [partition, offset])));
   await store(session);
   callNow('committing ends', () => consumer.commit([...ends]));
 }
