@@ -175,7 +175,6 @@ async function takeOver(
       store,
       watermarks,
       kafka,
-      clientId: processor.name,
     });
     log.debug({ partition, restored, ms: Date.now() - started }, 'table is current');
   }

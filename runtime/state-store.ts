@@ -21,19 +21,22 @@ const FORGET_MS = STALE_MS + 60 * 60 * 1000;
 interface Marker {
   /** Offset of the table's topic up to which everything is in here. */
   readonly restoredTo: number;
+  /** Offset that the topic has come to at the least: what was written here since is in it, in transactions with a marker each. */
+  readonly reaches: number;
   readonly at: number;
 }
 
 /** The tables of one processor. */
 export interface StateStore {
-  /** From which offset the topic of the partition's table must be read to be up to date. */
-  restoredTo(partition: number): number;
+  /**
+   * From which offset the topic of the partition's table, which ends at `end`, must be read to be up to date. The copy is forgotten when
+   * nobody has kept it up, or when the topic has lost what it holds, as after a power cut, or was made anew.
+   */
+  restoredTo(partition: number, end: number): number;
   /** Applies entries and, where given, records that the topic was read up to `restoredTo`. */
   apply(partition: number, entries: Iterable<readonly [string, Buffer | null]>, restoredTo?: number): void;
   /** Shows changes to the readers from now on, before they are written. */
   stage(changes: StateChanges): StagedChanges;
-  /** Forgets the copy of a partition, which then is to be read from offset 0. */
-  reset(partition: number): void;
   /** Forgets, here and in what others have left, copies that nobody keeps up any more. Call it every now and then, with the partitions in use. */
   sweep(owned: readonly number[]): void;
   reader(partition: number): StateReader;
@@ -63,14 +66,16 @@ export function openStateStore(folder: string): StateStore {
   }
 
   function mark(partition: number, restoredTo: number): void {
-    markers.putSync(partition, { restoredTo, at: Date.now() });
+    const reaches = Math.max(restoredTo, markers.get(partition)?.reaches ?? 0);
+    markers.putSync(partition, { restoredTo, reaches, at: Date.now() });
   }
 
-  function reset(partition: number): void {
-    root.transactionSync(() => {
-      table(partition).clearSync();
-      mark(partition, 0);
-    });
+  /** Notes by how much the topic has grown with the changes of one transaction; Kafka may write its marker a moment later. */
+  function reachFurther(partition: number, records: number): void {
+    const marker = markers.get(partition);
+    if (!marker) return;
+    const lastMarker = marker.reaches > marker.restoredTo ? 1 : 0;
+    void markers.put(partition, { ...marker, reaches: marker.reaches + lastMarker + records });
   }
 
   function forget(except: readonly number[]): void {
@@ -86,10 +91,14 @@ export function openStateStore(folder: string): StateStore {
   forget([]);
 
   return {
-    restoredTo(partition) {
+    restoredTo(partition, end) {
       const marker = markers.get(partition);
-      if (marker !== undefined && Date.now() - marker.at < STALE_MS) return marker.restoredTo;
-      reset(partition);
+      if (marker !== undefined && Date.now() - marker.at < STALE_MS && marker.reaches <= end) return marker.restoredTo;
+      root.transactionSync(() => {
+        table(partition).clearSync();
+        markers.removeSync(partition);
+        mark(partition, 0);
+      });
       return 0;
     },
     apply(partition, entries, restoredTo) {
@@ -110,13 +119,13 @@ export function openStateStore(folder: string): StateStore {
             for (const [partition, entries] of changes) {
               const db = table(partition);
               for (const [key, { value }] of entries) void (value === null ? db.remove(key) : db.put(key, value));
+              reachFurther(partition, entries.size);
             }
           });
           staged.splice(staged.indexOf(changes), 1);
         },
       };
     },
-    reset,
     sweep(owned) {
       forget(owned);
       leftIn(folder);

@@ -4,7 +4,7 @@ import { openStateStore } from '../../runtime/state-store.ts';
 const [, , folder = ''] = process.argv;
 const name = String(process.pid);
 const store = openStateStore(folder);
-store.restoredTo(0);
+store.restoredTo(0, Infinity);
 store.apply(0, [['owner', Buffer.from(name)]], 1);
 process.send?.(name);
 setInterval(() => undefined, 1000);

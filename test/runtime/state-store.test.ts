@@ -16,7 +16,7 @@ describe('the table of a processor on disk', () => {
   beforeEach(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-state-'));
     store = openStateStore(folder);
-    store.restoredTo(0);
+    store.restoredTo(0, Infinity);
   });
   afterEach(async () => {
     await store.close();
@@ -47,17 +47,17 @@ describe('the table of a processor on disk', () => {
     store.apply(0, [], 42);
     await store.close();
     store = openStateStore(folder);
-    assert.deepEqual([read('a'), store.restoredTo(0)], ['kept', 42]);
+    assert.deepEqual([read('a'), store.restoredTo(0, Infinity)], ['kept', 42]);
   });
 
   it('gives two owners at once a table each, and what both have left to those who come after them', async () => {
     store.apply(0, [['a', Buffer.from('mine')]], 1);
     const other = openStateStore(folder);
-    assert.deepEqual([other.restoredTo(0), other.reader(0).get('a')], [0, undefined]);
+    assert.deepEqual([other.restoredTo(0, Infinity), other.reader(0).get('a')], [0, undefined]);
     other.apply(0, [['a', Buffer.from('newer')]], 2);
     await other.close();
     const successor = openStateStore(folder);
-    assert.deepEqual([successor.restoredTo(0), read('a')], [2, 'mine']);
+    assert.deepEqual([successor.restoredTo(0, Infinity), read('a')], [2, 'mine']);
     await successor.close();
     assert.equal((await readdir(folder)).length, 2);
   });
@@ -70,7 +70,7 @@ describe('the table of a processor on disk', () => {
       await once(killed.child, 'exit');
       const second = openStateStore(folder);
       const third = openStateStore(folder);
-      const found = [second, third].map((one) => (one.restoredTo(0), one.reader(0).get('owner')?.toString()));
+      const found = [second, third].map((one) => (one.restoredTo(0, Infinity), one.reader(0).get('owner')?.toString()));
       assert.deepEqual(found, [killed.name, undefined]);
       await Promise.all([second.close(), third.close()]);
     } finally {
@@ -91,7 +91,7 @@ describe('the table of a processor on disk', () => {
     at(0);
     store.sweep([0]);
     assert.deepEqual([0, 1, 2].map(get), ['erased meanwhile', undefined, 'may come back']);
-    assert.deepEqual([store.restoredTo(1), store.restoredTo(2)], [0, 5]);
+    assert.deepEqual([store.restoredTo(1, Infinity), store.restoredTo(2, Infinity)], [0, 5]);
     await store.close();
     store = openStateStore(folder);
     assert.deepEqual([0, 1, 2].map(get), [undefined, undefined, 'may come back']);
