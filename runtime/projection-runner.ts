@@ -13,6 +13,7 @@ import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
+import { BEGIN, inTransaction } from './postgres-pool.ts';
 import {
   advance,
   applyBatch,
@@ -60,12 +61,10 @@ const MAX_BATCH = 10_000;
 /** Batches without a row are passed over for this long before their offsets are stored, unless a row comes, a dead letter, or the end. */
 const STORE_MS = 1000;
 /**
- * A process that is paused in a transaction keeps its rows of projection_offsets locked, and who takes over waits for them. So
- * Postgres ends a transaction in which nothing was asked for so long; between two statements of one that lives are milliseconds.
+ * A Postgres that is gone without a word, as its host is, says nothing for a quarter of an hour. So a transaction ends after this long: before
+ * the group takes a process for dead that gives no sign of life (5 min), and after the wait for a lock, which may be a rebuild's.
  */
-const MAX_IDLE_MS = 10_000;
-/** Begins a transaction that a paused process does not keep open: what it has locked is free again soon. */
-export const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}`;
+const MAX_TRANSACTION_MS = 240_000;
 
 const NO_ROWS: EncodedBatch = { upserts: undefined, deletes: [] };
 
@@ -128,7 +127,7 @@ async function takeOver(
   const hold = async (client: PoolClient) => {
     for (const { partition } of partitions) held.set(partition, await holdPartition(client, projection, partition));
   };
-  await inTransaction(pool, hold, BEGIN);
+  await inTransaction(pool, hold, BEGIN, MAX_TRANSACTION_MS);
   return partitions.map(({ topic, partition }) => ({ topic, partition, offset: held.get(partition)?.nextOffset ?? 0 }));
 }
 
@@ -219,31 +218,6 @@ async function store(session: Session, batch: EncodedBatch = NO_ROWS): Promise<v
     await advance(client, projection, moves);
     await applyBatch(client, projection, batch);
   };
-  await inTransaction(pool, write, BEGIN);
+  await inTransaction(pool, write, BEGIN, MAX_TRANSACTION_MS);
   for (const { position, offset } of moves) position.nextOffset = offset;
-}
-
-/** Runs `work` in a transaction on a connection of its own, which `begin` begins. */
-export async function inTransaction<T>(
-  pool: Pool,
-  work: (client: PoolClient) => Promise<T>,
-  begin = 'BEGIN',
-): Promise<T> {
-  const client = await pool.connect();
-  let failed: Error | undefined;
-  // A server that goes away while the connection is idle between two statements says so by this event alone.
-  const onError = (error: Error) => (failed = error);
-  client.on('error', onError);
-  try {
-    await client.query(begin);
-    const result = await work(client);
-    await client.query('COMMIT');
-    return result;
-  } catch (error) {
-    failed ??= error instanceof Error ? error : new Error(String(error));
-    throw error;
-  } finally {
-    client.removeListener('error', onError);
-    client.release(failed); // a failed connection is closed, which rolls back
-  }
 }
