@@ -106,7 +106,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
   stats.sessions++;
   stats.joined = 0;
   try {
-    const store = openStateStore(options.stateFolder);
+    const store = await openStateStore(options.stateFolder);
     closers.push(() => store.close());
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
@@ -328,7 +328,7 @@ function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
 async function checkpoint(session: Session, consumer: KafkaConsumer, partitions: readonly number[]): Promise<void> {
   const { options, watermarks, store, positions } = session;
   await session.written;
-  store.sweep(partitions);
+  await store.sweep(partitions);
   if (partitions.length === 0 || positions.size === 0) return; // it has done nothing yet
   const ends: (readonly [number, number])[] = [];
   for (const partition of partitions)

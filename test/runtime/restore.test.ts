@@ -15,7 +15,7 @@ describe('a table that was left on disk', () => {
   let store: StateStore;
   beforeEach(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-restore-'));
-    store = openStateStore(folder);
+    store = await openStateStore(folder);
     for (const partition of [0, 1]) store.apply(partition, [['a', Buffer.from('left')]], 42);
   });
   afterEach(async () => {

@@ -3,7 +3,7 @@ import { openStateStore } from '../../runtime/state-store.ts';
 
 const [, , folder = ''] = process.argv;
 const name = String(process.pid);
-const store = openStateStore(folder);
+const store = await openStateStore(folder);
 store.restoredTo(0, Infinity);
 store.apply(0, [['owner', Buffer.from(name)]], 1);
 process.send?.(name);
