@@ -8,6 +8,7 @@ import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { StateChanges, StateReader } from '../stream/batch.ts';
 import { keepTouched, ownedName, ownershipOf } from './folder-owner.ts';
+import { reasonOf } from './reason.ts';
 
 /**
  * A copy that was not kept up for longer than this is dropped: the broker may have compacted tombstones away
@@ -44,7 +45,7 @@ export interface StateStore {
 
 /** Changes that the readers see already. */
 export interface StagedChanges {
-  /** Writes them, on another thread. */
+  /** Writes them, on another thread. @throws Error with the folder and the cause, when the disk does not take them. */
   write(): Promise<void>;
 }
 
@@ -52,11 +53,13 @@ export interface StagedChanges {
 export async function openStateStore(folder: string): Promise<StateStore> {
   const own = await takeFolder(folder);
   const stopTouching = keepTouched(() => [own]);
-  const root: RootDatabase = open({ path: own, noSubdir: false, maxDbs: 128 });
+  // Without batching by event turn, the only promise of a commit is that of the batch: another one would end the process when it fails.
+  const root: RootDatabase = open({ path: own, noSubdir: false, maxDbs: 128, eventTurnBatching: false });
   const markers = root.openDB<Marker, number>({ name: 'markers', keyEncoding: 'uint32' });
   const tables = new Map<number, Database<Buffer, string>>();
   /** Oldest first. */
   const staged: StateChanges[] = [];
+  let broken = false;
 
   function table(partition: number): Database<Buffer, string> {
     const known =
@@ -115,12 +118,16 @@ export async function openStateStore(folder: string): Promise<StateStore> {
       staged.push(changes);
       return {
         async write() {
-          await root.batch(() => {
+          const writing = root.batch(() => {
             for (const [partition, entries] of changes) {
               const db = table(partition);
               for (const [key, { value }] of entries) void (value === null ? db.remove(key) : db.put(key, value));
               reachFurther(partition, entries.size);
             }
+          });
+          await writing.catch(async (error: unknown) => {
+            broken = true;
+            throw await unwritable(own, error);
           });
           staged.splice(staged.indexOf(changes), 1);
         },
@@ -143,11 +150,18 @@ export async function openStateStore(folder: string): Promise<StateStore> {
       };
     },
     async close() {
-      await root.close();
+      if (!broken) await root.close(); // after a failure it would wait for ever
       stopTouching();
       inUse.delete(own);
     },
   };
+}
+
+/** LMDB tells why by a second promise, which nobody else holds. */
+async function unwritable(folder: string, error: unknown): Promise<Error> {
+  const { commitError } = error as { readonly commitError?: Promise<never> };
+  const cause = (await commitError?.catch((reason: unknown) => reason)) ?? error;
+  return new Error(`The tables in ${folder} can't be written: ${reasonOf(cause)}. Is the disk full?`, { cause });
 }
 
 /** The environments that this process has open. */

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { execFile, fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { promisify } from 'node:util';
 import { ownershipOf } from '../../runtime/folder-owner.ts';
 import { openStateStore } from '../../runtime/state-store.ts';
 import type { StateStore } from '../../runtime/state-store.ts';
@@ -135,6 +136,14 @@ describe('the table of a processor on disk', () => {
     await utimes(path.join(folder, name), aMinuteAgo, aMinuteAgo);
     await store.sweep([0]);
     assert.deepEqual(await others(), []);
+  });
+
+  it('says in which folder the disk is full, and ends nothing by itself', async () => {
+    const owner = path.join(import.meta.dirname, 'state-owner.ts');
+    const limited = `ulimit -f 20000; trap '' XFSZ; exec '${process.execPath}' --import tsx '${owner}' '${folder}' fill`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', limited]);
+    assert.ok(stdout.startsWith(`Error: The tables in ${folder}/`), stdout);
+    assert.match(stdout, /can't be written: Input\/output error\. Is the disk full\?$/);
   });
 
   /** Makes what a process of that name has left. */
