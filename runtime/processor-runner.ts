@@ -48,8 +48,6 @@ export interface ProcessorRunnerOptions {
   /** Folder of the processor's tables. */
   readonly stateFolder: string;
   readonly log: Logger;
-  /** Most records in a transaction. */
-  readonly maxBatch?: number;
   /** Told of each committed transaction. */
   readonly onCommit?: (batch: CommittedBatch) => void;
 }
@@ -70,6 +68,7 @@ export interface ProcessorRunner extends Background {
   stats(): ProcessorStats;
 }
 
+/** Most records in a transaction. */
 const MAX_BATCH = 5000;
 /** A killed worker's open transaction holds readers back for this long. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
@@ -100,7 +99,7 @@ interface Session {
 }
 
 async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
-  const { processor, kafka, maxBatch = MAX_BATCH } = options;
+  const { processor, kafka } = options;
   const id = `${processor.name}-${randomUUID()}`;
   const closers: (() => Promise<void>)[] = [];
   stats.sessions++;
@@ -127,7 +126,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         kafka,
         groupId: processor.name,
         topics: processor.inputs.map(({ topic }) => topic.name),
-        maxBatch,
+        maxBatch: MAX_BATCH,
         lingers: processor.lingers,
         stopping,
         takeOver: (consumer, partitions) => takeOver(session, consumer, partitions),
