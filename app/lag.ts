@@ -19,6 +19,8 @@ export interface Lag {
   readonly topic: string;
   readonly end: number;
   readonly lag: number;
+  /** Records that the component has passed, and the topic has lost: 0, but after a power cut or where the topic was made again. */
+  readonly ahead: number;
 }
 
 /** Where a component is in a topic, by partition: the end of the topic, and the next offset that it reads. */
@@ -98,13 +100,14 @@ async function openObserver(kafka: KafkaConfig, pool: Pool): Promise<Observer> {
   };
 }
 
+/** Ends are asked for after all positions, so that no position is ahead of its end by what came meanwhile. */
 async function positionsOf(admin: Admin, pool: Pool, endsOf: EndsOf): Promise<Position[]> {
-  const positions: Position[] = [];
+  const found: Omit<Position, 'ends'>[] = [];
   for (const { name, inputs } of processors) {
     const committed = await admin.fetchOffsets({ groupId: name, topics: inputs.map(({ topic }) => topic.name) });
     for (const { topic, partitions } of committed) {
       const next = new Map(partitions.map(({ partition, offset }) => [partition, Number(offset)]));
-      positions.push({ component: name, topic, ends: await endsOf(topic), next });
+      found.push({ component: name, topic, next });
     }
   }
   const { rows } = await pool.query<{ projection: string; partition: number; next_offset: string }>(
@@ -114,15 +117,21 @@ async function positionsOf(admin: Admin, pool: Pool, endsOf: EndsOf): Promise<Po
     const next = new Map(
       rows.filter((row) => row.projection === name).map((row) => [row.partition, Number(row.next_offset)]),
     );
-    positions.push({ component: name, topic: topic.name, ends: await endsOf(topic.name), next });
+    found.push({ component: name, topic: topic.name, next });
   }
+  const positions: Position[] = [];
+  for (const position of found) positions.push({ ...position, ends: await endsOf(position.topic) });
   return positions;
 }
 
 function lagOf({ component, topic, ends, next }: Position): Lag {
-  let lag = 0;
-  for (const [partition, high] of ends) lag += Math.max(0, high - Math.max(0, next.get(partition) ?? 0));
-  return { component, topic, end: sum(ends.values()), lag };
+  let [lag, ahead] = [0, 0];
+  for (const [partition, high] of ends) {
+    const behind = high - Math.max(0, next.get(partition) ?? 0);
+    lag += Math.max(0, behind);
+    ahead += Math.max(0, -behind);
+  }
+  return { component, topic, end: sum(ends.values()), lag, ahead };
 }
 
 function sum(numbers: Iterable<number>): number {
@@ -179,10 +188,10 @@ export async function untilCaughtUp(
     }
     const lags = positions.map(lagOf);
     onLag(lags);
-    const behind = lags.filter(({ lag }) => lag > 0).map(({ component }) => component);
+    const behind = lags.filter(({ lag, ahead }) => lag + ahead > 0).map(({ component }) => component);
     if (stalled(lags) && behind.length > 0)
       throw new UsageError(
-        `Nothing has moved for a minute, and these are behind: ${[...new Set(behind)].join(', ')}. Do they run?`,
+        `Nothing has moved for a minute, and these are behind, or ahead of their log: ${[...new Set(behind)].join(', ')}. Do they run?`,
       );
     quiet = behind.length === 0 ? quiet + 1 : 0;
     if (quiet === 2) return;

@@ -24,7 +24,7 @@ export function statusCommand(): Command {
       if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary, ...kpis, productionAccuracy })}\n`);
       else {
         process.stdout.write(
-          `${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.lag])])}\n`,
+          `${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.ahead > 0 ? `${l.ahead} ahead of its log` : l.lag])])}\n`,
         );
         process.stdout.write(
           `\n${columns(Object.entries(summary.totals))}\n\n${renderKpis(kpis)}\n\n${renderAccuracy(productionAccuracy)}\n`,

@@ -36,6 +36,7 @@ const COUNTERS: Readonly<Record<string, readonly [name: string, help: string]>> 
   transactions: ['samvad_component_transactions_total', 'Transactions committed'],
   deadLetters: ['samvad_component_dead_letters_total', 'Records set aside as dead letters'],
   sessions: ['samvad_component_sessions_total', 'Sessions begun; each failure and each start begins one'],
+  failures: ['samvad_component_failures_total', 'Jobs or synchronisations of a service that failed'],
 };
 const GAUGES: typeof COUNTERS = {
   assigned: ['samvad_component_partitions', 'Partitions assigned to this copy'],

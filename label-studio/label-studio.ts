@@ -3,9 +3,8 @@
  * one works. While Label Studio does not answer it asks less and less often, and says so.
  */
 import type { LabelStudioConfig } from '../config.ts';
-import { leadInTurn } from '../runtime/leader.ts';
-import type { RunningService, Service, ServiceContext } from '../runtime/service.ts';
-import { runSessions, untilAborted } from '../runtime/sessions.ts';
+import { leadingService } from '../runtime/leading-service.ts';
+import type { ServiceContext } from '../runtime/service.ts';
 import { topics } from '../topology.ts';
 import { labelStudioApi } from './api.ts';
 import { hearHints } from './hint.ts';
@@ -19,12 +18,16 @@ const FIRST_BACKOFF_MS = 1000;
 const MAX_BACKOFF_MS = 60_000;
 
 /** The service. */
-export const labelStudio: Service = {
+export const labelStudio = leadingService({
   name: 'label-studio',
   does: 'pushes what waits to Label Studio, where one is configured, and fetches the answers',
   access: { reads: [topics.modelEvents], writes: [topics.reviews], transactionalIds: [] },
-  start: startLabelStudio,
-};
+  topic: topics.modelEvents.name, // its one partition is what the copies compete for
+  counters: ['syncs', 'failures', 'reviews', 'pushed', 'closed', 'open'],
+  idle: (config) => config.labelStudio === undefined,
+  progress: ({ syncs }) => syncs,
+  lead,
+});
 
 /** What a sync needs, from what a component or a command has. */
 export function openSync(
@@ -45,39 +48,12 @@ export async function syncInWords(
   return `${reviews} answers fetched, ${pushed} tasks pushed, ${closed} taken out; ${open} wait there.`;
 }
 
-type Stats = Record<'configured' | 'leading' | 'syncs' | 'failures' | 'reviews' | 'pushed' | 'closed' | 'open', number>;
-
-function startLabelStudio(context: ServiceContext): RunningService {
-  const config = context.config.labelStudio;
-  const stats: Stats = {
-    ...{ configured: Number(config !== undefined), leading: 0, syncs: 0, failures: 0 },
-    ...{ reviews: 0, pushed: 0, closed: 0, open: 0 },
-  };
-  const background = runSessions({
-    session: (stopping) =>
-      config
-        ? leadInTurn({
-            kafka: context.kafka,
-            groupId: 'label-studio',
-            topic: topics.modelEvents.name, // its one partition is what the copies compete for
-            stopping,
-            lead: (signal) => lead(context, config, signal, stats),
-            onLeading: (leading) => (stats.leading = Number(leading)),
-          })
-        : untilAborted(stopping),
-    progress: () => stats.syncs,
-    log: context.log,
-  });
-  return { ...background, stats: () => stats };
-}
+type Stats = Record<'syncs' | 'failures' | 'reviews' | 'pushed' | 'closed' | 'open', number>;
 
 /** Works until the signal. A connection to Postgres is the ear for hints; when it breaks the session ends. */
-async function lead(
-  context: ServiceContext,
-  config: LabelStudioConfig,
-  signal: AbortSignal,
-  stats: Stats,
-): Promise<void> {
+async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats): Promise<void> {
+  const config = context.config.labelStudio;
+  if (!config) return;
   const client = await context.pool.connect();
   const broken = new AbortController();
   client.on('error', (error) => broken.abort(error));

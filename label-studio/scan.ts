@@ -1,6 +1,6 @@
 /** Reads tasks and their annotations, and notes what changed since they were read last. */
 import { reviewProblems } from '../policy/validation.ts';
-import { inTransaction } from '../runtime/projection-runner.ts';
+import { inTransaction } from '../runtime/postgres-pool.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import type { Task } from './api.ts';
 import { PAGE } from './api.ts';

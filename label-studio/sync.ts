@@ -12,7 +12,7 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { LabelStudioConfig } from '../config.ts';
-import { inTransaction } from '../runtime/projection-runner.ts';
+import { inTransaction } from '../runtime/postgres-pool.ts';
 import type { LabelStudioApi } from './api.ts';
 import { close, closeErased, push } from './follow-queue.ts';
 import { LabelStudioError } from './http.ts';

@@ -10,10 +10,10 @@ import { mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from 'node:fs/p
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
+import { keepTouched, ownedName, ownershipOf, unownedName } from '../runtime/folder-owner.ts';
 import type { ProducedEvent } from './inputs.ts';
 import type { Line } from './lines.ts';
 import { linesOf } from './lines.ts';
-import { ownedName, ownershipOf, TOUCH_MS, unownedName } from './spool-owner.ts';
 
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Appends that may wait for the disk, in bytes: memory stays bounded where the disk is slow. */
@@ -89,12 +89,12 @@ export class Spool {
   #committing: Promise<void> | undefined;
   #closed = false;
   #failing = false;
-  readonly #touching: NodeJS.Timeout;
+  readonly #stopTouching: () => void;
 
   constructor(own: string, options: SpoolOptions) {
     this.#own = own;
     this.#options = options;
-    this.#touching = setInterval(() => void this.#touch(), TOUCH_MS).unref();
+    this.#stopTouching = keepTouched(() => this.#folders());
   }
 
   /** Bytes that wait, on disk or on their way there. */
@@ -175,7 +175,7 @@ export class Spool {
         this.#warnedOf.add(entry.name);
         log?.warn({ folder: entry.name }, "another host's spool: only a producer of that host name can send it");
       }
-      if (ownership !== 'orphaned') continue;
+      if (ownership !== 'orphaned' && ownership !== 'untouched') continue;
       const target = path.join(folder, await ownedName());
       const now = new Date();
       try {
@@ -198,7 +198,7 @@ export class Spool {
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
-    clearInterval(this.#touching);
+    this.#stopTouching();
     this.#sealWanted = true;
     await this.#commit();
     for (const folder of this.#folders()) {
@@ -209,12 +209,6 @@ export class Spool {
   /** Its own, and those it has adopted. */
   #folders(): ReadonlySet<string> {
     return new Set([this.#own, ...this.#sealed.map(({ file }) => path.dirname(file))]);
-  }
-
-  /** Tells processes that can't see this one that it lives. */
-  async #touch(): Promise<void> {
-    const now = new Date();
-    await Promise.all([...this.#folders()].map((folder) => utimes(folder, now, now).catch(() => undefined))); // gone: emptied meanwhile
   }
 
   /** One writer at a time: whoever comes while it works is served by its next round. */

@@ -1,6 +1,6 @@
 /** Who works on what: leases in Postgres, so that two people never get the same item, whatever restarts meanwhile. */
 import type { Pool, PoolClient } from 'pg';
-import { BEGIN, inTransaction } from '../runtime/projection-runner.ts';
+import { BEGIN, inTransaction } from '../runtime/postgres-pool.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';

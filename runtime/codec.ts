@@ -13,6 +13,12 @@ import { Poison } from '../stream/poison.ts';
 const HEADER_BYTES = 5;
 /** Encoded records are cut from slabs of this size. */
 const SLAB_BYTES = 64 * 1024;
+/** An id that the registry does not know is asked for again after this long: it may have been registered, or restored, meanwhile. */
+const ASK_AGAIN_MS = 10_000;
+/** Unknown ids that are remembered, the latest: a producer can make up any number of them. Far more than a batch has records. */
+const MAX_UNKNOWN = 50_000;
+/** Schemas that the registry is asked for at a time. */
+const ASK_AT_ONCE = 20;
 
 /** Encodes and decodes the records of one topic. */
 export interface Codec<V> {
@@ -24,7 +30,7 @@ export interface Codec<V> {
    */
   decode(bytes: Buffer): V;
   /**
-   * Fetches the writers' schemas that `messages` name and that are not known yet.
+   * Fetches the writers' schemas that `messages` name and that are not known yet, each once.
    * @throws RegistryUnavailable when the registry does not answer.
    */
   prepare(messages: Iterable<Buffer | null>): Promise<void>;
@@ -43,6 +49,8 @@ interface Reader {
 export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegistryClient | undefined): Codec<V> {
   const type = avroType(topic.schema);
   const readers = new Map<number, Reader | Poison>([[id, readerOf(topic.external, type, type)]]);
+  /** Ids that the registry does not know, and when it was asked; the latest answer is the last. */
+  const unknown = new Map<number, number>();
   let unanswered: Error | undefined;
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
   let used = 0;
@@ -63,21 +71,22 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
   }
 
   function decode(bytes: Buffer): V {
-    const writer = readers.get(schemaId(bytes));
-    if (writer === undefined) throw unanswered ?? new Error(`Schema ${String(schemaId(bytes))} was not prepared.`);
-    if (writer instanceof Poison) throw writer;
-    return writer.decode(bytes) as V;
+    const writer = schemaId(bytes);
+    const known = readers.get(writer);
+    if (known instanceof Poison) throw known;
+    if (known !== undefined) return known.decode(bytes) as V;
+    if (unknown.has(writer)) throw new Poison('unknown-schema', `No schema has the id ${String(writer)}.`);
+    throw unanswered ?? new Error(`Schema ${String(writer)} was not prepared.`);
   }
 
   async function prepare(messages: Iterable<Buffer | null>): Promise<void> {
-    for (const bytes of messages) {
-      if (bytes === null || bytes.length < HEADER_BYTES || bytes[0] !== 0) continue;
-      const writer = bytes.readInt32BE(1);
-      const known = readers.get(writer);
-      // An id that nobody knew may have been registered, or restored, meanwhile.
-      if (known === undefined || (known instanceof Poison && known.code === 'unknown-schema'))
-        readers.set(writer, await fetchReader(writer));
-    }
+    const named = new Set<number>();
+    for (const bytes of messages)
+      if (bytes !== null && bytes.length >= HEADER_BYTES && bytes[0] === 0) named.add(bytes.readInt32BE(1));
+    const since = Date.now() - ASK_AGAIN_MS;
+    const asked = [...named].filter((writer) => !readers.has(writer) && (unknown.get(writer) ?? -Infinity) < since);
+    for (let i = 0; i < asked.length; i += ASK_AT_ONCE)
+      await Promise.all(asked.slice(i, i + ASK_AT_ONCE).map(fetchReader));
   }
 
   async function prepareAll(): Promise<void> {
@@ -91,10 +100,13 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
     }
   }
 
-  async function fetchReader(writer: number): Promise<Reader | Poison> {
+  async function fetchReader(writer: number): Promise<void> {
     const schema = await registry?.schemaById(writer);
-    if (schema === undefined) return new Poison('unknown-schema', `No schema has the id ${String(writer)}.`);
-    return compile(writer, schema);
+    unknown.delete(writer);
+    if (schema !== undefined) return void readers.set(writer, compile(writer, schema));
+    unknown.set(writer, Date.now());
+    const [oldest] = unknown.keys();
+    if (oldest !== undefined && unknown.size > MAX_UNKNOWN) unknown.delete(oldest);
   }
 
   function compile(writer: number, schema: string): Reader | Poison {

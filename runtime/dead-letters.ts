@@ -10,7 +10,7 @@ import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
 import { fencedWrite } from './fenced-write.ts';
 import type { EncodedRecord } from './fenced-write.ts';
-import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
+import { librdkafkaConfig, MAX_MESSAGE_BYTES, READER_GROUP } from './kafka-clients.ts';
 import { traceFields } from './log.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
 import { readTopic } from './read-topic.ts';
@@ -167,7 +167,7 @@ export class DeadLetterIndex {
     const { kafka, codecs, topic } = this.#log;
     const codec = codecs.of(topic);
     await codec.prepareAll();
-    const watermarks = await openWatermarks(kafka, 'samvad-read');
+    const watermarks = await openWatermarks(kafka, READER_GROUP);
     const places = await watermarks.ofAll(topic.name).finally(() => watermarks.close());
     const [from, to] = [new Map<number, number>(), new Map<number, number>()];
     for (const [partition, { low, high }] of places) {

@@ -46,7 +46,7 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
   };
 }
 
-/** Group name of consumers that only `assign`: librdkafka wants one all the same, and the broker checks the right to it. */
+/** Group name of consumers that only `assign`: librdkafka wants one all the same, and the broker checks the right to it. Also the client id of those that read a topic once. */
 export const READER_GROUP = 'samvad-read';
 
 /** A librdkafka consumer for `assign`, which commits nothing. */

@@ -6,11 +6,11 @@ import { TopicMismatch } from './topics.ts';
 
 /**
  * SQLSTATE classes that say nothing about a statement: connection, credentials, no such database, rollback, resources,
- * operator intervention and system errors; a server that became read-only because another one took over from it; and a transaction
- * that was ended because nothing came from this process for long.
+ * operator intervention and system errors; a server that became read-only because another one took over from it; a transaction
+ * that was ended because nothing came from this process for long; and a lock that another one has held for long.
  * https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
-const PASSING_SQLSTATE = /^((08|28|3D|40|53|57|58)...|25006|25P03)$/;
+const PASSING_SQLSTATE = /^((08|28|3D|40|53|57|58)...|25006|25P03|55P03)$/;
 const NETWORK =
   /^(ECONN(REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL)$/;
 

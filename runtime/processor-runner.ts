@@ -48,8 +48,6 @@ export interface ProcessorRunnerOptions {
   /** Folder of the processor's tables. */
   readonly stateFolder: string;
   readonly log: Logger;
-  /** Most records in a transaction. */
-  readonly maxBatch?: number;
   /** Told of each committed transaction. */
   readonly onCommit?: (batch: CommittedBatch) => void;
 }
@@ -70,6 +68,7 @@ export interface ProcessorRunner extends Background {
   stats(): ProcessorStats;
 }
 
+/** Most records in a transaction. */
 const MAX_BATCH = 5000;
 /** A killed worker's open transaction holds readers back for this long. */
 const TRANSACTION_TIMEOUT_MS = 10_000;
@@ -100,13 +99,13 @@ interface Session {
 }
 
 async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
-  const { processor, kafka, maxBatch = MAX_BATCH } = options;
+  const { processor, kafka } = options;
   const id = `${processor.name}-${randomUUID()}`;
   const closers: (() => Promise<void>)[] = [];
   stats.sessions++;
   stats.joined = 0;
   try {
-    const store = openStateStore(options.stateFolder);
+    const store = await openStateStore(options.stateFolder);
     closers.push(() => store.close());
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
@@ -127,7 +126,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         kafka,
         groupId: processor.name,
         topics: processor.inputs.map(({ topic }) => topic.name),
-        maxBatch,
+        maxBatch: MAX_BATCH,
         lingers: processor.lingers,
         stopping,
         takeOver: (consumer, partitions) => takeOver(session, consumer, partitions),
@@ -175,7 +174,6 @@ async function takeOver(
       store,
       watermarks,
       kafka,
-      clientId: processor.name,
     });
     log.debug({ partition, restored, ms: Date.now() - started }, 'table is current');
   }
@@ -184,25 +182,35 @@ async function takeOver(
     session,
     committed.filter(({ offset }) => offset >= 0),
   );
-  await reportExpired(session, committed);
+  const offsets = await startingOffsets(session, committed);
   log.info(
     { partitions: partitions.map(({ topic, partition }) => `${topic}/${String(partition)}`) },
     'partitions taken over',
   );
-  return committed.map(({ topic, partition, offset }) => ({
-    topic,
-    partition,
-    offset: offset >= 0 ? offset : OFFSET_BEGINNING,
-  }));
+  return offsets;
 }
 
-/** Nothing else tells of records whose time was over before the group came to them: it goes on with the first that is left. */
-async function reportExpired({ options, watermarks }: Session, committed: readonly TopicPartitionOffset[]) {
+/**
+ * Where to go on from. Nothing else tells of records whose time was over before the group came to them, or that were processed and are in
+ * the topic no more, as after a power cut: then all that is left is read again, which changes nothing where it is known.
+ */
+async function startingOffsets(
+  { options: { log }, watermarks }: Session,
+  committed: readonly TopicPartitionOffset[],
+): Promise<TopicPartitionOffset[]> {
+  const from: TopicPartitionOffset[] = [];
   for (const { topic, partition, offset } of committed) {
-    const { low } = await watermarks.of(topic, partition);
+    const { low, high } = await watermarks.of(topic, partition);
     if (offset >= 0 && offset < low)
-      options.log.error({ topic, partition, records: low - offset }, 'records expired before they were processed');
+      log.error({ topic, partition, records: low - offset }, 'records expired before they were processed');
+    if (offset > high)
+      log.error(
+        { topic, partition, end: high, committed: offset },
+        'processed records are lost, what is left is read again',
+      );
+    from.push({ topic, partition, offset: offset >= 0 && offset <= high ? offset : OFFSET_BEGINNING });
   }
+  return from;
 }
 
 interface StagedBatch {
@@ -319,7 +327,7 @@ function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
 async function checkpoint(session: Session, consumer: KafkaConsumer, partitions: readonly number[]): Promise<void> {
   const { options, watermarks, store, positions } = session;
   await session.written;
-  store.sweep(partitions);
+  await store.sweep(partitions);
   if (partitions.length === 0 || positions.size === 0) return; // it has done nothing yet
   const ends: (readonly [number, number])[] = [];
   for (const partition of partitions)

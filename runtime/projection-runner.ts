@@ -13,7 +13,16 @@ import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
-import { advance, applyBatch, encodeBatch, holdPartition, isEmpty, sendBatch } from './projection-store.ts';
+import { BEGIN, inTransaction } from './postgres-pool.ts';
+import {
+  advance,
+  applyBatch,
+  encodeBatch,
+  holdPartition,
+  isEmpty,
+  mustNotGoBack,
+  sendBatch,
+} from './projection-store.ts';
 import type { EncodedBatch, HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
 import { memberState, runSessions } from './sessions.ts';
@@ -52,12 +61,10 @@ const MAX_BATCH = 10_000;
 /** Batches without a row are passed over for this long before their offsets are stored, unless a row comes, a dead letter, or the end. */
 const STORE_MS = 1000;
 /**
- * A process that is paused in a transaction keeps its rows of projection_offsets locked, and who takes over waits for them. So
- * Postgres ends a transaction in which nothing was asked for so long; between two statements of one that lives are milliseconds.
+ * A Postgres that is gone without a word, as its host is, says nothing for a quarter of an hour. So a transaction ends after this long: before
+ * the group takes a process for dead that gives no sign of life (5 min), and after the wait for a lock, which may be a rebuild's.
  */
-const MAX_IDLE_MS = 10_000;
-/** Begins a transaction that a paused process does not keep open: what it has locked is free again soon. */
-export const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}`;
+const MAX_TRANSACTION_MS = 240_000;
 
 const NO_ROWS: EncodedBatch = { upserts: undefined, deletes: [] };
 
@@ -120,7 +127,7 @@ async function takeOver(
   const hold = async (client: PoolClient) => {
     for (const { partition } of partitions) held.set(partition, await holdPartition(client, projection, partition));
   };
-  await inTransaction(pool, hold, BEGIN);
+  await inTransaction(pool, hold, BEGIN, MAX_TRANSACTION_MS);
   return partitions.map(({ topic, partition }) => ({ topic, partition, offset: held.get(partition)?.nextOffset ?? 0 }));
 }
 
@@ -128,16 +135,25 @@ interface StagedBatch {
   readonly batch: EncodedBatch;
   readonly poisoned: readonly Poisoned[];
   readonly records: number;
-  /** Partition → offset to go on from. */
-  readonly next: ReadonlyMap<number, number>;
+  /** The lowest one that was read. */
+  readonly first: Offsets;
+  /** Those to go on from. */
+  readonly next: Offsets;
 }
+
+/** One of each partition. */
+type Offsets = ReadonlyMap<number, number>;
 
 async function stage(
   { projection, codec }: ProjectionRunnerOptions,
   messages: readonly Message[],
 ): Promise<StagedBatch> {
+  const first = new Map<number, number>();
   const next = new Map<number, number>();
-  for (const { partition, offset } of messages) next.set(partition, offset + 1);
+  for (const { partition, offset } of messages) {
+    if (!(offset >= (first.get(partition) ?? Infinity))) first.set(partition, offset);
+    next.set(partition, offset + 1);
+  }
   const poisoned: Poisoned[] = [];
   await codec.prepare(messages.map(({ value }) => value));
   const batch = encodeBatch(projection, messages.map(rawRecord), {
@@ -147,20 +163,29 @@ async function stage(
       poisoned.push([record, error]);
     },
   });
-  return { batch, poisoned, records: messages.length, next };
+  return { batch, poisoned, records: messages.length, first, next };
 }
 
-async function commit(session: Session, { batch, poisoned, records, next }: StagedBatch): Promise<void> {
+async function commit(session: Session, { batch, poisoned, records, first, next }: StagedBatch): Promise<void> {
   const { options, stats } = session;
   const { projection, log, onPoison } = options;
+  pass(session, next, first);
   for (const [record, poison] of poisoned) await onPoison(record, poison);
-  for (const [partition, offset] of next) session.passed.set(partition, offset);
   if (!isEmpty(batch)) await store(session, batch);
   else if (poisoned.length > 0 || Date.now() - session.storedAt >= STORE_MS) await store(session);
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
   logPoisoned(log, [projection.topic], poisoned);
+}
+
+/** Notes where to go on from, after records from `first` on. @throws LostRecords when those were given before. */
+function pass({ options, held, passed }: Session, next: Offsets, first = next): void {
+  for (const [partition, offset] of first) {
+    const position = held.get(partition);
+    if (position) mustNotGoBack(options.projection, position, offset);
+  }
+  for (const [partition, offset] of next) passed.set(partition, offset);
 }
 
 /**
@@ -172,7 +197,7 @@ async function storeEnds(
   consumer: KafkaConsumer,
   ends: readonly TopicPartitionOffset[],
 ): Promise<void> {
-  for (const { partition, offset } of ends) session.passed.set(partition, offset);
+  pass(session, new Map(ends.map(({ partition, offset }) => [partition, offset])));
   await store(session);
   callNow('committing ends', () => consumer.commit([...ends]));
 }
@@ -193,31 +218,6 @@ async function store(session: Session, batch: EncodedBatch = NO_ROWS): Promise<v
     await advance(client, projection, moves);
     await applyBatch(client, projection, batch);
   };
-  await inTransaction(pool, write, BEGIN);
+  await inTransaction(pool, write, BEGIN, MAX_TRANSACTION_MS);
   for (const { position, offset } of moves) position.nextOffset = offset;
-}
-
-/** Runs `work` in a transaction on a connection of its own, which `begin` begins. */
-export async function inTransaction<T>(
-  pool: Pool,
-  work: (client: PoolClient) => Promise<T>,
-  begin = 'BEGIN',
-): Promise<T> {
-  const client = await pool.connect();
-  let failed: Error | undefined;
-  // A server that goes away while the connection is idle between two statements says so by this event alone.
-  const onError = (error: Error) => (failed = error);
-  client.on('error', onError);
-  try {
-    await client.query(begin);
-    const result = await work(client);
-    await client.query('COMMIT');
-    return result;
-  } catch (error) {
-    failed ??= error instanceof Error ? error : new Error(String(error));
-    throw error;
-  } finally {
-    client.removeListener('error', onError);
-    client.release(failed); // a failed connection is closed, which rolls back
-  }
 }

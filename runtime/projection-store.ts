@@ -39,6 +39,21 @@ export class Fenced extends Error {
   override readonly name = 'Fenced';
 }
 
+/** The topic is read again from before what is stored: it has lost records, or is another one of that name. No new session mends that. */
+export class LostRecords extends Error {
+  override readonly name = 'LostRecords';
+}
+
+/** @throws LostRecords when what is read begins before what is stored: new records would be taken for old ones. */
+export function mustNotGoBack(projection: Projection, { partition, nextOffset }: HeldPartition, offset: number): void {
+  if (offset >= nextOffset) return;
+  const { name, topic } = projection;
+  throw new LostRecords(
+    `${name} has stored everything before offset ${String(nextOffset)} of ${topic.name}/${String(partition)}, which Kafka gives again ` +
+      `from offset ${String(offset)}: the topic has lost records, or was made again. Fill the table from it: samvad rebuild ${name}`,
+  );
+}
+
 /**
  * Moves stored offsets. A compare-and-set on epoch and offset: of two processes that believe they hold a partition, one
  * succeeds. @throws Fenced for the other.

@@ -2,7 +2,7 @@
 import type { Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
-import { librdkafkaReaderConfig } from './kafka-clients.ts';
+import { librdkafkaReaderConfig, READER_GROUP } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
 import { openWatermarks } from './watermarks.ts';
 
@@ -10,7 +10,7 @@ const BATCH = 1000;
 
 /** The end of each partition that holds anything: the offset after the last record or transaction marker. */
 export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
-  const watermarks = await openWatermarks(kafka, 'samvad-read');
+  const watermarks = await openWatermarks(kafka, READER_GROUP);
   try {
     const ends = await watermarks.ofAll(topic);
     return new Map(
@@ -45,7 +45,7 @@ export async function* readBatches(
 ): AsyncGenerator<readonly RawRecord[]> {
   const waiting = new Map(ends ?? (await topicEnds(kafka, topic)));
   if (waiting.size === 0) return;
-  const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, 'samvad-read'));
+  const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, READER_GROUP));
   // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
   consumer.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => {
     if (offset >= (waiting.get(partition) ?? Infinity)) waiting.delete(partition);

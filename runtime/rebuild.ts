@@ -6,7 +6,7 @@ import type { KafkaConfig } from '../config.ts';
 import type { Projection } from '../stream/projection.ts';
 import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
-import { inTransaction } from './projection-runner.ts';
+import { inTransaction } from './postgres-pool.ts';
 import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
 import { advance, deleteSql, deletingColumns, encodeBatch, holdPartition, writtenColumns } from './projection-store.ts';

@@ -14,7 +14,7 @@ const ANSWER_MS = 10_000;
 export interface SchemaRegistryClient {
   /** The schema with this id as JSON, or undefined when the registry has none. */
   schemaById(id: number): Promise<string | undefined>;
-  /** Every registered version of a subject. */
+  /** Every version of a subject that was ever registered. */
   versions(subject: string): Promise<readonly RegisteredSchema[]>;
 }
 
@@ -123,10 +123,11 @@ async function schemaById(url: string, id: number): Promise<string | undefined> 
   return (await read<{ schema: string }>(url, `/schemas/ids/${String(id)}`))?.schema;
 }
 
+/** Those that somebody has deleted too, as the registry keeps them: records that were written with them stay. */
 async function versions(url: string, subject: string): Promise<readonly RegisteredSchema[]> {
-  const numbers = (await read<number[]>(url, `/subjects/${subject}/versions`)) ?? [];
+  const numbers = (await read<number[]>(url, `/subjects/${subject}/versions?deleted=true`)) ?? [];
   const found = await Promise.all(
-    numbers.map((n) => read<RegisteredSchema>(url, `/subjects/${subject}/versions/${String(n)}`)),
+    numbers.map((n) => read<RegisteredSchema>(url, `/subjects/${subject}/versions/${String(n)}?deleted=true`)),
   );
   return found.filter((version) => version !== undefined);
 }

@@ -2,13 +2,13 @@
  * A processor's tables on local disk: one LMDB environment in each process, one database a partition in it.
  * The compacted topic is the truth; this is a copy that reflects it up to a known offset, and can be thrown away.
  */
-import { randomBytes } from 'node:crypto';
-import { mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
-import os from 'node:os';
+import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
 import type { StateChanges, StateReader } from '../stream/batch.ts';
+import { keepTouched, ownedName, ownershipOf } from './folder-owner.ts';
+import { reasonOf } from './reason.ts';
 
 /**
  * A copy that was not kept up for longer than this is dropped: the broker may have compacted tombstones away
@@ -21,39 +21,45 @@ const FORGET_MS = STALE_MS + 60 * 60 * 1000;
 interface Marker {
   /** Offset of the table's topic up to which everything is in here. */
   readonly restoredTo: number;
+  /** Offset that the topic has come to at the least: what was written here since is in it, in transactions with a marker each. */
+  readonly reaches: number;
   readonly at: number;
 }
 
 /** The tables of one processor. */
 export interface StateStore {
-  /** From which offset the topic of the partition's table must be read to be up to date. */
-  restoredTo(partition: number): number;
+  /**
+   * From which offset the topic of the partition's table, which ends at `end`, must be read to be up to date. The copy is forgotten when
+   * nobody has kept it up, or when the topic has lost what it holds, as after a power cut, or was made anew.
+   */
+  restoredTo(partition: number, end: number): number;
   /** Applies entries and, where given, records that the topic was read up to `restoredTo`. */
   apply(partition: number, entries: Iterable<readonly [string, Buffer | null]>, restoredTo?: number): void;
   /** Shows changes to the readers from now on, before they are written. */
   stage(changes: StateChanges): StagedChanges;
-  /** Forgets the copy of a partition, which then is to be read from offset 0. */
-  reset(partition: number): void;
   /** Forgets, here and in what others have left, copies that nobody keeps up any more. Call it every now and then, with the partitions in use. */
-  sweep(owned: readonly number[]): void;
+  sweep(owned: readonly number[]): Promise<void>;
   reader(partition: number): StateReader;
   close(): Promise<void>;
 }
 
 /** Changes that the readers see already. */
 export interface StagedChanges {
-  /** Writes them, on another thread. */
+  /** Writes them, on another thread. @throws Error with the folder and the cause, when the disk does not take them. */
   write(): Promise<void>;
 }
 
 /** Opens the tables that a process has left in `folder`, or new ones. Whoever opens them has them alone. */
-export function openStateStore(folder: string): StateStore {
-  const own = takeFolder(folder);
-  const root: RootDatabase = open({ path: own, maxDbs: 128 });
+export async function openStateStore(folder: string): Promise<StateStore> {
+  const own = await takeFolder(folder);
+  const stopTouching = keepTouched(() => [own]);
+  // Without batching by event turn, the only promise of a commit is that of the batch: another one would end the process when it fails.
+  const root: RootDatabase = open({ path: own, noSubdir: false, maxDbs: 128, eventTurnBatching: false });
   const markers = root.openDB<Marker, number>({ name: 'markers', keyEncoding: 'uint32' });
   const tables = new Map<number, Database<Buffer, string>>();
   /** Oldest first. */
   const staged: StateChanges[] = [];
+  let broken = false;
 
   function table(partition: number): Database<Buffer, string> {
     const known =
@@ -63,14 +69,16 @@ export function openStateStore(folder: string): StateStore {
   }
 
   function mark(partition: number, restoredTo: number): void {
-    markers.putSync(partition, { restoredTo, at: Date.now() });
+    const reaches = Math.max(restoredTo, markers.get(partition)?.reaches ?? 0);
+    markers.putSync(partition, { restoredTo, reaches, at: Date.now() });
   }
 
-  function reset(partition: number): void {
-    root.transactionSync(() => {
-      table(partition).clearSync();
-      mark(partition, 0);
-    });
+  /** Notes by how much the topic has grown with the changes of one transaction; Kafka may write its marker a moment later. */
+  function reachFurther(partition: number, records: number): void {
+    const marker = markers.get(partition);
+    if (!marker) return;
+    const lastMarker = marker.reaches > marker.restoredTo ? 1 : 0;
+    void markers.put(partition, { ...marker, reaches: marker.reaches + lastMarker + records });
   }
 
   function forget(except: readonly number[]): void {
@@ -86,10 +94,14 @@ export function openStateStore(folder: string): StateStore {
   forget([]);
 
   return {
-    restoredTo(partition) {
+    restoredTo(partition, end) {
       const marker = markers.get(partition);
-      if (marker !== undefined && Date.now() - marker.at < STALE_MS) return marker.restoredTo;
-      reset(partition);
+      if (marker !== undefined && Date.now() - marker.at < STALE_MS && marker.reaches <= end) return marker.restoredTo;
+      root.transactionSync(() => {
+        table(partition).clearSync();
+        markers.removeSync(partition);
+        mark(partition, 0);
+      });
       return 0;
     },
     apply(partition, entries, restoredTo) {
@@ -106,20 +118,24 @@ export function openStateStore(folder: string): StateStore {
       staged.push(changes);
       return {
         async write() {
-          await root.batch(() => {
+          const writing = root.batch(() => {
             for (const [partition, entries] of changes) {
               const db = table(partition);
               for (const [key, { value }] of entries) void (value === null ? db.remove(key) : db.put(key, value));
+              reachFurther(partition, entries.size);
             }
+          });
+          await writing.catch(async (error: unknown) => {
+            broken = true;
+            throw await unwritable(own, error);
           });
           staged.splice(staged.indexOf(changes), 1);
         },
       };
     },
-    reset,
-    sweep(owned) {
+    async sweep(owned) {
       forget(owned);
-      leftIn(folder);
+      await leftIn(folder);
     },
     reader(partition) {
       const db = table(partition);
@@ -134,16 +150,22 @@ export function openStateStore(folder: string): StateStore {
       };
     },
     async close() {
-      await root.close();
+      if (!broken) await root.close(); // after a failure it would wait for ever
+      stopTouching();
       inUse.delete(own);
     },
   };
 }
 
+/** LMDB tells why by a second promise, which nobody else holds. */
+async function unwritable(folder: string, error: unknown): Promise<Error> {
+  const { commitError } = error as { readonly commitError?: Promise<never> };
+  const cause = (await commitError?.catch((reason: unknown) => reason)) ?? error;
+  return new Error(`The tables in ${folder} can't be written: ${reasonOf(cause)}. Is the disk full?`, { cause });
+}
+
 /** The environments that this process has open. */
 const inUse = new Set<string>();
-/** Names of environments say whose they are: host, process id, and something that no other has. */
-const NAME = /^(?<host>.+)-(?<pid>\d+)-[\da-f]{12}$/;
 
 /**
  * A folder in `parent` that nobody else has: one whose process is gone, the one last written to first, or a new one. It is taken
@@ -152,47 +174,46 @@ const NAME = /^(?<host>.+)-(?<pid>\d+)-[\da-f]{12}$/;
  * Two processes never share an environment, although LMDB allows for it: three that wrote to one through lmdb-js 3.5.6, and were
  * stopped and let go on, damaged its list of free pages within minutes.
  */
-function takeFolder(parent: string): string {
-  mkdirSync(parent, { recursive: true });
-  const own = path.join(parent, `${os.hostname()}-${String(process.pid)}-${randomBytes(6).toString('hex')}`);
+async function takeFolder(parent: string): Promise<string> {
+  await mkdir(parent, { recursive: true });
+  const own = path.join(parent, await ownedName());
   inUse.add(own);
-  for (const left of leftIn(parent)) {
+  for (const left of await leftIn(parent)) {
+    const now = new Date();
     try {
-      renameSync(left, own);
+      await utimes(left, now, now); // who can't see this process must see that it has an owner
+      await rename(left, own);
       return own;
     } catch {
       // another process was faster
     }
   }
-  mkdirSync(own);
+  await mkdir(own);
   return own;
 }
 
-/** Folders that are nobody's any more, the one last written to first. Deletes what is too old to be of use, and what is no such folder. */
-function leftIn(parent: string): string[] {
+/**
+ * Folders whose process is known to be gone, the one last written to first. Deletes what is too old to be of use, what is no such folder, and
+ * what seems to be gone where nobody can see: who only stood still goes on with files that have no name any more, and shares them with nobody.
+ */
+async function leftIn(parent: string): Promise<string[]> {
   const left: { readonly folder: string; readonly writtenAt: number }[] = [];
-  for (const name of readdirSync(parent)) {
+  for (const name of await readdir(parent)) {
     const folder = path.join(parent, name);
-    const { host, pid } = NAME.exec(name)?.groups ?? {};
-    const isHere = host === os.hostname();
-    if (isHere && (inUse.has(folder) || isOfAnother(Number(pid)))) continue;
-    const writtenAt = host === undefined ? 0 : lastWrite(folder);
-    if (Date.now() - writtenAt > STALE_MS) rmSync(folder, { recursive: true, force: true });
-    else if (isHere) left.push({ folder, writtenAt });
+    const ownership = await ownershipOf(parent, name);
+    if (inUse.has(folder) || ownership === 'alive') continue;
+    const writtenAt = await lastWrite(folder);
+    const useless = ownership === 'untouched' || ownership === 'no owner' || Date.now() - writtenAt > STALE_MS;
+    if (useless) await rm(folder, { recursive: true, force: true });
+    else if (ownership !== 'foreign') left.push({ folder, writtenAt });
   }
   return left.sort((a, b) => b.writtenAt - a.writtenAt).map(({ folder }) => folder);
 }
 
-function lastWrite(folder: string): number {
-  const once = { throwIfNoEntry: false } as const; // another process may take it meanwhile
-  return (statSync(path.join(folder, 'data.mdb'), once) ?? statSync(folder, once))?.mtimeMs ?? Date.now();
-}
-
-function isOfAnother(pid: number): boolean {
-  if (pid === process.pid) return false; // of a process that had the same number before, as in a container that was started again
-  try {
-    return process.kill(pid, 0);
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
-  }
+async function lastWrite(folder: string): Promise<number> {
+  const data = stat(path.join(folder, 'data.mdb')).catch(() => stat(folder));
+  return data.then(
+    ({ mtimeMs }) => mtimeMs,
+    () => Date.now(), // another process has taken it meanwhile
+  );
 }

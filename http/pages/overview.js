@@ -99,7 +99,7 @@ function components() {
             <td>${one.component}</td>
             <td>${one.topic}</td>
             <td class="number">${count(one.end)}</td>
-            <td class="number">${count(one.lag)}</td>
+            <td class="number">${one.ahead > 0 ? `${count(one.ahead)} ahead of its log` : count(one.lag)}</td>
           </tr>`,
       ),
     )}

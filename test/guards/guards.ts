@@ -34,6 +34,7 @@ export interface Guard {
 const SESSION = 'runtime/group-session.ts';
 const PROCESSOR = 'runtime/processor-runner.ts';
 const PROJECTION = 'runtime/projection-runner.ts';
+const POOL = 'runtime/postgres-pool.ts';
 const PROJECTIONS = 'runtime/projection-store.ts';
 
 /** The points at which a worker tells where it is, and may be held; they are in every copy. */
@@ -178,7 +179,7 @@ export const projectionGuards: readonly Guard[] = [
     name: 'a paused process does not keep its rows of projection_offsets',
     removal: [
       {
-        file: PROJECTION,
+        file: POOL,
         from: 'BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}',
         to: 'BEGIN',
       },

@@ -4,7 +4,9 @@ import type { PipelineFigures, ProcessFigures } from '../../http/process-metrics
 
 /** A process that runs intake. */
 export const oneComponent: ProcessFigures = {
-  stats: { intake: { processed: 7, transactions: 2, deadLetters: 0, sessions: 1, assigned: 6, leading: 1 } },
+  stats: {
+    intake: { processed: 7, transactions: 2, deadLetters: 0, sessions: 1, assigned: 6, leading: 1, failures: 0 },
+  },
   states: { kafka: 'ok' },
 };
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { it } from 'node:test';
-import { openPool } from '../../runtime/postgres-pool.ts';
-import { inTransaction } from '../../runtime/projection-runner.ts';
+import { mayPass } from '../../runtime/may-pass.ts';
+import { BEGIN, inTransaction, openPool } from '../../runtime/postgres-pool.ts';
 import { startPostgresProxy } from './postgres-proxy.ts';
 import type { Between } from './postgres-proxy.ts';
 import { startDatabase } from './stack.ts';
@@ -64,6 +64,37 @@ it('a statement that may take so long ends in time, also where Postgres is froze
   } finally {
     for (const pid of frozen) process.kill(pid, 'SIGCONT');
     await pool.end();
+    await database.stop();
+  }
+});
+
+it('a transaction that waits for a lock, or for a Postgres that says nothing, ends in time, and may be tried again', async () => {
+  const database = await startDatabase();
+  const { pool } = database;
+  let frozen: number | undefined;
+  const lock = 'SELECT pg_advisory_xact_lock(1)';
+  try {
+    await inTransaction(pool, async (holder) => {
+      await holder.query(lock);
+      const waiting = inTransaction(pool, (client) => client.query(`SET LOCAL lock_timeout = 50; ${lock}`), BEGIN);
+      await assert.rejects(waiting, (error) => mayPass(error));
+    });
+    const silent = inTransaction(
+      pool,
+      async (client) => {
+        const { rows } = await client.query<{ pid: number }>('SELECT pg_backend_pid() AS pid');
+        frozen = rows[0]?.pid;
+        assert.ok(frozen);
+        process.kill(frozen, 'SIGSTOP');
+        await client.query('SELECT 1');
+      },
+      BEGIN,
+      500,
+    );
+    await assert.rejects(silent, (error) => mayPass(error));
+    assert.equal(pool.totalCount, 0); // both connections are closed
+  } finally {
+    if (frozen !== undefined) process.kill(frozen, 'SIGCONT');
     await database.stop();
   }
 });

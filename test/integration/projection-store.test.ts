@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
-import { inTransaction } from '../../runtime/projection-runner.ts';
+import { inTransaction } from '../../runtime/postgres-pool.ts';
 import { applyBatch, encodeBatch, sendBatch } from '../../runtime/projection-store.ts';
 import type { Projection } from '../../stream/projection.ts';
 import { topics } from '../../topology.ts';

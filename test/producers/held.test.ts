@@ -97,7 +97,7 @@ describe('a request to erase, where conversations wait for a right', { timeout: 
     const registry = createServer(({ url }, response) => {
       response
         .setHeader('content-type', 'application/json')
-        .end(url?.endsWith('/versions') === true ? '[]' : '{"id":1}');
+        .end(url?.includes('/versions') === true ? '[]' : '{"id":1}');
     });
     await new Promise<void>((resolve) => registry.listen(0, '127.0.0.1', resolve));
     t.after(() => {

@@ -19,7 +19,7 @@ async function until(what: string, condition: () => boolean): Promise<void> {
 
 const { Producer } = rdkafka;
 const registry = createServer(({ url }, response) => {
-  response.setHeader('content-type', 'application/json').end(url?.endsWith('/versions') === true ? '[]' : '{"id":1}');
+  response.setHeader('content-type', 'application/json').end(url?.includes('/versions') === true ? '[]' : '{"id":1}');
 });
 let schemaRegistryUrl: string;
 before(async () => {

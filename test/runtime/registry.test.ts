@@ -4,6 +4,7 @@ import type { AddressInfo } from 'node:net';
 import { it } from 'node:test';
 import { openCodecs, RegistryUnavailable } from '../../runtime/schema-registry.ts';
 import { Poison } from '../../stream/poison.ts';
+import { schemas } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
 
 /** A registry that knows one schema, behind something that answers for it when asked for others. */
@@ -11,7 +12,7 @@ async function behind(answer: string): Promise<{ readonly url: string; readonly 
   const server = createServer((request, response) => {
     const known = request.method === 'POST' && request.url?.startsWith('/subjects/');
     if (known === true) return void response.setHeader('content-type', 'application/json').end('{"id":1}');
-    if (request.url?.endsWith('/versions') === true)
+    if (request.url?.includes('/versions') === true)
       return void response.setHeader('content-type', 'application/json').end('[]');
     response.writeHead(404, { 'content-type': answer.startsWith('{') ? 'application/json' : 'text/html' }).end(answer);
   });
@@ -31,7 +32,7 @@ it('who may only read at the registry starts where its schemas are registered, a
       const server = createServer(({ method, url }, response) => {
         response.setHeader('content-type', 'application/json');
         if (method === 'PUT') response.writeHead(status).end(body);
-        else if (url?.endsWith('/versions') === true) response.end('[]');
+        else if (url?.includes('/versions') === true) response.end('[]');
         else if (known) response.end('{"id":1}');
         else response.writeHead(404).end('{"error_code":40401,"message":"Subject not found"}');
       });
@@ -60,4 +61,23 @@ it('a record whose schema the registry does not know is poison; what a proxy say
     await assert.rejects(waiting.prepare([framed]), RegistryUnavailable, answer);
     proxy.close();
   }
+});
+
+it('a version that was deleted at the registry can still be read', async (t) => {
+  const older = JSON.parse(schemas.IntakeEntry) as { fields: { name: string }[] };
+  const schema = JSON.stringify({ ...older, fields: older.fields.filter(({ name }) => name !== 'erased_at') });
+  const deleted = new Map([
+    ['/subjects/nlu.intake-ledger-value/versions?deleted=true', [1]],
+    ['/subjects/nlu.intake-ledger-value/versions/1?deleted=true', { id: 7, schema }],
+  ] as const) as ReadonlyMap<string | undefined, object>;
+  const server = createServer(({ method, url }, response) => {
+    const answer = method === 'GET' ? (deleted.get(url) ?? []) : { id: 1 };
+    response.setHeader('content-type', 'application/json').end(JSON.stringify(answer));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => server.close());
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const codec = (await openCodecs(url, [topics.intakeLedger])).of(topics.intakeLedger);
+  const entry = Buffer.from([0, 0, 0, 0, 7, 0, 0, 0, 0]); // no digest, no reviews, none parked, no policy
+  assert.equal(codec.decode(entry).captured_digest, null);
 });

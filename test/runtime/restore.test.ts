@@ -15,7 +15,7 @@ describe('a table that was left on disk', () => {
   let store: StateStore;
   beforeEach(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-restore-'));
-    store = openStateStore(folder);
+    store = await openStateStore(folder);
     for (const partition of [0, 1]) store.apply(partition, [['a', Buffer.from('left')]], 42);
   });
   afterEach(async () => {
@@ -26,28 +26,38 @@ describe('a table that was left on disk', () => {
   /** Nothing is read from Kafka where the copy is at the end of its topic. */
   const restore = (partition: number, high: number) =>
     restoreTable({
-      ...{ topic: 'table', partition, store, kafka: { brokers: '127.0.0.1:9' }, clientId: 'test' },
+      ...{ topic: 'table', partition, store, kafka: { brokers: '127.0.0.1:9' } },
       watermarks: { of: () => Promise.resolve({ low: 0, high }) } as unknown as Watermarks,
     });
 
   it('is used while it is at the end of its topic', async () => {
     assert.equal(await restore(0, 42), 0);
-    assert.deepEqual([read(0), store.restoredTo(0)], ['left', 42]);
+    assert.deepEqual([read(0), store.restoredTo(0, Infinity)], ['left', 42]);
   });
 
   it('is dropped, and read from the beginning, when it was not kept up for half a day', (t) => {
     const written = Date.now();
     t.mock.method(Date, 'now', () => written + 11 * HOUR_MS);
-    assert.equal(store.restoredTo(0), 42);
+    assert.equal(store.restoredTo(0, Infinity), 42);
     store.apply(1, [], 43); // kept up
     t.mock.method(Date, 'now', () => written + 13 * HOUR_MS);
-    assert.deepEqual([store.restoredTo(0), read(0)], [0, undefined]);
-    assert.deepEqual([store.restoredTo(1), read(1)], [43, 'left']);
+    assert.deepEqual([store.restoredTo(0, Infinity), read(0)], [0, undefined]);
+    assert.deepEqual([store.restoredTo(1, Infinity), read(1)], [43, 'left']);
+  });
+
+  it('is dropped when it holds what its topic has lost', async () => {
+    const [place, value] = [{ topic: 'table', partition: 0, timestamp: 0, traceparent: null }, Buffer.from('lost')];
+    const changes = new Map([[0, new Map([['a', { ...place, key: 'a', value }]])]]);
+    await store.stage(changes).write();
+    await store.stage(changes).write();
+    assert.deepEqual([store.restoredTo(0, 45), read(0)], [42, 'lost']); // two records, and the marker between them
+    assert.deepEqual([store.restoredTo(0, 44), read(0)], [0, undefined]);
+    assert.equal(store.restoredTo(0, 44), 0);
   });
 
   it('is dropped when its topic was made anew, and ends before it', async () => {
     assert.equal(await restore(0, 0), 0);
-    assert.deepEqual([store.restoredTo(0), read(0)], [0, undefined]);
-    assert.deepEqual([store.restoredTo(1), read(1)], [42, 'left']);
+    assert.deepEqual([store.restoredTo(0, Infinity), read(0)], [0, undefined]);
+    assert.deepEqual([store.restoredTo(1, Infinity), read(1)], [42, 'left']);
   });
 });

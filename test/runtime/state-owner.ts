@@ -1,10 +1,22 @@
-/** A process that has a state store open: `state-owner.ts FOLDER`. Writes its name into it, tells it, and stays until it is killed. */
+/**
+ * A process that has a state store open: `state-owner.ts FOLDER [fill]`. Writes its name into it, tells it, and stays until it is killed; or
+ * writes until the disk is full, tells why it stopped, closes the store and ends.
+ */
 import { openStateStore } from '../../runtime/state-store.ts';
 
-const [, , folder = ''] = process.argv;
+const [, , folder = '', what] = process.argv;
 const name = String(process.pid);
-const store = openStateStore(folder);
-store.restoredTo(0);
+const store = await openStateStore(folder);
+store.restoredTo(0, Infinity);
 store.apply(0, [['owner', Buffer.from(name)]], 1);
 process.send?.(name);
-setInterval(() => undefined, 1000);
+if (what === 'fill') {
+  const record = { topic: 'table', partition: 0, value: Buffer.alloc(1024 * 1024), timestamp: 0, traceparent: null };
+  try {
+    for (let i = 0; ; i++)
+      await store.stage(new Map([[0, new Map([[String(i), { ...record, key: String(i) }]])]])).write();
+  } catch (error) {
+    process.stdout.write(String(error));
+  }
+  await store.close();
+} else setInterval(() => undefined, 1000);

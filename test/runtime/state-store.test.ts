@@ -1,11 +1,13 @@
 import assert from 'node:assert/strict';
-import { fork } from 'node:child_process';
+import { execFile, fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
+import { promisify } from 'node:util';
+import { ownershipOf } from '../../runtime/folder-owner.ts';
 import { openStateStore } from '../../runtime/state-store.ts';
 import type { StateStore } from '../../runtime/state-store.ts';
 import type { StateChanges } from '../../stream/batch.ts';
@@ -15,8 +17,8 @@ describe('the table of a processor on disk', () => {
   let store: StateStore;
   beforeEach(async () => {
     folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-state-'));
-    store = openStateStore(folder);
-    store.restoredTo(0);
+    store = await openStateStore(folder);
+    store.restoredTo(0, Infinity);
   });
   afterEach(async () => {
     await store.close();
@@ -38,7 +40,7 @@ describe('the table of a processor on disk', () => {
   it('forgets what was staged and never written', async () => {
     store.stage(changes({ a: 'uncommitted' }));
     await store.close();
-    store = openStateStore(folder);
+    store = await openStateStore(folder);
     assert.equal(read('a'), undefined);
   });
 
@@ -46,18 +48,18 @@ describe('the table of a processor on disk', () => {
     await store.stage(changes({ a: 'kept' })).write();
     store.apply(0, [], 42);
     await store.close();
-    store = openStateStore(folder);
-    assert.deepEqual([read('a'), store.restoredTo(0)], ['kept', 42]);
+    store = await openStateStore(folder);
+    assert.deepEqual([read('a'), store.restoredTo(0, Infinity)], ['kept', 42]);
   });
 
   it('gives two owners at once a table each, and what both have left to those who come after them', async () => {
     store.apply(0, [['a', Buffer.from('mine')]], 1);
-    const other = openStateStore(folder);
-    assert.deepEqual([other.restoredTo(0), other.reader(0).get('a')], [0, undefined]);
+    const other = await openStateStore(folder);
+    assert.deepEqual([other.restoredTo(0, Infinity), other.reader(0).get('a')], [0, undefined]);
     other.apply(0, [['a', Buffer.from('newer')]], 2);
     await other.close();
-    const successor = openStateStore(folder);
-    assert.deepEqual([successor.restoredTo(0), read('a')], [2, 'mine']);
+    const successor = await openStateStore(folder);
+    assert.deepEqual([successor.restoredTo(0, Infinity), read('a')], [2, 'mine']);
     await successor.close();
     assert.equal((await readdir(folder)).length, 2);
   });
@@ -68,9 +70,9 @@ describe('the table of a processor on disk', () => {
     try {
       killed.child.kill('SIGKILL');
       await once(killed.child, 'exit');
-      const second = openStateStore(folder);
-      const third = openStateStore(folder);
-      const found = [second, third].map((one) => (one.restoredTo(0), one.reader(0).get('owner')?.toString()));
+      const second = await openStateStore(folder);
+      const third = await openStateStore(folder);
+      const found = [second, third].map((one) => (one.restoredTo(0, Infinity), one.reader(0).get('owner')?.toString()));
       assert.deepEqual(found, [killed.name, undefined]);
       await Promise.all([second.close(), third.close()]);
     } finally {
@@ -89,34 +91,74 @@ describe('the table of a processor on disk', () => {
     at(3);
     store.apply(2, [['a', Buffer.from('may come back')]], 5);
     at(0);
-    store.sweep([0]);
+    await store.sweep([0]);
     assert.deepEqual([0, 1, 2].map(get), ['erased meanwhile', undefined, 'may come back']);
-    assert.deepEqual([store.restoredTo(1), store.restoredTo(2)], [0, 5]);
+    assert.deepEqual([store.restoredTo(1, Infinity), store.restoredTo(2, Infinity)], [0, 5]);
     await store.close();
-    store = openStateStore(folder);
+    store = await openStateStore(folder);
     assert.deepEqual([0, 1, 2].map(get), [undefined, undefined, 'may come back']);
   });
 
   it('deletes what a worker that ended has left, half a day later, without a new start', async () => {
-    const other = openStateStore(folder);
+    const other = await openStateStore(folder);
     other.apply(0, [['a', Buffer.from('erased meanwhile')]], 5);
     await other.close();
     const longAgo = new Date(Date.now() - 13 * 3600 * 1000);
     for (const name of await readdir(folder)) await utimes(path.join(folder, name, 'data.mdb'), longAgo, longAgo);
-    store.sweep([0]);
+    await store.sweep([0]);
     assert.equal((await readdir(folder)).length, 1);
   });
 
   it('deletes what nobody has written to for half a day, whoever left it, and an earlier release among them', async () => {
     const longAgo = new Date(Date.now() - 13 * 3600 * 1000);
-    for (const name of ['other-host-1-0123456789ab', 'other-host-2-0123456789ab'])
-      await mkdir(path.join(folder, name)).then(() => writeFile(path.join(folder, name, 'data.mdb'), ''));
-    await utimes(path.join(folder, 'other-host-1-0123456789ab', 'data.mdb'), longAgo, longAgo);
+    for (const name of ['other-host~1~start~1~a', 'other-host~2~start~1~b']) await leave(name);
+    await utimes(path.join(folder, 'other-host~1~start~1~a', 'data.mdb'), longAgo, longAgo);
     await writeFile(path.join(folder, 'data.mdb'), '');
-    await openStateStore(folder).close();
-    const left = (await readdir(folder)).filter((name) => !name.startsWith(`${os.hostname()}-${String(process.pid)}-`));
-    assert.deepEqual(left, ['other-host-2-0123456789ab']);
+    await (await openStateStore(folder)).close();
+    assert.deepEqual(await others(), ['other-host~2~start~1~b']);
   });
+
+  it('takes what a process has left whose number another one has now', async () => {
+    const [host, , , namespace] = (await readdir(folder))[0]?.split('~') ?? [];
+    await leave(`${host}~${process.ppid}~before~${namespace}~a`);
+    await (await openStateStore(folder)).close();
+    assert.deepEqual(await others(), []);
+    assert.equal((await readdir(folder)).length, 2);
+  });
+
+  it('never takes what belongs to a container that it can not see into, and deletes what nobody there has touched for a minute', async () => {
+    const [host] = (await readdir(folder))[0]?.split('~') ?? [];
+    const name = `${host}~${process.pid}~start~1~a`;
+    await leave(name);
+    await (await openStateStore(folder)).close();
+    assert.deepEqual(await others(), [name]);
+    const aMinuteAgo = new Date(Date.now() - 61_000);
+    await utimes(path.join(folder, name), aMinuteAgo, aMinuteAgo);
+    await store.sweep([0]);
+    assert.deepEqual(await others(), []);
+  });
+
+  it('says in which folder the disk is full, and ends nothing by itself', async () => {
+    const owner = path.join(import.meta.dirname, 'state-owner.ts');
+    const limited = `ulimit -f 20000; trap '' XFSZ; exec '${process.execPath}' --import tsx '${owner}' '${folder}' fill`;
+    const { stdout } = await promisify(execFile)('sh', ['-c', limited]);
+    assert.ok(stdout.startsWith(`Error: The tables in ${folder}/`), stdout);
+    assert.match(stdout, /can't be written: Input\/output error\. Is the disk full\?$/);
+  });
+
+  /** Makes what a process of that name has left. */
+  async function leave(name: string): Promise<void> {
+    await mkdir(path.join(folder, name));
+    await writeFile(path.join(folder, name, 'data.mdb'), '');
+  }
+
+  /** Folders that are not of this process. */
+  async function others(): Promise<readonly string[]> {
+    const known = await Promise.all(
+      (await readdir(folder)).map(async (name) => ((await ownershipOf(folder, name)) === 'ours' ? [] : [name])),
+    );
+    return known.flat();
+  }
 });
 
 function changes(entries: Record<string, string | null>): StateChanges {

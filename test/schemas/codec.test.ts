@@ -167,11 +167,40 @@ describe('codec', () => {
     assert.equal(own.decode(bytes).user_message, conversation().user_message);
   });
 
-  it('asks again for an id that the registry did not know', async () => {
+  it('asks once for an id that the registry does not know, and again ten seconds later', async (t) => {
+    t.mock.timers.enable({ apis: ['Date'], now: 0 });
+    let asked = 0;
+    const known = new Map<number, string>();
+    const own = createCodec(topics.conversations, 7, {
+      schemaById: (id) => (asked++, Promise.resolve(known.get(id))),
+      versions: () => Promise.resolve([]),
+    });
     const bytes = frame(14, good.subarray(5));
-    assert.equal(await poison(bytes), 'unknown-schema');
-    registered.set(14, schemas.ConversationCaptured);
-    await codec.prepare([bytes]);
-    assert.equal(codec.decode(bytes).user_message, conversation().user_message);
+    await own.prepare(Array<Buffer>(1000).fill(bytes));
+    known.set(14, schemas.ConversationCaptured);
+    t.mock.timers.setTime(10_000);
+    await own.prepare([bytes]);
+    assert.equal(asked, 1);
+    assert.throws(
+      () => own.decode(bytes),
+      (error) => error instanceof Poison && error.code === 'unknown-schema',
+    );
+    t.mock.timers.setTime(10_001);
+    await own.prepare([bytes]);
+    assert.equal(own.decode(bytes).user_message, conversation().user_message);
+  });
+
+  it('remembers so many unknown ids that a batch of nothing else can be read, and no more', async () => {
+    let asked = 0;
+    const own = createCodec(topics.conversations, 7, {
+      schemaById: () => (asked++, Promise.resolve(undefined)),
+      versions: () => Promise.resolve([]),
+    });
+    const bytes = Array.from({ length: 50_001 }, (_, i) => frame(100 + i, Buffer.alloc(0)));
+    await own.prepare(bytes);
+    await own.prepare(bytes.slice(-10_000));
+    assert.equal(asked, 50_001);
+    await own.prepare(bytes.slice(0, 1));
+    assert.equal(asked, 50_002);
   });
 });

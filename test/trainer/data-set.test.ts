@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import fc from 'fast-check';
 import { parse } from 'yaml';
 import { labelsOf } from '../../label-studio/labelling-config.ts';
-import { unownedName } from '../../producers/spool-owner.ts';
+import { unownedName } from '../../runtime/folder-owner.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { canonicalLine, rowOf } from '../../trainer/data-set/data-row.ts';
 import type { DataRow } from '../../trainer/data-set/data-row.ts';

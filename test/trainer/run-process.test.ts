@@ -19,7 +19,7 @@ describe('a run in a process of its own', { timeout: 180_000 }, () => {
           ? [status, { error_code: status, message }]
           : method === 'POST'
             ? [404, { error_code: 40401, message: 'Subject not found.' }]
-            : [200, url.endsWith('/versions') ? [] : { compatibilityLevel: 'FULL_TRANSITIVE' }];
+            : [200, url.includes('/versions') ? [] : { compatibilityLevel: 'FULL_TRANSITIVE' }];
       response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
     });
     await new Promise<void>((resolve) => registry?.listen(0, '127.0.0.1', resolve));

@@ -3,9 +3,9 @@
  * read and that of what an external trainer is given, and beside an export its draft. What a process leaves that ended without a word, the
  * next one clears; a folder whose process still runs stays.
  */
-import { mkdir, readdir, rm, stat, utimes } from 'node:fs/promises';
+import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
-import { ownedName, ownershipOf, TOUCH_MS } from '../../producers/spool-owner.ts';
+import { keepTouched, ownedName, ownershipOf } from '../../runtime/folder-owner.ts';
 import { reasonOf } from '../../runtime/reason.ts';
 import { TrainingError } from '../learning/train.ts';
 
@@ -30,14 +30,11 @@ export async function openDataSetFolder(parent: string): Promise<DataSetFolder> 
   }
   const own = path.join(parent, await ownedName());
   await mkdir(own, { recursive: true, mode: 0o700 }); // `parent` may be taken away meanwhile, where that is empty
-  const touching = setInterval(() => {
-    const now = new Date();
-    utimes(own, now, now).catch(() => undefined);
-  }, TOUCH_MS).unref();
+  const stopTouching = keepTouched(() => [own]);
   return {
     path: own,
     async remove() {
-      clearInterval(touching);
+      stopTouching();
       await rm(own, { recursive: true, force: true });
     },
   };
@@ -53,7 +50,7 @@ export function noRoom(folder: string, cause: unknown): TrainingError {
 
 async function isLeft(parent: string, name: string): Promise<boolean> {
   const ownership = await ownershipOf(parent, name);
-  if (ownership !== 'foreign') return ownership === 'orphaned';
+  if (ownership !== 'foreign') return ownership === 'orphaned' || ownership === 'untouched';
   const known = await stat(path.join(parent, name)).catch(() => undefined);
   return known !== undefined && Date.now() - known.mtimeMs > FOREIGN_MS;
 }

@@ -1,25 +1,28 @@
 /**
- * Who a folder belongs to, of the spool or of a data set. The owner is in the folder's name, so that taking over an orphan is one rename: it
- * succeeds for one process only, and names the new owner in the same instant.
+ * Who a folder belongs to: of the spool, of a data set, or of a processor's tables. The owner is in the folder's name, so that taking over an
+ * orphan is one rename: it succeeds for one process only, and names the new owner in the same instant.
  *
  * Containers may share a host name and a volume and not see each other's processes. So the name tells the owner's pid namespace
  * (pid_namespaces(7)) too, and of an owner in another one the folder's time tells whether it lives: owners touch their folders.
  */
 import { randomUUID } from 'node:crypto';
-import { readlink, stat } from 'node:fs/promises';
+import { readlink, stat, utimes } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { identify } from '../runtime/process-identity.ts';
+import { identify } from './process-identity.ts';
 
 const SEPARATOR = '~';
 const UNOWNED = 'free';
 const UNKNOWN_START = 'unknown';
 /** How often an owner touches its folders, and after how long untouched the owner counts as gone where nobody can see it. */
-export const TOUCH_MS = 10_000;
+const TOUCH_MS = 10_000;
 const UNTOUCHED_MS = 60_000;
 
-/** Whether a folder may be taken over; `foreign` belongs to another host, whose processes can't be seen from here. */
-export type Ownership = 'ours' | 'orphaned' | 'alive' | 'foreign' | 'not a spool';
+/**
+ * Whether a folder may be taken over. The owner of an `orphaned` one has ended; that of an `untouched` one can't be seen, and stands still or
+ * has ended; `foreign` belongs to another host, whose processes can't be seen from here.
+ */
+export type Ownership = 'ours' | 'orphaned' | 'untouched' | 'alive' | 'foreign' | 'no owner';
 
 /** A fresh name for a folder of this process. */
 export async function ownedName(): Promise<string> {
@@ -38,12 +41,21 @@ export async function ownershipOf(parent: string, name: string): Promise<Ownersh
   const [host, pid, startedAt] = parts;
   const namespace = parts.length === 5 ? parts[3] : await ownNamespace();
   if (![4, 5].includes(parts.length) || host === undefined || startedAt === undefined || !/^\d+$/.test(pid ?? '')) {
-    return 'not a spool';
+    return 'no owner';
   }
   if (host !== hostName()) return 'foreign';
-  if (namespace !== (await ownNamespace())) return (await untouched(path.join(parent, name))) ? 'orphaned' : 'alive';
+  if (namespace !== (await ownNamespace())) return (await untouched(path.join(parent, name))) ? 'untouched' : 'alive';
   if ([host, pid, startedAt].join(SEPARATOR) === (await ownProcess())) return 'ours';
   return (await runs(Number(pid), startedAt)) ? 'alive' : 'orphaned';
+}
+
+/** Tells processes that can't see this one that the owner of these folders lives, until what it returns is called. */
+export function keepTouched(folders: () => Iterable<string>): () => void {
+  const touching = setInterval(() => {
+    const now = new Date();
+    for (const folder of folders()) utimes(folder, now, now).catch(() => undefined); // gone: emptied meanwhile
+  }, TOUCH_MS).unref();
+  return () => clearInterval(touching);
 }
 
 async function ownProcess(): Promise<string> {
