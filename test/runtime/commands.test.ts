@@ -18,9 +18,13 @@ import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
 /** What a command without servers says. */
-function samvad(...args: readonly string[]) {
+const samvad = (...args: readonly string[]) => samvadIn(process.env, ...args);
+
+function samvadIn(env: NodeJS.ProcessEnv, ...args: readonly string[]) {
   return new Promise<{ code: unknown; out: string; err: string }>((resolve) => {
-    execFile(process.execPath, [bin, ...args], (error, out, err) => resolve({ code: error?.code ?? 0, out, err }));
+    execFile(process.execPath, [bin, ...args], { env }, (error, out, err) =>
+      resolve({ code: error?.code ?? 0, out, err }),
+    );
   });
 }
 
@@ -96,9 +100,27 @@ describe('a process that runs until it is stopped', () => {
     home = await mkdtemp(path.join(os.tmpdir(), 'samvad-stopped-'));
     const nowhere = '127.0.0.1:1';
     const servers = { KAFKA_BROKERS: nowhere, SCHEMA_REGISTRY_URL: `http://${nowhere}` };
-    env = { ...process.env, ...servers, DATABASE_URL: `postgres://${nowhere}/none`, SAMVAD_HOME: home };
+    env = {
+      ...process.env,
+      ...servers,
+      DATABASE_URL: `postgres://${nowhere}/none`,
+      SAMVAD_HOME: home,
+      SAMVAD_HTTP_PORT: '0',
+    };
   });
   after(() => rm(home, { recursive: true }));
+
+  it('says why a component failed that does so before all of the process has started', async () => {
+    const { code, err } = await samvadIn(
+      { ...env, KAFKA_TLS: 'true', KAFKA_TLS_CA_FILE: '/nowhere' },
+      'run',
+      'pipeline',
+      'http',
+    );
+    assert.equal(code, 1, err);
+    assert.match(err, /^ENOENT: [^\n]+ '\/nowhere'\n$/m);
+    assert.doesNotMatch(err, /^ +at /m);
+  });
 
   it('outlives its terminal', async () => {
     const closed = `
@@ -118,7 +140,7 @@ child.wait()`;
 
   it('goes on while the disk of its log is full, and ends in order', async () => {
     const child = spawn(process.execPath, [bin, 'run', 'http'], {
-      env: { ...env, SAMVAD_HTTP_PORT: '0', SAMVAD_HEALTH_PORT: '0' },
+      env,
       stdio: ['ignore', 'ignore', openSync('/dev/full', 'w')],
     });
     for (let i = 0; i < 300 && !existsSync(path.join(home, 'spool')); i++) await sleep(100);
