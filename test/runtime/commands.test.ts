@@ -122,6 +122,18 @@ describe('a process that runs until it is stopped', () => {
     assert.doesNotMatch(err, /^ +at /m);
   });
 
+  it('ends in order when one Ctrl-C reaches it twice, as under npm', async () => {
+    const child = spawn(process.execPath, [bin, 'run', 'pipeline', 'http'], {
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    for await (const said of child.stderr) if (String(said).includes('Running')) break;
+    child.kill('SIGINT');
+    child.kill('SIGTERM'); // two of a kind at once may arrive as one
+    await once(child, 'exit');
+    assert.equal(child.exitCode, 0);
+  });
+
   it('outlives its terminal', async () => {
     const closed = `
 import os, subprocess, sys, time
