@@ -33,6 +33,13 @@ it('what the demo and a change of the traffic print is there as JSON too', () =>
     assert.match(command.helpInformation(), /^ +--json /m, command.name());
 });
 
+it('who types is known by a number where the account has no name', (t) => {
+  t.mock.method(os, 'userInfo', () => {
+    throw new Error('uv_os_get_passwd returned ENOENT');
+  });
+  assert.match(promoteCommand().helpInformation(), /"uid \d+"/);
+});
+
 describe('a command that fails', () => {
   for (const args of [
     ['ingest', 'typo.jsonl'],
@@ -151,11 +158,12 @@ child.wait()`;
   });
 
   it('goes on while the disk of its log is full, and ends in order', async () => {
+    const full = path.join(home, 'full');
     const child = spawn(process.execPath, [bin, 'run', 'http'], {
-      env,
+      env: { ...env, SAMVAD_HOME: full },
       stdio: ['ignore', 'ignore', openSync('/dev/full', 'w')],
     });
-    for (let i = 0; i < 300 && !existsSync(path.join(home, 'spool')); i++) await sleep(100);
+    for (let i = 0; i < 300 && !existsSync(path.join(full, 'spool')); i++) await sleep(100);
     await sleep(2000); // the servers that are away are in the log by then
     assert.equal(child.exitCode ?? child.signalCode, null);
     child.kill('SIGTERM');
