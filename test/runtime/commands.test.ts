@@ -17,6 +17,8 @@ import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
+const CORPUS = path.join(import.meta.dirname, '..', '..', 'examples', 'corpus.jsonl');
+
 /** What a command without servers says. */
 const samvad = (...args: readonly string[]) => samvadIn(process.env, ...args);
 
@@ -76,6 +78,24 @@ async function python(program: string, args: readonly string[], env = process.en
     );
   });
 }
+
+describe('train-router', () => {
+  for (const [args, why] of [
+    [['--register'], /^Not running and not configured: Kafka /],
+    [['--output', '/nowhere/router.onnx'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
+    [['--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
+  ] as const)
+    it(`looks for what its end needs before it trains: ${args.join(' ')}`, async () => {
+      const { code, err } = await samvadIn(
+        { ...process.env, SAMVAD_HOME: '/nowhere' },
+        'train-router',
+        CORPUS,
+        ...args,
+      );
+      assert.equal(code, 1);
+      assert.match(err, why);
+    });
+});
 
 it('all of the output reaches a reader that is slow', async () => {
   const slowly = `
