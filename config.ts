@@ -160,9 +160,9 @@ export function readConfig(variables: NodeJS.ProcessEnv = process.env, trainer: 
     },
     labelStudio: readLabelStudio(env),
     kafka: readKafka(env),
-    schemaRegistryUrl: env['SCHEMA_REGISTRY_URL'],
-    databaseUrl: env['DATABASE_URL'],
-    otlpEndpoint: otlpEndpoint(env),
+    schemaRegistryUrl: httpAddress(env, 'SCHEMA_REGISTRY_URL', 'http://127.0.0.1:8081'),
+    databaseUrl: databaseUrl(env),
+    otlpEndpoint: httpAddress(env, 'OTEL_EXPORTER_OTLP_ENDPOINT', 'http://127.0.0.1:4318'),
   };
 }
 
@@ -230,18 +230,31 @@ function encoderModel(text: string, name: string): Pick<EncoderChoice, 'model' |
   );
 }
 
-function otlpEndpoint({ OTEL_EXPORTER_OTLP_ENDPOINT: url }: NodeJS.ProcessEnv): string | undefined {
-  if (url === undefined) return undefined;
-  if (/^https?:\/\/[^/]/.test(url) && URL.canParse(url)) return url;
-  throw new ConfigError(`OTEL_EXPORTER_OTLP_ENDPOINT is ${url}; it must be an address such as http://127.0.0.1:4318.`);
+/** The address in this variable, over HTTP. */
+function httpAddress(env: NodeJS.ProcessEnv, name: string, example: string): string | undefined {
+  const url = env[name]?.trim();
+  if (url === undefined || (/^https?:\/\/[^/]/.test(url) && URL.canParse(url))) return url;
+  throw new ConfigError(`${name} is ${url}; it must be an address such as ${example}.`);
+}
+
+/** Its value is not told, because a password may be in it. */
+function databaseUrl({ DATABASE_URL: value }: NodeJS.ProcessEnv): string | undefined {
+  const url = value?.trim();
+  if (url === undefined || /^postgres(ql)?:\/\/./.test(url)) return url;
+  throw new ConfigError('DATABASE_URL is not an address such as postgres://samvad:password@127.0.0.1:5432/samvad.');
 }
 
 function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
-  const brokers = env['KAFKA_BROKERS'];
-  if (brokers === undefined) return undefined;
+  if (env['KAFKA_BROKERS'] === undefined) return undefined;
+  const brokers = env['KAFKA_BROKERS'].split(',').map((broker) => broker.trim());
+  for (const broker of brokers)
+    if (!/^[^\s/]+:\d{1,5}$/.test(broker))
+      throw new ConfigError(
+        `KAFKA_BROKERS is ${env['KAFKA_BROKERS']}; it must be host:port, or several with commas between.`,
+      );
   const caFile = env['KAFKA_TLS_CA_FILE'];
   const tls = flag(env, 'KAFKA_TLS') || caFile !== undefined;
-  return { brokers, ...(tls && { tls: caFile === undefined ? {} : { caFile } }), ...readSasl(env) };
+  return { brokers: brokers.join(','), ...(tls && { tls: caFile === undefined ? {} : { caFile } }), ...readSasl(env) };
 }
 
 /** What is half set would connect without authentication, so it is refused. */
@@ -267,10 +280,8 @@ export function loadLabelStudioFile(env: NodeJS.ProcessEnv = process.env): void 
 }
 
 function readLabelStudio(env: NodeJS.ProcessEnv): LabelStudioConfig | undefined {
-  const url = env['LABEL_STUDIO_URL'];
+  const url = httpAddress(env, 'LABEL_STUDIO_URL', 'http://127.0.0.1:8081');
   if (url === undefined) return undefined;
-  if (!/^https?:\/\/[^/]/.test(url) || !URL.canParse(url))
-    throw new ConfigError(`LABEL_STUDIO_URL is ${url}; it must be an address such as http://127.0.0.1:8081.`);
   const apiKey = env['LABEL_STUDIO_API_KEY'] ?? '';
   if (!/^[\x21-\x7e]+$/.test(apiKey))
     throw new ConfigError(

@@ -120,9 +120,14 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
     deferred(ground, service.name, true, (codecs) => service.start(contextOf({ ...ground, codecs }, service.name))),
   );
   const components = [...processing, ...projecting, ...acting];
+  const failed = Promise.race(
+    components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined))),
+  );
+  const started = Promise.all(components.map((component) => component.started)).then(() => undefined);
+  for (const outcome of [started, failed]) outcome.catch(() => undefined); // who waits for it sees it
   return {
-    started: Promise.all(components.map(({ started }) => started)).then(() => undefined),
-    failed: Promise.race(components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined)))),
+    started,
+    failed,
     async stop() {
       await Promise.all(components.map((component) => component.stop()));
       for (const close of closers) await close();

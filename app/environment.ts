@@ -69,8 +69,8 @@ export interface PreparedLog extends LogEnvironment {
   readonly codecs: Codecs;
 }
 
-/** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. */
-export async function startEnvironment(config: Config = readConfig()): Promise<StartedEnvironment> {
+/** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. Rejects when `signal` is aborted meanwhile. */
+export async function startEnvironment(config: Config, signal: AbortSignal): Promise<StartedEnvironment> {
   const missing = new Set<ServerName>([
     ...(config.kafka ? [] : ['kafka' as const]),
     ...(config.schemaRegistryUrl === undefined ? ['registry' as const] : []),
@@ -84,6 +84,7 @@ export async function startEnvironment(config: Config = readConfig()): Promise<S
     servers: missing,
     detached: false,
     progress,
+    signal,
   });
   return {
     config,

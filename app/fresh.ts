@@ -18,32 +18,40 @@ export async function onFreshServers(
   change: (config: Config) => Config,
   work: (prepared: Prepared) => Promise<void>,
 ): Promise<void> {
+  const config = readConfig();
   const home = await mkdtemp(path.join(os.tmpdir(), `samvad-${name}-`));
   await chmod(home, 0o755); // Postgres may run as another user
-  const config = readConfig();
   const fresh: Config = {
     ...config,
     home,
     // Warnings tell of dead letters, which the example traffic has, amid the progress; the summary counts them.
     logLevel: config.logLevel === 'info' ? 'error' : config.logLevel,
     training: { ...config.training, artifacts: path.join(home, 'artifacts') },
+    replication: 1,
     labelStudio: undefined,
+    otlpEndpoint: undefined,
     kafka: undefined,
     schemaRegistryUrl: undefined,
     databaseUrl: undefined,
   };
-  let interrupted = false;
+  const stopping = new AbortController();
   const stopped = untilStopped().then(() => {
     progress('\nStopping.');
-    interrupted = true;
+    stopping.abort();
     process.exitCode = 130;
   });
   try {
-    const environment = await startEnvironment(change(fresh));
-    const prepared = await prepare(environment);
-    const done = work(prepared).finally(() => (interrupted ? undefined : prepared.stop()));
-    // After Ctrl-C only the servers stop: to close connections under running work would look like a fault, and the process ends soon.
-    await Promise.race([done, stopped.then(() => environment.stop()), environment.failed]);
+    const environment = await startEnvironment(change(fresh), stopping.signal);
+    try {
+      const prepared = await prepare(environment);
+      const done = work(prepared).finally(() => (stopping.signal.aborted ? undefined : prepared.stop()));
+      // After Ctrl-C only the servers stop: to close connections under running work would look like a fault, and the process ends soon.
+      await Promise.race([done, stopped, environment.failed]);
+    } finally {
+      await environment.stop();
+    }
+  } catch (error) {
+    if (!stopping.signal.aborted) throw error;
   } finally {
     if (keep) progress(`The data is kept in ${home}; SAMVAD_HOME=${home} npm start continues with it.`);
     else await rm(home, { recursive: true, force: true });

@@ -78,7 +78,7 @@ export const kafkaUsers: readonly KafkaUser[] = [
     name: 'operator',
     reads: Object.values<Topic>(topics),
     writes: [...inputTopics, policies, ...modelLogAccess.writes, topics.exportJobs, topics.dailyReports, deadLetters],
-    group: trainer.name, // `samvad train` joins the trainers
+    group: trainer.name, // `samvad train` joins the trainers where none runs
     watches: groupsOfProcessors,
     transactionalIds: ['samvad-*'],
     createsTopics: true,

@@ -65,14 +65,17 @@ export function bar(share: number, width = 30): string {
   return '█'.repeat(Math.round(share * width)).padEnd(width, '·');
 }
 
-/** Resolves at the first Ctrl-C or SIGTERM, or when the terminal is closed; a second one ends the process at once. */
+/** Ctrl-C reaches what npm has started twice, from the terminal and from npm. A person takes longer. */
+const ONE_WISH_MS = 500;
+
+/** Resolves at the first Ctrl-C or SIGTERM, or when the terminal is closed; another, half a second later or more, ends the process at once. */
 export function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
-    let asked = false;
+    let askedAt: number | undefined;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
-        if (asked) process.exit(130);
-        asked = true;
+        if (askedAt !== undefined && performance.now() - askedAt > ONE_WISH_MS) process.exit(130);
+        askedAt ??= performance.now();
         resolve();
       });
     }

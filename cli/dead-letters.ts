@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import os from 'node:os';
 import { Command } from 'commander';
 import { deadLetterLog, deadLettersOf, replayable } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
@@ -12,6 +11,7 @@ import type { DeadLetterLog, PlacedDeadLetter } from '../runtime/dead-letters.ts
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
+import { userName } from './user-name.ts';
 
 /** `samvad dead-letters`: what could not be processed, and another try at it. */
 export function deadLettersCommand(): Command {
@@ -65,7 +65,7 @@ interface ReplayFlags {
 async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
   const counts = (sent: number, notSent: number) => `${JSON.stringify({ sent, not_sent: notSent })}\n`;
   const log = await openLog();
-  const by = os.userInfo().username;
+  const by = userName();
   const deps = deadLettersOf(log);
   if (value !== undefined) {
     if (id === undefined) throw new UsageError('Say which letter the JSON is for: `replay ID --value FILE`.');

@@ -1,4 +1,3 @@
-import os from 'node:os';
 import { Command } from 'commander';
 import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
 import { NOT_YET, UsageError } from '../app/terminal.ts';
@@ -7,6 +6,7 @@ import type { ErasureOutcome } from '../operations/erasure.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { InputError } from '../producers/inputs.ts';
 import { untilDrained } from './ingest.ts';
+import { userName } from './user-name.ts';
 
 interface Flags {
   readonly reason: string;
@@ -22,7 +22,7 @@ export function eraseCommand(): Command {
     .argument('[conversation-id]', 'the conversation')
     .option('--user <id>', 'all conversations of this user')
     .requiredOption('--reason <text>', 'why; it stays in the history: a case number, nothing about the person')
-    .option('--by <who>', 'who asks for it', os.userInfo().username)
+    .option('--by <who>', 'who asks for it', userName())
     .option('--json', 'what was done, as JSON')
     .addHelpText(
       'after',

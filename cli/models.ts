@@ -1,5 +1,4 @@
 import { readFile, writeFile } from 'node:fs/promises';
-import os from 'node:os';
 import path from 'node:path';
 import { Command, InvalidArgumentError } from 'commander';
 import { artifactsOf, onLog } from '../app/environment.ts';
@@ -19,6 +18,7 @@ import { servingPlaces } from '../trainer/learning/recipe.ts';
 import { split } from '../trainer/learning/split.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
+import { userName } from './user-name.ts';
 
 /** `samvad models`: the versions, their reports, and one more. */
 export function modelsCommand(): Command {
@@ -85,7 +85,7 @@ export function promoteCommand(): Command {
     .argument('<version>', 'such as router-v1.1.0')
     .option('--traffic <percent>', 'share in percent', percent, 100)
     .option('--reason <text>', 'why, for the record', 'by hand')
-    .option('--by <who>', 'who decided it', os.userInfo().username)
+    .option('--by <who>', 'who decided it', userName())
     .option('--json', 'what is deployed then, as JSON')
     .action((version: string, { traffic, reason, by, json }: ChangeOptions & { readonly traffic: number }) =>
       onLog(async (log, { servers }) => {
@@ -102,7 +102,7 @@ export function rollbackCommand(): Command {
     .description('take the traffic from the version on trial, or from production, back to the one before')
     .argument('[version]', 'the version on trial, else the one in production')
     .option('--reason <text>', 'why, for the record', 'by hand')
-    .option('--by <who>', 'who decided it', os.userInfo().username)
+    .option('--by <who>', 'who decided it', userName())
     .option('--json', 'what is deployed then, as JSON')
     .action((version: string | undefined, { reason, by, json }: ChangeOptions) =>
       onLog((log) => {

@@ -1,5 +1,4 @@
 import { readFile } from 'node:fs/promises';
-import os from 'node:os';
 import { Command } from 'commander';
 import { findEnvironment, prepare } from '../app/environment.ts';
 import { columns, NOT_YET, style, UsageError } from '../app/terminal.ts';
@@ -9,6 +8,7 @@ import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
+import { userName } from './user-name.ts';
 
 /** `samvad policy`: which answers are trusted, and since when. */
 export function policyCommand(): Command {
@@ -39,7 +39,7 @@ export function policyCommand(): Command {
     .description('adopt the policy of a file; conversations that arrive from then on are routed by it')
     .argument('<file>', 'JSON as `samvad policy schema` describes it, or as `samvad policy show --json` prints it')
     .requiredOption('--reason <text>', 'why, for the history')
-    .option('--by <who>', 'who decided it', os.userInfo().username)
+    .option('--by <who>', 'who decided it', userName())
     .option('--dry-run', 'check it, send nothing')
     .addHelpText(
       'after',

@@ -1,5 +1,4 @@
 /** A model file as the next version, beside those that training runs make. */
-import os from 'node:os';
 import { artifactsOf, findEnvironment, prepare } from '../app/environment.ts';
 import { columns, percent } from '../app/terminal.ts';
 import { policyInForce } from '../operations/policy.ts';
@@ -13,6 +12,7 @@ import { openModelLog } from '../trainer/model-log.ts';
 import { registerModel as registerReported } from '../trainer/register.ts';
 import { loadProduction, reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
+import { userName } from './user-name.ts';
 
 /** A model file, and labelled texts of which those on the side `test` are new to it. */
 export interface JudgedFile {
@@ -39,7 +39,7 @@ export async function registerModel({ bytes, sides, manifest }: JudgedFile, comm
         await production?.model.close();
       },
     );
-    const act = { by: os.userInfo().username, reason: `samvad ${command} ${manifest.file}`, at: Date.now() };
+    const act = { by: userName(), reason: `samvad ${command} ${manifest.file}`, at: Date.now() };
     return await registerReported(log, artifacts, { bytes, report, manifest }, act);
   } finally {
     await log.close();

@@ -1,4 +1,3 @@
-import os from 'node:os';
 import { Command, Option } from 'commander';
 import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
 import { columns, plain, UsageError } from '../app/terminal.ts';
@@ -8,6 +7,7 @@ import type { QueueFilter } from '../review/filter.ts';
 import { readQueue } from '../review/tasks.ts';
 import { untilDrained } from './ingest.ts';
 import { converse, PROMPT_HELP } from './review-prompt.ts';
+import { userName } from './user-name.ts';
 
 interface ReviewFlags extends QueueFilter {
   readonly reviewer: string;
@@ -22,7 +22,7 @@ const LISTED = 20;
 export function reviewCommand(): Command {
   return new Command('review')
     .description('answer what waits for a person, the most useful first')
-    .option('--reviewer <name>', 'who answers', reviewerOption, os.userInfo().username)
+    .option('--reviewer <name>', 'who answers', reviewerOption, userName())
     .option('--module <name>', 'only this module')
     .option('--language <tag>', 'only this language')
     .addOption(new Option('--route <route>', 'only this route').choices(['needs-review', 'priority-review']))

@@ -32,16 +32,20 @@ const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
   'label-studio': async () => (await import('./label-studio.ts')).labelStudioCommand,
 };
 
-// Whoever reads the output may go first: `head`, or a `tee` that the same Ctrl-C has ended. That is no reason to stop otherwise than in order.
+// Who reads may go first: `head`, a `tee` that the same Ctrl-C has ended, a terminal that was closed; and a disk may be full. That is no
+// reason to stop otherwise than in order. Only data that a file lacks is a failure.
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
+    if (stream === process.stderr || error.code === 'EPIPE' || error.code === 'EIO') return;
+    process.stderr.write(`Not all of the output could be written: ${error.message}.\n`);
+    process.exitCode = 1;
   });
 
 // A fault of the program ends the process at once: an orderly exit would wait for calls into librdkafka, and while one of them does
-// not come back the process would stay a member of its consumer groups and do no work.
+// not come back the process would stay a member of its consumer groups and do no work. The embedded servers end as at every exit.
 process.on('uncaughtException', (error) => {
   process.stderr.write(`${error.stack ?? String(error)}\n`);
+  process.emit('exit', 1);
   process.kill(process.pid, 'SIGKILL');
 });
 
@@ -50,15 +54,17 @@ const program = new Command('samvad')
   .addHelpText('after', '\nStart with `samvad demo`: the whole pipeline on example traffic, in about a minute.')
   .showHelpAfterError();
 
-const asked = Object.entries(commands).filter(([name]) => name === process.argv[2]);
-for (const [, load] of asked.length > 0 ? asked : Object.entries(commands)) program.addCommand((await load())());
-
 try {
+  const asked = Object.entries(commands).filter(([name]) => name === process.argv[2]);
+  for (const [, load] of asked.length > 0 ? asked : Object.entries(commands)) program.addCommand((await load())());
   loadLabelStudioFile();
   await program.parseAsync();
-  process.exit(process.exitCode ?? 0); // native clients may keep the loop alive after they were closed
 } catch (error) {
   const { explain } = await import('./explain.ts');
   process.stderr.write(`${explain(error)}\n`);
-  process.exit(1);
+  process.exitCode = 1;
 }
+// An exit drops what a pipe has not taken yet.
+for (const stream of [process.stdout, process.stderr])
+  await new Promise<unknown>((resolve) => stream.write('', resolve));
+process.exit(); // native clients may keep the loop alive after they were closed

@@ -1,6 +1,7 @@
-import { writeFile } from 'node:fs/promises';
+import { access, constants, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { Command } from 'commander';
-import { folderOf } from '../app/environment.ts';
+import { findEnvironment, folderOf, prepare } from '../app/environment.ts';
 import { liveLine, plain, progress, untilStopped, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
@@ -63,6 +64,7 @@ export function trainRouterCommand(): Command {
         throw new UsageError(
           `--epochs and --seed are not for ${recipe.program.command[0]}; give it options of its own.`,
         );
+      await checkEnds(options);
       const { rows, manifest } = await readCorpus(file);
       const sides = options.register === true ? withoutTestTextsOfLog(split(rows)) : split(rows);
       const judged = {
@@ -73,12 +75,23 @@ export function trainRouterCommand(): Command {
       if (options.output !== undefined) await writeFile(options.output, judged.bytes);
       const report =
         options.register === true
-          ? await registerModel(judged, 'train-router')
+          ? await registerModel(judged, 'train-router').catch(async (error: unknown) => {
+              const { output = 'router.onnx' } = options;
+              await writeFile(output, judged.bytes);
+              progress(`It could not be made a version. The model is in ${output}.`);
+              throw error;
+            })
           : await reportOnFile(judged, recipe.places);
       if (options.report !== undefined)
         await writeFile(options.report, options.report.endsWith('.html') ? reportPage(report) : JSON.stringify(report));
       process.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : summary(report, options));
     });
+}
+
+/** Training may take hours: what its end needs is looked for first. */
+async function checkEnds({ output, report, register: asVersion }: Options): Promise<void> {
+  for (const file of [output, report]) if (file !== undefined) await access(path.dirname(file), constants.W_OK);
+  if (asVersion === true) await (await prepare(await findEnvironment())).stop();
 }
 
 async function trainOn(

@@ -1,6 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import type { Admin } from 'kafkajs';
 import { startComponents } from '../app/components.ts';
+import type { RunningComponents } from '../app/components.ts';
 import { findEnvironment, onLog, prepare } from '../app/environment.ts';
 import type { Prepared } from '../app/environment.ts';
 import { untilPassed } from '../app/lag.ts';
@@ -8,12 +10,17 @@ import { liveLine, progress, UsageError } from '../app/terminal.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import { whyNoTrial } from '../policy/trial.ts';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { mayPass } from '../runtime/may-pass.ts';
 import type { RunStanding } from '../schemas/types.ts';
 import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
+import { trainer } from '../trainer/trainer.ts';
 
 const LOOK_MS = 500;
+/** A trainer that restarts is away as long. */
+const RESTART_MS = 10_000;
 /** As the log names who asked. */
 const BY = 'samvad train';
 
@@ -45,7 +52,7 @@ export function trainCommand(): Command {
 }
 
 /**
- * Joins the trainers until the run that `ask` names has ended, and prints it, where there is one; `ask` says why there is none. The exit
+ * Waits until the run that `ask` names has ended, and prints it, where there is one; `ask` says why there is none. The exit
  * code is 1 when the run makes no version.
  */
 export async function carryOutRun(
@@ -104,23 +111,38 @@ async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boo
   return run;
 }
 
-/** Joins the trainers until the run has ended, whoever carries it out. Returns the log then. */
+/** Follows the run to its end, and joins the trainers where none runs, because the settings of another may not be those of here. Returns the log then. */
 async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Promise<ModelLog> {
-  const trainer = await startComponents(['trainer'], prepared);
-  const follow = async () => {
-    for (;;) {
+  const admin = kafkajsClient(prepared.servers.kafka, 'samvad-train').admin();
+  let own: RunningComponents | undefined;
+  try {
+    await admin.connect();
+    for (let seenAt = 0; ;) {
       const now = await log.read();
       const run = now.runs.get(id);
       if (run?.status !== 'requested' && run?.status !== 'running') return now;
       liveLine(`${id}: ${run.stage ?? run.status}${run.epochs > 0 ? `, epoch ${run.epoch} of ${run.epochs}` : ''}`);
-      await sleep(LOOK_MS);
+      if (!own) {
+        if (await trainerRuns(admin)) seenAt = Date.now();
+        else if (Date.now() - seenAt > RESTART_MS) own = await startComponents([trainer.name], prepared);
+      }
+      await Promise.race([sleep(LOOK_MS), ...(own ? [own.failed] : [])]);
     }
-  };
-  try {
-    return await Promise.race([follow(), trainer.failed]);
   } finally {
     liveLine('');
-    await trainer.stop();
+    await own?.stop();
+    await admin.disconnect();
+  }
+}
+
+/** Whether a trainer runs somewhere, and while Kafka does not say: then none could begin. */
+async function trainerRuns(admin: Admin): Promise<boolean> {
+  try {
+    const { groups } = await admin.describeGroups([trainer.name]);
+    return groups.some(({ members }) => members.length > 0);
+  } catch (error) {
+    if (mayPass(error)) return true;
+    throw error;
   }
 }
 

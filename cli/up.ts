@@ -5,6 +5,7 @@ import { startHttp } from '../app/http.ts';
 import { readLag } from '../app/lag.ts';
 import { standBy } from '../app/stand-by.ts';
 import { liveLine, progress, untilStopped } from '../app/terminal.ts';
+import { readConfig } from '../config.ts';
 
 const STATUS_MS = 2000;
 
@@ -13,8 +14,12 @@ export function upCommand(): Command {
   return new Command('up')
     .description('start the servers where none are configured, and every component; until Ctrl-C')
     .action(async () => {
-      const stopped = untilStopped();
-      const environment = await startEnvironment();
+      const stopping = new AbortController();
+      const stopped = untilStopped().then(() => stopping.abort());
+      const environment = await startEnvironment(readConfig(), stopping.signal).catch((error: unknown) => {
+        if (!stopping.signal.aborted) throw error;
+      });
+      if (!environment) return;
       const ground = standBy(environment);
       const components = await startComponents(['all'], ground);
       const http = await startHttp(ground, components).catch(async (error: unknown) => {

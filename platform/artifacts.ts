@@ -8,6 +8,9 @@ import { runProgram } from './process.ts';
 
 const OLDEST_JAVA = 17;
 
+/** Without a locale, as under systemd, Java reads no path with other letters than those of ASCII. */
+export const JAVA_ENVIRONMENT = { LC_ALL: 'C.UTF-8' };
+
 /** A server that comes as Java archives from Maven Central. */
 export interface JavaArtifact {
   /** For messages, such as `Apache Kafka 4.2.0`. */
@@ -47,6 +50,7 @@ export async function fetchArtifact(
   artifact: JavaArtifact,
   cache: string,
   progress: (message: string) => void,
+  signal?: AbortSignal,
 ): Promise<string> {
   const target = join(cache, artifact.folder);
   if (await exists(target)) return target;
@@ -55,13 +59,13 @@ export async function fetchArtifact(
   const onWait = (holder: number): void => {
     progress(`waiting for process ${holder}, which is downloading ${artifact.title}`);
   };
-  await withLock(`${target}.lock`, onWait, async () => {
+  await withLock(`${target}.lock`, onWait, signal, async () => {
     if (await exists(target)) return;
     progress(`downloading ${artifact.title} (once, into ${cache})`);
     // Only a finished folder gets the final name: an interrupted download starts again.
     const partial = `${target}.partial`;
     await rm(partial, { recursive: true, force: true });
-    await copyDependencies(artifact, partial);
+    await copyDependencies(artifact, partial, signal);
     if (artifact.unpack) await unpackArchives(partial);
     await rename(partial, target);
   });
@@ -76,17 +80,16 @@ async function requireMaven({ title }: JavaArtifact): Promise<void> {
   throw new PlatformError(`Maven is needed once to download ${title}, and \`mvn\` does not run here: ${ways}.`);
 }
 
-async function copyDependencies(artifact: JavaArtifact, output: string): Promise<void> {
+async function copyDependencies(
+  artifact: JavaArtifact,
+  output: string,
+  signal: AbortSignal | undefined,
+): Promise<void> {
   const pom = fileURLToPath(new URL(`./maven/${artifact.pom}`, import.meta.url));
-  const copied = await runProgram('mvn', [
-    '-q',
-    '-B',
-    '-f',
-    pom,
-    'dependency:copy-dependencies',
-    `-DoutputDirectory=${output}`,
-  ]);
+  const args = ['-q', '-B', '-f', pom, 'dependency:copy-dependencies', `-DoutputDirectory=${output}`];
+  const copied = await runProgram('mvn', args, { env: JAVA_ENVIRONMENT, signal });
   if (copied.code === 0) return;
+  signal?.throwIfAborted();
   const errors = copied.output.split('\n').filter((line) => line.includes('ERROR'));
   throw new PlatformError(
     `Maven could not download ${artifact.title}; check the network or the proxy in ~/.m2/settings.xml. It said:\n${errors.slice(0, 3).join('\n')}`,

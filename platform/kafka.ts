@@ -2,7 +2,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Kafka, logLevel } from 'kafkajs';
-import { exists, fetchArtifact, requireJava } from './artifacts.ts';
+import { exists, fetchArtifact, JAVA_ENVIRONMENT, requireJava } from './artifacts.ts';
 import type { JavaArtifact } from './artifacts.ts';
 import { PlatformError } from './platform-error.ts';
 import { runProgram } from './process.ts';
@@ -40,13 +40,17 @@ export function kafkaBroker(extras: BrokerExtras = {}): Server {
 }
 
 /** The folder of Kafka's archives, fetched the first time. @throws PlatformError */
-export function kafkaLibraries(cache: string, progress: (message: string) => void): Promise<string> {
-  return fetchArtifact(artifact, cache, progress);
+export function kafkaLibraries(
+  cache: string,
+  progress: (message: string) => void,
+  signal?: AbortSignal,
+): Promise<string> {
+  return fetchArtifact(artifact, cache, progress, signal);
 }
 
-async function prepare({ home, cache, state, progress }: ServerContext, extras: BrokerExtras): Promise<Launch> {
+async function prepare({ home, cache, state, progress, signal }: ServerContext, extras: BrokerExtras): Promise<Launch> {
   const version = await requireJava();
-  const libraries = await kafkaLibraries(cache, progress);
+  const libraries = await kafkaLibraries(cache, progress, signal);
   const root = await folder(home, 'kafka');
   const data = join(root, 'data');
   const configuration = join(root, 'server.properties');
@@ -67,12 +71,10 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
       configuration,
       ...(extras.format ?? []),
     ];
-    const { code, output } = await runProgram('java', [
-      ...['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'],
-      ...classes.map,
-      ...java,
-      ...format,
-    ]);
+    const small = ['-Xmx128m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1'];
+    const { code, output } = await runProgram('java', [...small, ...classes.map, ...java, ...format], {
+      env: JAVA_ENVIRONMENT,
+    });
     if (code !== 0) throw new PlatformError(`Kafka's storage tool could not format ${data}: ${output.trim()}`);
   }
   return {
@@ -82,6 +84,7 @@ async function prepare({ home, cache, state, progress }: ServerContext, extras: 
       ...[...classes.map, ...classes.leave, ...java, 'kafka.Kafka', configuration],
     ],
     cwd: root,
+    env: JAVA_ENVIRONMENT,
   };
 }
 

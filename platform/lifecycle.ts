@@ -65,10 +65,13 @@ async function attemptStart(
   onSpawn(spawned.identity);
   await writeRunRecord(home, server.name, { ...spawned.identity, owner });
   const raceOver = new AbortController();
-  const outcome = await Promise.race([spawned.ended, readiness(server, context, raceOver.signal)]);
+  const abandoned = AbortSignal.any([raceOver.signal, ...(context.signal ? [context.signal] : [])]);
+  const outcome = await Promise.race([spawned.ended, readiness(server, context, abandoned)]);
   raceOver.abort();
   if (outcome === 'ready') return { spawned };
   if (outcome instanceof Error) await endProcess(spawned.identity, server.stopSignal, STOP_MS);
+  if (context.signal?.aborted === true) await removeRunRecord(home, server.name);
+  context.signal?.throwIfAborted();
   const log = await readFrom(logFile, logStart);
   const what =
     outcome instanceof Error

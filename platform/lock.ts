@@ -24,10 +24,15 @@ export async function thisProcess(): Promise<ProcessIdentity> {
 }
 
 /**
- * Runs `work` while holding the lock file `path`, waiting for another process that holds it (`onWait` is told once).
- * The lock of a process that no longer runs is taken over.
+ * Runs `work` while holding the lock file `path`, waiting for another process that holds it (`onWait` is told once)
+ * until `signal` is aborted. The lock of a process that no longer runs is taken over.
  */
-export async function withLock<T>(path: string, onWait: (holder: number) => void, work: () => Promise<T>): Promise<T> {
+export async function withLock<T>(
+  path: string,
+  onWait: (holder: number) => void,
+  signal: AbortSignal | undefined,
+  work: () => Promise<T>,
+): Promise<T> {
   const claim = `${path}.${randomUUID()}`;
   await writeFile(claim, JSON.stringify(await thisProcess()));
   try {
@@ -41,6 +46,7 @@ export async function withLock<T>(path: string, onWait: (holder: number) => void
       }
       if (!waiting) onWait(holder.pid);
       await sleep(200);
+      signal?.throwIfAborted();
     }
   } finally {
     await rm(claim, { force: true });

@@ -33,6 +33,8 @@ export interface PlatformOptions {
   /** Detached servers outlive this process until `stopPlatform`; others are stopped by `stop`, at the latest when this process exits. */
   readonly detached: boolean;
   readonly progress: (message: string) => void;
+  /** Ends a start that is under way. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** Servers that run, until `stop`. */
@@ -90,7 +92,7 @@ interface Started {
  * stopped first; detached ones that run already are used as they are. @throws PlatformError, with nothing left running.
  */
 export async function startPlatform(options: PlatformOptions): Promise<RunningPlatform> {
-  const { detached, progress } = options;
+  const { detached, progress, signal } = options;
   const home = resolve(options.home);
   await mkdir(home, { recursive: true });
   const owner = detached ? null : await thisProcess();
@@ -100,12 +102,14 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
     (holder) => {
       progress(`waiting for process ${holder}, which is starting the servers in ${home}`);
     },
+    signal,
     async () => {
       const context: ServerContext = {
         home,
         cache: resolve(options.cache),
         state: await readOrCreateState(home),
         progress,
+        signal,
       };
       const members = await settleLeftovers(home, names, progress);
       let fail: (error: PlatformError) => void = () => undefined;
@@ -163,6 +167,7 @@ async function startMissing(started: Started, names: readonly ServerName[]): Pro
   const results = await Promise.allSettled(missing.map((name) => startMember(name, started, started.owner, false)));
   const failure = results.find((result) => result.status === 'rejected');
   if (failure !== undefined) throw failure.reason;
+  started.context.signal?.throwIfAborted();
 }
 
 async function startMember(

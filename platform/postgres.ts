@@ -14,8 +14,9 @@ import type { PlatformState } from './state.ts';
 const USER = 'samvad';
 const DATABASE = 'samvad';
 
+/** It has no TLS, which `PGSSLMODE` in a shell may ask of every other server. */
 function url({ postgresPassword, postgresPort }: PlatformState, name: string): string {
-  return `postgres://${USER}:${postgresPassword}@127.0.0.1:${postgresPort}/${name}`;
+  return `postgres://${USER}:${postgresPassword}@127.0.0.1:${postgresPort}/${name}?sslmode=disable`;
 }
 
 function address(state: PlatformState): string {

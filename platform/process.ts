@@ -44,14 +44,24 @@ async function hasEndedWithin(identity: ProcessIdentity, milliseconds: number): 
 export function runProgram(
   command: string,
   args: readonly string[],
-  options: Partial<Pick<Launch, 'cwd' | 'account'>> & { readonly timeoutMs?: number } = {},
+  options: Partial<Pick<Launch, 'cwd' | 'account' | 'env'>> & {
+    readonly timeoutMs?: number;
+    /** Ends it. */
+    readonly signal?: AbortSignal | undefined;
+  } = {},
 ): Promise<{ readonly code: number; readonly output: string }> {
-  const { cwd, account, timeoutMs: timeout } = options;
+  const { cwd, account, timeoutMs: timeout, signal } = options;
+  const env = { ...process.env, ...options.env };
   return new Promise((resolve) => {
-    execFile(command, args, { cwd, ...account, timeout, maxBuffer: 64 * 1024 * 1024 }, (error, stdout, stderr) => {
-      const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-      resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
-    });
+    execFile(
+      command,
+      args,
+      { cwd, env, ...account, timeout, signal, maxBuffer: 64 * 1024 * 1024 },
+      (error, stdout, stderr) => {
+        const failure = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+        resolve({ code: failure, output: `${stdout}${stderr}${failure === -1 ? (error?.message ?? '') : ''}` });
+      },
+    );
   });
 }
 

@@ -1,6 +1,6 @@
 /** The embedded schema registry. */
 import { join } from 'node:path';
-import { fetchArtifact, requireJava } from './artifacts.ts';
+import { fetchArtifact, JAVA_ENVIRONMENT, requireJava } from './artifacts.ts';
 import type { JavaArtifact } from './artifacts.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
 import { sharedClasses } from './shared-classes.ts';
@@ -34,9 +34,9 @@ export const registryServer: Server = {
   },
 };
 
-async function prepare({ home, cache, state, progress }: ServerContext): Promise<Launch> {
+async function prepare({ home, cache, state, progress, signal }: ServerContext): Promise<Launch> {
   const version = await requireJava();
-  const programs = await fetchArtifact(artifact, cache, progress);
+  const programs = await fetchArtifact(artifact, cache, progress, signal);
   const root = await folder(home, 'registry');
   const classes = await sharedClasses(cache, artifact.folder, version);
   return {
@@ -52,6 +52,7 @@ async function prepare({ home, cache, state, progress }: ServerContext): Promise
     ],
     cwd: root,
     env: {
+      ...JAVA_ENVIRONMENT,
       // The default is memory, and a registry that forgets its ids makes the whole log unreadable. A file, and with
       // WRITE_DELAY=0 every commit reaches it before it is acknowledged: this survives kill -9.
       REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(root, 'db')};MODE=PostgreSQL;WRITE_DELAY=0`,

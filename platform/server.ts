@@ -27,6 +27,8 @@ export interface ServerContext {
   readonly cache: string;
   readonly state: PlatformState;
   readonly progress: (message: string) => void;
+  /** Ends a start that is under way. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One kind of server as a value: how to prepare, launch and probe it. Its life cycle is in lifecycle.ts. */

@@ -20,7 +20,7 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
 ];
 
 /** Opens the log. Each finished line is searched for secrets, so none can slip in through an error's message. */
-export function openLog({ level, secrets = [], destination = pino.destination(2) }: LogOptions): Logger {
+export function openLog({ level, secrets = [], destination = process.stderr }: LogOptions): Logger {
   // A secret of a few letters would black out half the log and hide nothing.
   const hidden = secrets
     .filter((secret) => secret.length >= 6)

@@ -14,6 +14,7 @@ import { untilCaughtUp } from '../../app/lag.ts';
 import { childrenOf, readProc } from '../../bench/processes.ts';
 import { readConfig } from '../../config.ts';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import type { RunStanding } from '../../schemas/types.ts';
 import { tokens } from '../../trainer/learning/hashed-ngrams.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
@@ -140,6 +141,27 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     const run = await train({ SAMVAD_ENCODER: 'tiny' });
     assert.deepEqual([run.status, run.version, run.failure, run.code], ['finished', 'router-v1.2.0', null, 0]);
     await serves('router-v1.2.0');
+  });
+
+  it('a run that is asked for is carried out by the trainer that runs, and by the command once none does', async () => {
+    const { prepared } = stack;
+    const { training } = readConfig({ ...stack.env, SAMVAD_TRAINER_COMMAND: command('hangs') });
+    const config = { ...prepared.config, training: { ...training, threshold: 1_000_000 } };
+    const trainer = await startComponents(['trainer'], { ...prepared, config });
+    const admin = kafkajsClient(prepared.servers.kafka, 'test').admin();
+    await admin.connect();
+    const members = async () => (await admin.describeGroups(['trainer'])).groups[0]?.members.length;
+    while ((await members()) !== 1) await sleep(100);
+    const asked = train({ SAMVAD_TRAINER_COMMAND: command('fails') });
+    for (let running = 0; running < 20; await sleep(200)) {
+      if ([...(await log.read()).runs.values()].some(({ status }) => status === 'running')) running++;
+      assert.equal(await members(), 1);
+    }
+    await trainer.stop();
+    const { status, failure } = await asked;
+    await admin.disconnect();
+    assert.equal(status, 'failed');
+    assert.match(failure ?? '', /failed with code 3/);
   });
 
   it('the program ends with its run, also where the process of the run is killed', async () => {

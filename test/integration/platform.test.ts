@@ -22,6 +22,8 @@ import { sharedClasses } from '../../platform/shared-classes.ts';
 // Real servers, about 40 seconds; the first run downloads them into the cache.
 const cache = process.env['SAMVAD_CACHE'] ?? join(homedir(), '.cache', 'samvad');
 
+process.env['PGSSLMODE'] = 'require'; // of the shell, for servers elsewhere
+
 let home: string;
 let platform: RunningPlatform;
 let keptSchema: unknown;

@@ -304,7 +304,7 @@ test('every component runs as a user of its own, with the rights of the table an
     assert.equal(running.get(name)?.stats()[name]?.['leading'], 1, name);
 });
 
-test('who types `samvad train` joins the trainers', async (t) => {
+test('who types `samvad train` may join the trainers', async (t) => {
   const components = await startComponents(['trainer'], operator);
   t.after(() => components.stop());
   const bothAreIn = async () => (await admin.describeGroups(['trainer'])).groups[0]?.members.length === 2 || undefined;

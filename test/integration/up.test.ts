@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -21,17 +22,19 @@ async function until(url: string, status: number): Promise<Record<string, unknow
 }
 
 /** `samvad ARGS` in a process of its own, on a folder of its own. */
-function start(args: readonly string[], folder: string) {
+function start(args: readonly string[], folder: string, more: Readonly<Record<string, string>> = {}) {
   const { KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL, ...env } = process.env;
   assert.deepEqual([KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL], [undefined, undefined, undefined]);
   const child = spawn(process.execPath, [bin, ...args], {
     env: {
       ...env,
+      LC_ALL: 'C', // as under systemd
       TMPDIR: folder,
       SAMVAD_HOME: folder,
       SAMVAD_REPORTS: path.join(folder, 'reports'),
       SAMVAD_HTTP_PORT: '0',
       SAMVAD_LOG_LEVEL: 'warn',
+      ...more,
     },
     stdio: ['ignore', 'ignore', 'pipe'],
   });
@@ -128,9 +131,24 @@ describe('samvad up', { timeout: 400_000 }, () => {
     assert.match(second.output(), /Kafka ended unexpectedly/);
   });
 
+  it('ends in order when it is stopped while its servers start, or while it waits for a process that starts them', async () => {
+    const first = start(['up'], folder);
+    const lock = path.join(folder, 'start.lock');
+    while (!existsSync(lock)) await sleep(20);
+    const second = start(['up'], folder);
+    await second.printed(/(waiting for process)/);
+    second.child.kill('SIGTERM');
+    assert.equal(await second.ended, 0, second.output());
+    while (!existsSync(path.join(folder, 'run', 'kafka.json'))) await sleep(20);
+    first.child.kill('SIGTERM');
+    assert.equal(await first.ended, 0, first.output());
+    assert.doesNotMatch(first.output(), /Kafka ready/);
+    assert.deepEqual(await readdir(path.join(folder, 'run')), []);
+  });
+
   it('leaves nothing behind when a demo is interrupted', async () => {
-    const { child, ended, printed } = start(['demo'], folder);
-    await printed(/(Kafka ready)/);
+    const { child, ended, printed } = start(['demo'], folder, { SAMVAD_REPLICATION: '3' });
+    await printed(/(Topics, schemas and tables are in place)/);
     child.kill('SIGINT');
     assert.equal(await ended, 130);
     assert.deepEqual(

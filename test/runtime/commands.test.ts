@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
-import { execFile } from 'node:child_process';
+import { execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, openSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
 import path from 'node:path';
-import { describe, it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { demoCommand } from '../../cli/demo.ts';
 import { explain } from '../../cli/explain.ts';
 import { promoteCommand, rollbackCommand } from '../../cli/models.ts';
@@ -12,16 +17,29 @@ import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
+const CORPUS = path.join(import.meta.dirname, '..', '..', 'examples', 'corpus.jsonl');
+
 /** What a command without servers says. */
-function samvad(...args: readonly string[]) {
+const samvad = (...args: readonly string[]) => samvadIn(process.env, ...args);
+
+function samvadIn(env: NodeJS.ProcessEnv, ...args: readonly string[]) {
   return new Promise<{ code: unknown; out: string; err: string }>((resolve) => {
-    execFile(process.execPath, [bin, ...args], (error, out, err) => resolve({ code: error?.code ?? 0, out, err }));
+    execFile(process.execPath, [bin, ...args], { env }, (error, out, err) =>
+      resolve({ code: error?.code ?? 0, out, err }),
+    );
   });
 }
 
 it('what the demo and a change of the traffic print is there as JSON too', () => {
   for (const command of [demoCommand(), promoteCommand(), rollbackCommand()])
     assert.match(command.helpInformation(), /^ +--json /m, command.name());
+});
+
+it('who types is known by a number where the account has no name', (t) => {
+  t.mock.method(os, 'userInfo', () => {
+    throw new Error('uv_os_get_passwd returned ENOENT');
+  });
+  assert.match(promoteCommand().helpInformation(), /"uid \d+"/);
 });
 
 describe('a command that fails', () => {
@@ -49,5 +67,128 @@ describe('a command that fails', () => {
 
   it('shows the stack of what is a bug', () => {
     assert.match(explain(new TypeError('x is not a function')), /^TypeError: x is not a function\n +at /);
+  });
+});
+
+/** Python has what Node lacks: pipes of a chosen size, and terminals. Gives what `program` prints. */
+async function python(program: string, args: readonly string[], env = process.env): Promise<string> {
+  return new Promise((resolve, reject) => {
+    execFile('python3', ['-c', program, process.execPath, bin, ...args], { env, timeout: 60_000 }, (error, out, err) =>
+      error === null ? resolve(out) : reject(new Error(err, { cause: error })),
+    );
+  });
+}
+
+describe('train-router', () => {
+  for (const [args, why] of [
+    [['--register'], /^Not running and not configured: Kafka /],
+    [['--output', '/nowhere/router.onnx'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
+    [['--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
+  ] as const)
+    it(`looks for what its end needs before it trains: ${args.join(' ')}`, async () => {
+      const { code, err } = await samvadIn(
+        { ...process.env, SAMVAD_HOME: '/nowhere' },
+        'train-router',
+        CORPUS,
+        ...args,
+      );
+      assert.equal(code, 1);
+      assert.match(err, why);
+    });
+});
+
+it('all of the output reaches a reader that is slow', async () => {
+  const slowly = `
+import fcntl, os, subprocess, sys, time
+r, w = os.pipe()
+fcntl.fcntl(w, 1031, 4096)  # F_SETPIPE_SZ
+child = subprocess.Popen(sys.argv[1:], stdout=w)
+os.close(w)
+first = os.read(r, 1)
+time.sleep(1)
+print(first.decode() + open(r).read(), end="")
+sys.exit(child.wait())`;
+  const { out } = await samvad('topology', '--acls');
+  assert.ok(out.length > 20_000);
+  assert.equal(await python(slowly, ['topology', '--acls']), out);
+});
+
+it('output that a full disk does not take is a failure', async () => {
+  const child = spawn(process.execPath, [bin, 'topology'], { stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'] });
+  const [errors] = await Promise.all([child.stderr?.toArray(), once(child, 'exit')]);
+  assert.match(String(errors), /^Not all of the output could be written: ENOSPC[^\n]+\n$/);
+  assert.equal(child.exitCode, 1);
+});
+
+describe('a process that runs until it is stopped', () => {
+  let home: string;
+  let env: NodeJS.ProcessEnv;
+  before(async () => {
+    home = await mkdtemp(path.join(os.tmpdir(), 'samvad-stopped-'));
+    const nowhere = '127.0.0.1:1';
+    const servers = { KAFKA_BROKERS: nowhere, SCHEMA_REGISTRY_URL: `http://${nowhere}` };
+    env = {
+      ...process.env,
+      ...servers,
+      DATABASE_URL: `postgres://${nowhere}/none`,
+      SAMVAD_HOME: home,
+      SAMVAD_HTTP_PORT: '0',
+    };
+  });
+  after(() => rm(home, { recursive: true }));
+
+  it('says why a component failed that does so before all of the process has started', async () => {
+    const { code, err } = await samvadIn(
+      { ...env, KAFKA_TLS: 'true', KAFKA_TLS_CA_FILE: '/nowhere' },
+      'run',
+      'pipeline',
+      'http',
+    );
+    assert.equal(code, 1, err);
+    assert.match(err, /^ENOENT: [^\n]+ '\/nowhere'\n$/m);
+    assert.doesNotMatch(err, /^ +at /m);
+  });
+
+  it('ends in order when one Ctrl-C reaches it twice, as under npm', async () => {
+    const child = spawn(process.execPath, [bin, 'run', 'pipeline', 'http'], {
+      env,
+      stdio: ['ignore', 'ignore', 'pipe'],
+    });
+    for await (const said of child.stderr) if (String(said).includes('Running')) break;
+    child.kill('SIGINT');
+    child.kill('SIGTERM'); // two of a kind at once may arrive as one
+    await once(child, 'exit');
+    assert.equal(child.exitCode, 0);
+  });
+
+  it('outlives its terminal', async () => {
+    const closed = `
+import os, subprocess, sys, time
+terminal, w = os.openpty()
+child = subprocess.Popen(sys.argv[1:], stderr=w, start_new_session=True)
+os.close(w)
+said = b""
+while b"not in place yet" not in said or b"Running" not in said: said += os.read(terminal, 4096)
+os.close(terminal)
+time.sleep(2)
+print(child.poll())
+child.terminate()
+child.wait()`;
+    assert.equal(await python(closed, ['run', 'pipeline'], env), 'None\n');
+  });
+
+  it('goes on while the disk of its log is full, and ends in order', async () => {
+    const full = path.join(home, 'full');
+    const child = spawn(process.execPath, [bin, 'run', 'http'], {
+      env: { ...env, SAMVAD_HOME: full },
+      stdio: ['ignore', 'ignore', openSync('/dev/full', 'w')],
+    });
+    for (let i = 0; i < 300 && !existsSync(path.join(full, 'spool')); i++) await sleep(100);
+    await sleep(2000); // the servers that are away are in the log by then
+    assert.equal(child.exitCode ?? child.signalCode, null);
+    child.kill('SIGTERM');
+    await Promise.race([once(child, 'exit'), sleep(20_000)]);
+    child.kill('SIGKILL');
+    assert.equal(child.exitCode, 0);
   });
 });

@@ -22,6 +22,12 @@ describe('the configuration', () => {
     assert.deepEqual(readConfig({ KAFKA_BROKERS, KAFKA_TLS: 'false' }).kafka, { brokers: KAFKA_BROKERS });
   });
 
+  it('has addresses without the blanks around them', () => {
+    const env = { KAFKA_BROKERS: ' a:1, b:2 ', SCHEMA_REGISTRY_URL: 'http://r ', DATABASE_URL: ' postgresql://p/db' };
+    const { kafka, schemaRegistryUrl, databaseUrl } = readConfig(env);
+    assert.deepEqual([kafka?.brokers, schemaRegistryUrl, databaseUrl], ['a:1,b:2', 'http://r', 'postgresql://p/db']);
+  });
+
   const refused: readonly NodeJS.ProcessEnv[] = [
     ...['1', 'TRUE', 'yes', 'True '].map((KAFKA_TLS) => ({ KAFKA_TLS })),
     { KAFKA_SASL_PASSWORD: 'secret' },
@@ -31,6 +37,9 @@ describe('the configuration', () => {
     ...[' ', '0x50', '1e3', '-1', '80.5', '65536', 'http'].map((SAMVAD_HTTP_PORT) => ({ SAMVAD_HTTP_PORT })),
     { SAMVAD_HEALTH_PORT: '65536' },
     { SAMVAD_REPLICATION: '0' },
+    { SCHEMA_REGISTRY_URL: 'localhost:8081' },
+    { DATABASE_URL: 'localhost:5432/samvad' },
+    ...['kafka', 'kafka:9092,', 'SASL_SSL://kafka:9092', 'kafka 9092'].map((address) => ({ KAFKA_BROKERS: address })),
   ];
   for (const env of refused) {
     const name = Object.keys(env).at(-1) ?? '';
