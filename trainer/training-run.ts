@@ -85,21 +85,21 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
   const started = (await log.append((before) => startRun(before, id, ports.trainer, now()))).runs.get(id);
   if (started?.status !== 'running') return started;
   const attempt = started.attempt;
-  try {
-    ports.onStep?.('started');
-    await steps(id, started, ports, signal);
-  } catch (error) {
-    if (signal.aborted || error instanceof Superseded) {
-      // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
-      await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
-      signal.throwIfAborted();
-      return (await log.read()).runs.get(id);
-    }
+  const fail = async (error: unknown) => {
     const foreseen = FORESEEN.some((kind) => error instanceof kind);
-    if (!foreseen && mayPass(error)) throw error;
+    if (signal.aborted || error instanceof Superseded || (!foreseen && mayPass(error))) throw error;
     // What nobody has foreseen would come again in every attempt, and end the trainer each time: it is the run's failure too.
     const reason = foreseen ? (error as Error).message : `An error that nobody has foreseen: ${String(error)}`;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
+  };
+  try {
+    ports.onStep?.('started');
+    await steps(id, started, ports, signal).catch(fail);
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof Superseded)) throw error;
+    // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
+    await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
+    signal.throwIfAborted();
   }
   return (await log.read()).runs.get(id);
 }

@@ -560,6 +560,17 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, { ...ports, train: reads }, stop))?.status, 'cancelled');
   });
 
+  it('stays cancelled when what it does fails just after', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const train = async () => {
+      await ports.log.append((log) => cancelRun(log, id, { by: 'asha', at: 2 }));
+      throw new ArtifactError('A file can’t be kept: the disk is full.');
+    };
+    const run = await executeRun(id, { ...ports, train }, quiet);
+    assert.deepEqual([run?.status, run?.failure], ['cancelled', null]);
+  });
+
   it('gives a run up that kills every trainer', async () => {
     const ports = world();
     const id = await ask(ports);
