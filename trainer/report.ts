@@ -127,7 +127,7 @@ function origin({ parent, made, passedOver }: TrainingReport): string {
     return `Trained by a program from elsewhere, which says of itself: <code>${escape(JSON.stringify(made.external))}</code>. ${encoder}`;
   if (parent !== null) return `Goes on from <code>${escape(parent)}</code>. ${encoder}`;
   if (passedOver === null) return `Trained from nothing. ${encoder}`;
-  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, another encoder or another trainer. ${encoder}`;
+  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, has learned rows to calibrate on, or is of another encoder or trainer. ${encoder}`;
 }
 
 function comparisonPart(c: Comparison): string {

@@ -20,8 +20,8 @@ import { trainExternally } from './external.ts';
 import type { ExternalControl } from './external.ts';
 import { createEncoder } from './learning/encoder.ts';
 import type { EncoderPlaces } from './learning/encoder.ts';
-import { loadModel } from './learning/model.ts';
 import { makeModelFile } from './learning/model-file.ts';
+import type { FileNotes } from './learning/model-file.ts';
 import { readClassifier } from './learning/onnx-classifier.ts';
 import { checkModel, ModelRefused } from './learning/onnx-reader.ts';
 import { split } from './learning/split.ts';
@@ -300,12 +300,14 @@ async function whileOurs<T>(
   }
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it with the same encoder and a view of it has room for what is new. */
+/** The classifier that training goes on from: production's, where this trainer made it with the same encoder, without its dev rows, and a view of it has room for what is new. */
 async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options, places }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
+  const { options: made } = (file.metadata.training ?? {}) as Partial<FileNotes>;
+  if (made?.learnDev !== false) return undefined; // the rows on which the next version is calibrated
   const { features, encoder: wanted } = { ...defaults, ...options };
   if (wanted.kind !== file.metadata.encoder.kind) return undefined;
   const encoder = await createEncoder(wanted, places);
@@ -322,16 +324,14 @@ async function reportOnRun(
   log: ModelLog,
   ports: RunPorts,
 ): Promise<StoredReport> {
-  const sha256 = run.artifact_sha256 ?? '';
-  const model = await loadModel(await ports.artifacts.get(sha256), sha256, ports.places);
-  const production = await loadProduction(log, ports.artifacts, ports.places);
+  const { artifacts, places, promotion } = ports;
+  const [version, wanted, sha256] = [run.version ?? '', run.parent_version, run.artifact_sha256 ?? ''];
+  const file = { bytes: await artifacts.get(sha256), sha256, ...(places && { places }) };
+  const production = await loadProduction(log, artifacts, places);
   try {
-    const { promotion } = ports;
     const policy = await ports.policy();
-    const [version, wanted] = [run.version ?? '', run.parent_version];
-    return await reportOn({ version, wanted, model, sides, manifest, production, policy, promotion });
+    return await reportOn({ version, wanted, ...file, sides, manifest, production, policy, promotion });
   } finally {
-    await model.close();
     await production?.model.close();
   }
 }

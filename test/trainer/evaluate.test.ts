@@ -189,7 +189,7 @@ describe('report', () => {
         { stage: 'fit', epoch: 1, epochs: 2, trainLoss: 2, devLoss: 1, devAccuracy: 0.5 },
         { stage: 'fit', epoch: 2, epochs: 2, trainLoss: 1, devLoss: 0.8, devAccuracy: 0.6 },
       ],
-      evaluation: evaluate(rows, defaultPolicy, { p50: 1, p99: 2 }),
+      evaluation: evaluate(rows, defaultPolicy, { mean: 1, p50: 1, p99: 2 }),
       confusion: confusion(rows),
       comparison: compare(better, rows),
       decision: { verdict: 'inconclusive', reasons: ['a < b'] },
