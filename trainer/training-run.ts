@@ -138,6 +138,8 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     const sha256 = await ports.artifacts.put(bytes);
     const after = await note((before) => ({
       artifact_sha256: sha256,
+      // A report on another file is none on this one.
+      ...(sha256 !== before.runs.get(id)?.artifact_sha256 && { report_sha256: null, page_sha256: null }),
       version: run.version ?? nextVersion(before),
       stage: 'evaluate',
     }));

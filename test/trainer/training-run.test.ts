@@ -272,6 +272,22 @@ describe('a training run', () => {
     }
   });
 
+  it('reports on the file that it registers, also where the one before was lost and another comes of it', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const onStep = (step: string) => {
+      if (step === 'evaluated') throw new Transient('killed');
+    };
+    await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
+    const { artifact_sha256, report_sha256 } = (await ports.log.read()).runs.get(id) ?? {};
+    const sha256 = artifact_sha256 ?? '';
+    await rm(path.join(home, String(folders - 1), sha256.slice(0, 2), sha256));
+    const run = await executeRun(id, { ...ports, options: { ...quick, seed: 2 } }, quiet);
+    assert.equal(run?.status, 'finished');
+    assert.notEqual(run.artifact_sha256, artifact_sha256);
+    assert.notEqual(run.report_sha256, report_sha256);
+  });
+
   it('keeps its number from a model that is registered while it runs, and takes the next where one has it', async () => {
     const whole = world();
     const first = await executeRun(await ask(whole, 400), whole, quiet);
