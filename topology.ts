@@ -7,7 +7,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export const DATA_SET = 'default';
 
 /**
- * Partitions of every topic about conversations: equal everywhere, so that all records of one meet in one task. The topics
+ * Partitions of every topic about conversations: equal everywhere, so that all records of a conversation meet in one task. Topics
  * about models have one partition, because their events have one order.
  */
 export const PARTITIONS = 6;
@@ -25,7 +25,7 @@ export const topics = {
     key: 'conversation id',
     keeps: { retentionMs: 7 * DAY_MS },
     external: true,
-    holds: "reviewers' answers as they were sent",
+    holds: "reviewers' answers as sent",
   }),
   erasures: topic('erasures', {
     schema: 'ErasureRequested',
@@ -39,14 +39,14 @@ export const topics = {
     key: 'policy / number',
     keeps: 'for ever',
     external: true,
-    holds: 'routing policies as they were sent, a copy for each partition',
+    holds: 'routing policies as sent, one copy for each partition',
   }),
   intakeLedger: topic('intake-ledger', {
     schema: 'IntakeEntry',
     key: 'conversation id',
     keeps: 'latest per key',
     holds:
-      'digests that intake has seen, reviews that wait for their conversation, what was erased, the policy in force',
+      'digests of records that intake has accepted, reviews waiting for their conversation, erased ids, the policy in force',
   }),
   conversationEvents: topic('conversation-events', {
     schema: 'ConversationEvent',
@@ -58,7 +58,7 @@ export const topics = {
     schema: 'PolicyAdopted',
     key: 'policy version',
     keeps: 'for ever',
-    holds: 'the policies that came into force, each version once',
+    holds: 'policies that came into force, each version once',
   }),
   routingDecisions: topic('routing-decisions', {
     schema: 'RoutingDecision',
@@ -71,14 +71,14 @@ export const topics = {
     schema: 'ReviewItem',
     key: 'conversation id',
     keeps: 'latest per key',
-    holds: 'what waits for a person; a tombstone when done',
+    holds: 'items that wait for a person; a tombstone once answered or erased',
   }),
   queueScores: topic('queue-scores', {
     schema: 'QueueScore',
     key: 'conversation id',
     keeps: 'latest per key',
     partitions: 1,
-    holds: 'what the version in production says of what waits from before it; a tombstone when done',
+    holds: 'how the version in production scores items that waited before it; a tombstone when no longer needed',
   }),
   trainingSamples: topic('training-samples', {
     schema: 'SampleEvent',
@@ -90,14 +90,14 @@ export const topics = {
     schema: 'SampleApproved',
     key: 'conversation id',
     keeps: 'latest per key',
-    holds: 'the last sample of each conversation, and whether it stands; a tombstone when erased',
+    holds: 'the latest sample of each conversation and whether it stands; a tombstone once erased',
   }),
   approvedSampleCounts: topic('approved-sample-counts', {
     schema: 'ApprovedSampleCount',
     key: 'data set / partition',
     keeps: 'latest per key',
     holds:
-      'approved samples so far, by module, intent and language (500 names of each, then (other)), and the offset counted up to',
+      'approved samples so far, by module, intent and language (500 names each, then (other)), and the offset counted up to',
   }),
   trainingRuns: topic('training-runs', {
     schema: 'TrainingRunEvent',
@@ -118,21 +118,20 @@ export const topics = {
     key: 'job id',
     keeps: 'for ever',
     partitions: 1,
-    holds: 'exports of training data and how far they are',
+    holds: 'exports of training data and their status',
   }),
   dailyReports: topic('daily-reports', {
     schema: 'DayClosed',
     key: 'day',
     keeps: 'for ever',
     partitions: 1,
-    holds: 'the report on each day, made once',
+    holds: 'the report on each closed day, written once',
   }),
   deadLetters: topic('dead-letters', {
     schema: 'DeadLetter',
     key: 'original key',
     keeps: { retentionMs: 30 * DAY_MS },
     maxRecordBytes: 4 * 1024 * 1024,
-    holds:
-      'bytes that could not be processed, the reason, and where they came from; marks of those that were sent again',
+    holds: 'records that could not be processed: bytes, reason and origin; marks of letters that were sent again',
   }),
 } as const;

@@ -132,7 +132,10 @@ function nameOf({ module, intent }: Label): string {
   return `${module}/${intent}`;
 }
 
-/** Asks until a line was carried out; one that can't be is explained. */
+/** Why no line can be carried out for an item any more. */
+const GONE: readonly AnswerRefused['why'][] = ['erased', 'unknown-conversation'];
+
+/** Asks until a line was carried out; one that can't be is explained. What is gone meanwhile, or a message of its group, ends it too. */
 async function ask(
   lines: Interface,
   input: AsyncIterator<string>,
@@ -151,6 +154,7 @@ async function ask(
     } catch (error) {
       if (!(error instanceof NotDone || error instanceof AnswerRefused || error instanceof InputError)) throw error;
       say(error.message);
+      if (error instanceof AnswerRefused && GONE.includes(error.why)) return 'done';
     }
   }
 }
@@ -223,13 +227,12 @@ async function answer(
 
 /** Takes the last answer back and shows its item again, before the present one. */
 async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promise<void> {
-  const last = done.at(-1);
+  const last = done.pop();
   if (!last) throw new NotDone('There is nothing to take back.');
   const undos = last.reviews.map(([conversation_id, withdraws]) =>
     parseReview({ conversation_id, review_id: randomUUID(), verdict: 'skip', withdraws, ...common(holder) }),
   );
   await submitAnswers(deps, holder, undos, { newLabels: false });
-  done.pop();
   back.push(task, last.task);
   say('Taken back.\n');
 }

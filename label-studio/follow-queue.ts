@@ -64,7 +64,7 @@ export async function closeErased(context: SyncContext, { known }: ReadyProject)
     try {
       if (place.url === config.url && place.labelStudioId !== null)
         closed += await closeErasedIn(context, place.id, place.labelStudioId, erased);
-      else if (there.length > 0)
+      else if (there.length > 0 && place.labelStudioId !== null)
         outOfReach(` of ${place.url}: synchronise once more with it as LABEL_STUDIO_URL, or delete them there.`);
       else
         await forgetTasks(

@@ -110,7 +110,7 @@ interface Element {
 const MARKUP =
   /<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<[?!][^>]*>|<(\/)?([A-Za-z_][\w:.-]*)((?:[^<>"']|"[^"]*"|'[^']*')*?)(\/)?>/g;
 
-/** The control `label` with its choices; undefined where it is not there once, or tags do not match. */
+/** The control `label` with its choices; undefined where it is not there exactly once, or tags do not match. */
 function taxonomyOf(xml: string): Element | undefined {
   if (xml.replace(MARKUP, '').includes('<')) return undefined;
   const open: Element[] = [];

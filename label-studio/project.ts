@@ -29,7 +29,7 @@ export interface ReadyProject {
   readonly labelStudioId: number;
   /** Whether all tasks are to be scanned, and all labels of the traffic looked at. */
   readonly full: boolean;
-  /** Sentences about what reviewers will miss; nothing of it keeps the sync from working. */
+  /** Sentences about what reviewers will miss or wait for; nothing of it keeps the sync from working. */
   readonly warnings: readonly string[];
 }
 
@@ -61,8 +61,9 @@ export async function readyProject(
   const full = asked || (await needsFullScan(pool, known));
   const complete = withLabels(configured.label_config ?? '', await labelsInTraffic(pool, { all: full }));
   if (complete !== undefined) await api.changeProject(project.id, { label_config: complete });
-  await keepWebhook(api, config, project.id);
-  return { known, labelStudioId: project.id, full, warnings: warningsAbout(configured) };
+  const missing = [...whatIsMissing(configured), ...(await webhookRefused(api, config, project.id))];
+  const warnings = missing.map((what) => `In project ${project.id}, ${what}.`);
+  return { known, labelStudioId: project.id, full, warnings };
 }
 
 /**
@@ -141,7 +142,18 @@ async function adoptOrCreate(
   });
 }
 
-function warningsAbout(project: Project): string[] {
+/** Keeps the webhook, and says why where Label Studio refuses it, as it does for an address of its own network. */
+async function webhookRefused(api: LabelStudioApi, config: LabelStudioConfig, project: number): Promise<string[]> {
+  try {
+    await keepWebhook(api, config, project);
+    return [];
+  } catch (error) {
+    if (!(error instanceof LabelStudioRefused)) throw error;
+    return [`there is no webhook, so answers come with the next synchronisation only: ${error.message}`];
+  }
+}
+
+function whatIsMissing(project: Project): string[] {
   const { show_collab_predictions, model_version } = project;
   return [
     ...(show_collab_predictions === false
@@ -153,11 +165,13 @@ function warningsAbout(project: Project): string[] {
         ]
       : []),
     ...choicesMissing(project.label_config ?? ''),
-  ].map((warning) => `In project ${project.id}, ${warning}.`);
+  ];
 }
 
 function choicesMissing(xml: string): string[] {
   if (!isReadable(xml))
-    return ['labels of new traffic are not added: <Taxonomy name="label"> is not there once, or a tag is not closed'];
+    return [
+      'labels of new traffic are not added: the configuration must have <Taxonomy name="label"> exactly once, and every tag closed',
+    ];
   return labelsOf(xml).size === 0 ? ['`label` had no choices until now'] : [];
 }

@@ -75,7 +75,7 @@ async function takeIn(
     await countedAt(
       pool,
       known.id,
-      ours.map(({ task }) => task.id),
+      ours.map(({ task, conversation_id }) => ({ id: task.id, conversation_id })),
     ),
     await knownTasks(pool, known.id, conversations),
   ];

@@ -32,12 +32,11 @@ export interface KnownTask {
 const PROJECT = `id, title, description, label_studio_project_id AS "labelStudioId", full_scan_at AS "fullScanAt",
   to_char(scanned_to AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "scannedTo"`;
 
-/** The project for this server; with a number, exactly that one. The row without a server is the template of the first. */
+/** The project for this server, the latest of them; with a number, exactly that one. */
 export async function knownProject(db: Db, url: string, labelStudioId?: number): Promise<KnownProject> {
   const { rows } = await db.query<KnownProject>(
     `SELECT ${PROJECT} FROM labelstudio_projects
-      WHERE url IS NULL OR (url = $1 AND ($2::int IS NULL OR label_studio_project_id = $2))
-      ORDER BY url IS NULL, id DESC LIMIT 1`,
+      WHERE url = $1 AND ($2::int IS NULL OR label_studio_project_id = $2) ORDER BY id DESC LIMIT 1`,
     [url, labelStudioId ?? null],
   );
   return rows[0] ?? (await addProject(db));
@@ -58,8 +57,12 @@ export async function installationId(db: Db): Promise<string> {
   return (rows[0] as { id: string }).id;
 }
 
-/** A row for one more project, with the texts of the first. */
+/** A row for one more project: the one that has no server yet, as the template of the first has none, or a new one with the texts of the first. */
 export async function addProject(db: Db): Promise<KnownProject> {
+  const spare = await db.query<KnownProject>(
+    `SELECT ${PROJECT} FROM labelstudio_projects WHERE url IS NULL ORDER BY id LIMIT 1`,
+  );
+  if (spare.rows[0]) return spare.rows[0];
   const added = await db.query<KnownProject>(
     `INSERT INTO labelstudio_projects (id, title, description)
      SELECT max(id) + 1, (array_agg(title ORDER BY id))[1], (array_agg(description ORDER BY id))[1] FROM labelstudio_projects
@@ -68,8 +71,13 @@ export async function addProject(db: Db): Promise<KnownProject> {
   return added.rows[0] as KnownProject;
 }
 
-/** Notes which project of which server it is. */
+/** Notes which project of which server it is. One that had the number before is gone: the server was set up again, and began at 1. */
 export async function noteProject(db: Db, id: number, url: string, labelStudioId: number): Promise<void> {
+  await db.query(
+    `UPDATE labelstudio_projects SET label_studio_project_id = NULL
+      WHERE url = $2 AND label_studio_project_id = $3 AND id <> $1`,
+    [id, url, labelStudioId],
+  );
   await db.query('UPDATE labelstudio_projects SET url = $2, label_studio_project_id = $3 WHERE id = $1', [
     id,
     url,
@@ -250,7 +258,7 @@ export async function erasedTasks(db: Db, project: number): Promise<KnownTask[]>
   return rows;
 }
 
-/** Where a project is: its number here, and its server and number there. */
+/** Where a project is: its number here, and its server and number there; null where it is gone, or never was. */
 export interface ProjectPlace {
   readonly id: number;
   readonly url: string | null;
@@ -292,12 +300,18 @@ export async function shownOf(
   return new Map(rows.map(({ conversation_id, shown }) => [conversation_id, shown]));
 }
 
+/** A task, and whose message it shows: the number alone may come again, where Label Studio was set up again. */
+interface TaskOf {
+  readonly id: number;
+  readonly conversation_id: string;
+}
+
 /** What was counted at these tasks, by task. */
-export async function countedAt(db: Db, project: number, tasks: readonly number[]): Promise<Map<number, Counted[]>> {
+export async function countedAt(db: Db, project: number, tasks: readonly TaskOf[]): Promise<Map<number, Counted[]>> {
   const { rows } = await db.query<Counted & { verdict: Verdict }>(
     `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn, lead_time_ms FROM labelstudio_annotations
-      WHERE project = $1 AND label_studio_task_id = ANY ($2)`,
-    [project, tasks],
+      WHERE project = $1 AND (label_studio_task_id, conversation_id) IN (SELECT * FROM unnest($2::int[], $3::text[]))`,
+    [project, tasks.map(({ id }) => id), tasks.map(({ conversation_id }) => conversation_id)],
   );
   const byTask = new Map<number, Counted[]>();
   for (const row of rows) byTask.set(row.label_studio_task_id, [...(byTask.get(row.label_studio_task_id) ?? []), row]);
@@ -316,8 +330,8 @@ export async function noteCounted(
        (project, annotation_id, label_studio_task_id, conversation_id, version, review_id, verdict, withdrawn, lead_time_ms)
      SELECT $1, * FROM unnest($2::int[], $3::int[], $4::text[], $5::text[], $6::text[], $7::text[], $8::boolean[], $9::int[])
      ON CONFLICT (project, annotation_id) DO UPDATE
-       SET version = excluded.version, review_id = excluded.review_id, verdict = excluded.verdict, withdrawn = excluded.withdrawn,
-           lead_time_ms = excluded.lead_time_ms`,
+       SET label_studio_task_id = excluded.label_studio_task_id, conversation_id = excluded.conversation_id, version = excluded.version,
+           review_id = excluded.review_id, verdict = excluded.verdict, withdrawn = excluded.withdrawn, lead_time_ms = excluded.lead_time_ms`,
     [
       project,
       counted.map((one) => one.annotation_id),

@@ -3,6 +3,7 @@
 import { html, render } from '/assets/lit-html/lit-html.js';
 
 /**
+ * An answer that is not a success; its type is empty where it is not this server's own.
  * @typedef {{ type: string, title: string, status: number, detail: string,
  *   problems?: { line?: number, field: string, message: string }[] }} Problem
  */
@@ -17,20 +18,20 @@ export class Refused extends Error {
 }
 
 /** A browser has six connections to a server, and questions that hang would take them all. The server itself has given up by then. */
-const READ_MS = 30_000;
+const PATIENCE_MS = 30_000;
 
 /**
- * Asks the API and gives the answer's JSON. What reads is given up after half a minute; what writes is not, as nobody would know
- * whether it was done.
+ * Asks the API and gives the answer's JSON. What is `repeatable`, as all that reads, is given up after half a minute; all else is not,
+ * as nobody would know whether it was done.
  * @template [T=any]
  * @param {string} url
- * @param {{ method?: string, body?: unknown }} [options]
+ * @param {{ method?: string, body?: unknown, repeatable?: boolean }} [options]
  * @returns {Promise<T>}
  */
-export async function ask(url, { method = 'GET', body } = {}) {
+export async function ask(url, { method = 'GET', body, repeatable = method === 'GET' } = {}) {
   const response = await fetch(url, {
     method,
-    ...(method === 'GET' && { signal: AbortSignal.timeout(READ_MS) }),
+    ...(repeatable && { signal: AbortSignal.timeout(PATIENCE_MS) }),
     ...(body !== undefined && { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
   }).catch(() => {
     throw new Refused({ type: '', title: '', status: 0, detail: 'The server does not answer.' });
@@ -41,9 +42,12 @@ export async function ask(url, { method = 'GET', body } = {}) {
   return answer;
 }
 
+/** What `type` is in problem details of this server. */
+const OWN = /^(about:blank$|urn:samvad:)/;
+
 /** What stands before the server, a proxy say, refuses in words of its own. @param {Response} response @param {any} answer @returns {Problem} */
 function problemOf({ status, statusText }, answer) {
-  if (typeof answer?.detail === 'string') return { ...answer, status };
+  if (typeof answer?.detail === 'string') return { ...answer, type: OWN.test(answer.type) ? answer.type : '', status };
   const detail = `The answer was ${`${status} ${statusText}`.trim()}, without a reason that could be shown here.`;
   return { type: '', title: statusText, status, detail };
 }

@@ -1,6 +1,8 @@
 // @ts-check
-/** Charts in the page's own colours, drawn anew when the window or the colour scheme changes. */
+/** Charts in the page's own colours, drawn anew when the window or the colour scheme changes; and the same as tables. */
+import { html } from '/assets/lit-html/lit-html.js';
 import uPlot from '/assets/uplot/uPlot.esm.js';
+import { table } from './table.js';
 
 /** A colour of the page as the canvas needs it. @param {string} name */
 function colour(name) {
@@ -60,8 +62,41 @@ const moments = (splits) =>
     ),
   );
 
+/** How values are written, beside the chart and in the table. @param {Chart} chart */
+function texts({ time = false, x, y = String, xLabel = '' }) {
+  const day = (/** @type {number} */ at) => utc(at, { dateStyle: 'medium', timeStyle: 'short' });
+  const place = x ?? (time ? day : String);
+  return {
+    title: time ? 'time, UTC' : xLabel,
+    place: (/** @type {number | null | undefined} */ value) => (value == null ? '–' : place(value)),
+    value: (/** @type {number | null | undefined} */ value) => (value == null ? '–' : y(value)),
+  };
+}
+
+/** The values of a chart, which is a picture: for those who do not see it, and those who do not point at it. @param {string} label @param {Chart} chart */
+export function asTable(label, chart) {
+  const { title, place, value } = texts(chart);
+  const [places = [], ...columns] = chart.data;
+  return html`<details>
+    <summary>As a table</summary>
+    ${table(
+      label,
+      { [title]: '', ...Object.fromEntries(chart.series.map((one) => [one.label, /** @type {const} */ ('number')])) },
+      places.map(
+        (at, row) =>
+          html`<tr>
+            <td>${place(at)}</td>
+            ${columns.map((column) => html`<td class="number">${value(column[row])}</td>`)}
+          </tr>`,
+      ),
+    )}
+  </details>`;
+}
+
 /** @param {HTMLElement} place @param {Chart} chart @returns {uPlot.Options} */
-function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, height = 220, min, max }) {
+function optionsOf(place, chart) {
+  const { series, time = false, x, y, xRange, height = 220, min, max } = chart;
+  const written = texts(chart);
   const axis = {
     stroke: colour('quiet'),
     grid: { stroke: colour('line'), width: 1 },
@@ -89,21 +124,13 @@ function optionsOf(place, { series, time = false, x, y, xLabel = '', xRange, hei
       { ...axis, size: 56, ...(y && { values: (_plot, splits) => splits.map(y) }) },
     ],
     series: [
-      x
-        ? { label: xLabel, value: (_plot, value) => (value == null ? '–' : x(value)) }
-        : time
-          ? {
-              label: 'time, UTC',
-              value: (_plot, value) => (value == null ? '–' : utc(value, { dateStyle: 'medium', timeStyle: 'short' })),
-            }
-          : { label: xLabel },
+      { label: written.title, value: (_plot, value) => written.place(value) },
       ...series.map(({ label, colour: name, bars: asBars, points }) => ({
         label,
         stroke: colour(name),
         width: asBars ? 0 : 2,
         points: { show: points ?? false, size: 8, fill: colour(name) },
-        value: (/** @type {unknown} */ _plot, /** @type {number | null} */ value) =>
-          value == null ? '–' : y ? y(value) : String(value),
+        value: (/** @type {unknown} */ _plot, /** @type {number | null} */ value) => written.value(value),
         ...(asBars && { fill: colour(name), ...(bars && { paths: bars }) }),
       })),
     ],

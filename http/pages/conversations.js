@@ -168,15 +168,19 @@ function detail(c) {
     </section>`;
 }
 
+/** Shows what the address asks for, unless it asks for something else by the time of the answer. */
 async function load() {
+  const asked = location.search;
+  const search = address();
+  const id = search.get('id');
+  document.title = `${id ?? 'Conversations'} · Samvad`;
   try {
-    const search = address();
-    const id = search.get('id');
-    document.title = `${id ?? 'Conversations'} · Samvad`;
-    if (id !== null) show(detail(await ask(`/v1/conversations/${encodeURIComponent(id)}`)));
-    else show(list(await ask(`/v1/conversations?${search}`)));
+    const answer = await ask(
+      id === null ? `/v1/conversations?${search}` : `/v1/conversations/${encodeURIComponent(id)}`,
+    );
+    if (location.search === asked) show(id === null ? list(answer) : detail(answer));
   } catch (error) {
-    showError(error);
+    if (location.search === asked) showError(error);
   }
 }
 

@@ -18,6 +18,11 @@ function draw(name, trouble = '') {
   if (place && name !== null) render(view(name, trouble), place);
 }
 
+// What was read is not for who comes after a sign-out, and out of the browser's back/forward cache. The inbox asks by itself, and may hold answers.
+addEventListener('pageshow', ({ persisted }) => {
+  if (persisted && location.pathname !== '/review') location.reload();
+});
+
 session().then(
   ({ name }) => draw(name),
   () => undefined,

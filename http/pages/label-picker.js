@@ -121,6 +121,7 @@ export function pickLabel(known, coming, predicted) {
 
   /** @param {KeyboardEvent} event */
   function onKey(event) {
+    if (event.isComposing || event.keyCode === 229) return; // the key ends a word of an input method; Safari says so by 229 alone
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
     if (step !== undefined) {
       active += step;

@@ -88,11 +88,12 @@ export function openOutbox(changed) {
     for (let [next] = outgoing(); next; [next] = outgoing()) {
       const [key, body] = next;
       try {
-        await ask('/v1/review-queue/answers', { method: 'POST', body });
+        await ask('/v1/review-queue/answers', { method: 'POST', body, repeatable: true });
         sent = true;
       } catch (error) {
-        const status = error instanceof Refused ? error.problem.status : 0;
-        if (status < 400 || status === 401 || status === 429 || status >= 500) {
+        const { status, type } = error instanceof Refused ? error.problem : { status: 0, type: '' };
+        // What stands before the server may refuse anything while that one restarts; only the server itself knows the answers.
+        if (type === '' || status === 401 || status === 429 || status >= 500) {
           offline = true;
           break;
         }

@@ -2,7 +2,7 @@
 /** The dashboard: what moves comes by server-sent events, what changes slowly is asked for every 15 seconds. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
-import { draw } from './chart.js';
+import { asTable, draw } from './chart.js';
 import { ago, count, figure, moment, rate, share, target, tone } from './format.js';
 import { drawing, layOut } from './pipeline-drawing.js';
 import { table } from './table.js';
@@ -190,83 +190,104 @@ function view() {
       ${drawing(layout, state.live)}${components()}
     </section>
     <div class="grid">
-      ${queue()}${runs()}${rollout()}
-      <section class="card">
-        <h2>Routing over time, UTC</h2>
-        <div id="routing" class="chart" ?hidden=${noTraffic()}></div>
-        ${aboutTraffic()}
-      </section>
-      <section class="card">
-        <h2>Confidence</h2>
-        <div id="confidence" class="chart" ?hidden=${noTraffic()}></div>
-        ${aboutTraffic()}
-      </section>
-      <section class="card">
-        <h2>Accuracy by version</h2>
-        <div id="accuracy" class="chart"></div>
-        ${state.overview ? '' : LOADING}
-      </section>
-      ${kpis()}
+      ${queue()}${runs()}${rollout()} ${Object.entries(charts()).map(([id, one]) => chartCard(id, one))} ${kpis()}
     </div>`;
 }
-
-const noTraffic = () => !state.overview?.routing.length;
-
-const aboutTraffic = () => (!state.overview ? LOADING : noTraffic() ? NO_TRAFFIC : '');
 
 const NO_TRAFFIC = html`<p class="quiet">
   No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.
 </p>`;
 
+/**
+ * A chart, which is drawn when its place is on the page, and the same as a table; or what stands there instead.
+ * @typedef {{ title: string, chart: import('./chart.js').Chart | undefined, instead: unknown }} Charted
+ * @param {string} id @param {Charted} charted
+ */
+const chartCard = (id, { title, chart, instead }) =>
+  html`<section class="card">
+    <h2>${title}</h2>
+    <div
+      id=${id}
+      class="chart"
+      role="img"
+      aria-label="${title}; the table below has the same figures"
+      ?hidden=${!chart}
+    ></div>
+    ${chart ? asTable(title, chart) : state.overview ? instead : LOADING}
+  </section>`;
+
+/** The charts by their places. @returns {Record<string, Charted>} */
 function charts() {
-  const place = (/** @type {string} */ id) => /** @type {HTMLElement} */ (document.getElementById(id));
   const { routing = [], confidence = [] } = state.overview ?? {};
-  if (routing.length > 0) {
-    const column = (/** @type {string} */ name) => routing.map((/** @type {any} */ row) => row[name]);
-    draw(place('routing'), {
-      data: [column('at'), column('auto_approved'), column('needs_review'), column('priority_review')],
-      time: true,
-      ...(routing.length === 1 && { xRange: [routing[0].at - HOUR_S, routing[0].at + HOUR_S] }),
-      y: count,
-      series: [
-        { label: 'auto-approved', colour: 'auto', points: routing.length < 3 },
-        { label: 'needs review', colour: 'needs', points: routing.length < 3 },
-        { label: 'priority review', colour: 'priority', points: routing.length < 3 },
-      ],
-    });
-    draw(place('confidence'), {
-      data: [confidence.map((/** @type {number} */ _, /** @type {number} */ bin) => bin * 0.05 + 0.025), confidence],
-      y: count,
-      xLabel: 'confidence',
-      xRange: [0, 1],
-      series: [{ label: 'conversations', colour: 'auto', bars: true }],
-    });
-  }
   const models = state.models.toReversed();
-  if (models.length > 0) {
-    draw(place('accuracy'), {
-      data: [
-        models.map((/** @type {any} */ _, /** @type {number} */ i) => i),
-        models.map((/** @type {any} */ one) => one.test_accuracy),
-        models.map((/** @type {any} */ one) => one.production_accuracy),
-      ],
-      x: (i) => (Number.isInteger(i) ? (models[i]?.version.replace('router-', '') ?? '') : ''),
-      y: (value) => share(value, 0),
-      min: 0,
-      max: 1,
-      xLabel: 'version',
-      xRange: [-0.5, models.length - 0.5],
-      series: [
-        { label: 'on the test set', colour: 'auto', points: true },
-        { label: 'in production', colour: 'priority', points: true },
-      ],
-    });
-  }
+  const traffic = routing.length > 0;
+  return {
+    routing: {
+      title: 'Routing over time, UTC',
+      chart: traffic ? routingChart(routing) : undefined,
+      instead: NO_TRAFFIC,
+    },
+    confidence: { title: 'Confidence', chart: traffic ? confidenceChart(confidence) : undefined, instead: NO_TRAFFIC },
+    accuracy: {
+      title: 'Accuracy by version',
+      chart: models.length > 0 ? accuracyChart(models) : undefined,
+      instead: html`<p class="quiet">No version yet.</p>`,
+    },
+  };
+}
+
+/** @param {any[]} routing @returns {import('./chart.js').Chart} */
+function routingChart(routing) {
+  const column = (/** @type {string} */ name) => routing.map((row) => row[name]);
+  return {
+    data: [column('at'), column('auto_approved'), column('needs_review'), column('priority_review')],
+    time: true,
+    ...(routing.length === 1 && { xRange: [routing[0].at - HOUR_S, routing[0].at + HOUR_S] }),
+    y: count,
+    series: [
+      { label: 'auto-approved', colour: 'auto', points: routing.length < 3 },
+      { label: 'needs review', colour: 'needs', points: routing.length < 3 },
+      { label: 'priority review', colour: 'priority', points: routing.length < 3 },
+    ],
+  };
+}
+
+/** @param {number[]} confidence of each twentieth @returns {import('./chart.js').Chart} */
+function confidenceChart(confidence) {
+  return {
+    data: [confidence.map((_, bin) => (bin + 0.5) / confidence.length), confidence],
+    y: count,
+    xLabel: 'confidence',
+    xRange: [0, 1],
+    series: [{ label: 'conversations', colour: 'auto', bars: true }],
+  };
+}
+
+/** @param {any[]} models oldest first @returns {import('./chart.js').Chart} */
+function accuracyChart(models) {
+  return {
+    data: [
+      models.map((_, i) => i),
+      models.map((one) => one.test_accuracy),
+      models.map((one) => one.production_accuracy),
+    ],
+    x: (i) => (Number.isInteger(i) ? (models[i]?.version.replace('router-', '') ?? '') : ''),
+    y: (value) => share(value, 0),
+    min: 0,
+    max: 1,
+    xLabel: 'version',
+    xRange: [-0.5, models.length - 0.5],
+    series: [
+      { label: 'on the test set', colour: 'auto', points: true },
+      { label: 'in production', colour: 'priority', points: true },
+    ],
+  };
 }
 
 function update() {
   show(view());
-  charts();
+  for (const [id, { chart }] of Object.entries(charts()))
+    if (chart) draw(/** @type {HTMLElement} */ (document.getElementById(id)), chart);
 }
 
 async function slow() {
@@ -281,8 +302,14 @@ async function slow() {
   Object.assign(state, { overview, models, deployments, runs: runList, ...(await figures) });
 }
 
+/** @type {EventSource | undefined} */
+let live;
+
+/** Gets the live figures while the page can be seen: a browser has six connections to a server, and each dashboard keeps one of them. */
 function listen() {
-  const source = new EventSource('/v1/live');
+  live?.close();
+  if (document.hidden) return;
+  const source = (live = new EventSource('/v1/live'));
   source.onmessage = ({ data }) => {
     Object.assign(state, { live: JSON.parse(data), away: '' });
     update();
@@ -311,6 +338,7 @@ async function goOn() {
 try {
   layout = layOut(await ask('/v1/topology'));
   listen();
+  document.addEventListener('visibilitychange', listen);
   await goOn();
 } catch (error) {
   showError(error);

@@ -16,6 +16,8 @@ import { choices, goAlong, pageView, signView } from './review-view.js';
 const HELD = 6;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
+/** The server keeps an undone item for its page this long while the queue does not have it again (`GRACE_SECONDS` of review/leases.ts). */
+const GRACE_MS = 20_000;
 const MAX_UNDO = 50;
 /** Of one request. */
 const MAX_ANSWERS = 200;
@@ -35,7 +37,7 @@ const state = {
 };
 /** @type {Done[]} */
 const done = [];
-/** Items whose answers were taken back here; the queue needs a moment to have them again. @type {Map<string, Task>} */
+/** Items whose answers were taken back here, and when they were known to be this page's last. @type {Map<string, { task: Task, known: number }>} */
 const restored = new Map();
 /** Answered here, so never shown again until taken back. @type {Set<string>} */
 const answered = new Set();
@@ -47,8 +49,8 @@ let [asking, again] = [false, false];
 /** @type {import('./label-picker.js').KnownLabel[] | undefined} */
 let labels;
 
-/** One open tab; a reload goes on with the same items. */
-const session = tabSession();
+/** One open page; a reload goes on with the same items. */
+const session = takeSession();
 const outbox = openOutbox(({ sent, held, refused }) => {
   bringBack(refused);
   if (sent || held || refused.length > 0) void load();
@@ -87,13 +89,22 @@ function remember(key, value) {
   }
 }
 
-function tabSession() {
+/** The session that the page before has left in this tab. It is taken out of there: a tab that is duplicated begins with a copy of all that is in. */
+function takeSession() {
   try {
-    const id = sessionStorage.getItem('samvad.session') ?? newId();
-    sessionStorage.setItem('samvad.session', id);
-    return id;
+    const left = sessionStorage.getItem('samvad.session');
+    sessionStorage.removeItem('samvad.session');
+    return left ?? newId();
   } catch {
     return newId();
+  }
+}
+
+function leaveSession() {
+  try {
+    sessionStorage.setItem('samvad.session', session);
+  } catch {
+    // not allowed: the next page begins a session of its own
   }
 }
 
@@ -138,7 +149,7 @@ async function load(insist = false) {
       ...joining(),
     };
     const [answer, { needed }] = await Promise.all([
-      ask('/v1/review-queue/next', { method: 'POST', body }),
+      ask('/v1/review-queue/next', { method: 'POST', body, repeatable: true }),
       signedIn(),
     ]);
     state.tokens = needed;
@@ -181,21 +192,38 @@ function joining() {
 /** @param {any} answer */
 function take({ items, waiting, modules, languages, routes, progress }) {
   const unsent = outbox.waitingIds();
+  dropLost(items, unsent);
   const open = (/** @type {Alike} */ { conversation_id: id }) =>
     !answered.has(id) && !unsent.has(id) && !restored.has(id);
   const fresh = /** @type {Task[]} */ (items)
     .filter(open)
     .map((task) => ({ ...task, group: task.group.filter(open), similar: task.similar.filter(open) }));
   const current = state.items[0];
-  const back = [...restored.values()].reverse();
+  const back = [...restored.values()].map(({ task }) => task).reverse();
   const kept = current && [...back, ...fresh].find(({ conversation_id: id }) => id === current.conversation_id);
   if (current && !kept && !answered.has(current.conversation_id))
     warn('Somebody else has answered the message that was here, or its time ran out.');
-  for (const task of items) if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id), task);
+  for (const task of items)
+    if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id)?.task, task);
   if (current && kept) untickLost(current, kept);
   // What is being read stays; then comes what was taken back last.
   state.items = [...(kept ? [kept] : []), ...[...back, ...fresh].filter((task) => task !== kept)];
   Object.assign(state, { waiting, modules, languages, routes, progress });
+}
+
+/** What is lent together with an item. @param {Task} task @returns {Alike[]} */
+const lentWith = ({ group, similar }) => [...group, ...similar.filter((one) => one.joined)];
+
+/** An undone item that the server does not lend to this page any longer is somebody else's. @param {Task[]} items @param {Set<string>} unsent */
+function dropLost(items, unsent) {
+  const lent = new Set(items.flatMap((task) => [task, ...lentWith(task)]).map(({ conversation_id: id }) => id));
+  const now = performance.now();
+  for (const [id, one] of restored) {
+    if (lent.has(id) || unsent.has(id)) one.known = now;
+    if (now - one.known < GRACE_MS) continue;
+    restored.delete(id);
+    for (const alike of lentWith(one.task)) answered.delete(alike.conversation_id);
+  }
 }
 
 /** What has come to the group of an undone item, and what is similar to it. @param {Task | undefined} task @param {Task} fresh */
@@ -239,7 +267,7 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
     ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
   }));
   // An undo has hidden them behind their item; now they come by themselves. Of another item some may be answered already.
-  const hidden = restored.has(task.conversation_id) ? [...task.group, ...task.similar.filter((one) => one.joined)] : [];
+  const hidden = restored.has(task.conversation_id) ? lentWith(task) : [];
   for (const one of hidden) if (!along.includes(one)) answered.delete(one.conversation_id);
   for (const { conversation_id } of members) {
     answered.add(conversation_id);
@@ -281,7 +309,7 @@ function undo() {
   }));
   const { task } = last;
   answered.delete(task.conversation_id);
-  restored.set(task.conversation_id, task);
+  restored.set(task.conversation_id, { task, known: performance.now() });
   state.items = [task, ...state.items.filter(({ conversation_id }) => conversation_id !== task.conversation_id)];
   state.progress = {
     ...state.progress,
@@ -429,7 +457,8 @@ const KEYS = {
 /** @param {KeyboardEvent} event */
 function onKey(event) {
   const { key, target, ctrlKey, metaKey, altKey, repeat } = event;
-  const typing = target instanceof Element && target.closest('input:not([type=checkbox]), select, textarea, dialog');
+  const typing = target instanceof Element && target.closest('input:not([type=checkbox]), select, textarea');
+  if (document.querySelector('dialog[open]')) return; // after a click beside the list the page has the keys
   if (!state.keys || ctrlKey || metaKey || altKey || repeat || typing || state.reviewer === '') return;
   const task = state.items[0];
   const choice = task && /^[1-9]$/.test(key) ? choices(task)[Number(key) - 1] : undefined;
@@ -445,8 +474,15 @@ function release() {
 }
 
 addEventListener('keydown', onKey);
-addEventListener('pagehide', release);
-addEventListener('pageshow', ({ persisted }) => void (persisted && load()));
+addEventListener('pagehide', () => {
+  leaveSession();
+  release();
+});
+addEventListener('pageshow', ({ persisted }) => {
+  if (!persisted) return;
+  takeSession();
+  void load();
+});
 setInterval(() => void load(), RENEW_MS);
 setInterval(() => void ((state.items.length === 0 || state.trouble !== '') && load()), LOOK_AGAIN_MS);
 

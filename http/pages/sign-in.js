@@ -2,10 +2,13 @@
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, session, show, showError } from './api.js';
 
-/** The page of this server that the browser came from; nothing else, whatever the address says. */
+/**
+ * The page of this server that the browser came from; nothing else, whatever the address says. It is the whole address that was
+ * looked at: a path alone, as of `/.//elsewhere`, would be read once more, and may then lead to another host.
+ */
 function destination() {
   const to = new URL(new URLSearchParams(location.search).get('to') ?? '/', location.origin);
-  return to.origin === location.origin && to.pathname !== '/sign-in' ? to.pathname + to.search : '/';
+  return to.href.startsWith(`${location.origin}/`) && to.pathname !== '/sign-in' ? to.href : '/';
 }
 
 /** @param {SubmitEvent & { currentTarget: HTMLFormElement }} event */
@@ -14,7 +17,7 @@ async function signIn(event) {
   const token = new FormData(event.currentTarget).get('token');
   try {
     await ask('/v1/session', { method: 'POST', body: { token } });
-    location.assign(destination());
+    location.reload(); // and on from there, as with whoever opens this page and is signed in
   } catch (error) {
     show(view(error instanceof Error ? error.message : String(error)));
   }
@@ -32,7 +35,11 @@ const view = (problem) => html`
   </form>
 `;
 
-session().then(({ needed, name }) => {
-  if (!needed || name !== null) location.replace(destination());
-  else show(view());
+/** Every role but this one brings the right to read. @param {string[]} roles */
+const opensPages = (roles) => roles.some((role) => role !== 'ingest');
+
+session().then(({ needed, name, roles }) => {
+  if (!needed || opensPages(roles)) location.replace(destination());
+  else if (name === null) show(view());
+  else show(view(`The token ${name} is for sending data only, and opens no page. Sign in with another, or sign out.`));
 }, showError);

@@ -1,7 +1,9 @@
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, it } from 'node:test';
+import { ESLint } from 'eslint';
 import { licencesPage, packagesByLicence, topicsPage } from '../../docs/generate.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
@@ -23,6 +25,16 @@ const anchorOf = (heading: string) =>
     .replace(/ /g, '-');
 const anchors = (page: string) => [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => anchorOf(heading));
 
+/** What the lint lets `folder` import of this project; undefined where it has no rule. The last pattern about other folders names them. */
+async function importsOf(eslint: ESLint, folder: string): Promise<string[] | undefined> {
+  const { rules } = (await eslint.calculateConfigForFile(`${folder}/example.ts`)) as {
+    rules: Record<string, [unknown, { patterns: { regex: string }[] }] | undefined>;
+  };
+  const patterns = rules['@typescript-eslint/no-restricted-imports']?.[1].patterns.map(({ regex }) => regex);
+  const places = patterns?.findLast((regex) => regex.startsWith('^\\.\\./'))?.match(/\(\?!\((.*)\)\(\/\|\$\)\)$/)?.[1];
+  return places?.replaceAll('\\.', '.').split('|');
+}
+
 describe('documentation', () => {
   it('has the page of topics that the code gives', async () => {
     assert.equal(read('docs/topics.md'), await topicsPage(), 'Run `npm run docs`.');
@@ -33,6 +45,21 @@ describe('documentation', () => {
     const known =
       /^\(?(MIT|ISC|0BSD|BSD-[23]-Clause|Apache-2\.0|BlueOak-1\.0\.0|LGPL-3\.0-or-later|CC0-1\.0| AND | OR )+\)?$/;
     for (const [licence, names] of packagesByLicence()) assert.match(licence, known, names.join(', '));
+  });
+
+  it('names every folder that holds code, and what the lint lets it import', async () => {
+    const files = execFileSync('git', ['ls-files'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
+    const folders = files.flatMap((file) => /^[^./][^/]*(?=\/)/.exec(file) ?? []);
+    const rooms = files.flatMap((file) => /^trainer\/[^/]+(?=\/)/.exec(file) ?? []);
+    const rows = [...read('docs/architecture.md').matchAll(/^\| `([a-z/-]+)\/` *\|[^|]*\|([^|]*)\|$/gm)];
+    const documented = new Map(rows.map(([, folder = '', places = '']) => [folder, places.trim()]));
+    assert.deepEqual([...documented.keys()].sort(), [...new Set([...folders, ...rooms])].sort());
+    const eslint = new ESLint({ cwd: root });
+    for (const [folder, places] of documented) {
+      const allowed = await importsOf(eslint, folder);
+      if (allowed === undefined) assert.match(places, /^(everything|–)$/, folder);
+      else assert.deepEqual(places.split(', ').sort(), allowed.sort(), folder);
+    }
   });
 
   for (const page of pages) {

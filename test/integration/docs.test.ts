@@ -18,7 +18,6 @@ const root = path.join(import.meta.dirname, '..', '..');
 
 /** Pages whose commands are run, in this order, beside a `samvad up` on empty servers. */
 const PAGES = [
-  'docs/quick-start.md',
   'README.md',
   'docs/producing.md',
   'docs/policy.md',

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { chromium } from 'playwright-core';
-import type { Browser, Page } from 'playwright-core';
+import type { Browser, Page, Request } from 'playwright-core';
 import { createServer } from '../../http/server.ts';
 import type { ServerOptions } from '../../http/server.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -11,6 +11,11 @@ type Answers = Record<string, unknown>;
 
 const AWAY = { status: 503, json: { status: 503, detail: 'Postgres is away.' } };
 
+const NEXT = '/v1/review-queue/next';
+/** As when the page comes out of the browser's back/forward cache. */
+const LOOK_AGAIN = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
+const ANSWERS = '/v1/review-queue/answers';
+
 const ARABIC = 'أين طلبي؟';
 const turn = {
   ...{ conversation_id: 'c-1', user_message: ARABIC, language: 'ar', nlu_intent: 'track_order', nlu_module: 'food' },
@@ -18,8 +23,10 @@ const turn = {
   created_at: '2026-10-05T00:00:00Z',
 };
 
-describe('the pages in Chromium, with answers that are rare', { timeout: 120_000 }, () => {
-  const app = createServer({ tokens: [] } as unknown as ServerOptions);
+describe('the pages in Chromium, with answers that are rare', { timeout: 240_000 }, () => {
+  // A page that closes lets go of questions that have waited, and those of the dashboard come here.
+  const live = () => Promise.reject(new Error('not asked'));
+  const app = createServer({ tokens: [], live } as unknown as ServerOptions);
   let url: string;
   let browser: Browser;
 
@@ -42,19 +49,126 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     await page.route('**/v1/**', async (route) => {
       const asked = new URL(route.request().url());
       const answer = answers[asked.pathname + asked.search];
-      if (asked.pathname === '/v1/session') return route.continue();
+      if (answer === undefined && asked.pathname === '/v1/session') return route.continue();
       if (answer === undefined) return; // as where packets are dropped
       return answer === AWAY ? route.fulfill(AWAY) : route.fulfill({ json: answer });
     });
     await page.goto(url + path);
     return page;
   }
+  /** An item of the review page. */
+  const item = (id: string) => ({
+    ...{ ...turn, conversation_id: id, model_version: null, route: null, reasons: [], entities: [] },
+    ...{ runners_up: [], suggestions: [], group: [] as object[], similar: [] },
+  });
+  const lent = (...ids: readonly string[]) => ({
+    ...{ reviewer: 'asha', items: ids.map(item), waiting: ids.length, modules: [], languages: [] },
+    ...{ routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
+  });
+  /** The review page of asha, to whom `first` is lent until `answers` say otherwise. */
+  async function openReview(first = lent('c-1', 'c-2', 'c-3')): Promise<{ page: Page; answers: Answers }> {
+    const answers: Answers = {
+      [NEXT]: first,
+      [ANSWERS]: { accepted: 1, ids: [] },
+      '/v1/labels': [{ module: 'food', intent: 'track_order', conversations: 9 }],
+    };
+    const page = await open('/review', answers);
+    await page.getByLabel('Your name').fill('asha');
+    await page.getByRole('button', { name: 'Begin' }).click();
+    return { page, answers };
+  }
+  const shown = (page: Page, id: string) => page.locator(`.task[data-id="${id}"]`).waitFor();
+
   /** The directions of the elements of this name whose text is Arabic. */
   const directions = (page: Page, element: string) =>
     page.evaluate<string[]>(
       `[...document.querySelectorAll('${element}')].filter((one) => one.textContent.trim() === '${ARABIC}')
         .map((one) => getComputedStyle(one).direction)`,
     );
+
+  it('the sign-in leads to a page of this server, however the address is spelled', async () => {
+    const page = await open('/sign-in?to=%2Fconversations%3Fq%3Drefund', {});
+    await page.waitForURL(`${url}/conversations?q=refund`);
+    for (const to of [
+      '/.//evil.example/x',
+      '/..//evil.example/x',
+      './/evil.example',
+      '/%2e//evil.example',
+      '//evil.example',
+    ]) {
+      await page.goto(`${url}/sign-in?to=${encodeURIComponent(to)}`);
+      await page.waitForURL(({ pathname }) => pathname !== '/sign-in');
+      assert.equal(new URL(page.url()).origin, url, to);
+    }
+    await page.context().close();
+  });
+
+  it('the sign-in says that a token opens no page, and leads out', async () => {
+    const nobody = { needed: true, name: null, roles: [] };
+    const answers: Answers = { '/v1/session': nobody };
+    const page = await open('/sign-in', answers);
+    await page.getByLabel('Token').fill('of the gateway');
+    answers['/v1/session'] = { needed: true, name: 'gateway', roles: ['ingest'] };
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.getByText('The token gateway is for sending data only, and opens no page.').waitFor();
+    answers['/v1/session'] = nobody;
+    const opened = page.waitForResponse((one) => one.url().endsWith('/session') && one.request().method() === 'GET');
+    await page.getByRole('button', { name: 'Sign out' }).click();
+    await opened;
+    answers['/v1/session'] = { needed: true, name: 'asha', roles: ['review'] };
+    await page.getByLabel('Token').fill('of asha');
+    await page.getByRole('button', { name: 'Sign in' }).click();
+    await page.waitForURL(`${url}/`);
+    await page.context().close();
+  });
+
+  it('a dashboard that nobody sees keeps no connection to the server, and has its figures when it is seen again', async () => {
+    const page = await open('/', { '/v1/topology': { topics: [], processors: [], projections: [], services: [] } });
+    const turn = (hidden: boolean) =>
+      page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${String(hidden)}, configurable: true });
+        document.dispatchEvent(new Event('visibilitychange'))`);
+    const ofFigures = (request: Request) => request.url().endsWith('/v1/live');
+    await page.waitForRequest(ofFigures);
+    await Promise.all([page.waitForEvent('requestfailed', ofFigures), turn(true)]);
+    await Promise.all([page.waitForRequest(ofFigures), turn(false)]);
+    await page.context().close();
+  });
+
+  it('what was read is not shown again to whoever goes back to it after a sign-out', async () => {
+    const answers: Answers = { '/v1/conversations': [turn] };
+    const page = await open('/conversations', answers);
+    await page.getByRole('cell', { name: ARABIC }).waitFor();
+    answers['/v1/conversations'] = [];
+    await page.evaluate(LOOK_AGAIN);
+    await page.getByText('No conversations yet.').waitFor();
+    await page.context().close();
+  });
+
+  it('a slow answer to an older search is not shown', async () => {
+    const page = await open('/conversations', {
+      '/v1/conversations': [turn],
+      '/v1/conversations?nlu_intent=second': [{ ...turn, nlu_intent: 'second' }],
+    });
+    let answerSlowly: () => void = () => undefined;
+    let answered = Promise.resolve();
+    await page.route('**/v1/conversations?nlu_intent=first', (route) => {
+      answered = new Promise<void>((resolve) => (answerSlowly = resolve)).then(() => route.fulfill({ json: [] }));
+    });
+    const search = async (intent: string) => {
+      const asked = page.waitForRequest(`**/v1/conversations?nlu_intent=${intent}`);
+      await page.getByLabel('Intent').fill(intent);
+      await page.getByRole('button', { name: 'Search' }).click();
+      await asked;
+    };
+    await search('first');
+    await search('second');
+    await page.getByRole('cell', { name: 'food / second' }).waitFor();
+    answerSlowly();
+    await answered;
+    await page.waitForTimeout(200);
+    assert.equal(await page.getByRole('cell', { name: 'food / second' }).count(), 1);
+    await page.context().close();
+  });
 
   it('a dashboard that is opened while a server is away says so, and gets its figures when it is back', async () => {
     const figures = {
@@ -168,35 +282,22 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
   });
 
   it('a label that was just given is in the list although the server has kept one without it', async () => {
-    const item = (id: string) => ({
-      ...{ ...turn, conversation_id: id, model_version: null, route: null, reasons: [], entities: [] },
-      ...{ runners_up: [], suggestions: [], group: [], similar: [] },
-    });
-    const page = await open('/review', {
-      '/v1/review-queue/next': {
-        ...{ reviewer: 'asha', items: [item('c-1'), item('c-2'), item('c-3')], waiting: 3, modules: [], languages: [] },
-        ...{ routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
-      },
-      '/v1/review-queue/answers': { accepted: 1, ids: [] },
-      '/v1/labels': [{ module: 'food', intent: 'track_order', conversations: 9 }],
-    });
-    await page.getByLabel('Your name').fill('asha');
-    await page.getByRole('button', { name: 'Begin' }).click();
+    const { page } = await openReview();
     const search = page.getByRole('combobox', { name: 'The right label' });
     const sent: unknown[] = [];
     page.on('request', (request) => {
-      if (request.url().endsWith('/v1/review-queue/answers')) sent.push(request.postDataJSON());
+      if (request.url().endsWith(ANSWERS)) sent.push(request.postDataJSON());
     });
-    for (const [id, shown] of [
+    for (const [id, note] of [
       ['c-1', 'new label'],
       ['c-2', '1'],
       ['c-3', '1'],
     ] as const) {
-      await page.locator(`[data-id="${id}"]`).waitFor();
+      await shown(page, id);
       await page.keyboard.press('c');
       await search.fill('food / brand_new');
       await page.getByRole('option', { name: 'brand_new' }).waitFor();
-      assert.equal(await page.getByRole('option', { name: 'brand_new' }).locator('.small').textContent(), shown, id);
+      assert.equal(await page.getByRole('option', { name: 'brand_new' }).locator('.small').textContent(), note, id);
       await search.press('Enter');
     }
     for (const end = Date.now() + 30_000; sent.length < 3 && Date.now() < end;) await page.waitForTimeout(20);
@@ -205,6 +306,124 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
       sent.map((body) => (body as { new_label?: boolean }).new_label),
       [true, true, true],
     );
+    await page.context().close();
+  });
+
+  it('a key that ends a word of an input method chooses no label, and the list keeps all keys to itself', async () => {
+    const { page } = await openReview();
+    await shown(page, 'c-1');
+    await page.keyboard.press('c');
+    const search = page.getByRole('combobox', { name: 'The right label' });
+    await search.fill('food / नया');
+    await page.getByRole('option', { name: 'नया' }).waitFor();
+    for (const init of [{ isComposing: true }, { keyCode: 229 }])
+      await search.dispatchEvent('keydown', { key: 'Enter', bubbles: true, ...init });
+    await page.locator('body').dispatchEvent('keydown', { key: 'a', bubbles: true });
+    assert.equal(await search.count(), 1);
+    await shown(page, 'c-1');
+    await search.press('Enter');
+    await page.getByText('Last: corrected to food / नया').waitFor();
+    await page.context().close();
+  });
+
+  it('answers that something before the server refuses wait until the server itself has said something', async () => {
+    const { page } = await openReview();
+    await shown(page, 'c-1');
+    const refusals = [
+      { status: 404, contentType: 'text/plain', body: '404 page not found' },
+      { status: 403, contentType: 'text/html', body: '<h1>Blocked</h1>' },
+      { status: 404, json: { detail: 'Not Found' } },
+      { status: 408, body: '' },
+    ];
+    let asked = 0;
+    await page.route(`**${ANSWERS}`, (route) => {
+      const refusal = refusals[asked++];
+      return refusal ? route.fulfill(refusal) : route.fallback();
+    });
+    await page.keyboard.press('a');
+    for (const [i] of refusals.entries()) {
+      for (const end = Date.now() + 10_000; asked <= i && Date.now() < end;) await page.waitForTimeout(20);
+      await page.getByText('1 answers on their way.').waitFor();
+      assert.equal(await page.locator('.notice.bad, .notice.row').count(), 0, JSON.stringify(refusals[i]));
+      await page.evaluate("dispatchEvent(new Event('online'))"); // sooner than it would by itself
+    }
+    await page.getByText('Everything is saved.').waitFor();
+    await page.context().close();
+  });
+
+  it('a question and an answer that hang are given up, and come again', async () => {
+    const { page, answers } = await openReview();
+    await shown(page, 'c-1');
+    await page.evaluate(
+      '{ const of = AbortSignal.timeout; AbortSignal.timeout = (ms) => of.call(AbortSignal, ms / 100); }',
+    );
+    const { [NEXT]: next, [ANSWERS]: accepted } = answers;
+    Object.assign(answers, { [NEXT]: undefined, [ANSWERS]: undefined });
+    const again = page.waitForEvent('requestfailed', (request) => request.url().endsWith(ANSWERS));
+    await page.keyboard.press('a');
+    await again;
+    await page.getByText('1 answers on their way.').waitFor();
+    answers[ANSWERS] = accepted;
+    await page.getByText('Everything is saved.').waitFor();
+    await page.getByText('The server does not answer.').waitFor();
+    answers[NEXT] = next;
+    await page.evaluate(LOOK_AGAIN);
+    await page.getByText('The server does not answer.').waitFor({ state: 'detached' });
+    await page.context().close();
+  });
+
+  it('an item that was taken back leaves when somebody else has it', async () => {
+    const group = [item('c-4')];
+    const first = lent('c-1', 'c-2', 'c-3');
+    const { page, answers } = await openReview({
+      ...first,
+      items: [{ ...item('c-1'), group }, ...first.items.slice(1)],
+    });
+    await shown(page, 'c-1');
+    await page.keyboard.press('a');
+    await shown(page, 'c-2');
+    answers[NEXT] = lent('c-2', 'c-3'); // until the queue has heard of the undo
+    await page.keyboard.press('u');
+    await shown(page, 'c-1');
+    await page.getByText('Everything is saved.').waitFor();
+    const look = async () => {
+      const asked = page.waitForResponse(`**${NEXT}`);
+      await page.evaluate(LOOK_AGAIN);
+      await asked;
+      await page.waitForTimeout(50);
+    };
+    for (const held of [['c-2'], ['c-2', 'c-1']]) {
+      answers[NEXT] = lent(...held);
+      await look();
+      await shown(page, 'c-1');
+    }
+    answers[NEXT] = lent('c-2', 'c-4');
+    await look();
+    await shown(page, 'c-1'); // which the queue may not have again yet
+    await page.evaluate('{ const now = performance.now.bind(performance); performance.now = () => now() + 30_000; }');
+    await look();
+    await page.locator('#news', { hasText: 'Somebody else has answered the message that was here' }).waitFor();
+    await shown(page, 'c-2');
+    assert.equal(await page.locator('.next li').count(), 1, 'what was answered with it, and comes by itself now');
+    await page.context().close();
+  });
+
+  it('a second tab that begins as a copy of the first has items of its own, and a reload goes on with the same', async () => {
+    const { page } = await openReview();
+    await shown(page, 'c-1');
+    const session = async (tab: Page, act: () => Promise<unknown>) => {
+      const [asked] = await Promise.all([
+        tab.waitForRequest((one) => one.url().endsWith(NEXT) && (one.postDataJSON() as { count: number }).count === 1),
+        act(),
+      ]);
+      return (asked.postDataJSON() as { session: string }).session;
+    };
+    const reloaded = await session(page, () => page.reload());
+    const opened = page.context().waitForEvent('page');
+    await page.evaluate('void open(location.href)');
+    const copied = await session(await opened, () => Promise.resolve());
+    assert.notEqual(copied, reloaded);
+    assert.equal(await session(page, () => page.reload()), reloaded);
     await page.context().close();
   });
 
@@ -226,6 +445,31 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 120_000
     await page.getByText(sha256).waitFor();
     assert.equal(await page.locator('a[href^="/data-sets?"]').count(), 0);
     assert.deepEqual(await directions(page, 'td'), ['rtl']);
+    await page.context().close();
+  });
+
+  it('a chart has a name and its values as a table', async () => {
+    const at = Date.UTC(2026, 9, 5) / 1000;
+    const page = await open('/', {
+      '/v1/topology': { topics: [], processors: [], projections: [], services: [] },
+      '/v1/overview': {
+        routing: [{ at, auto_approved: 5, needs_review: 2, priority_review: 0 }],
+        confidence: Array.from({ length: 20 }, (_, bin) => bin),
+      },
+      '/v1/models': [{ version: 'router-v2', test_accuracy: 0.91, production_accuracy: null }],
+      ...{ '/v1/deployments?limit=1': [], '/v1/training-runs': [], '/v1/kpis': { kpis: [] } },
+    });
+    for (const [name, first] of [
+      ['Routing over time, UTC', ['5 Oct 2026, 00:00', '5', '2', '0']],
+      ['Confidence', ['0.025', '0']],
+      ['Accuracy by version', ['v2', '91 %', '–']],
+    ] as const) {
+      await page.getByRole('img', { name }).waitFor();
+      const card = page.locator('section', { has: page.getByRole('heading', { name, exact: true }) });
+      await card.getByText('As a table').click();
+      const row = page.getByRole('region', { name, exact: true }).locator('tbody tr').first();
+      assert.deepEqual(await row.locator('td').allTextContents(), first);
+    }
     await page.context().close();
   });
 

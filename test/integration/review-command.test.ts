@@ -14,14 +14,16 @@ describe('samvad review', { timeout: 300_000 }, () => {
   });
   after(() => reviewing.stop());
 
-  /** Runs the command with `lines` piped into it. */
-  function review(args: readonly string[], lines: readonly string[] = []) {
+  /** Runs the command with `lines` piped into it, after what happens `meanwhile`, when the first item is shown. */
+  function review(args: readonly string[], lines: readonly string[] = [], meanwhile?: () => Promise<unknown>) {
     const env = { ...process.env, ...reviewing.stack.env };
     return new Promise<{ code: number; out: string; err: string }>((resolve) => {
       const child = execFile(process.execPath, [bin, 'review', ...args], { env }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code), out, err }),
       );
-      child.stdin?.end(lines.map((line) => `${line}\n`).join(''));
+      const say = () => child.stdin?.end(lines.map((line) => `${line}\n`).join(''));
+      if (meanwhile) child.stdout?.once('data', () => void meanwhile().then(say));
+      else say();
     });
   }
 
@@ -63,6 +65,29 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.match(out, /Nothing waits\.\n5 answers given\.\n$/);
     const said = [...(await answersOf('asha')).values()].sort();
     assert.deepEqual(said, ['approve', 'approve', 'correct line brand/new', 'reject', 'skip']);
+  });
+
+  it('goes on to the next item when the one that is shown was erased', async () => {
+    await reviewing.capture(
+      ['Where?', 'When?', 'Who?'].map((user_message, i) => ({
+        conversation_id: `gone-${i}`,
+        user_message,
+        nlu_module: 'gone',
+      })),
+    );
+    const { pool } = reviewing.stack.prepared;
+    const erase = async () => {
+      await pool.query("INSERT INTO erasures VALUES ('gone-0', 'meera', 'case 17', now(), 0, 0)");
+      await pool.query("DELETE FROM review_queue WHERE conversation_id = 'gone-0'");
+    };
+    const { code, out } = await review(
+      ['--reviewer', 'asha', '--module', 'gone', '--first', 'gone-0'],
+      ['a', 'r', 'a', 's'],
+      erase,
+    );
+    assert.equal(code, 0);
+    assert.equal(out.split('was erased').length - 1, 1, out);
+    assert.match(out, /Nothing waits\.\n2 answers given\.\n$/);
   });
 
   it('says what is wrong with a request, and begins with the conversation that was asked for', async () => {

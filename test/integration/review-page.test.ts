@@ -506,7 +506,11 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     };
     // Once the server takes nothing, as with a label that somebody has mistyped.
     await page.route('**/v1/review-queue/answers', (route) =>
-      route.fulfill({ status: 422, contentType: 'application/problem+json', body: '{"status":422,"detail":"no"}' }),
+      route.fulfill({
+        status: 422,
+        contentType: 'application/problem+json',
+        body: '{"type":"about:blank","status":422,"detail":"no"}',
+      }),
     );
     await page.getByText('Answer 4 at once').waitFor();
     await page.keyboard.press('a');

@@ -15,7 +15,9 @@ export type Fault =
   | 'do-later'
   /** It is done twice. */
   | 'repeat'
-  | 'unavailable';
+  | 'unavailable'
+  /** It is answered with a no. */
+  | 'refuse';
 
 interface StubAnnotation {
   id: number;
@@ -45,6 +47,8 @@ export interface StubServer {
   readonly requests: string[];
   /** Asked before each request. */
   fault: (method: string, path: string) => Fault | undefined;
+  /** As it is after an installation from zero: empty, and its numbers begin at 1 once more. */
+  startOver(): void;
   answer(task: StubTask, label: readonly [string, string] | undefined): void;
   /** Resolves when everything is done that was put off. */
   settled(): Promise<void>;
@@ -99,6 +103,7 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
     }
     if (route === 'GET /api/users/') return [{ id: 3, email: 'ravi@example.test' }];
     if (route === 'GET /api/webhooks/') return [];
+    if (route === 'POST /api/webhooks/') return {};
     return undefined;
   }
 
@@ -137,6 +142,7 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
       const given = authorization.startsWith('Bearer ') ? claims(authorization.slice(7))?.n : undefined;
       if (authorization !== 'Token legacy' && given !== accessTokens) return reply(401, { detail: 'no' });
       const fault = stub.fault(method, url.pathname);
+      if (fault === 'refuse') return reply(400, { url: ['Enter a valid URL.'] });
       if (fault === 'unavailable') return reply(503, { detail: 'database is locked' });
       if (fault === 'do-later') {
         late.push(sleep(50).then(() => handle(method, url, body)));
@@ -154,6 +160,11 @@ export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer>
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
     ...{ tasks, projects, requests },
     fault: () => undefined,
+    startOver() {
+      tasks.clear();
+      projects.length = 0;
+      lastId = 0;
+    },
     answer(task, label) {
       const result =
         label === undefined

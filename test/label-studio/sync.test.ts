@@ -481,6 +481,67 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(stub.projects.length, 1);
   });
 
+  it('begins anew when the server was set up again, whose numbers come again', async () => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    await sync();
+    await eraseElsewhere('b');
+    stub.startOver();
+    failAt(/POST \/api\/projects\/$/, 'unavailable', 'unavailable');
+    for (let i = 0; i < 2; i++) await assert.rejects(sync(), LabelStudioError);
+    const { project, warnings } = await sync();
+    assert.deepEqual([project, warnings], [1, []]);
+    assert.deepEqual(conversationsThere(), ['a']);
+    stub.answer(taskOf('a'), ['shop', 'track_order']);
+    await sync();
+    assert.deepEqual(
+      sent.map(({ verdict, withdraws }) => [verdict, withdraws]),
+      [
+        ['approve', null],
+        ['correct', null],
+      ],
+    );
+    const { rows } = await pool.query(
+      'SELECT id, label_studio_project_id AS there FROM labelstudio_projects ORDER BY 1',
+    );
+    assert.deepEqual(rows, [
+      { id: 1, there: null },
+      { id: 2, there: 1 },
+    ]);
+  });
+
+  it('takes no annotation for one of another conversation that had its number', async () => {
+    await wait('a', 'b');
+    await sync();
+    stub.answer(taskOf('a'), label);
+    await sync();
+    const [before] = stub.projects;
+    assert.ok(before);
+    stub.startOver();
+    stub.projects.push(before); // somebody has made it again
+    await sync(true);
+    for (const id of ['a', 'b']) stub.answer(taskOf(id), label);
+    await sync();
+    stub.answer(taskOf('b'), ['shop', 'track_order']);
+    await sync();
+    const [first, , ofB, later] = sent;
+    assert.equal(ofB?.review_id?.split('/')[1], first?.review_id?.split('/')[1]);
+    assert.deepEqual([ofB?.conversation_id, ofB?.withdraws], ['b', null]);
+    assert.deepEqual([later?.conversation_id, later?.withdraws], ['b', ofB?.review_id]);
+    assert.equal(sent.length, 4);
+  });
+
+  it('goes on without a webhook where Label Studio refuses it, and says so', async () => {
+    await wait('a');
+    context = { ...context, config: { ...context.config, webhookUrl: 'http://10.0.0.1/v1/label-studio/webhook' } };
+    failAt(/POST \/api\/webhooks\/$/, 'refuse');
+    const { pushed, warnings } = await sync();
+    assert.equal(pushed, 1);
+    assert.match(warnings.join(), /^In project 1, there is no webhook, so answers come .*Enter a valid URL.*webhooks/);
+    assert.deepEqual((await sync()).warnings, []);
+  });
+
   it('passes over a conversation that is refused', async () => {
     await wait('a', 'b', 'c');
     const whole = context.api;
