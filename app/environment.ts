@@ -117,11 +117,11 @@ export async function findLog(config: Config = readConfig()): Promise<PreparedLo
 }
 
 /** Works with the model log of `findLog`. */
-export async function onLog(work: (log: ModelLogPort, prepared: PreparedLog) => Promise<void>): Promise<void> {
+export async function onLog<T>(work: (log: ModelLogPort, prepared: PreparedLog) => Promise<T>): Promise<T> {
   const prepared = await findLog();
   const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
   try {
-    await work(log, prepared);
+    return await work(log, prepared);
   } finally {
     await log.close();
   }

@@ -35,7 +35,7 @@ async function readTraining(pool: Pool): Promise<TrainingFigures> {
     `SELECT json_build_object(
        'byStatus', (SELECT coalesce(json_object_agg(status, runs), '{}')
                       FROM (SELECT status, count(*) AS runs FROM training_runs GROUP BY 1) AS counts),
-       'last', (SELECT json_build_object('outcome', coalesce(verdict, status), 'finishedAt', extract(epoch FROM finished_at),
+       'last', (SELECT json_build_object('outcome', CASE status WHEN 'finished' THEN verdict ELSE status END, 'finishedAt', extract(epoch FROM finished_at),
                                          'duration', extract(epoch FROM finished_at - started_at))
                   FROM training_runs WHERE finished_at IS NOT NULL ORDER BY finished_at DESC LIMIT 1),
        'running', (SELECT json_build_object('epoch', epoch, 'epochs', epochs, 'startedAt', extract(epoch FROM started_at))

@@ -1,15 +1,13 @@
 /** A model file as the next version, beside those that training runs make. */
-import { artifactsOf, findEnvironment, prepare } from '../app/environment.ts';
+import { artifactsOf, onLog } from '../app/environment.ts';
 import { columns, percent } from '../app/terminal.ts';
-import { policyInForce } from '../operations/policy.ts';
 import { nextVersion } from '../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
+import { readPolicyInForce } from '../trainer/adopted-policy.ts';
 import type { Corpus } from '../trainer/data-set/corpus.ts';
-import { loadModel } from '../trainer/learning/model.ts';
 import { recipeOf } from '../trainer/learning/recipe.ts';
 import type { Sample, Split } from '../trainer/learning/split.ts';
-import { openModelLog } from '../trainer/model-log.ts';
-import { registerModel as registerReported } from '../trainer/register.ts';
+import { checkLabels, registerModel as registerReported } from '../trainer/register.ts';
 import { loadProduction, reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
 import { userName } from './user-name.ts';
@@ -21,30 +19,25 @@ export interface JudgedFile {
   readonly manifest: Corpus['manifest'];
 }
 
-/** Registers the file as the next version, compared with production on the test rows. `command` is who did it, for the record. */
+/**
+ * Registers the file as the next version, compared with production on the test rows. `command` is who did it, for the record.
+ * @throws RegistryError when it has a label that intake refuses.
+ */
 export async function registerModel({ bytes, sides, manifest }: JudgedFile, command: string): Promise<StoredReport> {
-  const prepared = await prepare(await findEnvironment());
-  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
-  try {
-    const [artifacts, { places }] = [artifactsOf(prepared.config), recipeOf(prepared.config.training)];
+  checkLabels(bytes);
+  return await onLog(async (log, { config, servers, codecs }) => {
+    const [artifacts, { places }] = [artifactsOf(config), recipeOf(config.training)];
     const before = await log.read();
     const version = nextVersion(before);
-    const model = await loadModel(bytes, undefined, places);
+    const policy = await readPolicyInForce(servers.kafka, codecs);
     const production = await loadProduction(before, artifacts, places);
-    const { policy } = await policyInForce(prepared.pool);
     const promotion = defaultPromotionPolicy;
-    const report = await reportOn({ version, model, sides, manifest, production, policy, promotion }).finally(
-      async () => {
-        await model.close();
-        await production?.model.close();
-      },
+    const report = await reportOn({ version, bytes, places, sides, manifest, production, policy, promotion }).finally(
+      () => production?.model.close(),
     );
     const act = { by: userName(), reason: `samvad ${command} ${manifest.file}`, at: Date.now() };
-    return await registerReported(log, artifacts, { bytes, report, manifest }, act);
-  } finally {
-    await log.close();
-    await prepared.stop();
-  }
+    return registerReported(log, artifacts, { bytes, report, manifest }, act);
+  });
 }
 
 /** What a person is told of a report. */

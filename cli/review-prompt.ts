@@ -197,6 +197,9 @@ async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { re
 
 const WRITE = 'Write `c MODULE/INTENT`, or `c +MODULE/INTENT` for a new one.';
 
+/** What counts of an answer at most (migrations/083_review_effort.sql); one to many at once is one answer. */
+const MAX_ANSWER_MS = 600_000;
+
 async function answer(
   { deps, holder, done }: Desk,
   task: ReviewTask,
@@ -212,7 +215,7 @@ async function answer(
       verdict,
       ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
       ...common(holder),
-      time_taken_ms: Math.round((Date.now() - shownAt) / members.length),
+      time_taken_ms: Math.round(Math.min(Date.now() - shownAt, MAX_ANSWER_MS) / members.length),
       shown: { ...predicted(task), confidence: task.nlu_confidence, model_version: task.model_version },
     }),
   );

@@ -11,7 +11,6 @@ import type { Corpus } from '../trainer/data-set/corpus.ts';
 import { DATA_SETS } from '../trainer/data-set/data-set-folder.ts';
 import { trainExternally } from '../trainer/external.ts';
 import type { EncoderPlaces } from '../trainer/learning/encoder.ts';
-import { loadModel } from '../trainer/learning/model.ts';
 import { makeModelFile } from '../trainer/learning/model-file.ts';
 import { recipeOf } from '../trainer/learning/recipe.ts';
 import type { Recipe } from '../trainer/learning/recipe.ts';
@@ -124,12 +123,9 @@ async function trainOn(
 }
 
 /** The report on a model that is no version. */
-async function reportOnFile({ bytes, sides, manifest }: JudgedFile, places: EncoderPlaces): Promise<StoredReport> {
-  const model = await loadModel(bytes, undefined, places);
+function reportOnFile(file: JudgedFile, places: EncoderPlaces): Promise<StoredReport> {
   const [production, policy, promotion] = [undefined, defaultPolicy, defaultPromotionPolicy];
-  return reportOn({ version: 'unregistered', model, sides, manifest, production, policy, promotion }).finally(() =>
-    model.close(),
-  );
+  return reportOn({ version: 'unregistered', ...file, places, production, policy, promotion });
 }
 
 function summary(report: StoredReport, { output, register: asVersion }: Options): string {

@@ -48,7 +48,7 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
 const part = (relation: 'routes' | 'confidences') => `
 SELECT at, kind, rows FROM row_counts
  WHERE relation = '${relation}' AND rows > 0
-   AND at >= (SELECT date_trunc('day', max(at), 'UTC') - interval '13 days' FROM row_counts WHERE relation = '${relation}' AND rows > 0)`;
+   AND at >= (SELECT date_trunc('day', max(at), 'UTC') - interval '312 hours' FROM row_counts WHERE relation = '${relation}' AND rows > 0)`;
 
 /**
  * Buckets are hours where the traffic spans two days at most, and days otherwise (UTC), also those without traffic: a line from one

@@ -1,7 +1,9 @@
 /** The days that were closed, in the topic daily-reports: each once, whoever tries at the same time. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { KafkaConfig } from '../config.ts';
 import type { Day } from '../kpi/day.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
+import { Transient } from '../runtime/rdkafka.ts';
 import { readTopic } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { DayClosed } from '../schemas/types.ts';
@@ -29,18 +31,30 @@ export async function readClosedDays({ kafka, codecs }: ReportLog): Promise<Read
   return closed;
 }
 
+const ATTEMPTS = 10;
+/** Before the next attempt, at most, by chance: those who begin at the same time would go on shutting each other out. */
+const WAIT_MS = 1000;
+
 /**
  * Closes a day with `event`, unless somebody has: then theirs stands. Returns the one that stands.
- * @throws Transient when somebody else was writing; it may be tried again.
+ * @throws Transient when somebody else was writing, in each of ten attempts.
  */
 export async function closeDay(log: ReportLog, event: DayClosed): Promise<DayClosed> {
   let stands = event;
-  await fencedWrite(log.kafka, CLOSING_ID, async () => {
+  const decide = async () => {
     stands = (await readClosedDays(log)).get(event.day) ?? event;
     const value = log.codecs.of(topics.dailyReports).encode(event);
     return stands === event
       ? [{ topic: topics.dailyReports.name, key: event.day, value, timestamp: event.closed_at }]
       : [];
-  });
-  return stands;
+  };
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await fencedWrite(log.kafka, CLOSING_ID, decide);
+      return stands;
+    } catch (error) {
+      if (!(error instanceof Transient) || attempt === ATTEMPTS) throw error;
+      await sleep(Math.random() * WAIT_MS);
+    }
+  }
 }

@@ -44,7 +44,8 @@ interface Week {
   readonly auto: number | null;
   readonly confidence: number | null;
   readonly fallback: number | null;
-  readonly hours: number;
+  /** Null where nothing had come before its end. */
+  readonly hours: number | null;
 }
 
 /** From one time to another, each a day or a time of UTC without a zone. */
@@ -52,13 +53,15 @@ async function readWeek(pool: Pick<Pool, 'query'>, from: string, to: string): Pr
   const { rows } = await pool.query<Week>(
     `SELECT avg((route = 'auto-approved')::int)::float8 AS auto, avg(nlu_confidence)::float8 AS confidence,
             avg((nlu_provider = 'llm')::int)::float8 AS fallback,
-            (SELECT coalesce(sum(ms) / 3600000.0, 0)::float8 FROM review_effort
+            (SELECT coalesce(sum(ms) / 3600000.0,
+                             CASE WHEN EXISTS (SELECT FROM conversation_logs WHERE created_at < $2::timestamp AT TIME ZONE 'UTC') THEN 0 END)::float8
+               FROM review_effort
               WHERE reviewed_at >= $1::timestamp AT TIME ZONE 'UTC' AND reviewed_at < $2::timestamp AT TIME ZONE 'UTC') AS hours
        FROM conversation_logs
       WHERE created_at >= $1::timestamp AT TIME ZONE 'UTC' AND created_at < $2::timestamp AT TIME ZONE 'UTC'`,
     [from, to],
   );
-  return rows[0] ?? { auto: null, confidence: null, fallback: null, hours: 0 };
+  return rows[0] ?? { auto: null, confidence: null, fallback: null, hours: null };
 }
 
 /**
@@ -79,15 +82,17 @@ async function readQueue(pool: Pick<Pool, 'query'>, from: string, to: Day): Prom
   return rows[0] ?? { value: 0, before: null };
 }
 
-/** The version in production, and the one that was there before it. */
+/** The version in production, and the one that was there before it, by when each took it over last. */
 async function readVersions(
   pool: Pick<Pool, 'query'>,
 ): Promise<Pick<KpiFigures, 'testAccuracy' | 'productionGap' | 'improvement'>> {
   const { rows } = await pool.query<{ test_accuracy: number | null; production_gap: number | null }>(
     `SELECT test_accuracy, production_accuracy - test_accuracy AS production_gap
        FROM model_versions
-      WHERE status IN ('production', 'retired') AND deployed_at IS NOT NULL
-      ORDER BY status = 'production' DESC, deployed_at DESC, version DESC LIMIT 3`,
+      WHERE status IN ('production', 'retired')
+      ORDER BY status = 'production' DESC,
+               (SELECT max(log_offset) FROM model_deployments d WHERE d.version = model_versions.version AND d.status = 'production') DESC NULLS LAST
+      LIMIT 3`,
   );
   const [current, previous, older] = rows;
   const gain = (a: typeof current, b: typeof current) =>

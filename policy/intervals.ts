@@ -27,8 +27,11 @@ export function effectiveNumber(sum: number, squares: number): number {
   return squares === 0 ? 0 : sum ** 2 / squares;
 }
 
-/** The number of observations at which `anytimeZ` is narrowest, about. */
-const TUNED_FOR = 50;
+/** The number of observations at which `anytimeZ` is narrowest. */
+const NARROWEST_AT = 50;
+const ALPHA = 0.05;
+/** The mixture's m is so many times smaller: x with x = ln((1 + x)/α²), where the derivative is 0 (Howard et al., section 3.5). */
+const NARROWEST_OVER_M = 8.21;
 
 /**
  * What takes the place of `Z95` where a mean is looked at again after each of `n` observations and the first look that
@@ -37,6 +40,6 @@ const TUNED_FOR = 50;
  */
 export function anytimeZ(n: number): number {
   if (n === 0) return Infinity;
-  const m = TUNED_FOR;
-  return Math.sqrt(((n + m) / n) * Math.log((n + m) / (m * 0.05 ** 2)));
+  const m = NARROWEST_AT / NARROWEST_OVER_M;
+  return Math.sqrt(((n + m) / n) * Math.log((n + m) / (m * ALPHA ** 2)));
 }

@@ -96,9 +96,12 @@ export function kpisOf(figures: KpiFigures): readonly Kpi[] {
   });
 }
 
+/** Differences of shares are this inexact: 0.88 − 0.85 is a little more than 0.03. */
+const DUST = 1e-9;
+
 function sideOf(value: number, { min, max }: KpiTarget): 'low' | 'high' | null {
-  if (min !== null && value < min) return 'low';
-  return max !== null && value > max ? 'high' : null;
+  if (min !== null && value < min - DUST) return 'low';
+  return max !== null && value > max + DUST ? 'high' : null;
 }
 
 /** Changes that are smaller than what is shown are none. */
@@ -113,7 +116,7 @@ const SMALLEST_SHOWN: Readonly<Record<KpiUnit, number>> = {
 function trendOf(value: number | null, before: number | null, unit: KpiUnit): Kpi['trend'] {
   if (value === null || before === null) return null;
   const change = value - before;
-  if (Math.abs(change) < SMALLEST_SHOWN[unit] - 1e-9) return 'level';
+  if (Math.abs(change) < SMALLEST_SHOWN[unit] - DUST) return 'level';
   return change > 0 ? 'up' : 'down';
 }
 

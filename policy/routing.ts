@@ -63,10 +63,14 @@ function toPeople(to: Route, reason: string): Routing {
 /** The first decision on a conversation. */
 export function decide(policy: RoutingPolicy, conversation: ConversationCaptured): RoutingDecision {
   const routing = route(policy, conversation);
-  const asked = routing.route !== 'auto_approved' || routing.audit;
-  const overlap =
-    asked && unitHash(`${policy.audit_salt}/overlap/${conversation.conversation_id}`) < policy.overlap_share;
+  const overlap = answersWanted(policy, conversation.conversation_id, routing) > 1;
   return unanswered(conversation, routing, policy.version, overlap);
+}
+
+/** How many people are asked about a conversation: none, one, or two to see how far they agree. */
+export function answersWanted(policy: RoutingPolicy, id: string, routing: Routing): 0 | 1 | 2 {
+  if (routing.route === 'auto_approved' && !routing.audit) return 0;
+  return unitHash(`${policy.audit_salt}/overlap/${id}`) < policy.overlap_share ? 2 : 1;
 }
 
 /**

@@ -6,7 +6,7 @@ import type { ConversationCaptured, Route } from '../schemas/types.ts';
 import { effectiveNumber, wilson } from './intervals.ts';
 import { withCanonicalTag } from './language.ts';
 import { drawnByChance } from './review-priority.ts';
-import { defaultPolicy, route } from './routing.ts';
+import { answersWanted, defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
 
 /** What a person said of the model's own label: `wrong` when it was corrected or rejected. */
@@ -86,7 +86,7 @@ interface Cell {
 /** Starts an empty tally. */
 export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOptions): WhatIf {
   const cells = new Map<string, Cell>();
-  const asked = { before: 0, after: 0 };
+  const asked = { before: { conversations: 0, answers: 0 }, after: { conversations: 0, answers: 0 } };
 
   function cellOf(from: Route, to: Route): Cell {
     const name = `${from} ${to}`;
@@ -98,22 +98,37 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
     return cell;
   }
 
+  const ask = (
+    by: RoutingPolicy,
+    { conversation_id }: ConversationCaptured,
+    routing: Routing,
+    side: keyof typeof asked,
+  ) => {
+    const answers = answersWanted(by, conversation_id, routing);
+    if (answers > 0) asked[side].conversations++;
+    asked[side].answers += answers;
+    return answers > 0;
+  };
+
   return {
     add(conversation, routedBy, judgement) {
-      const before = route(routedBy ?? defaultPolicy, conversation);
+      const inForce = routedBy ?? defaultPolicy;
+      const before = route(inForce, conversation);
       // What was logged before tags had one case is asked as it would come today.
       const after = route(policy, withCanonicalTag(conversation));
       const cell = cellOf(before.route, after.route);
       cell.conversations++;
-      if (seesPerson(before)) asked.before++;
-      if (seesPerson(after)) asked.after++;
-      if (judgement && seesPerson(before)) judge(cell, judgement, before);
+      ask(policy, conversation, after, 'after');
+      if (ask(inForce, conversation, before, 'before') && judgement) judge(cell, judgement, before);
       const blind = !judgement && waitsBlind(conversation, before);
       if (cell.examples.length < examples && !blind) cell.examples.push(exampleOf(conversation));
     },
     report() {
       const all = [...cells.values()].sort((a, b) => b.conversations - a.conversations);
-      const work = (conversations: number) => ({ conversations, hours: (conversations * secondsPerAnswer) / 3600 });
+      const work = ({ conversations, answers }: (typeof asked)['before']) => ({
+        conversations,
+        hours: (answers * secondsPerAnswer) / 3600,
+      });
       return {
         policy: policy.version,
         conversations: all.reduce((sum, cell) => sum + cell.conversations, 0),
@@ -136,10 +151,6 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
 /** Whether, as long as nobody has judged it, nobody may know what the model thought of it. */
 function waitsBlind({ conversation_id }: ConversationCaptured, { audit }: Routing): boolean {
   return audit || drawnByChance(conversation_id);
-}
-
-function seesPerson(routing: Routing): boolean {
-  return routing.route !== 'auto_approved' || routing.audit;
 }
 
 /** An audited answer stands for 1 / propensity others (Horvitz and Thompson, 1952); one of a review route for itself. */

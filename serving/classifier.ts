@@ -2,6 +2,7 @@
 import type { Logger } from 'pino';
 import { deploymentOf } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
+import { redactText } from '../policy/redaction.ts';
 import { route } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { versionFor } from '../policy/traffic.ts';
@@ -109,7 +110,7 @@ export function openClassifier(
         const asked = places.flatMap((place) => questions[place] ?? []);
         const outcome = await withFirst(candidates(now, deployment, version), async (model, by) => ({
           by,
-          answers: await model.classify(asked.map(({ text }) => text)),
+          answers: await model.classify(asked.map(({ text }) => redactText(text))), // as intake masks what models learn from
         }));
         const answers = asked.map((question, i) =>
           'problem' in outcome ? outcome : classification(question, outcome.by, outcome.answers[i], policy),

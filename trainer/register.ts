@@ -1,7 +1,10 @@
 /** Registers a model that no run has made. */
-import { nextVersion, register } from '../policy/model-log.ts';
+import { nextVersion, register, RegistryError } from '../policy/model-log.ts';
 import type { Act } from '../policy/model-log.ts';
+import { nameProblems } from '../policy/validation.ts';
 import type { ArtifactStore } from './artifacts.ts';
+import { labelName, OUT_OF_SCOPE } from './learning/classifier.ts';
+import { checkModel } from './learning/onnx-reader.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { reportPage } from './report.ts';
 import { reportedStanding } from './run-report.ts';
@@ -13,6 +16,18 @@ export interface ReportedModel {
   readonly report: StoredReport;
   /** Of what it was trained on. */
   readonly manifest: { readonly rows: number; readonly sha256: string };
+}
+
+/** @throws RegistryError naming a label of the file that intake would refuse in every conversation that is answered with it. */
+export function checkLabels(bytes: Uint8Array): void {
+  for (const { module, intent } of checkModel(bytes).metadata.labels) {
+    if (intent === OUT_OF_SCOPE) continue;
+    const [problem] = [...nameProblems('intent', intent), ...nameProblems('module', module)];
+    if (problem)
+      throw new RegistryError(
+        `Conversations with the label ${labelName({ module, intent })} would be refused, of its ${problem.field}: ${problem.message} Rename it in the data, and train again.`,
+      );
+  }
 }
 
 /**

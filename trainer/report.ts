@@ -36,7 +36,6 @@ export interface Confusion {
 
 /** Largest confusion matrix that can be read. */
 const MATRIX = 24;
-const FLIPS_SHOWN = 50;
 
 /** The confusion matrix of rows in scope, of the intents with the most mistakes, in order of name. */
 export function confusion(judged: readonly Judged[], limit = MATRIX): Confusion {
@@ -127,21 +126,21 @@ function origin({ parent, made, passedOver }: TrainingReport): string {
     return `Trained by a program from elsewhere, which says of itself: <code>${escape(JSON.stringify(made.external))}</code>. ${encoder}`;
   if (parent !== null) return `Goes on from <code>${escape(parent)}</code>. ${encoder}`;
   if (passedOver === null) return `Trained from nothing. ${encoder}`;
-  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, another encoder or another trainer. ${encoder}`;
+  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, has learned rows to calibrate on, or is of another encoder or trainer. ${encoder}`;
 }
 
 function comparisonPart(c: Comparison): string {
   const [low, high] = c.interval;
-  const flips = (title: string, rows: readonly Flip[]) =>
-    `<details><summary>${title}: ${number(rows.length)}</summary>${table(
+  const flips = (title: string, count: number, rows: readonly Flip[]) =>
+    `<details><summary>${title}: ${number(count)}</summary>${table(
       ['text', 'truth', 'production', 'candidate'],
-      rows.slice(0, FLIPS_SHOWN).map((flip) => [flip.text, flip.truth, flip.production, flip.candidate]),
+      rows.map((flip) => [flip.text, flip.truth, flip.production, flip.candidate]),
       'texts',
     )}</details>`;
   const changed = Object.entries(c.flipsByIntent).sort(([, a], [, b]) => b.worse - b.better - (a.worse - a.better));
   return `<h2>Against production</h2><p>${percent(c.candidateAccuracy)} against ${percent(c.productionAccuracy)} on the same ${number(c.rows)} rows:
 <strong>${points(c.difference)} points</strong>, 95 % interval ${points(low)} to ${points(high)}, McNemar p = ${c.mcnemar.pValue.toPrecision(2)}.</p>
-${flips('Got worse', c.worse)}${flips('Got better', c.better)}
+${flips('Got worse', c.mcnemar.onlyProduction, c.worse)}${flips('Got better', c.mcnemar.onlyCandidate, c.better)}
 ${table(
   ['intent', 'worse', 'better'],
   changed.slice(0, MATRIX).map(([name, f]) => [name, number(f.worse), number(f.better)]),

@@ -10,7 +10,7 @@ import type { ArtifactStore } from './artifacts.ts';
 import { compare } from './learning/compare.ts';
 import type { EncoderPlaces } from './learning/encoder.ts';
 import { evaluate, judge, measureLatency } from './learning/evaluate.ts';
-import type { Evaluation } from './learning/evaluate.ts';
+import type { Evaluation, Latency } from './learning/evaluate.ts';
 import { loadModel } from './learning/model.ts';
 import type { Model } from './learning/model.ts';
 import type { FileNotes } from './learning/model-file.ts';
@@ -31,7 +31,13 @@ export interface LoadedVersion {
 }
 
 /** What a report is made of. */
-export interface ReportInput extends LoadedVersion {
+export interface ReportInput {
+  readonly version: string;
+  /** The model file, and its SHA-256 where that is known. */
+  readonly bytes: Uint8Array;
+  readonly sha256?: string;
+  /** For an encoder that is files. */
+  readonly places?: EncoderPlaces;
   /** The version that training was to go on from. */
   readonly wanted?: string | null;
   readonly sides: Split<Sample>;
@@ -44,14 +50,16 @@ export interface ReportInput extends LoadedVersion {
 /** Times of so many test texts are taken. */
 const LATENCY_TEXTS = 200;
 
-/** The report on a model as its file serves. */
+/** The report on a model as its file serves. @throws ModelRefused when the file is not to be run. */
 export async function reportOn(input: ReportInput): Promise<StoredReport> {
-  const { version, model, production, policy, manifest } = input;
+  const { version, production, policy, manifest } = input;
   const { train, dev, test, dropCounts } = input.sides;
-  const { history, parent, made } = notesOf(model.metadata);
-  const judged = await judge(model, test);
-  const texts = test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
-  const latency = texts.length === 0 ? null : await measureLatency(model, texts, () => performance.now());
+  const latency = await latencyOf(input);
+  const { metadata, judged } = await withModel(input, input.places, async (model) => ({
+    metadata: model.metadata,
+    judged: await judge(model, test),
+  }));
+  const { history, parent, made } = notesOf(metadata);
   const evaluation = evaluate(judged, policy, latency);
   const against = production && (await judge(production.model, test));
   const comparison = against ? compare(judged, against) : null;
@@ -77,6 +85,23 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
     decision: decidePromotion(evidence, input.promotion),
     manifest,
   };
+}
+
+async function withModel<T>(
+  { bytes, sha256 }: Pick<ReportInput, 'bytes' | 'sha256'>,
+  places: EncoderPlaces | undefined,
+  work: (model: Model) => Promise<T>,
+): Promise<T> {
+  const model = await loadModel(bytes, sha256, places);
+  return work(model).finally(() => model.close());
+}
+
+/** How long an answer takes, without the embeddings that are kept of texts: nobody has those of what is asked. */
+async function latencyOf({ sides, places, ...file }: ReportInput): Promise<Latency | null> {
+  const texts = sides.test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
+  if (texts.length === 0) return null;
+  const uncached = places?.models === undefined ? {} : { models: places.models };
+  return withModel(file, uncached, (model) => measureLatency(model, texts, () => performance.now()));
 }
 
 /** What the file says of its making. What an external trainer tells of itself has no form that is known here. */
@@ -115,7 +140,7 @@ export function reportedStanding(
     ...blankStanding(at),
     status: decision.verdict === 'reject' ? 'rejected' : 'trained',
     test_accuracy: tested ? evaluation.accuracy : null,
-    average_latency_ms: evaluation.latencyMs?.p50 ?? null,
+    average_latency_ms: evaluation.latencyMs?.mean ?? null,
     fallback_rate: tested ? evaluation.fallbackRate : null,
     training_samples: rows,
     compared_with: comparedWith,

@@ -20,8 +20,8 @@ import { trainExternally } from './external.ts';
 import type { ExternalControl } from './external.ts';
 import { createEncoder } from './learning/encoder.ts';
 import type { EncoderPlaces } from './learning/encoder.ts';
-import { loadModel } from './learning/model.ts';
 import { makeModelFile } from './learning/model-file.ts';
+import type { FileNotes } from './learning/model-file.ts';
 import { readClassifier } from './learning/onnx-classifier.ts';
 import { checkModel, ModelRefused } from './learning/onnx-reader.ts';
 import { split } from './learning/split.ts';
@@ -85,21 +85,21 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
   const started = (await log.append((before) => startRun(before, id, ports.trainer, now()))).runs.get(id);
   if (started?.status !== 'running') return started;
   const attempt = started.attempt;
-  try {
-    ports.onStep?.('started');
-    await steps(id, started, ports, signal);
-  } catch (error) {
-    if (signal.aborted || error instanceof Superseded) {
-      // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
-      await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
-      signal.throwIfAborted();
-      return (await log.read()).runs.get(id);
-    }
+  const fail = async (error: unknown) => {
     const foreseen = FORESEEN.some((kind) => error instanceof kind);
-    if (!foreseen && mayPass(error)) throw error;
+    if (signal.aborted || error instanceof Superseded || (!foreseen && mayPass(error))) throw error;
     // What nobody has foreseen would come again in every attempt, and end the trainer each time: it is the run's failure too.
     const reason = foreseen ? (error as Error).message : `An error that nobody has foreseen: ${String(error)}`;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
+  };
+  try {
+    ports.onStep?.('started');
+    await steps(id, started, ports, signal).catch(fail);
+  } catch (error) {
+    if (!signal.aborted && !(error instanceof Superseded)) throw error;
+    // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
+    await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
+    signal.throwIfAborted();
   }
   return (await log.read()).runs.get(id);
 }
@@ -138,6 +138,8 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     const sha256 = await ports.artifacts.put(bytes);
     const after = await note((before) => ({
       artifact_sha256: sha256,
+      // A report on another file is none on this one.
+      ...(sha256 !== before.runs.get(id)?.artifact_sha256 && { report_sha256: null, page_sha256: null }),
       version: run.version ?? nextVersion(before),
       stage: 'evaluate',
     }));
@@ -300,12 +302,14 @@ async function whileOurs<T>(
   }
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it with the same encoder and a view of it has room for what is new. */
+/** The classifier that training goes on from: production's, where this trainer made it with the same encoder, without its dev rows, and a view of it has room for what is new. */
 async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options, places }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
+  const { options: made } = (file.metadata.training ?? {}) as Partial<FileNotes>;
+  if (made?.learnDev !== false) return undefined; // the rows on which the next version is calibrated
   const { features, encoder: wanted } = { ...defaults, ...options };
   if (wanted.kind !== file.metadata.encoder.kind) return undefined;
   const encoder = await createEncoder(wanted, places);
@@ -322,16 +326,14 @@ async function reportOnRun(
   log: ModelLog,
   ports: RunPorts,
 ): Promise<StoredReport> {
-  const sha256 = run.artifact_sha256 ?? '';
-  const model = await loadModel(await ports.artifacts.get(sha256), sha256, ports.places);
-  const production = await loadProduction(log, ports.artifacts, ports.places);
+  const { artifacts, places, promotion } = ports;
+  const [version, wanted, sha256] = [run.version ?? '', run.parent_version, run.artifact_sha256 ?? ''];
+  const file = { bytes: await artifacts.get(sha256), sha256, ...(places && { places }) };
+  const production = await loadProduction(log, artifacts, places);
   try {
-    const { promotion } = ports;
     const policy = await ports.policy();
-    const [version, wanted] = [run.version ?? '', run.parent_version];
-    return await reportOn({ version, wanted, model, sides, manifest, production, policy, promotion });
+    return await reportOn({ version, wanted, ...file, sides, manifest, production, policy, promotion });
   } finally {
-    await model.close();
     await production?.model.close();
   }
 }

@@ -10,10 +10,10 @@ const WEAKEST = 12;
 
 /** @typedef {{ text: string, language: string, truth: string, production: string, candidate: string }} Flip */
 
-/** @param {string} title @param {string} tone @param {Flip[]} rows */
-const flips = (title, tone, rows) =>
-  html`<details ?open=${rows.length > 0 && rows.length <= 5}>
-    <summary><span class="badge ${tone}">${count(rows.length)}</span> ${title}</summary>
+/** @param {string} title @param {string} tone @param {number} all @param {Flip[]} rows */
+const flips = (title, tone, all, rows) =>
+  html`<details ?open=${all > 0 && all <= 5}>
+    <summary><span class="badge ${tone}">${count(all)}</span> ${title}</summary>
     ${
       rows.length === 0
         ? ''
@@ -31,7 +31,7 @@ const flips = (title, tone, rows) =>
             ),
           )
     }
-    ${rows.length > EXAMPLES ? html`<p class="small quiet">The first ${EXAMPLES}; the report has all.</p>` : ''}
+    ${all > EXAMPLES ? html`<p class="small quiet">The first ${EXAMPLES}; the report has up to 50.</p>` : ''}
   </details>`;
 
 /** @param {any} comparison @param {string | null} against */
@@ -50,8 +50,8 @@ function compared(comparison, against) {
       ${count(comparison.rows)} messages that people labelled: <strong>${signed(comparison.difference)} points</strong>
       <span class="quiet">(95 % interval ${low} to ${high}; McNemar p = ${mcnemar.pValue.toPrecision(2)})</span>
     </p>
-    ${flips('fixed: wrong in production, right here', 'good', better)}
-    ${flips('broken: right in production, wrong here', 'bad', worse)}
+    ${flips('fixed: wrong in production, right here', 'good', mcnemar.onlyCandidate, better)}
+    ${flips('broken: right in production, wrong here', 'bad', mcnemar.onlyProduction, worse)}
     ${
       changed.length === 0
         ? ''

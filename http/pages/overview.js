@@ -142,13 +142,13 @@ function runs() {
     ${state.overview ? '' : LOADING}
     ${state.overview && running.length + past.length === 0 ? html`<p class="quiet">No training yet. A run starts by itself when enough samples are approved.</p>` : ''}
     <ul class="plain">
-      ${past.map(
-        (/** @type {any} */ run) =>
-          html`<li class="row spread">
-            <span>${run.run_id} <span class="quiet small">${moment(run.finished_at)}</span></span
-            ><span class="badge ${tone(run.verdict ?? run.status)}">${run.verdict ?? run.status}</span>
-          </li>`,
-      )}
+      ${past.map((/** @type {any} */ run) => {
+        const outcome = run.status === 'finished' ? run.verdict : run.status; // a run that was taken up again may have both
+        return html`<li class="row spread">
+          <span>${run.run_id} <span class="quiet small">${moment(run.finished_at)}</span></span
+          ><span class="badge ${tone(outcome)}">${outcome}</span>
+        </li>`;
+      })}
     </ul>
   </section>`;
 }

@@ -41,6 +41,8 @@ const done = [];
 const restored = new Map();
 /** Answered here, so never shown again until taken back. @type {Set<string>} */
 const answered = new Set();
+/** What counts of an answer at most (migrations/083_review_effort.sql); one to many at once is one answer. */
+const MAX_ANSWER_MS = 600_000;
 let shownAt = performance.now();
 let shownId = '';
 let [asking, again] = [false, false];
@@ -255,13 +257,13 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
   const along = state.asGroup ? goAlong(task, state.ticks) : [];
   const members = [task, ...along];
   const reviewed_at = new Date().toISOString();
-  const taken = Math.round((performance.now() - since) / members.length);
+  const taken = Math.round(Math.min(performance.now() - since, MAX_ANSWER_MS) / members.length);
   const shown = {
     ...{ intent: task.nlu_intent, module: task.nlu_module },
     ...{ confidence: task.nlu_confidence, model_version: task.model_version },
   };
   const answers = members.map(({ conversation_id }) => ({
-    ...{ review_id: newId(), conversation_id, verdict, reviewed_at, shown, time_taken_ms: Math.min(taken, 3_600_000) },
+    ...{ review_id: newId(), conversation_id, verdict, reviewed_at, shown, time_taken_ms: taken },
     ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
   }));
   // An undo has hidden them behind their item; now they come by themselves. Of another item some may be answered already.

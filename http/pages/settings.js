@@ -65,13 +65,14 @@ const adopt = () =>
   });
 
 /** @param {any} wrong */
-const wrongs = ({ expected, interval, judged }) =>
+const wrongs = ({ unknown, expected, interval, judged }) =>
   expected === null
     ? html`–
         <div class="small quiet">nobody judged any</div>`
     : html`${expected.toFixed(1)}
         <div class="small quiet">${interval.map((/** @type {number} */ n) => n.toFixed(1)).join(' to ')}</div>
-        <div class="small quiet">from ${count(judged)} answers</div>`;
+        <div class="small quiet">from ${count(judged)} answers</div>
+        ${unknown > 0 ? html`<div class="small">of ${count(unknown)} nothing is known</div>` : ''}`;
 
 /** @param {any} report */
 function reported(report) {

@@ -10,7 +10,7 @@ import type { RunningComponents } from '../../app/components.ts';
 import { producerOptions } from '../../app/environment.ts';
 import { startHttp } from '../../app/http.ts';
 import { untilCaughtUp } from '../../app/lag.ts';
-import { readClosedDays } from '../../jobs/closed-days.ts';
+import { closeDay, readClosedDays } from '../../jobs/closed-days.ts';
 import { runDaily } from '../../jobs/daily.ts';
 import type { DailyOptions } from '../../jobs/daily.ts';
 import type { DailyReport } from '../../jobs/daily-report.ts';
@@ -139,6 +139,31 @@ describe('the jobs on real servers', () => {
       };
       assert.deepEqual(await hours(hour(12)), ['0.10', '0.10']);
       assert.deepEqual(await hours(hour(30)), ['0.10', '0.20']);
+      await client.query('DELETE FROM conversation_reviews WHERE reviewed_at < $1', [hour(0)]);
+      assert.deepEqual(await hours(hour(30)), ['0.10', undefined], 'nothing is known of a week before the first');
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  });
+
+  it('compares the version in production with the one that was there last before it', async () => {
+    const client = await stack.prepared.pool.connect();
+    try {
+      await client.query('BEGIN; DELETE FROM model_versions; DELETE FROM model_deployments');
+      // Version 1, 2, 3, then 2 again, then 4.
+      await client.query(
+        `INSERT INTO model_versions (version, status, traffic_percentage, test_accuracy, deployed_at, reasons, training_samples, created_at, log_partition, log_offset)
+         SELECT 'router-v1.' || v || '.0', CASE v WHEN 4 THEN 'production' ELSE 'retired' END, 0, accuracy, now() + at * interval '1 hour', '[]', 0, now(), 0, at
+           FROM (VALUES (1, 0.7, 1), (2, 0.8, 2), (3, 0.75, 3), (4, 0.9, 5)) AS t (v, accuracy, at)`,
+      );
+      await client.query(
+        `INSERT INTO model_deployments (id, version, status, traffic_percentage, deployed_by, reason, deployed_at, log_partition, log_offset)
+         SELECT at::text, 'router-v1.' || v || '.0', 'production', 100, 'asha', '', now(), 0, at FROM unnest(array[1, 2, 3, 2, 4]) WITH ORDINALITY AS t (v, at)`,
+      );
+      const { kpis } = await readKpis(client, day);
+      const test = kpis.find(({ name }) => name === 'test-accuracy');
+      assert.deepEqual([test?.value, test?.before], [0.9, 0.8]);
     } finally {
       await client.query('ROLLBACK');
       client.release();
@@ -322,6 +347,13 @@ describe('the jobs on real servers', () => {
       [2, 3, 4].map((n) => addDays(day, n)),
     );
     await assert.rejects(daily({ now: Date.parse(day), day }), /is not over .*from tomorrow on/);
+  });
+
+  it('closes a day for all who try at the same time', async () => {
+    const context = contextOf(stack.prepared, 'daily');
+    const events = [1, 2, 3].map((closed_at) => ({ day: addDays(day, -300), closed_at, report: '{}' }));
+    const stand = await Promise.all(events.map((event) => closeDay(context, event)));
+    assert.equal(new Set(stand.map(({ closed_at }) => closed_at)).size, 1);
   });
 
   it('goes on when one step fails, and says so', async () => {

@@ -175,7 +175,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
       '/v1/overview': { routing: [], confidence: [] },
       '/v1/models': [],
       '/v1/deployments?limit=1': [],
-      '/v1/training-runs': [],
+      '/v1/training-runs': [{ run_id: 'run-1', status: 'failed', verdict: 'promote', finished_at: turn.created_at }],
       '/v1/kpis': { kpis: [] },
     };
     const answers: Answers = {};
@@ -191,6 +191,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     assert.equal(await page.getByText('No version gets traffic.').count(), 0, 'nobody knows that yet');
     Object.assign(answers, figures);
     await page.getByText('No version gets traffic.').waitFor();
+    await page.locator('li', { hasText: 'run-1' }).getByText('failed').waitFor();
     await page.context().close();
   });
 
@@ -204,7 +205,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
           policy: 'strict-2',
           conversations: 1,
           review: { before: none, after: none },
-          wrong: { before: none, after: none },
+          wrong: { before: none, after: { auto_approved: 9, unknown: 6, expected: 1, interval: [0, 2], judged: 3 } },
         },
         transitions: [{ from: 'needs_review', to: 'auto_approved', conversations: 1, examples: [turn] }],
       },
@@ -216,6 +217,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     assert.equal(await adopt.isEnabled(), false);
     await page.getByRole('button', { name: 'See its effect' }).click();
     await page.getByText('What strict-2 would have done').waitFor();
+    await page.getByRole('row', { name: 'wrong, expected' }).getByText('of 6 nothing is known').waitFor();
     assert.equal(await adopt.isEnabled(), true);
     await draft.fill(first.replace('0.85', '0.99'));
     assert.equal(await adopt.isEnabled(), false, 'nobody has seen the effect of 0.99');

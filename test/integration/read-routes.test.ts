@@ -4,6 +4,7 @@ import type { Socket } from 'node:net';
 import type { Pool } from 'pg';
 import { startComponents } from '../../app/components.ts';
 import { startHttp } from '../../app/http.ts';
+import { readPipelineFigures } from '../../app/pipeline-figures.ts';
 import { openPool } from '../../runtime/postgres-pool.ts';
 import { startPostgresProxy } from './postgres-proxy.ts';
 import { startReviewing } from './reviewing.ts';
@@ -161,6 +162,14 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
       assert.equal((await ask<Numbers>(url)).log_offset, 3);
     for (const url of ['/v1/models', '/v1/deployments'])
       for (const { log_offset } of await ask<Numbers[]>(url)) assert.equal(typeof log_offset, 'number');
+  });
+
+  it('says that a run has failed, though an earlier attempt of it had come to a verdict', async () => {
+    const { pool, servers } = reviewing.stack.prepared;
+    await pool.query(
+      "UPDATE training_runs SET status = 'failed', verdict = 'promote', finished_at = now() WHERE run_id = 'run-1'",
+    );
+    assert.equal((await readPipelineFigures(servers, pool)).training.last?.outcome, 'failed');
   });
 
   const next = (changes: object) => ['/v1/review-queue/next', { reviewer: 'asha', session: 's', ...changes }] as const;

@@ -384,9 +384,14 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.keyboard.press('m');
     assert.deepEqual(await ticked(), [false, true, true, true]);
     await page.getByRole('checkbox', { name: 'And where is my order 5 now?' }).uncheck();
+    await page.evaluate('{ const now = performance.now(); performance.now = () => now + 3_600_000; }'); // lunch
     assert.equal(await press(page, 'a'), 'like-0');
     await page.locator('#last', { hasText: '3 at once' }).waitFor();
     assert.deepEqual(await answered(), [0, 2, 3]);
+    const [effort] = await sql(
+      "SELECT sum(time_taken_ms)::int AS ms FROM conversation_reviews WHERE conversation_id LIKE 'like-%'",
+    );
+    assert.deepEqual(effort, { ms: 600_000 }, 'it counts ten minutes at most, all together');
 
     await page.keyboard.press('u');
     await page.locator('.task[data-id="like-0"]').waitFor();

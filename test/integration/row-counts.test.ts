@@ -159,6 +159,8 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
         ['2026-11-01T00', 0],
         ['2026-11-02T00', 1],
       ]);
+      await client.query(upsert(-1, -1, 'needs-review').replace('2026-10-05', '2026-10-20'));
+      assert.equal((await counts())[0]?.[0], '2026-10-30T00', 'the first of 14 days is 20 October');
     } finally {
       await client.query('ROLLBACK');
       client.release();

@@ -30,6 +30,12 @@ describe('key figures', () => {
       assert.deepEqual([name, standing, advice], [name, 'on target', null]);
   });
 
+  it('are on target at a limit that a difference of shares does not quite meet', () => {
+    for (const value of [0.88 - 0.85, 0.85 - 0.88])
+      assert.equal(of('production-gap', { productionGap: { value, before: null } }).standing, 'on target');
+    assert.equal(of('model-improvement', { improvement: { value: 0.98 - 0.95, before: null } }).standing, 'on target');
+  });
+
   for (const [name, figures] of [
     ['auto-approval-rate', { autoApprovalRate: { value: 0.599, before: null } }],
     ['auto-approval-rate', { autoApprovalRate: { value: 0.701, before: null } }],

@@ -3,9 +3,11 @@ import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { AuditCell } from '../../policy/audit.ts';
 import { unitHash } from '../../policy/hash.ts';
+import { anytimeZ } from '../../policy/intervals.ts';
 import { actOn, judgeProduction, judgeStep } from '../../policy/rollout.ts';
 import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { versionFor } from '../../policy/traffic.ts';
+import { random } from '../../trainer/learning/random.ts';
 
 /** What a version did: `labels` of its conversations were labelled, `right` of them right, so many equal texts at a time. */
 function arm(fields: Partial<ArmEvidence> & { labels?: number; right?: number; groupsOf?: number } = {}): ArmEvidence {
@@ -41,6 +43,7 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
   ['equal on few labels', arm({ labels: 100, right: 85 }), 'inconclusive', /leave open/],
   ['better on too few labels', arm({ labels: 30, right: 30 }), 'inconclusive', /needs 50 labels/],
   ['worse', arm({ labels: 100, right: 60 }), 'fail', /worse than production/],
+  ['much worse, on 20 labels', arm({ labels: 20, right: 8 }), 'fail', /worse than production/],
   ['worse, on a handful', arm({ labels: 5, right: 0 }), 'inconclusive', /needs 50 labels/],
   [
     'worse, in one keystroke',
@@ -297,6 +300,20 @@ function oftenJudged(seed: number): string {
   return 'undecided';
 }
 
+/** Whether a version that is as good as production is ever taken back, looked at after each of its labels, and after every tenth from 100 on. */
+function takenBack(next: () => number, share: number): boolean {
+  const counts = { canary: [0, 0], production: [0, 0] };
+  for (let i = 0; i < 10_000; i++) {
+    const which = next() < 0.1 ? 'canary' : 'production';
+    const [labels = 0, hits = 0] = counts[which];
+    counts[which] = [labels + 1, hits + Number(next() < share)];
+    if (which === 'production' || (labels > 100 && labels % 10 > 0)) continue;
+    const of = ([labels = 0, right = 0]: number[]) => arm({ conversations: 3 * labels, labels, right });
+    if (judgeStep(of(counts.canary), of(counts.production)).verdict === 'fail') return true;
+  }
+  return false;
+}
+
 /**
  * How the first step of a version that is as good as production ends, in groups of 15 equal texts that one keystroke answers, judged
  * after each group.
@@ -337,6 +354,18 @@ describe('a rollout on a simulated clock', () => {
   it('does not take a version back because it was looked at often: of 40 that are 2 points better, none', () => {
     const ends = Array.from({ length: 40 }, (_, seed) => oftenJudged(seed));
     assert.deepEqual([...new Set(ends)], ['success']);
+  });
+  it('takes few versions back that are as good, in all looks of a trial that nothing else ends: one in 40 at most', () => {
+    for (const share of [0.6, 0.85]) {
+      const next = random(7);
+      const back = Array.from({ length: 200 }, () => takenBack(next, share)).filter(Boolean).length;
+      assert.ok(back <= 5, `${back} of 200 with ${share}`);
+    }
+  });
+  it('looks for the worse most closely at about 50 labels', () => {
+    const widths = Array.from({ length: 1000 }, (_, i) => anytimeZ(i + 1));
+    const narrowest = 1 + widths.indexOf(Math.min(...widths));
+    assert.ok(Math.abs(narrowest - 50) <= 1, String(narrowest));
   });
   it('does not take a version back because equal texts were answered together: of 100 that are as good, at most 3', () => {
     const ends = Array.from({ length: 100 }, (_, seed) => judgedInGroups(seed));

@@ -12,7 +12,7 @@ const options = { secondsPerAnswer: 20, examples: 2 };
 
 describe('whatIf', () => {
   it('counts transitions, review hours and examples', () => {
-    const tally = startWhatIf({ ...options, policy: { ...strict, audit_share: 0 } });
+    const tally = startWhatIf({ ...options, policy: { ...strict, audit_share: 0, overlap_share: 0 } });
     const before = { ...defaultPolicy, audit_share: 0 };
     for (let i = 0; i < 180; i++) {
       const nlu_confidence = [0.99, 0.9, 0.75][i % 3] ?? 0;
@@ -30,6 +30,14 @@ describe('whatIf', () => {
     );
     assert.deepEqual([review.before.conversations, review.after.conversations], [60, 120]);
     assert.equal(review.after.hours, (120 * 20) / 3600);
+  });
+
+  it('counts the time of the second person where two are asked', () => {
+    const tally = startWhatIf({ ...options, policy: { ...strict, audit_share: 0, overlap_share: 1 } });
+    tally.add(conversation({ nlu_confidence: 0.9 }), { ...strict, overlap_share: 0 }, undefined);
+    const { before, after } = tally.report().review;
+    assert.deepEqual([before.conversations, before.hours * 3600], [1, 20]);
+    assert.deepEqual([after.conversations, after.hours * 3600], [1, 40]);
   });
 
   it('asks the policy in the case of its tags, whatever the case in which a conversation came', () => {

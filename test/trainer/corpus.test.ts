@@ -33,6 +33,11 @@ describe('a corpus', () => {
     assert.equal(manifest.rows, 3);
   });
 
+  it('has personal data masked, as what comes from the log', async () => {
+    const { rows } = await readCorpus(await fileOf('masked.jsonl', '{"text":"call 9876543210","intent":"call_me"}'));
+    assert.equal(rows[0]?.text, 'call <phone>');
+  });
+
   it('counts intents that every object answers to as any others', async () => {
     const { manifest } = await readCorpus(await fileOf('names.jsonl', '{"text":"a","intent":"toString"}'));
     assert.deepEqual(manifest.by_intent, { toString: 1 });

@@ -168,6 +168,10 @@ describe('compare', () => {
     assert.ok(Math.abs(c.interval[0] - (0.15 - 1.96 * 0.0572)) < 0.02, String(c.interval[0]));
     assert.deepEqual(compare(candidate, production), c);
   });
+  it('keeps the texts of at most 50 flips of a kind, and the numbers of all', () => {
+    const c = compare(make(Array<boolean>(60).fill(true)), make(Array<boolean>(60).fill(false)));
+    assert.deepEqual([c.better.length, c.worse.length, c.mcnemar.onlyCandidate], [50, 0, 60]);
+  });
   it('refuses different rows', () => {
     assert.throws(() => compare(make([true]), []), /1 and 0 rows/);
     assert.throws(() => compare([judged('a', 'a', 1)], [judged('b', 'b', 1)]), /not the same/);
@@ -189,7 +193,7 @@ describe('report', () => {
         { stage: 'fit', epoch: 1, epochs: 2, trainLoss: 2, devLoss: 1, devAccuracy: 0.5 },
         { stage: 'fit', epoch: 2, epochs: 2, trainLoss: 1, devLoss: 0.8, devAccuracy: 0.6 },
       ],
-      evaluation: evaluate(rows, defaultPolicy, { p50: 1, p99: 2 }),
+      evaluation: evaluate(rows, defaultPolicy, { mean: 1, p50: 1, p99: 2 }),
       confusion: confusion(rows),
       comparison: compare(better, rows),
       decision: { verdict: 'inconclusive', reasons: ['a < b'] },

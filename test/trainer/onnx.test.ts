@@ -14,6 +14,7 @@ import { random } from '../../trainer/learning/random.ts';
 import type { Tower } from '../../trainer/learning/tower.ts';
 import { train } from '../../trainer/learning/train.ts';
 import type { TrainingOutcome } from '../../trainer/learning/train.ts';
+import { checkLabels } from '../../trainer/register.ts';
 import { quick, samples } from './samples.ts';
 
 let outcome: TrainingOutcome;
@@ -49,6 +50,24 @@ async function same(classifier: Classifier): Promise<void> {
 }
 
 describe('the file', () => {
+  it('is not to be registered with labels that intake refuses', () => {
+    const named = (intent: string, module = 'bank') => {
+      const labels = outcome.classifier.labels.map((label, i) => (i === 0 ? { module, intent } : label));
+      return writeModel({ ...outcome.classifier, labels }, outcome.views, {
+        ...{ encoder: outcome.encoder, manifest, training: null },
+      });
+    };
+    const refused = (problem: RegExp) => ({ name: 'RegistryError', message: problem });
+    assert.throws(
+      () => checkLabels(named('reverted_card_payment?')),
+      refused(/bank\/reverted_card_payment\? .*intent/),
+    );
+    assert.throws(() => checkLabels(named('')), refused(/of its intent: "" is not a name/));
+    assert.throws(() => checkLabels(named('refund', '')), refused(/of its module/));
+    checkLabels(named('out_of_scope', ''));
+    checkLabels(named('refund'));
+  });
+
   it('gives the same numbers in onnxruntime as in the trainer', () => same(outcome.classifier));
 
   it('gives them too where the model knows the feature that pads shorter texts', async () => {

@@ -53,6 +53,14 @@ describe('RolloutEvidence', () => {
     );
   });
 
+  it('keeps labels apart whose names have slashes', () => {
+    const { cells } = after(
+      captured('a', { nlu_module: 'food', nlu_intent: 'order/track' }),
+      captured('b', { nlu_module: 'food/order', nlu_intent: 'track' }),
+    );
+    assert.equal(cells.length, 2);
+  });
+
   it('takes no wait for an LLM for slowness: fallbacks within their margin fail nobody', () => {
     const evidence = new RolloutEvidence(['router-v1.0.0', 'router-v1.1.0']);
     const add = (model_version: string, every: number) => {

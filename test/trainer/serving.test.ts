@@ -22,6 +22,8 @@ import type { Classification, Classifier } from '../../serving/classifier.ts';
 import { openModelShelf } from '../../serving/model-shelf.ts';
 import { openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { EncoderConfig } from '../../trainer/learning/encoder.ts';
+import { loadModel } from '../../trainer/learning/model.ts';
+import type { Model } from '../../trainer/learning/model.ts';
 import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { train } from '../../trainer/learning/train.ts';
 import { quick, samples } from './samples.ts';
@@ -94,6 +96,21 @@ describe('the classifier', () => {
       [thresholds(2, 2), 'priority-review'],
     ] as const)
       assert.equal(((await classifier.classify([question()], policy)) as [Classification])[0].route, expected);
+  });
+
+  it('asks with personal data masked, as the texts are that models learn from', async () => {
+    const model = await loadModel(await store().get(files[0] ?? ''));
+    const asked: string[] = [];
+    const classify = (texts: readonly string[]) => model.classify((asked.push(...texts), texts));
+    const watching = {
+      use: <T>(_: string, work: (model: Model) => Promise<T>) => work({ ...model, classify }),
+      close: model.close,
+    };
+    const masking = openClassifier(watching, pino({ level: 'silent' }));
+    masking.follow(logOf(...inProduction()));
+    await masking.classify([question('c-1', 'cancel it and call 9876543210')], defaultPolicy);
+    await masking.close();
+    assert.ok(asked.includes('cancel it and call <phone>'), asked.join());
   });
 
   it('splits the traffic by conversation, and who is with the new version stays with it as its share grows', async () => {

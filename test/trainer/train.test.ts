@@ -39,6 +39,15 @@ describe('train', () => {
     assert.ok((history.at(-1)?.trainLoss ?? 9) < (history[0]?.trainLoss ?? 0));
   });
 
+  it('keeps labels apart whose names have slashes', async () => {
+    const said = { 'where is my order': ['food', 'order/track'], 'cancel my cab': ['food/order', 'track'] } as const;
+    const slashed = Object.entries(said).flatMap(([text, [module, intent]]) =>
+      Array.from({ length: 20 }, () => ({ text, module, intent, language: 'en', source: 'human' as const })),
+    );
+    const { classifier } = await train({ train: slashed, dev: [], options: quick });
+    assert.deepEqual(classifier.labels.map(labelName), ['food%2Forder/track', 'food/order/track']);
+  });
+
   it('gives the same bytes for the same data and seed, in this thread or another, and others for another seed', async () => {
     const input = { train: rows, dev: samples(5, 2), options: quick };
     const [one, two, other] = [

@@ -16,10 +16,14 @@ import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
 import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
 import { OUT_OF_SCOPE } from '../../trainer/learning/classifier.ts';
+import { EmbeddingCache } from '../../trainer/learning/embedding-cache.ts';
 import { tokens } from '../../trainer/learning/hashed-ngrams.ts';
+import { makeModelFile } from '../../trainer/learning/model-file.ts';
+import { split } from '../../trainer/learning/split.ts';
 import type { Sample } from '../../trainer/learning/split.ts';
 import { train } from '../../trainer/learning/train.ts';
 import { registerModel } from '../../trainer/register.ts';
+import { reportOn } from '../../trainer/run-report.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import type { RunPorts } from '../../trainer/training-run.ts';
@@ -143,6 +147,8 @@ describe('a training run', () => {
     assert.equal(standing.training_samples, rows.length);
     assert.deepEqual(standing.consumed, [{ partition: 0, next_offset: rows.length }]);
     assert.ok((standing.test_accuracy ?? 0) > 0.8);
+    const report = JSON.parse((await ports.artifacts.get(standing.report_sha256 ?? '')).toString()) as StoredReport;
+    assert.equal(standing.average_latency_ms, report.evaluation.latencyMs?.mean);
     const page = (await ports.artifacts.get(standing.page_sha256 ?? '')).toString();
     assert.match(page, /Training report <code>router-v1.1.0/);
     assert.ok(ports.log.runs.some(({ progressed }) => progressed !== null));
@@ -264,6 +270,22 @@ describe('a training run', () => {
       assert.equal(models.get('router-v1.1.0')?.standing.artifact_sha256, expected?.artifact_sha256, death);
       assert.equal(trainings.length, 1, `${death}: what is done is not done again`);
     }
+  });
+
+  it('reports on the file that it registers, also where the one before was lost and another comes of it', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const onStep = (step: string) => {
+      if (step === 'evaluated') throw new Transient('killed');
+    };
+    await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
+    const { artifact_sha256, report_sha256 } = (await ports.log.read()).runs.get(id) ?? {};
+    const sha256 = artifact_sha256 ?? '';
+    await rm(path.join(home, String(folders - 1), sha256.slice(0, 2), sha256));
+    const run = await executeRun(id, { ...ports, options: { ...quick, seed: 2 } }, quiet);
+    assert.equal(run?.status, 'finished');
+    assert.notEqual(run.artifact_sha256, artifact_sha256);
+    assert.notEqual(run.report_sha256, report_sha256);
   });
 
   it('keeps its number from a model that is registered while it runs, and takes the next where one has it', async () => {
@@ -405,6 +427,20 @@ describe('a training run', () => {
     assert.equal((await executeRun('default-710', ports, quiet))?.status, 'finished');
   });
 
+  it('times answers with a sentence encoder as they are given to texts that nobody has asked before', async (t) => {
+    const places = { models: path.join(home, 'models'), cache: path.join(home, 'timed') };
+    await writeTinyEncoder(path.join(places.models, 'tiny'), [...new Set(rows.flatMap(({ text }) => tokens(text)))]);
+    const encoder = { kind: 'transformer', model: 'tiny', pooling: 'mean' } as const;
+    const ports = world(rows, { places, options: { ...quick, encoder } });
+    const looks = t.mock.method(EmbeddingCache.prototype, 'get');
+    const onStep = (step: string) => {
+      if (step === 'trained') looks.mock.resetCalls();
+    };
+    const run = await executeRun(await ask(ports), { ...ports, onStep }, quiet);
+    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    assert.equal(looks.mock.callCount(), report.rows.test, 'the test rows are judged, and no more is looked up');
+  });
+
   it('has a program train in its place, from nothing, and is told how that went wrong', async () => {
     const script = path.join(import.meta.dirname, 'external-trainer.ts');
     const program = (mode: string, timeoutMs = 60_000) =>
@@ -467,6 +503,26 @@ describe('a training run', () => {
     // What was killed is gone once its parent, or init, has heard of it.
     for (const deadline = Date.now() + 10_000; isThere(groups[0] ?? 0); await sleep(20))
       assert.ok(Date.now() < deadline, `The group ${groups[0] ?? ''} is still there.`);
+  });
+
+  it('does not go on from a file that has learned the rows that it would be calibrated on', async () => {
+    const ports = world();
+    const half = split([...samples(30, 1)]);
+    const manifest = { rows: 180, sha256: '' };
+    for (const [version, learnDev, parent] of [
+      ['router-v1.1.0', true, null],
+      ['router-v1.3.0', false, 'router-v1.3.0'],
+    ] as const) {
+      const outcome = await train({ ...half, options: { ...quick, learnDev } });
+      const bytes = await makeModelFile(outcome, { manifest, parent: null }, half.train);
+      const [policy, promotion, production] = [defaultPolicy, ports.promotion, undefined];
+      const report = await reportOn({ version, bytes, sides: half, manifest, policy, promotion, production });
+      const act = { by: 'test', reason: '', at: 1 };
+      await registerModel(ports.log, ports.artifacts, { bytes, report, manifest }, act);
+      await ports.log.append((log) => ({ models: setTraffic(log, version, 100, act) }));
+      const run = await executeRun(await ask(ports, learnDev ? 400 : rows.length), ports, quiet);
+      assert.equal((await ports.log.read()).models.get(run?.version ?? '')?.standing.parent_version, parent);
+    }
   });
 
   it('compares with production on the same rows', async () => {
@@ -558,6 +614,17 @@ describe('a training run', () => {
     };
     const stop = AbortSignal.timeout(20_000);
     assert.equal((await executeRun(id, { ...ports, train: reads }, stop))?.status, 'cancelled');
+  });
+
+  it('stays cancelled when what it does fails just after', async () => {
+    const ports = world();
+    const id = await ask(ports);
+    const train = async () => {
+      await ports.log.append((log) => cancelRun(log, id, { by: 'asha', at: 2 }));
+      throw new ArtifactError('A file can’t be kept: the disk is full.');
+    };
+    const run = await executeRun(id, { ...ports, train }, quiet);
+    assert.deepEqual([run?.status, run?.failure], ['cancelled', null]);
   });
 
   it('gives a run up that kills every trainer', async () => {

@@ -17,7 +17,7 @@ import { train } from '../../trainer/learning/train.ts';
 import { EncoderError } from '../../trainer/learning/transformer-encoder.ts';
 import type { TransformerConfig } from '../../trainer/learning/transformer-encoder.ts';
 import { intentNames, samples } from './samples.ts';
-import { TINY_DIMENSIONS, writeTinyEncoder } from './tiny-encoder.ts';
+import { TINY_DIMENSIONS, tinyTokenizer, tinyTokenizerConfig, writeTinyEncoder } from './tiny-encoder.ts';
 
 const config: TransformerConfig = { kind: 'transformer', model: 'tiny', pooling: 'mean' };
 const rows = samples(30);
@@ -65,6 +65,58 @@ describe('TransformerEncoder', () => {
     assert.equal((await stat(path.join(places.cache, file))).size, texts.length * (16 + 4 * TINY_DIMENSIONS));
   });
 
+  it('keeps embeddings of another tokenizer apart', async () => {
+    const text = 'send me a car';
+    const models = path.join(home, 'renewed');
+    const embedding = async () => {
+      const encoder = await createEncoder(config, { models, cache: places.cache });
+      const [rows] = await encoder.encode([text]);
+      await encoder.close();
+      return rows?.values;
+    };
+    await writeTinyEncoder(path.join(models, 'tiny'), words);
+    const before = await embedding();
+    const tokenizer = JSON.stringify(tinyTokenizer(words.toReversed()));
+    await writeFile(path.join(models, 'tiny', 'tokenizer.json'), tokenizer);
+    assert.notDeepEqual(await embedding(), before);
+  });
+
+  it('cuts texts to what the encoder has positions for, whatever its tokenizer says', async () => {
+    const models = path.join(home, 'limits');
+    const vector = async (model: string, text: string) => {
+      const encoder = await createEncoder({ ...config, model }, { models });
+      const [rows] = await encoder.encode([text]);
+      await encoder.close();
+      return rows?.values;
+    };
+    const long = Array.from({ length: 1000 }, (_, i) => words[i % words.length] ?? '');
+    for (const [model, changes, tokens] of [
+      ['bert', { model_type: 'bert', max_position_embeddings: 8 }, 8],
+      ['roberta', { model_type: 'roberta', max_position_embeddings: 10 }, 8],
+      ['rotary', { model_type: 'modernbert', max_position_embeddings: 8192 }, 512],
+      ['relative', { model_type: 'bert' }, 512],
+    ] as const) {
+      await writeTinyEncoder(path.join(models, model), words);
+      await writeFile(path.join(models, model, 'config.json'), JSON.stringify(changes));
+      const unlimited = JSON.stringify({ ...tinyTokenizerConfig, model_max_length: 1e30 });
+      await writeFile(path.join(models, model, 'tokenizer_config.json'), unlimited);
+      const cut = await vector(model, long.slice(0, tokens).join(' '));
+      assert.deepEqual(await vector(model, long.join(' ')), cut, model);
+      assert.notDeepEqual(await vector(model, long.slice(0, tokens - 1).join(' ')), cut, model);
+    }
+  });
+
+  it('takes a letter with a nukta for the same however it is written, as token ids too', async () => {
+    const models = path.join(home, 'nukta');
+    await writeTinyEncoder(path.join(models, 'tiny'), ['\u0921\u093c']); // as NFC has it
+    const tokenizer = { tokenizer: tinyTokenizer(['\u0921\u093c']), tokenizerConfig: tinyTokenizerConfig };
+    for (const each of [config, { kind: 'tokens', ...tokenizer, maxLength: 8 } as const]) {
+      const encoder = await createEncoder(each, { models });
+      assert.deepEqual(await encoder.encode(['\u095c']), await encoder.encode(['\u0921\u093c']), each.kind);
+      await encoder.close();
+    }
+  });
+
   it('trains a model that is served with the same encoder, and refuses another one', async () => {
     const outcome = await train({
       train: rows,
@@ -84,8 +136,15 @@ describe('TransformerEncoder', () => {
     assert.ok(right > 0.85, `${right} right`);
     await model.close();
     await writeTinyEncoder(path.join(home, 'others', 'tiny'), words, 2);
-    const refusal = { name: 'ModelRefused', code: 'encoder', message: /Bring that file back/ };
+    const refusal = {
+      name: 'ModelRefused',
+      code: 'encoder',
+      message: /onnx\/model\.onnx in .*: the SHA-256 is .*Bring back/,
+    };
     await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), refusal);
+    await writeTinyEncoder(path.join(home, 'others', 'tiny'), words.toReversed());
+    const settings = { ...refusal, message: /tokenizer\.json, .*: the SHA-256 is .*Bring back/ };
+    await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), settings);
   });
 
   it('refuses a file that does not pin its encoder, before anything is fetched', async () => {
@@ -187,9 +246,9 @@ describe('TransformerEncoder', () => {
       for (const fetched of [true, false]) {
         const encoder = await createEncoder(wanted, { models: path.join(home, 'fetched') });
         assert.deepEqual(await encoder.encode(['book a cab']), [local]);
-        const { sha256, ...config } = encoder.config as TransformerConfig;
+        const { sha256, settingsSha256, ...config } = encoder.config as TransformerConfig;
         assert.deepEqual(config, { ...wanted, dimensions: TINY_DIMENSIONS });
-        assert.match(sha256 ?? '', /^[0-9a-f]{64}$/);
+        for (const hash of [sha256, settingsSha256]) assert.match(hash ?? '', /^[0-9a-f]{64}$/);
         assert.equal(asked.splice(0).length, fetched ? 4 : 0);
         await encoder.close();
       }

@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import path from 'node:path';
 import { createGunzip } from 'node:zlib';
+import { redactText } from '../../policy/redaction.ts';
 import { linesOf } from '../../producers/lines.ts';
 import type { Line } from '../../producers/lines.ts';
 import { reasonOf } from '../../runtime/reason.ts';
@@ -46,7 +47,7 @@ const OUTSIDE = new Set(['oos', 'NO_NODES_DETECTED']);
 /**
  * Reads a file, packed with gzip where its name ends in `.gz`. `text` and `intent` must be there; `module` is `default` and
  * `language` is `und` where they are not; `source` is `human` unless it says `auto`. Rows with the same `id` are translations
- * of each other. Other fields are not looked at.
+ * of each other. Personal data is masked, as in what is asked. Other fields are not looked at.
  * @throws CorpusError naming the line and the field.
  */
 export async function readCorpus(file: string): Promise<Corpus> {
@@ -112,7 +113,7 @@ function rowOf({ number, text: line, problem }: Line, file: string): Sample {
   const [text, intent, id] = [find('text'), find('intent'), find('id')];
   if (text === undefined || intent === undefined) throw wrong(`it has no ${text === undefined ? 'text' : 'intent'}.`);
   return {
-    text,
+    text: redactText(text),
     intent: OUTSIDE.has(intent) ? OUT_OF_SCOPE : intent,
     module: find('module') ?? 'default',
     language: find('language') ?? 'und',

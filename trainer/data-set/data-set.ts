@@ -18,6 +18,7 @@ import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
 import type { Codecs } from '../../runtime/schema-registry.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
+import { labelName } from '../learning/classifier.ts';
 import { TrainingError } from '../learning/train.ts';
 import { canonicalLine, passes, rowOf } from './data-row.ts';
 import type { DataRow, Filters } from './data-row.ts';
@@ -315,7 +316,7 @@ async function manifestOf(
     hash.update(canonicalLine(row));
     policies.add(row.policy_version);
     count('module', row.module);
-    count('intent', `${row.module}/${row.intent}`);
+    count('intent', labelName(row));
     count('language', row.language);
     count('source', row.source);
   }

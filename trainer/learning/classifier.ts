@@ -26,9 +26,9 @@ export interface Classifier {
   readonly threshold: number;
 }
 
-/** The name of a label within a model. */
+/** The name of a label within a model; a module's own slashes are escaped, so that no two labels have one name. */
 export function labelName({ module, intent }: Label): string {
-  return `${module}/${intent}`;
+  return `${module.replace(/[%/]/g, encodeURIComponent)}/${intent}`;
 }
 
 /** Probabilities of every label for each row, rows × labels. */

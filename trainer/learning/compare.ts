@@ -31,9 +31,12 @@ export interface Comparison {
   /** Rows that only one of the two has right, and the chance of so uneven a count were they equally good. */
   readonly mcnemar: { readonly onlyCandidate: number; readonly onlyProduction: number; readonly pValue: number };
   readonly flipsByIntent: Readonly<Record<string, IntentFlips>>;
+  /** At most 50 of each kind: a report is kept, and so are the texts in it. `mcnemar` has their numbers. */
   readonly worse: readonly Flip[];
   readonly better: readonly Flip[];
 }
+
+const FLIPS_KEPT = 50;
 
 /**
  * Compares answers to the same rows in the same order.
@@ -58,8 +61,8 @@ export function compare(candidate: readonly Judged[], production: readonly Judge
       pValue: mcnemarP(better.length, worse.length),
     },
     flipsByIntent: flipsByIntent(better, worse),
-    worse,
-    better,
+    worse: worse.slice(0, FLIPS_KEPT),
+    better: better.slice(0, FLIPS_KEPT),
   };
 }
 

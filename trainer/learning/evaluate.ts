@@ -29,6 +29,7 @@ export interface SliceScore {
 
 /** Times of single texts, in milliseconds. */
 export interface Latency {
+  readonly mean: number;
   readonly p50: number;
   readonly p99: number;
 }
@@ -90,7 +91,7 @@ export async function measureLatency(
     await model.classify([text]);
     times.push(now() - start);
   }
-  return { p50: percentile(times, 0.5), p99: percentile(times, 0.99), texts: times.length };
+  return { mean: mean(times), p50: percentile(times, 0.5), p99: percentile(times, 0.99), texts: times.length };
 }
 
 /** All measures of one model. */

@@ -28,7 +28,7 @@ export class TokenEncoder implements Encoder {
   /** Rejects where the tokenizer fails on a text. */
   // eslint-disable-next-line @typescript-eslint/require-await -- what the tokenizer throws is a rejection like any other
   async encode(texts: readonly string[]): Promise<readonly Rows[]> {
-    const ids = texts.map((text) => this.#tokenizer.encode(text).slice(0, this.config.maxLength));
+    const ids = texts.map((text) => this.#tokenizer.encode(text.normalize('NFC')).slice(0, this.config.maxLength));
     const starts = new Int32Array(texts.length + 1);
     ids.forEach((row, i) => (starts[i + 1] = (starts[i] ?? 0) + row.length));
     const indices = Int32Array.from(ids.flat());

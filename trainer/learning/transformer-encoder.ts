@@ -18,6 +18,8 @@ export interface TransformerConfig {
   readonly revision?: string;
   /** SHA-256 of onnx/model.onnx. Training fills it in; serving refuses another file. */
   readonly sha256?: string;
+  /** SHA-256 of config.json, tokenizer.json and tokenizer_config.json, one after the other; files from before 28 November 2026 lack it. */
+  readonly settingsSha256?: string;
   readonly pooling: 'mean' | 'cls';
   /** Numbers of a vector. Training fills it in; another number is refused. */
   readonly dimensions?: number;
@@ -30,6 +32,10 @@ export class EncoderError extends Error {
 
 /** Texts that go through the encoder together. */
 const BATCH = 16;
+/** Longer texts are cut to this many tokens: what attention takes grows with their square. */
+const MAX_TOKENS = 512;
+const WEIGHTS = 'onnx/model.onnx';
+const SETTINGS = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
 
 /** A sentence encoder, with a cache where there is a place for one. */
 export class TransformerEncoder implements Encoder {
@@ -54,7 +60,7 @@ export class TransformerEncoder implements Encoder {
 
   /**
    * Loads the encoder.
-   * @throws EncoderError when it is neither a local folder nor a pinned id on the hub, or its file is not the one trained with.
+   * @throws EncoderError when it is neither a local folder nor a pinned id on the hub, or its files are not those trained with.
    */
   static async load(config: TransformerConfig, places: EncoderPlaces): Promise<TransformerEncoder> {
     const { model, revision } = config;
@@ -77,15 +83,17 @@ export class TransformerEncoder implements Encoder {
         session_options: { intraOpNumThreads: 1, interOpNumThreads: 1, logSeverityLevel: 3 },
       });
       checkOutputs(extractor, config);
+      limitLength(extractor);
       const dimensions = (await embed(extractor, config, ['a'])).width;
-      const id = `${model}/${pinned.sha256}/${config.pooling}`;
+      const id = `${model}/${pinned.sha256}/${pinned.settingsSha256}/${config.pooling}`;
       const cache = places.cache === undefined ? undefined : await EmbeddingCache.open(id, dimensions, places.cache);
       return new TransformerEncoder(pinned, dimensions, extractor, cache);
     });
   }
 
-  async encode(texts: readonly string[]): Promise<readonly Rows[]> {
+  async encode(asked: readonly string[]): Promise<readonly Rows[]> {
     return told(this.config, async () => {
+      const texts = asked.map((text) => text.normalize('NFC')); // as data sets have them
       const known = new Map(texts.map((text) => [text, this.#cache?.get(text)]));
       const fresh = [...known].flatMap(([text, vector]) => (vector === undefined ? [text] : []));
       for (let start = 0; start < fresh.length; start += BATCH) {
@@ -124,6 +132,18 @@ function checkOutputs(pipeline: FeatureExtractionPipeline, { model }: Transforme
     );
 }
 
+/** Has texts cut to what the encoder has positions for: tokenizers without a limit, or with 1e30, leave them whole, and it fails. */
+function limitLength({ tokenizer, model }: FeatureExtractionPipeline): void {
+  const { model_type: type, max_position_embeddings: positions = MAX_TOKENS } = model.config as {
+    readonly model_type?: string;
+    readonly max_position_embeddings?: number;
+  };
+  // These count positions from 2 (fairseq).
+  const unused = /roberta|camembert|mpnet/.test(type ?? '') ? 2 : 0;
+  const value = Math.min(Number(tokenizer.model_max_length), positions - unused, MAX_TOKENS);
+  Object.defineProperty(tokenizer, 'model_max_length', { value });
+}
+
 /** One vector of `width` numbers for each of `texts`. */
 async function embed(
   pipeline: FeatureExtractionPipeline,
@@ -150,18 +170,26 @@ async function told<T>({ model }: TransformerConfig, work: () => Promise<T>): Pr
   }
 }
 
-/** The configuration with the hash of the encoder's file. */
-async function pin(
-  config: TransformerConfig,
-  folder: string,
-): Promise<TransformerConfig & { readonly sha256: string }> {
-  const file = path.join(folder, 'onnx', 'model.onnx');
-  const sha256 = createHash('sha256')
-    .update(await readFile(file))
-    .digest('hex');
-  if (config.sha256 !== undefined && config.sha256 !== sha256)
-    throw new EncoderError(
-      `${file} has SHA-256 ${sha256}; the model was trained with ${config.sha256}. Bring that file back.`,
-    );
-  return { ...config, sha256 };
+/** The configuration with the hashes of the encoder's files. @throws EncoderError when it had others. */
+async function pin(config: TransformerConfig, folder: string) {
+  const pinned = {
+    ...config,
+    sha256: await hashOf(folder, [WEIGHTS]),
+    settingsSha256: await hashOf(folder, SETTINGS),
+  };
+  for (const [hash, files] of [
+    ['sha256', WEIGHTS],
+    ['settingsSha256', SETTINGS.join(', ')],
+  ] as const)
+    if (config[hash] !== undefined && config[hash] !== pinned[hash])
+      throw new EncoderError(
+        `${files} in ${folder}: the SHA-256 is ${pinned[hash]}, and the model was trained with ${config[hash]}. Bring back what it was trained with.`,
+      );
+  return pinned;
+}
+
+async function hashOf(folder: string, names: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const name of names) hash.update(await readFile(path.join(folder, name)));
+  return hash.digest('hex');
 }

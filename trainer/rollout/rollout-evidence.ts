@@ -10,6 +10,7 @@ import { countingAnswer, judgement, noAnswers, withReview } from '../../policy/s
 import type { Answers } from '../../policy/standing.ts';
 import type { ConversationCaptured, ConversationEvent, ReviewSubmitted } from '../../schemas/types.ts';
 import { symbol } from '../../stream/projection.ts';
+import { labelName } from '../learning/classifier.ts';
 
 /** Conversations of one prediction. */
 interface Cell extends Mutable<AuditCell> {
@@ -134,7 +135,7 @@ function cellOf(
 ): Cell {
   const taken = symbol(routing.route) as AuditCell['route'];
   const [propensity, band] = [routing.audit_propensity ?? 1, confidenceBand(nlu_confidence)];
-  const key = `${taken}/${propensity}/${band}/${nlu_module}/${nlu_intent}`;
+  const key = `${taken}/${propensity}/${band}/${labelName({ module: nlu_module, intent: nlu_intent })}`;
   const found = cells.get(key);
   if (found) return found;
   const none = { conversations: 0, chosen: 0, right: 0, wrong: 0, unusable: 0, squares: 0 };
