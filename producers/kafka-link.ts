@@ -26,6 +26,13 @@ const TOO_LARGE: readonly unknown[] = [
   ERRORS.ERR_MSG_SIZE_TOO_LARGE,
   ERRORS.ERR_RECORD_LIST_TOO_LARGE,
 ];
+/** These say nothing of other records: there is no room, or no such topic. */
+const OF_ONE: readonly unknown[] = [
+  ERRORS.ERR__QUEUE_FULL,
+  ERRORS.ERR__UNKNOWN_TOPIC,
+  ERRORS.ERR__UNKNOWN_PARTITION,
+  ERRORS.ERR_UNKNOWN_TOPIC_OR_PART,
+];
 /** After a fatal error a client takes no more records, and gives up those in its queue. */
 const FATAL: readonly unknown[] = [ERRORS.ERR__FATAL, ERRORS.ERR__PURGE_QUEUE];
 
@@ -65,6 +72,8 @@ export interface LinkOptions {
 interface Pending {
   readonly event: ProducedEvent;
   readonly deadline: number;
+  /** How many acknowledgements had come when it was sent. */
+  readonly acknowledged: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -79,6 +88,7 @@ export class KafkaLink {
   #codecs: Codecs | undefined;
   #producer: Producer | undefined;
   #healthy = true;
+  #acknowledged = 0;
   /** Whether Kafka has told this client that its user may write to no topic. */
   #barred = false;
   readonly #refused = new Set<EventKind>();
@@ -96,7 +106,10 @@ export class KafkaLink {
     return this.#producer !== undefined;
   }
 
-  /** Whether the last outcome was an acknowledgement: others then need not wait for a time-out to learn of an outage. */
+  /**
+   * Whether Kafka answers: others need not wait for a time-out to learn of an outage. A record that failed while others were acknowledged
+   * tells of its partition alone.
+   */
   get healthy(): boolean {
     return this.connected && this.#healthy;
   }
@@ -125,7 +138,7 @@ export class KafkaLink {
       const { topic, value } = encodeInput(codecs, event);
       const id = ++this.#lastId;
       const deadline = Date.now() + this.#options.deliveryTimeoutMs + 1000; // librdkafka's own time-out comes first
-      this.#pending.set(id, { event, deadline, resolve, reject });
+      this.#pending.set(id, { event, deadline, acknowledged: this.#acknowledged, resolve, reject });
       try {
         const headers = headersOf(event.traceparent);
         producer.produce(topic, null, value, event.record.conversation_id, undefined, id, headers);
@@ -209,6 +222,7 @@ export class KafkaLink {
     this.#pending.delete(id);
     if (!error) {
       this.#healthy = true;
+      this.#acknowledged++;
       this.#refused.delete(pending.event.kind);
       pending.resolve();
       return;
@@ -224,7 +238,7 @@ export class KafkaLink {
       pending.reject(new NotPermitted(pending.event.kind, { cause: error }));
       return;
     }
-    if (code !== ERRORS.ERR__QUEUE_FULL) this.#healthy = false;
+    if (pending.acknowledged === this.#acknowledged && !OF_ONE.includes(code)) this.#healthy = false;
     pending.reject(new Undelivered(`Kafka did not acknowledge ${subject}: ${error.message}.`, { cause: error }));
   }
 

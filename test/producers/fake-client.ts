@@ -9,6 +9,8 @@ export class FakeClient extends EventEmitter {
   static readonly made: FakeClient[] = [];
   /** Topics that the client's user may not write to. */
   static readonly forbidden = new Set<string>();
+  /** Topics that take nothing, and say nothing of it. */
+  static readonly silent = new Set<string>();
   /** Whether the clients' user may write to no topic at all: they get no producer id, which is fatal. */
   static barred = false;
   /** Topic and key of all that was acknowledged. */
@@ -22,6 +24,7 @@ export class FakeClient extends EventEmitter {
     FakeClient.made.length = 0;
     FakeClient.taken.length = 0;
     FakeClient.forbidden.clear();
+    FakeClient.silent.clear();
     FakeClient.barred = false;
   }
 
@@ -52,6 +55,7 @@ export class FakeClient extends EventEmitter {
     if (!this.answering) return;
     for (const opaque of this.held.splice(0)) {
       const { topic = '', key = '' } = this.#records.get(opaque) ?? {};
+      if (FakeClient.silent.has(topic)) continue;
       const forbidden = FakeClient.forbidden.has(topic);
       if (!forbidden) FakeClient.taken.push(`${topic} ${key}`);
       this.report(forbidden ? reportedError(ERR_TOPIC_AUTHORIZATION_FAILED) : null, opaque);

@@ -99,6 +99,31 @@ describe('a record that the broker refuses for its size', { timeout: 120_000 }, 
   });
 });
 
+describe('a record that is not acknowledged while others are', { timeout: 120_000 }, () => {
+  it('goes to the spool, and the next ones to Kafka at once', async (t) => {
+    FakeClient.reset();
+    FakeClient.silent.add('nlu.erasures');
+    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-silent-'));
+    const producer = await createConversationProducer({
+      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
+      deliveryTimeoutMs: 50,
+    });
+    t.after(async () => {
+      FakeClient.silent.clear();
+      await until('the spool was sent on', () => producer.stats().spoolBytes === 0);
+      await producer.close();
+      await rm(spoolFolder, { recursive: true });
+    });
+    await until('it is connected', () => producer.stats().connected);
+    for (const client of FakeClient.made) client.answering = true;
+    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    const erasure = producer.requestErasure({ conversation_id: 'a', requested_by: 'crm', reason: 'case 17' });
+    assert.equal((await send('b')).stored, 'kafka');
+    assert.equal((await erasure).stored, 'spool');
+    assert.equal((await send('c')).stored, 'kafka');
+  });
+});
+
 describe('a client whose user may write to no topic', { timeout: 120_000 }, () => {
   it('refuses what waits and what comes, and spools nothing of it', async (t) => {
     FakeClient.reset();
