@@ -66,6 +66,8 @@ export interface LinkOptions {
   readonly schemaRegistryUrl: string;
   /** Milliseconds after which a record counts as not delivered. */
   readonly deliveryTimeoutMs: number;
+  /** It connects when this has resolved; where it rejects, never. */
+  readonly ready: Promise<unknown> | undefined;
   readonly log: Logger | undefined;
 }
 
@@ -98,7 +100,10 @@ export class KafkaLink {
   constructor(options: LinkOptions) {
     this.#options = options;
     const timeout = sleep(options.deliveryTimeoutMs, undefined, { ref: false });
-    this.firstAttempt = Promise.race([new Promise<void>((done) => void this.#connect(done)), timeout]);
+    const attempted = new Promise<void>((done) => {
+      Promise.resolve(options.ready).then(() => this.#connect(done), done);
+    });
+    this.firstAttempt = Promise.race([attempted, timeout]);
   }
 
   /** Whether Kafka and the schema registry have answered. */
