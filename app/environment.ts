@@ -149,7 +149,7 @@ export function connect(environment: Environment): Connected {
 /** Checks that the data folder is of this cluster, creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
 export async function prepareLog({ config, servers }: LogEnvironment): Promise<Codecs> {
   const admin = kafkajsClient(servers.kafka, 'samvad-setup');
-  await keepToCluster(admin, config.home);
+  await keepToCluster(admin, config.home, folderOf(config, 'spool'));
   await ensureTopics(admin, Object.values(topics), PARTITIONS, config.replication);
   const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
   if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)

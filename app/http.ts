@@ -52,7 +52,10 @@ export interface RunningHttp {
 export async function startHttp(ground: Prepared | StandBy, components: RunningComponents): Promise<RunningHttp> {
   const standBy = onStandBy(ground);
   const tokens = tokensOf(standBy.config);
-  const producer = await createConversationProducer(producerOptions(standBy));
+  const producer = await createConversationProducer({
+    ...producerOptions(standBy),
+    ready: standBy.openLog.done, // it has asked whether the spool is of this cluster
+  });
   const waiting = {
     producer,
     tracing: standBy.tracing,

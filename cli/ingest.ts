@@ -58,21 +58,19 @@ export async function checkFile(file: string): Promise<void> {
 
 /**
  * Waits until Kafka has what an outage left in the spool of this folder, from this run or an earlier one.
- * @throws UsageError with `advice` when that takes a minute.
+ * @throws UsageError with `advice` when it has not taken anything for a minute.
  */
 export async function untilDrained(
   producer: Pick<ConversationProducer, 'flush' | 'stats'>,
   advice = 'Nothing is lost: run `samvad ingest` or `samvad up` when Kafka answers; either sends them.',
 ): Promise<void> {
   await producer.flush();
-  const deadline = Date.now() + DRAIN_MS;
-  for (let stats = producer.stats(); stats.spoolBytes > 0; stats = producer.stats()) {
-    if (Date.now() > deadline) {
-      throw new UsageError(
-        `Kafka does not take the records: ${String(stats.spoolBytes)} bytes wait in the spool. ${advice}`,
-      );
-    }
-    liveLine(`${String(stats.spoolBytes)} bytes wait for Kafka in the spool`);
+  let [least, deadline] = [Infinity, 0];
+  for (let { spoolBytes } = producer.stats(); spoolBytes > 0; { spoolBytes } = producer.stats()) {
+    if (spoolBytes < least) [least, deadline] = [spoolBytes, Date.now() + DRAIN_MS];
+    if (Date.now() > deadline)
+      throw new UsageError(`Kafka does not take the records: ${String(spoolBytes)} bytes wait in the spool. ${advice}`);
+    liveLine(`${String(spoolBytes)} bytes wait for Kafka in the spool`);
     await sleep(100);
   }
 }

@@ -1,7 +1,7 @@
 import { access, constants, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
-import { findEnvironment, folderOf, prepare } from '../app/environment.ts';
+import { folderOf, onLog } from '../app/environment.ts';
 import { liveLine, plain, progress, untilStopped, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
@@ -90,7 +90,7 @@ export function trainRouterCommand(): Command {
 /** Training may take hours: what its end needs is looked for first. */
 async function checkEnds({ output, report, register: asVersion }: Options): Promise<void> {
   for (const file of [output, report]) if (file !== undefined) await access(path.dirname(file), constants.W_OK);
-  if (asVersion === true) await (await prepare(await findEnvironment())).stop();
+  if (asVersion === true) await onLog((log) => log.read());
 }
 
 async function trainOn(

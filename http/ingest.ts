@@ -1,10 +1,11 @@
 /** `POST /v1/conversations` and `POST /v1/reviews`: one record, a JSON array, or NDJSON; all of a request or nothing. */
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
 import type { Pool } from 'pg';
-import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
+import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { InputError, inputSchema, parseEvent, parseEventText } from '../producers/inputs.ts';
 import type { EventKind, ProducedEvent } from '../producers/inputs.ts';
 import { LineSplitter } from '../producers/lines.ts';
+import { sendAll } from '../producers/send-all.ts';
 import { traceFrom } from '../producers/trace.ts';
 import { AnswerRefused, refuseErased, refuseSlips, refuseWithdrawalsOfOthers } from '../review/answers.ts';
 import { mayPass } from '../runtime/may-pass.ts';
@@ -36,7 +37,6 @@ const MAX_REQUESTS_A_MINUTE = 120_000;
 const MAX_RECORDS = 10_000;
 /** Problems of a request after which the server looks no further. */
 const MAX_PROBLEMS = 1000;
-const MAX_IN_FLIGHT = 1000;
 const NEW_LABEL = { type: 'boolean', description: 'takes labels that nothing has had so far' };
 
 /** Adds the two routes, in a scope of their own for how they read bodies. */
@@ -250,20 +250,4 @@ function collect(kind: EventKind, parsers: readonly Parser[]): readonly Produced
 
 function invalidRecords(detail: string, problems: readonly FieldProblem[]): HttpProblem {
   return new HttpProblem(400, detail, { type: 'invalid-records', problems });
-}
-
-/** Sends in slices, so that one large request does not push the records of others into the spool. */
-async function sendAll(
-  producer: Pick<ConversationProducer, 'send'>,
-  events: readonly ProducedEvent[],
-): Promise<Stored[]> {
-  const stored: Stored[] = [];
-  for (let i = 0; i < events.length; i += MAX_IN_FLIGHT) {
-    const outcomes = await Promise.allSettled(events.slice(i, i + MAX_IN_FLIGHT).map((event) => producer.send(event)));
-    for (const outcome of outcomes) {
-      if (outcome.status === 'rejected') throw outcome.reason;
-      stored.push(outcome.value);
-    }
-  }
-  return stored;
 }

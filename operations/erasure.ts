@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
-import { parseErasure } from '../producers/inputs.ts';
+import { parseEvent } from '../producers/inputs.ts';
+import { sendAll } from '../producers/send-all.ts';
 import { erasedAmong, erasedSentence } from '../review/erased.ts';
 
 /** What an erasure goes through. */
@@ -54,11 +55,12 @@ export async function erase(
   { requested_by, reason }: ErasureGrounds,
 ): Promise<ErasureOutcome> {
   const requested_at = new Date().toISOString();
-  const request = (conversation_id: string) => parseErasure({ conversation_id, requested_by, reason, requested_at });
+  const request = (conversation_id: string) =>
+    parseEvent('erasure', { conversation_id, requested_by, reason, requested_at });
   const conversations = 'user_id' in subject ? await ofUser(pool, subject.user_id) : [subject.conversation_id];
-  const records = conversations.map(request);
+  const requests = conversations.map(request);
   if ('conversation_id' in subject) await refuseUnknown(pool, subject.conversation_id);
-  const sent = await Promise.all(records.map((record) => producer.send({ kind: 'erasure', record })));
+  const sent = await sendAll(producer, requests);
   for (const deadline = Date.now() + TAKEN_MS; Date.now() < deadline; await sleep(POLL_MS))
     if (await forgotten(pool, conversations)) return { conversations, outcome: 'erased' };
   return { conversations, outcome: sent.some(({ stored }) => stored === 'spool') ? 'spooled' : 'sent' };

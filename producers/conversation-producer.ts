@@ -136,6 +136,8 @@ export interface ProducerOptions {
   readonly deliveryTimeoutMs?: number;
   /** Bytes that this process may spool, and as many again of each kind of record that waits for a right in Kafka. 1 GiB when absent. */
   readonly maxSpoolBytes?: number;
+  /** Before this resolves nothing is sent: records go to the spool. Absent where it is known that these servers are the spool's. */
+  readonly ready?: Promise<unknown>;
   readonly log?: Logger;
 }
 
@@ -144,11 +146,11 @@ export interface ProducerOptions {
  * Fails only when the spool folder can't be written.
  */
 export async function createConversationProducer(options: ProducerOptions): Promise<ConversationProducer> {
-  const { kafka, schemaRegistryUrl, log, maxInFlight = 10_000, deliveryTimeoutMs = 5000 } = options;
+  const { kafka, schemaRegistryUrl, ready, log, maxInFlight = 10_000, deliveryTimeoutMs = 5000 } = options;
   const maxBytes = options.maxSpoolBytes ?? 1024 ** 3;
   const spoolOptions = { folder: options.spoolFolder, maxBytes, ...(log && { log }) };
   const spool = await openSpool(spoolOptions);
-  const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, log });
+  const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, ready, log });
   const held = await openHeld(spoolOptions, link);
   const drain = drainSpool(spool, link, log, { room: held });
   const sending = new Set<Promise<unknown>>();

@@ -1,7 +1,13 @@
-/** Sends what is in the spool on to Kafka, oldest first. */
+/**
+ * Sends what is in the spool on to Kafka, oldest first. What Kafka does not take now stays and is tried again in the next pass; it holds up
+ * the later records of its kind and partition, which keep their order, and requests to erase in the partition of a conversation.
+ */
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import { partitionOf } from '../stream/partition.ts';
+import { PARTITIONS } from '../topology.ts';
+import { EVENT_KINDS } from './inputs.ts';
 import type { EventKind, ProducedEvent } from './inputs.ts';
 import { NotPermitted, RecordTooLarge, Undelivered } from './kafka-link.ts';
 import type { KafkaLink } from './kafka-link.ts';
@@ -10,7 +16,7 @@ import { readSegment } from './spool.ts';
 import type { Segment, Spool } from './spool.ts';
 import { logFields } from './trace.ts';
 
-/** Records in flight at a time; a single one as long as Kafka is not known to answer, and after a failure. */
+/** Records in flight at a time; a single one as long as Kafka is not known to answer. */
 const MAX_WINDOW = 1000;
 const IDLE_MS = 100;
 const ADOPT_EVERY_MS = 30_000;
@@ -41,147 +47,193 @@ export interface DrainOptions {
   readonly behind?: Pick<Spool, 'bytes'>;
 }
 
-/** A spool that is being drained in the background. */
-export interface Drain {
-  counts(): { readonly drained: number; readonly setAside: number };
-  /** Goes on for `graceMs` at most while Kafka takes records, then stops. */
-  finish(graceMs: number): Promise<void>;
-}
+/** What stands in the way in one pass: by lane, why its oldest record has to stay. */
+type Blocked = Map<string, unknown>;
 
 /** Starts to drain. A segment is deleted once Kafka has acknowledged all its records, or they are in the waiting room. */
-export function drainSpool(
-  spool: Spool,
-  link: DrainLink,
-  log: Logger | undefined,
-  { room, behind }: DrainOptions = {},
-): Drain {
-  const stopping = new AbortController();
-  const counts = { drained: 0, setAside: 0 };
-  let windowSize = MAX_WINDOW;
+export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions = {}): Drain {
+  return new Drain(spool, link, log, options);
+}
 
-  async function run(): Promise<void> {
+/** A spool that is being drained in the background; `drainSpool` makes one. */
+export class Drain {
+  readonly #spool: Spool;
+  readonly #link: DrainLink;
+  readonly #log: Logger | undefined;
+  readonly #options: DrainOptions;
+  readonly #stopping = new AbortController();
+  readonly #counts = { drained: 0, setAside: 0 };
+  /** Numbers of the lines of a segment that need not be sent again; only after a crash they are. */
+  readonly #done = new WeakMap<Segment, Set<number>>();
+  readonly #running: Promise<void>;
+
+  constructor(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions) {
+    this.#spool = spool;
+    this.#link = link;
+    this.#log = log;
+    this.#options = options;
+    this.#running = this.#run();
+  }
+
+  counts(): { readonly drained: number; readonly setAside: number } {
+    return this.#counts;
+  }
+
+  /** Goes on for at most `graceMs` while Kafka takes records, then stops. */
+  async finish(graceMs: number): Promise<void> {
+    const deadline = Date.now() + graceMs;
+    while (this.#link.healthy && this.#spool.bytes > 0 && Date.now() < deadline) await sleep(20);
+    this.#stopping.abort();
+    await this.#running;
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#stopping;
     let adoptedAt = Date.now();
     let backoff = IDLE_MS;
-    while (!stopping.signal.aborted) {
+    while (!signal.aborted) {
       try {
         if (Date.now() - adoptedAt >= ADOPT_EVERY_MS) {
           adoptedAt = Date.now();
-          await spool.adoptOrphans();
+          await this.#spool.adoptOrphans();
         }
-        const oldest = link.connected ? await spool.next() : undefined;
-        const segment = behind && behind.bytes > 0 ? undefined : oldest; // asked last: what is in the segment came before
-        if (segment && !existsSync(segment.file)) {
-          log?.error({ file: segment.file }, 'a spooled segment was deleted by somebody; its records are lost');
-          await spool.remove(segment);
-        } else if (segment) await drainSegment(segment, stopping.signal);
+        const passed = await this.#pass();
         backoff = IDLE_MS;
-        if (segment) continue;
+        if (passed) continue;
       } catch (error) {
-        log?.warn({ error: String(error) }, 'the spool could not be sent on; trying again');
+        this.#log?.warn({ error: String(error) }, 'the spool could not be sent on; trying again');
         backoff = Math.min(backoff * 2, error instanceof NotPermitted ? MAX_REFUSED_BACKOFF_MS : MAX_BACKOFF_MS);
       }
-      await sleep(backoff, undefined, { signal: stopping.signal, ref: false }).catch(() => undefined);
+      await sleep(backoff, undefined, { signal, ref: false }).catch(() => undefined);
     }
   }
 
-  // A segment that fails half-way is sent again from where it failed: only after a crash from its start.
-  const progress = { file: '', lines: 0 };
+  /** Goes once through all that waits; resolves to whether there was something. @throws why something has to stay. */
+  async #pass(): Promise<boolean> {
+    const segments = this.#link.connected ? await this.#spool.segments() : [];
+    const { behind } = this.#options;
+    if (behind && behind.bytes > 0) return false; // asked last: what is in the segments came before
+    const blocked: Blocked = new Map();
+    for (const segment of segments) {
+      if (this.#stopping.signal.aborted) break;
+      if (existsSync(segment.file)) await this.#drainSegment(segment, blocked);
+      else {
+        this.#log?.error({ file: segment.file }, 'a spooled segment was deleted by somebody; its records are lost');
+        await this.#spool.remove(segment);
+      }
+    }
+    for (const why of blocked.values()) throw why;
+    return segments.length > 0;
+  }
 
-  async function drainSegment(segment: Segment, signal: AbortSignal): Promise<void> {
-    if (progress.file !== segment.file) Object.assign(progress, { file: segment.file, lines: 0 });
-    const skip = progress.lines;
+  async #drainSegment(segment: Segment, blocked: Blocked): Promise<void> {
+    const done = this.#done.get(segment) ?? new Set();
+    this.#done.set(segment, done);
+    const staying: Line[] = [];
     let window: Line[] = [];
-    for await (const line of readSegment(segment)) {
-      if (line.number <= skip) continue;
-      window.push(line);
-      if (window.length < (link.healthy ? windowSize : 1)) continue;
-      await sendWindow(window);
+    const sendWindow = async () => {
+      await this.#sendWindow(window, done, blocked);
+      staying.push(...window.filter(({ number }) => !done.has(number)));
       window = [];
-      if (signal.aborted) return;
+    };
+    for await (const line of readSegment(segment)) {
+      if (done.has(line.number)) continue;
+      window.push(line);
+      if (window.length < (this.#link.healthy ? MAX_WINDOW : 1)) continue;
+      await sendWindow();
+      if (this.#stopping.signal.aborted) return;
     }
-    await sendWindow(window);
-    await spool.remove(segment);
+    await sendWindow();
+    if (staying.length === 0) await this.#spool.remove(segment);
+    else if (done.size > 0)
+      await this.#spool.keep(segment, staying).catch((error: unknown) => {
+        this.#log?.warn({ error: String(error) }, 'a spooled segment could not be made smaller'); // the disk may be full
+      });
   }
 
-  async function sendWindow(window: readonly Line[]): Promise<void> {
+  async #sendWindow(window: readonly Line[], done: Set<number>, blocked: Blocked): Promise<void> {
     const events: Spooled[] = [];
     const erasures: Spooled[] = [];
-    try {
-      for (const line of window) {
-        const event = await readable(line);
-        if (event) (event.kind === 'erasure' ? erasures : events).push({ line, event });
-      }
-      await sendAll(events);
-      await sendAll(erasures); // a conversation of this window may have gone to the waiting room
-    } catch (error) {
-      windowSize = 1; // else those that pass were sent again with each attempt
-      throw error;
+    for (const line of window) {
+      const event = await this.#readable(line);
+      if (event) (event.kind === 'erasure' ? erasures : events).push({ line, event });
+      else done.add(line.number);
     }
-    if (window.length > 0) windowSize = Math.min(windowSize * 2, MAX_WINDOW);
-    progress.lines = window.at(-1)?.number ?? progress.lines;
+    await this.#sendAll(events, done, blocked);
+    await this.#sendAll(erasures, done, blocked); // a conversation of this window may have to stay, or have gone to the waiting room
   }
 
-  async function sendAll(all: readonly Spooled[]): Promise<void> {
-    const outcomes = await Promise.allSettled(all.map(sendOne));
-    const failed = outcomes.find((outcome) => outcome.status === 'rejected');
-    if (failed) throw failed.reason;
+  async #sendAll(all: readonly Spooled[], done: Set<number>, blocked: Blocked): Promise<void> {
+    const free = all.filter(({ event }) => !isBlocked(event, blocked));
+    const outcomes = await Promise.allSettled(free.map((one) => this.#sendOne(one)));
+    for (const [i, { line, event }] of free.entries()) {
+      const outcome = outcomes[i];
+      if (outcome?.status === 'rejected') blocked.set(laneOf(event.kind, event), outcome.reason);
+      if (!isBlocked(event, blocked)) done.add(line.number); // else it goes again, behind what has to stay
+    }
+    for (const why of blocked.values()) if (!(why instanceof Undelivered)) throw why;
   }
 
-  async function readable(line: Line): Promise<ProducedEvent | undefined> {
+  async #readable(line: Line): Promise<ProducedEvent | undefined> {
     try {
       return eventOf(line);
     } catch (error) {
-      await setAside(line, error);
+      await this.#setAside(line, error);
       return undefined;
     }
   }
 
-  async function sendOne({ line, event }: Spooled): Promise<void> {
+  async #sendOne({ line, event }: Spooled): Promise<void> {
+    const { room } = this.#options;
     if (room?.isAheadOf(event.kind)) {
       await room.append(event);
       return;
     }
     try {
-      await link.deliver(event);
+      await this.#link.deliver(event);
     } catch (error) {
       if (error instanceof NotPermitted && room) {
-        log?.error({ ...logFields(event), error: error.message }, 'a spooled record waits for a right in Kafka');
+        this.#log?.error({ ...logFields(event), error: error.message }, 'a spooled record waits for a right in Kafka');
         await room.append(event);
         return;
       }
       if (error instanceof Undelivered || error instanceof NotPermitted) throw error;
-      await setAside(line, error, event);
+      await this.#setAside(line, error, event);
       return;
     }
-    counts.drained++;
-    log?.debug(logFields(event), 'sent on from the spool');
+    this.#counts.drained++;
+    this.#log?.debug(logFields(event), 'sent on from the spool');
   }
 
   /** What can be delivered neither now nor later must not keep the others from going on, and a person may want to see it. */
-  async function setAside(line: Line, error: unknown, event?: ProducedEvent): Promise<void> {
-    await spool.setAside(line.text ?? '', error instanceof RecordTooLarge ? error.message : String(error));
-    counts.setAside++;
+  async #setAside(line: Line, error: unknown, event?: ProducedEvent): Promise<void> {
+    await this.#spool.setAside(line.text ?? '', error instanceof RecordTooLarge ? error.message : String(error));
+    this.#counts.setAside++;
     const about = event && logFields(event);
-    log?.error({ ...about, error: String(error) }, 'a spooled record can not be delivered; it is in refused.ndjson');
+    this.#log?.error(
+      { ...about, error: String(error) },
+      'a spooled record can not be delivered; it is in refused.ndjson',
+    );
   }
+}
 
-  const running = run();
-  return {
-    counts: () => counts,
-    async finish(graceMs) {
-      const deadline = Date.now() + graceMs;
-      while (link.healthy && spool.bytes > 0 && Date.now() < deadline) await sleep(20);
-      stopping.abort();
-      await running;
-    },
-  };
+/** Records of one kind and partition keep their order. */
+function laneOf(kind: EventKind, { record }: ProducedEvent): string {
+  return `${kind} ${String(partitionOf(record.conversation_id, PARTITIONS))}`;
+}
+
+/** An erasure before its conversation would be a dead letter. */
+function isBlocked(event: ProducedEvent, blocked: Blocked): boolean {
+  return (
+    blocked.has(laneOf(event.kind, event)) || (event.kind === 'erasure' && blocked.has(laneOf('conversation', event)))
+  );
 }
 
 /** A spooled line was written by us, and yet a damaged disk or a later version's rules may make it unreadable. */
 function eventOf({ text, problem }: Line): ProducedEvent {
   if (text === undefined) throw new Error(problem);
   const event = JSON.parse(text) as Partial<ProducedEvent> | null;
-  const kinds: readonly unknown[] = ['conversation', 'review', 'erasure'] satisfies EventKind[];
+  const kinds: readonly unknown[] = EVENT_KINDS;
   if (!kinds.includes(event?.kind) || typeof event?.record?.conversation_id !== 'string') {
     throw new Error('The line is not a spooled record.');
   }

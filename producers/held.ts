@@ -22,7 +22,7 @@ export interface Held extends WaitingRoom {
   readonly bytes: number;
   /** How many were sent on or set aside. */
   counts(): ReturnType<Drain['counts']>;
-  /** What Kafka has said last of this kind, where something of it waits: another record would be refused, too, or stand behind. */
+  /** What Kafka has said last of this kind, where something of it waits or there is no connection: another record would be refused, too, or stand behind. */
   refusal(kind: EventKind): NotPermitted | undefined;
   /** Closes. What waits is for the next process. */
   close(): Promise<void>;
@@ -53,7 +53,8 @@ export async function openHeld(options: SpoolOptions, link: DrainLink & Pick<Kaf
       drained: total(({ drain }) => drain.counts().drained),
       setAside: total(({ drain }) => drain.counts().setAside),
     }),
-    refusal: (kind) => (byKind[kind].spool.bytes > 0 && link.refuses(kind) ? new NotPermitted(kind) : undefined),
+    refusal: (kind) =>
+      (byKind[kind].spool.bytes > 0 || !link.connected) && link.refuses(kind) ? new NotPermitted(kind) : undefined,
     async close() {
       for (const { spool, drain } of all) {
         await drain.finish(0);

@@ -23,6 +23,9 @@ export type ProducedEvent = (
 /** What may be sent. */
 export type EventKind = ProducedEvent['kind'];
 
+/** All that may be sent. */
+export const EVENT_KINDS: readonly EventKind[] = ['conversation', 'review', 'erasure'];
+
 /** JSON that is not a valid record. `problems` has a sentence for each field that is wrong. */
 export class InputError extends Error {
   readonly problems: readonly Problem[];

@@ -47,6 +47,7 @@ export class UnreadableFile extends Error {
 const MAX_REFUSALS = 100;
 const MAX_IN_FLIGHT = 5000;
 const PROGRESS_MS = 200;
+const MAX_BEHIND_MS = 1000;
 
 /**
  * Sends each line of `file`, many at a time. A bad line is reported and does not stop the others; a full spool makes it
@@ -56,8 +57,10 @@ const PROGRESS_MS = 200;
 export async function ingestJsonl({ file, kind, producer, rate, onProgress }: IngestOptions): Promise<IngestResult> {
   const refusals: Refusal[] = [];
   let [lines, accepted, rejected, shownAt] = [0, 0, 0, 0];
+  const inTime = pace(rate);
+  /** Of each conversation what is under way: a later answer does not overtake one that waits for room. */
+  const latest = new Map<string, Promise<void>>();
   const inFlight = new Window(MAX_IN_FLIGHT);
-  const startedAt = Date.now();
 
   function refuse(line: number, problems: readonly Problem[]): void {
     rejected++;
@@ -74,13 +77,21 @@ export async function ingestJsonl({ file, kind, producer, rate, onProgress }: In
     }
   }
 
+  async function inTurn(line: number, event: ProducedEvent): Promise<void> {
+    const { conversation_id } = event.record;
+    const delivered = Promise.resolve(latest.get(conversation_id)).then(() => deliver(line, event));
+    latest.set(conversation_id, delivered);
+    await delivered;
+    if (latest.get(conversation_id) === delivered) latest.delete(conversation_id);
+  }
+
   for await (const line of await linesOfFile(file)) {
     lines = line.number;
     if (line.text?.trim() === '') continue;
     const event = eventOf(kind, line);
     if (event instanceof InputError) refuse(line.number, event.problems);
-    else await inFlight.add(() => deliver(line.number, event));
-    if (rate !== undefined) await pace(startedAt, lines, rate);
+    else await inFlight.add(() => inTurn(line.number, event));
+    await inTime();
     if (Date.now() - shownAt >= PROGRESS_MS) {
       shownAt = Date.now();
       onProgress?.(lines);
@@ -162,7 +173,13 @@ async function linesOfFile(file: string): Promise<AsyncGenerator<Line>> {
   return read();
 }
 
-async function pace(startedAt: number, lines: number, rate: number): Promise<void> {
-  const ahead = startedAt + (lines / rate) * 1000 - Date.now();
-  if (ahead > 5) await sleep(ahead);
+/** Called after each line, waits until the next one's time. What was missed for more than a second is not made up for. */
+function pace(rate: number | undefined): () => Promise<void> {
+  let due = Date.now();
+  return async () => {
+    if (rate === undefined) return;
+    const now = Date.now();
+    due = Math.max(due + 1000 / rate, now - MAX_BEHIND_MS);
+    if (due - now > 5) await sleep(due - now);
+  };
 }

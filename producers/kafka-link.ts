@@ -5,9 +5,11 @@ import rdkafka from 'node-rdkafka';
 import type { LibrdKafkaError, Producer } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConfig } from '../runtime/kafka-clients.ts';
-import { call, disconnect, headersOf } from '../runtime/rdkafka.ts';
+import { codeOf, connectProducer, disconnect, headersOf } from '../runtime/rdkafka.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
+import { MAX_EXTERNAL_BYTES } from '../stream/batch.ts';
+import { EVENT_KINDS } from './inputs.ts';
 import type { EventKind, ProducedEvent } from './inputs.ts';
 import { encodeInput, inputTopics, topicOf } from './input-topics.ts';
 
@@ -15,12 +17,24 @@ const CONNECT_MS = 3000;
 const POLL_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 5000;
-/** Limits that we set on librdkafka: bytes of a record, of a batch, and of all that is in flight. */
-const MAX_RECORD_BYTES = 1_000_000;
+/** Limits that we set on librdkafka, of a batch and of all that is in flight. A batch is below what any topic takes, so a record is refused alone. */
 const BATCH_BYTES = 256 * 1024;
 const QUEUE_KBYTES = 256 * 1024;
-/** Kafka's error codes for a record that is too large: INVALID_FETCH_SIZE, MSG_SIZE_TOO_LARGE, RECORD_LIST_TOO_LARGE. */
-const TOO_LARGE: readonly number[] = [4, 10, 18];
+const { ERRORS } = rdkafka.CODES;
+const TOO_LARGE: readonly unknown[] = [
+  ERRORS.ERR_INVALID_MSG_SIZE,
+  ERRORS.ERR_MSG_SIZE_TOO_LARGE,
+  ERRORS.ERR_RECORD_LIST_TOO_LARGE,
+];
+/** These say nothing of other records: there is no room, or no such topic. */
+const OF_ONE: readonly unknown[] = [
+  ERRORS.ERR__QUEUE_FULL,
+  ERRORS.ERR__UNKNOWN_TOPIC,
+  ERRORS.ERR__UNKNOWN_PARTITION,
+  ERRORS.ERR_UNKNOWN_TOPIC_OR_PART,
+];
+/** After a fatal error a client takes no more records, and gives up those in its queue. */
+const FATAL: readonly unknown[] = [ERRORS.ERR__FATAL, ERRORS.ERR__PURGE_QUEUE];
 
 /** The record was not acknowledged; it may have been stored all the same, and sending it again is right. */
 export class Undelivered extends Error {
@@ -52,12 +66,16 @@ export interface LinkOptions {
   readonly schemaRegistryUrl: string;
   /** Milliseconds after which a record counts as not delivered. */
   readonly deliveryTimeoutMs: number;
+  /** It connects when this has resolved; where it rejects, never. */
+  readonly ready: Promise<unknown> | undefined;
   readonly log: Logger | undefined;
 }
 
 interface Pending {
   readonly event: ProducedEvent;
   readonly deadline: number;
+  /** How many acknowledgements had come when it was sent. */
+  readonly acknowledged: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
@@ -72,6 +90,9 @@ export class KafkaLink {
   #codecs: Codecs | undefined;
   #producer: Producer | undefined;
   #healthy = true;
+  #acknowledged = 0;
+  /** Whether Kafka has told this client that its user may write to no topic. */
+  #barred = false;
   readonly #refused = new Set<EventKind>();
   #lastId = 0;
   #polling: NodeJS.Timeout | undefined;
@@ -79,7 +100,10 @@ export class KafkaLink {
   constructor(options: LinkOptions) {
     this.#options = options;
     const timeout = sleep(options.deliveryTimeoutMs, undefined, { ref: false });
-    this.firstAttempt = Promise.race([new Promise<void>((done) => void this.#connect(done)), timeout]);
+    const attempted = new Promise<void>((done) => {
+      Promise.resolve(options.ready).then(() => this.#connect(done), done);
+    });
+    this.firstAttempt = Promise.race([attempted, timeout]);
   }
 
   /** Whether Kafka and the schema registry have answered. */
@@ -87,7 +111,10 @@ export class KafkaLink {
     return this.#producer !== undefined;
   }
 
-  /** Whether the last outcome was an acknowledgement: others then need not wait for a time-out to learn of an outage. */
+  /**
+   * Whether Kafka answers: others need not wait for a time-out to learn of an outage. A record that failed while others were acknowledged
+   * tells of its partition alone.
+   */
   get healthy(): boolean {
     return this.connected && this.#healthy;
   }
@@ -116,7 +143,7 @@ export class KafkaLink {
       const { topic, value } = encodeInput(codecs, event);
       const id = ++this.#lastId;
       const deadline = Date.now() + this.#options.deliveryTimeoutMs + 1000; // librdkafka's own time-out comes first
-      this.#pending.set(id, { event, deadline, resolve, reject });
+      this.#pending.set(id, { event, deadline, acknowledged: this.#acknowledged, resolve, reject });
       try {
         const headers = headersOf(event.traceparent);
         producer.produce(topic, null, value, event.record.conversation_id, undefined, id, headers);
@@ -153,32 +180,26 @@ export class KafkaLink {
   }
 
   async #open(): Promise<Producer> {
-    const producer = new rdkafka.Producer(
+    const producer = await connectProducer(
       {
         ...librdkafkaConfig(this.#options.kafka, 'samvad-producer'),
         'enable.idempotence': true,
         'compression.codec': 'lz4',
-        'message.max.bytes': MAX_RECORD_BYTES,
+        'message.max.bytes': MAX_EXTERNAL_BYTES,
         'batch.size': BATCH_BYTES,
         'queue.buffering.max.kbytes': QUEUE_KBYTES,
         dr_cb: true,
       },
-      {
-        'request.required.acks': -1,
-        'message.timeout.ms': this.#options.deliveryTimeoutMs,
-        partitioner: 'murmur2_random', // as Java's producers choose, so that intake need not re-key
-      },
+      { 'request.required.acks': -1, 'message.timeout.ms': this.#options.deliveryTimeoutMs },
+      CONNECT_MS, // one that fails to connect has closed itself
     );
     producer.on('delivery-report', (error, { opaque }) => {
       this.#settle(opaque as number, error);
     });
     producer.on('event.error', (error) => {
-      if (error.isFatal) void this.#reconnect();
+      // A client without any right to write gets no producer id, which is fatal: it says so of itself, and not of a record.
+      this.#barred ||= codeOf(error) === ERRORS.ERR_CLUSTER_AUTHORIZATION_FAILED;
     });
-    // One that fails to connect has closed itself.
-    await call('connecting to Kafka', (done) =>
-      producer.connect({ allTopics: false, timeout: CONNECT_MS, topic: '' }, (error) => done(error, undefined)),
-    );
     return producer;
   }
 
@@ -198,45 +219,57 @@ export class KafkaLink {
   #settle(id: number, error: LibrdKafkaError | Error | null): void {
     const pending = this.#pending.get(id);
     if (!pending) return; // given up already: it was spooled
+    const code = error ? codeOf(error) : undefined;
+    if (FATAL.includes(code)) {
+      void this.#reconnect(); // gives up all that is pending
+      return;
+    }
     this.#pending.delete(id);
     if (!error) {
       this.#healthy = true;
+      this.#acknowledged++;
       this.#refused.delete(pending.event.kind);
       pending.resolve();
       return;
     }
-    const code = 'code' in error ? error.code : undefined;
     const subject = `${pending.event.kind} ${pending.event.record.conversation_id}`;
-    if (code !== undefined && TOO_LARGE.includes(code)) {
-      const message = `Kafka refuses ${subject} for its size: ${error.message}. Send less than ${String(MAX_RECORD_BYTES)} bytes.`;
+    if (TOO_LARGE.includes(code)) {
+      const message = `Kafka refuses ${subject} for its size: ${error.message}. Send less than ${String(MAX_EXTERNAL_BYTES)} bytes.`;
       pending.reject(new RecordTooLarge(message, { cause: error }));
       return;
     }
-    if (code === rdkafka.CODES.ERRORS.ERR_TOPIC_AUTHORIZATION_FAILED) {
+    if (code === ERRORS.ERR_TOPIC_AUTHORIZATION_FAILED) {
       this.#refused.add(pending.event.kind);
       pending.reject(new NotPermitted(pending.event.kind, { cause: error }));
       return;
     }
-    if (code !== rdkafka.CODES.ERRORS.ERR__QUEUE_FULL) this.#healthy = false;
+    if (pending.acknowledged === this.#acknowledged && !OF_ONE.includes(code)) this.#healthy = false;
     pending.reject(new Undelivered(`Kafka did not acknowledge ${subject}: ${error.message}.`, { cause: error }));
-    if (code === rdkafka.CODES.ERRORS.ERR__FATAL) void this.#reconnect();
   }
 
   /** An idempotent producer that met a fatal error is of no more use; a new one is. */
   async #reconnect(): Promise<void> {
-    if (!this.#producer || this.#stopping.signal.aborted) return;
-    await this.#drop('The connection to Kafka is being made anew.');
+    const producer = this.#producer;
+    const { signal } = this.#stopping;
+    if (!producer || signal.aborted) return;
+    this.#producer = undefined;
+    producer.poll(); // the event that says why comes a turn later
+    await sleep(POLL_MS);
+    await this.#drop('Kafka has shut this connection out, and another one is being made.', producer);
+    // Only a new client learns whether it may write by now.
+    if (this.#barred) await sleep(MAX_BACKOFF_MS, undefined, { signal, ref: false }).catch(() => undefined);
+    this.#barred = false;
     await this.#connect(() => undefined);
   }
 
-  async #drop(why: string): Promise<void> {
-    const producer = this.#producer;
+  async #drop(why: string, producer = this.#producer): Promise<void> {
     this.#producer = undefined;
     clearInterval(this.#polling);
     this.#polling = undefined;
-    for (const [id, { reject }] of this.#pending) {
+    if (this.#barred) for (const kind of EVENT_KINDS) this.#refused.add(kind);
+    for (const [id, { event, reject }] of this.#pending) {
       this.#pending.delete(id);
-      reject(new Undelivered(why));
+      reject(this.#barred ? new NotPermitted(event.kind) : new Undelivered(why));
     }
     if (!producer) return;
     await disconnect(producer).catch((error: unknown) => {

@@ -18,6 +18,8 @@ import { linesOf } from './lines.ts';
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Appends that may wait for the disk, in bytes: memory stays bounded where the disk is slow. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
+/** What is left of a segment, as long as it is being written. */
+const DRAFT = 'draft';
 const SEGMENT = /^\d{12}\.ndjson$/;
 
 /** The disk refuses the spool; the record was not stored. Try again after `retryAfterSeconds`. */
@@ -134,13 +136,13 @@ export class Spool {
     });
   }
 
-  /** The oldest segment that waits, or undefined. Its lines are read with `readSegment`. */
-  async next(): Promise<Segment | undefined> {
-    if (this.#sealed.length === 0 && this.#bytes > 0) {
+  /** All that waits by now, oldest first. The lines of a segment are read with `readSegment`. */
+  async segments(): Promise<readonly Segment[]> {
+    if (this.#active || this.#waiting.length > 0) {
       this.#sealWanted = true;
       await this.#commit();
     }
-    return this.#sealed[0];
+    return [...this.#sealed];
   }
 
   /** Deletes a segment whose records are all stored elsewhere. */
@@ -151,6 +153,24 @@ export class Spool {
     const folder = path.dirname(segment.file);
     if (folder !== this.#own && !this.#sealed.some(({ file }) => path.dirname(file) === folder))
       await removeEmpty(folder);
+  }
+
+  /** Leaves nothing but `lines` of a segment; the records of the others are stored elsewhere. */
+  async keep(segment: Segment, lines: readonly Line[]): Promise<void> {
+    const folder = path.dirname(segment.file);
+    const content = Buffer.from(lines.map(({ text = '' }) => `${text}\n`).join(''));
+    const draft = path.join(folder, DRAFT);
+    const handle = await open(draft, 'w', 0o600);
+    try {
+      await handle.writeFile(content);
+      await handle.datasync();
+    } finally {
+      await handle.close();
+    }
+    await rename(draft, segment.file);
+    await syncFolder(folder);
+    this.#sealed[this.#sealed.indexOf(segment)] = { file: segment.file, bytes: content.length };
+    this.#bytes -= segment.bytes - content.length;
   }
 
   /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */
@@ -166,32 +186,42 @@ export class Spool {
 
   /** Takes over the folders of processes that ended. Returns the number of segments. */
   async adoptOrphans(): Promise<number> {
-    const { folder, log } = this.#options;
+    const { folder } = this.#options;
     const adopted: Segment[] = [];
     for (const entry of await readdir(folder, { withFileTypes: true })) {
       if (!entry.isDirectory()) continue;
       const ownership = await ownershipOf(folder, entry.name);
-      if (ownership === 'foreign' && !this.#warnedOf.has(entry.name)) {
-        this.#warnedOf.add(entry.name);
-        log?.warn({ folder: entry.name }, "another host's spool: only a producer of that host name can send it");
-      }
+      if (ownership === 'foreign')
+        this.#warnOnceOf(entry.name, "another host's spool: only a producer of that host name can send it");
       if (ownership !== 'orphaned' && ownership !== 'untouched') continue;
-      const target = path.join(folder, await ownedName());
-      const now = new Date();
       try {
-        await utimes(path.join(folder, entry.name), now, now); // whoever can't see this process must see that it has an owner
-        await rename(path.join(folder, entry.name), target);
+        adopted.push(...(await this.#adopt(path.join(folder, entry.name))));
       } catch (cause) {
         if (codeOf(cause) === 'ENOENT') continue; // another process was faster
-        throw cause;
+        const whose = "it may be another user's, and only a producer of that user can send it";
+        this.#warnOnceOf(entry.name, `a spool that can not be taken over (${String(cause)}): ${whose}`);
       }
-      const segments = await segmentsIn(target);
-      if (segments.length === 0) await removeEmpty(target);
-      adopted.push(...segments);
     }
     this.#sealed.unshift(...adopted);
     this.#bytes += adopted.reduce((sum, { bytes }) => sum + bytes, 0);
     return adopted.length;
+  }
+
+  async #adopt(orphan: string): Promise<readonly Segment[]> {
+    const target = path.join(this.#options.folder, await ownedName());
+    const now = new Date();
+    await utimes(orphan, now, now); // whoever can't see this process must see that it has an owner
+    await rename(orphan, target);
+    await rm(path.join(target, DRAFT), { force: true });
+    const segments = await segmentsIn(target);
+    if (segments.length === 0) await removeEmpty(target);
+    return segments;
+  }
+
+  #warnOnceOf(name: string, message: string): void {
+    if (this.#warnedOf.has(name)) return;
+    this.#warnedOf.add(name);
+    this.#options.log?.warn({ folder: name }, message);
   }
 
   /** Finishes what is being written. What still waits is for the next process. */

@@ -1,4 +1,5 @@
 /** node-rdkafka with promises: every call that may fail gives a Transient that says what was being done. */
+import { createRequire } from 'node:module';
 import rdkafka from 'node-rdkafka';
 import type {
   ConsumerGlobalConfig,
@@ -57,6 +58,25 @@ export function callNow<T>(what: string, start: () => T): T {
   }
 }
 
+/** The client's own way to make an error, of a code or of an error with librdkafka's text; the package does not export it. */
+const { create } = createRequire(import.meta.url)('node-rdkafka/lib/error.js') as {
+  readonly create: (of: number | Error) => LibrdKafkaError;
+};
+
+/** An error as the client gives it in delivery reports and events: it has librdkafka's text for `code`, shortened, and no code but -1. */
+export function reportedError(code: number): LibrdKafkaError {
+  return create(new Error(create(code).message));
+}
+
+const CODES: ReadonlyMap<string, number> = new Map(
+  Object.values(rdkafka.CODES.ERRORS).map((code) => [reportedError(code).message, code]),
+);
+
+/** librdkafka's code of an error, also of one that came without (`reportedError`); undefined where it is none of librdkafka's. */
+export function codeOf(error: LibrdKafkaError | Error): number | undefined {
+  return CODES.get(error.message) ?? ('code' in error ? error.code : undefined);
+}
+
 /** Connects a consumer. `onRebalance` must answer each assignment with `assign` and each revocation with `unassign`. */
 export async function connectConsumer(
   config: ConsumerGlobalConfig,
@@ -74,13 +94,17 @@ export async function connectConsumer(
   return consumer;
 }
 
-/** Connects a producer and, where it has a transactional id, makes it ready for transactions. */
+/**
+ * Connects a producer within `timeoutMs` and, where it has a transactional id, makes it ready for transactions. It chooses partitions as Java's
+ * producers do, so that intake need not re-key.
+ */
 export async function connectProducer(
   config: ProducerGlobalConfig,
   topicConfig: ProducerTopicConfig = {},
+  timeoutMs = CALL_MS,
 ): Promise<Producer> {
   const producer = new rdkafka.Producer(config, { ...topicConfig, partitioner: 'murmur2_random' });
-  await connect(producer);
+  await connect(producer, timeoutMs);
   if (config['transactional.id'] !== undefined) {
     try {
       await call('initialising transactions', (done) =>
@@ -95,9 +119,9 @@ export async function connectProducer(
 }
 
 /** A client that can't connect within the time-out closes itself. */
-function connect(client: KafkaConsumer | Producer): Promise<void> {
+function connect(client: KafkaConsumer | Producer, timeout = CALL_MS): Promise<void> {
   return call('connecting to Kafka', (done) =>
-    client.connect({ allTopics: false, timeout: CALL_MS, topic: '' }, (error) => done(error, undefined)),
+    client.connect({ allTopics: false, timeout, topic: '' }, (error) => done(error, undefined)),
   );
 }
 

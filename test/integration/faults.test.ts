@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startComponents } from '../../app/components.ts';
 import { artifactsOf } from '../../app/environment.ts';
+import { startHttp } from '../../app/http.ts';
+import { standBy } from '../../app/stand-by.ts';
 import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
 import { SpoolFull } from '../../producers/spool.ts';
 import { keepToCluster } from '../../runtime/cluster.ts';
@@ -19,7 +21,7 @@ import { hashOf } from '../../trainer/artifacts.ts';
 import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { train } from '../../trainer/learning/train.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
-import { review } from '../fixtures.ts';
+import { review, sentConversation } from '../fixtures.ts';
 import { quick, samples } from '../trainer/samples.ts';
 import { deadLettersIn } from './letters.ts';
 import { startReviewing } from './reviewing.ts';
@@ -42,10 +44,25 @@ describe('faults behind the door', { timeout: 600_000 }, () => {
     const { prepared } = started().stack;
     const kafka = kafkajsClient(prepared.servers.kafka, 'faults');
     const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-cluster-'));
-    await keepToCluster(kafka, home);
-    await keepToCluster(kafka, home);
-    await writeFile(path.join(home, 'cluster-id'), 'another');
-    await assert.rejects(keepToCluster(kafka, home), { name: 'OtherCluster', message: /cluster another/ });
+    const spool = path.join(home, 'spool');
+    await mkdir(spool);
+    await keepToCluster(kafka, home, spool);
+    await keepToCluster(kafka, home, spool);
+    await writeFile(path.join(spool, 'cluster-id'), 'another');
+    await assert.rejects(keepToCluster(kafka, home, spool), { name: 'OtherCluster', message: /cluster another/ });
+    const config = { ...prepared.config, home, http: { ...prepared.config.http, port: 0 } };
+    const ground = standBy({ config, servers: prepared.servers, stop: () => Promise.resolve() });
+    const http = await startHttp(ground, await startComponents([], ground));
+    await assert.rejects(ground.openLog.done, { name: 'OtherCluster' });
+    const response = await fetch(`${http.url}/v1/conversations`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ ...sentConversation('astray'), nlu_provider: 'indicbert' }),
+    });
+    const { stored } = (await response.json()) as { readonly stored: unknown };
+    assert.deepEqual(stored, { kafka: 0, spool: 1 }, 'a spool of one cluster is not sent to another');
+    await http.stop();
+    await ground.stop();
     await rm(home, { recursive: true });
     assert.match(await readFile(path.join(prepared.config.home, 'cluster-id'), 'utf8'), /^.{22}$/);
   });

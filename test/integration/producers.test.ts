@@ -1,13 +1,15 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import kafkajs from 'kafkajs';
 import { readConfig } from '../../config.ts';
 import { startPlatform } from '../../platform/platform.ts';
 import type { RunningPlatform } from '../../platform/platform.ts';
-import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { createConversationProducer, RecordTooLarge } from '../../producers/conversation-producer.ts';
 import type { ConversationProducer, Stored } from '../../producers/conversation-producer.ts';
 import { kafkajsClient } from '../../runtime/kafka-clients.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
@@ -90,6 +92,25 @@ describe('the producer through outages of Kafka', () => {
     assert.deepEqual(kinds('up'), new Set(['kafka']));
   });
 
+  it('refuses a record that is too large for its topic, and what comes with it goes on', async () => {
+    const admin = kafkajsClient(servers.kafka, 'test').admin();
+    await admin.connect();
+    const type = kafkajs.ConfigResourceTypes.TOPIC;
+    const configEntries = [{ name: 'max.message.bytes', value: '300000' }];
+    await admin.alterConfigs({
+      validateOnly: false,
+      resources: [{ type, name: topics.conversations.name, configEntries }],
+    });
+    await admin.disconnect();
+    const value = () => Buffer.from(randomBytes(2000).map((byte) => 0x40 + (byte % 0x3f))).toString('utf16le'); // does not compress
+    const entities = Array.from({ length: 200 }, () => ({ name: 'noise', value: value() }));
+    await Promise.all([
+      assert.rejects(producer.captureConversation({ ...record('too-large'), entities }), RecordTooLarge),
+      captureMany('beside', 100),
+    ]);
+    assert.deepEqual(kinds('beside'), new Set(['kafka']));
+  });
+
   it('loses nothing when the broker is killed under load', async () => {
     const load = (async () => {
       for (let i = 0; i < 60; i++) {
@@ -136,7 +157,7 @@ describe('the producer through outages of Kafka', () => {
       assert.equal(user_message, 'मेरा ऑर्डर कहाँ है?');
       seen.add(conversation_id);
     }
-    assert.equal(stored.size, 500 + 5000 + 6000 + 5000);
+    assert.equal(stored.size, 500 + 5000 + 100 + 6000 + 5000);
     assert.deepEqual(
       [...stored.keys()].filter((id) => !seen.has(id)),
       [],

@@ -413,6 +413,36 @@ test('a service that may not ask for erasures is told so, all else of it goes on
   );
 });
 
+test('a service that may write to no topic is told so, spools nothing, and goes on once it may', async (t) => {
+  const spoolFolder = path.join(home, 'spool', 'barred');
+  const options = { ...producerOptions({ ...operator, ...environmentOf('nlu-service') }), spoolFolder };
+  const write = (topic: Topic): Grant => ({ resource: 'topic', name: topic.name, prefixed: false, operation: 'Write' });
+  const record = conversation({ conversation_id: 'barred', created_at: Date.now() });
+  let producer: ConversationProducer | undefined;
+  t.after(() => producer?.close());
+  const refused = /no right to write to nlu\.conversations/;
+  await without('nlu-service', write(topics.conversations), () =>
+    without('nlu-service', write(topics.reviews), () =>
+      without('nlu-service', write(topics.erasures), async () => {
+        const service = (producer = await createConversationProducer({ ...options, deliveryTimeoutMs: 30_000 }));
+        for (let i = 0; i < 3; i++) await assert.rejects(service.send({ kind: 'conversation', record }), refused);
+        assert.equal(service.stats().spooled, 0);
+      }),
+    ),
+  );
+  const service = producer;
+  assert.ok(service);
+  const stored = await until(
+    () =>
+      service.send({ kind: 'conversation', record }).catch((error: unknown) => {
+        assert.match(String(error), refused);
+        return undefined;
+      }),
+    () => JSON.stringify(service.stats()),
+  );
+  assert.equal(stored.stored, 'kafka');
+});
+
 test('nobody can write to a topic that is not its own', async (t) => {
   const ends = async () =>
     Promise.all(Object.values<Topic>(topics).map(async ({ name }) => topicEnds(operator.servers.kafka, name)));

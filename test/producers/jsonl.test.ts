@@ -5,6 +5,9 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { sendTraffic } from '../../cli/demo.ts';
+import { untilDrained } from '../../cli/ingest.ts';
+import { erase } from '../../operations/erasure.ts';
+import type { ErasureDeps } from '../../operations/erasure.ts';
 import type { ConversationProducer } from '../../producers/conversation-producer.ts';
 import { ingestJsonl, UnreadableFile } from '../../producers/jsonl.ts';
 import { RecordTooLarge } from '../../producers/kafka-link.ts';
@@ -128,6 +131,34 @@ describe('ingest of a file', () => {
     assert.equal(result.accepted, 1);
   });
 
+  it('makes no haste after a stall', async () => {
+    const file = await fileOf(`${line('c')}\n`.repeat(40));
+    const sent: number[] = [];
+    const producer = memoryProducer(() => void sent.push(Date.now()));
+    let stall = 2000;
+    const onProgress = (): void => {
+      for (const until = Date.now() + stall; Date.now() < until;); // a full spool holds up the reading of lines, too
+      stall = 0;
+    };
+    await ingestJsonl({ file, kind: 'conversation', producer, rate: 20, onProgress });
+    const burst = sent.filter((at) => at - (sent[1] ?? 0) < 200).length;
+    assert.ok(burst <= 28, `${burst} lines at once, of 20 a second`);
+  });
+
+  it('keeps the order of the answers about a conversation where one waits for room', async () => {
+    const answer = (verdict: string) =>
+      JSON.stringify({ conversation_id: 'c', verdict, reviewer: 'asha', reviewed_at: '2025-10-05T09:30:00Z' });
+    let full = 1;
+    const producer = memoryProducer(() => {
+      if (full-- > 0) throw new SpoolFull('Full.', 0.01);
+    });
+    await ingestJsonl({ file: await fileOf(`${answer('approve')}\n${answer('reject')}\n`), kind: 'review', producer });
+    assert.deepEqual(
+      producer.events.map((event) => event.kind === 'review' && event.record.verdict),
+      ['approve', 'reject'],
+    );
+  });
+
   it('reports a line that Kafka refuses, and stops at any other failure', async () => {
     const file = await fileOf(`${line('small')}\n${line('large')}\n`);
     const refusing = memoryProducer(({ record }) => {
@@ -148,6 +179,35 @@ describe('ingest of a file', () => {
       (error) => error instanceof UnreadableFile && error.message.includes('/nowhere/x.jsonl'),
     );
   });
+});
+
+it('an erasure of many conversations leaves room for the records of others', async () => {
+  let [now, most] = [0, 0];
+  const all = Array.from({ length: 2500 }, (_, i) => ({ conversation_id: `c-${i}`, forgotten: true }));
+  const pool = { query: () => Promise.resolve({ rows: all }) } as unknown as ErasureDeps['pool'];
+  const producer: ErasureDeps['producer'] = {
+    async send({ record }) {
+      most = Math.max(most, ++now);
+      await sleep(5);
+      now--;
+      return { conversation_id: record.conversation_id, stored: 'kafka' };
+    },
+  };
+  const done = await erase({ pool, producer }, { user_id: 'u-1' }, { requested_by: 'crm', reason: 'case 17' });
+  assert.deepEqual([done.conversations.length, done.outcome], [2500, 'erased']);
+  assert.ok(most <= 1000, `${most} at a time`);
+});
+
+it('a command waits for as long as the spool becomes smaller, and a minute more', async (t) => {
+  let now = Date.now();
+  t.mock.method(Date, 'now', () => (now += 10_000));
+  const producerOf = (least: number) => {
+    let spoolBytes = 15;
+    const stats = () => ({ spoolBytes: Math.max(least, spoolBytes--) }) as ReturnType<ConversationProducer['stats']>;
+    return { flush: () => Promise.resolve(), stats };
+  };
+  await untilDrained(producerOf(0));
+  await assert.rejects(untilDrained(producerOf(10)), /10 bytes wait in the spool/);
 });
 
 it('the demo goes on only when Kafka has what went to the spool, because its folder goes away', async () => {

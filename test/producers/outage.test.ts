@@ -53,7 +53,7 @@ describe('a producer without Kafka and registry', () => {
     await assert.rejects(producer.captureConversation(input), /closed/);
 
     const spool = await openSpool({ folder, maxBytes: 1e9 });
-    const segment = await spool.next();
+    const [segment] = await spool.segments();
     const lines = (await readFile(segment?.file ?? '', 'utf8')).trimEnd().split('\n');
     const spooled2 = lines.map((line) => JSON.parse(line) as { kind: string; record: Record<string, unknown> });
     assert.deepEqual(

@@ -7,11 +7,12 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import rdkafka from 'node-rdkafka';
-import { createConversationProducer } from '../../producers/conversation-producer.ts';
+import { createConversationProducer, NotPermitted, RecordTooLarge } from '../../producers/conversation-producer.ts';
+import { reportedError } from '../../runtime/rdkafka.ts';
 import { sentConversation } from '../fixtures.ts';
 import { FakeClient } from './fake-client.ts';
 
-const { ERR__FATAL, ERR__PURGE_QUEUE } = rdkafka.CODES.ERRORS;
+const { ERR__FATAL, ERR__PURGE_QUEUE, ERR_MSG_SIZE_TOO_LARGE } = rdkafka.CODES.ERRORS;
 
 async function until(what: string, condition: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 30_000; !condition(); await sleep(10)) assert.ok(Date.now() < deadline, what);
@@ -34,11 +35,10 @@ after(() => {
 
 describe('after a fatal error of the client', { timeout: 120_000 }, () => {
   const ways = {
-    'that it tells as an event': (client: FakeClient) => client.emit('event.error', { isFatal: true }),
-    'that it tells of a record': (client: FakeClient) =>
-      client.report(Object.assign(new Error('fatal'), { code: ERR__FATAL }), client.held[0] ?? 0),
+    'after which it gives up its queue': ERR__PURGE_QUEUE,
+    'that it tells of a record': ERR__FATAL,
   };
-  for (const [way, fail] of Object.entries(ways))
+  for (const [way, code] of Object.entries(ways))
     it(`${way} what waits goes to the spool, and a new client takes the next and the spool`, async (t) => {
       FakeClient.reset();
       const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-reconnect-'));
@@ -56,14 +56,14 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
       await until('both are on their way', () => FakeClient.made[0]?.held.length === 2);
       const [broken] = FakeClient.made;
       assert.ok(broken);
-      fail(broken);
+      broken.report(reportedError(code), broken.held[0] ?? 0);
       assert.deepEqual(await Promise.all(waiting), [
         { conversation_id: 'a', stored: 'spool' },
         { conversation_id: 'b', stored: 'spool' },
       ]);
       await until('there is another client', () => FakeClient.made.length === 2 && producer.stats().connected);
       // What the broken one still tells is of records that were given up.
-      broken.report(Object.assign(new Error('purged'), { code: ERR__PURGE_QUEUE }), broken.held[1] ?? 0);
+      broken.report(reportedError(ERR__PURGE_QUEUE), broken.held[1] ?? 0);
       assert.deepEqual(await producer.captureConversation({ ...sentConversation('c'), nlu_provider: 'indicbert' }), {
         conversation_id: 'c',
         stored: 'kafka',
@@ -74,6 +74,75 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
       assert.equal(FakeClient.made.length, 2);
       assert.ok(broken.closed);
     });
+});
+
+describe('a record that the broker refuses for its size', { timeout: 120_000 }, () => {
+  it('is refused, and the next is taken', async (t) => {
+    FakeClient.reset();
+    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-too-large-'));
+    const producer = await createConversationProducer({
+      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
+      deliveryTimeoutMs: 60_000,
+    });
+    t.after(async () => {
+      await producer.close();
+      await rm(spoolFolder, { recursive: true });
+    });
+    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    const refused = assert.rejects(send('large'), RecordTooLarge);
+    await until('it is on its way', () => FakeClient.made[0]?.held.length === 1);
+    const [client] = FakeClient.made;
+    client?.report(reportedError(ERR_MSG_SIZE_TOO_LARGE), client.held.shift() ?? 0);
+    await refused;
+    if (client) client.answering = true;
+    assert.equal((await send('small')).stored, 'kafka');
+  });
+});
+
+describe('a record that is not acknowledged while others are', { timeout: 120_000 }, () => {
+  it('goes to the spool, and the next ones to Kafka at once', async (t) => {
+    FakeClient.reset();
+    FakeClient.silent.add('nlu.erasures');
+    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-silent-'));
+    const producer = await createConversationProducer({
+      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
+      deliveryTimeoutMs: 50,
+    });
+    t.after(async () => {
+      FakeClient.silent.clear();
+      await until('the spool was sent on', () => producer.stats().spoolBytes === 0);
+      await producer.close();
+      await rm(spoolFolder, { recursive: true });
+    });
+    await until('it is connected', () => producer.stats().connected);
+    for (const client of FakeClient.made) client.answering = true;
+    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    const erasure = producer.requestErasure({ conversation_id: 'a', requested_by: 'crm', reason: 'case 17' });
+    assert.equal((await send('b')).stored, 'kafka');
+    assert.equal((await erasure).stored, 'spool');
+    assert.equal((await send('c')).stored, 'kafka');
+  });
+});
+
+describe('a client whose user may write to no topic', { timeout: 120_000 }, () => {
+  it('refuses what waits and what comes, and spools nothing of it', async (t) => {
+    FakeClient.reset();
+    FakeClient.barred = true;
+    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-barred-'));
+    const producer = await createConversationProducer({
+      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
+      deliveryTimeoutMs: 60_000,
+    });
+    t.after(async () => {
+      await producer.close();
+      await rm(spoolFolder, { recursive: true });
+    });
+    await until('it is connected', () => producer.stats().connected);
+    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    await Promise.all(['a', 'b'].map((id) => assert.rejects(send(id), NotPermitted)));
+    await assert.rejects(send('c'), NotPermitted);
+    assert.equal(producer.stats().spooled, 0);
+  });
 });
 
 describe('where neither Kafka nor the disk takes a record', { timeout: 120_000 }, () => {

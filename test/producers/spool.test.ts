@@ -2,11 +2,23 @@ import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { appendFile, mkdir, mkdtemp, readdir, readFile, rename, rm, utimes, writeFile } from 'node:fs/promises';
+import {
+  appendFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  symlink,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { drainSpool } from '../../producers/drain.ts';
 import type { DrainLink } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
@@ -14,7 +26,9 @@ import { openHeld } from '../../producers/held.ts';
 import { NotPermitted, RecordTooLarge, Undelivered } from '../../producers/kafka-link.ts';
 import { openSpool, SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
 import type { Spool } from '../../producers/spool.ts';
-import { conversation } from '../fixtures.ts';
+import { partitionOf } from '../../stream/partition.ts';
+import { PARTITIONS } from '../../topology.ts';
+import { conversation, review } from '../fixtures.ts';
 
 let folder: string;
 beforeEach(async () => {
@@ -146,6 +160,19 @@ describe('the spool', () => {
     assert.deepEqual((await readdir(folder)).sort(), ['elsewhere~12~boot.1~1d0c9b1e', 'notes']);
   });
 
+  it('takes over what it can where a folder can not be taken over', async () => {
+    await leftOver(['c-0']);
+    const broken = path.join(folder, 'free~0-broken');
+    await mkdir(broken);
+    await symlink('000000000001.ndjson', path.join(broken, '000000000001.ndjson')); // as bad as another user's folder
+    const messages: string[] = [];
+    const log = pino({}, { write: (line: string) => void messages.push((JSON.parse(line) as { msg: string }).msg) });
+    const spool = await openSpool({ folder, maxBytes: 1e6, log });
+    assert.match(messages.join(), /can not be taken over/);
+    assert.deepEqual(await drained(spool), ['c-0']);
+    await spool.close();
+  });
+
   it('takes the folder of a process that it can not see only once that has not been touched for a minute', async () => {
     const name = `${os.hostname().replaceAll(/[^A-Za-z0-9.-]/g, '.')}~12~boot.1~4026532999~1d0c9b1e`;
     await mkdir(path.join(folder, name));
@@ -271,12 +298,60 @@ describe('the spool', () => {
     await spool.close();
   });
 
+  it('sends on what other partitions and topics take, and in its order what they take later', async () => {
+    const partition = partitionOf('c-0', PARTITIONS);
+    const stuck = ids(500).filter((id) => partitionOf(id, PARTITIONS) === partition);
+    let [leader, erasures] = [false, false];
+    const taken: string[] = [];
+    const kafka: DrainLink = {
+      connected: true,
+      healthy: true,
+      deliver({ kind, record: { conversation_id } }) {
+        const away = kind === 'erasure' ? !erasures : !leader && stuck.includes(conversation_id);
+        if (away) return Promise.reject(new Undelivered('Not now.'));
+        taken.push(`${kind} ${conversation_id}`);
+        return Promise.resolve();
+      },
+    };
+    const erasure = (id: string): ProducedEvent => ({
+      kind: 'erasure',
+      record: { conversation_id: id, requested_by: 'crm', requested_at: 1, reason: 'case 17' },
+    });
+    const said = (id: string): ProducedEvent => ({ kind: 'review', record: review({ conversation_id: id }) });
+    const spool = await open({ segmentBytes: 20_000 });
+    const all = [erasure('c-1'), ...ids(500).map(event), ...stuck.map(said), erasure('c-0')];
+    for (const one of all) await spool.append(one);
+    const bytes = spool.bytes;
+    const drain = drainSpool(spool, kafka, undefined);
+    while (taken.length < 500 - stuck.length) await sleep(10);
+    for (const id of stuck) await spool.append(said(id));
+    while (spool.bytes > bytes / 2) await sleep(10); // what went on gives its room back
+    erasures = true;
+    while (!taken.includes('erasure c-1')) await sleep(10);
+    assert.ok(!taken.includes('erasure c-0'), 'its conversation is not there');
+    leader = true;
+    await drain.finish(10_000);
+    const of = (kind: string) => taken.filter((one) => one.startsWith(kind));
+    assert.deepEqual(
+      of('conversation').slice(-stuck.length),
+      stuck.map((id) => `conversation ${id}`),
+    );
+    assert.deepEqual(
+      of('review'),
+      [...stuck, ...stuck].map((id) => `review ${id}`),
+    );
+    assert.equal(new Set(of('conversation')).size, of('conversation').length);
+    assert.ok(taken.indexOf('erasure c-0') > taken.indexOf('conversation c-0'));
+    await spool.close();
+    assert.deepEqual(await readdir(folder), []);
+  });
+
   it('says so when the disk refuses, and stores what comes later', async () => {
     const spool = await open();
     await append(spool, ['c-0']);
     const own = path.join(folder, (await readdir(folder))[0] ?? '');
     await rm(own, { recursive: true });
-    const lost = await spool.next(); // seals the segment that has lost its file, so that the next append must create one
+    const [lost] = await spool.segments(); // seals the segment that has lost its file, so that the next append must create one
     await writeFile(own, 'in the way');
     await assert.rejects(
       spool.append(event('c-1')),
@@ -287,7 +362,7 @@ describe('the spool', () => {
     await append(spool, ['c-2']);
     assert.ok(lost);
     await spool.remove(lost);
-    assert.match(await readFile((await spool.next())?.file ?? '', 'utf8'), /c-2/);
+    assert.match(await readFile((await spool.segments())[0]?.file ?? '', 'utf8'), /c-2/);
   });
 });
 
