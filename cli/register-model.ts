@@ -5,6 +5,7 @@ import { nextVersion } from '../policy/model-log.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { readPolicyInForce } from '../trainer/adopted-policy.ts';
 import type { Corpus } from '../trainer/data-set/corpus.ts';
+import { checkModel } from '../trainer/learning/onnx-reader.ts';
 import { recipeOf } from '../trainer/learning/recipe.ts';
 import type { Sample, Split } from '../trainer/learning/split.ts';
 import { checkLabels, registerModel as registerReported } from '../trainer/register.ts';
@@ -24,7 +25,7 @@ export interface JudgedFile {
  * @throws RegistryError when it has a label that intake refuses.
  */
 export async function registerModel({ bytes, sides, manifest }: JudgedFile, command: string): Promise<StoredReport> {
-  checkLabels(bytes);
+  checkLabels(checkModel(bytes).metadata.labels);
   return await onLog(async (log, { config, servers, codecs }) => {
     const [artifacts, { places }] = [artifactsOf(config), recipeOf(config.training)];
     const before = await log.read();

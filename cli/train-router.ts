@@ -17,6 +17,7 @@ import type { Recipe } from '../trainer/learning/recipe.ts';
 import { split, withoutTestTextsOfLog } from '../trainer/learning/split.ts';
 import type { Sample, Split } from '../trainer/learning/split.ts';
 import { trainInWorker } from '../trainer/learning/train-worker.ts';
+import { checkLabels } from '../trainer/register.ts';
 import { reportPage } from '../trainer/report.ts';
 import { reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
@@ -65,6 +66,7 @@ export function trainRouterCommand(): Command {
         );
       await checkEnds(options);
       const { rows, manifest } = await readCorpus(file);
+      if (options.register === true) checkLabels(rows);
       const sides = options.register === true ? withoutTestTextsOfLog(split(rows)) : split(rows);
       const judged = {
         bytes: await trainOn(recipe, sides, manifest, options, folderOf(config, DATA_SETS)),

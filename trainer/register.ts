@@ -4,7 +4,7 @@ import type { Act } from '../policy/model-log.ts';
 import { nameProblems } from '../policy/validation.ts';
 import type { ArtifactStore } from './artifacts.ts';
 import { labelName, OUT_OF_SCOPE } from './learning/classifier.ts';
-import { checkModel } from './learning/onnx-reader.ts';
+import type { Label } from './learning/classifier.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { reportPage } from './report.ts';
 import { reportedStanding } from './run-report.ts';
@@ -18,9 +18,9 @@ export interface ReportedModel {
   readonly manifest: { readonly rows: number; readonly sha256: string };
 }
 
-/** @throws RegistryError naming a label of the file that intake would refuse in every conversation that is answered with it. */
-export function checkLabels(bytes: Uint8Array): void {
-  for (const { module, intent } of checkModel(bytes).metadata.labels) {
+/** @throws RegistryError naming a label that intake would refuse in every conversation that is answered with it. */
+export function checkLabels(labels: Iterable<Label>): void {
+  for (const { module, intent } of labels) {
     if (intent === OUT_OF_SCOPE) continue;
     const [problem] = [...nameProblems('intent', intent), ...nameProblems('module', module)];
     if (problem)
