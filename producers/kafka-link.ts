@@ -17,7 +17,7 @@ const CONNECT_MS = 3000;
 const POLL_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 5000;
-/** Limits that we set on librdkafka, of a batch and of all that is in flight. A batch is below what any topic takes, so a record is refused alone. */
+/** Limits that we set on librdkafka, of a batch and of all that is in flight. A topic that takes batches of this size refuses a large record alone. */
 const BATCH_BYTES = 256 * 1024;
 const QUEUE_KBYTES = 256 * 1024;
 const { ERRORS } = rdkafka.CODES;
