@@ -168,9 +168,10 @@ export class Spool {
       await handle.close();
     }
     await rename(draft, segment.file);
-    await syncFolder(folder);
+    // Another segment from now on, also where the folder can't be synced: the numbers of the lines have changed.
     this.#sealed[this.#sealed.indexOf(segment)] = { file: segment.file, bytes: content.length };
     this.#bytes -= segment.bytes - content.length;
+    await syncFolder(folder);
   }
 
   /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */

@@ -6,6 +6,7 @@ import {
   appendFile,
   mkdir,
   mkdtemp,
+  open as openFile,
   readdir,
   readFile,
   rename,
@@ -14,6 +15,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -344,6 +346,29 @@ describe('the spool', () => {
     assert.ok(taken.indexOf('erasure c-0') > taken.indexOf('conversation c-0'));
     await spool.close();
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('loses nothing when the folder can not be synced after a segment was made smaller', async (t) => {
+    const late = partitionOf('c-0', PARTITIONS);
+    let away = true;
+    const kafka = link((id) => {
+      if (away && partitionOf(id, PARTITIONS) === late) throw new Undelivered('Not now.');
+    });
+    const spool = await open();
+    await append(spool, ids(200));
+    const bytes = spool.bytes;
+    const handle = await openFile(folder);
+    const { mock } = t.mock.method(Object.getPrototypeOf(handle) as FileHandle, 'sync', () =>
+      Promise.reject(new Error('EIO')),
+    );
+    await handle.close();
+    const drain = drainSpool(spool, kafka, undefined);
+    while (mock.callCount() === 0) await sleep(10);
+    away = false;
+    await drain.finish(10_000);
+    assert.deepEqual([...kafka.taken].sort(), ids(200).sort());
+    assert.ok(bytes > 0 && spool.bytes === 0);
+    await spool.close();
   });
 
   it('says so when the disk refuses, and stores what comes later', async () => {
