@@ -136,13 +136,18 @@ export class Spool {
     });
   }
 
-  /** All that waits by now, oldest first. The lines of a segment are read with `readSegment`. */
+  /** What is written no more, oldest first. */
+  get sealed(): readonly Segment[] {
+    return [...this.#sealed];
+  }
+
+  /** All that waits by now, oldest first; what was being written is sealed. The lines of a segment are read with `readSegment`. */
   async segments(): Promise<readonly Segment[]> {
     if (this.#active || this.#waiting.length > 0) {
       this.#sealWanted = true;
       await this.#commit();
     }
-    return [...this.#sealed];
+    return this.sealed;
   }
 
   /** Deletes a segment whose records are all stored elsewhere. */
@@ -155,8 +160,8 @@ export class Spool {
       await removeEmpty(folder);
   }
 
-  /** Leaves nothing but `lines` of a segment; the records of the others are stored elsewhere. */
-  async keep(segment: Segment, lines: readonly Line[]): Promise<void> {
+  /** Leaves nothing but `lines` of a segment, which is another one then; the records of the others are stored elsewhere. */
+  async keep(segment: Segment, lines: readonly Line[]): Promise<Segment> {
     const folder = path.dirname(segment.file);
     const content = Buffer.from(lines.map(({ text = '' }) => `${text}\n`).join(''));
     const draft = path.join(folder, DRAFT);
@@ -169,9 +174,11 @@ export class Spool {
     }
     await rename(draft, segment.file);
     // Another segment from now on, also where the folder can't be synced: the numbers of the lines have changed.
-    this.#sealed[this.#sealed.indexOf(segment)] = { file: segment.file, bytes: content.length };
+    const kept = { file: segment.file, bytes: content.length };
+    this.#sealed[this.#sealed.indexOf(segment)] = kept;
     this.#bytes -= segment.bytes - content.length;
     await syncFolder(folder);
+    return kept;
   }
 
   /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */

@@ -348,6 +348,56 @@ describe('the spool', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
+  it('asks with one record in a pass while Kafka does not answer, each time of another partition', async () => {
+    const asked: string[] = [];
+    let passes = 0;
+    const log = pino({}, { write: (line: string) => void (passes += Number(line.includes('could not be sent on'))) });
+    const partition = (id: string) => partitionOf(id, PARTITIONS);
+    const kafka: { healthy: boolean } & DrainLink = {
+      connected: true,
+      healthy: true,
+      deliver({ record: { conversation_id } }) {
+        asked.push(conversation_id);
+        kafka.healthy = asked.length > 3 && partition(conversation_id) !== partition('c-0');
+        return kafka.healthy ? Promise.resolve() : Promise.reject(new Undelivered('Not now.'));
+      },
+    };
+    const spool = await open();
+    kafka.healthy = false;
+    await append(spool, ids(100));
+    const drain = drainSpool(spool, kafka, log);
+    while (passes < 3) {
+      await append(spool, [`late-${String(passes)}`]);
+      await sleep(10);
+    }
+    const files = spool.sealed.length;
+    assert.deepEqual([asked.length, new Set(asked.map(partition)).size], [3, 3]);
+    while (new Set(asked).size < 100) await sleep(10);
+    await drain.finish(0);
+    assert.equal(files, 1, 'no pass makes a file of what came since');
+    await spool.close();
+  });
+
+  it('does not read again what waits for a partition that is away', async () => {
+    const late = partitionOf('c-0', PARTITIONS);
+    let passes = 0;
+    const log = pino({}, { write: (line: string) => void (passes += Number(line.includes('could not be sent on'))) });
+    const kafka = link((id) => {
+      if (partitionOf(id, PARTITIONS) === late) throw new Undelivered('Not now.');
+    });
+    const spool = await open({ segmentBytes: 20_000 });
+    for (const id of ids(200)) await spool.append(event(id));
+    const drain = drainSpool(spool, kafka, log);
+    while (passes < 1) await sleep(10);
+    const last = spool.sealed.at(-1);
+    assert.ok(last && spool.sealed.length > 1);
+    await appendFile(last.file, 'damaged\n'); // which a reader would set aside
+    while (passes < 3) await sleep(10);
+    await drain.finish(0);
+    assert.equal(drain.counts().setAside, 0);
+    await spool.close();
+  });
+
   it('loses nothing when the folder can not be synced after a segment was made smaller', async (t) => {
     const late = partitionOf('c-0', PARTITIONS);
     let away = true;
