@@ -220,10 +220,15 @@ export class Spool {
     const now = new Date();
     await utimes(orphan, now, now); // whoever can't see this process must see that it has an owner
     await rename(orphan, target);
-    await rm(path.join(target, DRAFT), { force: true });
-    const segments = await segmentsIn(target);
-    if (segments.length === 0) await removeEmpty(target);
-    return segments;
+    try {
+      await rm(path.join(target, DRAFT), { force: true });
+      const segments = await segmentsIn(target);
+      if (segments.length === 0) await removeEmpty(target);
+      return segments;
+    } catch (cause) {
+      await rename(target, orphan); // else it would wait for this process to end
+      throw cause;
+    }
   }
 
   #warnOnceOf(name: string, message: string): void {

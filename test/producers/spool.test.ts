@@ -172,6 +172,10 @@ describe('the spool', () => {
     const spool = await openSpool({ folder, maxBytes: 1e6, log });
     assert.match(messages.join(), /can not be taken over/);
     assert.deepEqual(await drained(spool), ['c-0']);
+    await rm(path.join(broken, '000000000001.ndjson'));
+    await writeFile(path.join(broken, '000000000001.ndjson'), `${JSON.stringify(event('c-1'))}\n`);
+    await spool.adoptOrphans();
+    assert.deepEqual([messages.length, await drained(spool)], [1, ['c-1']]);
     await spool.close();
   });
 
