@@ -136,13 +136,18 @@ export class Spool {
     });
   }
 
-  /** All that waits by now, oldest first. The lines of a segment are read with `readSegment`. */
+  /** What is written no more, oldest first. */
+  get sealed(): readonly Segment[] {
+    return [...this.#sealed];
+  }
+
+  /** All that waits by now, oldest first; what was being written is sealed. The lines of a segment are read with `readSegment`. */
   async segments(): Promise<readonly Segment[]> {
     if (this.#active || this.#waiting.length > 0) {
       this.#sealWanted = true;
       await this.#commit();
     }
-    return [...this.#sealed];
+    return this.sealed;
   }
 
   /** Deletes a segment whose records are all stored elsewhere. */
@@ -155,8 +160,8 @@ export class Spool {
       await removeEmpty(folder);
   }
 
-  /** Leaves nothing but `lines` of a segment; the records of the others are stored elsewhere. */
-  async keep(segment: Segment, lines: readonly Line[]): Promise<void> {
+  /** Leaves nothing but `lines` of a segment, which is another one then; the records of the others are stored elsewhere. */
+  async keep(segment: Segment, lines: readonly Line[]): Promise<Segment> {
     const folder = path.dirname(segment.file);
     const content = Buffer.from(lines.map(({ text = '' }) => `${text}\n`).join(''));
     const draft = path.join(folder, DRAFT);
@@ -168,9 +173,12 @@ export class Spool {
       await handle.close();
     }
     await rename(draft, segment.file);
-    await syncFolder(folder);
-    this.#sealed[this.#sealed.indexOf(segment)] = { file: segment.file, bytes: content.length };
+    // Another segment from now on, also where the folder can't be synced: the numbers of the lines have changed.
+    const kept = { file: segment.file, bytes: content.length };
+    this.#sealed[this.#sealed.indexOf(segment)] = kept;
     this.#bytes -= segment.bytes - content.length;
+    await syncFolder(folder);
+    return kept;
   }
 
   /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */
@@ -212,10 +220,15 @@ export class Spool {
     const now = new Date();
     await utimes(orphan, now, now); // whoever can't see this process must see that it has an owner
     await rename(orphan, target);
-    await rm(path.join(target, DRAFT), { force: true });
-    const segments = await segmentsIn(target);
-    if (segments.length === 0) await removeEmpty(target);
-    return segments;
+    try {
+      await rm(path.join(target, DRAFT), { force: true });
+      const segments = await segmentsIn(target);
+      if (segments.length === 0) await removeEmpty(target);
+      return segments;
+    } catch (cause) {
+      await rename(target, orphan); // else it would wait for this process to end
+      throw cause;
+    }
   }
 
   #warnOnceOf(name: string, message: string): void {

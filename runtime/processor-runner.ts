@@ -105,7 +105,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
   stats.sessions++;
   stats.joined = 0;
   try {
-    const store = await openStateStore(options.stateFolder);
+    const store = await openStateStore(options.stateFolder, options.log);
     closers.push(() => store.close());
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
