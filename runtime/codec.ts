@@ -162,7 +162,7 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
   };
 }
 
-function schemaId(bytes: Buffer): number {
+export function schemaId(bytes: Buffer): number {
   if (bytes.length < HEADER_BYTES)
     throw new Poison('bad-frame', `The record has ${String(bytes.length)} bytes; a framed one has 5 or more.`);
   if (bytes[0] !== 0)

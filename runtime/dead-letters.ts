@@ -13,7 +13,8 @@ import type { EncodedRecord } from './fenced-write.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES, READER_GROUP } from './kafka-clients.ts';
 import { traceFields } from './log.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
-import { readTopic } from './read-topic.ts';
+import { readRecords } from './read-topic.ts';
+import type { Source } from './read-topic.ts';
 import type { Codecs } from './schema-registry.ts';
 import { openWatermarks } from './watermarks.ts';
 import type { Watermark } from './watermarks.ts';
@@ -110,9 +111,7 @@ export interface Resend {
 }
 
 /** The topic of dead letters, and what it takes to read it. */
-export interface DeadLetterLog {
-  readonly kafka: KafkaConfig;
-  readonly codecs: Codecs;
+export interface DeadLetterLog extends Source {
   readonly topic: Topic<DeadLetter>;
 }
 
@@ -164,28 +163,26 @@ export class DeadLetterIndex {
   }
 
   async #read(): Promise<ReadonlyMap<number, number>> {
-    const { kafka, codecs, topic } = this.#log;
-    const codec = codecs.of(topic);
-    await codec.prepareAll();
+    const { kafka, topic } = this.#log;
     const watermarks = await openWatermarks(kafka, READER_GROUP);
     const places = await watermarks.ofAll(topic.name).finally(() => watermarks.close());
-    const [from, to] = [new Map<number, number>(), new Map<number, number>()];
+    const [from, ends] = [new Map<number, number>(), new Map<number, number>()];
     for (const [partition, { low, high }] of places) {
       if (this.#from && !this.#from.has(partition)) continue;
       const known = this.#known(partition, { low, high });
       if (high <= known.readTo) continue;
       from.set(partition, known.readTo);
-      to.set(partition, high);
+      ends.set(partition, high);
     }
-    for await (const { partition, offset, value } of readTopic(kafka, topic.name, to, from)) {
-      if (!value || offset >= (to.get(partition) ?? 0)) continue;
+    for await (const { partition, offset, value } of readRecords(this.#log, topic, { from, ends })) {
+      if (!value) continue;
       const { open, marks } = this.#partitions.get(partition) ?? missing(partition);
-      const { replayed } = codec.decode(value);
+      const { replayed } = value;
       if (replayed === null) open.add(offset);
       // A mark stands behind its letter, in the same partition: the letter goes first when their time is over.
       else if (open.delete(placeOf(replayed.id)[1])) marks.set(placeOf(replayed.id)[1], replayed);
     }
-    for (const [partition, end] of to) (this.#partitions.get(partition) ?? missing(partition)).readTo = end;
+    for (const [partition, end] of ends) (this.#partitions.get(partition) ?? missing(partition)).readTo = end;
     return new Map([...places].map(([partition, { high }]) => [partition, high]));
   }
 
@@ -221,11 +218,8 @@ export async function* readDeadLetters(
 ): AsyncGenerator<PlacedDeadLetter> {
   const reached = [...(await index.update())].filter(([partition]) => from === undefined || from.has(partition));
   const ends = new Map(reached.filter(([partition, end]) => end > (from?.get(partition) ?? 0)));
-  const codec = log.codecs.of(log.topic);
-  for await (const { partition, offset, value, traceparent } of readTopic(log.kafka, log.topic.name, ends, from)) {
-    if (!value || offset >= (ends.get(partition) ?? 0)) continue;
-    const letter = codec.decode(value);
-    if (letter.replayed !== null) continue;
+  for await (const { partition, offset, value: letter, traceparent } of readRecords(log, log.topic, { from, ends })) {
+    if (letter?.replayed !== null) continue;
     yield { ...letter, replayed: index.markOf(partition, offset), id: `${partition}/${offset}`, traceparent };
   }
 }

@@ -39,14 +39,13 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     // 2. Without indexes COPY takes each record as a row, outdated ones too.
     const indexes = await dropIndexes(client, table);
     const ends = await topicEnds(kafka, topic.name);
-    const next = new Map(ends);
     const read = { records: 0 };
-    await copyTopic(client, projection, encodedTopic(options, ends, next, read));
+    await copyTopic(client, projection, encodedTopic(options, ends, read));
     // 3. The latest row of each key stays, unless the key was deleted after it.
     await dropOutdated(client, projection);
     for (const statement of indexes) await client.query(statement);
     // 4. The runners go on from here.
-    for (const [partition, offset] of next) {
+    for (const [partition, offset] of ends) {
       const position = await holdPartition(client, projection, partition);
       await advance(client, projection, [{ position, offset }]);
     }
@@ -62,14 +61,13 @@ function unhurried<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Pro
   });
 }
 
-/** The topic, a batch at a time; positions go to `next`. */
+/** The topic up to `ends`, one batch at a time. */
 async function* encodedTopic(
   { projection, kafka, codec }: RebuildOptions,
   ends: ReadonlyMap<number, number>,
-  next: Map<number, number>,
   read: { records: number },
 ): AsyncGenerator<EncodedBatch, undefined> {
-  for await (const batch of readBatches(kafka, projection.topic.name, BATCH, ends)) {
+  for await (const batch of readBatches(kafka, projection.topic.name, BATCH, { ends })) {
     await codec.prepare(batch.map(({ value }) => value));
     const encoded = encodeBatch(projection, batch, {
       decode: (bytes) => codec.decode(bytes),
@@ -77,7 +75,6 @@ async function* encodedTopic(
         if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first met
       },
     });
-    for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
     read.records += batch.length;
     yield encoded;
   }
