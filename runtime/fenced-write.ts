@@ -1,9 +1,14 @@
 /** Compare-and-set with Kafka's own means, for topics that several processes may write to, one at a time. */
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
-import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
-
-const TRANSACTION_TIMEOUT_MS = 10_000;
+import {
+  beginTransaction,
+  commitTransaction,
+  connectProducer,
+  disconnect,
+  headersOf,
+  TRANSACTION_TIMEOUT_MS,
+} from './rdkafka.ts';
 
 /** A record, encoded. */
 export interface EncodedRecord {
@@ -39,12 +44,10 @@ export async function fencedWrite(
   try {
     const records = await decide();
     if (records.length === 0) return;
-    await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+    await beginTransaction(producer);
     for (const { topic, partition = 0, key, value, timestamp, traceparent = null } of records)
       producer.produce(topic, partition, value, key, timestamp, undefined, headersOf(traceparent));
-    await call('committing', (done) =>
-      producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
-    );
+    await commitTransaction(producer);
   } finally {
     await disconnect(producer);
   }

@@ -16,7 +16,8 @@ import type { Topic } from '../stream/topic.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
-  call,
+  beginTransaction,
+  commitTransaction,
   committedOffsets,
   connectProducer,
   disconnect,
@@ -24,6 +25,7 @@ import {
   OFFSET_BEGINNING,
   rawRecord,
   sendOffsets,
+  TRANSACTION_TIMEOUT_MS,
   Transient,
 } from './rdkafka.ts';
 import type { Codecs } from './schema-registry.ts';
@@ -70,8 +72,6 @@ export interface ProcessorRunner extends Background {
 
 /** Most records in a transaction. */
 const MAX_BATCH = 5000;
-/** A killed worker's open transaction holds readers back for this long. */
-const TRANSACTION_TIMEOUT_MS = 10_000;
 
 /** Starts `processor`. Returns at once; sessions come and go in the background. */
 export function startProcessor(options: ProcessorRunnerOptions): ProcessorRunner {
@@ -109,7 +109,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
     closers.push(() => store.close());
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
-    await begin(producer);
+    await beginTransaction(producer);
     const watermarks = await openWatermarks(kafka, processor.name);
     closers.push(() => watermarks.close());
     const session: Session = {
@@ -254,7 +254,7 @@ async function commit(
     await sending;
   }
   await commitTransaction(producer);
-  await begin(producer);
+  await beginTransaction(producer);
   // 5. Committed: the changes go into the store, one batch at a time.
   await session.written;
   session.written = changes.write();
@@ -278,18 +278,7 @@ async function commitOffsets(
 ): Promise<void> {
   await sendOffsets(producer, [...offsets], consumer);
   await commitTransaction(producer);
-  await begin(producer);
-}
-
-/** Tells the client only: the broker learns of a transaction with its first record. */
-function begin(producer: Producer): Promise<void> {
-  return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
-}
-
-function commitTransaction(producer: Producer): Promise<void> {
-  return call('committing', (done) =>
-    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
-  );
+  await beginTransaction(producer);
 }
 
 function moveTo({ positions }: Session, offsets: readonly TopicPartitionOffset[]): void {

@@ -25,6 +25,8 @@ export class Transient extends Error {
 export const OFFSET_BEGINNING = -2;
 
 const CALL_MS = 10_000;
+/** The open transaction of a killed process holds readers back for at most this long. */
+export const TRANSACTION_TIMEOUT_MS = 10_000;
 /** How long a consumer waits for a record before it says that there is none. */
 const WAIT_MS = 100;
 const MAX_EMPTY = 300;
@@ -116,6 +118,17 @@ export async function connectProducer(
     }
   }
   return producer;
+}
+
+/** Begins a transaction in the client; the broker learns of it with the first record. */
+export function beginTransaction(producer: Producer): Promise<void> {
+  return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+}
+
+export function commitTransaction(producer: Producer): Promise<void> {
+  return call('committing', (done) =>
+    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
+  );
 }
 
 /** A client that can't connect within the time-out closes itself. */
