@@ -49,7 +49,7 @@ export interface RowEncoder {
 
 /**
  * An encoder of rows whose cells are in the order of `types`, names of Postgres types. A timestamptz is a number of milliseconds
- * since 1970, jsonb its text.
+ * since 1970, jsonb its text. NaN in a float8 column becomes null.
  * @throws Error for a type that it does not know.
  */
 export function rowEncoder(types: readonly string[]): RowEncoder {
@@ -117,8 +117,9 @@ function writerOf(type: string): Writer {
       return (target, cell) => int64(target, Number(cell));
     case 'float8':
       return (target, cell) => {
-        target.at = target.bytes.writeInt32BE(8, target.at);
-        target.at = target.bytes.writeDoubleBE(Number(cell), target.at);
+        const value = Number(cell);
+        target.at = target.bytes.writeInt32BE(Number.isNaN(value) ? -1 : 8, target.at);
+        if (!Number.isNaN(value)) target.at = target.bytes.writeDoubleBE(value, target.at);
       };
     case 'timestamptz':
       return (target, cell) => int64(target, (Number(cell) - YEAR_2000_MS) * 1000);

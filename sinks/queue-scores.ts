@@ -1,5 +1,4 @@
 import type { QueueScore } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -25,6 +24,6 @@ export const queueScores: Projection<QueueScore> = {
     module,
     confidence,
     score,
-    timestamp(scored_at),
+    scored_at,
   ],
 };

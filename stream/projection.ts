@@ -2,7 +2,7 @@
 import type { RawRecord } from './batch.ts';
 import type { Topic } from './topic.ts';
 
-/** A value that a column can hold. JSON is its text, a point in time its milliseconds since 1970. */
+/** A value of a column: JSON as text, a point in time in milliseconds since 1970. NaN in a float8 column becomes null. */
 export type Cell = string | number | boolean | null;
 
 /** A projection. The columns `log_partition` and `log_offset` are added to each row by the runner. */
@@ -82,11 +82,6 @@ export function foldBatch<V, R>(
 export function storable(text: string): string {
   // Looking first is several times faster than replacing nothing.
   return text.includes('\0') ? text.replaceAll('\0', '\ufffd') : text;
-}
-
-/** Milliseconds since 1970 as a cell of a timestamptz column. */
-export function timestamp(ms: number): Cell {
-  return ms;
 }
 
 /** An Avro enum symbol as the tables spell it: `auto_approved` is `auto-approved` there. */
