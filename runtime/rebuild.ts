@@ -14,7 +14,7 @@ import type { Delete, EncodedBatch } from './projection-store.ts';
 import { readBatches, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
-/** Deletions held in memory at most, and those of one batch. */
+/** Deletions are copied to the database once memory holds this many; one batch may exceed it. */
 const MAX_GONE = 100_000;
 
 /** What a rebuild needs. */
@@ -53,7 +53,7 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
   });
 }
 
-/** In a transaction without the limit that a user may have, which is for statements that end soon. */
+/** Runs `work` in a transaction without the statement time-out that the database user may have. */
 function unhurried<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   return inTransaction(pool, async (client) => {
     await client.query('SET LOCAL statement_timeout = 0');
@@ -80,7 +80,7 @@ async function* encodedTopic(
   }
 }
 
-/** Copies the rows into the table and the deletions, of which there may be more than memory holds, into another beside it. */
+/** Copies the rows into the table, and the deletions, which may exceed memory, into a temporary table. */
 async function copyTopic(
   client: PoolClient,
   projection: Projection,
@@ -109,8 +109,7 @@ async function copyTopic(
 }
 
 /**
- * Drops the indexes of `table`, those of its constraints too. Returns the statements that make them again, the
- * constraints first.
+ * Drops the indexes and constraints of `table`. Returns the statements that create them again, constraints first.
  */
 async function dropIndexes(client: PoolClient, table: string): Promise<string[]> {
   const constraints = await client.query<{ name: string; definition: string }>(

@@ -2,7 +2,7 @@ import type { QueueScore } from '../schemas/types.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** What the version in production says of what waits from before it; the queue's order prefers it. */
+/** Scores by the version in production for items that were queued before it; the queue's order prefers them. */
 export const queueScores: Projection<QueueScore> = {
   name: 'queue-scores',
   topic: topics.queueScores,

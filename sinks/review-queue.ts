@@ -4,7 +4,7 @@ import type { ReviewItem } from '../schemas/types.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** What waits for a person; ranked by the view `training_queue`. */
+/** Items that wait for a person; the view `training_queue` ranks them. */
 export const reviewQueue: Projection<ReviewItem> = {
   name: 'review-queue',
   topic: topics.reviewQueue,
