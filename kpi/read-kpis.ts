@@ -8,7 +8,7 @@ import type { Day } from './day.ts';
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Days that a rate is taken over. */
-export const WINDOW_DAYS = 7;
+const WINDOW_DAYS = 7;
 
 /** Key figures of the days up to one. */
 export interface KpiList {

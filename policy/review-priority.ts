@@ -14,7 +14,7 @@ const WEIGHTS = { doubt: 0.6, failure: 0.25, fallback: 0.15 } as const;
  * Share of what is not audited that waits among the audits, and is shown as they are: without route, confidence and
  * rank. So whoever meets such an item can't tell whether the model was sure. `bench/audit.ts` assumes this share.
  */
-export const DRAWN_SHARE = 1 / 16;
+const DRAWN_SHARE = 1 / 16;
 
 /** The queue item for a conversation that waits for a person, or undefined when none needs to see it. */
 export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {

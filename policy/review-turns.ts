@@ -1,7 +1,7 @@
 /** How the two lanes of the review queue take turns. */
 
 /** Every eighth item comes from the lane that chance has drawn, which holds the audits. `bench/audit.ts` assumes it. */
-export const DRAWN_EVERY = 8;
+const DRAWN_EVERY = 8;
 
 /**
  * The next `count` items of somebody who was given `before` items already: every eighth from `drawn`, the others from

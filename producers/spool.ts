@@ -11,6 +11,7 @@ import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { keepTouched, ownedName, ownershipOf, unownedName } from '../runtime/folder-owner.ts';
+import { isErrorCode } from '../runtime/reason.ts';
 import type { ProducedEvent } from './inputs.ts';
 import type { Line } from './lines.ts';
 import { linesOf } from './lines.ts';
@@ -205,7 +206,7 @@ export class Spool {
       try {
         adopted.push(...(await this.#adopt(path.join(folder, entry.name))));
       } catch (cause) {
-        if (codeOf(cause) === 'ENOENT') continue; // another process was faster
+        if (isErrorCode(cause, 'ENOENT')) continue; // another process was faster
         const whose = "it may be another user's, and only a producer of that user can send it";
         this.#warnOnceOf(entry.name, `a spool that can not be taken over (${String(cause)}): ${whose}`);
       }
@@ -336,7 +337,7 @@ async function segmentsIn(folder: string): Promise<Segment[]> {
 }
 
 function writeFailure(folder: string, cause: unknown): SpoolUnwritable {
-  if (codeOf(cause) === 'ENOSPC' || codeOf(cause) === 'EDQUOT') {
+  if (isErrorCode(cause, 'ENOSPC', 'EDQUOT')) {
     return new SpoolFull(`The disk of the spool in ${folder} is full; the record was not stored. Make room.`, 30, {
       cause,
     });
@@ -364,12 +365,8 @@ async function removeEmpty(folder: string): Promise<boolean> {
     await rmdir(folder);
     return true;
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return true;
-    if (codeOf(cause) === 'ENOTEMPTY' || codeOf(cause) === 'EEXIST') return false;
+    if (isErrorCode(cause, 'ENOENT')) return true;
+    if (isErrorCode(cause, 'ENOTEMPTY', 'EEXIST')) return false;
     throw cause;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -1,5 +1,6 @@
 /** Who works on what: leases in Postgres, so that two people never get the same item, whatever restarts meanwhile. */
 import type { Pool, PoolClient } from 'pg';
+import { ADVISORY_LOCKS } from '../runtime/advisory-locks.ts';
 import { BEGIN, inTransaction } from '../runtime/postgres-pool.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 import { alike, filterValues, MATCHES } from './filter.ts';
@@ -22,8 +23,6 @@ const ANSWERED_MINUTES = 60;
 const GRACE_SECONDS = 20;
 /** Equal texts that are answered with one item. */
 const MAX_GROUP = 100;
-/** Any number that nothing else here locks: items are given out one request at a time. */
-const LOCK = 5_041_001;
 /** The order within a lane, by `review_keys`. */
 const IN_ORDER = 'rank_by, shuffled, created_at, conversation_id';
 
@@ -47,7 +46,7 @@ export async function leaseNext(
   { first, join }: Wishes = {},
 ): Promise<readonly string[]> {
   const lend = async (client: PoolClient) => {
-    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+    await client.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.leases]);
     await dropDead(client);
     await renew(client, holder, filter);
     if (join) await addTo(client, holder, join.lead, join.ids);

@@ -79,7 +79,7 @@ export async function signOut() {
 }
 
 /** Leaves for the sign-in, which comes back here. */
-export function goToSignIn() {
+function goToSignIn() {
   location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
 }
 
