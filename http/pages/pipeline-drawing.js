@@ -8,7 +8,7 @@ import { count, rate } from './format.js';
  * @typedef {{ topics: { name: string, external: boolean, holds: string }[], processors: Processor[],
  *   projections: { name: string, reads: string, table: string }[] }} Topology
  * @typedef {{ topics: Record<string, number>, rates: Record<string, number>,
- *   lags: { component: string, topic: string, lag: number }[] }} Figures
+ *   lags: { component: string, topic: string, lag: number, ahead: number }[] }} Figures
  * @typedef {{ id: string, kind: 'topic' | 'processor' | 'table', title: string, hint: string, x: number, y: number }} Node
  */
 

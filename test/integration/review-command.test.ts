@@ -27,7 +27,8 @@ describe('samvad review', { timeout: 300_000 }, () => {
         resolve({ code: error === null ? 0 : Number(error.code), out, err }),
       );
       const say = () => child.stdin?.end(lines.map((line) => `${line}\n`).join(''));
-      if (meanwhile) child.stdout?.once('data', () => void meanwhile((line) => child.stdin?.write(`${line}\n`)).then(say));
+      if (meanwhile)
+        child.stdout?.once('data', () => void meanwhile((line) => child.stdin?.write(`${line}\n`)).then(say));
       else say();
     });
   }
