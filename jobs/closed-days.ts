@@ -19,13 +19,14 @@ export async function readClosedDays(log: Source): Promise<ReadonlyMap<Day, DayC
   return closed;
 }
 
-const ATTEMPTS = 10;
+/** No attempt begins later: where Kafka does not answer, each takes long by itself. */
+const GIVE_UP_MS = 30_000;
 /** Before the next attempt, at most, by chance: those who begin at the same time would go on shutting each other out. */
 const WAIT_MS = 1000;
 
 /**
  * Closes a day with `event`, unless somebody has: then theirs stands. Returns the one that stands.
- * @throws Transient when somebody else was writing, in each of ten attempts.
+ * @throws Transient when somebody else was writing in each attempt, or Kafka does not answer.
  */
 export async function closeDay(log: Source, event: DayClosed): Promise<DayClosed> {
   let stands = event;
@@ -36,12 +37,12 @@ export async function closeDay(log: Source, event: DayClosed): Promise<DayClosed
       ? [{ topic: topics.dailyReports.name, key: event.day, value, timestamp: event.closed_at }]
       : [];
   };
-  for (let attempt = 1; ; attempt++) {
+  for (const end = Date.now() + GIVE_UP_MS; ;) {
     try {
       await fencedWrite(log.kafka, CLOSING_ID, decide);
       return stands;
     } catch (error) {
-      if (!(error instanceof Transient) || attempt === ATTEMPTS) throw error;
+      if (!(error instanceof Transient) || Date.now() > end) throw error;
       await sleep(Math.random() * WAIT_MS);
     }
   }

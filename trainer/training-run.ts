@@ -38,6 +38,7 @@ import { EncoderError } from './learning/transformer-encoder.ts';
 import { isFull } from './learning/vocabulary.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { reportPage } from './report.ts';
+import { checkLabels } from './register.ts';
 import { rowLimit } from './row-limit.ts';
 import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
@@ -246,7 +247,11 @@ async function trainFile(
   if (program) {
     const { train, dev } = sides;
     const given = { program, train, dev, manifest, folder: dataSets, ...(places && { places }) };
-    return whileOurs(ours, signal, (wanted) => trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }));
+    const bytes = await whileOurs(ours, signal, (wanted) =>
+      trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }),
+    );
+    checkLabels(checkModel(bytes).metadata.labels); // it may bring some that no row has
+    return bytes;
   }
   const previous = await previousOf(run, await ports.log.read(), ports);
   const control = new AbortController();
@@ -302,14 +307,15 @@ async function whileOurs<T>(
   }
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it with the same encoder, without its dev rows, and a view of it has room for what is new. */
+/** The classifier that training goes on from: production's, where this trainer made it with the same encoder, and has not had it learn its dev rows, and a view of it has room for what is new. */
 async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options, places }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
-  const { options: made } = (file.metadata.training ?? {}) as Partial<FileNotes>;
-  if (made?.learnDev !== false) return undefined; // the rows on which the next version is calibrated
+  const { options: made, history } = (file.metadata.training ?? {}) as Partial<FileNotes>;
+  const refitted = history === undefined || history.some(({ stage }) => stage === 'refit');
+  if (made?.learnDev !== false && refitted) return undefined; // it has learned the rows on which the next version is calibrated
   const { features, encoder: wanted } = { ...defaults, ...options };
   if (wanted.kind !== file.metadata.encoder.kind) return undefined;
   const encoder = await createEncoder(wanted, places);
