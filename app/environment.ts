@@ -116,7 +116,17 @@ export async function findLog(config: Config = readConfig()): Promise<PreparedLo
   return { ...environment, codecs: await prepareLog(environment) };
 }
 
-/** Works with the model log of `findLog`. */
+/** Works with the servers that run already, prepared, and closes the connections afterwards. */
+export async function withPrepared<T>(work: (prepared: Prepared) => Promise<T>): Promise<T> {
+  const prepared = await prepare(await findEnvironment());
+  try {
+    return await work(prepared);
+  } finally {
+    await prepared.stop();
+  }
+}
+
+/** Works with the model log of `findLog`, and closes it afterwards. */
 export async function onLog<T>(work: (log: ModelLogPort, prepared: PreparedLog) => Promise<T>): Promise<T> {
   const prepared = await findLog();
   const log = await openModelLog(prepared.servers.kafka, prepared.codecs);

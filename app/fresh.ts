@@ -36,7 +36,7 @@ export async function onFreshServers(
   };
   const stopping = new AbortController();
   const stopped = untilStopped().then(() => {
-    progress('\nStopping.');
+    progress('Stopping.');
     stopping.abort();
     process.exitCode = 130;
   });

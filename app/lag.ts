@@ -51,6 +51,12 @@ export function readLag(servers: Pick<Servers, 'kafka'>, pool: Pool): Promise<La
   return lookOnce(servers, pool, ({ positions }) => Promise.resolve(positions.map(lagOf)));
 }
 
+/** The components that are behind, for a status line. */
+export function lagLine(lags: readonly Lag[]): string {
+  const behind = lags.filter(({ lag }) => lag > 0).map(({ component, lag }) => `${component} ${lag}`);
+  return behind.length === 0 ? 'Nothing is left to process.' : `Left to process: ${behind.join(', ')}`;
+}
+
 /** Reads the lag of every component, and the end of every topic: the sum over its partitions. */
 export function readLagAndEnds(
   servers: Pick<Servers, 'kafka'>,

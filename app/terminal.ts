@@ -1,6 +1,5 @@
 /** What a person sees: progress, tables, bars. */
 import { styleText } from 'node:util';
-import { isDay } from '../kpi/day.ts';
 
 /** A command line that can't be carried out as it is. */
 export class UsageError extends Error {
@@ -9,12 +8,6 @@ export class UsageError extends Error {
 
 /** Exit code of a command that is in the log and was not carried out yet; 1 is a failure. */
 export const NOT_YET = 2;
-
-/** An option that is a day. @throws UsageError when it is none. */
-export function dayOption(text: string): string {
-  if (!isDay(text)) throw new UsageError(`${text} is not a day; write one such as 2026-11-25.`);
-  return text;
-}
 
 /** `text` in a style, where the terminal can show it. */
 export function style(format: Parameters<typeof styleText>[0], text: string): string {
@@ -29,14 +22,32 @@ export function plain(text: string): string {
   });
 }
 
+/** Prints the result of a command: `value` as JSON when `json` is set, otherwise `text`. */
+export function print(json: boolean | undefined, value: unknown, text: string, indent?: number): void {
+  printText(json === true ? JSON.stringify(value, undefined, indent) : text);
+}
+
+/** Prints a line, or several, to standard output. */
+export function printText(text: string): void {
+  liveLine('');
+  process.stdout.write(`${text}\n`);
+}
+
 /** Prints a line of progress to standard error, so that standard output stays data. */
 export function progress(message: string): void {
+  liveLine('');
   process.stderr.write(`${message}\n`);
 }
 
-/** Overwrites one status line on a terminal; elsewhere it prints nothing. */
+/** Columns of a terminal that does not tell its size. */
+const USUAL_COLUMNS = 80;
+
+/** Overwrites the status line of a terminal, and removes it when `message` is empty. Prints nothing elsewhere. */
 export function liveLine(message: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${message}`);
+  if (!process.stderr.isTTY) return;
+  // One row only: the escape sequence clears the last row of a wrapped line and leaves the others.
+  const row = message.replaceAll('\n', ' ').slice(0, (process.stderr.columns || USUAL_COLUMNS) - 1);
+  process.stderr.write(`\r\u001b[2K${row}`);
 }
 
 /** Columns padded to equal width; numbers to the right. */

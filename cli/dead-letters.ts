@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { deadLetterLog, deadLettersOf, replayable } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, progress, UsageError } from '../app/terminal.ts';
+import { columns, print, printText, progress, UsageError } from '../app/terminal.ts';
 import { draftOf } from '../producers/corrections.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import { InputError } from '../producers/inputs.ts';
@@ -26,11 +26,11 @@ export function deadLettersCommand(): Command {
       let hidden = 0;
       for await (const letter of readDeadLetters(await openLog())) {
         if (all !== true && !isOpen(letter)) hidden++;
-        else if (json === true) process.stdout.write(`${asJson(letter)}\n`);
+        else if (json === true) printText(asJson(letter));
         else rows.push(tableRow(letter));
       }
       if (json === true) return;
-      process.stdout.write(rows.length === 0 ? 'There are none.\n' : `${columns([TABLE_HEAD, ...rows])}\n`);
+      printText(rows.length === 0 ? 'There are none.' : columns([TABLE_HEAD, ...rows]));
       if (hidden > 0) progress(`${hidden} were sent again; --all lists them too.`);
     });
   command
@@ -42,7 +42,7 @@ export function deadLettersCommand(): Command {
       const draft = await draftOf(log.codecs, await findLetter(log, id));
       if (draft === null)
         throw new UsageError(`Nobody can read the record of ${id}; \`dead-letters list --json\` has its bytes.`);
-      process.stdout.write(`${JSON.stringify(draft, undefined, 2)}\n`);
+      printText(JSON.stringify(draft, undefined, 2));
     });
   command
     .command('replay')
@@ -63,7 +63,6 @@ interface ReplayFlags {
 }
 
 async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
-  const counts = (sent: number, notSent: number) => `${JSON.stringify({ sent, not_sent: notSent })}\n`;
   const log = await openLog();
   const by = userName();
   const deps = deadLettersOf(log);
@@ -71,8 +70,7 @@ async function replay(id: string | undefined, { code, value, json }: ReplayFlags
     if (id === undefined) throw new UsageError('Say which letter the JSON is for: `replay ID --value FILE`.');
     const sent = await deps.correct(await openLetter(log, id), await readJson(value), by);
     if (!sent) throw new UsageError(`${id} was sent again meanwhile.`);
-    process.stdout.write(json === true ? counts(1, 0) : `Sent the corrected record of ${id}.\n`);
-    return;
+    return print(json, { sent: 1, not_sent: 0 }, `Sent the corrected record of ${id}.`);
   }
   const letters = id === undefined ? readDeadLetters(log) : [await openLetter(log, id)];
   let kept = 0;
@@ -84,7 +82,7 @@ async function replay(id: string | undefined, { code, value, json }: ReplayFlags
     }
   }
   const sent = await deps.replay(chosen(), by);
-  process.stdout.write(json === true ? counts(sent, kept) : `Sent ${sent} again.\n`);
+  print(json, { sent, not_sent: kept }, `Sent ${sent} again.`);
   if (kept === 0) return;
   process.exitCode = 1;
   progress(

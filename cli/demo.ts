@@ -4,10 +4,10 @@ import { startComponents } from '../app/components.ts';
 import { producerOptions } from '../app/environment.ts';
 import type { Prepared } from '../app/environment.ts';
 import { onFreshServers } from '../app/fresh.ts';
-import { untilCaughtUp } from '../app/lag.ts';
+import { lagLine, untilCaughtUp } from '../app/lag.ts';
 import { readSummary } from '../app/summary.ts';
 import type { Counts, Summary } from '../app/summary.ts';
-import { bar, columns, liveLine, percent, progress, style } from '../app/terminal.ts';
+import { bar, columns, liveLine, percent, print, progress, style } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
@@ -44,9 +44,7 @@ async function runDemo(prepared: Prepared, input: string | undefined, json = fal
   const { conversations, reviews } = await sendTraffic(producer, input).finally(() => producer.close());
   await Promise.race([
     components.failed,
-    untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
-      liveLine(lags.map(({ component, lag }) => `${component} ${String(lag)}`).join('  '));
-    }),
+    untilCaughtUp(prepared.servers, prepared.pool, (lags) => liveLine(lagLine(lags))),
   ]);
   liveLine('');
   const seconds = (Date.now() - started) / 1000;
@@ -65,7 +63,7 @@ async function runDemo(prepared: Prepared, input: string | undefined, json = fal
     seconds,
     averageConfidence: rows[0]?.confidence ?? null,
   };
-  process.stdout.write(json ? `${JSON.stringify({ run, ...summary })}\n` : render(summary, run));
+  print(json, { run, ...summary }, render(summary, run));
 }
 
 /** Sends the file, or the examples with their reviews. Resolves once Kafka has all of it: the spool goes away with the data folder. */
@@ -133,6 +131,5 @@ ${share(summary.samplesByModule)}
 ${style('bold', 'Samples by language')}
 ${share(summary.samplesByLanguage)}
 
-Next: \`npm start\` runs it for good; \`npx samvad topology\` draws it; \`npx samvad ingest FILE.jsonl\` takes your own traffic.
-`;
+Next: \`npm start\` runs it for good; \`npx samvad topology\` draws it; \`npx samvad ingest FILE.jsonl\` takes your own traffic.`;
 }

@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
-import { NOT_YET, UsageError } from '../app/terminal.ts';
-import { erase, NothingToErase } from '../operations/erasure.ts';
+import { producerOptions, withPrepared } from '../app/environment.ts';
+import { NOT_YET, print, UsageError } from '../app/terminal.ts';
+import { erase } from '../operations/erasure.ts';
 import type { ErasureOutcome } from '../operations/erasure.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
-import { InputError } from '../producers/inputs.ts';
 import { untilDrained } from './ingest.ts';
 import { userName } from './user-name.ts';
 
@@ -32,23 +31,20 @@ export function eraseCommand(): Command {
       if ((id === undefined) === (user === undefined))
         throw new UsageError('Say what to erase: a conversation id or --user ID, one of them.');
       const subject = id === undefined ? { user_id: user ?? '' } : { conversation_id: id };
-      const prepared = await prepare(await findEnvironment());
-      const producer = await createConversationProducer(producerOptions(prepared));
-      try {
-        let done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
-        if (done.outcome === 'spooled') {
-          await untilDrained(producer);
-          done = { ...done, outcome: 'sent' };
+      await withPrepared(async (prepared) => {
+        const producer = await createConversationProducer(producerOptions(prepared));
+        try {
+          let done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
+          if (done.outcome === 'spooled') {
+            await untilDrained(producer);
+            done = { ...done, outcome: 'sent' };
+          }
+          print(json, done, sentence(done));
+          if (done.outcome === 'sent') process.exitCode = NOT_YET;
+        } finally {
+          await producer.close();
         }
-        process.stdout.write(`${json === true ? JSON.stringify(done) : sentence(done)}\n`);
-        if (done.outcome === 'sent') process.exitCode = NOT_YET;
-      } catch (error) {
-        if (error instanceof NothingToErase || error instanceof InputError) throw new UsageError(error.message);
-        throw error;
-      } finally {
-        await producer.close();
-        await prepared.stop();
-      }
+      });
     });
 }
 

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { Command, Option } from 'commander';
 import { findLog, folderOf } from '../app/environment.ts';
 import type { PreparedLog } from '../app/environment.ts';
-import { columns, progress, untilStopped, UsageError } from '../app/terminal.ts';
+import { columns, printText, progress, untilStopped, UsageError } from '../app/terminal.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
@@ -21,6 +21,7 @@ import { checkPlace, writeExport } from '../trainer/data-set/export.ts';
 import { formatNames } from '../trainer/data-set/formats.ts';
 import type { FormatName } from '../trainer/data-set/formats.ts';
 import { openModelLog } from '../trainer/model-log.ts';
+import { share, time, whole } from './options.ts';
 
 interface Options {
   readonly output: string;
@@ -30,8 +31,8 @@ interface Options {
   readonly module?: string;
   readonly minConfidence?: number;
   readonly maxConfidence?: number;
-  readonly from?: string;
-  readonly to?: string;
+  readonly from?: Date;
+  readonly to?: Date;
   readonly unused?: boolean;
   readonly forVersion?: string;
   readonly manifest?: string;
@@ -187,18 +188,16 @@ function checkSame({ manifest: made, erasedSince }: DataSet, expected: Manifest 
 }
 
 function report({ manifest }: DataSet, { output, json }: Options, place: string): void {
-  if (json === true) return void process.stdout.write(`${JSON.stringify(manifest)}\n`);
+  if (json === true) return printText(JSON.stringify(manifest));
   progress(
     `${manifest.rows} samples are in ${path.relative('.', output) || output}; ${path.relative('.', place)} makes them again.`,
   );
   const part = (title: string, counts: Readonly<Record<string, number>>) =>
-    `${title}\n${columns(Object.entries(counts).sort(([, a], [, b]) => b - a))}\n`;
-  process.stdout.write(
-    part('By module', manifest.by_module) +
-      part('By language', manifest.by_language) +
-      part('By source', manifest.by_source),
-  );
-  process.stdout.write(`SHA-256 ${manifest.sha256}\n`);
+    `${title}\n${columns(Object.entries(counts).sort(([, a], [, b]) => b - a))}`;
+  printText(part('By module', manifest.by_module));
+  printText(part('By language', manifest.by_language));
+  printText(part('By source', manifest.by_source));
+  printText(`SHA-256 ${manifest.sha256}`);
 }
 
 /**
@@ -234,22 +233,4 @@ async function openJob({ servers, codecs }: PreparedLog, options: Options) {
   };
   await note({});
   return (end: Partial<ExportJob>) => note({ ...end, finished_at: Date.now() });
-}
-
-function whole(text: string): number {
-  if (!/^\d+$/.test(text)) throw new UsageError(`--limit is ${text}; it must be a whole number.`);
-  return Number(text);
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value <= 1))
-    throw new UsageError(`A confidence is ${text}; it must be from 0 to 1.`);
-  return value;
-}
-
-function time(text: string): string {
-  const value = Date.parse(text);
-  if (Number.isNaN(value)) throw new UsageError(`${text} is not a time; write 2026-11-01 or 2026-11-01T08:00:00Z.`);
-  return new Date(value).toISOString();
 }

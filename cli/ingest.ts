@@ -1,13 +1,14 @@
 import { access, constants } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command, InvalidArgumentError } from 'commander';
-import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
+import { Command } from 'commander';
+import { producerOptions, withPrepared } from '../app/environment.ts';
 import { untilPassed } from '../app/lag.ts';
-import { liveLine, progress, UsageError } from '../app/terminal.ts';
+import { liveLine, printText, progress, UsageError } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
+import { positive } from './options.ts';
 
 const DRAIN_MS = 60_000;
 
@@ -23,27 +24,25 @@ export function ingestCommand(): Command {
     .addHelpText('after', '\nThe exit code is 1 when a line was refused.')
     .action(async (file: string, options: { reviews?: boolean; rate?: number; wait?: boolean; json?: boolean }) => {
       await checkFile(file);
-      const prepared = await prepare(await findEnvironment());
-      const producer = await createConversationProducer(producerOptions(prepared));
-      const result = await ingestJsonl({
-        file,
-        kind: options.reviews === true ? 'review' : 'conversation',
-        producer,
-        ...(options.rate !== undefined && { rate: options.rate }),
-        onProgress: (lines) => liveLine(`${String(lines)} lines`),
+      await withPrepared(async (prepared) => {
+        const producer = await createConversationProducer(producerOptions(prepared));
+        const result = await ingestJsonl({
+          file,
+          kind: options.reviews === true ? 'review' : 'conversation',
+          producer,
+          ...(options.rate !== undefined && { rate: options.rate }),
+          onProgress: (lines) => liveLine(`${lines} lines`),
+        });
+        const { accepted, lines, rejected } = result;
+        // Before the spool is empty, because an outage may end this command while it waits for that.
+        if (options.json === true) printText(JSON.stringify(result));
+        else reportRefusals(file, result);
+        await untilDrained(producer);
+        await producer.close();
+        if (options.json !== true) printText(`${accepted} of ${lines} lines are in the log, ${rejected} were refused.`);
+        if (options.wait === true) await untilPassed(prepared.servers, prepared.pool);
+        if (rejected > 0) process.exitCode = 1;
       });
-      // What was refused is known, and an outage may end this before the spool is empty.
-      if (options.json === true) process.stdout.write(`${JSON.stringify(result)}\n`);
-      else reportRefusals(file, result);
-      await untilDrained(producer);
-      await producer.close();
-      if (options.json !== true)
-        process.stdout.write(
-          `${String(result.accepted)} of ${String(result.lines)} lines are in the log, ${String(result.rejected)} were refused.\n`,
-        );
-      if (options.wait === true) await untilPassed(prepared.servers, prepared.pool);
-      await prepared.stop();
-      if (result.rejected > 0) process.exitCode = 1;
     });
 }
 
@@ -73,12 +72,7 @@ export async function untilDrained(
     liveLine(`${String(spoolBytes)} bytes wait for Kafka in the spool`);
     await sleep(100);
   }
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.');
-  return value;
+  liveLine('');
 }
 
 /** Prints each refused line with its reason. */

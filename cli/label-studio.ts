@@ -1,6 +1,6 @@
 import { Command } from 'commander';
-import { findEnvironment, prepare } from '../app/environment.ts';
-import { columns, progress, UsageError } from '../app/terminal.ts';
+import { withPrepared } from '../app/environment.ts';
+import { columns, print, progress, UsageError } from '../app/terminal.ts';
 import { openSync } from '../label-studio/label-studio.ts';
 import { synchronise } from '../label-studio/sync.ts';
 
@@ -13,9 +13,8 @@ export function labelStudioCommand(): Command {
     .option('--take-over', 'take the project from the installation that has it, which must not run any more')
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nSettings: .env.labelstudio in this folder, made from .env.labelstudio.template.')
-    .action(async ({ json, takeOver = false }: { json?: boolean; takeOver?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      try {
+    .action(({ json, takeOver = false }: { json?: boolean; takeOver?: boolean }) =>
+      withPrepared(async (prepared) => {
         const { labelStudio: config } = prepared.config;
         if (!config)
           throw new UsageError(
@@ -26,11 +25,8 @@ export function labelStudioCommand(): Command {
         const report = await synchronise(sync, { full: true, takeOver }).finally(() => sync.reviews.close());
         const { warnings, full, ...figures } = report;
         for (const warning of warnings) progress(warning);
-        if (json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
-        else process.stdout.write(`${columns(Object.entries({ ...figures, scan: full ? 'all tasks' : 'changes' }))}\n`);
-      } finally {
-        await prepared.stop();
-      }
-    });
+        print(json, report, columns(Object.entries({ ...figures, scan: full ? 'all tasks' : 'changes' })));
+      }),
+    );
   return command;
 }

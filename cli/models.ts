@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { artifactsOf, onLog } from '../app/environment.ts';
-import { columns, progress, UsageError } from '../app/terminal.ts';
+import { columns, percent, print, progress, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { deploymentOf, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { Appended, ModelLog } from '../policy/model-log.ts';
@@ -17,6 +17,7 @@ import { checkForeignFile } from '../trainer/external.ts';
 import { servingPlaces } from '../trainer/learning/recipe.ts';
 import { split } from '../trainer/learning/split.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
+import { percentage } from './options.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
 import { userName } from './user-name.ts';
 
@@ -30,7 +31,7 @@ export function modelsCommand(): Command {
         const now = await log.read();
         const versions = [...now.models.values()].reverse();
         const data = versions.map(({ version, standing }) => ({ version, ...standing, ...rolloutOf(now, version) }));
-        process.stdout.write(json === true ? `${JSON.stringify(data)}\n` : `${versionTable(data)}\n`);
+        print(json, data, versionTable(data));
       }),
     );
   command
@@ -65,9 +66,7 @@ export function modelsCommand(): Command {
       const lost = await checkForeignFile(bytes, sides.test, servingPlaces(readConfig().training));
       if (lost.length > 0) progress(`It does not know ${lost.length} of the intents, among them ${lost[0] ?? ''}.`);
       const report = await registerModel({ bytes, sides, manifest }, `models register ${path.basename(file)}`);
-      process.stdout.write(
-        json === true ? `${JSON.stringify(report)}\n` : reportSummary(report) + versionSummary(report),
-      );
+      print(json, report, `${reportSummary(report)}\n${versionSummary(report)}`);
     });
   return command;
 }
@@ -83,7 +82,7 @@ export function promoteCommand(): Command {
   return new Command('promote')
     .description('give a version a share of the traffic; at 100 it takes production over')
     .argument('<version>', 'such as router-v1.1.0')
-    .option('--traffic <percent>', 'share in percent', percent, 100)
+    .option('--traffic <percent>', 'share in percent', percentage, 100)
     .option('--reason <text>', 'why, for the record', 'by hand')
     .option('--by <who>', 'who decided it', userName())
     .option('--json', 'what is deployed then, as JSON')
@@ -115,21 +114,17 @@ export function rollbackCommand(): Command {
     );
 }
 
-async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended, json = false): Promise<void> {
+async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended, json?: boolean): Promise<void> {
   const { production, canary } = deploymentOf(await log.append(decide));
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ production, canary: canary ?? null })}\n`);
-    return;
-  }
   const trial = canary ? `, ${canary.version} is on trial with ${canary.traffic} % of the traffic` : '';
-  process.stdout.write(`${production} is in production${trial}.\n`);
+  print(json, { production, canary: canary ?? null }, `${production} is in production${trial}.`);
 }
 
 type Version = ModelStanding & Rollout & { readonly version: string };
 
 /** The table, and below it why a version on trial stays where it is, and why others don't go there. */
 export function versionTable(versions: readonly Version[]): string {
-  const share = (value: number | null) => (value === null ? '' : `${(100 * value).toFixed(1)} %`);
+  const share = (value: number | null) => (value === null ? '' : percent(value));
   const table = columns([
     ['version', 'status', 'traffic', 'test accuracy', 'in production', 'samples', 'verdict', 'created'],
     ...versions.map((v) => [
@@ -151,11 +146,4 @@ export function versionTable(versions: readonly Version[]): string {
     return `${version}: ${verdict} at ${traffic_percentage} %${counted}, ${at}. ${reasons.join(' ')}`;
   });
   return [table, ...(rollouts.length > 0 ? ['', ...rollouts] : [])].join('\n');
-}
-
-function percent(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 100)
-    throw new InvalidArgumentError('It must be a whole number from 1 to 100.');
-  return value;
 }

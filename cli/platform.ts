@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, progress } from '../app/terminal.ts';
+import { columns, print, printText, progress } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { platformStatus, startPlatform, stopPlatform } from '../platform/platform.ts';
 import { serverNames } from '../platform/server.ts';
@@ -28,11 +28,7 @@ export function platformCommand(): Command {
       const servers = (await platformStatus(readConfig().home)).map((s) =>
         'address' in s ? { ...s, address: withoutPassword(s.address) } : s,
       );
-      if (json === true) process.stdout.write(`${JSON.stringify(servers)}\n`);
-      else
-        process.stdout.write(
-          `${columns(servers.map((s) => [s.server, s.state, s.state === 'running' ? s.address : '']))}\n`,
-        );
+      print(json, servers, columns(servers.map((s) => [s.server, s.state, s.state === 'running' ? s.address : ''])));
       if (servers.some(({ state }) => state === 'stopped')) process.exitCode = 1;
     });
   command
@@ -40,9 +36,9 @@ export function platformCommand(): Command {
     .description('print export lines for a shell')
     .action(async () => {
       const { servers } = await findEnvironment();
-      process.stdout.write(
-        `export KAFKA_BROKERS='${servers.kafka.brokers}'\nexport SCHEMA_REGISTRY_URL='${servers.schemaRegistryUrl}'\nexport DATABASE_URL='${servers.databaseUrl}'\n`,
-      );
+      printText(`export KAFKA_BROKERS='${servers.kafka.brokers}'`);
+      printText(`export SCHEMA_REGISTRY_URL='${servers.schemaRegistryUrl}'`);
+      printText(`export DATABASE_URL='${servers.databaseUrl}'`);
     });
   return command;
 }

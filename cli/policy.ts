@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { findEnvironment, prepare } from '../app/environment.ts';
-import { columns, NOT_YET, style, UsageError } from '../app/terminal.ts';
+import { withPrepared } from '../app/environment.ts';
+import { columns, NOT_YET, print, printText, style, UsageError } from '../app/terminal.ts';
 import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../operations/policy.ts';
 import type { AdoptedPolicy } from '../operations/policy.ts';
 import { policyProblems } from '../policy/adoption.ts';
@@ -17,23 +17,23 @@ export function policyCommand(): Command {
     .command('show')
     .description('the policy in force')
     .option('--json', 'as JSON, which `apply` takes')
-    .action(async ({ json }: { json?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      const current = await policyInForce(prepared.pool);
-      process.stdout.write(json === true ? `${JSON.stringify(current, undefined, 2)}\n` : `${describe(current)}\n`);
-      await prepared.stop();
-    });
+    .action(({ json }: { json?: boolean }) =>
+      withPrepared(async ({ pool }) => {
+        const current = await policyInForce(pool);
+        print(json, current, describe(current), 2);
+      }),
+    );
   command
     .command('history')
     .description('every policy that came into force, oldest first')
     .option('--json', 'one JSON object a line')
-    .action(async ({ json }: { json?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      const history = await policyHistory(prepared.pool);
-      if (json === true) for (const one of history) process.stdout.write(`${JSON.stringify(one)}\n`);
-      else process.stdout.write(`${historyTable(history)}\n`);
-      await prepared.stop();
-    });
+    .action(({ json }: { json?: boolean }) =>
+      withPrepared(async ({ pool }) => {
+        const history = await policyHistory(pool);
+        if (json === true) for (const policy of history) printText(JSON.stringify(policy));
+        else printText(historyTable(history));
+      }),
+    );
   command
     .command('apply')
     .description('adopt the policy of a file; conversations that arrive from then on are routed by it')
@@ -48,22 +48,19 @@ export function policyCommand(): Command {
     .action(async (file: string, options: { reason: string; by: string; dryRun?: boolean }) => {
       const adoption = { policy: await readPolicy(file), adopted_by: options.by, reason: options.reason };
       refuse(policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now()), file);
-      const prepared = await prepare(await findEnvironment());
-      const { version } = adoption.policy;
-      const outcome = await (
-        options.dryRun === true ? checkAdoption(prepared.pool, adoption) : adoptPolicy(prepared, adoption)
+      const outcome = await withPrepared((prepared) =>
+        options.dryRun === true ? checkAdoption(prepared.pool, adoption) : adoptPolicy(prepared, adoption),
       ).catch((error: unknown) => {
         if (error instanceof InputError) refuse(error.problems, file);
         throw error;
       });
-      process.stdout.write(`${OUTCOMES[outcome](version)}\n`);
+      printText(OUTCOMES[outcome](adoption.policy.version));
       if (outcome === 'sent') process.exitCode = NOT_YET;
-      await prepared.stop();
     });
   command
     .command('schema')
     .description('the JSON Schema of a policy file')
-    .action(() => void process.stdout.write(`${JSON.stringify(policyJsonSchema, undefined, 2)}\n`));
+    .action(() => printText(JSON.stringify(policyJsonSchema, undefined, 2)));
   return command;
 }
 

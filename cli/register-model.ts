@@ -56,10 +56,10 @@ export function reportSummary({ evaluation: e, rows }: StoredReport): string {
             percent(slice.accuracy),
           ]),
         ];
-  return `Tested on ${rows.test} texts that it was not trained on.\n${columns(figures)}\n`;
+  return `Tested on ${rows.test} texts that it was not trained on.\n${columns(figures)}`;
 }
 
 /** What a person is told of a new version. */
 export function versionSummary({ version, decision }: StoredReport): string {
-  return `It is ${version}: ${decision.verdict}. ${decision.reasons.join(' ')}\n`;
+  return `It is ${version}: ${decision.verdict}. ${decision.reasons.join(' ')}`;
 }

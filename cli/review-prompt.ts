@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Interface } from 'node:readline/promises';
-import { plain, style } from '../app/terminal.ts';
+import { plain, printText, style } from '../app/terminal.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
@@ -67,31 +67,27 @@ export async function converse(
     if (first !== undefined) await beginWith(desk, filter, first);
     for (;;) {
       const task = desk.back.pop() ?? (await nextTask(desk, filter));
-      if (!task) return say('Nothing waits.');
-      say(card(task));
+      if (!task) return printText('Nothing waits.');
+      printText(card(task));
       if ((await ask(lines, input, desk, task)) === 'quit') return;
     }
   } finally {
     await release(deps.pool, desk.holder);
     lines.close();
     const answers = desk.done.reduce((sum, { reviews }) => sum + reviews.length, 0);
-    say(`${answers} ${answers === 1 ? 'answer' : 'answers'} given.`);
+    printText(`${answers} ${answers === 1 ? 'answer' : 'answers'} given.`);
   }
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
 }
 
 async function beginWith({ deps: { pool }, holder, back }: Desk, filter: QueueFilter, id: string): Promise<void> {
   const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 0, { first: id })).slice(0, 1));
   if (task) back.push(task);
-  else say(`${plain(id)} does not wait for you: answered, with somebody else, or never here.`);
+  else printText(`${plain(id)} does not wait for you: answered, with somebody else, or never here.`);
 }
 
 async function nextTask({ deps: { pool }, holder }: Desk, filter: QueueFilter): Promise<ReviewTask | undefined> {
   const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 1)).slice(0, 1));
-  if (task) say(`\n${(await countWaiting(pool, holder.reviewer)).waiting} wait.`);
+  if (task) printText(`\n${(await countWaiting(pool, holder.reviewer)).waiting} wait.`);
   return task;
 }
 
@@ -146,14 +142,14 @@ async function ask(
   for (;;) {
     lines.prompt();
     const next = await input.next();
-    if (next.done === true) say('');
+    if (next.done === true) printText('');
     if (next.done === true || next.value.trim() === 'q') return 'quit';
     try {
       await carryOut(desk, task, next.value.trim(), shownAt);
       return 'done';
     } catch (error) {
       if (!(error instanceof NotDone || error instanceof AnswerRefused || error instanceof InputError)) throw error;
-      say(error.message);
+      printText(error.message);
       if (error instanceof AnswerRefused && GONE.includes(error.why)) return 'done';
     }
   }
@@ -222,7 +218,7 @@ async function answer(
   await submitAnswers(deps, holder, reviews, { newLabels: label?.isNew === true });
   done.push({ task, reviews: reviews.map(({ conversation_id, review_id }) => [conversation_id, review_id ?? '']) });
   const together = members.length > 1 ? `, ${members.length} at once` : '';
-  say(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
+  printText(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
 }
 
 /** Takes the last answer back and shows its item again, before the present one. */
@@ -234,7 +230,7 @@ async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promi
   );
   await submitAnswers(deps, holder, undos, { newLabels: false });
   back.push(task, last.task);
-  say('Taken back.\n');
+  printText('Taken back.\n');
 }
 
 function common({ reviewer }: Holder) {

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
-import { columns, plain, UsageError } from '../app/terminal.ts';
+import { producerOptions, withPrepared } from '../app/environment.ts';
+import { columns, plain, print, UsageError } from '../app/terminal.ts';
 import { idProblems } from '../policy/validation.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { QueueFilter } from '../review/filter.ts';
@@ -33,14 +33,12 @@ export function reviewCommand(): Command {
       'after',
       `\nAt the prompt:\n${PROMPT_HELP}\n\nItems are lent to you for ten minutes; nobody else gets them.`,
     )
-    .action(async ({ reviewer, json, list, first, ...filter }: ReviewFlags) => {
-      const prepared = await prepare(await findEnvironment());
-      const { pool } = prepared;
-      try {
+    .action(({ reviewer, json, list, first, ...filter }: ReviewFlags) =>
+      withPrepared(async (prepared) => {
+        const { pool } = prepared;
         if (list === true || json === true) {
           const queue = await readQueue(pool, filter, LISTED, 0);
-          process.stdout.write(json === true ? `${JSON.stringify(queue, undefined, 2)}\n` : table(queue));
-          return;
+          return print(json, queue, table(queue), 2);
         }
         const producer = await createConversationProducer(producerOptions(prepared));
         try {
@@ -49,10 +47,8 @@ export function reviewCommand(): Command {
         } finally {
           await producer.close();
         }
-      } finally {
-        await prepared.stop();
-      }
-    });
+      }),
+    );
 }
 
 function reviewerOption(name: string): string {
@@ -62,7 +58,7 @@ function reviewerOption(name: string): string {
 }
 
 function table({ waiting, items }: Awaited<ReturnType<typeof readQueue>>): string {
-  if (items.length === 0) return 'Nothing waits.\n';
+  if (items.length === 0) return 'Nothing waits.';
   const rows = items.map((item) => [
     String(item.review_priority),
     `${item.nlu_module}/${item.nlu_intent}`,
@@ -71,5 +67,5 @@ function table({ waiting, items }: Awaited<ReturnType<typeof readQueue>>): strin
     item.reasons.join(', '),
     plain(item.user_message).slice(0, 60).replaceAll('\n', ' '),
   ]);
-  return `${columns([['', 'predicted', 'confidence', 'language', 'why', 'message'], ...rows])}\n${waiting} wait.\n`;
+  return `${columns([['', 'predicted', 'confidence', 'language', 'why', 'message'], ...rows])}\n${waiting} wait.`;
 }

@@ -1,6 +1,8 @@
 /** The command line: one file a command, listed here. */
 import { Command } from 'commander';
+import { progress } from '../app/terminal.ts';
 import { loadLabelStudioFile } from '../config.ts';
+import { explain } from './explain.ts';
 
 /** Each command by its name; its file is loaded when it is asked for, because all of them together take a second. */
 const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
@@ -60,8 +62,7 @@ try {
   loadLabelStudioFile();
   await program.parseAsync();
 } catch (error) {
-  const { explain } = await import('./explain.ts');
-  process.stderr.write(`${explain(error)}\n`);
+  progress(explain(error));
   process.exitCode = 1;
 }
 // An exit drops what a pipe has not taken yet.

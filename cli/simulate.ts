@@ -8,7 +8,7 @@ import type { Prepared } from '../app/environment.ts';
 import { onFreshServers } from '../app/fresh.ts';
 import { untilCaughtUp } from '../app/lag.ts';
 import { startServing } from '../app/serving.ts';
-import { bar, columns, liveLine, percent, progress, style, UsageError } from '../app/terminal.ts';
+import { bar, columns, liveLine, percent, print, printText, progress, style } from '../app/terminal.ts';
 import { adoptPolicy } from '../operations/policy.ts';
 import { deploymentOf, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
@@ -25,6 +25,7 @@ import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { openCounts } from '../trainer/trainer.ts';
+import { count, share, whole } from './options.ts';
 import { readPolicy } from './policy.ts';
 
 const EXAMPLE = path.join(import.meta.dirname, '..', 'examples', 'corpus.jsonl');
@@ -52,8 +53,8 @@ export function simulateCommand(): Command {
     .description('play a labelled corpus as live traffic, and see the model get better version by version')
     .option('--corpus <file>', 'one {"text", "intent", "module", "language"} a line; may be .gz', EXAMPLE)
     .option('--conversations <number>', 'play the first so many lines; all by default', whole)
-    .option('--round <number>', 'conversations between two looks at training', whole, 300)
-    .option('--threshold <number>', 'approved samples that start a training run', whole, 600)
+    .option('--round <number>', 'conversations between two looks at training', count, 300)
+    .option('--threshold <number>', 'approved samples that start a training run', count, 600)
     .option('--llm-accuracy <share>', 'how often the simulated LLM is right', share, 0.85)
     .option('--reviewer-errors <share>', 'how often a simulated reviewer errs', share, 0.03)
     .option('--seed <number>', 'another order and other luck', whole, 1)
@@ -68,7 +69,6 @@ export function simulateCommand(): Command {
     .action(async (options: Options) => {
       const rows = (await readCorpus(options.corpus)).rows.slice(0, options.conversations);
       const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
-      if (options.round === 0 || options.threshold === 0) throw new UsageError('--round and --threshold start at 1.');
       progress(`Playing ${rows.length} conversations of ${path.basename(options.corpus)}; starting servers.`);
       await onFreshServers(
         'simulation',
@@ -76,7 +76,7 @@ export function simulateCommand(): Command {
         (config) => ({ ...config, training: { ...config.training, threshold: options.threshold } }),
         async (prepared) => {
           const played = await play(prepared, { ...options, rows, policy });
-          process.stdout.write(options.json === true ? `${JSON.stringify(played)}\n` : summary(played));
+          print(options.json, played, summary(played));
         },
       );
     });
@@ -149,7 +149,7 @@ async function play(
     const to = Date.now() - DAY_MS;
     const game = simulate({ ...options, from: to - DAYS * DAY_MS, to }, ports);
     const rounds: Round[] = [];
-    if (options.json !== true) process.stdout.write(head());
+    if (options.json !== true) printText(head());
     for (;;) {
       const next = await game.next();
       if (next.done === true) {
@@ -158,7 +158,7 @@ async function play(
         return { rounds, versions, standings: [...now.models.values()].map((record) => standingOf(now, record)) };
       }
       rounds.push(next.value);
-      if (options.json !== true) process.stdout.write(line(rounds.length, next.value));
+      if (options.json !== true) printText(line(rounds.length, next.value));
     }
   } finally {
     await counts.close();
@@ -190,7 +190,7 @@ const BAR = 12;
 
 function head(): string {
   const titles = ['right', 'right, model alone', 'LLM fallback', 'people asked'].map((title) => title.padEnd(BAR + 9));
-  return `\n${style('bold', [...cells('round', 'version'), ...titles].join(''))}\n`;
+  return `\n${style('bold', [...cells('round', 'version'), ...titles].join(''))}`;
 }
 
 function cells(round: string, version: string): readonly [string, string] {
@@ -200,7 +200,7 @@ function cells(round: string, version: string): readonly [string, string] {
 function line(number: number, { version, accuracy, modelAccuracy, fallback, reviewed }: Round): string {
   const cell = (value: number | null) =>
     value === null ? '–'.padEnd(BAR + 9) : `${bar(value, BAR)} ${percent(value).padStart(7)} `;
-  return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}\n`;
+  return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}`;
 }
 
 function standingOf(log: ModelLog, record: ModelRecord): Standing {
@@ -227,16 +227,5 @@ function summary({ versions, standings }: Play): string {
       percent(v.fallback),
       percent(v.reviewed),
     ]),
-  ])}\n\n${style('bold', 'At the end')}\n${columns([['version', 'status', 'traffic', 'because'], ...ends])}\n`;
-}
-
-function whole(text: string): number {
-  if (!/^\d+$/.test(text)) throw new UsageError(`${text} is not a whole number.`);
-  return Number(text);
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value <= 1)) throw new UsageError(`${text} is not a share from 0 to 1.`);
-  return value;
+  ])}\n\n${style('bold', 'At the end')}\n${columns([['version', 'status', 'traffic', 'because'], ...ends])}`;
 }

@@ -1,6 +1,6 @@
 import { appendFile, chmod, readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { progress, UsageError } from '../app/terminal.ts';
+import { printText, progress, UsageError } from '../app/terminal.ts';
 import { ConfigError } from '../config.ts';
 import { roles } from '../http/roles.ts';
 import { newToken, parseTokens } from '../http/tokens.ts';
@@ -18,11 +18,11 @@ export function tokenCommand(): Command {
       const made = make(name, allowed.split(','));
       if (file === undefined) {
         progress('The token, which can not be shown again:');
-        process.stdout.write(`${made.token}\n`);
+        printText(made.token);
         progress(`Its line for SAMVAD_API_TOKENS, or for the file that it names:\n${made.line}`);
       } else {
         await append(file, made.line);
-        process.stdout.write(`${made.token}\n`);
+        printText(made.token);
         progress(`Its line is in ${file}. Servers read it when they start.`);
       }
     });

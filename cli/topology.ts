@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { describePipeline } from '../app/describe-pipeline.ts';
 import { aclCommands, kafkaUsers } from '../app/rights.ts';
-import { columns, style } from '../app/terminal.ts';
+import { columns, print, printText, style } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { processors, projections } from '../pipeline.ts';
 import { topicSettings } from '../runtime/topics.ts';
@@ -25,10 +25,9 @@ export function topologyCommand(): Command {
     .option('--acls', "the commands that give each component's Kafka user its rights")
     .option('--json', 'as JSON')
     .action(({ mermaid, topics: made, acls, json }: Flags) => {
-      if (made === true) return void process.stdout.write(drawTopics(readConfig().replication));
-      if (acls === true) return void process.stdout.write(drawAcls());
-      if (json === true) process.stdout.write(`${JSON.stringify(describePipeline(), undefined, 2)}\n`);
-      else process.stdout.write(mermaid === true ? drawMermaid() : drawText());
+      if (made === true) return printText(drawTopics(readConfig().replication));
+      if (acls === true) return printText(drawAcls());
+      print(json, describePipeline(), mermaid === true ? drawMermaid() : drawText(), 2);
     });
 }
 
@@ -47,7 +46,7 @@ function drawText(): string {
     '',
   ]);
   const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), describeKey(topic), topic.holds]);
-  return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
+  return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}`;
 }
 
 /** The commands of Kafka's own tools that make what is missing, and set what was made otherwise; both may run again. */
@@ -69,11 +68,11 @@ export function drawTopics(replication: number, all: readonly Topic[] = Object.v
       `kafka-configs.sh ${server} --alter --topic ${topic.name} --add-config ${set.join(',')}`,
     ];
   });
-  return `${drawn.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+  return drawn.map((lines) => lines.join('\n')).join('\n\n');
 }
 
 function drawAcls(): string {
-  return kafkaUsers.map((user) => `# ${user.name}\n${aclCommands(user).join('\n')}\n`).join('\n');
+  return kafkaUsers.map((user) => `# ${user.name}\n${aclCommands(user).join('\n')}`).join('\n\n');
 }
 
 /** A flow chart; boxes are topics, round ones processors, cylinders tables. */
@@ -87,7 +86,7 @@ export function drawMermaid(): string {
   }
   for (const { name, topic, table } of projections)
     lines.push(`  ${id(topic.name)} --> ${id(`pg ${name}`)}[(${table})]`);
-  return `flowchart LR\n${lines.join('\n')}\n`;
+  return `flowchart LR\n${lines.join('\n')}`;
 }
 
 function keeps({ keeps: retention }: Topic): string {

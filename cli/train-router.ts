@@ -2,7 +2,7 @@ import { access, constants, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import { folderOf, onLog } from '../app/environment.ts';
-import { liveLine, plain, progress, untilStopped, UsageError } from '../app/terminal.ts';
+import { liveLine, plain, print, progress, untilStopped, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -21,6 +21,7 @@ import { checkLabels } from '../trainer/register.ts';
 import { reportPage } from '../trainer/report.ts';
 import { reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
+import { whole } from './options.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
 import type { JudgedFile } from './register-model.ts';
 
@@ -49,8 +50,8 @@ export function trainRouterCommand(): Command {
     .option('--register', 'make it a version that can get traffic')
     .option('--command <command>', 'train with this program, in place of SAMVAD_TRAINER_COMMAND')
     .option('--encoder <encoder>', 'with this sentence encoder (FOLDER or ID@COMMIT), in place of SAMVAD_ENCODER')
-    .option('--epochs <number>', 'at most so many, 1 to 50', whole('--epochs'))
-    .option('--seed <number>', 'the same data and seed give the same bytes', whole('--seed'))
+    .option('--epochs <number>', 'at most so many, 1 to 50', whole)
+    .option('--seed <number>', 'the same data and seed give the same bytes', whole)
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
@@ -85,7 +86,7 @@ export function trainRouterCommand(): Command {
           : await reportOnFile(judged, recipe.places);
       if (options.report !== undefined)
         await writeFile(options.report, options.report.endsWith('.html') ? reportPage(report) : JSON.stringify(report));
-      process.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : summary(report, options));
+      print(options.json, report, summary(report, options));
     });
 }
 
@@ -131,13 +132,9 @@ function reportOnFile(file: JudgedFile, places: EncoderPlaces): Promise<StoredRe
 }
 
 function summary(report: StoredReport, { output, register: asVersion }: Options): string {
-  const place = output === undefined ? '' : `The model is in ${output}.\n`;
-  return `${reportSummary(report)}${place}${asVersion === true ? versionSummary(report) : ''}`;
-}
-
-function whole(name: string): (text: string) => number {
-  return (text) => {
-    if (!/^\d+$/.test(text)) throw new UsageError(`${name} is ${text}; it must be a whole number.`);
-    return Number(text);
-  };
+  return [
+    reportSummary(report),
+    ...(output === undefined ? [] : [`The model is in ${output}.`]),
+    ...(asVersion === true ? [versionSummary(report)] : []),
+  ].join('\n');
 }

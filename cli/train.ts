@@ -3,10 +3,10 @@ import { Command } from 'commander';
 import type { Admin } from 'kafkajs';
 import { startComponents } from '../app/components.ts';
 import type { RunningComponents } from '../app/components.ts';
-import { findEnvironment, onLog, prepare } from '../app/environment.ts';
+import { onLog, withPrepared } from '../app/environment.ts';
 import type { Prepared } from '../app/environment.ts';
 import { untilPassed } from '../app/lag.ts';
-import { liveLine, progress, UsageError } from '../app/terminal.ts';
+import { liveLine, print, printText, progress, UsageError } from '../app/terminal.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import { whyNoTrial } from '../policy/trial.ts';
@@ -59,21 +59,21 @@ export async function carryOutRun(
   ask: (prepared: Prepared, log: ModelLogPort) => Promise<string | undefined>,
   options: Pick<Options, 'json'>,
 ): Promise<void> {
-  const prepared = await prepare(await findEnvironment());
-  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
-  try {
-    const id = await ask(prepared, log);
-    if (id === undefined) {
-      if (options.json === true) process.stdout.write('null\n');
-      return;
+  await withPrepared(async (prepared) => {
+    const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+    try {
+      const id = await ask(prepared, log);
+      if (id === undefined) {
+        if (options.json === true) printText('null');
+        return;
+      }
+      const now = await carryOut(prepared, log, id);
+      show(id, now, options);
+      if (now.runs.get(id)?.status !== 'finished') process.exitCode = 1;
+    } finally {
+      await log.close();
     }
-    const now = await carryOut(prepared, log, id);
-    show(id, now, options);
-    if (now.runs.get(id)?.status !== 'finished') process.exitCode = 1;
-  } finally {
-    await log.close();
-    await prepared.stop();
-  }
+  });
 }
 
 /** Ends a run, for which the log is enough. */
@@ -84,7 +84,7 @@ async function cancelled(log: ModelLogPort, id: string, options: Options): Promi
 function show(id: string, log: ModelLog, { json }: Pick<Options, 'json'>): void {
   const run = log.runs.get(id);
   if (!run) throw new UsageError(`There is no run ${id}.`);
-  process.stdout.write(`${json === true ? JSON.stringify({ id, ...run }) : runSummary(id, run, log)}\n`);
+  print(json, { id, ...run }, runSummary(id, run, log));
 }
 
 /** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
