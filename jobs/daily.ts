@@ -15,7 +15,8 @@ import type { DayClosed } from '../schemas/types.ts';
 import { countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { recordAccuracy } from '../trainer/rollout/measure.ts';
-import { closeDay, readClosedDays } from './closed-days.ts';
+import { closeDays, readClosedDays } from './closed-days.ts';
+import type { ClosedDays } from './closed-days.ts';
 import { dailyPage } from './daily-page.ts';
 import { conversationsTold, readDailyReport } from './daily-report.ts';
 import type { DailyReport } from './daily-report.ts';
@@ -57,6 +58,7 @@ export async function runDaily(
     );
   let days: readonly Day[] = [];
   let caughtUp = false;
+  let training: TrainingProgress | undefined;
   const steps = await runSteps(
     [
       {
@@ -75,22 +77,28 @@ export async function runDaily(
         },
       },
       { name: 'label studio', run: labelStudio },
-      { name: 'training threshold', run: async () => progressInWords(await trainingProgress(context)) },
+      {
+        name: 'training threshold',
+        run: async () => {
+          training = await trainingProgress(context);
+          return progressInWords(training);
+        },
+      },
       {
         name: 'reports',
         run: async () => {
-          const closed = new Map(await readClosedDays(context));
+          const closed = await readClosedDays(context);
           const due = day === undefined ? daysDue(closed, await firstDay(context.pool), today) : [day];
           const open = due.filter((one) => !closed.has(one));
           if (open.length > 0 && !caughtUp)
             throw new Error(
               `The pipeline has not caught up, so ${open.join(', ')} stays open; the next run makes it up.`,
             );
-          for (const one of due) {
-            const event = closed.get(one) ?? (await closeDay(context, await makeReport(context, one, now, closed)));
-            closed.set(one, event);
+          const make = async (these: readonly Day[], known: ClosedDays) =>
+            makeReports(context, these, known, now, (training ??= await trainingProgress(context)));
+          const all = await closeDays(context, closed, due, make);
+          for (const event of due.flatMap((one) => all.get(one) ?? []))
             await writeFiles(context.config.jobs.reports, event);
-          }
           days = due;
           if (due.length === 0) return 'No day with traffic is over yet, so there is none to close.';
           return `${due.join(', ')}: ${open.length} closed now; files in ${context.config.jobs.reports}.`;
@@ -143,18 +151,22 @@ async function writeFiles(folder: string, { day, report }: DayClosed): Promise<v
   await writeWhole(path.join(folder, `daily-report-${day}.html`), dailyPage(JSON.parse(report) as DailyReport));
 }
 
-async function makeReport(
-  context: ServiceContext,
-  day: Day,
+/** Reports on `days` in order, each of which takes into account those before it. */
+async function makeReports(
+  { pool }: Pick<ServiceContext, 'pool'>,
+  days: readonly Day[],
+  closed: ClosedDays,
   closedAt: number,
-  closed: ReadonlyMap<Day, DayClosed>,
-): Promise<DayClosed> {
-  const report = await readDailyReport(context.pool, day, {
-    closedAt,
-    training: await trainingProgress(context),
-    told: conversationsTold([...closed.values()].map((one) => JSON.parse(one.report) as DailyReport)),
-  });
-  return { day, closed_at: closedAt, report: `${JSON.stringify(report, null, 2)}\n` };
+  training: TrainingProgress,
+): Promise<readonly DayClosed[]> {
+  const reports = [...closed.values()].map(({ report }) => JSON.parse(report) as DailyReport);
+  const made: DayClosed[] = [];
+  for (const day of days) {
+    const report = await readDailyReport(pool, day, { closedAt, training, told: conversationsTold(reports) });
+    reports.push(report);
+    made.push({ day, closed_at: closedAt, report: `${JSON.stringify(report, null, 2)}\n` });
+  }
+  return made;
 }
 
 /** Whoever reads the file meanwhile sees all of the old or all of the new one. */
