@@ -87,27 +87,41 @@ export async function runDaily(
       {
         name: 'reports',
         run: async () => {
-          const closed = await readClosedDays(context);
-          const due = day === undefined ? daysDue(closed, await firstDay(context.pool), today) : [day];
-          const open = due.filter((one) => !closed.has(one));
-          if (open.length > 0 && !caughtUp)
-            throw new Error(
-              `The pipeline has not caught up, so ${open.join(', ')} stays open; the next run makes it up.`,
-            );
-          const make = async (these: readonly Day[], known: ClosedDays) =>
-            makeReports(context, these, known, now, (training ??= await trainingProgress(context)));
-          const all = await closeDays(context, closed, due, make);
-          for (const event of due.flatMap((one) => all.get(one) ?? []))
-            await writeFiles(context.config.jobs.reports, event);
-          days = due;
-          if (due.length === 0) return 'No day with traffic is over yet, so there is none to close.';
-          return `${due.join(', ')}: ${open.length} closed now; files in ${context.config.jobs.reports}.`;
+          const progress = async () => (training ??= await trainingProgress(context));
+          const due = await closeDue(context, { day, now, caughtUp, progress });
+          days = due.days;
+          if (days.length === 0) return 'No day with traffic is over yet, so there is none to close.';
+          return `${days.join(', ')}: ${due.open} closed now; files in ${context.config.jobs.reports}.`;
         },
       },
     ],
     context.log,
   );
   return { days, steps };
+}
+
+/** Closes `day`, or all days that are due, and writes their files. Returns these days, and how many of them were open. */
+async function closeDue(
+  context: ServiceContext,
+  { day, now, caughtUp, progress }: DueOptions,
+): Promise<{ readonly days: readonly Day[]; readonly open: number }> {
+  const { pool, config } = context;
+  const closed = await readClosedDays(context);
+  const days = day === undefined ? daysDue(closed, await firstDay(pool), dayOf(now)) : [day];
+  const open = days.filter((one) => !closed.has(one));
+  if (open.length > 0 && !caughtUp)
+    throw new Error(`The pipeline has not caught up, so ${open.join(', ')} stays open; the next run makes it up.`);
+  const make = async (these: readonly Day[], known: ClosedDays) =>
+    makeReports(pool, these, known, now, await progress());
+  const all = await closeDays(context, closed, days, make);
+  for (const event of days.flatMap((one) => all.get(one) ?? [])) await writeFiles(config.jobs.reports, event);
+  return { days, open: open.length };
+}
+
+interface DueOptions extends Pick<DailyOptions, 'now'> {
+  readonly day: Day | undefined;
+  readonly caughtUp: boolean;
+  readonly progress: () => Promise<TrainingProgress>;
 }
 
 /** The days that have no report yet, since the first one with traffic; from then on yesterday always, so that its files are there. */
@@ -153,7 +167,7 @@ async function writeFiles(folder: string, { day, report }: DayClosed): Promise<v
 
 /** Reports on `days` in order, each of which takes into account those before it. */
 async function makeReports(
-  { pool }: Pick<ServiceContext, 'pool'>,
+  pool: ServiceContext['pool'],
   days: readonly Day[],
   closed: ClosedDays,
   closedAt: number,
