@@ -18,10 +18,12 @@ interface Options {
 /** `samvad accuracy`: how often the answers in production are right. */
 export function accuracyCommand(): Command {
   return new Command('accuracy')
-    .description('production accuracy by version, predicted intent and language, corrected for what people get to see')
-    .option('--from <day>', `first day (UTC) of the conversations; ${ACCURACY_DAYS} days where absent`, day)
-    .option('--to <day>', 'last day; today where absent', day)
-    .option('--version <version>', 'only what this version answered')
+    .description(
+      'production accuracy by version, predicted intent and language, corrected for which conversations people see',
+    )
+    .option('--from <day>', `first day (UTC) of the conversations; ${ACCURACY_DAYS} days by default`, day)
+    .option('--to <day>', 'last day; today by default', day)
+    .option('--version <version>', 'only answers of this version')
     .option('--json', 'as JSON')
     .action(({ from, to, version, json }: Options) =>
       withPrepared(async ({ pool }) => {
@@ -45,8 +47,8 @@ function render({ from, to, all, versions, intents, languages, agreement }: Accu
     part('By predicted intent', intents) +
     part('By language', languages) +
     `${agreementInWords(agreement)}\n` +
-    'corrected: each answer counts for the conversations that it stands for. naive: the plain share of right answers,\n' +
-    'which is too low, because people see the doubtful ones. missing: chosen for a person, not answered yet.'
+    'corrected: each answer is weighted by the number of conversations that it represents. naive: the plain share of right\n' +
+    'answers, which is too low because people see the doubtful ones. missing: selected for a person, not answered yet.'
   );
 }
 

@@ -6,17 +6,17 @@ import { runDaily } from '../jobs/daily.ts';
 import { failedIn } from '../jobs/steps.ts';
 import { day } from './options.ts';
 
-/** `samvad daily`: the daily job now. */
+/** `samvad daily`: runs the daily job once, now. */
 export function dailyCommand(): Command {
   return new Command('daily')
     .description(
-      'close the days that are over (UTC): wait for the pipeline, measure, sync, check the threshold, report',
+      'close the days that are over (UTC): wait for the pipeline, measure accuracy, sync with Label Studio, check the training threshold, write reports',
     )
     .option('--date <day>', 'only this day', day)
-    .option('--json', 'what became of each step, as JSON')
+    .option('--json', 'the outcome of each step, as JSON')
     .addHelpText(
       'after',
-      '\nA day is closed once: the same day again writes the same files. A failed step is named, and the exit code is 1.',
+      '\nA day is closed once; running it again writes the same files. When a step fails, it is named and the exit code is 1.',
     )
     .action(({ date, json }: { date?: string; json?: boolean }) =>
       withPrepared(async (prepared) => {

@@ -3,7 +3,7 @@ import { findEnvironment } from '../app/environment.ts';
 import { print } from '../app/terminal.ts';
 import { migrate } from '../runtime/migrate.ts';
 
-/** `samvad migrate`: brings the database to the current schema. */
+/** `samvad migrate`: updates the database to the current schema. */
 export function migrateCommand(): Command {
   return new Command('migrate')
     .description('create or update the tables')

@@ -5,16 +5,18 @@ import { readConfig } from '../config.ts';
 import { platformStatus, startPlatform, stopPlatform } from '../platform/platform.ts';
 import { serverNames } from '../platform/server.ts';
 
-/** `samvad platform`: the embedded servers alone. */
+/** `samvad platform`: the embedded servers without the components. */
 export function platformCommand(): Command {
-  const command = new Command('platform').description('the embedded Kafka, schema registry and Postgres alone');
+  const command = new Command('platform').description(
+    'the embedded Kafka, schema registry and Postgres, without the components',
+  );
   command
     .command('start')
     .description('start them in the background')
     .action(async () => {
       const { home, cache } = readConfig();
       await startPlatform({ home, cache, servers: new Set(serverNames), detached: true, progress });
-      progress('Ready. `eval "$(npx samvad platform env)"` sets the variables; `npx samvad platform stop` ends it.');
+      progress('Ready. `eval "$(npx samvad platform env)"` sets the variables; `npx samvad platform stop` stops them.');
     });
   command
     .command('stop')
@@ -22,7 +24,7 @@ export function platformCommand(): Command {
     .action(() => stopPlatform(readConfig().home, progress));
   command
     .command('status')
-    .description('tell which run, and where')
+    .description('show which of them run, and their addresses')
     .option('--json', 'as JSON')
     .action(async ({ json }: { json?: boolean }) => {
       const servers = (await platformStatus(readConfig().home)).map((s) =>
@@ -33,7 +35,7 @@ export function platformCommand(): Command {
     });
   command
     .command('env')
-    .description('print export lines for a shell')
+    .description('print `export` lines for a shell')
     .action(async () => {
       const { servers } = await findEnvironment();
       printText(`export KAFKA_BROKERS='${servers.kafka.brokers}'`);

@@ -10,13 +10,13 @@ import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import { userName } from './user-name.ts';
 
-/** `samvad policy`: which answers are trusted, and since when. */
+/** `samvad policy`: shows the routing policy and its history, and adopts another one. */
 export function policyCommand(): Command {
   const command = new Command('policy').description('the routing policy: show it, its history, adopt another');
   command
     .command('show')
     .description('the policy in force')
-    .option('--json', 'as JSON, which `apply` takes')
+    .option('--json', 'as JSON that `apply` accepts')
     .action(({ json }: { json?: boolean }) =>
       withPrepared(async ({ pool }) => {
         const current = await policyInForce(pool);
@@ -26,7 +26,7 @@ export function policyCommand(): Command {
   command
     .command('history')
     .description('every policy that came into force, oldest first')
-    .option('--json', 'one JSON object a line')
+    .option('--json', 'one JSON object per line')
     .action(({ json }: { json?: boolean }) =>
       withPrepared(async ({ pool }) => {
         const history = await policyHistory(pool);
@@ -36,14 +36,14 @@ export function policyCommand(): Command {
     );
   command
     .command('apply')
-    .description('adopt the policy of a file; conversations that arrive from then on are routed by it')
+    .description('adopt the policy in a file for conversations that arrive from then on')
     .argument('<file>', 'JSON as `samvad policy schema` describes it, or as `samvad policy show --json` prints it')
     .requiredOption('--reason <text>', 'why, for the history')
-    .option('--by <who>', 'who decided it', userName())
-    .option('--dry-run', 'check it, send nothing')
+    .option('--by <name>', 'the person who decided it', userName())
+    .option('--dry-run', 'check the file and send nothing')
     .addHelpText(
       'after',
-      `\nSee its effect on past traffic first: samvad replay --policy FILE.json\nThe exit code is ${NOT_YET} when it is in the log and not in force after 15 seconds.`,
+      `\nSee its effect on past traffic first: samvad replay --policy FILE.json\nThe exit code is ${NOT_YET} when the policy is in the log but not in force after 15 seconds.`,
     )
     .action(async (file: string, options: { reason: string; by: string; dryRun?: boolean }) => {
       const adoption = { policy: await readPolicy(file), adopted_by: options.by, reason: options.reason };
@@ -69,8 +69,8 @@ const OUTCOMES = {
   known: (version: string) => `${version} was adopted before with the same rules; nothing changed.`,
   'in force': (version: string) => `${version} is in force.`,
   sent: (version: string) =>
-    `${version} is in the log, and intake or the projection policies has not come to it yet. Do they run? ` +
-    'Should intake refuse it, `samvad dead-letters list` says why.',
+    `${version} is in the log, but intake or the projection policies has not processed it yet. Are they running? ` +
+    'If intake refuses it, `samvad dead-letters list` says why.',
 } as const;
 
 /** The policy in a file. @throws UsageError naming the file and each field that is wrong. */
@@ -89,7 +89,7 @@ export async function readPolicy(file: string): Promise<RoutingPolicy> {
   }
 }
 
-/** Whether it is what `show --json` prints: a policy with who adopted it and why. */
+/** Whether this is the output of `show --json`: a policy with the person who adopted it and the reason. */
 function isShown(json: unknown): json is { readonly policy: unknown } {
   return typeof json === 'object' && json !== null && 'policy' in json && 'adopted_by' in json;
 }
@@ -100,7 +100,7 @@ function refuse(problems: InputError['problems'], file: string): void {
   throw new UsageError(`${file} is not a policy that can be adopted:\n${lines.join('\n')}`);
 }
 
-/** A policy as a person reads it. */
+/** A policy as text for a terminal. */
 function describe({ policy, adopted_by, adopted_at, reason }: AdoptedPolicy): string {
   const { version, thresholds, exceptions, audit_share, audit_salt, overlap_share } = policy;
   const rows = [

@@ -4,13 +4,11 @@ import { columns, print, progress, UsageError } from '../app/terminal.ts';
 import { projections } from '../pipeline.ts';
 import { digestTable, rebuildProjection } from '../runtime/rebuild.ts';
 
-/** `samvad rebuild`: tables again from the log. */
+/** `samvad rebuild`: fills tables again from the log. */
 export function rebuildCommand(): Command {
   return new Command('rebuild')
-    .description(
-      'empty tables and fill them again from the log; whoever reads such a table waits until the new rows are complete',
-    )
-    .argument('[projection...]', `${projections.map(({ name }) => name).join(', ')}; all of them when none is named`)
+    .description('empty tables and fill them again from the log; readers of a table wait until its rows are complete')
+    .argument('[projection...]', `${projections.map(({ name }) => name).join(', ')}; all of them by default`)
     .option('--json', 'the digests of the tables before and after, as JSON')
     .action(async (names: string[], { json }: { json?: boolean }) => {
       const unknown = names.find((name) => !projections.some((projection) => projection.name === name));

@@ -19,14 +19,14 @@ interface ReplayFlags {
   readonly json?: boolean;
 }
 
-/** `samvad replay`: what another policy would have done. */
+/** `samvad replay`: reports what another policy would have decided. */
 export function replayCommand(): Command {
   return new Command('replay')
-    .description('route past conversations by another policy and report what would change; nothing is written')
+    .description('route past conversations with another policy and report what would change; nothing is written')
     .requiredOption('--policy <file>', 'JSON as `samvad policy schema` describes it')
     .option('--from <time>', 'conversations created at or after this RFC 3339 time or date', time)
-    .option('--to <time>', 'conversations created before it', time)
-    .option('--seconds <n>', 'what an answer of a person takes', positive, SECONDS_PER_ANSWER)
+    .option('--to <time>', 'conversations created before this time', time)
+    .option('--seconds <n>', 'time that a person needs for an answer', positive, SECONDS_PER_ANSWER)
     .option('--examples <n>', 'examples of each transition', count, 3)
     .option('--json', 'the report as JSON')
     .action(async ({ policy: file, seconds, from, to, examples, json }: ReplayFlags) => {
@@ -74,7 +74,7 @@ ${columns([
   ],
 ])}
 
-  wrong labels among the auto-approved, from what people said of the audited and of the reviewed:
+  wrong labels among the auto-approved, estimated from answers to audited and reviewed conversations:
 ${columns([
   ['was', ...wrongCells(wrong.before)],
   ['would be', ...wrongCells(wrong.after)],
@@ -83,8 +83,8 @@ ${examples.join('\n')}`;
 }
 
 function wrongCells({ auto_approved, unknown, judged, expected, interval }: WrongApprovals): string[] {
-  const rest = unknown > 0 ? `; of ${String(unknown)} nothing is known, nobody has judged any` : '';
-  if (expected === null || interval === null) return [`of ${String(auto_approved)}: unknown, nobody has judged any`];
+  const rest = unknown > 0 ? `; ${unknown} are unknown, because none of their kind was judged` : '';
+  if (expected === null || interval === null) return [`of ${auto_approved}: unknown, because none was judged`];
   const [low, high] = interval.map((n) => n.toFixed(0));
   return [
     `${expected.toFixed(0)} of ${String(auto_approved)} (95 %: ${low ?? ''} to ${high ?? ''}), from ${String(judged)} answers${rest}`,

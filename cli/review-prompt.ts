@@ -1,4 +1,4 @@
-/** Reviewing line by line: shows an item, reads what a person says to it, and goes on. */
+/** Reviewing line by line: shows an item, reads the reviewer's command, and goes on with the next. */
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Interface } from 'node:readline/promises';
@@ -13,7 +13,7 @@ import type { Holder } from '../review/leases.ts';
 import { countWaiting, readTasks } from '../review/tasks.ts';
 import type { ReviewTask } from '../review/tasks.ts';
 
-/** What may be said at the prompt. */
+/** The commands of the prompt. */
 export const PROMPT_HELP = `  a                approve: the prediction is right
   1 … 6            correct to that label of the list
   c MODULE/INTENT  correct to this label; +MODULE/INTENT makes a new one
@@ -28,7 +28,7 @@ const TAKEN = { approve: 'Approved', correct: 'Corrected to', reject: 'Rejected'
 type Verdict = keyof typeof TAKEN;
 const MAX_CHOICES = 6;
 const MAX_LISTED = 12;
-/** Of a message of the group. */
+/** Characters shown of a message of the group. */
 const MAX_TEXT = 200;
 
 interface Label {
@@ -36,24 +36,24 @@ interface Label {
   readonly intent: string;
 }
 
-/** What one person does at one prompt. */
+/** The state of one reviewer at one prompt. */
 interface Desk {
   readonly deps: AnswerDeps;
   readonly holder: Holder;
-  /** What was answered here, the last one last, for undos. */
+  /** Answers given at this prompt, the latest last, for undo. */
   readonly done: { readonly task: ReviewTask; readonly reviews: readonly [conversation: string, review: string][] }[];
-  /** What waits to be shown again, the next one last. */
+  /** Items to show again, the next one last. */
   readonly back: ReviewTask[];
 }
 
-/** A line that can't be carried out, as a sentence for the person. */
+/** A command that can't be carried out; the message tells the reviewer why. */
 class NotDone extends Error {
   override readonly name = 'NotDone';
 }
 
 /**
- * Shows one item after the other on standard output and reads a line of standard input for each, until nothing waits, `q` or the
- * end of the input. Gives back what was not answered. `first` is shown before all others.
+ * Shows one item after the other on standard output and reads a line of standard input for each, until the queue is empty, the
+ * input is `q` or it ends. Then releases items that were not answered. `first` is the conversation to begin with.
  */
 export async function converse(
   deps: AnswerDeps,
@@ -82,7 +82,7 @@ export async function converse(
 async function beginWith({ deps: { pool }, holder, back }: Desk, filter: QueueFilter, id: string): Promise<void> {
   const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 0, { first: id })).slice(0, 1));
   if (task) back.push(task);
-  else printText(`${plain(id)} does not wait for you: answered, with somebody else, or never here.`);
+  else printText(`${plain(id)} does not wait for you: it was answered, another reviewer has it, or it does not exist.`);
 }
 
 async function nextTask({ deps: { pool }, holder }: Desk, filter: QueueFilter): Promise<ReviewTask | undefined> {
@@ -98,11 +98,13 @@ function card(task: ReviewTask): string {
     style('bold', plain(task.user_message)),
     `${nameOf(predicted(task))}${confidence} · ${task.language} · ${task.reasons.join(', ')}`,
     ...(rather.length > 0 ? [`or rather: ${rather.join(' · ')}`] : []),
-    ...(task.group.length > 0 ? [`${task.group.length} more say nearly the same and go along:`, ...texts(task)] : []),
+    ...(task.group.length > 0
+      ? [`${task.group.length} nearly identical messages get the same answer:`, ...texts(task)]
+      : []),
   ].join('\n');
 }
 
-/** What the group says, each text once. */
+/** The messages of the group, each text once. */
 function texts({ group }: ReviewTask): readonly string[] {
   const times = new Map<string, number>();
   for (const { user_message } of group) times.set(user_message, (times.get(user_message) ?? 0) + 1);
@@ -112,7 +114,7 @@ function texts({ group }: ReviewTask): readonly string[] {
   });
 }
 
-/** The runners-up, then what people made of this prediction before. */
+/** Other labels to offer: the runners-up, then earlier corrections of this prediction. */
 function choices(task: ReviewTask): readonly Label[] {
   const seen = new Set([nameOf(predicted(task))]);
   return [...task.runners_up, ...task.suggestions]
@@ -128,10 +130,10 @@ function nameOf({ module, intent }: Label): string {
   return `${module}/${intent}`;
 }
 
-/** Why no line can be carried out for an item any more. */
+/** Refusals after which an item can't be answered any longer. */
 const GONE: readonly AnswerRefused['why'][] = ['erased', 'unknown-conversation'];
 
-/** Asks until a line was carried out; one that can't be is explained. What is gone meanwhile, or a message of its group, ends it too. */
+/** Reads commands until one is carried out, and explains those that can't be. Ends also when the item or a message of its group is gone. */
 async function ask(
   lines: Interface,
   input: AsyncIterator<string>,
@@ -155,7 +157,7 @@ async function ask(
   }
 }
 
-/** @throws NotDone, AnswerRefused or InputError when it can't be. */
+/** Carries out one command. @throws NotDone, AnswerRefused or InputError when that is not possible. */
 async function carryOut(desk: Desk, task: ReviewTask, line: string, shownAt: number): Promise<void> {
   const [command = '', rest = ''] = line.split(/\s+(.*)/s);
   if (line === 'u') return undo(desk, task);
@@ -169,7 +171,7 @@ async function carryOut(desk: Desk, task: ReviewTask, line: string, shownAt: num
   return answer(desk, task, 'correct', shownAt, wanted);
 }
 
-/** The label that `text` names. @throws NotDone with labels that come near when it names none. */
+/** The label that `text` names. @throws NotDone with similar labels when it names none. */
 async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { readonly isNew: boolean }> {
   const isNew = text.startsWith('+');
   const [, module = '', intent = ''] = /^\+?\s*([^/\s]+)\s*\/\s*(.+)$/s.exec(text) ?? [];
@@ -187,13 +189,13 @@ async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { re
     );
   const known = near.length > 0 ? ` Labels of ${plain(module)}: ${some}.` : '';
   throw new NotDone(
-    `Nothing has had the label ${plain(module)}/${plain(intent)} so far.${known} \`c +${plain(module)}/${plain(intent)}\` makes it a new one.`,
+    `The label ${plain(module)}/${plain(intent)} is not in use yet.${known} \`c +${plain(module)}/${plain(intent)}\` creates it.`,
   );
 }
 
 const WRITE = 'Write `c MODULE/INTENT`, or `c +MODULE/INTENT` for a new one.';
 
-/** What counts of an answer at most (migrations/083_review_effort.sql); one to many at once is one answer. */
+/** Longest time that counts for an answer (migrations/083_review_effort.sql). An answer to a whole group counts once. */
 const MAX_ANSWER_MS = 600_000;
 
 async function answer(
@@ -221,10 +223,10 @@ async function answer(
   printText(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
 }
 
-/** Takes the last answer back and shows its item again, before the present one. */
+/** Withdraws the last answer and shows its item again, before the current one. */
 async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promise<void> {
   const last = done.pop();
-  if (!last) throw new NotDone('There is nothing to take back.');
+  if (!last) throw new NotDone('There is no answer to undo.');
   const undos = last.reviews.map(([conversation_id, withdraws]) =>
     parseReview({ conversation_id, review_id: randomUUID(), verdict: 'skip', withdraws, ...common(holder) }),
   );

@@ -18,21 +18,18 @@ interface ReviewFlags extends QueueFilter {
 
 const LISTED = 20;
 
-/** `samvad review`: the queue in the terminal, line by line, so that a screen reader and a pipe can use it too. */
+/** `samvad review`: answers the queue in the terminal, line by line, which works with screen readers and pipes. */
 export function reviewCommand(): Command {
   return new Command('review')
-    .description('answer what waits for a person, the most useful first')
-    .option('--reviewer <name>', 'who answers', reviewerOption, userName())
+    .description('answer the conversations that wait for a person, most useful first')
+    .option('--reviewer <name>', 'your name as a reviewer', reviewerOption, userName())
     .option('--module <name>', 'only this module')
     .option('--language <tag>', 'only this language')
     .addOption(new Option('--route <route>', 'only this route').choices(['needs-review', 'priority-review']))
     .option('--first <id>', 'begin with this conversation')
-    .option('--list', `print the first ${LISTED} that wait and end`)
+    .option('--list', `print the first ${LISTED} of the queue and exit`)
     .option('--json', 'with --list: as JSON')
-    .addHelpText(
-      'after',
-      `\nAt the prompt:\n${PROMPT_HELP}\n\nItems are lent to you for ten minutes; nobody else gets them.`,
-    )
+    .addHelpText('after', `\nAt the prompt:\n${PROMPT_HELP}\n\nItems are reserved for you for ten minutes.`)
     .action(({ reviewer, json, list, first, ...filter }: ReviewFlags) =>
       withPrepared(async (prepared) => {
         const { pool } = prepared;

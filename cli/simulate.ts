@@ -47,25 +47,31 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `samvad simulate`: the closed loop on a labelled corpus, on servers of its own. */
+/** `samvad simulate`: plays a labelled corpus through the whole training loop on fresh servers. */
 export function simulateCommand(): Command {
   return new Command('simulate')
-    .description('play a labelled corpus as live traffic, and see the model get better version by version')
-    .option('--corpus <file>', 'one {"text", "intent", "module", "language"} a line; may be .gz', EXAMPLE)
-    .option('--conversations <number>', 'play the first so many lines; all by default', whole)
-    .option('--round <number>', 'conversations between two looks at training', count, 300)
+    .description('play a labelled corpus as live traffic and watch the model improve version by version')
+    .option('--corpus <file>', 'one {"text", "intent", "module", "language"} per line; may be .gz', EXAMPLE)
+    .option('--conversations <number>', 'play only the first lines of the file; all by default', whole)
+    .option('--round <number>', 'conversations between two checks for training', count, 300)
     .option('--threshold <number>', 'approved samples that start a training run', count, 600)
     .option('--llm-accuracy <share>', 'how often the simulated LLM is right', share, 0.85)
-    .option('--reviewer-errors <share>', 'how often a simulated reviewer errs', share, 0.03)
-    .option('--seed <number>', 'another order and other luck', whole, 1)
+    .option('--reviewer-errors <share>', 'how often a simulated reviewer is wrong', share, 0.03)
+    .option('--seed <number>', 'seed of the order and the random choices', whole, 1)
     .option(
       '--rollout',
-      'leave traffic to the deployment controller, step by step, once there is a first version; else a better one gets all at once',
+      'let the deployment controller roll versions out step by step after the first one; by default a better version gets all traffic at once',
     )
-    .option('--policy <file>', 'route by it, JSON as `samvad policy schema` describes; the built-in one by default')
+    .option(
+      '--policy <file>',
+      'routing policy, JSON as `samvad policy schema` describes it; the built-in one by default',
+    )
     .option('--keep', 'keep the data folder')
     .option('--json', 'print rounds and versions as JSON')
-    .addHelpText('after', '\nServers, pipeline, training and serving are the real ones; LLM and reviewers are played.')
+    .addHelpText(
+      'after',
+      '\nServers, pipeline, training and serving are real; the LLM and the reviewers are simulated.',
+    )
     .action(async (options: Options) => {
       const rows = (await readCorpus(options.corpus)).rows.slice(0, options.conversations);
       const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
@@ -85,7 +91,7 @@ export function simulateCommand(): Command {
 interface Play {
   readonly rounds: readonly Round[];
   readonly versions: readonly (Figures & { readonly version: string })[];
-  /** Where the versions stand at the end. */
+  /** The versions at the end. */
   readonly standings: readonly Standing[];
 }
 
@@ -93,7 +99,7 @@ interface Standing {
   readonly version: string;
   readonly status: string;
   readonly traffic_percentage: number;
-  /** The evaluation's reasons, those of the last verdict on a step of its rollout, and why it is not put on trial. */
+  /** Reasons of the evaluation, of the last verdict on a rollout step, and for not putting the version on trial. */
   readonly reasons: readonly string[];
 }
 
@@ -136,7 +142,7 @@ async function play(
         }
         await untilFollowed(serving, now);
         const { production } = deploymentOf(now);
-        // The steps of the first one, which are judged on its own labels, would take most of a corpus.
+        // The rollout of the first version is judged on labels of its own traffic and would take most of the corpus.
         if (options.rollout === true && now.models.get(production)?.standing.artifact_sha256 != null)
           controller ??= await startComponents(['deployment-controller'], prepared);
         return production;
@@ -145,7 +151,7 @@ async function play(
     },
   };
   try {
-    if (policy) await adoptPolicy(prepared, { policy, adopted_by: 'simulation', reason: 'It is played with.' });
+    if (policy) await adoptPolicy(prepared, { policy, adopted_by: 'simulation', reason: 'It is simulated.' });
     const to = Date.now() - DAY_MS;
     const game = simulate({ ...options, from: to - DAYS * DAY_MS, to }, ports);
     const rounds: Round[] = [];
@@ -170,12 +176,12 @@ async function play(
   }
 }
 
-/** Whether no run is open, and none is due for so many approvals. */
+/** Whether no run is open and `approvals` do not make one due. */
 function atRest(log: ModelLog, approvals: number, threshold: number): boolean {
   return openRuns(log).length === 0 && approvals - lastAsked(log, DATA_SET).approvals < threshold;
 }
 
-/** Waits until this process serves what the log has in production. */
+/** Waits until this process serves the production version of the log. */
 async function untilFollowed({ classifier, policy }: ReturnType<typeof startServing>, log: ModelLog): Promise<void> {
   const { production, canary } = deploymentOf(log);
   const question = { text: 'where is my order', language: 'en', conversationId: null };

@@ -10,7 +10,7 @@ import { readKpis } from '../kpi/read-kpis.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
 import { renderKpis } from './kpis.ts';
 
-/** `samvad status`: how far everything has come, and the figures that matter. */
+/** `samvad status`: the lag of each component and the key figures. */
 export function statusCommand(): Command {
   return new Command('status')
     .description('lag of each component and the key figures')
@@ -37,10 +37,10 @@ function renderLag(lags: readonly Lag[]): string {
   return columns([['component', 'reads', 'lag'], ...rows]);
 }
 
-/** One line: the corrected figure with its interval, the naive one beside it. */
+/** One line: the corrected figure with its interval, and the naive one. */
 function renderAccuracy({ corrected, interval: [low, high], naive, answers }: ProductionAccuracy): string {
   if (naive === null)
-    return '  Accuracy in production: no answers in 30 days; `samvad accuracy --from DAY` looks further back.';
-  const figure = corrected === null ? 'not known, a part of the traffic has no answer' : percent(corrected);
+    return '  Accuracy in production: no answers in 30 days; `samvad accuracy --from DAY` covers a longer time.';
+  const figure = corrected === null ? 'unknown, because a part of the traffic has no answer' : percent(corrected);
   return `  Accuracy in production, 30 days: ${figure} (95 % interval ${percent(low)} to ${percent(high)}; naive ${percent(naive)}; ${answers} answers).`;
 }

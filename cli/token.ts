@@ -5,13 +5,13 @@ import { ConfigError } from '../config.ts';
 import { roles } from '../http/roles.ts';
 import { newToken, parseTokens } from '../http/tokens.ts';
 
-/** `samvad token`: what the HTTP API asks for when it listens beyond this machine. */
+/** `samvad token`: makes tokens, which the HTTP API requires when it listens beyond this machine. */
 export function tokenCommand(): Command {
   const command = new Command('token').description('tokens for the HTTP API and the pages');
   command
     .command('new')
-    .description('make a token and print it, once: the server keeps a digest only')
-    .argument('<name>', 'whose it is; stands in the log for what its carrier does')
+    .description('make a token and print it; the server stores only a digest, so it can not be shown again')
+    .argument('<name>', 'name of the owner; the log shows it with each action')
     .argument('<roles>', `${roles.join(', ')}, with commas between; operate includes review, review includes read`)
     .option('--file <file>', 'add its line to this file, which SAMVAD_API_TOKENS names')
     .action(async (name: string, allowed: string, { file }: { file?: string }) => {
@@ -29,7 +29,7 @@ export function tokenCommand(): Command {
   return command;
 }
 
-/** Adds `line` to `file`, where servers could read the two together. */
+/** Adds `line` to `file` after checking that servers can read the result. */
 async function append(file: string, line: string): Promise<void> {
   const before = await readFile(file, 'utf8').catch((error: unknown) => {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';

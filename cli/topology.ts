@@ -16,13 +16,13 @@ interface Flags {
   readonly json?: boolean;
 }
 
-/** `samvad topology`: the pipeline, drawn from the values that run. */
+/** `samvad topology`: draws the pipeline from its definition. */
 export function topologyCommand(): Command {
   return new Command('topology')
     .description('draw the pipeline')
     .option('--mermaid', 'as a Mermaid flow chart')
-    .option('--topics', 'the commands that make the topics, and set those that are there already')
-    .option('--acls', "the commands that give each component's Kafka user its rights")
+    .option('--topics', 'print the commands that create the topics and configure existing ones')
+    .option('--acls', "print the commands that give each component's Kafka user its rights")
     .option('--json', 'as JSON')
     .action(({ mermaid, topics: made, acls, json }: Flags) => {
       if (made === true) return printText(drawTopics(readConfig().replication));
@@ -49,12 +49,12 @@ function drawText(): string {
   return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}`;
 }
 
-/** The commands of Kafka's own tools that make what is missing, and set what was made otherwise; both may run again. */
+/** Commands of Kafka's tools that create missing topics and configure existing ones. They may be run repeatedly. */
 export function drawTopics(replication: number, all: readonly Topic[] = Object.values<Topic>(topics)): string {
   const server = '--bootstrap-server "$KAFKA_BROKERS" --command-config "$ADMIN_PROPERTIES"';
   const drawn = all.map((topic) => {
     const settings = Object.entries(topicSettings(topic, replication));
-    // Of a topic that is there already stays what its operator may have raised, lest records be lost.
+    // An operator may have raised these settings of an existing topic; lowering them could lose records.
     const raised = [
       ...(replication > 2 ? [] : ['min.insync.replicas']),
       ...(typeof topic.keeps === 'object' ? ['retention.ms'] : []),
@@ -75,7 +75,7 @@ function drawAcls(): string {
   return kafkaUsers.map((user) => `# ${user.name}\n${aclCommands(user).join('\n')}`).join('\n\n');
 }
 
-/** A flow chart; boxes are topics, round ones processors, cylinders tables. */
+/** A Mermaid flow chart: boxes are topics, rounded boxes processors, cylinders tables. */
 export function drawMermaid(): string {
   const id = (name: string) => name.replaceAll(/[^a-z]/g, '_');
   const lines = Object.values(topics).map(({ name }) => `  ${id(name)}[${name}]`);

@@ -19,9 +19,9 @@ import type { ModelLogPort } from '../trainer/model-log.ts';
 import { trainer } from '../trainer/trainer.ts';
 
 const LOOK_MS = 500;
-/** A trainer that restarts is away as long. */
+/** A trainer that restarts may be gone this long. */
 const RESTART_MS = 10_000;
-/** As the log names who asked. */
+/** The requester's name in the log. */
 const BY = 'samvad train';
 
 interface Options {
@@ -31,18 +31,18 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `samvad train`: a training run now, on all samples approved so far. */
+/** `samvad train`: starts a training run on all samples approved so far. */
 export function trainCommand(): Command {
   return new Command('train')
-    .description('train on all approved samples, and wait for the end of the run')
-    .option('--from-scratch', 'do not go on from the version in production')
-    .option('--resume <run>', 'take a failed or cancelled run up again')
-    .option('--cancel <run>', 'end a run')
+    .description('train on all approved samples and wait for the run to end')
+    .option('--from-scratch', 'do not continue from the version in production')
+    .option('--resume <run>', 'resume a failed or cancelled run')
+    .option('--cancel <run>', 'cancel a run')
     .option('--json', 'print the run as JSON, null when there is none')
     .addHelpText(
       'after',
-      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.\n' +
-        'The exit code is 1 when the run makes no version: it failed, or somebody cancelled it.',
+      '\nA running trainer carries out the run; when there is none, this command trains itself.\n' +
+        'The exit code is 1 when the run makes no version because it failed or was cancelled.',
     )
     .action(async (options: Options) => {
       const { cancel } = options;
@@ -52,7 +52,7 @@ export function trainCommand(): Command {
 }
 
 /**
- * Waits until the run that `ask` names has ended, and prints it, where there is one; `ask` says why there is none. The exit
+ * Waits for the end of the run that `ask` returns, and prints the run. When there is none, `ask` has told the user why. The exit
  * code is 1 when the run makes no version.
  */
 export async function carryOutRun(
@@ -76,7 +76,7 @@ export async function carryOutRun(
   });
 }
 
-/** Ends a run, for which the log is enough. */
+/** Cancels a run. Postgres is not needed for that. */
 async function cancelled(log: ModelLogPort, id: string, options: Options): Promise<void> {
   show(id, await log.append((now) => cancelRun(now, id, { by: BY, at: Date.now() })), options);
 }
@@ -87,7 +87,7 @@ function show(id: string, log: ModelLog, { json }: Pick<Options, 'json'>): void 
   print(json, { id, ...run }, runSummary(id, run, log));
 }
 
-/** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
+/** Requests the run in the log. Returns its id, or undefined when there is nothing to do. */
 async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Promise<string | undefined> {
   const by = { by: BY, at: Date.now() };
   const { resume, fromScratch = false } = options;
@@ -98,20 +98,20 @@ async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Pro
   return askForAll(prepared, log, fromScratch);
 }
 
-/** Asks for a run on everything that is approved, once the pipeline has processed what has come by now. */
+/** Requests a run on all approved samples, once the pipeline has processed the records that are in the log now. */
 async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
   await untilPassed(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
   const wish = { trigger: 'manual', atLeast: fromScratch ? 0 : 1, fromScratch, by: BY } as const;
   const asked = await askForRun(log, all, wish);
   const { run } = asked;
-  const none = `0 approved samples are ${fromScratch ? 'there' : 'unused'}, and a run takes 1. Nothing was started.`;
+  const none = `There are no ${fromScratch ? 'approved' : 'unused approved'} samples, and a run needs 1. Nothing was started.`;
   if (run === undefined || asked.ended !== undefined)
     progress(`${run === undefined ? none : `Asked for the run ${run}.`}${aboutEnded(asked)}`);
   return run;
 }
 
-/** Follows the run to its end, and joins the trainers where none runs, because the settings of another may not be those of here. Returns the log then. */
+/** Follows the run to its end and returns the log. Trains here only when no trainer runs, because a running one may have other settings. */
 async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Promise<ModelLog> {
   const admin = kafkajsClient(prepared.servers.kafka, 'samvad-train').admin();
   let own: RunningComponents | undefined;
@@ -135,7 +135,7 @@ async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Prom
   }
 }
 
-/** Whether a trainer runs somewhere, and while Kafka does not say: then none could begin. */
+/** Whether a trainer runs somewhere. True also while Kafka does not answer, because none could start then. */
 async function trainerRuns(admin: Admin): Promise<boolean> {
   try {
     const { groups } = await admin.describeGroups([trainer.name]);
@@ -146,13 +146,14 @@ async function trainerRuns(admin: Admin): Promise<boolean> {
   }
 }
 
-/** What a run has come to, and what becomes of its version. */
+/** The result of a run and what happens to its version, as text. */
 export function runSummary(id: string, run: RunStanding, log: ModelLog): string {
   const { status, version, verdict, reasons, failure } = run;
   if (status !== 'finished') return `The run ${id} is ${status}.${failure === null ? '' : ` ${failure}`}`;
   const made = `The run ${id} made ${version ?? ''}: ${verdict ?? ''}. ${reasons.join(' ')}\n`;
-  if (verdict !== 'promote') return `${made}It gets no traffic; \`samvad models report ${version ?? ''}\` tells more.`;
+  if (verdict !== 'promote')
+    return `${made}It gets no traffic; \`samvad models report ${version ?? ''}\` prints its report.`;
   const why = whyNoTrial(log, version ?? '');
-  if (why !== undefined) return `${made}${why} The next run learns from the same samples and those after them.`;
+  if (why !== undefined) return `${made}${why} The next run learns from the same samples and later ones.`;
   return `${made}The deployment controller puts it on trial; \`samvad models\` shows it.`;
 }

@@ -12,10 +12,10 @@ import { reasonOf } from '../runtime/reason.ts';
 
 const STATUS_MS = 2000;
 
-/** `samvad up`: everything in one process, until Ctrl-C. */
+/** `samvad up`: runs everything in one process until Ctrl-C. */
 export function upCommand(): Command {
   return new Command('up')
-    .description('start the servers where none are configured, and every component; until Ctrl-C')
+    .description('start all components, and embedded servers where none are configured; until Ctrl-C')
     .action(async () => {
       const stopping = new AbortController();
       const stopped = untilStopped().then(() => stopping.abort());
