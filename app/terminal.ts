@@ -1,20 +1,20 @@
-/** What a person sees: progress, tables, bars. */
+/** Terminal output: results, progress, tables, bars. */
 import { styleText } from 'node:util';
 
-/** A command line that can't be carried out as it is. */
+/** A command that can't be carried out as given. The message tells the user why. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Exit code of a command that is in the log and was not carried out yet; 1 is a failure. */
+/** Exit code of a command whose request is in the log but not carried out yet; 1 is a failure. */
 export const NOT_YET = 2;
 
-/** `text` in a style, where the terminal can show it. */
+/** `text` in a style, when the terminal supports it. */
 export function style(format: Parameters<typeof styleText>[0], text: string): string {
   return process.stdout.isTTY && process.stdout.hasColors() ? styleText(format, text) : text;
 }
 
-/** Text from outside, with control characters made visible, so that it can't command the terminal; line breaks stay. */
+/** Text from outside with visible control characters, so that it can't control the terminal; line breaks stay. */
 export function plain(text: string): string {
   return text.replace(/[^\P{Cc}\n]/gu, (control) => {
     const code = control.charCodeAt(0);
@@ -66,7 +66,7 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
     .join('\n');
 }
 
-/** A share of 0 to 1 in percent; a dash where it is not known. */
+/** A share of 0 to 1 in percent; a dash when it is unknown. */
 export function percent(share: number | null): string {
   return share === null ? '–' : `${(100 * share).toFixed(1)} %`;
 }
@@ -76,16 +76,16 @@ export function bar(share: number, width = 30): string {
   return '█'.repeat(Math.round(share * width)).padEnd(width, '·');
 }
 
-/** Ctrl-C reaches what npm has started twice, from the terminal and from npm. A person takes longer. */
-const ONE_WISH_MS = 500;
+/** Under npm one Ctrl-C arrives twice, from the terminal and from npm, within less than this time. */
+const REPEATED_MS = 500;
 
-/** Resolves at the first Ctrl-C or SIGTERM, or when the terminal is closed; another, half a second later or more, ends the process at once. */
+/** Resolves at the first SIGINT, SIGTERM or SIGHUP. Another one, half a second later or more, ends the process at once. */
 export function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
     let askedAt: number | undefined;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
-        if (askedAt !== undefined && performance.now() - askedAt > ONE_WISH_MS) process.exit(130);
+        if (askedAt !== undefined && performance.now() - askedAt > REPEATED_MS) process.exit(130);
         askedAt ??= performance.now();
         resolve();
       });

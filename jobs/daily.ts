@@ -1,7 +1,7 @@
 /**
- * The daily job. It waits until the pipeline is past what has come, measures the accuracy in production, syncs with Label
- * Studio, looks at the training threshold, and closes each day that is over and has no report yet. A closed day is in the
- * log; its files are written from there, so that they are the same bytes on every run and every machine.
+ * The daily job. It waits until the pipeline has caught up, measures the accuracy in production, syncs with Label Studio, checks the
+ * training threshold, and closes each day that is over and has no report yet. Reports are in the log; their files are written from
+ * there, so that they are identical on every run and every machine.
  */
 import { mkdir, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -25,27 +25,27 @@ import type { StepResult } from './steps.ts';
 import { progressInWords, progressOf } from './training-progress.ts';
 import type { TrainingProgress } from './training-progress.ts';
 
-/** Days that a run makes up at most. */
+/** At most this many days before today are closed in a run. */
 const MAKE_UP_DAYS = 31;
 
-/** A day that can't be closed, as a sentence for whoever asked. */
+/** A day that can't be closed yet. The message tells the user why. */
 export class DayNotOver extends Error {
   override readonly name = 'DayNotOver';
 }
 
 /** How the job is run. */
 export interface DailyOptions {
-  /** Only this day. All that are due where absent. */
+  /** Only this day. By default all that are due. */
   readonly day?: Day;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Exchanges tasks and answers with Label Studio, and tells what it did. A full synchronisation where absent. */
+  /** Exchanges tasks and answers with Label Studio; returns a sentence on what it did. By default a full synchronisation. */
   readonly labelStudio?: () => Promise<string>;
 }
 
 /**
- * Runs the job and tells what became of each step.
- * @throws DayNotOver when `day` is today or later: its conversations may still come.
+ * Runs the job and returns the outcome of each step.
+ * @throws DayNotOver when `day` is today or later, because conversations of that day may still arrive.
  */
 export async function runDaily(
   context: ServiceContext,
@@ -124,7 +124,7 @@ interface DueOptions extends Pick<DailyOptions, 'now'> {
   readonly progress: () => Promise<TrainingProgress>;
 }
 
-/** The days that have no report yet, since the first one with traffic; from then on yesterday always, so that its files are there. */
+/** The days without a report since the first one with traffic. Yesterday is always included, so that its files are written. */
 export function daysDue(closed: ReadonlyMap<Day, unknown>, first: Day | null, today: Day): readonly Day[] {
   const yesterday = addDays(today, -1);
   const oldest = addDays(today, -MAKE_UP_DAYS);
@@ -183,7 +183,7 @@ async function makeReports(
   return made;
 }
 
-/** Whoever reads the file meanwhile sees all of the old or all of the new one. */
+/** Replaces a file in one step: a reader sees either the old or the new one. */
 async function writeWhole(file: string, text: string): Promise<void> {
   const unfinished = `${file}.${process.pid}.tmp`;
   await writeFile(unfinished, text);
