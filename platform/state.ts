@@ -1,11 +1,11 @@
-/** What a data folder remembers, and small things about files. */
+/** The platform's state in a data folder, and functions for files. */
 import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PlatformError } from './platform-error.ts';
 import { freePorts } from './ports.ts';
 
-/** What a data folder remembers between starts (`<home>/platform.json`, readable by its owner only). */
+/** The state between starts (`<home>/platform.json`, readable only by its owner). */
 export interface PlatformState {
   readonly kafkaPort: number;
   readonly kafkaControllerPort: number;
@@ -37,7 +37,7 @@ function isState(value: unknown): value is PlatformState {
   );
 }
 
-/** Reads the state of a data folder; undefined if servers never ran there. @throws PlatformError if the file is damaged. */
+/** Reads the state of a data folder; undefined when no server ever ran there. @throws PlatformError when the file is damaged. */
 export async function readState(home: string): Promise<PlatformState | undefined> {
   const path = stateFile(home);
   const text = await readTextIfPresent(path);
@@ -49,7 +49,7 @@ export async function readState(home: string): Promise<PlatformState | undefined
   );
 }
 
-/** Reads the state, or on the first start chooses ports, cluster id and password and writes them down. */
+/** Reads the state. On the first start, chooses ports, cluster id and password and stores them. */
 export async function readOrCreateState(home: string): Promise<PlatformState> {
   const known = await readState(home);
   if (known !== undefined) return known;
@@ -67,7 +67,7 @@ export async function readOrCreateState(home: string): Promise<PlatformState> {
   return state;
 }
 
-/** Like Kafka's Uuid.randomUuid: an id that starts with a dash would be taken for an option on the command line. */
+/** As in Kafka's Uuid.randomUuid, an id never starts with a dash, which the command line would take for an option. */
 function randomClusterId(): string {
   const id = randomBytes(16).toString('base64url');
   return id.startsWith('-') ? randomClusterId() : id;
@@ -83,7 +83,7 @@ export async function readTextIfPresent(path: string): Promise<string | undefine
   }
 }
 
-/** Replaces a file in one step with content that only its owner may read. */
+/** Replaces a file in one step. Only its owner may read it. */
 export async function writePrivateFile(path: string, content: string): Promise<void> {
   const partial = `${path}.${process.pid}.partial`;
   await writeFile(partial, content, { mode: 0o600 });
@@ -91,7 +91,7 @@ export async function writePrivateFile(path: string, content: string): Promise<v
   await rename(partial, path);
 }
 
-/** Parses JSON, undefined if the text is none. */
+/** Parses JSON; undefined when the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;
@@ -100,7 +100,7 @@ export function parseJson(text: string): unknown {
   }
 }
 
-/** Whether it is an error of the operating system with that code, such as ENOENT. */
+/** Whether it is an error of the operating system with this code, such as ENOENT. */
 export function isErrorCode(error: unknown, code: string): boolean {
   return error instanceof Error && 'code' in error && error.code === code;
 }
