@@ -1,4 +1,4 @@
-/** The only reader of the environment. Every setting, with its default and what it does. */
+/** All settings with their defaults. No other file reads the environment. */
 import { existsSync, readFileSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
@@ -22,11 +22,11 @@ export interface KafkaConfig {
 export interface Servers {
   readonly kafka: KafkaConfig;
   readonly schemaRegistryUrl: string;
-  /** Empty where the process needs no tables, and has nothing to do with Postgres. */
+  /** Empty when the process does not use Postgres. */
   readonly databaseUrl: string;
 }
 
-/** Everything that can be configured. The three server addresses are absent where the embedded server is to be used. */
+/** All settings. A server without an address is the embedded one. */
 export interface Config {
   readonly home: string;
   readonly cache: string;
@@ -34,20 +34,20 @@ export interface Config {
   readonly http: {
     readonly host: string;
     readonly port: number;
-    /** The lines of SAMVAD_API_TOKENS, `NAME ROLES sha256:HEX`; absent where no token is needed. */
+    /** The lines of SAMVAD_API_TOKENS, `NAME ROLES sha256:HEX`; absent when no token is required. */
     readonly tokens?: string;
   };
-  /** Where `samvad run` answers its supervisor and Prometheus; absent, nowhere. */
+  /** Where `samvad run` serves health and metrics; nowhere when absent. */
   readonly health?: { readonly host: string; readonly port: number };
   readonly replication: number;
   readonly training: TrainingConfig;
   readonly jobs: JobsConfig;
-  /** Absent where no Label Studio is used. */
+  /** Undefined when Label Studio is not used. */
   readonly labelStudio: LabelStudioConfig | undefined;
   readonly kafka: KafkaConfig | undefined;
   readonly schemaRegistryUrl: string | undefined;
   readonly databaseUrl: string | undefined;
-  /** Where spans go by OTLP/HTTP; absent, none is made. */
+  /** Where spans are sent by OTLP/HTTP; undefined when none are made. */
   readonly otlpEndpoint: string | undefined;
 }
 
@@ -55,34 +55,34 @@ export interface Config {
 export interface TrainingConfig {
   /** New approved samples that start a run. */
   readonly threshold: number;
-  /** Unused samples that the weekly job needs. */
+  /** Unused samples that the weekly job requires. */
   readonly weeklyMinimum: number;
-  /** Folder of model files and reports; share it between the machines that train, deploy and serve. */
+  /** Folder of model files and reports, shared by all machines that train, deploy and serve. */
   readonly artifacts: string;
-  /** Trains in place of this program's own trainer, where it is set. */
+  /** Replaces the built-in trainer. */
   readonly program?: TrainerProgram;
-  /** The sentence encoder of this program's own trainer; hashed n-grams where it is absent. */
+  /** The sentence encoder of the built-in trainer; hashed n-grams when absent. */
   readonly encoder?: EncoderChoice;
-  /** Folder of sentence encoders, one folder each, and of what is fetched from the hub; whoever serves needs it too. */
+  /** Folder of sentence encoders, one subfolder each, and of downloads from the hub. Machines that train or serve need it. */
   readonly encoders: string;
   /** Folder in which embeddings of training texts are kept between runs. */
   readonly embeddings: string;
 }
 
-/** A trainer of somebody else's (docs/training.md, "An external trainer"). */
+/** An external trainer (docs/training.md, "An external trainer"). */
 export interface TrainerProgram {
   readonly command: readonly [program: string, ...args: string[]];
-  /** It is killed when it takes longer. */
+  /** After this time it is killed. */
   readonly timeoutMs: number;
 }
 
 /** A sentence encoder in ONNX. */
 export interface EncoderChoice {
-  /** A folder below the folder of encoders or, with a revision, an id on the hub. */
+  /** A subfolder of the folder of encoders or, with a revision, an id on the hub. */
   readonly model: string;
   /** Commit on the hub. */
   readonly revision?: string;
-  /** How the vectors of its tokens become one. */
+  /** How token vectors are combined into one. */
   readonly pooling: 'mean' | 'cls';
 }
 
@@ -95,21 +95,21 @@ export interface JobsConfig {
   readonly reports: string;
 }
 
-/** Where people answer besides the inbox. */
+/** The connection to Label Studio. */
 export interface LabelStudioConfig {
   /** Ends with a slash. */
   readonly url: string;
   /** A personal access token, or a legacy token. */
   readonly apiKey: string;
-  /** The project to use; without it one is found by its title, or created. */
+  /** The project to use; by default it is found by its title, or created. */
   readonly projectId?: number;
-  /** Tasks that wait there at a time. */
+  /** Target number of open tasks. */
   readonly openTasks: number;
-  /** Seconds between two looks, where no webhook calls earlier. */
+  /** Seconds between two synchronisations, unless a webhook starts one earlier. */
   readonly syncSeconds: number;
-  /** What a webhook must carry to be listened to; without it none is. */
+  /** The secret that a webhook must send; without it, webhooks are refused. */
   readonly webhookSecret?: string;
-  /** Address of this installation's webhook route as Label Studio reaches it; with it the sync registers the webhook. */
+  /** Address at which Label Studio reaches this installation's webhook route. With it the sync registers the webhook. */
   readonly webhookUrl?: string;
 }
 
@@ -118,14 +118,14 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** What a command line chooses in place of SAMVAD_TRAINER_COMMAND and SAMVAD_ENCODER. */
+/** Choices of a command line that replace SAMVAD_TRAINER_COMMAND and SAMVAD_ENCODER. */
 export interface TrainerChoice {
   readonly command?: string | undefined;
   readonly encoder?: string | undefined;
 }
 
 /**
- * Reads the configuration. An empty variable is as good as none: so Docker Compose hands on what was not set.
+ * Reads the configuration. An empty variable counts as unset, because Docker Compose passes unset variables on as empty.
  * @throws ConfigError naming the variable and what it may hold.
  */
 export function readConfig(variables: NodeJS.ProcessEnv = process.env, trainer: TrainerChoice = {}): Config {
@@ -166,7 +166,6 @@ export function readConfig(variables: NodeJS.ProcessEnv = process.env, trainer: 
   };
 }
 
-/** What trains. */
 function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<TrainingConfig, 'program' | 'encoder'> {
   const chosen = choice.command !== undefined || choice.encoder !== undefined;
   const command = chosen ? choice.command : env['SAMVAD_TRAINER_COMMAND'];
@@ -191,17 +190,17 @@ function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<Traini
 /** Addresses, credentials and tokens of the servers. */
 const OF_THE_SERVERS = /^(KAFKA_|LABEL_STUDIO_|(DATABASE_URL|SCHEMA_REGISTRY_URL|SAMVAD_API_TOKENS)$)/;
 
-/** The environment of a program that trains: this one without what opens the servers, which it has no need of. */
+/** The environment for an external trainer: without addresses and credentials of the servers. */
 export function programEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS.ProcessEnv {
   return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_SERVERS.test(name)));
 }
 
-/** A timer can't be longer. */
+/** A timer of Node holds at most 2³¹ ms. */
 const MOST_SECONDS = 2_000_000;
 
 /**
- * Program and arguments: words with blanks between, or a JSON array where one of them has a blank in it. No shell reads
- * them, so quotes would mean nothing.
+ * Program and arguments: words separated by blanks, or a JSON array when a word contains a blank. No shell is involved, so quotes have no
+ * meaning and are refused.
  */
 function words(text: string, name: string): readonly [program: string, ...args: string[]] {
   const array = text.trim().startsWith('[');
@@ -230,14 +229,14 @@ function encoderModel(text: string, name: string): Pick<EncoderChoice, 'model' |
   );
 }
 
-/** The address in this variable, over HTTP. A user and a password in it are not told. */
+/** The HTTP address in a variable. The error does not show a user name or a password in it. */
 function httpAddress(env: NodeJS.ProcessEnv, name: string, example: string): string | undefined {
   const url = env[name]?.trim();
   if (url === undefined || (/^https?:\/\/[^/]/.test(url) && URL.canParse(url))) return url;
   throw new ConfigError(`${name} is ${url.replace(/^.*@/s, '***@')}; it must be an address such as ${example}.`);
 }
 
-/** Its value is not told, because a password may be in it. */
+/** The error does not show the value, because it may contain a password. */
 function databaseUrl({ DATABASE_URL: value }: NodeJS.ProcessEnv): string | undefined {
   const url = value?.trim();
   if (url === undefined || /^postgres(ql)?:\/\/./.test(url)) return url;
@@ -257,7 +256,7 @@ function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
   return { brokers: brokers.join(','), ...(tls && { tls: caFile === undefined ? {} : { caFile } }), ...readSasl(env) };
 }
 
-/** What is half set would connect without authentication, so it is refused. */
+/** Refuses incomplete credentials, which would connect without authentication. */
 function readSasl(env: NodeJS.ProcessEnv): Pick<KafkaConfig, 'sasl'> {
   const [username, password] = [env['KAFKA_SASL_USERNAME'], env['KAFKA_SASL_PASSWORD']];
   if (username !== undefined && password !== undefined)
@@ -268,10 +267,10 @@ function readSasl(env: NodeJS.ProcessEnv): Pick<KafkaConfig, 'sasl'> {
   throw new ConfigError(`${set} is set and ${absent} is not; user and password belong together.`);
 }
 
-/** The file of Label Studio's settings in the current folder. What the environment has goes before what the file has. */
+/** The file of Label Studio's settings in the current folder. Variables of the environment take precedence. */
 const LABEL_STUDIO_FILE = '.env.labelstudio';
 
-/** Takes the settings of `.env.labelstudio`, where there is one, into the environment. `LABEL_STUDIO_ENV_FILE` names another. */
+/** Adds the settings of `.env.labelstudio`, if it exists, to the environment. `LABEL_STUDIO_ENV_FILE` names another file. */
 export function loadLabelStudioFile(env: NodeJS.ProcessEnv = process.env): void {
   const file = env['LABEL_STUDIO_ENV_FILE'] ?? LABEL_STUDIO_FILE;
   if (file === '' || !existsSync(file)) return;
@@ -309,7 +308,7 @@ function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scr
   throw new ConfigError(`KAFKA_SASL_MECHANISM is ${mechanism}; it may be plain, scram-sha-256 or scram-sha-512.`);
 }
 
-/** The lines themselves, or those of the file that the variable names. */
+/** The variable holds either the lines or the name of a file with them. */
 function apiTokens({ SAMVAD_API_TOKENS: value }: NodeJS.ProcessEnv): { readonly tokens?: string } {
   if (value === undefined) return {};
   if (value.includes('sha256:')) return { tokens: value };

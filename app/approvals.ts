@@ -1,10 +1,10 @@
-/** How many approvals the sample counter has counted, for the page of data sets. */
+/** The number of approvals that the sample counter has counted, for the page of data sets. */
 import { totalApprovals } from '../policy/trigger.ts';
 import { DATA_SET } from '../topology.ts';
 import { openCounts } from '../trainer/trainer.ts';
 import type { Prepared } from './environment.ts';
 
-/** Reads the counts of the log. The topic is opened with the first question, and kept up with from then on. */
+/** Reads the counts from the log. The first read opens the topic; later reads continue from there. */
 export function approvalsReader(prepared: Pick<Prepared, 'servers' | 'codecs'>) {
   let counts: ReturnType<typeof openCounts> | undefined;
   let reading: Promise<number> = Promise.resolve(0);
@@ -16,7 +16,7 @@ export function approvalsReader(prepared: Pick<Prepared, 'servers' | 'codecs'>) 
   }
 
   return {
-    /** One question at a time: they share a reader. @throws Transient when Kafka does not answer. */
+    /** Reads run one after the other, because they share a reader. @throws Transient when Kafka does not answer. */
     read(): Promise<number> {
       reading = reading.catch(() => 0).then(readOnce);
       return reading;

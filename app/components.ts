@@ -1,4 +1,4 @@
-/** Starts processors, projections and services by name, and tells how far each has come. */
+/** Starts processors, projections and services by name, and reports the state of each. */
 import { processors, projections, services, writerOf } from '../pipeline.ts';
 import { deadLetterWriter } from '../runtime/dead-letters.ts';
 import type { CommittedBatch } from '../runtime/group-session.ts';
@@ -16,7 +16,7 @@ import { onStandBy } from './stand-by.ts';
 import type { StandBy } from './stand-by.ts';
 import { UsageError } from './terminal.ts';
 
-/** Names that `samvad run` takes. */
+/** Names that `samvad run` accepts. */
 export const componentNames: readonly string[] = [...processors, ...projections, ...services].map(({ name }) => name);
 
 /** Names that stand for several components. */
@@ -30,24 +30,24 @@ function named(names: readonly string[]): ReadonlySet<string> {
   return new Set(names.flatMap((name) => groups[name] ?? [name]));
 }
 
-/** Whether one of those that `names` stand for needs Postgres: processors alone do not. */
+/** Whether any of the components needs Postgres. Only processors do not. */
 export function needTables(names: readonly string[]): boolean {
   return [...named(names)].some((name) => processors.every((processor) => processor.name !== name));
 }
 
 /** Components that run in this process. */
 export interface RunningComponents {
-  /** Resolves when each of them has what it needs and has begun. */
+  /** Resolves when each component has started. */
   readonly started: Promise<void>;
-  /** Rejects when one of them met an error that it can't mend. */
+  /** Rejects when a component fails with an error that it can't recover from. */
   readonly failed: Promise<never>;
   stop(): Promise<void>;
   stats(): Record<string, Readonly<Record<string, number>>>;
-  /** By component: `ok`, or a sentence with what it waits for or what went wrong. */
+  /** By component: `ok`, or a sentence about what it waits for or what failed. */
   states(): Record<string, string>;
 }
 
-/** What a service or a job of this name is given. */
+/** The context of a service or job with this name. */
 export function contextOf({ config, servers, codecs, pool, log }: Prepared, name: string): ServiceContext {
   return {
     config,
@@ -61,8 +61,8 @@ export function contextOf({ config, servers, codecs, pool, log }: Prepared, name
 }
 
 /**
- * Starts the components with these names; `all` means every one, `pipeline` the processors and projections. Where servers
- * are waited for, each begins when those that it needs are ready: processors do not wait for Postgres.
+ * Starts the components with these names; `all` means every one, `pipeline` the processors and projections. With a `StandBy`, each
+ * component starts when the servers that it needs are ready; processors do not wait for Postgres.
  */
 export async function startComponents(
   names: readonly string[],
@@ -127,7 +127,7 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
     components.map(({ finished }) => finished.then(() => new Promise<never>(() => undefined))),
   );
   const started = Promise.all(components.map((component) => component.started)).then(() => undefined);
-  for (const outcome of [started, failed]) outcome.catch(() => undefined); // who waits for it sees it
+  for (const outcome of [started, failed]) outcome.catch(() => undefined); // the caller handles it
   return {
     started,
     failed,
@@ -145,7 +145,7 @@ interface Deferred extends RunningService {
   readonly started: Promise<void>;
 }
 
-/** A component that begins once the log, and with `onTables` the tables too, are in place. */
+/** A component that starts once the log is ready, and with `onTables` also the tables. */
 function deferred(
   { openLog, openTables, watch }: StandBy,
   name: string,
@@ -159,7 +159,7 @@ function deferred(
     if (!stopped) running = start(codecs);
   });
   const finished = started.then(() => running?.finished);
-  finished.catch(() => undefined); // `failed` tells
+  finished.catch(() => undefined); // reported by `failed`
   return {
     name,
     started,

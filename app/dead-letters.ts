@@ -1,4 +1,4 @@
-/** Dead letters as the API and the commands ask for them. */
+/** Dead letters, for the API and the commands. */
 import type { DeadLetterDeps } from '../http/dead-letters.ts';
 import { correctedRecord, draftOf } from '../producers/corrections.ts';
 import { DeadLetterIndex, findDeadLetters, readDeadLetters, replayDeadLetters } from '../runtime/dead-letters.ts';
@@ -14,14 +14,14 @@ const external = new Set(
 );
 
 /**
- * Not a letter of our own topics, which hold tables and decisions, where an old record would count as the newest; nor one that is too
- * large: of that the letter may hold only the beginning, and Kafka would refuse the whole transaction.
+ * Whether a letter can be sent again. Internal topics are excluded: they hold tables and decisions, where an old record would count as
+ * the newest. So are large records: the letter may be truncated, and Kafka would refuse the whole transaction.
  */
 export function replayable({ topic, key, value }: PlacedDeadLetter): boolean {
   return external.has(topic) && (key?.length ?? 0) + (value?.length ?? 0) <= MAX_EXTERNAL_BYTES;
 }
 
-/** Dead letters as the API and the commands ask for them. `index` may be shared with others who look at them. */
+/** Dead letters, for the API and the commands. `index` may be shared with other readers. */
 export function deadLettersOf(log: DeadLetterLog, index = new DeadLetterIndex(log)): DeadLetterDeps['deadLetters'] {
   const send = (resends: AsyncIterable<Resend> | Iterable<Resend>, by: string) =>
     replayDeadLetters(log, resends, { by, at: Date.now() });
@@ -38,7 +38,7 @@ export function deadLettersOf(log: DeadLetterLog, index = new DeadLetterIndex(lo
   };
 }
 
-/** The topic of dead letters of an environment. */
+/** The dead-letter topic of an environment. */
 export function deadLetterLog({
   servers: { kafka },
   codecs,

@@ -1,4 +1,4 @@
-/** From configuration to a prepared set of servers: embedded ones where none is configured, topics, schemas, tables. */
+/** Turns the configuration into prepared servers: embedded ones where none are configured, with topics, schemas and tables. */
 import path from 'node:path';
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
@@ -28,7 +28,7 @@ import { openModelLog } from '../trainer/model-log.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
 import { progress, UsageError } from './terminal.ts';
 
-/** Servers that a command may use, and how to leave them. */
+/** Servers that a command may use. */
 export interface Environment {
   readonly config: Config;
   readonly servers: Servers;
@@ -38,14 +38,14 @@ export interface Environment {
 
 /** An environment for which this command may have started servers. */
 export interface StartedEnvironment extends Environment {
-  /** Rejects when one of these ends by itself. */
+  /** Rejects when a server that this command started ends unexpectedly. */
   readonly failed: Promise<never>;
 }
 
-/** Of servers that somebody else has started. */
+/** `failed` of servers that this process has not started. */
 const notOurs = (): Promise<never> => new Promise(() => undefined);
 
-/** An environment with what is needed to use it; nothing was asked of the servers yet. */
+/** An environment with its clients; the servers have not been contacted yet. */
 export interface Connected extends Environment {
   readonly pool: Pool;
   readonly log: Logger;
@@ -58,7 +58,7 @@ export interface Prepared extends Connected {
   readonly codecs: Codecs;
 }
 
-/** The part of an environment that is the log. Who needs no more goes on while Postgres is away. */
+/** The part of an environment that is the log, for work that does not need Postgres. */
 export interface LogEnvironment {
   readonly config: Config;
   readonly servers: Omit<Servers, 'databaseUrl'>;
@@ -69,7 +69,7 @@ export interface PreparedLog extends LogEnvironment {
   readonly codecs: Codecs;
 }
 
-/** Starts embedded servers for those that are not configured; uses detached ones of `platform start` as they run. Rejects when `signal` is aborted meanwhile. */
+/** Starts embedded servers for those that are not configured, or uses those that `platform start` has started. Rejects when `signal` is aborted. */
 export async function startEnvironment(config: Config, signal: AbortSignal): Promise<StartedEnvironment> {
   const missing = new Set<ServerName>([
     ...(config.kafka ? [] : ['kafka' as const]),
@@ -95,8 +95,8 @@ export async function startEnvironment(config: Config, signal: AbortSignal): Pro
 }
 
 /**
- * The servers that run already, configured or embedded; without `tables` Postgres is not among them.
- * @throws UsageError when one of them neither is configured nor runs.
+ * The servers that run already, configured or embedded; without Postgres when `tables` is false.
+ * @throws UsageError when a server is neither configured nor running.
  */
 export async function findEnvironment(config: Config = readConfig(), { tables = true } = {}): Promise<Environment> {
   const running = await runningServers(config);
@@ -105,8 +105,8 @@ export async function findEnvironment(config: Config = readConfig(), { tables = 
 }
 
 /**
- * The log of the servers that run already, prepared; Postgres may be away.
- * @throws UsageError when Kafka or the registry neither is configured nor runs.
+ * The prepared log of the servers that run already; Postgres may be down.
+ * @throws UsageError when Kafka or the registry is neither configured nor running.
  */
 export async function findLog(config: Config = readConfig()): Promise<PreparedLog> {
   const environment = {
@@ -116,7 +116,17 @@ export async function findLog(config: Config = readConfig()): Promise<PreparedLo
   return { ...environment, codecs: await prepareLog(environment) };
 }
 
-/** Works with the model log of `findLog`. */
+/** Works with the servers that run already, prepared, and closes the connections afterwards. */
+export async function withPrepared<T>(work: (prepared: Prepared) => Promise<T>): Promise<T> {
+  const prepared = await prepare(await findEnvironment());
+  try {
+    return await work(prepared);
+  } finally {
+    await prepared.stop();
+  }
+}
+
+/** Works with the model log of `findLog`, and closes it afterwards. */
 export async function onLog<T>(work: (log: ModelLogPort, prepared: PreparedLog) => Promise<T>): Promise<T> {
   const prepared = await findLog();
   const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
@@ -127,7 +137,7 @@ export async function onLog<T>(work: (log: ModelLogPort, prepared: PreparedLog) 
   }
 }
 
-/** The environment with its connection pool and its log. */
+/** The environment with its connection pool, measurements, tracing and logger. */
 export function connect(environment: Environment): Connected {
   const pool = openPool(environment.servers.databaseUrl);
   const log = openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) });
@@ -146,7 +156,7 @@ export function connect(environment: Environment): Connected {
   };
 }
 
-/** Checks that the data folder is of this cluster, creates the topics, registers the schemas and writes the first event of the model log; all of it idempotent. */
+/** Checks that the data folder belongs to this cluster, creates topics, registers schemas and writes the first event of the model log. Idempotent. */
 export async function prepareLog({ config, servers }: LogEnvironment): Promise<Codecs> {
   const admin = kafkajsClient(servers.kafka, 'samvad-setup');
   await keepToCluster(admin, config.home, folderOf(config, 'spool'));
@@ -157,7 +167,7 @@ export async function prepareLog({ config, servers }: LogEnvironment): Promise<C
   return codecs;
 }
 
-/** Creates topics, registers schemas and migrates the database, all of them idempotent; fails when a server is down. */
+/** Creates topics, registers schemas and migrates the database. Idempotent. Rejects when a server is down. */
 export async function prepare(environment: Environment): Promise<Prepared> {
   const codecs = await prepareLog(environment);
   await migrate(environment.servers.databaseUrl);
@@ -170,7 +180,7 @@ export function producerOptions({ config, servers, log }: Connected): ProducerOp
   return { kafka, schemaRegistryUrl, spoolFolder: folderOf(config, 'spool'), log };
 }
 
-/** Where model files and reports are. */
+/** The store of model files and reports. */
 export function artifactsOf(config: Config): ArtifactStore {
   return openArtifactFolder(config.training.artifacts);
 }
@@ -180,7 +190,7 @@ export function folderOf(config: Config, ...names: string[]): string {
   return path.join(config.home, ...names);
 }
 
-/** Addresses of the embedded servers that run. */
+/** Addresses of the running embedded servers. */
 async function runningServers({ home }: Config): Promise<Partial<PlatformAddresses>> {
   const running = new Map(
     (await platformStatus(home)).map((server) => [
@@ -203,7 +213,7 @@ const TITLES: Readonly<Record<keyof Servers, string>> = {
 
 const OF_THE_LOG = ['kafka', 'schemaRegistryUrl'] as const;
 
-/** The servers that are needed, all of them where nothing is said. @throws UsageError when one is not known. */
+/** The `needed` servers, by default all. @throws UsageError when the address of one is unknown. */
 function serversOf<N extends keyof Servers = keyof Servers>(
   config: Config,
   addresses: Partial<PlatformAddresses>,

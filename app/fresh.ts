@@ -1,4 +1,4 @@
-/** Embedded servers on a data folder of their own, which goes away at the end. */
+/** Embedded servers on a temporary data folder. */
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
@@ -9,8 +9,8 @@ import type { Prepared } from './environment.ts';
 import { progress, untilStopped } from './terminal.ts';
 
 /**
- * Runs `work` on fresh servers, whatever is configured. `change` may set more than that. With `keep` the folder stays. Ctrl-C ends it, and the
- * servers with it.
+ * Runs `work` on fresh servers and ignores configured ones. `change` adapts the configuration; `keep` keeps the data folder. Ctrl-C ends
+ * `work` and the servers.
  */
 export async function onFreshServers(
   name: string,
@@ -24,7 +24,7 @@ export async function onFreshServers(
   const fresh: Config = {
     ...config,
     home,
-    // Warnings tell of dead letters, which the example traffic has, amid the progress; the summary counts them.
+    // The example traffic has dead letters: their warnings would disturb the progress, and the summary counts them.
     logLevel: config.logLevel === 'info' ? 'error' : config.logLevel,
     training: { ...config.training, artifacts: path.join(home, 'artifacts') },
     replication: 1,
@@ -36,7 +36,7 @@ export async function onFreshServers(
   };
   const stopping = new AbortController();
   const stopped = untilStopped().then(() => {
-    progress('\nStopping.');
+    progress('Stopping.');
     stopping.abort();
     process.exitCode = 130;
   });
@@ -45,7 +45,7 @@ export async function onFreshServers(
     try {
       const prepared = await prepare(environment);
       const done = work(prepared).finally(() => (stopping.signal.aborted ? undefined : prepared.stop()));
-      // After Ctrl-C only the servers stop: to close connections under running work would look like a fault, and the process ends soon.
+      // After Ctrl-C only the servers stop: closing connections under running work would look like a failure, and the process ends soon.
       await Promise.race([done, stopped, environment.failed]);
     } finally {
       await environment.stop();

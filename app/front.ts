@@ -1,4 +1,4 @@
-/** One listening socket in front of two applications, one after the other: what stands in, and then what was waited for. */
+/** One listening socket for successive applications: one that answers during the start, then the API. */
 import type { FastifyInstance } from 'fastify';
 import { PromptServer } from '../http/prompt-server.ts';
 import { UsageError } from './terminal.ts';
@@ -6,20 +6,20 @@ import { UsageError } from './terminal.ts';
 /** A socket that listens. */
 export interface Front {
   readonly url: string;
-  /** Gives all requests from now on to `app`. */
+  /** Routes all requests from now on to `app`. */
   serve(app: FastifyInstance): Promise<void>;
-  /** Answers what is under way, and closes. */
+  /** Answers the requests in progress, then closes. */
   close(): Promise<void>;
 }
 
-/** Where to listen; `variable` is the setting of the port, for messages. */
+/** Where to listen. `variable` names the setting of the port, for messages. */
 export interface ListenOn {
   readonly host: string;
   readonly port: number;
   readonly variable: string;
 }
 
-/** Listens, and lets `first` answer. @throws UsageError when the port can't be had. */
+/** Listens, and routes requests to `first`. @throws UsageError when the port can't be used. */
 export async function openFront({ host, port, variable }: ListenOn, first: FastifyInstance): Promise<Front> {
   const apps = [first];
   await first.ready();

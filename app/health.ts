@@ -6,13 +6,13 @@ import { readPipelineFigures } from './pipeline-figures.ts';
 import { readinessOf } from './readiness.ts';
 import type { StandBy } from './stand-by.ts';
 
-/** The metrics of the whole pipeline come with the API, once and not from each copy of each component. */
+/** `withPipeline` adds metrics of the whole pipeline; only the process with the API sets it, so that they are reported once. */
 export interface HealthOptions {
   readonly withPipeline: boolean;
 }
 
 /**
- * Answers whoever supervises this process, where `SAMVAD_HEALTH_PORT` is set.
+ * Starts the health endpoints for supervisors and Prometheus when `SAMVAD_HEALTH_PORT` is set.
  * @throws UsageError when the port is taken.
  */
 export async function startHealth(

@@ -1,4 +1,4 @@
-/** The HTTP API of this process: takes traffic, and tells how the pipeline stands. */
+/** The HTTP API of this process: accepts traffic and reports the state of the pipeline. */
 import type { Config } from '../config.ts';
 import { isLoopback } from '../http/access.ts';
 import { createServer, createWaitingServer } from '../http/server.ts';
@@ -27,12 +27,12 @@ import type { StandBy } from './stand-by.ts';
 import { readSummary } from './summary.ts';
 import { UsageError } from './terminal.ts';
 
-/** How long any other statement for a caller may take: where Postgres is frozen, the caller hears of it. */
+/** Time limit of other statements, so that a caller gets an error when Postgres hangs. */
 const STATEMENT_MS = 10_000;
-/** Reads that may go through large tables: so many at a time, and each so long. */
+/** Reads that may scan large tables: at most this many at a time, each with this time limit. */
 const SCANS = 3;
 const SCAN_MS = 10_000;
-/** Lookups on the way of traffic, by primary keys: so many at a time, and each so long, then traffic goes on without. */
+/** Lookups by primary key for incoming traffic: at most this many at a time. After the time limit, traffic continues without the result. */
 const LOOKUPS = 3;
 const LOOKUP_MS = 300;
 
@@ -40,13 +40,13 @@ const LOOKUP_MS = 300;
 export interface RunningHttp {
   /** For example http://127.0.0.1:8080 */
   readonly url: string;
-  /** Answers what is under way, sends what it took, and closes. */
+  /** Answers requests in progress, sends accepted records, and closes. */
   stop(): Promise<void>;
 }
 
 /**
- * Listens on the configured address at once. Until everything is in place it takes traffic, which waits in the spool, answers
- * texts as soon as the log is open, and all else with 503 and the reason.
+ * Listens on the configured address at once. During the start it accepts traffic into the spool, classifies texts as soon as the log is
+ * open, and answers all other requests with 503 and the reason.
  * @throws UsageError when the port is taken.
  */
 export async function startHttp(ground: Prepared | StandBy, components: RunningComponents): Promise<RunningHttp> {
@@ -54,7 +54,7 @@ export async function startHttp(ground: Prepared | StandBy, components: RunningC
   const tokens = tokensOf(standBy.config);
   const producer = await createConversationProducer({
     ...producerOptions(standBy),
-    ready: standBy.openLog.done, // it has asked whether the spool is of this cluster
+    ready: standBy.openLog.done, // by then the spool is known to belong to this cluster
   });
   const waiting = {
     producer,
@@ -80,7 +80,7 @@ export async function startHttp(ground: Prepared | StandBy, components: RunningC
     await front.serve(api.server);
   });
   if ('openLog' in ground)
-    opened.catch(() => undefined); // whoever waits for `prepared` sees it; a component meets the same failure, and ends the process
+    opened.catch(() => undefined); // awaiting `prepared` reports it; a component meets the same failure and ends the process
   else await opened;
   return {
     url: front.url,
@@ -93,7 +93,7 @@ export async function startHttp(ground: Prepared | StandBy, components: RunningC
   };
 }
 
-/** Everything that the API serves, when the servers behind it are ready. */
+/** The complete API, once all servers are ready. */
 function openApi(
   standBy: StandBy,
   prepared: Prepared,
@@ -152,8 +152,8 @@ function openApi(
 }
 
 /**
- * The tokens that the server asks for; none means that it is open to this machine.
- * @throws UsageError where others could reach it without one.
+ * The tokens that the server accepts; with none it is open to this machine.
+ * @throws UsageError when other machines could reach it without a token.
  */
 function tokensOf({ http: { host, tokens } }: Config): readonly ApiToken[] {
   if (tokens !== undefined) return parseTokens(tokens);

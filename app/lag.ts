@@ -1,4 +1,4 @@
-/** How far each component is behind the end of what it reads. */
+/** How far each component is behind the end of its topics. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
@@ -19,11 +19,11 @@ export interface Lag {
   readonly topic: string;
   readonly end: number;
   readonly lag: number;
-  /** Records that the component has passed, and the topic has lost: 0, but after a power cut or where the topic was made again. */
+  /** Records that the component has processed and the topic has lost: 0 except after a power cut or when the topic was created again. */
   readonly ahead: number;
 }
 
-/** Where a component is in a topic, by partition: the end of the topic, and the next offset that it reads. */
+/** A component's position in a topic, by partition: the end of the topic, and the next offset to read. */
 interface Position {
   readonly component: string;
   readonly topic: string;
@@ -31,7 +31,7 @@ interface Position {
   readonly next: ReadonlyMap<number, number>;
 }
 
-/** Looks at topics and components, again and again, on connections that it keeps. */
+/** Looks at topics and components repeatedly, on open connections. */
 interface Observer {
   look(): Promise<Look>;
   close(): Promise<void>;
@@ -40,7 +40,7 @@ interface Observer {
 interface Look {
   /** Every component, in pipeline order; processors' positions are in Kafka, projections' in Postgres. */
   readonly positions: readonly Position[];
-  /** The ends of a topic, by partition, which are asked for once a look. */
+  /** The ends of a topic, by partition; requested once per look. */
   readonly endsOf: EndsOf;
 }
 
@@ -49,6 +49,12 @@ type EndsOf = (topic: string) => Promise<ReadonlyMap<number, number>>;
 /** Reads the lag of every component. */
 export function readLag(servers: Pick<Servers, 'kafka'>, pool: Pool): Promise<Lag[]> {
   return lookOnce(servers, pool, ({ positions }) => Promise.resolve(positions.map(lagOf)));
+}
+
+/** The components that are behind, for a status line. */
+export function lagLine(lags: readonly Lag[]): string {
+  const behind = lags.filter(({ lag }) => lag > 0).map(({ component, lag }) => `${component} ${lag}`);
+  return behind.length === 0 ? 'Nothing is left to process.' : `Left to process: ${behind.join(', ')}`;
 }
 
 /** Reads the lag of every component, and the end of every topic: the sum over its partitions. */
@@ -100,7 +106,7 @@ async function openObserver(kafka: KafkaConfig, pool: Pool): Promise<Observer> {
   };
 }
 
-/** Ends are asked for after all positions, so that no position is ahead of its end by what came meanwhile. */
+/** Ends are read after all positions, so that records that arrive in between do not put a position ahead of its end. */
 async function positionsOf(admin: Admin, pool: Pool, endsOf: EndsOf): Promise<Position[]> {
   const found: Omit<Position, 'ends'>[] = [];
   for (const { name, inputs } of processors) {
@@ -139,8 +145,8 @@ function sum(numbers: Iterable<number>): number {
 }
 
 /**
- * Positions of all components, again and again; undefined after a look at which a server was away.
- * @throws what reading met when a server is away for a minute, and at once what does not pass.
+ * Positions of all components, repeatedly; undefined when a server was down.
+ * @throws the read error when a server is down for a minute, and a permanent error at once.
  */
 async function* looks(
   { kafka }: Pick<Servers, 'kafka'>,
@@ -169,10 +175,9 @@ async function* looks(
 }
 
 /**
- * Waits until nothing is left to process. Components are read in pipeline order, so one look that finds all of them
- * at their ends, twice in a row, means that nothing moves between them either.
- * @throws UsageError when components are behind and nothing has moved for a minute, and what reading met when a server was
- * away as long.
+ * Waits until nothing is left to process. Components are read in pipeline order, so when two looks in a row find all of them at their
+ * ends, no record is in transit between them either.
+ * @throws UsageError when components are behind and nothing has moved for a minute; the read error when a server is down for a minute.
  */
 export async function untilCaughtUp(
   servers: Pick<Servers, 'kafka'>,
@@ -183,7 +188,7 @@ export async function untilCaughtUp(
   const stalled = stallWatch();
   for await (const positions of looks(servers, pool)) {
     if (!positions) {
-      quiet = 0; // what moved meanwhile is not known
+      quiet = 0; // records may have moved meanwhile
       continue;
     }
     const lags = positions.map(lagOf);
@@ -191,7 +196,7 @@ export async function untilCaughtUp(
     const behind = lags.filter(({ lag, ahead }) => lag + ahead > 0).map(({ component }) => component);
     if (stalled(lags) && behind.length > 0)
       throw new UsageError(
-        `Nothing has moved for a minute, and these are behind, or ahead of their log: ${[...new Set(behind)].join(', ')}. Do they run?`,
+        `Nothing has moved for a minute, and these are behind, or ahead of their log: ${[...new Set(behind)].join(', ')}. Are they running?`,
       );
     quiet = behind.length === 0 ? quiet + 1 : 0;
     if (quiet === 2) return;
@@ -199,10 +204,9 @@ export async function untilCaughtUp(
 }
 
 /**
- * Waits until all that had come at the call is in the tables, while more keeps coming: one component after another, in
- * pipeline order, has to pass the ends that its topics have when its turn comes. A record that was under the wrong
- * partition goes round once more and is not waited for.
- * @throws as `untilCaughtUp`, and the signal's reason when it is aborted.
+ * Waits until all records that were in the log at the call are in the tables, even while more arrive. In pipeline order, each component
+ * must pass the ends that its topics have when its turn comes. A record that was in the wrong partition is sent again and not waited for.
+ * @throws as `untilCaughtUp`, and the reason of `signal` when it is aborted.
  */
 export async function untilPassed(servers: Pick<Servers, 'kafka'>, pool: Pool, signal?: AbortSignal): Promise<void> {
   let waiting: readonly Pick<Position, 'component' | 'topic'>[] | undefined;
@@ -218,7 +222,7 @@ export async function untilPassed(servers: Pick<Servers, 'kafka'>, pool: Pool, s
       ends ??= position?.ends ?? new Map<number, number>();
       if ([...ends].some(([partition, end]) => Math.max(0, position?.next.get(partition) ?? 0) < end)) {
         if (stalled([...(position?.next ?? [])]))
-          throw new UsageError(`${first.component} is behind and has not moved for a minute. Does it run?`);
+          throw new UsageError(`${first.component} is behind and has not moved for a minute. Is it running?`);
         break;
       }
       [waiting, ends, stalled] = [others, undefined, stallWatch()];
@@ -226,7 +230,7 @@ export async function untilPassed(servers: Pick<Servers, 'kafka'>, pool: Pool, s
   }
 }
 
-/** Tells whether what it is shown has been the same for a minute. */
+/** Returns a function that tells whether its argument has been the same for a minute. */
 function stallWatch(): (shown: unknown) => boolean {
   let [before, movedAt] = ['', Date.now()];
   return (shown) => {

@@ -1,4 +1,4 @@
-/** What stands at this moment, for the dashboard and for `/metrics`. */
+/** Current figures for the dashboard and for `/metrics`. */
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
 import type { LiveFigures } from '../http/live.ts';
@@ -7,10 +7,10 @@ import { topics } from '../topology.ts';
 import { readLagAndEnds } from './lag.ts';
 import { readQueue, readTotals } from './pipeline-figures.ts';
 
-/** After so long the topic of dead letters is looked into again although it has not grown: letters leave it as their time is over. */
+/** How often dead letters are counted when their topic has not grown, because they expire. */
 const LETTERS_MS = 60_000;
 
-/** Reads live figures. The topic of dead letters is looked into when it has grown, and once a minute. */
+/** Reads live figures. Dead letters are counted when their topic has grown, and once a minute. */
 export function liveReader(
   servers: Pick<Servers, 'kafka'>,
   deadLetters: Pick<DeadLetterIndex, 'update' | 'open'>,

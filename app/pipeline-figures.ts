@@ -1,16 +1,16 @@
-/** How the whole pipeline stands, for monitors. */
+/** Figures of the whole pipeline, for monitoring. */
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
 import type { PipelineFigures, TrainingFigures } from '../http/process-metrics.ts';
 import { readLag } from './lag.ts';
 
-/** Reads it from Kafka and Postgres. */
+/** Reads the figures from Kafka and Postgres. */
 export async function readPipelineFigures(servers: Pick<Servers, 'kafka'>, pool: Pool): Promise<PipelineFigures> {
   const [lag, queue, training] = await Promise.all([readLag(servers, pool), readQueue(pool), readTraining(pool)]);
   return { lag, queue, training };
 }
 
-/** What waits for its first answer, by class, those in which nothing waits too. */
+/** Conversations that wait for their first answer, for each priority class. */
 export async function readQueue(pool: Pool): Promise<PipelineFigures['queue']> {
   const { rows } = await pool.query<{ class: number; waiting: number; oldest: number | null }>(
     `SELECT class, coalesce(sum(rows), 0)::int AS waiting,
@@ -20,7 +20,7 @@ export async function readQueue(pool: Pool): Promise<PipelineFigures['queue']> {
   return rows;
 }
 
-/** Conversations and approved samples, as their tables have them. */
+/** Numbers of conversations and approved samples in their tables. */
 export async function readTotals(pool: Pool): Promise<{ readonly conversations: number; readonly samples: number }> {
   const { rows } = await pool.query<{ conversations: number; samples: number }>(
     `SELECT coalesce(sum(rows) FILTER (WHERE relation = 'conversations'), 0)::float8 AS conversations,

@@ -1,6 +1,6 @@
 /**
- * What each component may do in Kafka, where it has a user of its own named like it: made from what topology.ts and
- * pipeline.ts say, for the table in docs/topics.md, for `samvad topology --acls`, and for the test that runs on nothing more.
+ * The Kafka rights of each component, for clusters where each has a user of its name. They are derived from topology.ts and pipeline.ts for
+ * docs/topics.md, for `samvad topology --acls`, and for a test that runs the pipeline with only these rights.
  */
 import { processors, projections, services } from '../pipeline.ts';
 import { inputTopics } from '../producers/input-topics.ts';
@@ -13,16 +13,16 @@ import { topics } from '../topology.ts';
 import { modelLogAccess } from '../trainer/model-log.ts';
 import { trainer } from '../trainer/trainer.ts';
 
-/** A user of the cluster and what it does there. */
+/** A Kafka user and how it uses the cluster. */
 export interface KafkaUser {
   readonly name: string;
   readonly reads: readonly Topic[];
   readonly writes: readonly Topic[];
   /** The consumer group that it joins. */
   readonly group?: string;
-  /** Groups whose offsets it looks at. */
+  /** Consumer groups whose offsets it reads. */
   readonly watches: readonly string[];
-  /** What ends in `*` is a prefix. */
+  /** A name that ends in `*` is a prefix. */
   readonly transactionalIds: readonly string[];
   readonly createsTopics?: boolean;
 }
@@ -38,12 +38,12 @@ export interface Grant {
 const { policies, deadLetters } = topics;
 const groupsOfProcessors = processors.map(({ name }) => name);
 
-/** Every component, the API, an NLU service that produces by itself, and the person who starts all of it. */
+/** Every component, the API, an NLU service that produces directly, and the operator. */
 export const kafkaUsers: readonly KafkaUser[] = [
   ...processors.map(({ name, inputs, outputs, table }) => ({
     name,
     reads: [...inputs.map(({ topic }) => topic), table],
-    // What came in under another partition than its key's goes back to the topic that it came from (`stream/batch.ts`).
+    // A record in another partition than that of its key is sent to its topic again (`stream/batch.ts`).
     writes: [...outputs, table, deadLetters, ...inputs.filter(({ keyOf }) => keyOf).map(({ topic }) => topic)],
     group: name,
     watches: [],
@@ -78,14 +78,14 @@ export const kafkaUsers: readonly KafkaUser[] = [
     name: 'operator',
     reads: Object.values<Topic>(topics),
     writes: [...inputTopics, policies, ...modelLogAccess.writes, topics.exportJobs, topics.dailyReports, deadLetters],
-    group: trainer.name, // `samvad train` joins the trainers where none runs
+    group: trainer.name, // `samvad train` trains itself when no trainer runs
     watches: groupsOfProcessors,
     transactionalIds: ['samvad-*'],
     createsTopics: true,
   },
 ];
 
-/** The entries that `user` needs, and no more. */
+/** Exactly the entries that the user needs. */
 export function grantsOf({
   reads,
   writes,
@@ -112,7 +112,7 @@ export function grantsOf({
   ];
 }
 
-/** The commands of Kafka's own tool that grant it: one for all entries that differ by name only. */
+/** Commands of Kafka's tool that grant these rights; entries that differ only in name share one. */
 export function aclCommands(user: KafkaUser): string[] {
   const commands = new Map<string, string[]>();
   for (const { resource, name, prefixed, operation } of grantsOf(user)) {

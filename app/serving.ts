@@ -1,4 +1,4 @@
-/** The serving side of this process: the versions in charge and the policy in force, as the log says. */
+/** Serving in this process: the deployed versions and the policy in force, as in the log. */
 import type { ModelLog } from '../policy/model-log.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
@@ -14,12 +14,12 @@ import type { Connected, PreparedLog } from './environment.ts';
 export interface Serving {
   readonly classifier: Pick<Classifier, 'classify' | 'readiness' | 'refused'>;
   readonly policy: () => RoutingPolicy;
-  /** What model-events says; undefined before it is read. */
+  /** The model log; undefined before it is read. */
   readonly models: () => ModelLog | undefined;
   stop(): Promise<void>;
 }
 
-/** Starts to follow the log; Postgres may be away. Returns at once. */
+/** Starts to follow the log and returns at once. Postgres may be down. */
 export function startServing({
   config,
   servers,
@@ -30,7 +30,7 @@ export function startServing({
   const log = parent.child({ component: 'serving' });
   const shelf = openModelShelf({ artifacts: artifactsOf(config), places: servingPlaces(config.training) });
   const classifier = openClassifier(shelf, log, measurements.classified);
-  let policy: RoutingPolicy = defaultPolicy; // nothing is answered before the log is read
+  let policy: RoutingPolicy = defaultPolicy; // not used before the log is read
   let models: ModelLog | undefined;
   const follower = followModels({
     kafka: servers.kafka,

@@ -1,4 +1,4 @@
-/** Preparing the servers for as long as it takes: whatever is away at the start may come later, in any order. */
+/** Prepares servers that may become reachable later, in any order. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { mayPass } from '../runtime/may-pass.ts';
@@ -13,27 +13,27 @@ import type { Connected, Environment, Prepared } from './environment.ts';
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 5000;
 
-/** Something that takes as many attempts as it needs. */
+/** Work that is retried until it succeeds. */
 export interface Effort<T> {
-  /** Rejects when an attempt failed in a way that does not pass. Stays open for ever when all is stopped first. */
+  /** Rejects when an attempt fails permanently. Never settles when it is stopped before. */
   readonly done: Promise<T>;
-  /** Why it is not done yet, in a sentence; undefined when it is. */
+  /** Why it is not done yet, as a sentence; undefined when it is done. */
   waiting(): string | undefined;
 }
 
 /** An environment that is being prepared. */
 export interface StandBy extends Connected {
-  /** Topics and schemas: what processors need. */
+  /** Topics and schemas, which processors need. */
   readonly openLog: Effort<Codecs>;
   readonly openTables: Effort<unknown>;
   readonly watch: ServerWatch;
-  /** Why not everything is in place yet. */
+  /** Why not everything is ready yet, as a sentence; undefined when it is. */
   waiting(): string | undefined;
-  /** The environment when everything is in place. */
+  /** The environment, when everything is ready. */
   readonly prepared: Promise<Prepared>;
 }
 
-/** Begins to prepare `environment`, with the tables where Postgres has an address, and returns at once. */
+/** Starts to prepare `environment` and returns at once. Tables are included when Postgres has an address. */
 export function standBy(environment: Environment): StandBy {
   const connected = connect(environment);
   const { servers, pool, log } = connected;
@@ -45,7 +45,7 @@ export function standBy(environment: Environment): StandBy {
       ? inPlace(undefined)
       : effort('the tables', () => migrate(servers.databaseUrl), log, stopping.signal);
   const prepared = Promise.all([openLog.done, openTables.done]).then(([codecs]) => ({ ...connected, codecs }));
-  prepared.catch(() => undefined); // whoever awaits it sees it
+  prepared.catch(() => undefined); // reported to the caller that awaits it
   return {
     ...connected,
     openLog,
@@ -61,7 +61,7 @@ export function standBy(environment: Environment): StandBy {
   };
 }
 
-/** What was prepared already, seen as something that stands by: nothing is waited for. */
+/** A prepared environment as a `StandBy`, which waits for nothing. */
 export function onStandBy(ground: Prepared | StandBy): StandBy {
   if ('openLog' in ground) return ground;
   return {
@@ -74,12 +74,12 @@ export function onStandBy(ground: Prepared | StandBy): StandBy {
   };
 }
 
-/** What takes no attempt. */
+/** Work that is done already. */
 function inPlace<T>(result: T): Effort<T> {
   return { waiting: () => undefined, done: Promise.resolve(result) };
 }
 
-/** Tries until it works, with growing pauses and the reason of each attempt in the log. */
+/** Retries with growing pauses, and logs the reason of each failure. */
 function effort<T>(what: string, attempt: () => Promise<T>, log: Logger, signal: AbortSignal): Effort<T> {
   let waiting: string | undefined = `It waits for ${what}.`;
   async function run(): Promise<T> {

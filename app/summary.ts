@@ -1,11 +1,11 @@
-/** The figures of a summary, from the counts that triggers keep (`migrations/060_row_counts.sql`). */
+/** Figures of a summary, from the counts that database triggers maintain (`migrations/060_row_counts.sql`). */
 import type { Pool } from 'pg';
 import { readQueue } from './pipeline-figures.ts';
 
-/** Counts by some label, largest first. */
+/** Counts by label, largest first. */
 export type Counts = readonly { readonly name: string; readonly count: number }[];
 
-/** What the pipeline made of the traffic so far. */
+/** The results of the pipeline so far. */
 export interface Summary {
   readonly totals: { readonly conversations: number; readonly waiting: number; readonly samples: number };
   readonly routes: Counts;

@@ -1,27 +1,20 @@
-/** What a person sees: progress, tables, bars. */
+/** Terminal output: results, progress, tables, bars. */
 import { styleText } from 'node:util';
-import { isDay } from '../kpi/day.ts';
 
-/** A command line that can't be carried out as it is. */
+/** A command that can't be carried out as given. The message tells the user why. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** Exit code of a command that is in the log and was not carried out yet; 1 is a failure. */
+/** Exit code of a command whose request is in the log but not carried out yet; 1 is a failure. */
 export const NOT_YET = 2;
 
-/** An option that is a day. @throws UsageError when it is none. */
-export function dayOption(text: string): string {
-  if (!isDay(text)) throw new UsageError(`${text} is not a day; write one such as 2026-11-25.`);
-  return text;
-}
-
-/** `text` in a style, where the terminal can show it. */
+/** `text` in a style, when the terminal supports it. */
 export function style(format: Parameters<typeof styleText>[0], text: string): string {
   return process.stdout.isTTY && process.stdout.hasColors() ? styleText(format, text) : text;
 }
 
-/** Text from outside, with control characters made visible, so that it can't command the terminal; line breaks stay. */
+/** Text from outside with visible control characters, so that it can't control the terminal; line breaks stay. */
 export function plain(text: string): string {
   return text.replace(/[^\P{Cc}\n]/gu, (control) => {
     const code = control.charCodeAt(0);
@@ -29,14 +22,32 @@ export function plain(text: string): string {
   });
 }
 
+/** Prints the result of a command: `value` as JSON when `json` is set, otherwise `text`. */
+export function print(json: boolean | undefined, value: unknown, text: string, indent?: number): void {
+  printText(json === true ? JSON.stringify(value, undefined, indent) : text);
+}
+
+/** Prints a line, or several, to standard output. */
+export function printText(text: string): void {
+  liveLine('');
+  process.stdout.write(`${text}\n`);
+}
+
 /** Prints a line of progress to standard error, so that standard output stays data. */
 export function progress(message: string): void {
+  liveLine('');
   process.stderr.write(`${message}\n`);
 }
 
-/** Overwrites one status line on a terminal; elsewhere it prints nothing. */
+/** Columns of a terminal that does not tell its size. */
+const USUAL_COLUMNS = 80;
+
+/** Overwrites the status line of a terminal, and removes it when `message` is empty. Prints nothing elsewhere. */
 export function liveLine(message: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${message}`);
+  if (!process.stderr.isTTY) return;
+  // One row only: the escape sequence clears the last row of a wrapped line and leaves the others.
+  const row = message.replaceAll('\n', ' ').slice(0, (process.stderr.columns || USUAL_COLUMNS) - 1);
+  process.stderr.write(`\r\u001b[2K${row}`);
 }
 
 /** Columns padded to equal width; numbers to the right. */
@@ -55,7 +66,7 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
     .join('\n');
 }
 
-/** A share of 0 to 1 in percent; a dash where it is not known. */
+/** A share of 0 to 1 in percent; a dash when it is unknown. */
 export function percent(share: number | null): string {
   return share === null ? '–' : `${(100 * share).toFixed(1)} %`;
 }
@@ -65,16 +76,16 @@ export function bar(share: number, width = 30): string {
   return '█'.repeat(Math.round(share * width)).padEnd(width, '·');
 }
 
-/** Ctrl-C reaches what npm has started twice, from the terminal and from npm. A person takes longer. */
-const ONE_WISH_MS = 500;
+/** Under npm one Ctrl-C arrives twice, from the terminal and from npm, within less than this time. */
+const REPEATED_MS = 500;
 
-/** Resolves at the first Ctrl-C or SIGTERM, or when the terminal is closed; another, half a second later or more, ends the process at once. */
+/** Resolves at the first SIGINT, SIGTERM or SIGHUP. Another one, half a second later or more, ends the process at once. */
 export function untilStopped(): Promise<void> {
   return new Promise((resolve) => {
     let askedAt: number | undefined;
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
-        if (askedAt !== undefined && performance.now() - askedAt > ONE_WISH_MS) process.exit(130);
+        if (askedAt !== undefined && performance.now() - askedAt > REPEATED_MS) process.exit(130);
         askedAt ??= performance.now();
         resolve();
       });

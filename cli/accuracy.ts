@@ -1,11 +1,12 @@
 import { Command } from 'commander';
-import { findEnvironment, prepare } from '../app/environment.ts';
-import { columns, dayOption, percent, style } from '../app/terminal.ts';
+import { withPrepared } from '../app/environment.ts';
+import { columns, percent, print, style } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
 import { agreementInWords } from '../policy/agreement.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
+import { day } from './options.ts';
 
 interface Options {
   readonly from?: string;
@@ -17,21 +18,23 @@ interface Options {
 /** `samvad accuracy`: how often the answers in production are right. */
 export function accuracyCommand(): Command {
   return new Command('accuracy')
-    .description('production accuracy by version, predicted intent and language, corrected for what people get to see')
-    .option('--from <day>', `first day (UTC) of the conversations; ${ACCURACY_DAYS} days where absent`, dayOption)
-    .option('--to <day>', 'last day; today where absent', dayOption)
-    .option('--version <version>', 'only what this version answered')
+    .description(
+      'production accuracy by version, predicted intent and language, corrected for which conversations people see',
+    )
+    .option('--from <day>', `first day (UTC) of the conversations; ${ACCURACY_DAYS} days by default`, day)
+    .option('--to <day>', 'last day; today by default', day)
+    .option('--version <version>', 'only answers of this version')
     .option('--json', 'as JSON')
-    .action(async ({ from, to, version, json }: Options) => {
-      const prepared = await prepare(await findEnvironment());
-      const range = accuracyRange(to ?? dayOf(Date.now()));
-      const report = await readAccuracy(prepared.pool, {
-        ...range,
-        ...(from !== undefined && { from }),
-        ...(version !== undefined && { version }),
-      }).finally(() => prepared.stop());
-      process.stdout.write(json === true ? `${JSON.stringify(report)}\n` : render(report));
-    });
+    .action(({ from, to, version, json }: Options) =>
+      withPrepared(async ({ pool }) => {
+        const report = await readAccuracy(pool, {
+          ...accuracyRange(to ?? dayOf(Date.now())),
+          ...(from !== undefined && { from }),
+          ...(version !== undefined && { version }),
+        });
+        print(json, report, render(report));
+      }),
+    );
 }
 
 function render({ from, to, all, versions, intents, languages, agreement }: AccuracyReport): string {
@@ -44,8 +47,8 @@ function render({ from, to, all, versions, intents, languages, agreement }: Accu
     part('By predicted intent', intents) +
     part('By language', languages) +
     `${agreementInWords(agreement)}\n` +
-    'corrected: each answer counts for the conversations that it stands for. naive: the plain share of right answers,\n' +
-    'which is too low, because people see the doubtful ones. missing: chosen for a person, not answered yet.\n'
+    'corrected: each answer is weighted by the number of conversations that it represents. naive: the plain share of right\n' +
+    'answers, which is too low because people see the doubtful ones. missing: selected for a person, not answered yet.'
   );
 }
 

@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { deadLetterLog, deadLettersOf, replayable } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, progress, UsageError } from '../app/terminal.ts';
+import { columns, print, printText, progress, UsageError } from '../app/terminal.ts';
 import { draftOf } from '../producers/corrections.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import { InputError } from '../producers/inputs.ts';
@@ -13,45 +13,45 @@ import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
 import { userName } from './user-name.ts';
 
-/** `samvad dead-letters`: what could not be processed, and another try at it. */
+/** `samvad dead-letters`: lists records that could not be processed, and sends them again. */
 export function deadLettersCommand(): Command {
   const command = new Command('dead-letters').description('records that could not be processed');
   command
     .command('list')
     .description('list them with their reasons')
-    .option('--all', 'those too that were sent again')
+    .option('--all', 'include those that were sent again')
     .option('--json', 'one JSON object a line, bytes as base64')
     .action(async ({ all, json }: { all?: boolean; json?: boolean }) => {
       const rows: string[][] = [];
       let hidden = 0;
       for await (const letter of readDeadLetters(await openLog())) {
         if (all !== true && !isOpen(letter)) hidden++;
-        else if (json === true) process.stdout.write(`${asJson(letter)}\n`);
+        else if (json === true) printText(asJson(letter));
         else rows.push(tableRow(letter));
       }
       if (json === true) return;
-      process.stdout.write(rows.length === 0 ? 'There are none.\n' : `${columns([TABLE_HEAD, ...rows])}\n`);
+      printText(rows.length === 0 ? 'There are none.' : columns([TABLE_HEAD, ...rows]));
       if (hidden > 0) progress(`${hidden} were sent again; --all lists them too.`);
     });
   command
     .command('show')
-    .description('print the record of a letter as JSON, to correct it and send it with `replay ID --value FILE`')
-    .argument('<id>', 'as the list has it, such as 3/17')
+    .description('print the record of a letter as JSON, to edit it and send it with `replay ID --value FILE`')
+    .argument('<id>', 'as `list` prints it, such as 3/17')
     .action(async (id: string) => {
       const log = await openLog();
       const draft = await draftOf(log.codecs, await findLetter(log, id));
       if (draft === null)
-        throw new UsageError(`Nobody can read the record of ${id}; \`dead-letters list --json\` has its bytes.`);
-      process.stdout.write(`${JSON.stringify(draft, undefined, 2)}\n`);
+        throw new UsageError(`The record of ${id} can't be decoded; \`dead-letters list --json\` prints its bytes.`);
+      printText(JSON.stringify(draft, undefined, 2));
     });
   command
     .command('replay')
-    .description('send their bytes to the topic they came from again, after the cause was mended; each is sent once')
+    .description('send the records again to the topics they came from, once the cause is fixed; each is sent once')
     .argument('[id]', 'only this one')
-    .option('--code <code>', 'those with this code only')
-    .option('--value <file>', 'send this JSON in place of the bytes of the letter ID')
+    .option('--code <code>', 'only those with this code')
+    .option('--value <file>', 'send this JSON instead of the original record of ID')
     .option('--json', 'how many were sent and how many were not, as JSON')
-    .addHelpText('after', '\nThe exit code is 1 when a letter that was asked for can not be sent.')
+    .addHelpText('after', '\nThe exit code is 1 when a requested letter can not be sent.')
     .action(replay);
   return command;
 }
@@ -63,16 +63,14 @@ interface ReplayFlags {
 }
 
 async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
-  const counts = (sent: number, notSent: number) => `${JSON.stringify({ sent, not_sent: notSent })}\n`;
   const log = await openLog();
   const by = userName();
   const deps = deadLettersOf(log);
   if (value !== undefined) {
-    if (id === undefined) throw new UsageError('Say which letter the JSON is for: `replay ID --value FILE`.');
+    if (id === undefined) throw new UsageError('Name the letter that the JSON replaces: `replay ID --value FILE`.');
     const sent = await deps.correct(await openLetter(log, id), await readJson(value), by);
-    if (!sent) throw new UsageError(`${id} was sent again meanwhile.`);
-    process.stdout.write(json === true ? counts(1, 0) : `Sent the corrected record of ${id}.\n`);
-    return;
+    if (!sent) throw new UsageError(`Another process has sent ${id} again meanwhile.`);
+    return print(json, { sent: 1, not_sent: 0 }, `Sent the corrected record of ${id}.`);
   }
   const letters = id === undefined ? readDeadLetters(log) : [await openLetter(log, id)];
   let kept = 0;
@@ -84,11 +82,11 @@ async function replay(id: string | undefined, { code, value, json }: ReplayFlags
     }
   }
   const sent = await deps.replay(chosen(), by);
-  process.stdout.write(json === true ? counts(sent, kept) : `Sent ${sent} again.\n`);
+  print(json, { sent, not_sent: kept }, `Sent ${sent} again.`);
   if (kept === 0) return;
   process.exitCode = 1;
   progress(
-    `${kept} were not sent: what is too large has to be sent anew by its producer; of internal topics run \`samvad rebuild\` after the cause was mended.`,
+    `${kept} were not sent. Records that are too large must be sent again by their producer; for records of internal topics run \`samvad rebuild\` once the cause is fixed.`,
   );
 }
 
@@ -105,7 +103,7 @@ function isOpen({ replayed }: PlacedDeadLetter): boolean {
 async function openLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {
   const letter = await findLetter(log, id);
   if (isOpen(letter)) return letter;
-  throw new UsageError(`${id} was sent again already.`);
+  throw new UsageError(`${id} was already sent again.`);
 }
 
 async function findLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {
@@ -119,7 +117,9 @@ async function readJson(file: string): Promise<unknown> {
   try {
     return JSON.parse(text) as unknown;
   } catch (cause) {
-    throw new InputError([{ field: file, message: `It is not JSON: ${cause instanceof Error ? cause.message : ''}.` }]);
+    throw new InputError([
+      { field: file, message: `This is not JSON: ${cause instanceof Error ? cause.message : ''}.` },
+    ]);
   }
 }
 

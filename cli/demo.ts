@@ -4,10 +4,10 @@ import { startComponents } from '../app/components.ts';
 import { producerOptions } from '../app/environment.ts';
 import type { Prepared } from '../app/environment.ts';
 import { onFreshServers } from '../app/fresh.ts';
-import { untilCaughtUp } from '../app/lag.ts';
+import { lagLine, untilCaughtUp } from '../app/lag.ts';
 import { readSummary } from '../app/summary.ts';
 import type { Counts, Summary } from '../app/summary.ts';
-import { bar, columns, liveLine, percent, progress, style } from '../app/terminal.ts';
+import { bar, columns, liveLine, percent, print, progress, style } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
@@ -18,11 +18,13 @@ import { checkFile, reportRefusals, untilDrained } from './ingest.ts';
 
 const EXAMPLES = path.join(import.meta.dirname, '..', 'examples');
 
-/** `samvad demo`: the main job end to end on a fresh data folder. */
+/** `samvad demo`: the whole pipeline, end to end, on a fresh data folder. */
 export function demoCommand(): Command {
   return new Command('demo')
-    .description('start everything on a fresh data folder, run the example traffic through it, print a summary, end')
-    .option('--input <file>', 'other conversations, one JSON object a line')
+    .description(
+      'start everything on a fresh data folder, send the example traffic through it, print a summary and exit',
+    )
+    .option('--input <file>', 'conversations to send instead of the examples, one JSON object per line')
     .option('--keep', 'keep the data folder')
     .option('--json', 'the summary as JSON')
     .action(async ({ input, keep, json }: { input?: string; keep?: boolean; json?: boolean }) => {
@@ -44,9 +46,7 @@ async function runDemo(prepared: Prepared, input: string | undefined, json = fal
   const { conversations, reviews } = await sendTraffic(producer, input).finally(() => producer.close());
   await Promise.race([
     components.failed,
-    untilCaughtUp(prepared.servers, prepared.pool, (lags) => {
-      liveLine(lags.map(({ component, lag }) => `${component} ${String(lag)}`).join('  '));
-    }),
+    untilCaughtUp(prepared.servers, prepared.pool, (lags) => liveLine(lagLine(lags))),
   ]);
   liveLine('');
   const seconds = (Date.now() - started) / 1000;
@@ -65,10 +65,10 @@ async function runDemo(prepared: Prepared, input: string | undefined, json = fal
     seconds,
     averageConfidence: rows[0]?.confidence ?? null,
   };
-  process.stdout.write(json ? `${JSON.stringify({ run, ...summary })}\n` : render(summary, run));
+  print(json, { run, ...summary }, render(summary, run));
 }
 
-/** Sends the file, or the examples with their reviews. Resolves once Kafka has all of it: the spool goes away with the data folder. */
+/** Sends the file, or the examples with their reviews. Resolves once Kafka has all of them, because the spool is deleted with the data folder. */
 export async function sendTraffic(
   producer: Pick<ConversationProducer, 'send' | 'flush' | 'stats'>,
   input: string | undefined,
@@ -83,7 +83,7 @@ export async function sendTraffic(
     reportRefusals('reviews.jsonl', sent);
     reviews = sent.accepted;
   }
-  await untilDrained(producer, 'Try again when this machine has less to do.');
+  await untilDrained(producer, 'Try again when this machine is less busy.');
   return { conversations, reviews };
 }
 
@@ -93,7 +93,7 @@ interface RunFigures {
   readonly reviews: number;
   readonly deadLetters: number;
   readonly seconds: number;
-  /** 0 to 1; null where no conversation has one. */
+  /** 0 to 1; null when no conversation has a confidence. */
   readonly averageConfidence: number | null;
 }
 
@@ -104,7 +104,7 @@ function render(summary: Summary, run: RunFigures): string {
   };
   const { sent, refused, reviews, deadLetters, seconds } = run;
   return `
-${style('bold', 'Samvad: what became of the conversations')}
+${style('bold', 'Samvad: summary of the run')}
 
 ${columns([
   ['lines sent', sent],
@@ -112,7 +112,7 @@ ${columns([
   ['reviews sent', reviews],
   ['conversations in the log', summary.totals.conversations],
   ['dead letters', deadLetters],
-  ['seconds until the last table had them', Math.round(seconds * 10) / 10],
+  ['seconds until all tables were up to date', Math.round(seconds * 10) / 10],
   ['records a second, end to end', Math.round((sent + reviews) / seconds)],
 ])}
 
@@ -133,6 +133,5 @@ ${share(summary.samplesByModule)}
 ${style('bold', 'Samples by language')}
 ${share(summary.samplesByLanguage)}
 
-Next: \`npm start\` runs it for good; \`npx samvad topology\` draws it; \`npx samvad ingest FILE.jsonl\` takes your own traffic.
-`;
+Next: \`npm start\` keeps it running; \`npx samvad topology\` draws it; \`npx samvad ingest FILE.jsonl\` sends your own traffic.`;
 }

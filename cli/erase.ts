@@ -1,10 +1,9 @@
 import { Command } from 'commander';
-import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
-import { NOT_YET, UsageError } from '../app/terminal.ts';
-import { erase, NothingToErase } from '../operations/erasure.ts';
+import { producerOptions, withPrepared } from '../app/environment.ts';
+import { NOT_YET, print, UsageError } from '../app/terminal.ts';
+import { erase } from '../operations/erasure.ts';
 import type { ErasureOutcome } from '../operations/erasure.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
-import { InputError } from '../producers/inputs.ts';
 import { untilDrained } from './ingest.ts';
 import { userName } from './user-name.ts';
 
@@ -15,46 +14,43 @@ interface Flags {
   readonly json?: boolean;
 }
 
-/** `samvad erase`: forgets a conversation, or all of a user. */
+/** `samvad erase`: erases a conversation, or all conversations of a user. */
 export function eraseCommand(): Command {
   return new Command('erase')
-    .description('forget a conversation, or all conversations of a user that are here now')
+    .description('erase a conversation, or all conversations of a user that are stored now')
     .argument('[conversation-id]', 'the conversation')
     .option('--user <id>', 'all conversations of this user')
-    .requiredOption('--reason <text>', 'why; it stays in the history: a case number, nothing about the person')
-    .option('--by <who>', 'who asks for it', userName())
+    .requiredOption('--reason <text>', 'why; kept in the history, so use a case number and nothing about the person')
+    .option('--by <name>', 'the person who requests it', userName())
     .option('--json', 'what was done, as JSON')
     .addHelpText(
       'after',
-      `\nIt can not be undone. What goes at once and what goes later: docs/erasure.md\nThe exit code is ${NOT_YET} when the request is in the log and tables still have the text after 15 seconds.`,
+      `\nIt can not be undone. What is erased at once and what later: docs/erasure.md\nThe exit code is ${NOT_YET} when the request is in the log but tables still have the text after 15 seconds.`,
     )
     .action(async (id: string | undefined, { reason, user, by, json }: Flags) => {
       if ((id === undefined) === (user === undefined))
-        throw new UsageError('Say what to erase: a conversation id or --user ID, one of them.');
+        throw new UsageError('Say what to erase: either a conversation id or --user ID.');
       const subject = id === undefined ? { user_id: user ?? '' } : { conversation_id: id };
-      const prepared = await prepare(await findEnvironment());
-      const producer = await createConversationProducer(producerOptions(prepared));
-      try {
-        let done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
-        if (done.outcome === 'spooled') {
-          await untilDrained(producer);
-          done = { ...done, outcome: 'sent' };
+      await withPrepared(async (prepared) => {
+        const producer = await createConversationProducer(producerOptions(prepared));
+        try {
+          let done = await erase({ pool: prepared.pool, producer }, subject, { requested_by: by, reason });
+          if (done.outcome === 'spooled') {
+            await untilDrained(producer);
+            done = { ...done, outcome: 'sent' };
+          }
+          print(json, done, sentence(done));
+          if (done.outcome === 'sent') process.exitCode = NOT_YET;
+        } finally {
+          await producer.close();
         }
-        process.stdout.write(`${json === true ? JSON.stringify(done) : sentence(done)}\n`);
-        if (done.outcome === 'sent') process.exitCode = NOT_YET;
-      } catch (error) {
-        if (error instanceof NothingToErase || error instanceof InputError) throw new UsageError(error.message);
-        throw error;
-      } finally {
-        await producer.close();
-        await prepared.stop();
-      }
+      });
     });
 }
 
 function sentence({ conversations: { length }, outcome }: ErasureOutcome): string {
   const [count, their] = length === 1 ? ['1 conversation', 'its'] : [`${length} conversations`, 'their'];
   return outcome === 'erased'
-    ? `${count} erased: no table has ${their} text any more.`
-    : `The request for ${count} is in the log, and a component has not come to it yet. Do they run?`;
+    ? `${count} erased: no table contains ${their} text any longer.`
+    : `The request for ${count} is in the log, but not all components have processed it yet. Are they running?`;
 }

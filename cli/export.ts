@@ -5,7 +5,7 @@ import path from 'node:path';
 import { Command, Option } from 'commander';
 import { findLog, folderOf } from '../app/environment.ts';
 import type { PreparedLog } from '../app/environment.ts';
-import { columns, progress, untilStopped, UsageError } from '../app/terminal.ts';
+import { columns, printText, progress, untilStopped, UsageError } from '../app/terminal.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
@@ -21,6 +21,7 @@ import { checkPlace, writeExport } from '../trainer/data-set/export.ts';
 import { formatNames } from '../trainer/data-set/formats.ts';
 import type { FormatName } from '../trainer/data-set/formats.ts';
 import { openModelLog } from '../trainer/model-log.ts';
+import { share, time, whole } from './options.ts';
 
 interface Options {
   readonly output: string;
@@ -30,8 +31,8 @@ interface Options {
   readonly module?: string;
   readonly minConfidence?: number;
   readonly maxConfidence?: number;
-  readonly from?: string;
-  readonly to?: string;
+  readonly from?: Date;
+  readonly to?: Date;
   readonly unused?: boolean;
   readonly forVersion?: string;
   readonly manifest?: string;
@@ -40,26 +41,28 @@ interface Options {
 
 const NOTE_ATTEMPTS = 3;
 
-/** Options that choose rows. A manifest has chosen already. */
+/** Options that select rows. They conflict with a manifest, which already selects them. */
 const CHOOSING = ['limit', 'language', 'module', 'minConfidence', 'maxConfidence', 'from', 'to', 'unused'];
 
 /** `samvad export`: approved samples from the log into a file. */
 export function exportCommand(): Command {
   return new Command('export')
     .description(
-      'write approved training samples, read from the log, to a file or folder, with a manifest to make them again',
+      'write approved training samples from the log to a file or folder, with a manifest that reproduces them',
     )
-    .option('-o, --output <path>', 'file for jsonl, folder for the other formats', 'training-data.jsonl')
-    .addOption(new Option('-f, --format <format>', 'what to write').choices(formatNames).default('jsonl'))
-    .option('--limit <n>', 'at most so many rows, first in order of conversation id', whole)
+    .option('-o, --output <path>', 'a file for jsonl, a folder for the other formats', 'training-data.jsonl')
+    .addOption(new Option('-f, --format <format>', 'output format').choices(formatNames).default('jsonl'))
+    .option('--limit <n>', 'at most this many rows, in order of conversation id', whole)
     .option('--language <tag>', 'only this language, such as hi')
     .option('--module <name>', 'only this module')
-    .option('--min-confidence <share>', 'least confidence of the model, 0 to 1', share)
-    .option('--max-confidence <share>', 'most confidence of the model, 0 to 1', share)
-    .option('--from <time>', 'written at or after this time, such as 2026-11-01', time)
-    .option('--to <time>', 'written before this time', time)
-    .option('--unused', 'only what no version was trained on yet')
-    .addOption(new Option('--for-version <version>', 'what this version was trained on').conflicts(CHOOSING))
+    .option('--min-confidence <share>', 'minimum confidence of the model, 0 to 1', share)
+    .option('--max-confidence <share>', 'maximum confidence of the model, 0 to 1', share)
+    .option('--from <time>', 'conversations of this time or later, such as 2026-11-01', time)
+    .option('--to <time>', 'conversations before this time', time)
+    .option('--unused', 'only samples that no version was trained on yet')
+    .addOption(
+      new Option('--for-version <version>', 'the samples that this version was trained on').conflicts(CHOOSING),
+    )
     .addOption(
       new Option('--manifest <file>', 'the same bytes as the export that wrote this manifest').conflicts([
         ...CHOOSING,
@@ -77,8 +80,8 @@ export function exportCommand(): Command {
 }
 
 /**
- * The export, noted in the log from its beginning to its end; where its process is killed, the note of the beginning stays. Interrupted, it leaves nothing
- * but the note.
+ * Exports, with a record in the log at the start and at the end. When the process is killed, only the record of the start remains. When
+ * it is interrupted, no file is written.
  */
 async function exportAsJob(prepared: PreparedLog, options: Options, signal: AbortSignal): Promise<void> {
   const note = await openJob(prepared, options);
@@ -95,7 +98,7 @@ async function exportAsJob(prepared: PreparedLog, options: Options, signal: Abor
   } catch (error) {
     const failure = signal.aborted ? 'interrupted' : error instanceof Error ? error.message : String(error);
     await note({ status: 'failed', failure }).catch((cause: unknown) =>
-      progress(`That the export has failed could not be noted: ${reasonOf(cause)}.`),
+      progress(`The failed export could not be recorded in the log: ${reasonOf(cause)}.`),
     );
     if (!signal.aborted) throw error;
     progress('Interrupted. Nothing was written.');
@@ -121,7 +124,7 @@ async function exported(
   }
 }
 
-/** The data set that the options ask for, and the manifest that it must have where one is known. */
+/** The requested data set, and its expected manifest when one is known. */
 async function requested(
   { servers, codecs }: PreparedLog,
   options: Options,
@@ -138,7 +141,7 @@ async function requested(
     const manifest = runs.get(runId)?.manifest;
     if (manifest == null)
       throw new UsageError(
-        `No data set is known of ${options.forVersion}; \`samvad models\` lists the versions that were trained here.`,
+        `There is no data set of ${options.forVersion}; \`samvad models\` lists the versions that were trained here.`,
       );
     const expected = parseManifest(manifest, options.forVersion);
     return { request: requestOf(expected), expected };
@@ -166,7 +169,7 @@ function parseManifest(text: string, where: string): Manifest {
     const manifest = JSON.parse(text) as Partial<Manifest>;
     if (manifest.format === 'samvad-data-set-1') return manifest as Manifest;
   } catch {
-    // said below
+    // reported below
   }
   throw new UsageError(`${where} is not the manifest of a data set.`);
 }
@@ -174,36 +177,34 @@ function parseManifest(text: string, where: string): Manifest {
 function checkSame({ manifest: made, erasedSince }: DataSet, expected: Manifest | undefined): void {
   if (!expected || made.sha256 === expected.sha256) return;
   if (erasedSince > 0) {
-    const missing = expected.rows - made.rows; // none where a limit has let others in
+    const missing = expected.rows - made.rows; // 0 when a limit let other rows take their place
     const rows = missing > 1 ? `${missing} rows` : missing === 1 ? '1 row' : 'rows';
     throw new UsageError(
-      `This data set holds ${rows} of conversations that were erased since, and can't be made again. Nothing was written; an export without the manifest has what is left.`,
+      `This data set holds ${rows} of conversations that were erased since, and can't be reproduced. Nothing was written; an export without the manifest has the remaining rows.`,
     );
   }
-  const moved = made.rows === expected.rows ? '' : ` It has ${made.rows} rows and had ${expected.rows}.`;
+  const moved = made.rows === expected.rows ? '' : ` It has ${made.rows} rows instead of ${expected.rows}.`;
   throw new UsageError(
-    `The log gives other bytes than the manifest says (${made.sha256}, not ${expected.sha256}).${moved} Nothing was written. Is it the same cluster, and version ${expected.code_version} of this program?`,
+    `The exported bytes differ from the manifest (SHA-256 ${made.sha256} instead of ${expected.sha256}).${moved} Nothing was written. Is this the same cluster, and version ${expected.code_version} of this program?`,
   );
 }
 
 function report({ manifest }: DataSet, { output, json }: Options, place: string): void {
-  if (json === true) return void process.stdout.write(`${JSON.stringify(manifest)}\n`);
+  if (json === true) return printText(JSON.stringify(manifest));
   progress(
-    `${manifest.rows} samples are in ${path.relative('.', output) || output}; ${path.relative('.', place)} makes them again.`,
+    `${manifest.rows} samples are in ${path.relative('.', output) || output}; ${path.relative('.', place)} reproduces them.`,
   );
   const part = (title: string, counts: Readonly<Record<string, number>>) =>
-    `${title}\n${columns(Object.entries(counts).sort(([, a], [, b]) => b - a))}\n`;
-  process.stdout.write(
-    part('By module', manifest.by_module) +
-      part('By language', manifest.by_language) +
-      part('By source', manifest.by_source),
-  );
-  process.stdout.write(`SHA-256 ${manifest.sha256}\n`);
+    `${title}\n${columns(Object.entries(counts).sort(([, a], [, b]) => b - a))}`;
+  printText(part('By module', manifest.by_module));
+  printText(part('By language', manifest.by_language));
+  printText(part('By source', manifest.by_source));
+  printText(`SHA-256 ${manifest.sha256}`);
 }
 
 /**
- * Notes in the log that the export runs, for the table of export jobs, and gives what notes its end.
- * @throws Transient when the note can't be written; an export that nobody could find again is none.
+ * Records in the log that the export runs, for the table of export jobs. Returns a function that records its end.
+ * @throws Transient when the record can't be written: then the export does not start, because it could not be traced.
  */
 async function openJob({ servers, codecs }: PreparedLog, options: Options) {
   const { output, format } = options;
@@ -234,22 +235,4 @@ async function openJob({ servers, codecs }: PreparedLog, options: Options) {
   };
   await note({});
   return (end: Partial<ExportJob>) => note({ ...end, finished_at: Date.now() });
-}
-
-function whole(text: string): number {
-  if (!/^\d+$/.test(text)) throw new UsageError(`--limit is ${text}; it must be a whole number.`);
-  return Number(text);
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value <= 1))
-    throw new UsageError(`A confidence is ${text}; it must be from 0 to 1.`);
-  return value;
-}
-
-function time(text: string): string {
-  const value = Date.parse(text);
-  if (Number.isNaN(value)) throw new UsageError(`${text} is not a time; write 2026-11-01 or 2026-11-01T08:00:00Z.`);
-  return new Date(value).toISOString();
 }

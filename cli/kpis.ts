@@ -1,11 +1,11 @@
-/** The key figures as a table, with what to do below it. */
+/** The key figures as a table, with advice below it. */
 import { columns, style } from '../app/terminal.ts';
 import type { KpiList } from '../kpi/read-kpis.ts';
 import { formatKpi, formatTarget } from '../policy/kpis.ts';
 
 const ARROWS = { up: '↑', down: '↓', level: '→' } as const;
 
-/** Lines for a terminal. */
+/** The key figures as text for a terminal. */
 export function renderKpis({ from, to, kpis }: KpiList): string {
   const rows = kpis.map(({ title, unit, value, before, trend, target, standing }) => [
     title,

@@ -1,36 +1,34 @@
 import { Command } from 'commander';
-import { findEnvironment, prepare } from '../app/environment.ts';
-import { columns, progress, UsageError } from '../app/terminal.ts';
+import { withPrepared } from '../app/environment.ts';
+import { columns, print, progress, UsageError } from '../app/terminal.ts';
 import { openSync } from '../label-studio/label-studio.ts';
 import { synchronise } from '../label-studio/sync.ts';
 
-/** `samvad label-studio`: answers from Label Studio, beside those from the inbox. */
+/** `samvad label-studio`: exchanges tasks and answers with Label Studio. */
 export function labelStudioCommand(): Command {
-  const command = new Command('label-studio').description('synchronise with Label Studio, where people answer too');
+  const command = new Command('label-studio').description(
+    'synchronise with Label Studio, where people answer as well as in the inbox',
+  );
   command
     .command('sync')
-    .description('push what waits, fetch what was answered; the component label-studio does the same all the time')
-    .option('--take-over', 'take the project from the installation that has it, which must not run any more')
+    .description('push waiting conversations, fetch answers; the component label-studio does this continuously')
+    .option('--take-over', 'take the project over from another installation, which must be stopped')
     .option('--json', 'print what was done as JSON')
     .addHelpText('after', '\nSettings: .env.labelstudio in this folder, made from .env.labelstudio.template.')
-    .action(async ({ json, takeOver = false }: { json?: boolean; takeOver?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      try {
+    .action(({ json, takeOver = false }: { json?: boolean; takeOver?: boolean }) =>
+      withPrepared(async (prepared) => {
         const { labelStudio: config } = prepared.config;
         if (!config)
           throw new UsageError(
             'No Label Studio is configured. Copy .env.labelstudio.template to .env.labelstudio and fill in its address and ' +
-              'a token; docs/label-studio.md leads through it. Without one, people answer in the inbox alone.',
+              'a token; docs/label-studio.md explains the steps. Without Label Studio, people answer in the inbox only.',
           );
         const sync = openSync({ ...prepared, kafka: prepared.servers.kafka }, config);
         const report = await synchronise(sync, { full: true, takeOver }).finally(() => sync.reviews.close());
         const { warnings, full, ...figures } = report;
         for (const warning of warnings) progress(warning);
-        if (json === true) process.stdout.write(`${JSON.stringify(report)}\n`);
-        else process.stdout.write(`${columns(Object.entries({ ...figures, scan: full ? 'all tasks' : 'changes' }))}\n`);
-      } finally {
-        await prepared.stop();
-      }
-    });
+        print(json, report, columns(Object.entries({ ...figures, scan: full ? 'all tasks' : 'changes' })));
+      }),
+    );
   return command;
 }

@@ -1,8 +1,9 @@
 import { Command } from 'commander';
 import { findEnvironment } from '../app/environment.ts';
+import { print } from '../app/terminal.ts';
 import { migrate } from '../runtime/migrate.ts';
 
-/** `samvad migrate`: brings the database to the current schema. */
+/** `samvad migrate`: updates the database to the current schema. */
 export function migrateCommand(): Command {
   return new Command('migrate')
     .description('create or update the tables')
@@ -10,7 +11,6 @@ export function migrateCommand(): Command {
     .action(async ({ json }: { json?: boolean }) => {
       const { servers } = await findEnvironment();
       const applied = await migrate(servers.databaseUrl);
-      const said = applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}.`;
-      process.stdout.write(`${json === true ? JSON.stringify({ applied }) : said}\n`);
+      print(json, { applied }, applied.length === 0 ? 'The database is up to date.' : `Applied ${applied.join(', ')}.`);
     });
 }

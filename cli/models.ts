@@ -1,8 +1,8 @@
 import { readFile, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { artifactsOf, onLog } from '../app/environment.ts';
-import { columns, progress, UsageError } from '../app/terminal.ts';
+import { columns, percent, print, progress, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { deploymentOf, rollBack, setTraffic } from '../policy/model-log.ts';
 import type { Appended, ModelLog } from '../policy/model-log.ts';
@@ -17,10 +17,11 @@ import { checkForeignFile } from '../trainer/external.ts';
 import { servingPlaces } from '../trainer/learning/recipe.ts';
 import { split } from '../trainer/learning/split.ts';
 import type { ModelLogPort } from '../trainer/model-log.ts';
+import { percentage } from './options.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
 import { userName } from './user-name.ts';
 
-/** `samvad models`: the versions, their reports, and one more. */
+/** `samvad models`: lists versions, prints their reports, registers another one. */
 export function modelsCommand(): Command {
   const command = new Command('models')
     .description('the versions of the model, newest first')
@@ -30,14 +31,14 @@ export function modelsCommand(): Command {
         const now = await log.read();
         const versions = [...now.models.values()].reverse();
         const data = versions.map(({ version, standing }) => ({ version, ...standing, ...rolloutOf(now, version) }));
-        process.stdout.write(json === true ? `${JSON.stringify(data)}\n` : `${versionTable(data)}\n`);
+        print(json, data, versionTable(data));
       }),
     );
   command
     .command('report')
-    .description('what a version was trained on, and how it was found to be')
+    .description('what a version was trained on, and its test results')
     .argument('<version>', 'such as router-v1.1.0')
-    .option('--html <file>', 'write the readable page to this file; without it the report is printed as JSON')
+    .option('--html <file>', 'write the report as a page to this file; by default it is printed as JSON')
     .action((version: string, { html }: { html?: string }) =>
       onLog(async (log, { config }) => {
         const standing = (await log.read()).models.get(version)?.standing;
@@ -51,11 +52,11 @@ export function modelsCommand(): Command {
     );
   command
     .command('register')
-    .description('take a model file that was made elsewhere as the next version, tested on labelled texts')
+    .description('register a model file from elsewhere as the next version, tested on labelled texts')
     .argument('<file>', 'an ONNX file as docs/training.md describes it')
     .requiredOption(
       '--data <file>',
-      'the JSONL that it was trained from, split as here: its test rows, new to the file, tell how good it is',
+      'the JSONL that it was trained on, with the same split as here; it is tested on the test rows, which it must not have seen',
     )
     .option('--json', 'print the report as JSON')
     .action(async (file: string, { data, json }: { data: string; json?: boolean }) => {
@@ -63,11 +64,9 @@ export function modelsCommand(): Command {
       const { rows, manifest } = await readCorpus(data);
       const sides = split(rows);
       const lost = await checkForeignFile(bytes, sides.test, servingPlaces(readConfig().training));
-      if (lost.length > 0) progress(`It does not know ${lost.length} of the intents, among them ${lost[0] ?? ''}.`);
+      if (lost.length > 0) progress(`The model does not know ${lost.length} of the intents, such as ${lost[0] ?? ''}.`);
       const report = await registerModel({ bytes, sides, manifest }, `models register ${path.basename(file)}`);
-      process.stdout.write(
-        json === true ? `${JSON.stringify(report)}\n` : reportSummary(report) + versionSummary(report),
-      );
+      print(json, report, `${reportSummary(report)}\n${versionSummary(report)}`);
     });
   return command;
 }
@@ -78,15 +77,15 @@ interface ChangeOptions {
   readonly json?: boolean;
 }
 
-/** `samvad promote`: traffic by hand. */
+/** `samvad promote`: gives traffic to a version by hand. */
 export function promoteCommand(): Command {
   return new Command('promote')
-    .description('give a version a share of the traffic; at 100 it takes production over')
+    .description('give a version a share of the traffic; at 100 it becomes the production version')
     .argument('<version>', 'such as router-v1.1.0')
-    .option('--traffic <percent>', 'share in percent', percent, 100)
+    .option('--traffic <percent>', 'share in percent', percentage, 100)
     .option('--reason <text>', 'why, for the record', 'by hand')
-    .option('--by <who>', 'who decided it', userName())
-    .option('--json', 'what is deployed then, as JSON')
+    .option('--by <name>', 'the person who decided it', userName())
+    .option('--json', 'the resulting deployment, as JSON')
     .action((version: string, { traffic, reason, by, json }: ChangeOptions & { readonly traffic: number }) =>
       onLog(async (log, { servers }) => {
         const ends = offsetsOf(await topicEnds(servers.kafka, topics.conversationEvents.name));
@@ -96,14 +95,14 @@ export function promoteCommand(): Command {
     );
 }
 
-/** `samvad rollback`: traffic taken away by hand. */
+/** `samvad rollback`: gives the traffic back to the version before, by hand. */
 export function rollbackCommand(): Command {
   return new Command('rollback')
-    .description('take the traffic from the version on trial, or from production, back to the one before')
-    .argument('[version]', 'the version on trial, else the one in production')
+    .description('give the traffic of the version on trial, or in production, back to the version before')
+    .argument('[version]', 'by default the version on trial, or else the one in production')
     .option('--reason <text>', 'why, for the record', 'by hand')
-    .option('--by <who>', 'who decided it', userName())
-    .option('--json', 'what is deployed then, as JSON')
+    .option('--by <name>', 'the person who decided it', userName())
+    .option('--json', 'the resulting deployment, as JSON')
     .action((version: string | undefined, { reason, by, json }: ChangeOptions) =>
       onLog((log) => {
         const decide = (now: ModelLog) => {
@@ -115,21 +114,17 @@ export function rollbackCommand(): Command {
     );
 }
 
-async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended, json = false): Promise<void> {
+async function change(log: ModelLogPort, decide: (log: ModelLog) => Appended, json?: boolean): Promise<void> {
   const { production, canary } = deploymentOf(await log.append(decide));
-  if (json) {
-    process.stdout.write(`${JSON.stringify({ production, canary: canary ?? null })}\n`);
-    return;
-  }
   const trial = canary ? `, ${canary.version} is on trial with ${canary.traffic} % of the traffic` : '';
-  process.stdout.write(`${production} is in production${trial}.\n`);
+  print(json, { production, canary: canary ?? null }, `${production} is in production${trial}.`);
 }
 
 type Version = ModelStanding & Rollout & { readonly version: string };
 
-/** The table, and below it why a version on trial stays where it is, and why others don't go there. */
+/** The table of versions. Below it, why a version on trial keeps its share, and why others are not put on trial. */
 export function versionTable(versions: readonly Version[]): string {
-  const share = (value: number | null) => (value === null ? '' : `${(100 * value).toFixed(1)} %`);
+  const share = (value: number | null) => (value === null ? '' : percent(value));
   const table = columns([
     ['version', 'status', 'traffic', 'test accuracy', 'in production', 'samples', 'verdict', 'created'],
     ...versions.map((v) => [
@@ -147,15 +142,8 @@ export function versionTable(versions: readonly Version[]): string {
     if (no_trial !== null) return `${version}: ${no_trial}`;
     if (status !== 'canary' || judged === null) return [];
     const { verdict, traffic_percentage, labels, at, reasons } = judged;
-    const counted = labels > 0 ? ` with ${labels} labels` : ''; // verdicts from before they were noted have none
+    const counted = labels > 0 ? ` with ${labels} labels` : ''; // older verdicts do not record them
     return `${version}: ${verdict} at ${traffic_percentage} %${counted}, ${at}. ${reasons.join(' ')}`;
   });
   return [table, ...(rollouts.length > 0 ? ['', ...rollouts] : [])].join('\n');
-}
-
-function percent(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1 || value > 100)
-    throw new InvalidArgumentError('It must be a whole number from 1 to 100.');
-  return value;
 }

@@ -1,7 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { findEnvironment, prepare } from '../app/environment.ts';
-import { columns, NOT_YET, style, UsageError } from '../app/terminal.ts';
+import { withPrepared } from '../app/environment.ts';
+import { columns, NOT_YET, print, printText, style, UsageError } from '../app/terminal.ts';
 import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../operations/policy.ts';
 import type { AdoptedPolicy } from '../operations/policy.ts';
 import { policyProblems } from '../policy/adoption.ts';
@@ -11,60 +11,57 @@ import { reasonOf } from '../runtime/reason.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import { userName } from './user-name.ts';
 
-/** `samvad policy`: which answers are trusted, and since when. */
+/** `samvad policy`: shows the routing policy and its history, and adopts another one. */
 export function policyCommand(): Command {
   const command = new Command('policy').description('the routing policy: show it, its history, adopt another');
   command
     .command('show')
     .description('the policy in force')
-    .option('--json', 'as JSON, which `apply` takes')
-    .action(async ({ json }: { json?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      const current = await policyInForce(prepared.pool);
-      process.stdout.write(json === true ? `${JSON.stringify(current, undefined, 2)}\n` : `${describe(current)}\n`);
-      await prepared.stop();
-    });
+    .option('--json', 'as JSON that `apply` accepts')
+    .action(({ json }: { json?: boolean }) =>
+      withPrepared(async ({ pool }) => {
+        const current = await policyInForce(pool);
+        print(json, current, describe(current), 2);
+      }),
+    );
   command
     .command('history')
     .description('every policy that came into force, oldest first')
-    .option('--json', 'one JSON object a line')
-    .action(async ({ json }: { json?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      const history = await policyHistory(prepared.pool);
-      if (json === true) for (const one of history) process.stdout.write(`${JSON.stringify(one)}\n`);
-      else process.stdout.write(`${historyTable(history)}\n`);
-      await prepared.stop();
-    });
+    .option('--json', 'one JSON object per line')
+    .action(({ json }: { json?: boolean }) =>
+      withPrepared(async ({ pool }) => {
+        const history = await policyHistory(pool);
+        if (json === true) for (const policy of history) printText(JSON.stringify(policy));
+        else printText(historyTable(history));
+      }),
+    );
   command
     .command('apply')
-    .description('adopt the policy of a file; conversations that arrive from then on are routed by it')
+    .description('adopt the policy in a file for conversations that arrive from then on')
     .argument('<file>', 'JSON as `samvad policy schema` describes it, or as `samvad policy show --json` prints it')
     .requiredOption('--reason <text>', 'why, for the history')
-    .option('--by <who>', 'who decided it', userName())
-    .option('--dry-run', 'check it, send nothing')
+    .option('--by <name>', 'the person who decided it', userName())
+    .option('--dry-run', 'check the file and send nothing')
     .addHelpText(
       'after',
-      `\nSee its effect on past traffic first: samvad replay --policy FILE.json\nThe exit code is ${NOT_YET} when it is in the log and not in force after 15 seconds.`,
+      `\nSee its effect on past traffic first: samvad replay --policy FILE.json\nThe exit code is ${NOT_YET} when the policy is in the log but not in force after 15 seconds.`,
     )
     .action(async (file: string, options: { reason: string; by: string; dryRun?: boolean }) => {
       const adoption = { policy: await readPolicy(file), adopted_by: options.by, reason: options.reason };
       refuse(policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now()), file);
-      const prepared = await prepare(await findEnvironment());
-      const { version } = adoption.policy;
-      const outcome = await (
-        options.dryRun === true ? checkAdoption(prepared.pool, adoption) : adoptPolicy(prepared, adoption)
+      const outcome = await withPrepared((prepared) =>
+        options.dryRun === true ? checkAdoption(prepared.pool, adoption) : adoptPolicy(prepared, adoption),
       ).catch((error: unknown) => {
         if (error instanceof InputError) refuse(error.problems, file);
         throw error;
       });
-      process.stdout.write(`${OUTCOMES[outcome](version)}\n`);
+      printText(OUTCOMES[outcome](adoption.policy.version));
       if (outcome === 'sent') process.exitCode = NOT_YET;
-      await prepared.stop();
     });
   command
     .command('schema')
     .description('the JSON Schema of a policy file')
-    .action(() => void process.stdout.write(`${JSON.stringify(policyJsonSchema, undefined, 2)}\n`));
+    .action(() => printText(JSON.stringify(policyJsonSchema, undefined, 2)));
   return command;
 }
 
@@ -73,8 +70,8 @@ const OUTCOMES = {
   known: (version: string) => `${version} was adopted before with the same rules; nothing changed.`,
   'in force': (version: string) => `${version} is in force.`,
   sent: (version: string) =>
-    `${version} is in the log, and intake or the projection policies has not come to it yet. Do they run? ` +
-    'Should intake refuse it, `samvad dead-letters list` says why.',
+    `${version} is in the log, but intake or the projection policies has not processed it yet. Are they running? ` +
+    'If intake refuses it, `samvad dead-letters list` says why.',
 } as const;
 
 /** The policy in a file. @throws UsageError naming the file and each field that is wrong. */
@@ -93,7 +90,7 @@ export async function readPolicy(file: string): Promise<RoutingPolicy> {
   }
 }
 
-/** Whether it is what `show --json` prints: a policy with who adopted it and why. */
+/** Whether this is the output of `show --json`: a policy with the person who adopted it and the reason. */
 function isShown(json: unknown): json is { readonly policy: unknown } {
   return typeof json === 'object' && json !== null && 'policy' in json && 'adopted_by' in json;
 }
@@ -104,7 +101,7 @@ function refuse(problems: InputError['problems'], file: string): void {
   throw new UsageError(`${file} is not a policy that can be adopted:\n${lines.join('\n')}`);
 }
 
-/** A policy as a person reads it. */
+/** A policy as text for a terminal. */
 function describe({ policy, adopted_by, adopted_at, reason }: AdoptedPolicy): string {
   const { version, thresholds, exceptions, audit_share, audit_salt, overlap_share } = policy;
   const rows = [

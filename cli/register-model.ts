@@ -1,4 +1,4 @@
-/** A model file as the next version, beside those that training runs make. */
+/** Registers a model file as the next version, without a training run. */
 import { artifactsOf, onLog } from '../app/environment.ts';
 import { columns, percent } from '../app/terminal.ts';
 import { nextVersion } from '../policy/model-log.ts';
@@ -13,7 +13,7 @@ import { loadProduction, reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
 import { userName } from './user-name.ts';
 
-/** A model file, and labelled texts of which those on the side `test` are new to it. */
+/** A model file, and labelled texts. It must not have been trained on those of the side `test`. */
 export interface JudgedFile {
   readonly bytes: Buffer;
   readonly sides: Split<Sample>;
@@ -21,8 +21,8 @@ export interface JudgedFile {
 }
 
 /**
- * Registers the file as the next version, compared with production on the test rows. `command` is who did it, for the record.
- * @throws RegistryError when it has a label that intake refuses.
+ * Registers the file as the next version, compared with production on the test rows. `command` is recorded as the reason.
+ * @throws RegistryError when the model has a label that intake refuses.
  */
 export async function registerModel({ bytes, sides, manifest }: JudgedFile, command: string): Promise<StoredReport> {
   checkLabels(checkModel(bytes).metadata.labels);
@@ -41,7 +41,7 @@ export async function registerModel({ bytes, sides, manifest }: JudgedFile, comm
   });
 }
 
-/** What a person is told of a report. */
+/** The test results as text. */
 export function reportSummary({ evaluation: e, rows }: StoredReport): string {
   const figures =
     e.rows === 0
@@ -56,10 +56,10 @@ export function reportSummary({ evaluation: e, rows }: StoredReport): string {
             percent(slice.accuracy),
           ]),
         ];
-  return `Tested on ${rows.test} texts that it was not trained on.\n${columns(figures)}\n`;
+  return `Tested on ${rows.test} texts that the model was not trained on.\n${columns(figures)}`;
 }
 
-/** What a person is told of a new version. */
+/** The name of a new version and the decision on it, as text. */
 export function versionSummary({ version, decision }: StoredReport): string {
-  return `It is ${version}: ${decision.verdict}. ${decision.reasons.join(' ')}\n`;
+  return `The version is ${version}: ${decision.verdict}. ${decision.reasons.join(' ')}`;
 }

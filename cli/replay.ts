@@ -1,40 +1,42 @@
-import { Command, InvalidArgumentError } from 'commander';
+import { Command } from 'commander';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, progress, style } from '../app/terminal.ts';
+import { columns, print, progress, style } from '../app/terminal.ts';
 import { whatIf } from '../operations/what-if.ts';
 import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import type { WhatIfReport, WrongApprovals } from '../policy/what-if.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { symbol } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
+import { count, positive, time } from './options.ts';
 import { readPolicy } from './policy.ts';
 
 interface ReplayFlags {
   readonly policy: string;
-  readonly from?: number;
-  readonly to?: number;
+  readonly from?: Date;
+  readonly to?: Date;
   readonly seconds: number;
   readonly examples: number;
   readonly json?: boolean;
 }
 
-/** `samvad replay`: what another policy would have done. */
+/** `samvad replay`: reports what another policy would have decided. */
 export function replayCommand(): Command {
   return new Command('replay')
-    .description('route past conversations by another policy and report what would change; nothing is written')
+    .description('route past conversations with another policy and report what would change; nothing is written')
     .requiredOption('--policy <file>', 'JSON as `samvad policy schema` describes it')
     .option('--from <time>', 'conversations created at or after this RFC 3339 time or date', time)
-    .option('--to <time>', 'conversations created before it', time)
-    .option('--seconds <n>', 'what an answer of a person takes', positive, SECONDS_PER_ANSWER)
-    .option('--examples <n>', 'examples of each transition', positive, 3)
+    .option('--to <time>', 'conversations created before this time', time)
+    .option('--seconds <n>', 'time that a person needs for an answer', positive, SECONDS_PER_ANSWER)
+    .option('--examples <n>', 'examples of each transition', count, 3)
     .option('--json', 'the report as JSON')
-    .action(async ({ policy: file, seconds, json, ...options }: ReplayFlags) => {
+    .action(async ({ policy: file, seconds, from, to, examples, json }: ReplayFlags) => {
       const policy = await readPolicy(file);
       const { servers } = await findEnvironment();
       const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.conversationEvents]);
       progress('Reading the log twice, answers first …');
-      const report = await whatIf({ servers, codecs }, { policy, secondsPerAnswer: seconds, ...options });
-      process.stdout.write(json === true ? `${JSON.stringify(report, undefined, 2)}\n` : render(report));
+      const range = { ...(from && { from: from.getTime() }), ...(to && { to: to.getTime() }) };
+      const report = await whatIf({ servers, codecs }, { policy, secondsPerAnswer: seconds, examples, ...range });
+      print(json, report, render(report), 2);
     });
 }
 
@@ -72,32 +74,19 @@ ${columns([
   ],
 ])}
 
-  wrong labels among the auto-approved, from what people said of the audited and of the reviewed:
+  wrong labels among the auto-approved, estimated from answers to audited and reviewed conversations:
 ${columns([
   ['was', ...wrongCells(wrong.before)],
   ['would be', ...wrongCells(wrong.after)],
 ])}
-${examples.join('\n')}
-`;
+${examples.join('\n')}`;
 }
 
 function wrongCells({ auto_approved, unknown, judged, expected, interval }: WrongApprovals): string[] {
-  const rest = unknown > 0 ? `; of ${String(unknown)} nothing is known, nobody has judged any` : '';
-  if (expected === null || interval === null) return [`of ${String(auto_approved)}: unknown, nobody has judged any`];
+  const rest = unknown > 0 ? `; ${unknown} are unknown, because none of their kind was judged` : '';
+  if (expected === null || interval === null) return [`of ${auto_approved}: unknown, because none was judged`];
   const [low, high] = interval.map((n) => n.toFixed(0));
   return [
     `${expected.toFixed(0)} of ${String(auto_approved)} (95 %: ${low ?? ''} to ${high ?? ''}), from ${String(judged)} answers${rest}`,
   ];
-}
-
-function time(text: string): number {
-  const ms = Date.parse(text);
-  if (Number.isNaN(ms)) throw new InvalidArgumentError('It must be a time such as 2026-10-05 or 2026-10-05T09:30:00Z.');
-  return ms;
-}
-
-function positive(text: string): number {
-  const value = Number(text);
-  if (!(value > 0)) throw new InvalidArgumentError('It must be a number above 0.');
-  return value;
 }

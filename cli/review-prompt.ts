@@ -1,8 +1,8 @@
-/** Reviewing line by line: shows an item, reads what a person says to it, and goes on. */
+/** Reviewing line by line: shows an item, reads the reviewer's command, and goes on with the next. */
 import { randomUUID } from 'node:crypto';
 import { createInterface } from 'node:readline/promises';
 import type { Interface } from 'node:readline/promises';
-import { plain, style } from '../app/terminal.ts';
+import { plain, printText, style } from '../app/terminal.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
@@ -14,7 +14,7 @@ import type { Holder } from '../review/leases.ts';
 import { countWaiting, readTasks } from '../review/tasks.ts';
 import type { ReviewTask } from '../review/tasks.ts';
 
-/** What may be said at the prompt. */
+/** The commands of the prompt. */
 export const PROMPT_HELP = `  a                approve: the prediction is right
   1 … 6            correct to that label of the list
   c MODULE/INTENT  correct to this label; +MODULE/INTENT makes a new one
@@ -29,7 +29,7 @@ const TAKEN = { approve: 'Approved', correct: 'Corrected to', reject: 'Rejected'
 type Verdict = keyof typeof TAKEN;
 const MAX_CHOICES = 6;
 const MAX_LISTED = 12;
-/** Of a message of the group. */
+/** Characters shown of a message of the group. */
 const MAX_TEXT = 200;
 
 interface Label {
@@ -37,24 +37,24 @@ interface Label {
   readonly intent: string;
 }
 
-/** What one person does at one prompt. */
+/** The state of one reviewer at one prompt. */
 interface Desk {
   readonly deps: AnswerDeps;
   readonly holder: Holder;
-  /** What was answered here, the last one last, for undos. */
+  /** Answers given at this prompt, the latest last, for undo. */
   readonly done: { readonly task: ReviewTask; readonly reviews: readonly [conversation: string, review: string][] }[];
-  /** What waits to be shown again, the next one last. */
+  /** Items to show again, the next one last. */
   readonly back: ReviewTask[];
 }
 
-/** A line that can't be carried out, as a sentence for the person. */
+/** A command that can't be carried out; the message tells the reviewer why. */
 class NotDone extends Error {
   override readonly name = 'NotDone';
 }
 
 /**
- * Shows one item after the other on standard output and reads a line of standard input for each, until nothing waits, `q` or the
- * end of the input. Gives back what was not answered. `first` is shown before all others.
+ * Shows one item after the other on standard output and reads a line of standard input for each, until the queue is empty, the
+ * input is `q` or it ends. Then releases items that were not answered. `first` is the conversation to begin with.
  */
 export async function converse(
   deps: AnswerDeps,
@@ -68,31 +68,27 @@ export async function converse(
     if (first !== undefined) await beginWith(desk, filter, first);
     for (;;) {
       const task = desk.back.pop() ?? (await nextTask(desk, filter));
-      if (!task) return say('Nothing waits.');
-      say(card(task));
+      if (!task) return printText('Nothing waits.');
+      printText(card(task));
       if ((await ask(lines, input, desk, task)) === 'quit') return;
     }
   } finally {
     await release(deps.pool, desk.holder);
     lines.close();
     const answers = desk.done.reduce((sum, { reviews }) => sum + reviews.length, 0);
-    say(`${answers} ${answers === 1 ? 'answer' : 'answers'} given.`);
+    printText(`${answers} ${answers === 1 ? 'answer' : 'answers'} given.`);
   }
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
 }
 
 async function beginWith({ deps: { pool }, holder, back }: Desk, filter: QueueFilter, id: string): Promise<void> {
   const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 0, { first: id })).slice(0, 1));
   if (task) back.push(task);
-  else say(`${plain(id)} does not wait for you: answered, with somebody else, or never here.`);
+  else printText(`${plain(id)} does not wait for you: it was answered, another reviewer has it, or it does not exist.`);
 }
 
 async function nextTask({ deps: { pool }, holder }: Desk, filter: QueueFilter): Promise<ReviewTask | undefined> {
   const [task] = await readTasks(pool, holder, (await leaseNext(pool, holder, filter, 1)).slice(0, 1));
-  if (task) say(`\n${(await countWaiting(pool, holder.reviewer)).waiting} wait.`);
+  if (task) printText(`\n${(await countWaiting(pool, holder.reviewer)).waiting} wait.`);
   return task;
 }
 
@@ -103,11 +99,13 @@ function card(task: ReviewTask): string {
     style('bold', plain(task.user_message)),
     `${nameOf(predicted(task))}${confidence} · ${task.language} · ${task.reasons.join(', ')}`,
     ...(rather.length > 0 ? [`or rather: ${rather.join(' · ')}`] : []),
-    ...(task.group.length > 0 ? [`${task.group.length} more say nearly the same and go along:`, ...texts(task)] : []),
+    ...(task.group.length > 0
+      ? [`${task.group.length} nearly identical messages get the same answer:`, ...texts(task)]
+      : []),
   ].join('\n');
 }
 
-/** What the group says, each text once. */
+/** The messages of the group, each text once. */
 function texts({ group }: ReviewTask): readonly string[] {
   const times = new Map<string, number>();
   for (const { user_message } of group) times.set(user_message, (times.get(user_message) ?? 0) + 1);
@@ -117,7 +115,7 @@ function texts({ group }: ReviewTask): readonly string[] {
   });
 }
 
-/** The runners-up, then what people made of this prediction before. */
+/** Other labels to offer: the runners-up, then earlier corrections of this prediction. */
 function choices(task: ReviewTask): readonly Label[] {
   const all = [predicted(task), ...task.runners_up, ...task.suggestions];
   const first = (label: Label) => all.findIndex((one) => isSame(one, label));
@@ -137,10 +135,10 @@ function nameOf({ module, intent }: Label): string {
   return `${module}/${intent}`;
 }
 
-/** Why no line can be carried out for an item any more. */
+/** Refusals after which an item can't be answered any longer. */
 const GONE: readonly AnswerRefused['why'][] = ['erased', 'unknown-conversation'];
 
-/** Asks until a line was carried out; one that can't be is explained. What is gone meanwhile, or a message of its group, ends it too. */
+/** Reads commands until one is carried out, and explains those that can't be. Ends also when the item or a message of its group is gone. */
 async function ask(
   lines: Interface,
   input: AsyncIterator<string>,
@@ -151,20 +149,20 @@ async function ask(
   for (;;) {
     lines.prompt();
     const next = await input.next();
-    if (next.done === true) say('');
+    if (next.done === true) printText('');
     if (next.done === true || next.value.trim() === 'q') return 'quit';
     try {
       await carryOut(desk, task, next.value.trim(), shownAt);
       return 'done';
     } catch (error) {
       if (!(error instanceof NotDone || error instanceof AnswerRefused || error instanceof InputError)) throw error;
-      say(error.message);
+      printText(error.message);
       if (error instanceof AnswerRefused && GONE.includes(error.why)) return 'done';
     }
   }
 }
 
-/** @throws NotDone, AnswerRefused or InputError when it can't be. */
+/** Carries out one command. @throws NotDone, AnswerRefused or InputError when that is not possible. */
 async function carryOut(desk: Desk, task: ReviewTask, line: string, shownAt: number): Promise<void> {
   const [command = '', rest = ''] = line.split(/\s+(.*)/s);
   if (line === 'u') return undo(desk, task);
@@ -178,7 +176,7 @@ async function carryOut(desk: Desk, task: ReviewTask, line: string, shownAt: num
   return answer(desk, task, 'correct', shownAt, wanted);
 }
 
-/** The label that `text` names. @throws NotDone with labels that come near when it names none. */
+/** The label that `text` names. @throws NotDone with similar labels when it names none. */
 async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { readonly isNew: boolean }> {
   const isNew = text.startsWith('+');
   const [, module = '', intent = ''] = /^\+?\s*([^/\s]+)\s*\/\s*(.+)$/s.exec(text) ?? [];
@@ -196,13 +194,13 @@ async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { re
     );
   const known = near.length > 0 ? ` Labels of ${plain(module)}: ${some}.` : '';
   throw new NotDone(
-    `Nothing has had the label ${plain(module)}/${plain(intent)} so far.${known} \`c +${plain(module)}/${plain(intent)}\` makes it a new one.`,
+    `The label ${plain(module)}/${plain(intent)} is not in use yet.${known} \`c +${plain(module)}/${plain(intent)}\` creates it.`,
   );
 }
 
 const WRITE = 'Write `c MODULE/INTENT`, or `c +MODULE/INTENT` for a new one.';
 
-/** What counts of an answer at most (migrations/083_review_effort.sql); one to many at once is one answer. */
+/** Longest time that counts for an answer (migrations/083_review_effort.sql). An answer to a whole group counts once. */
 const MAX_ANSWER_MS = 600_000;
 
 async function answer(
@@ -227,13 +225,13 @@ async function answer(
   await submitAnswers(deps, holder, reviews, { newLabels: label?.isNew === true });
   done.push({ task, reviews: reviews.map(({ conversation_id, review_id }) => [conversation_id, review_id ?? '']) });
   const together = members.length > 1 ? `, ${members.length} at once` : '';
-  say(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
+  printText(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
 }
 
-/** Takes the last answer back and shows its item again, before the present one; of what was erased meanwhile there is nothing to take back or to show. */
+/** Withdraws the last answer and shows its item again, before the current one. Erased conversations are left out. */
 async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promise<void> {
   const last = done.pop();
-  if (!last) throw new NotDone('There is nothing to take back.');
+  if (!last) throw new NotDone('There is no answer to undo.');
   const ids = last.reviews.map(([id]) => id);
   const erased = new Set((await erasedAmong(deps.pool, ids)).map(({ conversation_id: id }) => id));
   const stands = ({ conversation_id: id }: Pick<ReviewTask, 'conversation_id'>) => !erased.has(id);
@@ -245,7 +243,7 @@ async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promi
   if (undos.length === 0) throw new NotDone('What was answered last was erased meanwhile.');
   await submitAnswers(deps, holder, undos, { newLabels: false });
   back.push(task, ...[{ ...last.task, group: last.task.group.filter(stands) }].filter(stands));
-  say('Taken back.\n');
+  printText('Taken back.\n');
 }
 
 function common({ reviewer }: Holder) {

@@ -1,6 +1,6 @@
 import { Command, Option } from 'commander';
-import { findEnvironment, prepare, producerOptions } from '../app/environment.ts';
-import { columns, plain, UsageError } from '../app/terminal.ts';
+import { producerOptions, withPrepared } from '../app/environment.ts';
+import { columns, plain, print, UsageError } from '../app/terminal.ts';
 import { idProblems } from '../policy/validation.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { QueueFilter } from '../review/filter.ts';
@@ -18,29 +18,24 @@ interface ReviewFlags extends QueueFilter {
 
 const LISTED = 20;
 
-/** `samvad review`: the queue in the terminal, line by line, so that a screen reader and a pipe can use it too. */
+/** `samvad review`: answers the queue in the terminal, line by line, which works with screen readers and pipes. */
 export function reviewCommand(): Command {
   return new Command('review')
-    .description('answer what waits for a person, the most useful first')
-    .option('--reviewer <name>', 'who answers', reviewerOption, userName())
+    .description('answer the conversations that wait for a person, most useful first')
+    .option('--reviewer <name>', 'your name as a reviewer', reviewerOption, userName())
     .option('--module <name>', 'only this module')
     .option('--language <tag>', 'only this language')
     .addOption(new Option('--route <route>', 'only this route').choices(['needs-review', 'priority-review']))
     .option('--first <id>', 'begin with this conversation')
-    .option('--list', `print the first ${LISTED} that wait and end`)
+    .option('--list', `print the first ${LISTED} of the queue and exit`)
     .option('--json', 'with --list: as JSON')
-    .addHelpText(
-      'after',
-      `\nAt the prompt:\n${PROMPT_HELP}\n\nItems are lent to you for ten minutes; nobody else gets them.`,
-    )
-    .action(async ({ reviewer, json, list, first, ...filter }: ReviewFlags) => {
-      const prepared = await prepare(await findEnvironment());
-      const { pool } = prepared;
-      try {
+    .addHelpText('after', `\nAt the prompt:\n${PROMPT_HELP}\n\nItems are reserved for you for ten minutes.`)
+    .action(({ reviewer, json, list, first, ...filter }: ReviewFlags) =>
+      withPrepared(async (prepared) => {
+        const { pool } = prepared;
         if (list === true || json === true) {
           const queue = await readQueue(pool, filter, LISTED, 0);
-          process.stdout.write(json === true ? `${JSON.stringify(queue, undefined, 2)}\n` : table(queue));
-          return;
+          return print(json, queue, table(queue), 2);
         }
         const producer = await createConversationProducer(producerOptions(prepared));
         try {
@@ -49,10 +44,8 @@ export function reviewCommand(): Command {
         } finally {
           await producer.close();
         }
-      } finally {
-        await prepared.stop();
-      }
-    });
+      }),
+    );
 }
 
 function reviewerOption(name: string): string {
@@ -62,7 +55,7 @@ function reviewerOption(name: string): string {
 }
 
 function table({ waiting, items }: Awaited<ReturnType<typeof readQueue>>): string {
-  if (items.length === 0) return 'Nothing waits.\n';
+  if (items.length === 0) return 'Nothing waits.';
   const rows = items.map((item) => [
     String(item.review_priority),
     `${item.nlu_module}/${item.nlu_intent}`,
@@ -71,5 +64,5 @@ function table({ waiting, items }: Awaited<ReturnType<typeof readQueue>>): strin
     item.reasons.join(', '),
     plain(item.user_message).slice(0, 60).replaceAll('\n', ' '),
   ]);
-  return `${columns([['', 'predicted', 'confidence', 'language', 'why', 'message'], ...rows])}\n${waiting} wait.\n`;
+  return `${columns([['', 'predicted', 'confidence', 'language', 'why', 'message'], ...rows])}\n${waiting} wait.`;
 }

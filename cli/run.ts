@@ -10,10 +10,10 @@ import { readConfig } from '../config.ts';
 /** The name under which `samvad run` starts the HTTP API and the pages. */
 const HTTP = 'http';
 
-/** `samvad run`: some components, against servers of their own; they wait for those that are away. */
+/** `samvad run`: runs the named components and waits for servers that are down. */
 export function runCommand(): Command {
   return new Command('run')
-    .description('run components against configured servers, waiting for those that are away; until SIGTERM')
+    .description('run components on configured servers until SIGTERM, waiting for servers that are down')
     .argument(
       '<component...>',
       `${componentNames.join(', ')}, pipeline (without services), all, or ${HTTP} (API and pages)`,

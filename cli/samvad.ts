@@ -1,8 +1,10 @@
-/** The command line: one file a command, listed here. */
+/** The command line. Each command is a file, listed here. */
 import { Command } from 'commander';
+import { progress } from '../app/terminal.ts';
 import { loadLabelStudioFile } from '../config.ts';
+import { explain } from './explain.ts';
 
-/** Each command by its name; its file is loaded when it is asked for, because all of them together take a second. */
+/** Commands by name. A command's file is loaded on demand, because loading all of them takes a second. */
 const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
   up: async () => (await import('./up.ts')).upCommand,
   demo: async () => (await import('./demo.ts')).demoCommand,
@@ -32,8 +34,8 @@ const commands: Readonly<Record<string, () => Promise<() => Command>>> = {
   'label-studio': async () => (await import('./label-studio.ts')).labelStudioCommand,
 };
 
-// Who reads may go first: `head`, a `tee` that the same Ctrl-C has ended, a terminal that was closed; and a disk may be full. That is no
-// reason to stop otherwise than in order. Only data that a file lacks is a failure.
+// The reader of a pipe may end first (`head`, or a `tee` that the same Ctrl-C has ended), a terminal may close, a disk may be full. The
+// command still ends in order. Only incomplete data on standard output is a failure.
 for (const stream of [process.stdout, process.stderr])
   stream.on('error', (error: NodeJS.ErrnoException) => {
     if (stream === process.stderr || error.code === 'EPIPE' || error.code === 'EIO') return;
@@ -41,8 +43,8 @@ for (const stream of [process.stdout, process.stderr])
     process.exitCode = 1;
   });
 
-// A fault of the program ends the process at once: an orderly exit would wait for calls into librdkafka, and while one of them does
-// not come back the process would stay a member of its consumer groups and do no work. The embedded servers end as at every exit.
+// A bug ends the process at once: an orderly exit would wait for calls into librdkafka, and while one of them hangs the process would
+// stay a member of its consumer groups without doing work. The embedded servers stop as at every exit.
 process.on('uncaughtException', (error) => {
   process.stderr.write(`${error.stack ?? String(error)}\n`);
   process.emit('exit', 1);
@@ -60,11 +62,10 @@ try {
   loadLabelStudioFile();
   await program.parseAsync();
 } catch (error) {
-  const { explain } = await import('./explain.ts');
-  process.stderr.write(`${explain(error)}\n`);
+  progress(explain(error));
   process.exitCode = 1;
 }
-// An exit drops what a pipe has not taken yet.
+// process.exit would drop output that a pipe has not accepted yet.
 for (const stream of [process.stdout, process.stderr])
   await new Promise<unknown>((resolve) => stream.write('', resolve));
-process.exit(); // native clients may keep the loop alive after they were closed
+process.exit(); // native clients may keep the event loop alive after they are closed

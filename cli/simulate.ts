@@ -8,7 +8,7 @@ import type { Prepared } from '../app/environment.ts';
 import { onFreshServers } from '../app/fresh.ts';
 import { untilCaughtUp } from '../app/lag.ts';
 import { startServing } from '../app/serving.ts';
-import { bar, columns, liveLine, percent, progress, style, UsageError } from '../app/terminal.ts';
+import { bar, columns, liveLine, percent, print, printText, progress, style } from '../app/terminal.ts';
 import { adoptPolicy } from '../operations/policy.ts';
 import { deploymentOf, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
@@ -25,6 +25,7 @@ import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { openCounts } from '../trainer/trainer.ts';
+import { count, share, whole } from './options.ts';
 import { readPolicy } from './policy.ts';
 
 const EXAMPLE = path.join(import.meta.dirname, '..', 'examples', 'corpus.jsonl');
@@ -46,29 +47,34 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `samvad simulate`: the closed loop on a labelled corpus, on servers of its own. */
+/** `samvad simulate`: plays a labelled corpus through the whole training loop on fresh servers. */
 export function simulateCommand(): Command {
   return new Command('simulate')
-    .description('play a labelled corpus as live traffic, and see the model get better version by version')
-    .option('--corpus <file>', 'one {"text", "intent", "module", "language"} a line; may be .gz', EXAMPLE)
-    .option('--conversations <number>', 'play the first so many lines; all by default', whole)
-    .option('--round <number>', 'conversations between two looks at training', whole, 300)
-    .option('--threshold <number>', 'approved samples that start a training run', whole, 600)
+    .description('play a labelled corpus as live traffic and watch the model improve version by version')
+    .option('--corpus <file>', 'one {"text", "intent", "module", "language"} per line; may be .gz', EXAMPLE)
+    .option('--conversations <number>', 'play only the first lines of the file; all by default', whole)
+    .option('--round <number>', 'conversations between two checks for training', count, 300)
+    .option('--threshold <number>', 'approved samples that start a training run', count, 600)
     .option('--llm-accuracy <share>', 'how often the simulated LLM is right', share, 0.85)
-    .option('--reviewer-errors <share>', 'how often a simulated reviewer errs', share, 0.03)
-    .option('--seed <number>', 'another order and other luck', whole, 1)
+    .option('--reviewer-errors <share>', 'how often a simulated reviewer is wrong', share, 0.03)
+    .option('--seed <number>', 'seed of the order and the random choices', whole, 1)
     .option(
       '--rollout',
-      'leave traffic to the deployment controller, step by step, once there is a first version; else a better one gets all at once',
+      'let the deployment controller roll versions out step by step after the first one; by default a better version gets all traffic at once',
     )
-    .option('--policy <file>', 'route by it, JSON as `samvad policy schema` describes; the built-in one by default')
+    .option(
+      '--policy <file>',
+      'routing policy, JSON as `samvad policy schema` describes it; the built-in one by default',
+    )
     .option('--keep', 'keep the data folder')
     .option('--json', 'print rounds and versions as JSON')
-    .addHelpText('after', '\nServers, pipeline, training and serving are the real ones; LLM and reviewers are played.')
+    .addHelpText(
+      'after',
+      '\nServers, pipeline, training and serving are real; the LLM and the reviewers are simulated.',
+    )
     .action(async (options: Options) => {
       const rows = (await readCorpus(options.corpus)).rows.slice(0, options.conversations);
       const policy = options.policy === undefined ? undefined : await readPolicy(options.policy);
-      if (options.round === 0 || options.threshold === 0) throw new UsageError('--round and --threshold start at 1.');
       progress(`Playing ${rows.length} conversations of ${path.basename(options.corpus)}; starting servers.`);
       await onFreshServers(
         'simulation',
@@ -76,7 +82,7 @@ export function simulateCommand(): Command {
         (config) => ({ ...config, training: { ...config.training, threshold: options.threshold } }),
         async (prepared) => {
           const played = await play(prepared, { ...options, rows, policy });
-          process.stdout.write(options.json === true ? `${JSON.stringify(played)}\n` : summary(played));
+          print(options.json, played, summary(played));
         },
       );
     });
@@ -85,7 +91,7 @@ export function simulateCommand(): Command {
 interface Play {
   readonly rounds: readonly Round[];
   readonly versions: readonly (Figures & { readonly version: string })[];
-  /** Where the versions stand at the end. */
+  /** The versions at the end. */
   readonly standings: readonly Standing[];
 }
 
@@ -93,7 +99,7 @@ interface Standing {
   readonly version: string;
   readonly status: string;
   readonly traffic_percentage: number;
-  /** The evaluation's reasons, those of the last verdict on a step of its rollout, and why it is not put on trial. */
+  /** Reasons of the evaluation, of the last verdict on a rollout step, and for not putting the version on trial. */
   readonly reasons: readonly string[];
 }
 
@@ -136,7 +142,7 @@ async function play(
         }
         await untilFollowed(serving, now);
         const { production } = deploymentOf(now);
-        // The steps of the first one, which are judged on its own labels, would take most of a corpus.
+        // The rollout of the first version is judged on labels of its own traffic and would take most of the corpus.
         if (options.rollout === true && now.models.get(production)?.standing.artifact_sha256 != null)
           controller ??= await startComponents(['deployment-controller'], prepared);
         return production;
@@ -145,11 +151,11 @@ async function play(
     },
   };
   try {
-    if (policy) await adoptPolicy(prepared, { policy, adopted_by: 'simulation', reason: 'It is played with.' });
+    if (policy) await adoptPolicy(prepared, { policy, adopted_by: 'simulation', reason: 'It is simulated.' });
     const to = Date.now() - DAY_MS;
     const game = simulate({ ...options, from: to - DAYS * DAY_MS, to }, ports);
     const rounds: Round[] = [];
-    if (options.json !== true) process.stdout.write(head());
+    if (options.json !== true) printText(head());
     for (;;) {
       const next = await game.next();
       if (next.done === true) {
@@ -158,7 +164,7 @@ async function play(
         return { rounds, versions, standings: [...now.models.values()].map((record) => standingOf(now, record)) };
       }
       rounds.push(next.value);
-      if (options.json !== true) process.stdout.write(line(rounds.length, next.value));
+      if (options.json !== true) printText(line(rounds.length, next.value));
     }
   } finally {
     await counts.close();
@@ -170,12 +176,12 @@ async function play(
   }
 }
 
-/** Whether no run is open, and none is due for so many approvals. */
+/** Whether no run is open and `approvals` do not make one due. */
 function atRest(log: ModelLog, approvals: number, threshold: number): boolean {
   return openRuns(log).length === 0 && approvals - lastAsked(log, DATA_SET).approvals < threshold;
 }
 
-/** Waits until this process serves what the log has in production. */
+/** Waits until this process serves the production version of the log. */
 async function untilFollowed({ classifier, policy }: ReturnType<typeof startServing>, log: ModelLog): Promise<void> {
   const { production, canary } = deploymentOf(log);
   const question = { text: 'where is my order', language: 'en', conversationId: null };
@@ -190,7 +196,7 @@ const BAR = 12;
 
 function head(): string {
   const titles = ['right', 'right, model alone', 'LLM fallback', 'people asked'].map((title) => title.padEnd(BAR + 9));
-  return `\n${style('bold', [...cells('round', 'version'), ...titles].join(''))}\n`;
+  return `\n${style('bold', [...cells('round', 'version'), ...titles].join(''))}`;
 }
 
 function cells(round: string, version: string): readonly [string, string] {
@@ -200,7 +206,7 @@ function cells(round: string, version: string): readonly [string, string] {
 function line(number: number, { version, accuracy, modelAccuracy, fallback, reviewed }: Round): string {
   const cell = (value: number | null) =>
     value === null ? '–'.padEnd(BAR + 9) : `${bar(value, BAR)} ${percent(value).padStart(7)} `;
-  return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}\n`;
+  return `${cells(String(number), version).join('')}${[accuracy, modelAccuracy, fallback, reviewed].map(cell).join('')}`;
 }
 
 function standingOf(log: ModelLog, record: ModelRecord): Standing {
@@ -227,16 +233,5 @@ function summary({ versions, standings }: Play): string {
       percent(v.fallback),
       percent(v.reviewed),
     ]),
-  ])}\n\n${style('bold', 'At the end')}\n${columns([['version', 'status', 'traffic', 'because'], ...ends])}\n`;
-}
-
-function whole(text: string): number {
-  if (!/^\d+$/.test(text)) throw new UsageError(`${text} is not a whole number.`);
-  return Number(text);
-}
-
-function share(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value <= 1)) throw new UsageError(`${text} is not a share from 0 to 1.`);
-  return value;
+  ])}\n\n${style('bold', 'At the end')}\n${columns([['version', 'status', 'traffic', 'because'], ...ends])}`;
 }

@@ -1,43 +1,46 @@
 import { Command } from 'commander';
-import { findEnvironment, prepare } from '../app/environment.ts';
+import { withPrepared } from '../app/environment.ts';
 import { readLag } from '../app/lag.ts';
+import type { Lag } from '../app/lag.ts';
 import { readSummary } from '../app/summary.ts';
-import { columns, percent } from '../app/terminal.ts';
+import { columns, percent, print } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
 import { renderKpis } from './kpis.ts';
 
-/** `samvad status`: how far everything has come, and the figures that matter. */
+/** `samvad status`: the lag of each component and the key figures. */
 export function statusCommand(): Command {
   return new Command('status')
     .description('lag of each component and the key figures')
     .option('--json', 'as JSON')
-    .action(async ({ json }: { json?: boolean }) => {
-      const prepared = await prepare(await findEnvironment());
-      const { servers, pool } = prepared;
-      const [lag, summary] = [await readLag(servers, pool), await readSummary(pool)];
-      const today = dayOf(Date.now());
-      const kpis = await readKpis(pool, today);
-      const { all: productionAccuracy } = await readAccuracy(pool, accuracyRange(today));
-      if (json === true) process.stdout.write(`${JSON.stringify({ lag, ...summary, ...kpis, productionAccuracy })}\n`);
-      else {
-        process.stdout.write(
-          `${columns([['component', 'reads', 'lag'], ...lag.map((l) => [l.component, l.topic, l.ahead > 0 ? `${l.ahead} ahead of its log` : l.lag])])}\n`,
-        );
-        process.stdout.write(
-          `\n${columns(Object.entries(summary.totals))}\n\n${renderKpis(kpis)}\n\n${renderAccuracy(productionAccuracy)}\n`,
-        );
-      }
-      await prepared.stop();
-    });
+    .action(({ json }: { json?: boolean }) =>
+      withPrepared(async ({ servers, pool }) => {
+        const [lag, summary] = [await readLag(servers, pool), await readSummary(pool)];
+        const today = dayOf(Date.now());
+        const kpis = await readKpis(pool, today);
+        const { all: productionAccuracy } = await readAccuracy(pool, accuracyRange(today));
+        const totals = columns(Object.entries(summary.totals));
+        const text = [renderLag(lag), totals, renderKpis(kpis), renderAccuracy(productionAccuracy)].join('\n\n');
+        print(json, { lag, ...summary, ...kpis, productionAccuracy }, text);
+      }),
+    );
 }
 
-/** One line: the corrected figure with its interval, the naive one beside it. */
+function renderLag(lags: readonly Lag[]): string {
+  const rows = lags.map(({ component, topic, lag, ahead }) => [
+    component,
+    topic,
+    ahead > 0 ? `${ahead} ahead of its log` : lag,
+  ]);
+  return columns([['component', 'reads', 'lag'], ...rows]);
+}
+
+/** One line: the corrected figure with its interval, and the naive one. */
 function renderAccuracy({ corrected, interval: [low, high], naive, answers }: ProductionAccuracy): string {
   if (naive === null)
-    return '  Accuracy in production: no answers in 30 days; `samvad accuracy --from DAY` looks further back.';
-  const figure = corrected === null ? 'not known, a part of the traffic has no answer' : percent(corrected);
+    return '  Accuracy in production: no answers in 30 days; `samvad accuracy --from DAY` covers a longer time.';
+  const figure = corrected === null ? 'unknown, because a part of the traffic has no answer' : percent(corrected);
   return `  Accuracy in production, 30 days: ${figure} (95 % interval ${percent(low)} to ${percent(high)}; naive ${percent(naive)}; ${answers} answers).`;
 }

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { describePipeline } from '../app/describe-pipeline.ts';
 import { aclCommands, kafkaUsers } from '../app/rights.ts';
-import { columns, style } from '../app/terminal.ts';
+import { columns, print, printText, style } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { processors, projections } from '../pipeline.ts';
 import { topicSettings } from '../runtime/topics.ts';
@@ -16,19 +16,18 @@ interface Flags {
   readonly json?: boolean;
 }
 
-/** `samvad topology`: the pipeline, drawn from the values that run. */
+/** `samvad topology`: draws the pipeline from its definition. */
 export function topologyCommand(): Command {
   return new Command('topology')
     .description('draw the pipeline')
     .option('--mermaid', 'as a Mermaid flow chart')
-    .option('--topics', 'the commands that make the topics, and set those that are there already')
-    .option('--acls', "the commands that give each component's Kafka user its rights")
+    .option('--topics', 'print the commands that create the topics and configure existing ones')
+    .option('--acls', "print the commands that give each component's Kafka user its rights")
     .option('--json', 'as JSON')
     .action(({ mermaid, topics: made, acls, json }: Flags) => {
-      if (made === true) return void process.stdout.write(drawTopics(readConfig().replication));
-      if (acls === true) return void process.stdout.write(drawAcls());
-      if (json === true) process.stdout.write(`${JSON.stringify(describePipeline(), undefined, 2)}\n`);
-      else process.stdout.write(mermaid === true ? drawMermaid() : drawText());
+      if (made === true) return printText(drawTopics(readConfig().replication));
+      if (acls === true) return printText(drawAcls());
+      print(json, describePipeline(), mermaid === true ? drawMermaid() : drawText(), 2);
     });
 }
 
@@ -47,15 +46,15 @@ function drawText(): string {
     '',
   ]);
   const rows = Object.values(topics).map((topic: Topic) => [topic.name, keeps(topic), describeKey(topic), topic.holds]);
-  return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}\n`;
+  return `${[...lines, ...tables].join('\n')}\n${style('bold', 'Topics')}\n${columns(rows)}`;
 }
 
-/** The commands of Kafka's own tools that make what is missing, and set what was made otherwise; both may run again. */
+/** Commands of Kafka's tools that create missing topics and configure existing ones. They may be run repeatedly. */
 export function drawTopics(replication: number, all: readonly Topic[] = Object.values<Topic>(topics)): string {
   const server = '--bootstrap-server "$KAFKA_BROKERS" --command-config "$ADMIN_PROPERTIES"';
   const drawn = all.map((topic) => {
     const settings = Object.entries(topicSettings(topic, replication));
-    // Of a topic that is there already stays what its operator may have raised, lest records be lost.
+    // An operator may have raised these settings of an existing topic; lowering them could lose records.
     const raised = [
       ...(replication > 2 ? [] : ['min.insync.replicas']),
       ...(typeof topic.keeps === 'object' ? ['retention.ms'] : []),
@@ -69,14 +68,14 @@ export function drawTopics(replication: number, all: readonly Topic[] = Object.v
       `kafka-configs.sh ${server} --alter --topic ${topic.name} --add-config ${set.join(',')}`,
     ];
   });
-  return `${drawn.map((lines) => lines.join('\n')).join('\n\n')}\n`;
+  return drawn.map((lines) => lines.join('\n')).join('\n\n');
 }
 
 function drawAcls(): string {
-  return kafkaUsers.map((user) => `# ${user.name}\n${aclCommands(user).join('\n')}\n`).join('\n');
+  return kafkaUsers.map((user) => `# ${user.name}\n${aclCommands(user).join('\n')}`).join('\n\n');
 }
 
-/** A flow chart; boxes are topics, round ones processors, cylinders tables. */
+/** A Mermaid flow chart: boxes are topics, rounded boxes processors, cylinders tables. */
 export function drawMermaid(): string {
   const id = (name: string) => name.replaceAll(/[^a-z]/g, '_');
   const lines = Object.values(topics).map(({ name }) => `  ${id(name)}[${name}]`);
@@ -87,7 +86,7 @@ export function drawMermaid(): string {
   }
   for (const { name, topic, table } of projections)
     lines.push(`  ${id(topic.name)} --> ${id(`pg ${name}`)}[(${table})]`);
-  return `flowchart LR\n${lines.join('\n')}\n`;
+  return `flowchart LR\n${lines.join('\n')}`;
 }
 
 function keeps({ keeps: retention }: Topic): string {

@@ -3,7 +3,7 @@ import { access, constants, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import { folderOf, onLog } from '../app/environment.ts';
-import { liveLine, plain, progress, untilStopped, UsageError } from '../app/terminal.ts';
+import { liveLine, plain, print, progress, untilStopped, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -22,6 +22,7 @@ import { checkLabels } from '../trainer/register.ts';
 import { reportPage } from '../trainer/report.ts';
 import { reportOn } from '../trainer/run-report.ts';
 import type { StoredReport } from '../trainer/run-report.ts';
+import { whole } from './options.ts';
 import { registerModel, reportSummary, versionSummary } from './register-model.ts';
 import type { JudgedFile } from './register-model.ts';
 
@@ -36,26 +37,26 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `samvad train-router`: a model from a file of labelled texts, without the log, or as a version beside those of the log. */
+/** `samvad train-router`: trains on a file of labelled texts, and registers the model as a version on request. */
 export function trainRouterCommand(): Command {
   return new Command('train-router')
-    .description('train a model on a JSONL file of labelled texts; needs no server unless it is to be registered')
+    .description('train a model on a JSONL file of labelled texts; needs servers only with --register')
     .argument(
       '[file]',
-      'one {"text", "intent", "module", "language"} a line, such as `samvad export` writes; may be .gz',
+      'one {"text", "intent", "module", "language"} per line, as `samvad export` writes it; may be .gz',
       'training-data.jsonl',
     )
-    .option('--output <file>', 'write the model here; router.onnx unless it is to be registered')
-    .option('--report <file>', 'write the report here, as a page (.html) or as JSON')
-    .option('--register', 'make it a version that can get traffic')
-    .option('--command <command>', 'train with this program, in place of SAMVAD_TRAINER_COMMAND')
-    .option('--encoder <encoder>', 'with this sentence encoder (FOLDER or ID@COMMIT), in place of SAMVAD_ENCODER')
-    .option('--epochs <number>', 'at most so many, 1 to 50', whole('--epochs'))
-    .option('--seed <number>', 'the same data and seed give the same bytes', whole('--seed'))
+    .option('--output <file>', 'write the model to this file; router.onnx by default, none with --register')
+    .option('--report <file>', 'write the report to this file, as a page (.html) or as JSON')
+    .option('--register', 'register the model as a version that can get traffic')
+    .option('--command <command>', 'train with this program instead of SAMVAD_TRAINER_COMMAND')
+    .option('--encoder <encoder>', 'use this sentence encoder (FOLDER or ID@COMMIT) instead of SAMVAD_ENCODER')
+    .option('--epochs <number>', 'at most this many epochs, 1 to 50', whole)
+    .option('--seed <number>', 'the same data and seed give the same model file', whole)
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
-      '\nA tenth of the texts is held back to test, and a tenth to stop in time and to calibrate. docs/training.md tells how to bring an encoder or a trainer of your own.',
+      '\nA tenth of the texts is held back for the test, and a tenth for early stopping and calibration. docs/training.md explains how to use your own encoder or trainer.',
     )
     .action(async (file: string, given: Options) => {
       const options = given.register === true ? given : { output: 'router.onnx', ...given };
@@ -63,7 +64,7 @@ export function trainRouterCommand(): Command {
       const recipe = recipeOf(config.training);
       if (recipe.program && (options.epochs ?? options.seed) !== undefined)
         throw new UsageError(
-          `--epochs and --seed are not for ${recipe.program.command[0]}; give it options of its own.`,
+          `--epochs and --seed do not apply to ${recipe.program.command[0]}; put options into its command.`,
         );
       await checkEnds(options);
       const { rows, manifest } = await readCorpus(file);
@@ -80,17 +81,17 @@ export function trainRouterCommand(): Command {
           ? await registerModel(judged, 'train-router').catch(async (error: unknown) => {
               const { output = fallbackOf(judged.bytes) } = options;
               if (options.output === undefined) await writeFile(output, judged.bytes);
-              progress(`It could not be made a version. The model is in ${output}.`);
+              progress(`The model could not be registered. It is in ${output}.`);
               throw error;
             })
           : await reportOnFile(judged, recipe.places);
       if (options.report !== undefined)
         await writeFile(options.report, options.report.endsWith('.html') ? reportPage(report) : JSON.stringify(report));
-      process.stdout.write(options.json === true ? `${JSON.stringify(report)}\n` : summary(report, options));
+      print(options.json, report, summary(report, options));
     });
 }
 
-/** Training may take hours: what its end needs is looked for first. */
+/** Checks output folders and servers first, because training may take hours. */
 async function checkEnds({ output, report, register: asVersion }: Options): Promise<void> {
   for (const file of [output, report]) if (file !== undefined) await checkWritable(file);
   if (asVersion !== true) return;
@@ -129,7 +130,7 @@ async function trainOn(
     return trainExternally({ program, train, dev, manifest, folder, places }, control).finally(() => liveLine(''));
   }
   const more = {
-    // The version after this one may go on from it, and is calibrated on these dev rows: they must stay unlearned.
+    // A later version may continue from this one and is calibrated on these dev rows, so they must not be learned.
     ...(asVersion === true && { learnDev: false }),
     ...(epochs !== undefined && { epochs }),
     ...(seed !== undefined && { seed }),
@@ -142,20 +143,16 @@ async function trainOn(
   return makeModelFile(outcome, { manifest, parent: null }, [...dev, ...train], places);
 }
 
-/** The report on a model that is no version. */
+/** The report on a model that is not registered. */
 function reportOnFile(file: JudgedFile, places: EncoderPlaces): Promise<StoredReport> {
   const [production, policy, promotion] = [undefined, defaultPolicy, defaultPromotionPolicy];
   return reportOn({ version: 'unregistered', ...file, places, production, policy, promotion });
 }
 
 function summary(report: StoredReport, { output, register: asVersion }: Options): string {
-  const place = output === undefined ? '' : `The model is in ${output}.\n`;
-  return `${reportSummary(report)}${place}${asVersion === true ? versionSummary(report) : ''}`;
-}
-
-function whole(name: string): (text: string) => number {
-  return (text) => {
-    if (!/^\d+$/.test(text)) throw new UsageError(`${name} is ${text}; it must be a whole number.`);
-    return Number(text);
-  };
+  return [
+    reportSummary(report),
+    ...(output === undefined ? [] : [`The model is in ${output}.`]),
+    ...(asVersion === true ? [versionSummary(report)] : []),
+  ].join('\n');
 }

@@ -3,10 +3,10 @@ import { Command } from 'commander';
 import type { Admin } from 'kafkajs';
 import { startComponents } from '../app/components.ts';
 import type { RunningComponents } from '../app/components.ts';
-import { findEnvironment, onLog, prepare } from '../app/environment.ts';
+import { onLog, withPrepared } from '../app/environment.ts';
 import type { Prepared } from '../app/environment.ts';
 import { untilPassed } from '../app/lag.ts';
-import { liveLine, progress, UsageError } from '../app/terminal.ts';
+import { liveLine, print, printText, progress, UsageError } from '../app/terminal.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { cancelRun, resumeRun } from '../policy/training-run.ts';
 import { whyNoTrial } from '../policy/trial.ts';
@@ -21,7 +21,7 @@ import { trainer } from '../trainer/trainer.ts';
 const LOOK_MS = 500;
 /** A trainer that restarts is away for at most this long: up to 15 s to stop its run, and then its start. */
 const RESTART_MS = 30_000;
-/** As the log names who asked. */
+/** The requester's name in the log. */
 const BY = 'samvad train';
 
 interface Options {
@@ -31,18 +31,18 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `samvad train`: a training run now, on all samples approved so far. */
+/** `samvad train`: starts a training run on all samples approved so far. */
 export function trainCommand(): Command {
   return new Command('train')
-    .description('train on all approved samples, and wait for the end of the run')
-    .option('--from-scratch', 'do not go on from the version in production')
-    .option('--resume <run>', 'take a failed or cancelled run up again')
-    .option('--cancel <run>', 'end a run')
+    .description('train on all approved samples and wait for the run to end')
+    .option('--from-scratch', 'do not continue from the version in production')
+    .option('--resume <run>', 'resume a failed or cancelled run')
+    .option('--cancel <run>', 'cancel a run')
     .option('--json', 'print the run as JSON, null when there is none')
     .addHelpText(
       'after',
-      '\nNothing is asked of a running trainer but its turn: without one, this command trains itself.\n' +
-        'The exit code is 1 when the run makes no version: it failed, or somebody cancelled it.',
+      '\nA running trainer carries out the run; when there is none, this command trains itself.\n' +
+        'The exit code is 1 when the run makes no version because it failed or was cancelled.',
     )
     .action(async (options: Options) => {
       const { cancel } = options;
@@ -52,31 +52,31 @@ export function trainCommand(): Command {
 }
 
 /**
- * Waits until the run that `ask` names has ended, and prints it, where there is one; `ask` says why there is none. The exit
+ * Waits for the end of the run that `ask` returns, and prints the run. When there is none, `ask` has told the user why. The exit
  * code is 1 when the run makes no version.
  */
 export async function carryOutRun(
   ask: (prepared: Prepared, log: ModelLogPort) => Promise<string | undefined>,
   options: Pick<Options, 'json'>,
 ): Promise<void> {
-  const prepared = await prepare(await findEnvironment());
-  const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
-  try {
-    const id = await ask(prepared, log);
-    if (id === undefined) {
-      if (options.json === true) process.stdout.write('null\n');
-      return;
+  await withPrepared(async (prepared) => {
+    const log = await openModelLog(prepared.servers.kafka, prepared.codecs);
+    try {
+      const id = await ask(prepared, log);
+      if (id === undefined) {
+        if (options.json === true) printText('null');
+        return;
+      }
+      const now = await carryOut(prepared, log, id);
+      show(id, now, options);
+      if (now.runs.get(id)?.status !== 'finished') process.exitCode = 1;
+    } finally {
+      await log.close();
     }
-    const now = await carryOut(prepared, log, id);
-    show(id, now, options);
-    if (now.runs.get(id)?.status !== 'finished') process.exitCode = 1;
-  } finally {
-    await log.close();
-    await prepared.stop();
-  }
+  });
 }
 
-/** Ends a run, for which the log is enough. */
+/** Cancels a run. Postgres is not needed for that. */
 async function cancelled(log: ModelLogPort, id: string, options: Options): Promise<void> {
   show(id, await log.append((now) => cancelRun(now, id, { by: BY, at: Date.now() })), options);
 }
@@ -84,10 +84,10 @@ async function cancelled(log: ModelLogPort, id: string, options: Options): Promi
 function show(id: string, log: ModelLog, { json }: Pick<Options, 'json'>): void {
   const run = log.runs.get(id);
   if (!run) throw new UsageError(`There is no run ${id}.`);
-  process.stdout.write(`${json === true ? JSON.stringify({ id, ...run }) : runSummary(id, run, log)}\n`);
+  print(json, { id, ...run }, runSummary(id, run, log));
 }
 
-/** Notes in the log what is asked for. Returns the run's id, or undefined when there is nothing to do. */
+/** Requests the run in the log. Returns its id, or undefined when there is nothing to do. */
 async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Promise<string | undefined> {
   const by = { by: BY, at: Date.now() };
   const { resume, fromScratch = false } = options;
@@ -98,20 +98,20 @@ async function ask(prepared: Prepared, log: ModelLogPort, options: Options): Pro
   return askForAll(prepared, log, fromScratch);
 }
 
-/** Asks for a run on everything that is approved, once the pipeline has processed what has come by now. */
+/** Requests a run on all approved samples, once the pipeline has processed the records that are in the log now. */
 async function askForAll(prepared: Prepared, log: ModelLogPort, fromScratch: boolean): Promise<string | undefined> {
   await untilPassed(prepared.servers, prepared.pool);
   const all = await countUnused({ kafka: prepared.servers.kafka, codecs: prepared.codecs }, log);
   const wish = { trigger: 'manual', atLeast: fromScratch ? 0 : 1, fromScratch, by: BY } as const;
   const asked = await askForRun(log, all, wish);
   const { run } = asked;
-  const none = `0 approved samples are ${fromScratch ? 'there' : 'unused'}, and a run takes 1. Nothing was started.`;
+  const none = `There are no ${fromScratch ? 'approved' : 'unused approved'} samples, and a run needs 1. Nothing was started.`;
   if (run === undefined || asked.ended !== undefined)
     progress(`${run === undefined ? none : `Asked for the run ${run}.`}${aboutEnded(asked)}`);
   return run;
 }
 
-/** Follows the run to its end, and joins the trainers where none runs, because the settings of another may not be those of here. Returns the log then. */
+/** Follows the run to its end and returns the log. Trains here only when no trainer runs, because a running one may have other settings. */
 async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Promise<ModelLog> {
   const admin = kafkajsClient(prepared.servers.kafka, 'samvad-train').admin();
   let own: RunningComponents | undefined;
@@ -138,8 +138,8 @@ async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Prom
 }
 
 /**
- * Whether a trainer runs somewhere, or did until lately: Kafka forgets their group some minutes after the last has left, as it has no
- * offsets. `running` also while Kafka can't say: then none could begin.
+ * Whether a trainer runs somewhere, or did a short while ago: the group has no offsets, so Kafka forgets it some minutes after its last
+ * member has left. `running` also while Kafka does not answer, because none could start then.
  */
 async function lookForTrainers(admin: Admin): Promise<'running' | 'lately' | 'none'> {
   try {
@@ -152,18 +152,19 @@ async function lookForTrainers(admin: Admin): Promise<'running' | 'lately' | 'no
   }
 }
 
-/** Whether Kafka's answer stays the same, as where the user may not look at the group. */
+/** Whether Kafka would answer the same again, as when the user may not describe the group. */
 function isRefusal(error: unknown): boolean {
   return error instanceof Error && error.name === 'KafkaJSProtocolError' && 'retriable' in error && !error.retriable;
 }
 
-/** What a run has come to, and what becomes of its version. */
+/** The result of a run and what happens to its version, as text. */
 export function runSummary(id: string, run: RunStanding, log: ModelLog): string {
   const { status, version, verdict, reasons, failure } = run;
   if (status !== 'finished') return `The run ${id} is ${status}.${failure === null ? '' : ` ${failure}`}`;
   const made = `The run ${id} made ${version ?? ''}: ${verdict ?? ''}. ${reasons.join(' ')}\n`;
-  if (verdict !== 'promote') return `${made}It gets no traffic; \`samvad models report ${version ?? ''}\` tells more.`;
+  if (verdict !== 'promote')
+    return `${made}It gets no traffic; \`samvad models report ${version ?? ''}\` prints its report.`;
   const why = whyNoTrial(log, version ?? '');
-  if (why !== undefined) return `${made}${why} The next run learns from the same samples and those after them.`;
+  if (why !== undefined) return `${made}${why} The next run learns from the same samples and later ones.`;
   return `${made}The deployment controller puts it on trial; \`samvad models\` shows it.`;
 }

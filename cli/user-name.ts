@@ -1,6 +1,6 @@
 import os from 'node:os';
 
-/** Who types, for the record. In a container an account may have no name, and then it is its number. */
+/** The name of the current user, or the number of an account without a name, which occurs in containers. */
 export function userName(): string {
   try {
     return os.userInfo().username;

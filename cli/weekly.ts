@@ -12,12 +12,14 @@ interface Options {
   readonly json?: boolean;
 }
 
-/** `samvad weekly`: the weekly job by hand or by cron, as the scheduler does it. */
+/** `samvad weekly`: runs the weekly job now, as the scheduler does. */
 export function weeklyCommand(): Command {
   return new Command('weekly')
-    .description('train when enough approved samples are unused (SAMVAD_WEEKLY_MINIMUM, 500), and wait for the end')
-    .option('--missed', 'only when the last weekly time (SAMVAD_WEEKLY_AT) went by without it')
-    .option('--from-scratch', 'do not go on from the version in production')
+    .description(
+      'train when enough approved samples are unused (SAMVAD_WEEKLY_MINIMUM, 500), and wait for the run to end',
+    )
+    .option('--missed', 'only when the job was missed at its last time (SAMVAD_WEEKLY_AT)')
+    .option('--from-scratch', 'do not continue from the version in production')
     .option('--json', 'print the run as JSON, null when there is none')
     .addHelpText('after', '\nThe exit code is 1 when a run makes no version, and 0 when none was due.')
     .action((options: Options) => carryOutRun((prepared) => askWeekly(prepared, options), options));

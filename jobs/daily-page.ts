@@ -1,4 +1,4 @@
-/** The daily report as a page: one file, nothing fetched, readable in light and in dark. */
+/** The daily report as a self-contained HTML page, in light or dark colours. */
 import { agreementInWords } from '../policy/agreement.ts';
 import { formatKpi, formatTarget } from '../policy/kpis.ts';
 import type { Kpi } from '../policy/kpis.ts';
@@ -39,7 +39,7 @@ ${agreementLine(report.accuracy.agreement)}
 ${sliceTable('Module', report.modules)}
 ${sliceTable('Language', report.languages)}
 ${sliceTable('Intents with most for people', report.doubtful_intents)}
-${late.length === 0 ? '' : `<h2>Came late</h2>\n<p>${late.map((one) => `${one.conversations} conversations of ${one.day}`).join(', ')} came after what earlier reports told.</p>`}
+${late.length === 0 ? '' : `<h2>Late conversations</h2>\n<p>${late.map((one) => `${one.conversations} conversations of ${one.day}`).join(', ')} arrived after the reports of their days.</p>`}
 </main>
 </body>
 </html>
@@ -73,7 +73,7 @@ function accuracyTable({ from, to, all, versions }: DailyReport['accuracy']): st
     count(slice.conversations),
   ]);
   return (
-    `<p class="quiet">Conversations of ${from} to ${to}, corrected for what people get to see; the naive share beside it.</p>\n` +
+    `<p class="quiet">Conversations of ${from} to ${to}, corrected for which conversations people see; the naive share is without that correction.</p>\n` +
     table(['Version', 'Corrected', '95 % interval', 'Naive', 'Answers', 'Conversations'], rows)
   );
 }
@@ -102,7 +102,7 @@ function count(value: number): string {
   return formatKpi(value, 'count');
 }
 
-/** Commands stand between backticks. */
+/** Escapes text in which commands are between backticks. */
 function prose(text: string): string {
   return escape(text).replace(/`([^`]+)`/g, '<code>$1</code>');
 }

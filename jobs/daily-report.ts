@@ -1,4 +1,4 @@
-/** The report on one day, as values: what came, what people did, where everything stands. */
+/** The report on one day as values: traffic, reviews, training and key figures. */
 import type { Pool } from 'pg';
 import { addDays } from '../kpi/day.ts';
 import type { Day } from '../kpi/day.ts';
@@ -9,11 +9,11 @@ import type { KpiList } from '../kpi/read-kpis.ts';
 import type { Agreement } from '../policy/agreement.ts';
 import type { TrainingProgress } from './training-progress.ts';
 
-/** Slices of a kind that a report has, those with most conversations: it is one record, which the broker must take. */
+/** At most this many slices of a kind, those with most conversations: a report is one record, which must fit the broker's limit. */
 const MAX_SLICES = 100;
 const MAX_DOUBTFUL = 10;
 
-/** Conversations of a day by some label. Shares are 0 to 1. */
+/** Conversations of a day with one label. Shares are 0 to 1. */
 export interface DaySlice {
   readonly name: string;
   readonly conversations: number;
@@ -29,7 +29,7 @@ export interface DailyReport {
   readonly from: string;
   readonly to: string;
   readonly closed_at: string;
-  /** The day's row of `daily_training_stats`, but for the samples. */
+  /** The day's row of `daily_training_stats`, except for the samples. */
   readonly conversations: {
     readonly conversations: number;
     readonly auto_approved: number;
@@ -39,37 +39,37 @@ export interface DailyReport {
     readonly auto_approval_rate: number | null;
     readonly average_confidence: number | null;
     /**
-     * Samples that were approved on the day and stand, whatever day the conversation is of. Reports from before 27 November 2026
-     * have those of the day's conversations.
+     * Samples that were approved on the day and are still approved, of conversations of any day. Reports from before 27 November 2026
+     * have the samples of the day's conversations instead.
      */
     readonly training_samples: number;
-    /** Answers given on the day, whatever day the conversation is of, and the hours that they took. */
+    /** Answers given on the day, to conversations of any day, and the hours that they took. */
     readonly reviews: number;
     readonly review_hours: number;
   };
   readonly modules: readonly DaySlice[];
   readonly languages: readonly DaySlice[];
-  /** The intents with most conversations for people. */
+  /** The intents with the most conversations for people. */
   readonly doubtful_intents: readonly DaySlice[];
   readonly training: TrainingProgress;
   readonly accuracy: Pick<AccuracyReport, 'from' | 'to' | 'all' | 'versions'> & {
-    /** Of all pairs of reviewers, without their names. Reports from before 26 November 2026 have none. */
+    /** Over all pairs of reviewers, without their names. Absent in reports from before 26 November 2026. */
     readonly agreement?: Agreement;
   };
   readonly kpis: KpiList['kpis'];
-  /** Earlier days, and how many of their conversations came when no report could tell of them any more. */
+  /** Earlier days, with the number of their conversations that arrived after all reports that count them. */
   readonly late: readonly { readonly day: Day; readonly conversations: number }[];
 }
 
-/** What the report takes besides the tables. */
+/** Inputs of the report besides the tables. */
 export interface ReportInputs {
   readonly closedAt: number;
   readonly training: TrainingProgress;
-  /** Conversations that other reports told of, by day. */
+  /** Conversations that other reports count, by day. */
   readonly told: ReadonlyMap<Day, number>;
 }
 
-/** Conversations that reports told of, by day: in the day's own, and under `late` in another. */
+/** Conversations that reports count, by day: in the day's own report, and under `late` in later ones. */
 export function conversationsTold(reports: readonly DailyReport[]): ReadonlyMap<Day, number> {
   const told = new Map(reports.map(({ day, conversations }) => [day, conversations.conversations]));
   for (const { day, conversations } of reports.flatMap(({ late }) => late))
@@ -77,7 +77,7 @@ export function conversationsTold(reports: readonly DailyReport[]): ReadonlyMap<
   return told;
 }
 
-/** Makes the report from the tables as they are. */
+/** Makes the report from the current tables. */
 export async function readDailyReport(
   pool: Pick<Pool, 'query'>,
   day: Day,
@@ -171,7 +171,7 @@ async function readLate(
     [day],
   );
   return rows.flatMap(({ day: before, conversations }) => {
-    const known = told.get(before) ?? conversations; // a day without a report gets its own
+    const known = told.get(before) ?? conversations; // a day without a report will get one
     return conversations <= known ? [] : [{ day: before, conversations: conversations - known }];
   });
 }

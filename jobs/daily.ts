@@ -1,7 +1,7 @@
 /**
- * The daily job. It waits until the pipeline is past what has come, measures the accuracy in production, syncs with Label
- * Studio, looks at the training threshold, and closes each day that is over and has no report yet. A closed day is in the
- * log; its files are written from there, so that they are the same bytes on every run and every machine.
+ * The daily job. It waits until the pipeline has caught up, measures the accuracy in production, syncs with Label Studio, checks the
+ * training threshold, and closes each day that is over and has no report yet. Reports are in the log; their files are written from
+ * there, so that they are identical on every run and every machine.
  */
 import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -16,7 +16,8 @@ import type { DayClosed } from '../schemas/types.ts';
 import { countUnused } from '../trainer/ask-for-run.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { recordAccuracy } from '../trainer/rollout/measure.ts';
-import { closeDay, readClosedDays } from './closed-days.ts';
+import { closeDays, readClosedDays } from './closed-days.ts';
+import type { ClosedDays } from './closed-days.ts';
 import { dailyPage } from './daily-page.ts';
 import { conversationsTold, readDailyReport } from './daily-report.ts';
 import type { DailyReport } from './daily-report.ts';
@@ -25,27 +26,27 @@ import type { StepResult } from './steps.ts';
 import { progressInWords, progressOf } from './training-progress.ts';
 import type { TrainingProgress } from './training-progress.ts';
 
-/** Days that a run makes up at most. */
+/** At most this many days before today are closed in a run. */
 const MAKE_UP_DAYS = 31;
 
-/** A day that can't be closed, as a sentence for whoever asked. */
+/** A day that can't be closed yet. The message tells the user why. */
 export class DayNotOver extends Error {
   override readonly name = 'DayNotOver';
 }
 
 /** How the job is run. */
 export interface DailyOptions {
-  /** Only this day. All that are due where absent. */
+  /** Only this day. By default all that are due. */
   readonly day?: Day;
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Exchanges tasks and answers with Label Studio, and tells what it did. A full synchronisation where absent. */
+  /** Exchanges tasks and answers with Label Studio; returns a sentence on what it did. By default a full synchronisation. */
   readonly labelStudio?: () => Promise<string>;
 }
 
 /**
- * Runs the job and tells what became of each step.
- * @throws DayNotOver when `day` is today or later: its conversations may still come.
+ * Runs the job and returns the outcome of each step.
+ * @throws DayNotOver when `day` is today or later, because conversations of that day may still arrive.
  */
 export async function runDaily(
   context: ServiceContext,
@@ -58,6 +59,7 @@ export async function runDaily(
     );
   let days: readonly Day[] = [];
   let caughtUp = false;
+  let training: TrainingProgress | undefined;
   const steps = await runSteps(
     [
       {
@@ -76,25 +78,21 @@ export async function runDaily(
         },
       },
       { name: 'label studio', run: labelStudio },
-      { name: 'training threshold', run: async () => progressInWords(await trainingProgress(context)) },
+      {
+        name: 'training threshold',
+        run: async () => {
+          training = await trainingProgress(context);
+          return progressInWords(training);
+        },
+      },
       {
         name: 'reports',
         run: async () => {
-          const closed = new Map(await readClosedDays(context));
-          const due = day === undefined ? daysDue(closed, await firstDay(context.pool), today) : [day];
-          const open = due.filter((one) => !closed.has(one));
-          if (open.length > 0 && !caughtUp)
-            throw new Error(
-              `The pipeline has not caught up, so ${open.join(', ')} stays open; the next run makes it up.`,
-            );
-          for (const one of due) {
-            const event = closed.get(one) ?? (await closeDay(context, await makeReport(context, one, now, closed)));
-            closed.set(one, event);
-            await writeFiles(context.config.jobs.reports, event);
-          }
-          days = due;
-          if (due.length === 0) return 'No day with traffic is over yet, so there is none to close.';
-          return `${due.join(', ')}: ${open.length} closed now; files in ${context.config.jobs.reports}.`;
+          const progress = async () => (training ??= await trainingProgress(context));
+          const due = await closeDue(context, { day, now, caughtUp, progress });
+          days = due.days;
+          if (days.length === 0) return 'No day with traffic is over yet, so there is none to close.';
+          return `${days.join(', ')}: ${due.open} closed now; files in ${context.config.jobs.reports}.`;
         },
       },
     ],
@@ -103,7 +101,31 @@ export async function runDaily(
   return { days, steps };
 }
 
-/** The days that have no report yet, since the first one with traffic; from then on yesterday always, so that its files are there. */
+/** Closes `day`, or all days that are due, and writes their files. Returns these days, and how many of them were open. */
+async function closeDue(
+  context: ServiceContext,
+  { day, now, caughtUp, progress }: DueOptions,
+): Promise<{ readonly days: readonly Day[]; readonly open: number }> {
+  const { pool, config } = context;
+  const closed = await readClosedDays(context);
+  const days = day === undefined ? daysDue(closed, await firstDay(pool), dayOf(now)) : [day];
+  const open = days.filter((one) => !closed.has(one));
+  if (open.length > 0 && !caughtUp)
+    throw new Error(`The pipeline has not caught up, so ${open.join(', ')} stays open; the next run makes it up.`);
+  const make = async (these: readonly Day[], known: ClosedDays) =>
+    makeReports(pool, these, known, now, await progress());
+  const all = await closeDays(context, closed, days, make);
+  for (const event of days.flatMap((one) => all.get(one) ?? [])) await writeFiles(config.jobs.reports, event);
+  return { days, open: open.length };
+}
+
+interface DueOptions extends Pick<DailyOptions, 'now'> {
+  readonly day: Day | undefined;
+  readonly caughtUp: boolean;
+  readonly progress: () => Promise<TrainingProgress>;
+}
+
+/** The days without a report since the first one with traffic. Yesterday is always included, so that its files are written. */
 export function daysDue(closed: ReadonlyMap<Day, unknown>, first: Day | null, today: Day): readonly Day[] {
   const yesterday = addDays(today, -1);
   const oldest = addDays(today, -MAKE_UP_DAYS);
@@ -144,16 +166,20 @@ async function writeFiles(folder: string, { day, report }: DayClosed): Promise<v
   await replaceFile(path.join(folder, `daily-report-${day}.html`), dailyPage(JSON.parse(report) as DailyReport));
 }
 
-async function makeReport(
-  context: ServiceContext,
-  day: Day,
+/** Reports on `days` in order, each of which takes into account those before it. */
+async function makeReports(
+  pool: ServiceContext['pool'],
+  days: readonly Day[],
+  closed: ClosedDays,
   closedAt: number,
-  closed: ReadonlyMap<Day, DayClosed>,
-): Promise<DayClosed> {
-  const report = await readDailyReport(context.pool, day, {
-    closedAt,
-    training: await trainingProgress(context),
-    told: conversationsTold([...closed.values()].map((one) => JSON.parse(one.report) as DailyReport)),
-  });
-  return { day, closed_at: closedAt, report: `${JSON.stringify(report, null, 2)}\n` };
+  training: TrainingProgress,
+): Promise<readonly DayClosed[]> {
+  const reports = [...closed.values()].map(({ report }) => JSON.parse(report) as DailyReport);
+  const made: DayClosed[] = [];
+  for (const day of days) {
+    const report = await readDailyReport(pool, day, { closedAt, training, told: conversationsTold(reports) });
+    reports.push(report);
+    made.push({ day, closed_at: closedAt, report: `${JSON.stringify(report, null, 2)}\n` });
+  }
+  return made;
 }

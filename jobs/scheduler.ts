@@ -1,4 +1,4 @@
-/** The built-in scheduler: the daily and the weekly job at their times, or later where those were missed. Any number may run; one leads. */
+/** The built-in scheduler: runs the daily and the weekly job at their times, or later when they were missed. Of several schedulers, one leads. */
 import { addDays, dayOf } from '../kpi/day.ts';
 import { leadingService } from '../runtime/leading-service.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -11,7 +11,7 @@ import { keepTimes } from './timetable.ts';
 import type { TimedJob } from './timetable.ts';
 import { missedWeekly, runWeekly } from './weekly.ts';
 
-/** A daily job with a failed step is run again after so long, three times at most; what was done is not done twice. */
+/** Pauses before a daily job with a failed step is repeated. Completed work is not done twice. */
 const AGAIN_MS = [60_000, 300_000, 1_200_000];
 
 /** The service. */

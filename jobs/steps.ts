@@ -1,15 +1,15 @@
-/** A job as a list of steps: what goes wrong in one is noted, and the others go on. */
+/** A job as a list of steps. A failed step is recorded, and the others still run. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 
 /** A step of a job. */
 export interface Step {
   readonly name: string;
-  /** Returns a sentence that says what was done. What it throws is the failure. */
+  /** Returns a sentence on what was done, and throws on failure. */
   readonly run: () => Promise<string>;
 }
 
-/** What became of a step. */
+/** The outcome of a step. */
 export interface StepResult {
   readonly name: string;
   readonly outcome: 'done' | 'failed';
@@ -34,8 +34,8 @@ export async function runSteps(steps: readonly Step[], log: Logger): Promise<rea
 }
 
 /**
- * Runs a job until no step fails, again after each of `waits` (milliseconds) and not more often, nor after the signal. Returns the
- * steps of the last run.
+ * Runs a job, and again after each of `waits` (milliseconds) while a step fails and `signal` is not aborted. Returns the steps of the last
+ * run.
  */
 export async function runAgain(
   run: () => Promise<readonly StepResult[]>,

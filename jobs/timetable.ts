@@ -1,4 +1,4 @@
-/** Runs jobs at their times, one at a time, and makes up those whose time went by while nobody ran them. */
+/** Runs jobs at their times, one at a time, and runs missed ones later. */
 import { Cron } from 'croner';
 import type { Logger } from 'pino';
 import { untilAborted } from '../runtime/sessions.ts';
@@ -8,7 +8,7 @@ export interface TimedJob<N extends string = string> {
   readonly name: N;
   /** Cron pattern, in UTC. */
   readonly at: string;
-  /** Whether nobody has done what was due at `time`, milliseconds since 1970. */
+  /** Whether the job that was due at `time` (milliseconds since 1970) was not done. */
   readonly missed: (time: number) => Promise<boolean>;
   readonly run: () => Promise<void>;
 }
@@ -19,8 +19,8 @@ export function lastTime(pattern: string, now: number): number | undefined {
 }
 
 /**
- * Keeps the times of `jobs` until the signal, then waits for the job that runs. What was missed is looked for at the beginning
- * and after each job, so that a job that failed is made up after the next one. `ended` is told of each.
+ * Runs `jobs` at their times until the signal, then waits for the running job. Checks for missed jobs at the start and after each job, so
+ * that a failed job is repeated after the next one. Calls `ended` after each.
  */
 export async function keepTimes<N extends string>(
   jobs: readonly TimedJob<N>[],

@@ -1,18 +1,18 @@
-/** How near the next training is, and what is to be done for it. Functions of values. */
+/** How close the next training run is, and what starts it. Pure functions. */
 import { formatKpi } from '../policy/kpis.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { lastAsked, lastGivenUp, unusedOf } from '../policy/training-run.ts';
 import { aboutEnded } from '../trainer/ask-for-run.ts';
 import { DATA_SET } from '../topology.ts';
 
-/** How near it is. */
+/** How close the next training run is. */
 export interface TrainingProgress {
-  /** Approved samples that no run has learned from, or is to. */
+  /** Approved samples that are in no run, whether done or requested. */
   readonly unused: number;
   readonly threshold: number;
-  /** Whether so many have come since the last run was asked for, whatever became of it: then the trainer asks for the next. */
+  /** Whether `threshold` samples were approved since the last run was requested, even if that failed: then the trainer requests the next. */
   readonly reached: boolean;
-  /** The last run that failed or was cancelled, where its samples are among the unused. Reports from before 27 November 2026 have none. */
+  /** The last failed or cancelled run whose samples are among the unused. Absent in reports from before 27 November 2026. */
   readonly ended?: string;
 }
 
@@ -27,10 +27,10 @@ export function progressOf(log: ModelLog, total: number, threshold: number): Tra
   };
 }
 
-/** As sentences, commands between backticks. */
+/** The progress as sentences, with commands between backticks. */
 export function progressInWords(progress: TrainingProgress): string {
   const { unused, threshold, reached } = progress;
   const count = `${formatKpi(unused, 'count')} of ${formatKpi(threshold, 'count')} new approved samples.`;
-  if (reached) return `${count} A running trainer asks for a run; \`samvad train\` does without one.`;
+  if (reached) return `${count} A running trainer starts a run; without one, \`samvad train\` does.`;
   return `${count}${aboutEnded({ run: undefined, ...progress })}`;
 }

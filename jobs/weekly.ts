@@ -1,4 +1,4 @@
-/** The weekly job: asks for a training run when enough samples are unused. */
+/** The weekly job: requests a training run when enough samples are unused. */
 import type { Pool } from 'pg';
 import type { ServiceContext } from '../runtime/service.ts';
 import { aboutEnded, askForRun, countUnused } from '../trainer/ask-for-run.ts';
@@ -8,20 +8,20 @@ import { openModelLog } from '../trainer/model-log.ts';
 export interface WeeklyOptions {
   /** Milliseconds since 1970. */
   readonly now: number;
-  /** Who asks, as the log names it. */
+  /** The requester's name in the log. */
   readonly by?: string;
   readonly fromScratch?: boolean;
 }
 
 /** What the job did. */
 export interface WeeklyOutcome {
-  /** The run that was asked for, which a trainer carries out; undefined when too little is unused. */
+  /** The requested run, which a trainer carries out; undefined when too few samples are unused. */
   readonly run: string | undefined;
   /** What was done, as a sentence. */
   readonly said: string;
 }
 
-/** Asks for the run once the pipeline has caught up, and notes that this week's job is done. */
+/** Requests the run once the pipeline has caught up, and records that this week's job is done. */
 export async function runWeekly(
   context: ServiceContext,
   { now, by = 'scheduler', fromScratch = false }: WeeklyOptions,
@@ -42,9 +42,8 @@ export async function runWeekly(
 }
 
 /**
- * Whether the job that was due at `time` was not done, neither then nor since. One of less than a day before counts: on a machine
- * whose clock is east of UTC cron runs it that much sooner. Weeks count from the first call on: before that
- * there was nobody to miss one. Times are in milliseconds since 1970.
+ * Whether the job that was due at `time` was done neither then nor since. A job less than a day before `time` counts as done, because cron
+ * on a machine east of UTC runs it earlier. Before the first call no job counts as missed. Times are in milliseconds since 1970.
  */
 export async function missedWeekly(pool: Pick<Pool, 'query'>, time: number, now: number): Promise<boolean> {
   await pool.query('INSERT INTO weekly_job (done_at) VALUES ($1) ON CONFLICT DO NOTHING', [new Date(now)]);

@@ -1,4 +1,4 @@
-/** Programs that come from Maven Central, in a cache. */
+/** Programs from Maven Central, kept in a cache. */
 import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,22 +8,22 @@ import { runProgram } from './process.ts';
 
 const OLDEST_JAVA = 17;
 
-/** Without a locale, as under systemd, Java reads no path with other letters than those of ASCII. */
+/** Without a locale, as under systemd, Java can't read paths with non-ASCII characters. */
 export const JAVA_ENVIRONMENT = { LC_ALL: 'C.UTF-8' };
 
-/** A server that comes as Java archives from Maven Central. */
+/** A server distributed as Java archives on Maven Central. */
 export interface JavaArtifact {
   /** For messages, such as `Apache Kafka 4.2.0`. */
   readonly title: string;
   /** The folder in the cache; holds the version. */
   readonly folder: string;
-  /** A file under platform/maven/ whose dependencies are what to fetch. */
+  /** A file in platform/maven/ whose dependencies are downloaded. */
   readonly pom: string;
   /** Whether the one dependency is a tar.gz to unpack. */
   readonly unpack: boolean;
 }
 
-/** Checks that `java` is there and recent enough, and gives what it says of its version. @throws PlatformError with the two ways on. */
+/** Checks that `java` is installed and recent enough; returns its version output. @throws PlatformError with two remedies. */
 export async function requireJava(): Promise<string> {
   const { code, output } = await runProgram('java', ['-version']);
   const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
@@ -45,7 +45,7 @@ function javaMajor(output: string): number {
   return Number(first === '1' ? second : first);
 }
 
-/** The folder with the files of an artifact, fetched by Maven the first time. @throws PlatformError */
+/** The folder with the files of an artifact, downloaded by Maven on first use. @throws PlatformError */
 export async function fetchArtifact(
   artifact: JavaArtifact,
   cache: string,
@@ -62,7 +62,7 @@ export async function fetchArtifact(
   await withLock(`${target}.lock`, onWait, signal, async () => {
     if (await exists(target)) return;
     progress(`downloading ${artifact.title} (once, into ${cache})`);
-    // Only a finished folder gets the final name: an interrupted download starts again.
+    // Only a complete folder gets the final name, so an interrupted download starts again.
     const partial = `${target}.partial`;
     await rm(partial, { recursive: true, force: true });
     await copyDependencies(artifact, partial, signal);
@@ -72,7 +72,7 @@ export async function fetchArtifact(
   return target;
 }
 
-/** Checks that `mvn` is there. @throws PlatformError with the two ways on. */
+/** Checks that `mvn` is installed. @throws PlatformError with two remedies. */
 async function requireMaven({ title }: JavaArtifact): Promise<void> {
   const { code } = await runProgram('mvn', ['-version']);
   if (code === 0) return;
@@ -105,7 +105,7 @@ async function unpackArchives(target: string): Promise<void> {
   }
 }
 
-/** Whether a file or folder is there. */
+/** Whether a file or folder exists. */
 export async function exists(path: string): Promise<boolean> {
   return access(path).then(
     () => true,

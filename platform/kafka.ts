@@ -20,13 +20,13 @@ function address({ kafkaPort }: PlatformState): string {
 /** A real Kafka broker that is its own controller (KRaft combined mode, one node). */
 export const kafkaServer: Server = kafkaBroker();
 
-/** What a broker has besides: lines of `server.properties`, which go before the usual ones, and options of `StorageTool format`. */
+/** Additional lines of `server.properties`, which override the usual ones, and additional options of `StorageTool format`. */
 export interface BrokerExtras {
   readonly properties?: (state: PlatformState) => string;
   readonly format?: readonly string[];
 }
 
-/** The broker with extras. Its probe speaks to a listener without TLS and SASL. */
+/** A broker with extras. Its probe uses a listener without TLS and SASL. */
 export function kafkaBroker(extras: BrokerExtras = {}): Server {
   return {
     name: 'kafka',
@@ -39,7 +39,7 @@ export function kafkaBroker(extras: BrokerExtras = {}): Server {
   };
 }
 
-/** The folder of Kafka's archives, fetched the first time. @throws PlatformError */
+/** The folder of Kafka's archives, downloaded on first use. @throws PlatformError */
 export function kafkaLibraries(
   cache: string,
   progress: (message: string) => void,
@@ -59,7 +59,7 @@ async function prepare({ home, cache, state, progress, signal }: ServerContext, 
   await writeFile(logging, LOGGING_PROPERTIES);
   const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
   const classes = await sharedClasses(cache, artifact.folder, version);
-  // The format is complete once meta.properties is there: the storage tool writes it last.
+  // The storage tool writes meta.properties last, so its presence means that formatting is complete.
   if (!(await exists(join(data, 'meta.properties')))) {
     const format = [
       'kafka.tools.StorageTool',
@@ -88,7 +88,7 @@ async function prepare({ home, cache, state, progress, signal }: ServerContext, 
   };
 }
 
-/** Asks for the brokers of the cluster: metadata names a broker only once it takes requests. */
+/** Lists the brokers of the cluster: metadata contains a broker only once it accepts requests. */
 async function probe(state: PlatformState): Promise<void> {
   const kafka = new Kafka({
     clientId: 'samvad-platform',
@@ -152,7 +152,7 @@ broker.heartbeat.interval.ms=1000
 `;
 }
 
-/** Standard output is the log file, see lifecycle.ts; at level INFO it would grow with every rebalance. */
+/** Standard output goes to the log file (lifecycle.ts). At level INFO it would grow with every rebalance. */
 const LOGGING_PROPERTIES = `# Written by Samvad at each start; edits are lost.
 status=error
 appender.out.type=Console

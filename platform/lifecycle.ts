@@ -1,4 +1,4 @@
-/** How a server starts, is waited for, and stops. */
+/** Starting a server, waiting for it, and stopping it. */
 import { open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,9 +13,9 @@ import { removeRunRecord, writeRunRecord } from './run-record.ts';
 import type { Launch, Server, ServerContext } from './server.ts';
 import { folder } from './state.ts';
 
-/** A broker that was killed checks its log before it answers, and Postgres its WAL: minutes, where there is much of it. */
+/** After a kill, a broker checks its log and Postgres its WAL before they answer, which takes minutes for large ones. */
 const READY_MS = 900_000;
-/** How often somebody who waits for that is told. */
+/** How often progress is reported meanwhile. */
 const TELL_MS = 30_000;
 const RETRY_MS = 15_000;
 const STOP_MS = 20_000;
@@ -23,7 +23,7 @@ const PORT_MS = 2_000;
 const MAX_LOG_BYTES = 20 * 1024 * 1024;
 
 /**
- * Prepares and starts one server, and returns once it answers requests. `onSpawn` hears of each process as soon as it
+ * Prepares and starts one server, and returns once it answers requests. `onSpawn` is called with each process as soon as it
  * exists, before it is ready. @throws PlatformError quoting the log.
  */
 export async function startServer(
@@ -81,7 +81,7 @@ async function attemptStart(
   return { failure: `${server.title} ${what}. The last lines of ${logFile}:\n${lastLines(log, 12)}`, log };
 }
 
-/** Probes until one succeeds; the last error once the time is over or the caller lost interest. */
+/** Probes until one succeeds; returns the last error after the time limit or when `abandoned` is aborted. */
 async function readiness(
   { title, probe }: Server,
   { state, progress }: ServerContext,
@@ -104,7 +104,7 @@ async function readiness(
   }
 }
 
-/** Stops a server in an orderly way, by force after 20 s, and removes its pid file. */
+/** Stops a server in order, or kills it after 20 s, and removes its pid file. */
 export async function stopServer(
   server: Server,
   identity: ProcessIdentity,
@@ -137,7 +137,7 @@ async function requireFreePorts(server: Server, { home, state }: ServerContext):
   }
 }
 
-/** Threads of a killed process end one by one, and the last one lets go of its ports: a moment after the process counts as gone. */
+/** Waits for a moment, because a killed process releases its ports only when its last thread ends. */
 async function isSoonFree(port: number): Promise<boolean> {
   const giveUp = performance.now() + PORT_MS;
   let free = await isPortFree(port);
@@ -145,7 +145,7 @@ async function isSoonFree(port: number): Promise<boolean> {
   return free;
 }
 
-/** Moves a large log aside (one older log is kept) and returns where this start's lines will begin. */
+/** Moves a large log aside (one older log is kept) and returns the offset at which the lines of this start begin. */
 async function rotate(logFile: string): Promise<number> {
   const size = (await stat(logFile).catch(() => undefined))?.size ?? 0;
   if (size <= MAX_LOG_BYTES) return size;

@@ -7,7 +7,7 @@ import type { ProcessIdentity } from '../runtime/process-identity.ts';
 import { isErrorCode } from '../runtime/reason.ts';
 import { parseJson, readTextIfPresent } from './state.ts';
 
-/** Whether a value read from a file names a process. */
+/** Whether a value read from a file identifies a process. */
 export function isProcessIdentity(value: unknown): value is ProcessIdentity {
   return (
     typeof value === 'object' &&
@@ -25,7 +25,7 @@ export async function thisProcess(): Promise<ProcessIdentity> {
 }
 
 /**
- * Runs `work` while holding the lock file `path`, waiting for another process that holds it (`onWait` is told once)
+ * Runs `work` while holding the lock file `path`, waiting for another process that holds it (`onWait` is called once)
  * until `signal` is aborted. The lock of a process that no longer runs is taken over.
  */
 export async function withLock<T>(
@@ -59,20 +59,20 @@ export async function withLock<T>(
   }
 }
 
-/** Takes the lock `stale` away; what somebody else has put into its place since it was read is put back. */
+/** Removes the lock `stale`. If another process has replaced it since it was read, the new lock is put back. */
 async function takeAway(path: string, stale: string, claim: string): Promise<void> {
   const taken = `${claim}.taken`;
   try {
     await rename(path, taken);
     if ((await readFile(taken, 'utf8')) !== stale) await isLinked(taken, path);
   } catch (cause) {
-    if (!isErrorCode(cause, 'ENOENT')) throw cause; // somebody else took it away
+    if (!isErrorCode(cause, 'ENOENT')) throw cause; // another process removed it
   } finally {
     await rm(taken, { force: true });
   }
 }
 
-/** A hard link appears with its content or not at all, so nobody ever reads a half-written lock. */
+/** A hard link appears together with its content, so no process reads a half-written lock. */
 async function isLinked(claim: string, path: string): Promise<boolean> {
   try {
     await link(claim, path);

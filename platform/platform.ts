@@ -1,4 +1,4 @@
-/** The embedded servers of a data folder: start, restart, stop, tell. */
+/** The embedded servers of a data folder: start, restart, stop, status. */
 import { mkdir } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { kafkaServer } from './kafka.ts';
@@ -23,28 +23,28 @@ export interface PlatformAddresses {
   readonly databaseUrl: string;
 }
 
-/** What to start, and where. */
+/** Which servers to start, and where. */
 export interface PlatformOptions {
   /** The data folder, such as `.samvad`. */
   readonly home: string;
-  /** Where downloaded programs are kept for all data folders, such as `~/.cache/samvad`. */
+  /** The folder of downloaded programs for all data folders, such as `~/.cache/samvad`. */
   readonly cache: string;
   readonly servers: ReadonlySet<ServerName>;
-  /** Detached servers outlive this process until `stopPlatform`; others are stopped by `stop`, at the latest when this process exits. */
+  /** Detached servers run until `stopPlatform`; others until `stop`, or until this process exits. */
   readonly detached: boolean;
   readonly progress: (message: string) => void;
-  /** Ends a start that is under way. */
+  /** Aborts a start. */
   readonly signal?: AbortSignal | undefined;
 }
 
 /** Servers that run, until `stop`. */
 export interface RunningPlatform {
-  /** Rejects with PlatformError when a server that this process started ends by itself. */
+  /** Rejects with PlatformError when a server that this process started ends unexpectedly. */
   readonly failed: Promise<never>;
-  /** The addresses of the servers that were asked for. */
+  /** The addresses of the requested servers. */
   readonly addresses: Partial<PlatformAddresses>;
   readonly pids: Readonly<Partial<Record<ServerName, number>>>;
-  /** Stops the servers in order; leaves alone those that already ran detached before this start. */
+  /** Stops the servers in order; detached ones that ran before this start keep running. */
   stop(): Promise<void>;
   /** Sends a signal to one server, for crash tests. */
   kill(name: ServerName, signal: NodeJS.Signals): void;
@@ -52,7 +52,7 @@ export interface RunningPlatform {
   restart(name: ServerName): Promise<void>;
 }
 
-/** What is known of a server of a data folder. */
+/** The status of a server of a data folder. */
 export type ServerStatus =
   | {
       readonly server: ServerName;
@@ -69,7 +69,7 @@ const servers: Readonly<Record<ServerName, Server>> = {
   postgres: postgresServer,
 };
 
-/** A server of this platform. `found` means that it already ran, detached. */
+/** A server of this platform. `found` means that it already ran detached. */
 interface Member {
   readonly identity: ProcessIdentity;
   readonly found: boolean;
@@ -78,7 +78,7 @@ interface Member {
 /** Changes as servers start, stop and restart. */
 type Members = Map<ServerName, Member>;
 
-/** What a start works with. */
+/** The state of a start. */
 interface Started {
   readonly context: ServerContext;
   readonly owner: ProcessIdentity | null;
@@ -88,8 +88,8 @@ interface Started {
 }
 
 /**
- * Starts the servers in parallel and returns once all of them answer. Servers left over by a process that was killed are
- * stopped first; detached ones that run already are used as they are. @throws PlatformError, with nothing left running.
+ * Starts the servers in parallel and returns once all of them answer. Servers left over by a killed process are stopped
+ * first; detached ones that run already are used. @throws PlatformError, after stopping what was started.
  */
 export async function startPlatform(options: PlatformOptions): Promise<RunningPlatform> {
   const { detached, progress, signal } = options;
@@ -114,7 +114,7 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
       const members = await settleLeftovers(home, names, progress);
       let fail: (error: PlatformError) => void = () => undefined;
       const failed = new Promise<never>((_, reject) => (fail = reject));
-      failed.catch(() => undefined); // whoever waits for it sees it
+      failed.catch(() => undefined); // reported to callers that await it
       const started: Started = { context, owner, members, failed, fail };
       const endWithParent = (): void => {
         for (const [name, { identity, found }] of members)
@@ -134,7 +134,7 @@ export async function startPlatform(options: PlatformOptions): Promise<RunningPl
   );
 }
 
-/** Stops what a killed process left behind, and returns the detached servers that already run. */
+/** Stops servers of a killed process, and returns the detached servers that already run. */
 async function settleLeftovers(
   home: string,
   names: readonly ServerName[],
@@ -187,7 +187,7 @@ async function startMember(
   });
 }
 
-/** A member leaves the list first, so that its end is not reported as unexpected. */
+/** The member is removed first, so that its end is not reported as unexpected. */
 async function stopMember(name: ServerName, { home, progress }: ServerContext, members: Members): Promise<void> {
   const member = members.get(name);
   if (member === undefined) return;
@@ -233,7 +233,7 @@ function addressesOf(state: PlatformState, names: readonly ServerName[]): Partia
   };
 }
 
-/** Stops the detached servers of a data folder, and those that a killed process left behind. Never touches a process it can't identify. */
+/** Stops the detached servers of a data folder, and those of a killed process. Never signals a process that it can't identify. */
 export async function stopPlatform(folderPath: string, progress: (message: string) => void): Promise<void> {
   const home = resolve(folderPath);
   for (const name of serverNames) {
@@ -245,7 +245,7 @@ export async function stopPlatform(folderPath: string, progress: (message: strin
   }
 }
 
-/** What runs in a data folder. */
+/** The status of each server of a data folder. */
 export async function platformStatus(folderPath: string): Promise<readonly ServerStatus[]> {
   const home = resolve(folderPath);
   const state = await readState(home);

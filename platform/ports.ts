@@ -2,8 +2,8 @@
 import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
-// Below the range that Linux (32768), macOS and Windows (49152) hand to outgoing connections: a port chosen there
-// could be in use by some client at the next start.
+// Below the range that Linux (32768), macOS and Windows (49152) use for outgoing connections, where a client could occupy the port at
+// the next start.
 const FIRST_PORT = 21_000;
 const LAST_PORT = 31_999;
 
@@ -18,7 +18,7 @@ export function isPortFree(port: number): Promise<boolean> {
   });
 }
 
-/** Different free ports of 127.0.0.1, fewer than asked only if the machine has hardly any left. */
+/** Different free ports of 127.0.0.1; fewer than `count` only when the machine has hardly any left. */
 export async function freePorts(count: number): Promise<readonly number[]> {
   const found = new Set<number>();
   for (let attempt = 0; found.size < count && attempt < 1_000; attempt += 1) {

@@ -14,7 +14,7 @@ import type { PlatformState } from './state.ts';
 const USER = 'samvad';
 const DATABASE = 'samvad';
 
-/** It has no TLS, which `PGSSLMODE` in a shell may ask of every other server. */
+/** `sslmode` is explicit, because the server has no TLS and `PGSSLMODE` of the shell may require it. */
 function url({ postgresPassword, postgresPort }: PlatformState, name: string): string {
   return `postgres://${USER}:${postgresPassword}@127.0.0.1:${postgresPort}/${name}?sslmode=disable`;
 }
@@ -27,8 +27,8 @@ function address(state: PlatformState): string {
 export const postgresServer: Server = {
   name: 'postgres',
   title: 'PostgreSQL',
-  stopSignal: 'SIGINT', // "fast shutdown": SIGTERM would wait for every client to leave
-  // The children of a killed server end a moment later; until then a new one refuses to share their memory.
+  stopSignal: 'SIGINT', // "fast shutdown": SIGTERM would wait for every client to disconnect
+  // The children of a killed server end a moment later; until then a new server refuses to start.
   retryWhenLogged: 'is still in use',
   ports: (state) => [state.postgresPort],
   address,
@@ -55,7 +55,7 @@ async function prepare({ home, state, progress }: ServerContext): Promise<Launch
   }
   const settings = {
     ...{ listen_addresses: '127.0.0.1', port: String(state.postgresPort), unix_socket_directories: '' },
-    timezone: 'UTC', // so that CURRENT_DATE is the day that the tables are about
+    timezone: 'UTC', // so that CURRENT_DATE is a day of UTC, as in the tables
   };
   return {
     command: programs.postgres,
@@ -64,7 +64,7 @@ async function prepare({ home, state, progress }: ServerContext): Promise<Launch
   };
 }
 
-/** Runs initdb beside the final folder and renames, so that an interrupted one is not taken as complete. */
+/** Runs initdb in a temporary folder and renames it, so that an interrupted run is not mistaken for a complete one. */
 async function initialise(
   initdb: string,
   root: string,
@@ -137,7 +137,7 @@ async function findBinaries(): Promise<Binaries> {
   return { postgres: await realpath(found.postgres), initdb: await realpath(found.initdb) };
 }
 
-/** PostgreSQL refuses to run as root: the account to run it as, undefined if this process is not root. */
+/** The account to run PostgreSQL as, because it refuses to run as root; undefined when this process is not root. */
 async function unprivilegedAccount(data: string): Promise<Account | undefined> {
   if (process.getuid?.() !== 0) return undefined;
   const owner = await stat(data).catch(() => undefined);
@@ -152,7 +152,7 @@ async function unprivilegedAccount(data: string): Promise<Account | undefined> {
   );
 }
 
-/** Every folder above `path` must let the account pass. @throws PlatformError naming the first that does not. */
+/** Checks that the account may enter every folder above `path`. @throws PlatformError naming the first that refuses it. */
 async function requireAccess(path: string, account: Account): Promise<void> {
   for (let parent = dirname(await realpath(path)); ; parent = dirname(parent)) {
     const { mode, uid, gid } = await stat(parent);
@@ -168,8 +168,8 @@ async function requireAccess(path: string, account: Account): Promise<void> {
 }
 
 /**
- * A killed server leaves postmaster.pid behind. PostgreSQL clears that away itself, unless the pid in it has gone to
- * another process (usual in containers, where pids start again at 1): only then it is removed here.
+ * A killed server leaves postmaster.pid behind. PostgreSQL removes it itself unless another process has the
+ * same pid now, which is common in containers, where pids start at 1 again. Only then it is removed here.
  */
 async function removeForeignPidFile(home: string, data: string): Promise<void> {
   const path = join(data, 'postmaster.pid');

@@ -1,4 +1,4 @@
-/** Processes of the operating system: how they start and end. */
+/** Starting and ending processes of the operating system. */
 import { execFile, spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import type { Launch } from './server.ts';
 /** How a process ended. */
 export type ProcessEnd = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
 
-/** Sends a signal; a process that has just ended is no error. */
+/** Sends a signal. A process that has just ended is not an error. */
 export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
@@ -19,7 +19,7 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Ends a process in an orderly way, after `graceMs` by SIGKILL. Returns once it is gone; true if it went by itself. */
+/** Ends a process with `signal`, and with SIGKILL after `graceMs`. Returns once it has ended; false when SIGKILL was needed. */
 export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals, graceMs: number): Promise<boolean> {
   if (!(await isAlive(identity))) return true;
   signalProcess(identity.pid, signal);
@@ -47,7 +47,7 @@ export function runProgram(
   args: readonly string[],
   options: Partial<Pick<Launch, 'cwd' | 'account' | 'env'>> & {
     readonly timeoutMs?: number;
-    /** Ends it. */
+    /** Ends the program. */
     readonly signal?: AbortSignal | undefined;
   } = {},
 ): Promise<{ readonly code: number; readonly output: string }> {
@@ -73,9 +73,9 @@ export interface SpawnedServer {
 }
 
 /**
- * Starts a server with its output appended to a log file. It gets a process group of its own, so that Ctrl-C in a
- * terminal reaches the parent alone and servers stop in order; it never keeps the parent's event loop alive.
- * Rejects if the program can't be started.
+ * Starts a server with its output appended to a log file. It gets a separate process group, so that Ctrl-C in a
+ * terminal reaches only the parent and servers stop in order. It does not keep the parent's event loop alive.
+ * Rejects when the program can't be started.
  */
 export async function spawnServer(launch: Launch, logFile: string): Promise<SpawnedServer> {
   const log = openSync(logFile, 'a', 0o600);
@@ -99,6 +99,6 @@ export async function spawnServer(launch: Launch, logFile: string): Promise<Spaw
     });
   });
   child.unref();
-  // A process that ended at once has no start time any more; the pid of an unreaped child can't be reused meanwhile.
+  // A process that has already ended has no start time. The pid of an unreaped child can't be reused.
   return { identity: (await identify(pid)) ?? { pid, startedAt: 'ended at once' }, ended };
 }

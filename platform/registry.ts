@@ -53,8 +53,8 @@ async function prepare({ home, cache, state, progress, signal }: ServerContext):
     cwd: root,
     env: {
       ...JAVA_ENVIRONMENT,
-      // The default is memory, and a registry that forgets its ids makes the whole log unreadable. A file, and with
-      // WRITE_DELAY=0 every commit reaches it before it is acknowledged: this survives kill -9.
+      // The default is memory, but the log is unreadable without the schema ids. With a file and WRITE_DELAY=0 every commit is written
+      // before it is acknowledged, so ids survive kill -9.
       REGISTRY_DATASOURCE_URL: `jdbc:h2:file:${join(root, 'db')};MODE=PostgreSQL;WRITE_DELAY=0`,
       QUARKUS_HTTP_HOST: '127.0.0.1',
       QUARKUS_HTTP_PORT: String(state.registryPort),

@@ -1,4 +1,4 @@
-/** Which process is which server of a data folder: pid files. */
+/** Pid files: the process of each server of a data folder. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { replaceFile } from '../runtime/replace-file.ts';
@@ -10,7 +10,7 @@ import { folder, parseJson, readTextIfPresent } from './state.ts';
 
 /** The pid file of a server (`<home>/run/<server>.json`). */
 export interface RunRecord extends ProcessIdentity {
-  /** The process that will stop it; null if it was started to outlive its starter. */
+  /** The process that will stop it; null when it was started detached. */
   readonly owner: ProcessIdentity | null;
 }
 
@@ -18,7 +18,7 @@ function recordFile(home: string, name: ServerName): string {
   return join(home, 'run', `${name}.json`);
 }
 
-/** Reads a pid file; undefined if there is none. The process in it may have ended long ago. */
+/** Reads a pid file; undefined if there is none. The process may have ended. */
 export async function readRunRecord(home: string, name: ServerName): Promise<RunRecord | undefined> {
   const value = parseJson((await readTextIfPresent(recordFile(home, name))) ?? '');
   if (!isProcessIdentity(value) || !('owner' in value)) return undefined;
@@ -32,7 +32,7 @@ export async function writeRunRecord(home: string, name: ServerName, record: Run
   await replaceFile(recordFile(home, name), JSON.stringify(record), 0o600);
 }
 
-/** Removes a pid file; none is no error. */
+/** Removes a pid file, if it exists. */
 export async function removeRunRecord(home: string, name: ServerName): Promise<void> {
   await rm(recordFile(home, name), { force: true });
 }

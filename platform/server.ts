@@ -1,4 +1,4 @@
-/** What the three kinds of server have in common. */
+/** The common interface of the three servers. */
 import type { PlatformState } from './state.ts';
 
 /** In the order in which servers stop: the registry first, since nothing else depends on it. */
@@ -12,7 +12,7 @@ export interface Account {
   readonly gid: number;
 }
 
-/** Everything needed to spawn one server process. `env` is added to the parent's environment. */
+/** How to spawn a server process. `env` is added to the parent's environment. */
 export interface Launch {
   readonly command: string;
   readonly args: readonly string[];
@@ -21,30 +21,30 @@ export interface Launch {
   readonly account?: Account;
 }
 
-/** What `prepare` may use. `home` and `cache` are absolute. */
+/** Input of `prepare`. `home` and `cache` are absolute paths. */
 export interface ServerContext {
   readonly home: string;
   readonly cache: string;
   readonly state: PlatformState;
   readonly progress: (message: string) => void;
-  /** Ends a start that is under way. */
+  /** Aborts a start. */
   readonly signal?: AbortSignal | undefined;
 }
 
-/** One kind of server as a value: how to prepare, launch and probe it. Its life cycle is in lifecycle.ts. */
+/** One kind of server as a value: how to prepare, launch and probe it. lifecycle.ts runs it. */
 export interface Server {
   readonly name: ServerName;
   readonly title: string;
   /** The signal of an orderly stop. */
   readonly stopSignal: NodeJS.Signals;
-  /** A log line of a start that failed only because a killed predecessor is not quite gone; such a start is tried again. */
+  /** A log line of a start that failed because a killed predecessor is still ending; such a start is retried. */
   readonly retryWhenLogged?: string;
   /** Every port it listens on, the one of `address` first. */
   readonly ports: (state: PlatformState) => readonly [number, ...number[]];
-  /** What a client needs to connect: a broker list or a URL. */
+  /** The address for clients: a broker list or a URL. */
   readonly address: (state: PlatformState) => string;
-  /** Brings programs, configuration and data folder into place; harmless to repeat. @throws PlatformError */
+  /** Provides programs, configuration and data folder. Idempotent. @throws PlatformError */
   readonly prepare: (context: ServerContext) => Promise<Launch>;
-  /** Resolves if the server answers real requests now, rejects if not. */
+  /** Resolves when the server answers requests, otherwise rejects. */
   readonly probe: (state: PlatformState) => Promise<void>;
 }

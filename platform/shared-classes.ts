@@ -1,19 +1,19 @@
-/** Faster starts of JVMs. */
+/** Class data sharing, for faster starts of JVMs. */
 import { createHash } from 'node:crypto';
 import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
 /** Options of a JVM. */
 export interface SharedClasses {
-  /** Map the classes of an earlier run; none while there are none to map. */
+  /** Maps the classes of an earlier run; empty when there is no archive. */
   readonly map: readonly string[];
-  /** Leave the classes behind at an orderly end; none when that was done. */
+  /** Writes the archive at an orderly exit; empty when it exists. */
   readonly leave: readonly string[];
 }
 
 /**
- * How a JVM maps the classes that an earlier run of the server has loaded instead of reading them from their archives: a start then takes
- * half the processor time. `java` tells the JVM apart, because the file fits only the one that wrote it.
+ * Options with which a JVM maps the classes of an earlier run instead of loading them from archives, which halves the processor time of a
+ * start. `java` is the output of `java -version`, because an archive fits only the JVM that wrote it.
  * Source: https://docs.oracle.com/en/java/javase/17/docs/specs/man/java.html, "Application Class Data Sharing".
  */
 export async function sharedClasses(cache: string, name: string, java: string): Promise<SharedClasses> {
@@ -23,7 +23,7 @@ export async function sharedClasses(cache: string, name: string, java: string): 
     : { map: [], leave: [`-XX:ArchiveClassesAtExit=${file}`] };
 }
 
-/** The JVM writes the header last, over zeros. */
+/** The JVM writes the header last; until then it is zeros. */
 async function isWhole(file: string): Promise<boolean> {
   const opened = await open(file).catch(() => undefined);
   if (!opened) return false;

@@ -1,4 +1,4 @@
-/** What a data folder remembers, and small things about files. */
+/** The platform's state in a data folder, and functions for files. */
 import { randomBytes } from 'node:crypto';
 import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -7,7 +7,7 @@ import { replaceFile } from '../runtime/replace-file.ts';
 import { PlatformError } from './platform-error.ts';
 import { freePorts } from './ports.ts';
 
-/** What a data folder remembers between starts (`<home>/platform.json`, readable by its owner only). */
+/** The state between starts (`<home>/platform.json`, readable only by its owner). */
 export interface PlatformState {
   readonly kafkaPort: number;
   readonly kafkaControllerPort: number;
@@ -39,7 +39,7 @@ function isState(value: unknown): value is PlatformState {
   );
 }
 
-/** Reads the state of a data folder; undefined if servers never ran there. @throws PlatformError if the file is damaged. */
+/** Reads the state of a data folder; undefined when no server ever ran there. @throws PlatformError when the file is damaged. */
 export async function readState(home: string): Promise<PlatformState | undefined> {
   const path = stateFile(home);
   const text = await readTextIfPresent(path);
@@ -51,7 +51,7 @@ export async function readState(home: string): Promise<PlatformState | undefined
   );
 }
 
-/** Reads the state, or on the first start chooses ports, cluster id and password and writes them down. */
+/** Reads the state. On the first start, chooses ports, cluster id and password and stores them. */
 export async function readOrCreateState(home: string): Promise<PlatformState> {
   const known = await readState(home);
   if (known !== undefined) return known;
@@ -69,7 +69,7 @@ export async function readOrCreateState(home: string): Promise<PlatformState> {
   return state;
 }
 
-/** Like Kafka's Uuid.randomUuid: an id that starts with a dash would be taken for an option on the command line. */
+/** As in Kafka's Uuid.randomUuid, an id never starts with a dash, which the command line would take for an option. */
 function randomClusterId(): string {
   const id = randomBytes(16).toString('base64url');
   return id.startsWith('-') ? randomClusterId() : id;
@@ -85,7 +85,7 @@ export async function readTextIfPresent(path: string): Promise<string | undefine
   }
 }
 
-/** Parses JSON, undefined if the text is none. */
+/** Parses JSON; undefined when the text is not JSON. */
 export function parseJson(text: string): unknown {
   try {
     return JSON.parse(text) as unknown;

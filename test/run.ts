@@ -45,9 +45,7 @@ function filesOf(level: string): readonly string[] {
   const folder = path.join(root, level);
   const tests = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.test.ts')) : [];
   if (tests.length === 0)
-    throw new Error(
-      `There are no tests in test/${level}; the levels are ${[...LEVELS, ...LONG].join(', ')}.`,
-    );
+    throw new Error(`There are no tests in test/${level}; the levels are ${[...LEVELS, ...LONG].join(', ')}.`);
   return tests.map((file) => path.join(folder, file));
 }
 

@@ -85,7 +85,7 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
       samvad('policy', 'apply', file, '--reason', 'a test'),
       samvad('erase', 'here', '--reason', 'case 17'),
     ]);
-    assert.match(policy.out, /^routing-v2 is in the log, and intake .* has not come to it yet/);
+    assert.match(policy.out, /^routing-v2 is in the log, and intake .* has not processed it yet/);
     assert.match(erasure.out, /^The request for 1 conversation is in the log/);
     assert.deepEqual([policy.code, erasure.code], [2, 2]);
   });
@@ -96,7 +96,7 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
     for (const args of [[], [letter.id]]) {
       const { code, out, err } = await samvad('dead-letters', 'replay', ...args);
       assert.deepEqual([code, out], [1, 'Sent 0 again.\n']);
-      assert.match(err, /^1 were not sent: .* of internal topics run `samvad rebuild`/);
+      assert.match(err, /^1 were not sent\. .* of internal topics run `samvad rebuild`/);
     }
     assert.equal((await samvad('dead-letters', 'replay', '--code', 'late')).code, 0);
   });

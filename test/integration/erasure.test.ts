@@ -183,7 +183,7 @@ describe('an erasure on real servers', () => {
     await assert.rejects(
       samvad('export', '--manifest', `${file}.manifest.json`, '-o', again),
       (error: Error & { stderr?: string }) =>
-        /holds 1 row of conversations that were erased since, and can't be made again/.test(error.stderr ?? ''),
+        /holds 1 row of conversations that were erased since, and can't be reproduced/.test(error.stderr ?? ''),
     );
     await assert.rejects(readFile(again), { code: 'ENOENT' });
     await samvad('export', '-o', again);

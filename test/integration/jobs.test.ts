@@ -10,7 +10,7 @@ import type { RunningComponents } from '../../app/components.ts';
 import { producerOptions } from '../../app/environment.ts';
 import { startHttp } from '../../app/http.ts';
 import { untilCaughtUp } from '../../app/lag.ts';
-import { closeDay, readClosedDays } from '../../jobs/closed-days.ts';
+import { closeDays, readClosedDays } from '../../jobs/closed-days.ts';
 import { runDaily } from '../../jobs/daily.ts';
 import type { DailyOptions } from '../../jobs/daily.ts';
 import type { DailyReport } from '../../jobs/daily-report.ts';
@@ -349,13 +349,19 @@ describe('the jobs on real servers', () => {
     await assert.rejects(daily({ now: Date.parse(day), day }), /is not over .*from tomorrow on/);
   });
 
-  it('closes a day for all who try at the same time', async () => {
+  it('closes days once when several processes try at the same time', async () => {
     const context = contextOf(stack.prepared, 'daily');
-    const old = addDays(day, -300);
-    const report = JSON.stringify({ day: old, conversations: { conversations: 0 }, late: [] });
-    const events = [1, 2, 3].map((closed_at) => ({ day: old, closed_at, report }));
-    const stand = await Promise.all(events.map((event) => closeDay(context, event)));
-    assert.equal(new Set(stand.map(({ closed_at }) => closed_at)).size, 1);
+    const days = [-300, -299].map((n) => addDays(day, n));
+    const reportOf = (one: string) => JSON.stringify({ day: one, conversations: { conversations: 0 }, late: [] });
+    const closed = await readClosedDays(context);
+    const stand = await Promise.all(
+      [1, 2, 3].map((closed_at) =>
+        closeDays(context, closed, days, (open) =>
+          Promise.resolve(open.map((one) => ({ day: one, closed_at, report: reportOf(one) }))),
+        ),
+      ),
+    );
+    assert.equal(new Set(stand.flatMap((all) => days.map((one) => all.get(one)?.closed_at))).size, 1);
   });
 
   it('goes on when one step fails, and says so', async () => {

@@ -218,7 +218,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     assert.deepEqual([first.version, first.comparedWith], ['router-v1.3.0', 'router-v1.2.0']);
     const taken = await samvad(['models', 'register', model, '--data', data]);
     assert.equal(taken.code, 0, taken.stderr);
-    assert.match(taken.stdout, /^Tested on \d+ texts .*It is router-v1\.4\.0: /s);
+    assert.match(taken.stdout, /^Tested on \d+ texts .*The version is router-v1\.4\.0: /s);
     await serves('router-v1.4.0');
     const { models } = await log.read();
     assert.equal(

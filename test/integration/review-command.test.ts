@@ -63,7 +63,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.match(out, /Labels with “wrong”: line\/wrong_item\n/);
     assert.match(
       out,
-      /Nothing has had the label line\/wrong_itm so far\. Labels of line: line\/track_order, line\/wrong_item\./,
+      /The label line\/wrong_itm is not in use yet\. Labels of line: line\/track_order, line\/wrong_item\./,
     );
     assert.equal(out.split('c MODULE/INTENT').length - 1, 4, 'the help for each of the first four lines');
     assert.match(out, /Taken back\.\n\n.*\n/);
@@ -136,7 +136,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.match(out, /^Third\./);
     assert.ok(!out.includes('\u001b[2J') && out.includes('␛[2J'), 'a message does not command the terminal');
     assert.deepEqual([...(await answersOf('ravi'))], [['wish-2', 'reject']]);
-    assert.match((await review([...wish, '--first', 'wish-2'])).out, /^wish-2 does not wait for you: answered/);
+    assert.match((await review([...wish, '--first', 'wish-2'])).out, /^wish-2 does not wait for you: it was answered/);
     assert.match((await review([...wish, '--first', 'nobody'], ['q'])).out, /^nobody does not wait for you/);
     for (const [args, sentence] of [
       [['--route', 'nonsense'], /Allowed choices are needs-review, priority-review/],

@@ -1,0 +1,50 @@
+/** Parsers of option values. What they refuse, commander reports with the option and the value, and ends the process. */
+import { InvalidArgumentError } from 'commander';
+import { isDay } from '../kpi/day.ts';
+import type { Day } from '../kpi/day.ts';
+
+/** A whole number from `least` to `most`. */
+function wholeFrom(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
+  const range = most === Number.MAX_SAFE_INTEGER ? `of at least ${least}` : `from ${least} to ${most}`;
+  return (text) => {
+    const value = Number(text);
+    if (/^\d+$/.test(text) && value >= least && value <= most) return value;
+    throw new InvalidArgumentError(`It must be a whole number ${range}.`);
+  };
+}
+
+/** A whole number, which may be 0. */
+export const whole = wholeFrom(0);
+
+/** A whole number that is not 0. */
+export const count = wholeFrom(1);
+
+/** A share of the traffic in percent: a whole number from 1 to 100. */
+export const percentage = wholeFrom(1, 100);
+
+/** A number above 0. */
+export function positive(text: string): number {
+  const value = Number(text);
+  if (value > 0) return value;
+  throw new InvalidArgumentError('It must be a number above 0.');
+}
+
+/** A share, 0 to 1. */
+export function share(text: string): number {
+  const value = Number(text);
+  if (text.trim() !== '' && value >= 0 && value <= 1) return value;
+  throw new InvalidArgumentError('It must be a number from 0 to 1.');
+}
+
+/** A time in RFC 3339, or a day, which begins at 0:00 UTC. */
+export function time(text: string): Date {
+  const value = new Date(text);
+  if (!Number.isNaN(value.getTime())) return value;
+  throw new InvalidArgumentError('It must be a time such as 2026-11-01 or 2026-11-01T08:00:00Z.');
+}
+
+/** A day of UTC. */
+export function day(text: string): Day {
+  if (isDay(text)) return text;
+  throw new InvalidArgumentError('It must be a day such as 2026-11-25.');
+}
