@@ -85,7 +85,7 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
       samvad('policy', 'apply', file, '--reason', 'a test'),
       samvad('erase', 'here', '--reason', 'case 17'),
     ]);
-    assert.match(policy.out, /^routing-v2 is in the log, and intake .* has not processed it yet/);
+    assert.match(policy.out, /^routing-v2 is in the log, but intake .* has not processed it yet/);
     assert.match(erasure.out, /^The request for 1 conversation is in the log/);
     assert.deepEqual([policy.code, erasure.code], [2, 2]);
   });
