@@ -4,7 +4,7 @@ import { ConfigError } from '../config.ts';
 import { DayNotOver } from '../jobs/daily.ts';
 import { LabelStudioError } from '../label-studio/http.ts';
 import { PlatformError } from '../platform/platform-error.ts';
-import { RegistryError } from '../policy/model-log.ts';
+import { ModelLogRefused } from '../policy/model-log.ts';
 import { InputError } from '../producers/inputs.ts';
 import { UnreadableFile } from '../producers/jsonl.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
@@ -37,7 +37,7 @@ export function explain(error: unknown): string {
     NotPermitted,
     PlatformError,
     RecordTooLarge,
-    RegistryError,
+    ModelLogRefused,
     RegistryUnavailable,
     SchemaRefused,
     SpoolUnwritable,

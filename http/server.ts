@@ -38,7 +38,7 @@ import { pageRoutes } from './pages.ts';
 import { policiesRoutes } from './policies.ts';
 import type { PoliciesDeps } from './policies.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
-import { PromptServer } from './prompt-server.ts';
+import { DrainingServer } from './draining-server.ts';
 import { reviewQueueRoutes } from './review-queue.ts';
 import type { ReviewDeps } from './review-queue.ts';
 import { searchRoutes } from './search.ts';
@@ -136,7 +136,7 @@ function frame(
   otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
 ): FastifyInstance {
   const app = fastify({
-    serverFactory: (listener) => new PromptServer(listener),
+    serverFactory: (listener) => new DrainingServer(listener),
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),

@@ -45,8 +45,8 @@ export interface Appended {
 }
 
 /** Something that can't be done to a version or a run as it stands, as a sentence for whoever asked. */
-export class RegistryError extends Error {
-  override readonly name = 'RegistryError';
+export class ModelLogRefused extends Error {
+  override readonly name = 'ModelLogRefused';
 }
 
 /** The log before its first event. */
@@ -128,12 +128,12 @@ export function rolledBack({ models }: ModelLog): readonly string[] {
     .sort();
 }
 
-/** Who gets traffic now. @throws RegistryError when nothing is in production. */
+/** Who gets traffic now. @throws ModelLogRefused when nothing is in production. */
 export function deploymentOf({ models }: ModelLog): Deployment {
   const all = [...models.values()];
   const production = all.find(({ standing }) => standing.status === 'production');
   if (!production)
-    throw new RegistryError('No version is in production; give one the traffic with `samvad promote VERSION`.');
+    throw new ModelLogRefused('No version is in production; give one the traffic with `samvad promote VERSION`.');
   const canary = all.find(({ standing }) => standing.status === 'canary');
   return {
     production: production.version,
@@ -158,7 +158,7 @@ export interface Act {
 
 /**
  * Registers a version. Nothing when the same run has done so already: a run that is done again registers once.
- * @throws RegistryError when another model has the number.
+ * @throws ModelLogRefused when another model has the number.
  */
 export function register(
   log: ModelLog,
@@ -169,14 +169,14 @@ export function register(
   const known = log.models.get(version)?.standing;
   if (known && known.run_id !== null && known.run_id === standing.run_id) return [];
   if (known)
-    throw new RegistryError(`${version} is another model already; resume the run, and it gets the next number.`);
+    throw new ModelLogRefused(`${version} is another model already; resume the run, and it gets the next number.`);
   return [{ version, event_id: `${version}/1`, at, standing, ...kinds, registered: { by } }];
 }
 
 /**
  * Gives `version` a share of the traffic, the rest to production; at 100 it takes production's place. `ends` are the ends
  * of conversation-events: what is judged next begins there.
- * @throws RegistryError when it is in production already, when another version is on trial, or when the share is none.
+ * @throws ModelLogRefused when it is in production already, when another version is on trial, or when the share is none.
  */
 export function setTraffic(
   log: ModelLog,
@@ -188,14 +188,14 @@ export function setTraffic(
   const { standing } = recordOf(log, version);
   const { production, canary } = deploymentOf(log);
   if (!Number.isInteger(traffic) || traffic < 1 || traffic > 100)
-    throw new RegistryError(`The traffic is ${traffic}; it must be a whole number of percent from 1 to 100.`);
-  if (production === version) throw new RegistryError(`${version} is in production already.`);
+    throw new ModelLogRefused(`The traffic is ${traffic}; it must be a whole number of percent from 1 to 100.`);
+  if (production === version) throw new ModelLogRefused(`${version} is in production already.`);
   if (canary && canary.version !== version)
-    throw new RegistryError(
+    throw new ModelLogRefused(
       `${canary.version} is on trial with ${canary.traffic} %; let it end, or roll it back first.`,
     );
   if (standing.status === 'canary' && standing.traffic_percentage === traffic)
-    throw new RegistryError(`${version} has ${traffic} % of the traffic already.`);
+    throw new ModelLogRefused(`${version} has ${traffic} % of the traffic already.`);
   const share = `${version} gets ${traffic} % of the traffic.`;
   const takesOver = traffic === 100;
   return [
@@ -217,7 +217,7 @@ export function setTraffic(
 
 /**
  * Takes the traffic from `version`. A canary's goes to production, production's to the version that was there before.
- * @throws RegistryError when it has none, or when there is nothing to go back to.
+ * @throws ModelLogRefused when it has none, or when there is nothing to go back to.
  */
 export function rollBack(log: ModelLog, version: string, act: Act): readonly ModelEvent[] {
   const { standing } = recordOf(log, version);
@@ -226,11 +226,11 @@ export function rollBack(log: ModelLog, version: string, act: Act): readonly Mod
   const back = { ...act, reason: `${version} was rolled back.` };
   if (standing.status === 'canary') return [gone, deployed(log, production, back, { traffic_percentage: 100 })];
   if (standing.status !== 'production')
-    throw new RegistryError(`${version} is ${standing.status.replace('_', ' ')} and has no traffic to give back.`);
-  if (canary) throw new RegistryError(`${canary.version} is on trial; roll it back first.`);
+    throw new ModelLogRefused(`${version} is ${standing.status.replace('_', ' ')} and has no traffic to give back.`);
+  if (canary) throw new ModelLogRefused(`${canary.version} is on trial; roll it back first.`);
   const before = log.productions.findLast((name) => log.models.get(name)?.standing.status === 'retired');
   if (before === undefined)
-    throw new RegistryError(`There is no version to go back to: none was in production before ${version}.`);
+    throw new ModelLogRefused(`There is no version to go back to: none was in production before ${version}.`);
   return [gone, deployed(log, before, back, { status: 'production', traffic_percentage: 100 })];
 }
 
@@ -261,7 +261,8 @@ function follow(log: ModelLog, version: string, at: number, change: Partial<Mode
 
 function recordOf({ models }: ModelLog, version: string): ModelRecord {
   const record = models.get(version);
-  if (!record) throw new RegistryError(`There is no version ${version}. There are: ${[...models.keys()].join(', ')}.`);
+  if (!record)
+    throw new ModelLogRefused(`There is no version ${version}. There are: ${[...models.keys()].join(', ')}.`);
   return record;
 }
 

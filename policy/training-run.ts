@@ -1,7 +1,7 @@
 /** The life of a training run as events. Functions of values, like all that is decided on the model log. */
 import type { OffsetUpTo, RunStanding, RunTrigger, TrainingRunEvent } from '../schemas/types.ts';
 import type { Act, Appended, ModelLog } from './model-log.ts';
-import { RegistryError } from './model-log.ts';
+import { ModelLogRefused } from './model-log.ts';
 import type { Watermark } from './trigger.ts';
 
 /** What is asked for. */
@@ -101,11 +101,11 @@ function largest({ runs }: ModelLog, dataSet: string, counts: (run: RunStanding)
   return last;
 }
 
-/** Asks for a failed or cancelled run again: what it had done stays done. @throws RegistryError when it is neither. */
+/** Asks for a failed or cancelled run again: what it had done stays done. @throws ModelLogRefused when it is neither. */
 export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
   const run = runOf(log, id);
   if (!isGivenUp(run))
-    throw new RegistryError(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
+    throw new ModelLogRefused(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
   // The attempts go on counting: a trainer that still has an old one must stay shut out.
   const standing: RunStanding = {
     ...run,
@@ -117,11 +117,11 @@ export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' 
   return { runs: [{ ...eventOf(id, at, standing), requested: { by } }] };
 }
 
-/** Ends a run; the trainer at work stops at its next event. @throws RegistryError when it has ended already. */
+/** Ends a run; the trainer at work stops at its next event. @throws ModelLogRefused when it has ended already. */
 export function cancelRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
   const run = runOf(log, id);
   if (run.status !== 'requested' && run.status !== 'running')
-    throw new RegistryError(`The run ${id} is ${run.status} already.`);
+    throw new ModelLogRefused(`The run ${id} is ${run.status} already.`);
   return { runs: [{ ...eventOf(id, at, { ...run, status: 'cancelled', finished_at: at }), cancelled: { by } }] };
 }
 
@@ -219,7 +219,7 @@ export function watermarkOf(offsets: readonly OffsetUpTo[]): Watermark {
 
 function runOf({ runs }: ModelLog, id: string): RunStanding {
   const run = runs.get(id);
-  if (!run) throw new RegistryError(`There is no run ${id}. There are: ${[...runs.keys()].join(', ') || 'none'}.`);
+  if (!run) throw new ModelLogRefused(`There is no run ${id}. There are: ${[...runs.keys()].join(', ') || 'none'}.`);
   return run;
 }
 

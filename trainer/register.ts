@@ -1,5 +1,5 @@
 /** Registers a model that no run has made. */
-import { nextVersion, register, RegistryError } from '../policy/model-log.ts';
+import { nextVersion, register, ModelLogRefused } from '../policy/model-log.ts';
 import type { Act } from '../policy/model-log.ts';
 import { nameProblems } from '../policy/validation.ts';
 import type { ArtifactStore } from './artifacts.ts';
@@ -18,13 +18,13 @@ export interface ReportedModel {
   readonly manifest: { readonly rows: number; readonly sha256: string };
 }
 
-/** @throws RegistryError naming a label that intake would refuse in every conversation that is answered with it. */
+/** @throws ModelLogRefused naming a label that intake would refuse in every conversation that is answered with it. */
 export function checkLabels(labels: Iterable<Label>): void {
   for (const { module, intent } of labels) {
     if (intent === OUT_OF_SCOPE) continue;
     const [problem] = [...nameProblems('intent', intent), ...nameProblems('module', module)];
     if (problem)
-      throw new RegistryError(
+      throw new ModelLogRefused(
         `Conversations with the label ${labelName({ module, intent })} would be refused, of its ${problem.field}: ${problem.message} Rename it in the data, and train again.`,
       );
   }

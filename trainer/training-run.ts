@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { TrainerProgram } from '../config.ts';
-import { nextVersion, register, RegistryError, rolledBack } from '../policy/model-log.ts';
+import { nextVersion, register, ModelLogRefused, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
@@ -70,7 +70,7 @@ export interface RunPorts {
 }
 
 /** Failures that have a sentence for whoever started the run, whatever words are in it. */
-const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError];
+const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, ModelLogRefused];
 /** Notes of progress are this far apart. */
 const PROGRESS_MS = 1000;
 /** Whoever trains learns after so long that the run was cancelled. */

@@ -13,7 +13,7 @@ const SWEEP_MS = 50;
  * ahead, which Node does not count among the idle ones, and some fall idle after Node has looked: it waited a minute for requests
  * that never came.
  */
-export class PromptServer extends Server {
+export class DrainingServer extends Server {
   readonly #unused = new Set<Socket>();
 
   constructor(listener: RequestListener) {
