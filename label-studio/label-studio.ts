@@ -20,7 +20,7 @@ const MAX_BACKOFF_MS = 60_000;
 /** The service. */
 export const labelStudio = leadingService({
   name: 'label-studio',
-  does: 'pushes what waits to Label Studio, where one is configured, and fetches the answers',
+  does: 'pushes the waiting queue to Label Studio, if one is configured, and fetches the answers',
   access: { reads: [topics.modelEvents], writes: [topics.reviews], transactionalIds: [] },
   topic: topics.modelEvents.name, // the copies elect a leader on its single partition
   counters: ['syncs', 'failures', 'reviews', 'pushed', 'closed', 'open'],
