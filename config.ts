@@ -230,11 +230,11 @@ function encoderModel(text: string, name: string): Pick<EncoderChoice, 'model' |
   );
 }
 
-/** The address in this variable, over HTTP. */
+/** The address in this variable, over HTTP. A user and a password in it are not told. */
 function httpAddress(env: NodeJS.ProcessEnv, name: string, example: string): string | undefined {
   const url = env[name]?.trim();
   if (url === undefined || (/^https?:\/\/[^/]/.test(url) && URL.canParse(url))) return url;
-  throw new ConfigError(`${name} is ${url}; it must be an address such as ${example}.`);
+  throw new ConfigError(`${name} is ${url.replace(/^.*@/s, '***@')}; it must be an address such as ${example}.`);
 }
 
 /** Its value is not told, because a password may be in it. */

@@ -37,7 +37,7 @@ export const processors: readonly Processor[] = [
   sampleCounter,
 ];
 
-/** The processor that alone writes a topic; undefined for one that is written from outside. */
+/** The processor that writes a topic; undefined for an external topic or one that a service writes. */
 export function writerOf(topic: string): string | undefined {
   return processors.find(({ outputs, table }) =>
     [...outputs, table].some(({ name, external }) => name === topic && !external),
@@ -60,5 +60,5 @@ export const projections: readonly Projection[] = [
   queueScores,
 ];
 
-/** What acts on the log besides: one of each does the work, however many run. */
+/** The services: of each, any number of copies may run, and one does the work. */
 export const services: readonly Service[] = [trainer, deploymentController, queueRescorer, labelStudio, scheduler];

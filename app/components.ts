@@ -7,6 +7,7 @@ import { startProjection } from '../runtime/projection-runner.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { WatchedServer } from '../runtime/server-watch.ts';
 import type { RunningService, ServiceContext } from '../runtime/service.ts';
+import { graphProblems } from '../stream/graph.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { folderOf } from './environment.ts';
 import type { Prepared } from './environment.ts';
@@ -73,6 +74,8 @@ export async function startComponents(
 }
 
 function startWhenReady(names: readonly string[], ground: StandBy): RunningComponents {
+  const problems = graphProblems(processors, Object.values(topics));
+  if (problems.length > 0) throw new UsageError(`pipeline.ts can't be run. ${problems.join(' ')}`);
   const wanted = named(names);
   for (const name of wanted) {
     if (!componentNames.includes(name))

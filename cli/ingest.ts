@@ -8,6 +8,7 @@ import { createConversationProducer } from '../producers/conversation-producer.t
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
+import { reasonOf } from '../runtime/reason.ts';
 
 const DRAIN_MS = 60_000;
 
@@ -50,7 +51,7 @@ export function ingestCommand(): Command {
 /** Says it before servers are asked or started. @throws UsageError when the file can't be read. */
 export async function checkFile(file: string): Promise<void> {
   await access(file, constants.R_OK).catch((cause: unknown) => {
-    throw new UsageError(`${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}.`, {
+    throw new UsageError(`${file} can't be read: ${reasonOf(cause)}.`, {
       cause,
     });
   });

@@ -7,6 +7,7 @@ import type { AdoptedPolicy } from '../operations/policy.ts';
 import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import { userName } from './user-name.ts';
 
@@ -82,7 +83,7 @@ export async function readPolicy(file: string): Promise<RoutingPolicy> {
   try {
     json = JSON.parse(await readFile(file, 'utf8'));
   } catch (cause) {
-    throw new UsageError(`${file} can't be read as JSON: ${cause instanceof Error ? cause.message : String(cause)}.`);
+    throw new UsageError(`${file} can't be read as JSON: ${reasonOf(cause)}.`);
   }
   try {
     return parsePolicy(isShown(json) ? json.policy : json);

@@ -6,6 +6,7 @@ import { plain, style } from '../app/terminal.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { AnswerRefused, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
+import { erasedAmong } from '../review/erased.ts';
 import type { QueueFilter } from '../review/filter.ts';
 import { readLabels } from '../review/labels.ts';
 import { leaseNext, release } from '../review/leases.ts';
@@ -118,10 +119,14 @@ function texts({ group }: ReviewTask): readonly string[] {
 
 /** The runners-up, then what people made of this prediction before. */
 function choices(task: ReviewTask): readonly Label[] {
-  const seen = new Set([nameOf(predicted(task))]);
-  return [...task.runners_up, ...task.suggestions]
-    .filter((label) => !seen.has(nameOf(label)) && seen.add(nameOf(label)))
-    .slice(0, MAX_CHOICES);
+  const all = [predicted(task), ...task.runners_up, ...task.suggestions];
+  const first = (label: Label) => all.findIndex((one) => isSame(one, label));
+  return all.filter((label, i) => i > 0 && first(label) === i).slice(0, MAX_CHOICES);
+}
+
+/** Names do not tell: a module and an intent may have slashes in them. */
+function isSame(a: Label, b: Label): boolean {
+  return a.module === b.module && a.intent === b.intent;
 }
 
 function predicted({ nlu_module: module, nlu_intent: intent }: ReviewTask): Label {
@@ -169,7 +174,7 @@ async function carryOut(desk: Desk, task: ReviewTask, line: string, shownAt: num
   const wanted =
     command === 'c' && rest !== '' ? await labelOf(desk.deps, rest) : choice && { ...choice, isNew: false };
   if (!wanted) throw new NotDone(PROMPT_HELP);
-  if (nameOf(wanted) === nameOf(predicted(task))) return answer(desk, task, 'approve', shownAt);
+  if (isSame(wanted, predicted(task))) return answer(desk, task, 'approve', shownAt);
   return answer(desk, task, 'correct', shownAt, wanted);
 }
 
@@ -225,15 +230,21 @@ async function answer(
   say(`${TAKEN[verdict]} ${nameOf(label ?? predicted(task))}${together}.`);
 }
 
-/** Takes the last answer back and shows its item again, before the present one. */
+/** Takes the last answer back and shows its item again, before the present one; of what was erased meanwhile there is nothing to take back or to show. */
 async function undo({ deps, holder, done, back }: Desk, task: ReviewTask): Promise<void> {
   const last = done.pop();
   if (!last) throw new NotDone('There is nothing to take back.');
-  const undos = last.reviews.map(([conversation_id, withdraws]) =>
-    parseReview({ conversation_id, review_id: randomUUID(), verdict: 'skip', withdraws, ...common(holder) }),
-  );
+  const ids = last.reviews.map(([id]) => id);
+  const erased = new Set((await erasedAmong(deps.pool, ids)).map(({ conversation_id: id }) => id));
+  const stands = ({ conversation_id: id }: Pick<ReviewTask, 'conversation_id'>) => !erased.has(id);
+  const undos = last.reviews
+    .map(([conversation_id, withdraws]) =>
+      parseReview({ conversation_id, review_id: randomUUID(), verdict: 'skip', withdraws, ...common(holder) }),
+    )
+    .filter(stands);
+  if (undos.length === 0) throw new NotDone('What was answered last was erased meanwhile.');
   await submitAnswers(deps, holder, undos, { newLabels: false });
-  back.push(task, last.task);
+  back.push(task, ...[{ ...last.task, group: last.task.group.filter(stands) }].filter(stands));
   say('Taken back.\n');
 }
 

@@ -4,6 +4,7 @@ import { progress, UsageError } from '../app/terminal.ts';
 import { ConfigError } from '../config.ts';
 import { roles } from '../http/roles.ts';
 import { newToken, parseTokens } from '../http/tokens.ts';
+import { isErrorCode } from '../runtime/reason.ts';
 
 /** `samvad token`: what the HTTP API asks for when it listens beyond this machine. */
 export function tokenCommand(): Command {
@@ -32,7 +33,7 @@ export function tokenCommand(): Command {
 /** Adds `line` to `file`, where servers could read the two together. */
 async function append(file: string, line: string): Promise<void> {
   const before = await readFile(file, 'utf8').catch((error: unknown) => {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return '';
+    if (isErrorCode(error, 'ENOENT')) return '';
     throw error;
   });
   const separator = before === '' || before.endsWith('\n') ? '' : '\n';

@@ -1,4 +1,5 @@
-import { access, constants, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { access, constants, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
 import { folderOf, onLog } from '../app/environment.ts';
@@ -77,8 +78,8 @@ export function trainRouterCommand(): Command {
       const report =
         options.register === true
           ? await registerModel(judged, 'train-router').catch(async (error: unknown) => {
-              const { output = 'router.onnx' } = options;
-              await writeFile(output, judged.bytes);
+              const { output = fallbackOf(judged.bytes) } = options;
+              if (options.output === undefined) await writeFile(output, judged.bytes);
               progress(`It could not be made a version. The model is in ${output}.`);
               throw error;
             })
@@ -91,8 +92,25 @@ export function trainRouterCommand(): Command {
 
 /** Training may take hours: what its end needs is looked for first. */
 async function checkEnds({ output, report, register: asVersion }: Options): Promise<void> {
-  for (const file of [output, report]) if (file !== undefined) await access(path.dirname(file), constants.W_OK);
-  if (asVersion === true) await onLog((log) => log.read());
+  for (const file of [output, report]) if (file !== undefined) await checkWritable(file);
+  if (asVersion !== true) return;
+  if (output === undefined) await access('.', constants.W_OK);
+  await onLog((log) => log.read());
+}
+
+/** Opens the file, or looks at its folder where there is none yet, and changes nothing. */
+async function checkWritable(file: string): Promise<void> {
+  try {
+    await (await open(file, constants.O_WRONLY)).close();
+  } catch (error) {
+    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    await access(path.dirname(file), constants.W_OK);
+  }
+}
+
+/** Where a model goes that could not be made a version: under its hash, so that it replaces no other. */
+function fallbackOf(bytes: Buffer): string {
+  return `router-${createHash('sha256').update(bytes).digest('hex').slice(0, 12)}.onnx`;
 }
 
 async function trainOn(

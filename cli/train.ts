@@ -19,8 +19,8 @@ import type { ModelLogPort } from '../trainer/model-log.ts';
 import { trainer } from '../trainer/trainer.ts';
 
 const LOOK_MS = 500;
-/** A trainer that restarts is away as long. */
-const RESTART_MS = 10_000;
+/** A trainer that restarts is away for at most this long: up to 15 s to stop its run, and then its start. */
+const RESTART_MS = 30_000;
 /** As the log names who asked. */
 const BY = 'samvad train';
 
@@ -117,14 +117,16 @@ async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Prom
   let own: RunningComponents | undefined;
   try {
     await admin.connect();
-    for (let seenAt = 0; ;) {
+    for (let seenAt = Date.now(); ;) {
       const now = await log.read();
       const run = now.runs.get(id);
       if (run?.status !== 'requested' && run?.status !== 'running') return now;
       liveLine(`${id}: ${run.stage ?? run.status}${run.epochs > 0 ? `, epoch ${run.epoch} of ${run.epochs}` : ''}`);
       if (!own) {
-        if (await trainerRuns(admin)) seenAt = Date.now();
-        else if (Date.now() - seenAt > RESTART_MS) own = await startComponents([trainer.name], prepared);
+        const trainers = await lookForTrainers(admin);
+        if (trainers === 'running') seenAt = Date.now();
+        else if (trainers === 'none' || Date.now() - seenAt > RESTART_MS)
+          own = await startComponents([trainer.name], prepared);
       }
       await Promise.race([sleep(LOOK_MS), ...(own ? [own.failed] : [])]);
     }
@@ -135,15 +137,24 @@ async function carryOut(prepared: Prepared, log: ModelLogPort, id: string): Prom
   }
 }
 
-/** Whether a trainer runs somewhere, and while Kafka does not say: then none could begin. */
-async function trainerRuns(admin: Admin): Promise<boolean> {
+/**
+ * Whether a trainer runs somewhere, or did until lately: Kafka forgets their group some minutes after the last has left, as it has no
+ * offsets. `running` also while Kafka can't say: then none could begin.
+ */
+async function lookForTrainers(admin: Admin): Promise<'running' | 'lately' | 'none'> {
   try {
     const { groups } = await admin.describeGroups([trainer.name]);
-    return groups.some(({ members }) => members.length > 0);
+    if (groups.some(({ members }) => members.length > 0)) return 'running';
+    return groups.some(({ state }) => state === 'Empty') ? 'lately' : 'none';
   } catch (error) {
-    if (mayPass(error)) return true;
-    throw error;
+    if (!mayPass(error) || isRefusal(error)) throw error;
+    return 'running';
   }
+}
+
+/** Whether Kafka's answer stays the same, as where the user may not look at the group. */
+function isRefusal(error: unknown): boolean {
+  return error instanceof Error && error.name === 'KafkaJSProtocolError' && 'retriable' in error && !error.retriable;
 }
 
 /** What a run has come to, and what becomes of its version. */

@@ -3,13 +3,14 @@
  * Studio, looks at the training threshold, and closes each day that is over and has no report yet. A closed day is in the
  * log; its files are written from there, so that they are the same bytes on every run and every machine.
  */
-import { mkdir, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import type { Pool } from 'pg';
 import { addDays, dayOf } from '../kpi/day.ts';
 import type { Day } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import { syncInWords } from '../label-studio/label-studio.ts';
+import { replaceFile } from '../runtime/replace-file.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import type { DayClosed } from '../schemas/types.ts';
 import { countUnused } from '../trainer/ask-for-run.ts';
@@ -139,8 +140,8 @@ async function trainingProgress(context: ServiceContext): Promise<TrainingProgre
 /** The report of a closed day as JSON, and as a page made from it. */
 async function writeFiles(folder: string, { day, report }: DayClosed): Promise<void> {
   await mkdir(folder, { recursive: true });
-  await writeWhole(path.join(folder, `daily-report-${day}.json`), report);
-  await writeWhole(path.join(folder, `daily-report-${day}.html`), dailyPage(JSON.parse(report) as DailyReport));
+  await replaceFile(path.join(folder, `daily-report-${day}.json`), report);
+  await replaceFile(path.join(folder, `daily-report-${day}.html`), dailyPage(JSON.parse(report) as DailyReport));
 }
 
 async function makeReport(
@@ -155,11 +156,4 @@ async function makeReport(
     told: conversationsTold([...closed.values()].map((one) => JSON.parse(one.report) as DailyReport)),
   });
   return { day, closed_at: closedAt, report: `${JSON.stringify(report, null, 2)}\n` };
-}
-
-/** Whoever reads the file meanwhile sees all of the old or all of the new one. */
-async function writeWhole(file: string, text: string): Promise<void> {
-  const unfinished = `${file}.${process.pid}.tmp`;
-  await writeFile(unfinished, text);
-  await rename(unfinished, file);
 }

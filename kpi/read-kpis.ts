@@ -8,7 +8,7 @@ import type { Day } from './day.ts';
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Days in the window of a rate. */
-export const WINDOW_DAYS = 7;
+const WINDOW_DAYS = 7;
 
 /** The key figures of a window of days. */
 export interface KpiList {

@@ -1,5 +1,6 @@
 /** Requests to Label Studio: both kinds of tokens, time-outs, and two kinds of failure. */
 import type { LabelStudioConfig } from '../config.ts';
+import { reasonOf } from '../runtime/reason.ts';
 
 /** Label Studio could not do what was asked. */
 export class LabelStudioError extends Error {}
@@ -130,12 +131,6 @@ const WHY: Readonly<Record<number, string>> = {
   307: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
   308: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
 };
-
-function reasonOf(cause: unknown): string {
-  if (!(cause instanceof Error)) return String(cause);
-  const inner = cause.cause instanceof Error ? cause.cause.message : '';
-  return [cause.message, inner].filter((part) => part !== '').join(': ');
-}
 
 function shorten(text: string): string {
   const line = text.replaceAll(/\s+/g, ' ').trim();

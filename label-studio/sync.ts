@@ -12,7 +12,9 @@
 import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { LabelStudioConfig } from '../config.ts';
+import { ADVISORY_LOCKS } from '../runtime/advisory-locks.ts';
 import { inTransaction } from '../runtime/postgres-pool.ts';
+import { isErrorCode } from '../runtime/reason.ts';
 import type { LabelStudioApi } from './api.ts';
 import { close, closeErased, push } from './follow-queue.ts';
 import { LabelStudioError } from './http.ts';
@@ -47,8 +49,6 @@ export interface SyncReport {
   readonly warnings: readonly string[];
 }
 
-/** An advisory lock id that is the same in every process and used for nothing else. */
-const LOCK = 7_264_232;
 const BATCH = 500;
 
 /** Time limits in milliseconds. */
@@ -122,8 +122,8 @@ async function inTurn<T>(
   work: (turn: SyncContext) => Promise<T>,
 ): Promise<T> {
   const locked = async (client: PoolClient) => {
-    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]).catch((cause: unknown) => {
-      if ((cause as { readonly code?: unknown }).code !== LOCK_NOT_AVAILABLE) throw cause;
+    await client.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.labelStudioSync]).catch((cause: unknown) => {
+      if (!isErrorCode(cause, LOCK_NOT_AVAILABLE)) throw cause;
       const waited = `after ${Math.round(wait / 1000)} seconds`;
       throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, {
         cause,

@@ -4,9 +4,9 @@ import { countingAnswer, judgement, noAnswers, withReview } from '../policy/stan
 import type { Answers } from '../policy/standing.ts';
 import { startWhatIf } from '../policy/what-if.ts';
 import type { Judgement, WhatIfOptions, WhatIfReport } from '../policy/what-if.ts';
-import { readTopic, topicEnds } from '../runtime/read-topic.ts';
+import { readRecords, topicEnds } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
-import type { ConversationCaptured, ConversationEvent, ReviewSubmitted } from '../schemas/types.ts';
+import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 
 /** The range of `created_at`, in milliseconds since 1970: `from` included, `to` excluded. */
@@ -28,10 +28,13 @@ export async function whatIf(
   options: WhatIfOptions & WhatIfRange,
 ): Promise<WhatIfReport> {
   const { from = -Infinity, to = Infinity } = options;
-  const ends = await topicEnds(servers.kafka, topics.conversationEvents.name);
+  const log = { kafka: servers.kafka, codecs };
+  const ends = await topicEnds(log.kafka, topics.conversationEvents.name);
   const answers = new Map<string, Answers<Said>>();
   const erasedIds = new Set<string>();
-  for await (const { conversation_id, reviewed, erased } of readEvents(servers, codecs, ends)) {
+  for await (const { value: event } of readRecords(log, topics.conversationEvents, { ends })) {
+    if (!event) continue;
+    const { conversation_id, reviewed, erased } = event;
     if (erased) erasedIds.add(conversation_id);
     if (!reviewed) continue;
     const { verdict, corrected_intent, corrected_module, review_id, withdraws } = reviewed;
@@ -39,7 +42,9 @@ export async function whatIf(
     answers.set(conversation_id, withReview(answers.get(conversation_id) ?? noAnswers, said));
   }
   const tally = startWhatIf(options);
-  for await (const { captured, policy } of readEvents(servers, codecs, ends)) {
+  for await (const { value: event } of readRecords(log, topics.conversationEvents, { ends })) {
+    if (!event) continue;
+    const { captured, policy } = event;
     if (!captured || erasedIds.has(captured.conversation_id)) continue;
     if (captured.created_at >= from && captured.created_at < to)
       tally.add(captured, policy, judgementOf(captured, answers.get(captured.conversation_id)));
@@ -58,16 +63,4 @@ function judgementOf(
   const counts = countingAnswer(answers);
   const said = counts === null ? undefined : judgement(counts, conversation);
   return said === 'unusable' ? 'wrong' : said;
-}
-
-/** The events of the canonical log up to `ends`. */
-async function* readEvents(
-  { kafka }: Pick<Servers, 'kafka'>,
-  codecs: Codecs,
-  ends: ReadonlyMap<number, number>,
-): AsyncGenerator<ConversationEvent> {
-  const codec = codecs.of(topics.conversationEvents);
-  await codec.prepareAll();
-  for await (const { partition, offset, value } of readTopic(kafka, topics.conversationEvents.name, ends))
-    if (value && offset < (ends.get(partition) ?? 0)) yield codec.decode(value);
 }

@@ -40,7 +40,7 @@ export async function requireJava(): Promise<string> {
 }
 
 /** The major version that `java -version` printed; "1.8.0_392" is Java 8. */
-export function javaMajor(output: string): number {
+function javaMajor(output: string): number {
   const [, first, second] = /version "(\d+)(?:\.(\d+))?/.exec(output) ?? [];
   return Number(first === '1' ? second : first);
 }

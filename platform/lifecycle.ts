@@ -2,6 +2,7 @@
 import { open, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { asError } from '../runtime/reason.ts';
 import { PlatformError } from './platform-error.ts';
 import { isPortFree } from './ports.ts';
 import { endProcess, spawnServer } from './process.ts';
@@ -93,7 +94,7 @@ async function readiness(
       return 'ready';
     } catch (cause) {
       const waited = performance.now() - started;
-      if (abandoned.aborted || waited > READY_MS) return cause instanceof Error ? cause : new Error(String(cause));
+      if (abandoned.aborted || waited > READY_MS) return asError(cause);
       if (waited > TELL_MS * (told + 1)) {
         told += 1;
         progress(`${title} is starting for ${seconds(waited)}; after a crash it checks its data first`);

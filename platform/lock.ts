@@ -4,7 +4,8 @@ import { link, readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identify, isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
-import { isErrorCode, parseJson, readTextIfPresent } from './state.ts';
+import { isErrorCode } from '../runtime/reason.ts';
+import { parseJson, readTextIfPresent } from './state.ts';
 
 /** Whether a value read from a file names a process. */
 export function isProcessIdentity(value: unknown): value is ProcessIdentity {

@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identify, isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
+import { isErrorCode } from '../runtime/reason.ts';
 import type { Launch } from './server.ts';
 
 /** How a process ended. */
@@ -14,7 +15,7 @@ export function signalProcess(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch (cause) {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'ESRCH')) throw cause;
+    if (!isErrorCode(cause, 'ESRCH')) throw cause;
   }
 }
 

@@ -1,11 +1,12 @@
 /** Which process is which server of a data folder: pid files. */
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { replaceFile } from '../runtime/replace-file.ts';
 import { isProcessIdentity } from './lock.ts';
 import { isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
 import type { ServerName } from './server.ts';
-import { folder, parseJson, readTextIfPresent, writePrivateFile } from './state.ts';
+import { folder, parseJson, readTextIfPresent } from './state.ts';
 
 /** The pid file of a server (`<home>/run/<server>.json`). */
 export interface RunRecord extends ProcessIdentity {
@@ -28,7 +29,7 @@ export async function readRunRecord(home: string, name: ServerName): Promise<Run
 /** Writes a pid file, in one step. */
 export async function writeRunRecord(home: string, name: ServerName, record: RunRecord): Promise<void> {
   await folder(home, 'run');
-  await writePrivateFile(recordFile(home, name), JSON.stringify(record));
+  await replaceFile(recordFile(home, name), JSON.stringify(record), 0o600);
 }
 
 /** Removes a pid file; none is no error. */

@@ -1,7 +1,9 @@
 /** What a data folder remembers, and small things about files. */
 import { randomBytes } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isErrorCode } from '../runtime/reason.ts';
+import { replaceFile } from '../runtime/replace-file.ts';
 import { PlatformError } from './platform-error.ts';
 import { freePorts } from './ports.ts';
 
@@ -63,7 +65,7 @@ export async function readOrCreateState(home: string): Promise<PlatformState> {
     postgresPassword: randomBytes(18).toString('base64url'),
   };
   if (!isState(state)) throw new PlatformError('No four free ports were found on 127.0.0.1.');
-  await writePrivateFile(stateFile(home), `${JSON.stringify(state, null, 2)}\n`);
+  await replaceFile(stateFile(home), `${JSON.stringify(state, null, 2)}\n`, 0o600);
   return state;
 }
 
@@ -83,14 +85,6 @@ export async function readTextIfPresent(path: string): Promise<string | undefine
   }
 }
 
-/** Replaces a file in one step with content that only its owner may read. */
-export async function writePrivateFile(path: string, content: string): Promise<void> {
-  const partial = `${path}.${process.pid}.partial`;
-  await writeFile(partial, content, { mode: 0o600 });
-  await chmod(partial, 0o600);
-  await rename(partial, path);
-}
-
 /** Parses JSON, undefined if the text is none. */
 export function parseJson(text: string): unknown {
   try {
@@ -98,11 +92,6 @@ export function parseJson(text: string): unknown {
   } catch {
     return undefined;
   }
-}
-
-/** Whether it is an error of the operating system with that code, such as ENOENT. */
-export function isErrorCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }
 
 /** Creates `<home>/<name>` and returns its path. */

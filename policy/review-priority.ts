@@ -14,7 +14,7 @@ const WEIGHTS = { doubt: 0.6, failure: 0.25, fallback: 0.15 } as const;
  * confidence and rank. So a reviewer of such an item can't tell whether the model was sure. `bench/audit.ts` assumes
  * this share.
  */
-export const DRAWN_SHARE = 1 / 16;
+const DRAWN_SHARE = 1 / 16;
 
 /** The queue item of a conversation that waits for a person, or undefined when it does not wait. */
 export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {

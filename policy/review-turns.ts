@@ -1,7 +1,7 @@
 /** How the two lanes of the review queue alternate. */
 
 /** Every eighth item comes from the drawn lane, which holds the audits. `bench/audit.ts` assumes it. */
-export const DRAWN_EVERY = 8;
+const DRAWN_EVERY = 8;
 
 /**
  * The next `count` items for a reviewer who was already given `before`: every eighth from `drawn`, the others from

@@ -196,7 +196,7 @@ export function actOn(verdict: string, traffic: number, { steps } = defaultRollo
  * Interval of the difference of two independent estimates, from their intervals by the method of variance estimates
  * recovery (Newcombe 1998; Zou and Donner 2008).
  */
-export function differenceInterval(
+function differenceInterval(
   [a, [aLow, aHigh]]: readonly [estimate: number, interval: Interval],
   [b, [bLow, bHigh]]: readonly [estimate: number, interval: Interval],
 ): Interval {

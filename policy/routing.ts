@@ -49,7 +49,7 @@ export function route(policy: RoutingPolicy, c: Routable): Routing {
 }
 
 /** The thresholds that apply to a conversation. */
-export function thresholdsFor(policy: RoutingPolicy, c: Routable): Thresholds {
+function thresholdsFor(policy: RoutingPolicy, c: Routable): Thresholds {
   const exception = policy.exceptions.find(
     ({ module, intent, language }) =>
       (module ?? c.nlu_module) === c.nlu_module &&

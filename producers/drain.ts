@@ -5,11 +5,9 @@
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import { partitionOf } from '../stream/partition.ts';
-import { PARTITIONS } from '../topology.ts';
 import { EVENT_KINDS } from './inputs.ts';
 import type { EventKind, ProducedEvent } from './inputs.ts';
-import { NotPermitted, RecordTooLarge, Undelivered } from './kafka-link.ts';
+import { laneOf, NotPermitted, RecordTooLarge, Undelivered } from './kafka-link.ts';
 import type { KafkaLink } from './kafka-link.ts';
 import type { Line } from './lines.ts';
 import { readSegment } from './spool.ts';
@@ -65,6 +63,11 @@ export class Drain {
   readonly #counts = { drained: 0, setAside: 0 };
   /** Numbers of the lines of a segment that need not be sent again; only after a crash they are. */
   readonly #done = new WeakMap<Segment, Set<number>>();
+  /** The lanes of what has stayed of a segment: while all of them are blocked, it need not be read. */
+  readonly #lanes = new WeakMap<Segment, ReadonlySet<string>>();
+  #blocked: Blocked = new Map();
+  /** Whether this pass began without an answer from Kafka: it ends with the first. */
+  #asking = false;
   readonly #running: Promise<void>;
 
   constructor(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions) {
@@ -108,31 +111,46 @@ export class Drain {
     }
   }
 
-  /** Goes once through all that waits; resolves to whether there was something. @throws why something has to stay. */
+  /**
+   * Goes once through all that waits; resolves to whether there was something. While Kafka does not answer, only until one record has failed:
+   * the next pass asks with one of another lane, as it may be the lane's partition alone that is away. @throws why something has to stay.
+   */
   async #pass(): Promise<boolean> {
-    const segments = this.#link.connected ? await this.#spool.segments() : [];
+    if (!this.#link.connected) return false;
+    this.#asking = !this.#link.healthy;
+    if (!this.#asking) this.#blocked = new Map();
+    const segments = this.#blocked.size > 0 ? this.#spool.sealed : await this.#spool.segments();
     const { behind } = this.#options;
     if (behind && behind.bytes > 0) return false; // asked last: what is in the segments came before
-    const blocked: Blocked = new Map();
     for (const segment of segments) {
-      if (this.#stopping.signal.aborted) break;
-      if (existsSync(segment.file)) await this.#drainSegment(segment, blocked);
+      if (this.#isOver()) break;
+      if (existsSync(segment.file)) await this.#drainSegment(segment);
       else {
         this.#log?.error({ file: segment.file }, 'a spooled segment was deleted by somebody; its records are lost');
         await this.#spool.remove(segment);
       }
     }
-    for (const why of blocked.values()) throw why;
+    if (this.#asking && this.#link.healthy) return true;
+    const reasons = [...this.#blocked.values()];
+    if (this.#asking) this.#blocked = new Map(); // all lanes were asked for: the next pass starts with the first
+    for (const why of reasons) throw why;
     return segments.length > 0;
   }
 
-  async #drainSegment(segment: Segment, blocked: Blocked): Promise<void> {
+  #isOver(): boolean {
+    return this.#stopping.signal.aborted || (this.#asking && this.#link.healthy);
+  }
+
+  async #drainSegment(segment: Segment): Promise<void> {
+    const known = this.#lanes.get(segment);
+    if (known && [...known].every((lane) => isBlocked(lane, this.#blocked))) return;
     const done = this.#done.get(segment) ?? new Set();
     this.#done.set(segment, done);
     const staying: Line[] = [];
+    const lanes = new Set<string>();
     let window: Line[] = [];
     const sendWindow = async () => {
-      await this.#sendWindow(window, done, blocked);
+      for (const lane of await this.#sendWindow(window, done)) lanes.add(lane);
       staying.push(...window.filter(({ number }) => !done.has(number)));
       window = [];
     };
@@ -141,17 +159,28 @@ export class Drain {
       window.push(line);
       if (window.length < (this.#link.healthy ? MAX_WINDOW : 1)) continue;
       await sendWindow();
-      if (this.#stopping.signal.aborted) return;
+      if (this.#isOver()) return;
     }
     await sendWindow();
-    if (staying.length === 0) await this.#spool.remove(segment);
-    else if (done.size > 0)
-      await this.#spool.keep(segment, staying).catch((error: unknown) => {
-        this.#log?.warn({ error: String(error) }, 'a spooled segment could not be made smaller'); // the disk may be full
-      });
+    if (staying.length === 0) {
+      await this.#spool.remove(segment);
+      return;
+    }
+    const left = done.size > 0 ? await this.#smaller(segment, staying) : segment;
+    this.#lanes.set(left, lanes);
   }
 
-  async #sendWindow(window: readonly Line[], done: Set<number>, blocked: Blocked): Promise<void> {
+  async #smaller(segment: Segment, staying: readonly Line[]): Promise<Segment> {
+    try {
+      return await this.#spool.keep(segment, staying);
+    } catch (error) {
+      this.#log?.warn({ error: String(error) }, 'a spooled segment could not be made smaller'); // the disk may be full
+      return segment;
+    }
+  }
+
+  /** Resolves to the lanes of what has to stay. */
+  async #sendWindow(window: readonly Line[], done: Set<number>): Promise<readonly string[]> {
     const events: Spooled[] = [];
     const erasures: Spooled[] = [];
     for (const line of window) {
@@ -159,19 +188,24 @@ export class Drain {
       if (event) (event.kind === 'erasure' ? erasures : events).push({ line, event });
       else done.add(line.number);
     }
-    await this.#sendAll(events, done, blocked);
-    await this.#sendAll(erasures, done, blocked); // a conversation of this window may have to stay, or have gone to the waiting room
+    await this.#sendAll(events, done);
+    await this.#sendAll(erasures, done); // a conversation of this window may have to stay, or have gone to the waiting room
+    return [...events, ...erasures].filter(({ line }) => !done.has(line.number)).map(({ event }) => laneOf(event));
   }
 
-  async #sendAll(all: readonly Spooled[], done: Set<number>, blocked: Blocked): Promise<void> {
-    const free = all.filter(({ event }) => !isBlocked(event, blocked));
+  async #sendAll(all: readonly Spooled[], done: Set<number>): Promise<void> {
+    const free = all.filter(({ event }) => !isBlocked(laneOf(event), this.#blocked));
     const outcomes = await Promise.allSettled(free.map((one) => this.#sendOne(one)));
+    const failures: unknown[] = [];
     for (const [i, { line, event }] of free.entries()) {
-      const outcome = outcomes[i];
-      if (outcome?.status === 'rejected') blocked.set(laneOf(event.kind, event), outcome.reason);
-      if (!isBlocked(event, blocked)) done.add(line.number); // else it goes again, behind what has to stay
+      const [outcome, lane] = [outcomes[i], laneOf(event)];
+      if (outcome?.status === 'rejected') {
+        failures.push(outcome.reason);
+        this.#blocked.set(lane, outcome.reason);
+      }
+      if (!isBlocked(lane, this.#blocked)) done.add(line.number); // else it goes again, behind what has to stay
     }
-    for (const why of blocked.values()) if (!(why instanceof Undelivered)) throw why;
+    for (const why of failures) if (!(why instanceof Undelivered) || !this.#link.healthy) throw why;
   }
 
   async #readable(line: Line): Promise<ProducedEvent | undefined> {
@@ -217,16 +251,9 @@ export class Drain {
   }
 }
 
-/** Records of one kind and partition keep their order. */
-function laneOf(kind: EventKind, { record }: ProducedEvent): string {
-  return `${kind} ${String(partitionOf(record.conversation_id, PARTITIONS))}`;
-}
-
 /** An erasure before its conversation would be a dead letter. */
-function isBlocked(event: ProducedEvent, blocked: Blocked): boolean {
-  return (
-    blocked.has(laneOf(event.kind, event)) || (event.kind === 'erasure' && blocked.has(laneOf('conversation', event)))
-  );
+function isBlocked(lane: string, blocked: Blocked): boolean {
+  return blocked.has(lane) || blocked.has(lane.replace('erasure', 'conversation'));
 }
 
 /** A spooled line was written by us, and yet a damaged disk or a later version's rules may make it unreadable. */

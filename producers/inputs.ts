@@ -8,6 +8,7 @@ import {
   MAX_RUNNERS_UP,
   reviewProblems,
 } from '../policy/validation.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import type { ConversationCaptured, ErasureRequested, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
 
 /** A valid record on its way into the log, and of which kind it is. */
@@ -180,7 +181,7 @@ export function parseEventText(kind: EventKind, line: string, arrivedAtMs: numbe
   try {
     json = JSON.parse(line);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = reasonOf(cause);
     throw new InputError([{ field: kind, message: `It is not JSON: ${shorten(why, 120)}.` }]);
   }
   return parseEvent(kind, json, arrivedAtMs);

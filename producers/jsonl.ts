@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Problem } from '../policy/validation.ts';
+import { reasonOf } from '../runtime/reason.ts';
 import type { ConversationProducer } from './conversation-producer.ts';
 import type { EventKind, ProducedEvent } from './inputs.ts';
 import { InputError, parseEventText } from './inputs.ts';
@@ -156,8 +157,7 @@ async function sendPatiently(producer: Pick<ConversationProducer, 'send'>, event
 
 async function linesOfFile(file: string): Promise<AsyncGenerator<Line>> {
   const stream = createReadStream(file);
-  const unreadable = (cause: unknown) =>
-    new UnreadableFile(`${file} can't be read: ${cause instanceof Error ? cause.message : String(cause)}.`, { cause });
+  const unreadable = (cause: unknown) => new UnreadableFile(`${file} can't be read: ${reasonOf(cause)}.`, { cause });
   try {
     await once(stream, 'open');
   } catch (cause) {

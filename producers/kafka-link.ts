@@ -9,6 +9,8 @@ import { codeOf, connectProducer, disconnect, headersOf } from '../runtime/rdkaf
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { MAX_EXTERNAL_BYTES } from '../stream/batch.ts';
+import { partitionOf } from '../stream/partition.ts';
+import { PARTITIONS } from '../topology.ts';
 import { EVENT_KINDS } from './inputs.ts';
 import type { EventKind, ProducedEvent } from './inputs.ts';
 import { encodeInput, inputTopics, topicOf } from './input-topics.ts';
@@ -17,7 +19,7 @@ const CONNECT_MS = 3000;
 const POLL_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 5000;
-/** Limits that we set on librdkafka, of a batch and of all that is in flight. A batch is below what any topic takes, so a record is refused alone. */
+/** Limits that we set on librdkafka, of a batch and of all that is in flight. A topic that takes batches of this size refuses a large record alone. */
 const BATCH_BYTES = 256 * 1024;
 const QUEUE_KBYTES = 256 * 1024;
 const { ERRORS } = rdkafka.CODES;
@@ -60,6 +62,11 @@ export class NotPermitted extends Error {
   }
 }
 
+/** The lane of a record: its kind and partition. In a lane records keep their order. */
+export function laneOf({ kind, record }: ProducedEvent): string {
+  return `${kind} ${String(partitionOf(record.conversation_id, PARTITIONS))}`;
+}
+
 /** What the way to Kafka needs. */
 export interface LinkOptions {
   readonly kafka: KafkaConfig;
@@ -94,6 +101,8 @@ export class KafkaLink {
   /** Whether Kafka has told this client that its user may write to no topic. */
   #barred = false;
   readonly #refused = new Set<EventKind>();
+  /** The lanes whose last record was not acknowledged. */
+  readonly #stuck = new Set<string>();
   #lastId = 0;
   #polling: NodeJS.Timeout | undefined;
 
@@ -113,7 +122,7 @@ export class KafkaLink {
 
   /**
    * Whether Kafka answers: others need not wait for a time-out to learn of an outage. A record that failed while others were acknowledged
-   * tells of its partition alone.
+   * tells of its partition alone, and so does one whose partition took the last one neither.
    */
   get healthy(): boolean {
     return this.connected && this.#healthy;
@@ -225,7 +234,9 @@ export class KafkaLink {
       return;
     }
     this.#pending.delete(id);
+    const lane = laneOf(pending.event);
     if (!error) {
+      this.#stuck.delete(lane);
       this.#healthy = true;
       this.#acknowledged++;
       this.#refused.delete(pending.event.kind);
@@ -243,7 +254,9 @@ export class KafkaLink {
       pending.reject(new NotPermitted(pending.event.kind, { cause: error }));
       return;
     }
-    if (pending.acknowledged === this.#acknowledged && !OF_ONE.includes(code)) this.#healthy = false;
+    const isOfOne = this.#stuck.has(lane) || pending.acknowledged !== this.#acknowledged || OF_ONE.includes(code);
+    if (!isOfOne) this.#healthy = false;
+    this.#stuck.add(lane);
     pending.reject(new Undelivered(`Kafka did not acknowledge ${subject}: ${error.message}.`, { cause: error }));
   }
 

@@ -11,6 +11,7 @@ import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { keepTouched, ownedName, ownershipOf, unownedName } from '../runtime/folder-owner.ts';
+import { isErrorCode } from '../runtime/reason.ts';
 import type { ProducedEvent } from './inputs.ts';
 import type { Line } from './lines.ts';
 import { linesOf } from './lines.ts';
@@ -136,13 +137,18 @@ export class Spool {
     });
   }
 
-  /** All that waits by now, oldest first. The lines of a segment are read with `readSegment`. */
+  /** What is written no more, oldest first. */
+  get sealed(): readonly Segment[] {
+    return [...this.#sealed];
+  }
+
+  /** All that waits by now, oldest first; what was being written is sealed. The lines of a segment are read with `readSegment`. */
   async segments(): Promise<readonly Segment[]> {
     if (this.#active || this.#waiting.length > 0) {
       this.#sealWanted = true;
       await this.#commit();
     }
-    return [...this.#sealed];
+    return this.sealed;
   }
 
   /** Deletes a segment whose records are all stored elsewhere. */
@@ -155,8 +161,8 @@ export class Spool {
       await removeEmpty(folder);
   }
 
-  /** Leaves nothing but `lines` of a segment; the records of the others are stored elsewhere. */
-  async keep(segment: Segment, lines: readonly Line[]): Promise<void> {
+  /** Leaves nothing but `lines` of a segment, which is another one then; the records of the others are stored elsewhere. */
+  async keep(segment: Segment, lines: readonly Line[]): Promise<Segment> {
     const folder = path.dirname(segment.file);
     const content = Buffer.from(lines.map(({ text = '' }) => `${text}\n`).join(''));
     const draft = path.join(folder, DRAFT);
@@ -168,9 +174,12 @@ export class Spool {
       await handle.close();
     }
     await rename(draft, segment.file);
-    await syncFolder(folder);
-    this.#sealed[this.#sealed.indexOf(segment)] = { file: segment.file, bytes: content.length };
+    // Another segment from now on, also where the folder can't be synced: the numbers of the lines have changed.
+    const kept = { file: segment.file, bytes: content.length };
+    this.#sealed[this.#sealed.indexOf(segment)] = kept;
     this.#bytes -= segment.bytes - content.length;
+    await syncFolder(folder);
+    return kept;
   }
 
   /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */
@@ -197,7 +206,7 @@ export class Spool {
       try {
         adopted.push(...(await this.#adopt(path.join(folder, entry.name))));
       } catch (cause) {
-        if (codeOf(cause) === 'ENOENT') continue; // another process was faster
+        if (isErrorCode(cause, 'ENOENT')) continue; // another process was faster
         const whose = "it may be another user's, and only a producer of that user can send it";
         this.#warnOnceOf(entry.name, `a spool that can not be taken over (${String(cause)}): ${whose}`);
       }
@@ -212,10 +221,15 @@ export class Spool {
     const now = new Date();
     await utimes(orphan, now, now); // whoever can't see this process must see that it has an owner
     await rename(orphan, target);
-    await rm(path.join(target, DRAFT), { force: true });
-    const segments = await segmentsIn(target);
-    if (segments.length === 0) await removeEmpty(target);
-    return segments;
+    try {
+      await rm(path.join(target, DRAFT), { force: true });
+      const segments = await segmentsIn(target);
+      if (segments.length === 0) await removeEmpty(target);
+      return segments;
+    } catch (cause) {
+      await rename(target, orphan); // else it would wait for this process to end
+      throw cause;
+    }
   }
 
   #warnOnceOf(name: string, message: string): void {
@@ -323,7 +337,7 @@ async function segmentsIn(folder: string): Promise<Segment[]> {
 }
 
 function writeFailure(folder: string, cause: unknown): SpoolUnwritable {
-  if (codeOf(cause) === 'ENOSPC' || codeOf(cause) === 'EDQUOT') {
+  if (isErrorCode(cause, 'ENOSPC', 'EDQUOT')) {
     return new SpoolFull(`The disk of the spool in ${folder} is full; the record was not stored. Make room.`, 30, {
       cause,
     });
@@ -351,12 +365,8 @@ async function removeEmpty(folder: string): Promise<boolean> {
     await rmdir(folder);
     return true;
   } catch (cause) {
-    if (codeOf(cause) === 'ENOENT') return true;
-    if (codeOf(cause) === 'ENOTEMPTY' || codeOf(cause) === 'EEXIST') return false;
+    if (isErrorCode(cause, 'ENOENT')) return true;
+    if (isErrorCode(cause, 'ENOTEMPTY', 'EEXIST')) return false;
     throw cause;
   }
-}
-
-function codeOf(error: unknown): unknown {
-  return error instanceof Error && 'code' in error ? error.code : undefined;
 }

@@ -1,5 +1,6 @@
 /** Leases in Postgres: two people never get the same item, even across restarts. */
 import type { Pool, PoolClient } from 'pg';
+import { ADVISORY_LOCKS } from '../runtime/advisory-locks.ts';
 import { BEGIN, inTransaction } from '../runtime/postgres-pool.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 import { alike, filterValues, MATCHES } from './filter.ts';
@@ -23,8 +24,6 @@ const ANSWERED_MINUTES = 60;
 const GRACE_SECONDS = 20;
 /** The most equal texts that are answered with one item. */
 const MAX_GROUP = 100;
-/** An advisory lock id that nothing else here uses; it serialises the requests for items. */
-const LOCK = 5_041_001;
 /** The order within a lane, by `review_keys`. */
 const IN_ORDER = 'rank_by, shuffled, created_at, conversation_id';
 
@@ -50,7 +49,7 @@ export async function leaseNext(
   { first, join }: Wishes = {},
 ): Promise<readonly string[]> {
   const lend = async (client: PoolClient) => {
-    await client.query('SELECT pg_advisory_xact_lock($1)', [LOCK]);
+    await client.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.leases]);
     await dropDead(client);
     await renew(client, holder, filter);
     if (join) await addTo(client, holder, join.lead, join.ids);

@@ -1,7 +1,7 @@
 /**
  * Walks Avro bytes before they are decoded. avsc trusts block counts: six bytes that claim an array of 1e9 items end
- * the process out of memory, which no `catch` sees. Here every count and length is held against the bytes that remain, and
- * whoever registers a schema can't make a record cost more than its bytes allow: neither by depth nor by parts that take none.
+ * the process out of memory, which no `catch` sees. This walk compares every count and length with the bytes that remain. It also limits
+ * depth and the parts that take no bytes, so that a registered schema can't make a record cost more than its bytes allow.
  */
 import { isUtf8 } from 'node:buffer';
 import type avsc from 'avsc';
@@ -30,9 +30,9 @@ type Node =
       size?: number;
     };
 
-/** Records inside each other: our own schemas have 4, and each takes some frames of the stack, here and in avsc. */
+/** Nesting of records: our own schemas nest 4 deep, and each level takes stack frames here and in avsc. */
 const MAX_DEPTH = 100;
-/** Parts without bytes of their own (records, nulls) that a record may have: so many, and so many more for each of its bytes. */
+/** How many parts that take no bytes (records, nulls) a record may have: a fixed number plus some for each byte. */
 const FREE_PARTS = 1000;
 const FREE_PARTS_A_BYTE = 16;
 

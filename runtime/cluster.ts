@@ -1,7 +1,8 @@
-/** A data folder belongs to one Kafka cluster: the copies of tables and the spooled records in it are of that one. */
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+/** A data folder belongs to one Kafka cluster, from which its local tables and spooled records are. */
+import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Kafka } from 'kafkajs';
+import { replaceFile } from './replace-file.ts';
 
 /** A data folder that was used with another cluster. */
 export class OtherCluster extends Error {
@@ -9,10 +10,10 @@ export class OtherCluster extends Error {
 }
 
 /**
- * Notes in `home`, and in its `spool` where there is one, which may be a volume of its own, with which cluster they are used. Where nothing can
- * be written nothing is kept either, and nothing is noted.
- * @throws OtherCluster when one was used with another cluster: tables would be taken for complete that are not, and spooled records
- * go astray.
+ * Records the cluster id in `home` and in `spool`, which may be a separate volume. A folder that can't be written is skipped: it keeps no
+ * data either.
+ * @throws OtherCluster when a folder was used with another cluster: incomplete tables would count as complete, and spooled records would
+ * go to the wrong cluster.
  */
 export async function keepToCluster(kafka: Kafka, home: string, spool: string): Promise<void> {
   const admin = kafka.admin();
@@ -31,8 +32,5 @@ async function note(folder: string, clusterId: string): Promise<void> {
       `${folder} was used with the Kafka cluster ${known}, and this one is ${clusterId}. Set SAMVAD_HOME to another folder; or, to use this one, ` +
         `send what waits in its spool to the old cluster, then delete spool/, state/ and cluster-id there.`,
     );
-  const draft = `${file}.${process.pid}`;
-  await writeFile(draft, clusterId)
-    .then(() => rename(draft, file))
-    .catch(() => undefined);
+  await replaceFile(file, clusterId).catch(() => undefined);
 }

@@ -13,16 +13,16 @@ import { Poison } from '../stream/poison.ts';
 const HEADER_BYTES = 5;
 /** Encoded records are cut from slabs of this size. */
 const SLAB_BYTES = 64 * 1024;
-/** An id that the registry does not know is asked for again after this long: it may have been registered, or restored, meanwhile. */
+/** An unknown id is asked for again after this time: it may have been registered or restored meanwhile. */
 const ASK_AGAIN_MS = 10_000;
-/** Unknown ids that are remembered, the latest: a producer can make up any number of them. Far more than a batch has records. */
+/** How many unknown ids are remembered; the oldest is dropped first. A producer can invent any number; a batch has far fewer. */
 const MAX_UNKNOWN = 50_000;
-/** Schemas that the registry is asked for at a time. */
+/** Concurrent requests to the registry. */
 const ASK_AT_ONCE = 20;
 
 /** Encodes and decodes the records of one topic. */
 export interface Codec<V> {
-  /** The framed bytes of `record`, in a part of a buffer that is not written again. */
+  /** The framed bytes of `record`, in a part of a buffer that is never overwritten. */
   encode(record: V): Buffer;
   /**
    * The record in `bytes`. Synchronous: call `prepare` first for bytes from elsewhere.
@@ -30,13 +30,13 @@ export interface Codec<V> {
    */
   decode(bytes: Buffer): V;
   /**
-   * Fetches the writers' schemas that `messages` name and that are not known yet, each once.
+   * Fetches the writers' schemas that `messages` name and that are not known yet.
    * @throws RegistryUnavailable when the registry does not answer.
    */
   prepare(messages: Iterable<Buffer | null>): Promise<void>;
   /**
-   * Fetches every registered version, so that whatever an earlier or later release wrote can be decoded. While the registry does not answer,
-   * the versions that are known must do: then `decode` throws why, where a record was written with another one.
+   * Fetches every registered version, so that records of earlier and later releases can be decoded. It does not throw when the registry
+   * does not answer: then `decode` throws that error for a record whose schema is not known.
    */
   prepareAll(): Promise<void>;
 }
@@ -162,7 +162,7 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
   };
 }
 
-function schemaId(bytes: Buffer): number {
+export function schemaId(bytes: Buffer): number {
   if (bytes.length < HEADER_BYTES)
     throw new Poison('bad-frame', `The record has ${String(bytes.length)} bytes; a framed one has 5 or more.`);
   if (bytes[0] !== 0)

@@ -12,7 +12,7 @@ import type { Cell } from '../stream/projection.ts';
 const HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const TRAILER = Buffer.from([0xff, 0xff]);
 const FIRST_BYTES = 256 * 1024;
-/** Bytes that a cell of a type other than text takes at most, its length included. */
+/** The most bytes of a cell that is not text, with its length field. */
 const FIXED_BYTES = 12;
 const BYTES_PER_CHARACTER = 3;
 /** Characters. */
@@ -41,7 +41,7 @@ export async function copyInto(
 
 /** Encodes rows one after another. */
 export interface RowEncoder {
-  /** Encodes a row, and gives its number: 0 for the first. */
+  /** Encodes a row and returns its number, counted from 0. */
   add(cells: readonly Cell[]): number;
   /** The rows with these numbers, each once. */
   take(numbers: readonly number[]): EncodedRows;
@@ -49,7 +49,7 @@ export interface RowEncoder {
 
 /**
  * An encoder of rows whose cells are in the order of `types`, names of Postgres types. A timestamptz is a number of milliseconds
- * since 1970, jsonb its text.
+ * since 1970, jsonb its text. NaN in a float8 column becomes null.
  * @throws Error for a type that it does not know.
  */
 export function rowEncoder(types: readonly string[]): RowEncoder {
@@ -117,8 +117,9 @@ function writerOf(type: string): Writer {
       return (target, cell) => int64(target, Number(cell));
     case 'float8':
       return (target, cell) => {
-        target.at = target.bytes.writeInt32BE(8, target.at);
-        target.at = target.bytes.writeDoubleBE(Number(cell), target.at);
+        const value = Number(cell);
+        target.at = target.bytes.writeInt32BE(Number.isNaN(value) ? -1 : 8, target.at);
+        if (!Number.isNaN(value)) target.at = target.bytes.writeDoubleBE(value, target.at);
       };
     case 'timestamptz':
       return (target, cell) => int64(target, (Number(cell) - YEAR_2000_MS) * 1000);
@@ -159,7 +160,7 @@ function storableJson(json: string): string {
   return json.replaceAll(/\\(?:u0000|.)/g, (escape) => (escape === '\\u0000' ? '\ufffd' : escape));
 }
 
-/** Exact up to 2^53, which offsets, counts and microseconds of the next two centuries are. */
+/** Exact up to 2^53: enough for offsets, counts, and microseconds of the next two centuries. */
 function int64(target: Target, value: number): void {
   const high = Math.floor(value / 2 ** 32);
   target.at = target.bytes.writeInt32BE(8, target.at);

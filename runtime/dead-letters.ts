@@ -13,23 +13,24 @@ import type { EncodedRecord } from './fenced-write.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES, READER_GROUP } from './kafka-clients.ts';
 import { traceFields } from './log.ts';
 import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
-import { readTopic } from './read-topic.ts';
+import { readRecords } from './read-topic.ts';
+import type { Source } from './read-topic.ts';
 import type { Codecs } from './schema-registry.ts';
 import { openWatermarks } from './watermarks.ts';
 import type { Watermark } from './watermarks.ts';
 
-/** Writes dead letters for components that only read. At least once: a reader that fails after it writes again. */
+/** Writes dead letters for components that only read. At least once: a component that fails after a write repeats it. */
 export interface DeadLetterWriter {
-  /** Resolves when Kafka has it. The next one is written after that. @throws Transient when it can't be written now. */
+  /** Resolves when Kafka has the letter. Call it for one letter at a time. @throws Transient when Kafka does not take it now. */
   write(component: string, raw: RawRecord, poison: Poison): Promise<void>;
   close(): Promise<void>;
 }
 
-/** How long Kafka may take for a letter, and how often the client is asked for its report. */
+/** How long Kafka may take to acknowledge a letter, and how often the client is polled for delivery reports. */
 const WRITE_MS = 10_000;
 const REPORTS_MS = 5;
 
-/** A writer to `topic`, which connects with the first letter, for one letter at a time. @throws Transient when a letter can't be written now. */
+/** A writer to `topic`. It connects with the first letter. */
 export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topic<DeadLetter>): DeadLetterWriter {
   let connecting: Promise<Producer> | undefined;
   const connect = () => {
@@ -58,14 +59,14 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
       const producer = await connect();
       const value = codecs.of(topic).encode(deadLetter(component, raw, poison));
       try {
-        // What was refused leaves the client's queue too, so only a report tells that Kafka has it. Its time is now, not the record's: a topic
-        // of before it stamped arrivals by itself would drop the letter of an old record at once.
+        // A refused letter also leaves the client's queue, so only a delivery report proves that Kafka has it. The letter gets the current time:
+        // a topic without LogAppendTime would drop the letter of an old record at once.
         await call('writing a dead letter', (done) => {
           producer.once('delivery-report', (error) => done(error, undefined));
           producer.produce(topic.name, null, value, raw.key, Date.now(), undefined, headersOf(raw.traceparent));
         });
       } catch (error) {
-        await close(); // after an unknown outcome only a new producer is of use
+        await close(); // the outcome is unknown, so the next letter needs a new producer
         throw error;
       }
     },
@@ -73,12 +74,12 @@ export function deadLetterWriter(kafka: KafkaConfig, codecs: Codecs, topic: Topi
   };
 }
 
-/** Dead letters of a batch that are logged one by one: a broken producer must not fill the disk of the log. */
+/** How many dead letters of a batch are logged: a broken producer must not fill the log's disk. */
 const MAX_LOGGED = 20;
-/** An id has 200 UTF-16 code units at most. */
+/** An id has at most 200 UTF-16 code units, which take at most three bytes each. */
 const MAX_LOGGED_KEY_BYTES = 600;
 
-/** Logs records that became dead letters: where each stood, what its key is about under what `topics` call it, and its trace. */
+/** Logs records that became dead letters: place, trace, and the subject of the key under the name that its topic in `topics` gives it. */
 export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: readonly Poisoned[]): void {
   for (const [{ topic, partition, offset, key, traceparent }, { code }] of poisoned.slice(0, MAX_LOGGED)) {
     const keyName = topics.find(({ name }) => name === topic)?.key.replaceAll(/\W+/g, '_') ?? 'key';
@@ -89,13 +90,13 @@ export function logPoisoned(log: Logger, topics: readonly Topic[], poisoned: rea
   if (poisoned.length > MAX_LOGGED) log.warn({ more: poisoned.length - MAX_LOGGED }, 'and more dead letters');
 }
 
-/** Letters of a transaction, and about so many bytes. */
+/** A replay's transaction ends at this many letters or bytes, whichever comes first. */
 const REPLAY_CHUNK = 1000;
 const REPLAY_BYTES = 16 * 1024 * 1024;
-/** Letters are sent again under this id, by one process at a time. */
+/** Transactional id of replays: one process replays at a time. */
 export const REPLAY_ID = 'samvad-dead-letters';
 
-/** A dead letter and its own place. */
+/** A dead letter with its place in the dead-letters topic. */
 export interface PlacedDeadLetter extends DeadLetter {
   /** `partition/offset` in the dead-letters topic. */
   readonly id: string;
@@ -103,23 +104,21 @@ export interface PlacedDeadLetter extends DeadLetter {
   readonly traceparent: string | null;
 }
 
-/** What is sent in a letter's place: its own bytes, or those that a person has corrected. */
+/** What a replay sends for a letter: its own bytes, or a person's correction. */
 export interface Resend {
   readonly letter: PlacedDeadLetter;
   readonly corrected?: { readonly key: string; readonly value: Buffer };
 }
 
-/** The topic of dead letters, and what it takes to read it. */
-export interface DeadLetterLog {
-  readonly kafka: KafkaConfig;
-  readonly codecs: Codecs;
+/** The dead-letters topic and its source. */
+export interface DeadLetterLog extends Source {
   readonly topic: Topic<DeadLetter>;
 }
 
-/** What became of a letter. */
+/** The mark of a letter that was sent again. */
 type Mark = NonNullable<DeadLetter['replayed']>;
 
-/** Letters of a partition whose time is not over, by offset. */
+/** Letters of a partition that Kafka still keeps, by offset. */
 interface Known {
   readTo: number;
   readonly open: Set<number>;
@@ -127,8 +126,8 @@ interface Known {
 }
 
 /**
- * Which letters there are and what became of them, without their bytes: a broken producer may have left a million. A look
- * reads what has come since the last one.
+ * Which letters there are and which of them were sent again, without their bytes: a broken producer may leave a million letters.
+ * Each update reads only what is new.
  */
 export class DeadLetterIndex {
   readonly #log: DeadLetterLog;
@@ -136,20 +135,20 @@ export class DeadLetterIndex {
   readonly #partitions = new Map<number, Known>();
   #looking: Promise<unknown> = Promise.resolve();
 
-  /** Of all letters, or of those in the partitions of `from` from an offset on. */
+  /** Of all letters; with `from`, only of its partitions, from those offsets on. */
   constructor(log: DeadLetterLog, from?: ReadonlyMap<number, number>) {
     this.#log = log;
     this.#from = from;
   }
 
-  /** Looks again, and gives the end of each partition up to which it knows. @throws Transient when Kafka does not answer. */
+  /** Reads what is new and returns the end of each partition. @throws Transient when Kafka does not answer. */
   update(): Promise<ReadonlyMap<number, number>> {
     const look = this.#looking.then(() => this.#read());
     this.#looking = look.catch(() => undefined);
     return look;
   }
 
-  /** Letters that were not sent again. */
+  /** The number of letters that were not sent again. */
   get open(): number {
     return [...this.#partitions.values()].reduce((sum, { open }) => sum + open.size, 0);
   }
@@ -164,36 +163,34 @@ export class DeadLetterIndex {
   }
 
   async #read(): Promise<ReadonlyMap<number, number>> {
-    const { kafka, codecs, topic } = this.#log;
-    const codec = codecs.of(topic);
-    await codec.prepareAll();
+    const { kafka, topic } = this.#log;
     const watermarks = await openWatermarks(kafka, READER_GROUP);
     const places = await watermarks.ofAll(topic.name).finally(() => watermarks.close());
-    const [from, to] = [new Map<number, number>(), new Map<number, number>()];
+    const [from, ends] = [new Map<number, number>(), new Map<number, number>()];
     for (const [partition, { low, high }] of places) {
       if (this.#from && !this.#from.has(partition)) continue;
       const known = this.#known(partition, { low, high });
       if (high <= known.readTo) continue;
       from.set(partition, known.readTo);
-      to.set(partition, high);
+      ends.set(partition, high);
     }
-    for await (const { partition, offset, value } of readTopic(kafka, topic.name, to, from)) {
-      if (!value || offset >= (to.get(partition) ?? 0)) continue;
+    for await (const { partition, offset, value } of readRecords(this.#log, topic, { from, ends })) {
+      if (!value) continue;
       const { open, marks } = this.#partitions.get(partition) ?? missing(partition);
-      const { replayed } = codec.decode(value);
+      const { replayed } = value;
       if (replayed === null) open.add(offset);
-      // A mark stands behind its letter, in the same partition: the letter goes first when their time is over.
+      // A mark follows its letter in the same partition, so the letter expires before the mark does.
       else if (open.delete(placeOf(replayed.id)[1])) marks.set(placeOf(replayed.id)[1], replayed);
     }
-    for (const [partition, end] of to) (this.#partitions.get(partition) ?? missing(partition)).readTo = end;
+    for (const [partition, end] of ends) (this.#partitions.get(partition) ?? missing(partition)).readTo = end;
     return new Map([...places].map(([partition, { high }]) => [partition, high]));
   }
 
-  /** What is known of a partition, without the letters whose time is over. */
+  /** What is known of a partition, without expired letters. */
   #known(partition: number, { low, high }: Watermark): Known {
     const before = this.#partitions.get(partition);
     const first = Math.max(low, this.#from?.get(partition) ?? 0);
-    // An end that went back is that of a topic which was made anew.
+    // If the end went back, the topic was deleted and created again.
     const known =
       before && before.readTo <= high
         ? before
@@ -201,7 +198,7 @@ export class DeadLetterIndex {
     this.#partitions.set(partition, known);
     known.readTo = Math.max(known.readTo, first);
     for (const offset of known.open) {
-      if (offset >= low) break; // in the order in which they came
+      if (offset >= low) break; // offsets were added in ascending order
       known.open.delete(offset);
     }
     for (const offset of known.marks.keys()) if (offset < low) known.marks.delete(offset);
@@ -210,8 +207,8 @@ export class DeadLetterIndex {
 }
 
 /**
- * The letters that are kept, each with what became of it, in offset order within a partition. The topic is read twice, because
- * a mark stands behind its letter, and one letter at a time is in memory. `index` may know some of it already.
+ * The letters that Kafka keeps, each with its mark, in offset order within a partition. The topic is read twice, because a mark
+ * follows its letter and only one letter at a time is in memory. An `index` that was used before saves a part of the first reading.
  * @throws Transient when Kafka does not answer.
  */
 export async function* readDeadLetters(
@@ -221,16 +218,13 @@ export async function* readDeadLetters(
 ): AsyncGenerator<PlacedDeadLetter> {
   const reached = [...(await index.update())].filter(([partition]) => from === undefined || from.has(partition));
   const ends = new Map(reached.filter(([partition, end]) => end > (from?.get(partition) ?? 0)));
-  const codec = log.codecs.of(log.topic);
-  for await (const { partition, offset, value, traceparent } of readTopic(log.kafka, log.topic.name, ends, from)) {
-    if (!value || offset >= (ends.get(partition) ?? 0)) continue;
-    const letter = codec.decode(value);
-    if (letter.replayed !== null) continue;
+  for await (const { partition, offset, value: letter, traceparent } of readRecords(log, log.topic, { from, ends })) {
+    if (letter?.replayed !== null) continue;
     yield { ...letter, replayed: index.markOf(partition, offset), id: `${partition}/${offset}`, traceparent };
   }
 }
 
-/** Those of the letters `ids` that are kept. Only their partitions are read, from the first of them on. */
+/** The letters with these `ids`, as far as Kafka keeps them. Reads only their partitions, from the first letter on. */
 export async function findDeadLetters(log: DeadLetterLog, ids: ReadonlySet<string>): Promise<PlacedDeadLetter[]> {
   const from = new Map<number, number>();
   for (const [partition, offset] of [...ids].map(placeOf))
@@ -254,10 +248,10 @@ function missing(partition: number): never {
 }
 
 /**
- * Sends letters again, each once: the bytes go to the topic that they came from, in their trace, and a mark behind the letter, in one
- * transaction that no other replay overlaps; of many letters some at a time. Letters that were sent meanwhile are passed over.
- * Returns how many were sent.
- * @throws Transient when Kafka does not answer, or another replay came in between; what was sent by then is marked.
+ * Sends letters again, each once: one transaction writes the bytes to their original topic, in their trace, and a mark after the letter.
+ * No other replay overlaps it. Many letters take several transactions. Letters that were sent meanwhile are skipped.
+ * Returns the number of letters sent.
+ * @throws Transient when Kafka does not answer, or another replay interrupts this one; letters sent before that are marked.
  */
 export async function replayDeadLetters(
   log: DeadLetterLog,

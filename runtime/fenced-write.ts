@@ -1,9 +1,14 @@
-/** Compare-and-set with Kafka's own means, for topics that several processes may write to, one at a time. */
+/** Compare-and-set on Kafka's transactions, for topics that several processes write, one at a time. */
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
-import { call, connectProducer, disconnect, headersOf } from './rdkafka.ts';
-
-const TRANSACTION_TIMEOUT_MS = 10_000;
+import {
+  beginTransaction,
+  commitTransaction,
+  connectProducer,
+  disconnect,
+  headersOf,
+  TRANSACTION_TIMEOUT_MS,
+} from './rdkafka.ts';
 
 /** A record, encoded. */
 export interface EncodedRecord {
@@ -15,15 +20,15 @@ export interface EncodedRecord {
   readonly value: Buffer | null;
   /** Event time, milliseconds since 1970. */
   readonly timestamp: number;
-  /** W3C trace context that goes along. */
+  /** W3C trace context to send with the record. */
   readonly traceparent?: string | null;
 }
 
 /**
- * Writes what `decide` gives in one transaction. (1) Initialises `transactionalId`, which ends the transaction of whoever
- * was writing under it and shuts that producer out; (2) lets `decide` read the log to its end and decide; (3) writes and
- * commits. When another one has begun in between, the commit is refused.
- * @throws Transient when it was refused, or Kafka does not answer; then nothing was written, and it may be tried again.
+ * Writes the records that `decide` returns in one transaction. (1) Initialises `transactionalId`, which aborts the transaction of any
+ * other producer with this id and fences that producer; (2) lets `decide` read the log to its end and decide; (3) writes and commits.
+ * Kafka refuses the commit when another producer has initialised the id in between.
+ * @throws Transient when the commit was refused or Kafka does not answer. Nothing was written; the caller may try again.
  */
 export async function fencedWrite(
   kafka: KafkaConfig,
@@ -39,12 +44,10 @@ export async function fencedWrite(
   try {
     const records = await decide();
     if (records.length === 0) return;
-    await call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+    await beginTransaction(producer);
     for (const { topic, partition = 0, key, value, timestamp, traceparent = null } of records)
       producer.produce(topic, partition, value, key, timestamp, undefined, headersOf(traceparent));
-    await call('committing', (done) =>
-      producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
-    );
+    await commitTransaction(producer);
   } finally {
     await disconnect(producer);
   }

@@ -10,6 +10,7 @@ import { readlink, stat, utimes } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { identify } from './process-identity.ts';
+import { isErrorCode } from './reason.ts';
 
 const SEPARATOR = '~';
 const UNOWNED = 'free';
@@ -80,7 +81,7 @@ async function runs(pid: number, startedAt: string): Promise<boolean> {
     process.kill(pid, 0);
     return true;
   } catch (cause) {
-    return !(cause instanceof Error && 'code' in cause && cause.code === 'ESRCH');
+    return !isErrorCode(cause, 'ESRCH');
   }
 }
 

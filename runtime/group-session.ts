@@ -12,6 +12,7 @@ import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka'
 import type { KafkaConfig } from '../config.ts';
 import { librdkafkaConsumerConfig } from './kafka-clients.ts';
 import { callNow, connectConsumer, consume, disconnect } from './rdkafka.ts';
+import { asError } from './reason.ts';
 
 /** A batch that was written. */
 export interface CommittedBatch {
@@ -235,7 +236,7 @@ function forgetPassed(ends: Map<string, TopicPartitionOffset>, messages: readonl
 }
 
 function fail(membership: Membership, error: unknown): void {
-  membership.failure ??= error instanceof Error ? error : new Error(String(error));
+  membership.failure ??= asError(error);
 }
 
 function rebalance<S>(

@@ -4,6 +4,7 @@
  */
 import type { KafkaConfig } from '../config.ts';
 import { runGroupSession } from './group-session.ts';
+import { asError } from './reason.ts';
 
 const OFFSET_END = -1;
 /** Whoever joins makes the group deal its partitions anew, and mostly the leader gets its own back: work goes on meanwhile. */
@@ -16,12 +17,12 @@ export interface Candidate {
   /** A topic with one partition; its records are not looked at. */
   readonly topic: string;
   readonly stopping: AbortSignal;
-  /** Works until the signal: leadership is lost, or all is to stop. What it throws ends the session. */
+  /** Works until the signal, which means that leadership is lost or the process stops. An error that it throws ends the session. */
   readonly lead: (signal: AbortSignal) => Promise<void>;
   readonly onLeading: (leading: boolean) => void;
 }
 
-/** Joins the election until `stopping`. Rejects with what ended the work otherwise. */
+/** Takes part in the election until `stopping`. Rejects with the error that ended the work. */
 export async function leadInTurn(candidate: Candidate): Promise<void> {
   const { kafka, groupId, topic, stopping, lead, onLeading } = candidate;
   const ended = new AbortController();
@@ -37,7 +38,7 @@ export async function leadInTurn(candidate: Candidate): Promise<void> {
       .then(() => lead(signal))
       .catch((error: unknown) => {
         if (signal.aborted) return;
-        failure = error instanceof Error ? error : new Error(String(error));
+        failure = asError(error);
         ended.abort();
       });
   };

@@ -1,10 +1,10 @@
-/** A service of which any number may run and one leads, with its counters. */
+/** A service of which any number of copies may run, and one leads. */
 import type { Config } from '../config.ts';
 import { leadInTurn } from './leader.ts';
 import type { Access, Service, ServiceContext } from './service.ts';
 import { runSessions, untilAborted } from './sessions.ts';
 
-/** What such a service is made of; `C` names what it counts. */
+/** The parts of such a service; `C` are the names of its counters. */
 export interface LeadingService<C extends string> {
   /** Also its consumer group, with which the leader is chosen. */
   readonly name: string;
@@ -13,15 +13,15 @@ export interface LeadingService<C extends string> {
   /** A topic with one partition; its records are not looked at. */
   readonly topic: string;
   readonly counters: readonly C[];
-  /** Whether there is nothing to do as it is configured: then it leads nothing and waits. */
+  /** Whether this configuration leaves it nothing to do; then it only waits. */
   readonly idle?: (config: Config) => boolean;
-  /** What must grow with the work done (`runSessions`). */
+  /** Grows with the work done (`runSessions`). */
   readonly progress: (stats: Readonly<Record<C, number>>) => number;
-  /** Works until the signal, and counts what it did. What it throws ends the session. */
+  /** Works until the signal and counts its work. An error that it throws ends the session. */
   readonly lead: (context: ServiceContext, signal: AbortSignal, stats: Record<C, number>) => Promise<void>;
 }
 
-/** The service as a value. Besides its own counters its stats have `sessions`, and unless it is idle `leading`, 1 when this copy is at work. */
+/** The service as a value. Its stats also have `sessions` and, unless it is idle, `leading`, which is 1 while this copy leads. */
 export function leadingService<C extends string>(service: LeadingService<C>): Service {
   const { name, does, access, topic, counters, idle = () => false, progress, lead } = service;
   return {

@@ -1,4 +1,4 @@
-/** Which failures pass by themselves: a server is away, refuses for now, or another process was faster. */
+/** Which failures are temporary: a server is away or refuses for now, or another process was faster. */
 import { Fenced } from './projection-store.ts';
 import { Transient } from './rdkafka.ts';
 import { RegistryUnavailable } from './schema-registry.ts';
@@ -6,8 +6,8 @@ import { TopicMismatch } from './topics.ts';
 
 /**
  * SQLSTATE classes that say nothing about a statement: connection, credentials, no such database, rollback, resources,
- * operator intervention and system errors; a server that became read-only because another one took over from it; a transaction
- * that was ended because nothing came from this process for long; and a lock that another one has held for long.
+ * operator intervention and system errors; a server that became read-only in a fail-over; a transaction that was idle for too long;
+ * and a lock that was not available in time.
  * https://www.postgresql.org/docs/current/errcodes-appendix.html
  */
 const PASSING_SQLSTATE = /^((08|28|3D|40|53|57|58)...|25006|25P03|55P03)$/;
@@ -15,8 +15,8 @@ const NETWORK =
   /^(ECONN(REFUSED|RESET|ABORTED)|ENOTFOUND|EAI_AGAIN|ETIMEDOUT|EPIPE|E(HOST|NET)(UNREACH|DOWN)|EADDRNOTAVAIL)$/;
 
 /**
- * Whether trying again may help. Wrong credentials and unknown host names are among these: a person mends them outside
- * of the process, and the log has the reason of each attempt.
+ * Whether trying again may help. That includes wrong credentials and unknown host names: an operator corrects them outside the process,
+ * and the log has the reason of each attempt.
  */
 export function mayPass(error: unknown): boolean {
   if (error instanceof TopicMismatch) return false;
@@ -24,7 +24,7 @@ export function mayPass(error: unknown): boolean {
   return error instanceof Error && (fromKafka(error) || fromPostgres(error));
 }
 
-/** kafkajs names its errors; node-rdkafka's have an origin, but for calls on a client that has gone down. */
+/** kafkajs names its errors. node-rdkafka's errors have an origin, except after calls on a closed client. */
 function fromKafka(error: Error): boolean {
   return (
     error.name.startsWith('KafkaJS') ||

@@ -3,10 +3,9 @@ import { createHash } from 'node:crypto';
 import { readdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import pg from 'pg';
+import { ADVISORY_LOCKS } from './advisory-locks.ts';
 
 const FOLDER = path.join(import.meta.dirname, '..', 'migrations');
-/** Any fixed number: it only has to be the same in every process. */
-const LOCK = 7_264_231;
 
 /** A migration that was changed after it was applied. */
 export class MigrationChanged extends Error {
@@ -23,7 +22,7 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
   try {
     await client.connect();
     await client.query('SET statement_timeout = 0'); // a user's own limit is for statements that end soon
-    await client.query('SELECT pg_advisory_lock($1)', [LOCK]);
+    await client.query('SELECT pg_advisory_lock($1)', [ADVISORY_LOCKS.migrate]);
     await client.query(
       'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())',
     );

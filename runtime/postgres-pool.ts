@@ -1,20 +1,21 @@
 /** The pool of connections to Postgres. */
 import pg from 'pg';
+import { asError } from './reason.ts';
 import { within } from './within.ts';
 
 /**
- * A process that is paused in a transaction keeps its rows of projection_offsets locked, and who takes over waits for them. So
- * Postgres ends a transaction in which nothing was asked for so long; between two statements of one that lives are milliseconds.
+ * A process that is paused in a transaction keeps its rows of projection_offsets locked, and the process that takes over waits for
+ * them. So Postgres ends a transaction that is idle this long; a running process pauses only milliseconds between statements.
  */
 const MAX_IDLE_MS = 10_000;
-/** A rebuild keeps its table for longer: who waits for that tries again. */
+/** A rebuild may lock its table for longer; the waiting process then tries again. */
 const MAX_LOCKED_MS = 120_000;
-/** Begins a transaction that a paused process does not keep open: what it has locked is free again soon. */
+/** Begins a transaction that Postgres ends if the process is paused, so that its locks are released. */
 export const BEGIN = `BEGIN; SET LOCAL idle_in_transaction_session_timeout = ${String(MAX_IDLE_MS)}; SET LOCAL lock_timeout = ${String(MAX_LOCKED_MS)}`;
 
 /**
- * How many connections, and how long a statement may take on them; for ever where absent. A Postgres that is frozen ends no statement:
- * then the wait ends here, after twice as long. The wait for a connection is as long as that for a statement.
+ * How many connections, and the time limit of a statement and of waiting for a connection; a statement without one has no limit.
+ * A frozen Postgres ends no statement, so the client gives up after twice the limit.
  */
 export interface PoolOptions {
   readonly max?: number;
@@ -22,9 +23,9 @@ export interface PoolOptions {
 }
 
 /**
- * A pool of at most `max` connections, none of which ends the process when the server drops it: whoever uses it hears of that by
- * the next query. The pool listens to idle connections only, and whoever gets one listens a moment later, when the server may have
- * said goodbye in the same packet; so each one has a listener from the beginning.
+ * A pool of at most `max` connections. A connection that the server drops does not end the process; the next query on it fails. The
+ * pool listens for errors on idle connections only, and a caller begins to listen a moment after it gets one, so each connection has a
+ * listener from the start.
  */
 export function openPool(databaseUrl: string, { max = 10, statementTimeoutMs }: PoolOptions = {}): pg.Pool {
   const pool = new pg.Pool({
@@ -44,8 +45,8 @@ export function openPool(databaseUrl: string, { max = 10, statementTimeoutMs }: 
 }
 
 /**
- * Runs `work` in a transaction on a connection of its own, which `begin` begins.
- * @throws Error when it has not ended after `limitMs`, whatever Postgres says or does not say; whether it was committed is then unknown.
+ * Runs `work` in a transaction on a separate connection, started with the SQL `begin`.
+ * @throws Error when it has not ended after `limitMs`; whether it was committed is then unknown.
  */
 export async function inTransaction<T>(
   pool: pg.Pool,
@@ -55,7 +56,7 @@ export async function inTransaction<T>(
 ): Promise<T> {
   const client = await pool.connect();
   let failed: Error | undefined;
-  // A server that goes away while the connection is idle between two statements says so by this event alone.
+  // A server that goes away between two statements is reported only by this event.
   const onError = (error: Error) => (failed = error);
   client.on('error', onError);
   const transaction = async () => {
@@ -68,7 +69,7 @@ export async function inTransaction<T>(
     const late = () => new Error(`timeout: a transaction has not ended after ${String(limitMs / 1000)} s`);
     return await within(limitMs, transaction(), late);
   } catch (error) {
-    failed ??= error instanceof Error ? error : new Error(String(error));
+    failed ??= asError(error);
     throw error;
   } finally {
     client.removeListener('error', onError);

@@ -1,11 +1,12 @@
-/** Programs that were started with others beside them. */
+/** Process groups: a program and the processes that it started. */
+import { isErrorCode } from './reason.ts';
 
-/** Ends all processes of a group that are left. */
+/** Kills all processes of a group that still run. */
 export function killGroup(group: number | undefined): void {
   if (group === undefined) return;
   try {
     process.kill(-group, 'SIGKILL');
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ESRCH')) throw error;
+    if (!isErrorCode(error, 'ESRCH')) throw error;
   }
 }

@@ -16,7 +16,8 @@ import type { Topic } from '../stream/topic.ts';
 import { logPoisoned } from './dead-letters.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
-  call,
+  beginTransaction,
+  commitTransaction,
   committedOffsets,
   connectProducer,
   disconnect,
@@ -24,6 +25,7 @@ import {
   OFFSET_BEGINNING,
   rawRecord,
   sendOffsets,
+  TRANSACTION_TIMEOUT_MS,
   Transient,
 } from './rdkafka.ts';
 import type { Codecs } from './schema-registry.ts';
@@ -48,7 +50,7 @@ export interface ProcessorRunnerOptions {
   /** Folder of the processor's tables. */
   readonly stateFolder: string;
   readonly log: Logger;
-  /** Told of each committed transaction. */
+  /** Called after each committed transaction. */
   readonly onCommit?: (batch: CommittedBatch) => void;
 }
 
@@ -58,7 +60,7 @@ export type ProcessorStats = {
   readonly transactions: number;
   readonly deadLetters: number;
   readonly sessions: number;
-  /** 1 when it is a member of its group, with partitions or standing by for them. */
+  /** 1 while it is a member of its group, even without partitions. */
   readonly joined: number;
   readonly assigned: number;
 };
@@ -70,8 +72,6 @@ export interface ProcessorRunner extends Background {
 
 /** Most records in a transaction. */
 const MAX_BATCH = 5000;
-/** A killed worker's open transaction holds readers back for this long. */
-const TRANSACTION_TIMEOUT_MS = 10_000;
 
 /** Starts `processor`. Returns at once; sessions come and go in the background. */
 export function startProcessor(options: ProcessorRunnerOptions): ProcessorRunner {
@@ -94,7 +94,7 @@ interface Session {
   readonly stats: Counters;
   /** Ends when the changes of the last commit are in the store. */
   written: Promise<void>;
-  /** Where the group is in each partition, by topic and partition. */
+  /** The group's next offset of each partition, by `topic/partition`. */
   readonly positions: Map<string, TopicPartitionOffset>;
 }
 
@@ -105,11 +105,11 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
   stats.sessions++;
   stats.joined = 0;
   try {
-    const store = await openStateStore(options.stateFolder);
+    const store = await openStateStore(options.stateFolder, options.log);
     closers.push(() => store.close());
     const producer = await connectProducer(producerConfig(kafka, processor.name, id));
     closers.push(() => disconnect(producer));
-    await begin(producer);
+    await beginTransaction(producer);
     const watermarks = await openWatermarks(kafka, processor.name);
     closers.push(() => watermarks.close());
     const session: Session = {
@@ -133,8 +133,8 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         stage: (messages) => stage(session, messages),
         commit: (consumer, staged) => commit(session, consumer, staged),
         onCommit: options.onCommit,
-        // Behind the last record stands the marker of its transaction: without this a monitor shows a lag for ever.
-        // Not by a commit of the consumer: the client may send that later, when it has its coordinator again, and move the group back.
+        // A transaction marker follows the last record: without this commit a monitor would always show a lag. It is not a commit of the
+        // consumer, which the client may send late, after it has found its coordinator again, and so move the group back.
         async atEnds(consumer, ends) {
           await commitOffsets(session, consumer, ends);
           moveTo(session, ends);
@@ -152,9 +152,9 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
 }
 
 /**
- * Makes the tables of `partitions` current and gives the offsets to read from. The order matters: committed offsets
- * are stable only when no transaction is about to move them, so whatever the table's topic holds after that belongs to
- * them; the other way round a predecessor's last transaction could be missed.
+ * Makes the tables of `partitions` current and returns the offsets to read from. The committed offsets come first: they are known once no
+ * open transaction can move them, so the table's topic then holds everything that belongs to them. In the other order the last
+ * transaction of the previous owner could be missed.
  */
 async function takeOver(
   session: Session,
@@ -191,8 +191,8 @@ async function takeOver(
 }
 
 /**
- * Where to go on from. Nothing else tells of records whose time was over before the group came to them, or that were processed and are in
- * the topic no more, as after a power cut: then all that is left is read again, which changes nothing where it is known.
+ * The offsets to continue from. Only this check notices records that expired before they were processed, and processed records that the
+ * topic has lost, for example in a power cut. In that case everything that is left is read again; records that are known change nothing.
  */
 async function startingOffsets(
   { options: { log }, watermarks }: Session,
@@ -220,13 +220,13 @@ interface StagedBatch {
 }
 
 async function stage({ options, store }: Session, messages: readonly Message[]): Promise<StagedBatch> {
-  // 1. Writers' schemas that are not known yet.
+  // 1. Fetch the writers' schemas that are not known yet.
   for (const { topic } of options.processor.inputs) {
     await options.codecs
       .of(topic)
       .prepare(messages.filter((message) => message.topic === topic.name).map(({ value }) => value));
   }
-  // 2. The steps, on the state that the batches before will have left.
+  // 2. Run the steps on the state that the previous batches leave.
   const result = runBatch(options.processor, messages.map(rawRecord), {
     codecs: options.codecs,
     deadLetters: options.deadLetters,
@@ -243,10 +243,10 @@ async function commit(
 ): Promise<void> {
   const { producer, store, stats } = session;
   const { processor, log } = session.options;
-  // 3. The next batch is staged on this one's changes. Should this one fail, both are dropped with the session.
+  // 3. Stage the changes for the next batch. If this batch fails, both are dropped with the session.
   const changes = store.stage(result.changes);
-  // 4. Outputs, state and offsets in the transaction that was begun ahead: all of it is on its way before anything is
-  //    waited for, so that the client sends while the next batch is staged.
+  // 4. Send outputs, state and offsets in the transaction that was begun in advance. Nothing is awaited before all of it is queued, so
+  //    the client sends while the next batch is staged.
   const sending = sendOffsets(producer, offsets, consumer);
   try {
     produceAll(producer, result);
@@ -254,7 +254,7 @@ async function commit(
     await sending;
   }
   await commitTransaction(producer);
-  await begin(producer);
+  await beginTransaction(producer);
   // 5. Committed: the changes go into the store, one batch at a time.
   await session.written;
   session.written = changes.write();
@@ -270,7 +270,7 @@ async function commit(
   );
 }
 
-/** A transaction of offsets alone: Kafka takes them from a member of the current generation, and from no other. */
+/** Commits a transaction with only offsets. Kafka accepts them only from a member of the current generation. */
 async function commitOffsets(
   { producer }: Session,
   consumer: KafkaConsumer,
@@ -278,18 +278,7 @@ async function commitOffsets(
 ): Promise<void> {
   await sendOffsets(producer, [...offsets], consumer);
   await commitTransaction(producer);
-  await begin(producer);
-}
-
-/** Tells the client only: the broker learns of a transaction with its first record. */
-function begin(producer: Producer): Promise<void> {
-  return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
-}
-
-function commitTransaction(producer: Producer): Promise<void> {
-  return call('committing', (done) =>
-    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
-  );
+  await beginTransaction(producer);
 }
 
 function moveTo({ positions }: Session, offsets: readonly TopicPartitionOffset[]): void {
@@ -320,9 +309,9 @@ function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
 }
 
 /**
- * Notes for each table that it reflects its topic up to the end. That is so when nobody else has written there: an end is
- * noted only after Kafka has then taken offsets from this member, as it does from members of the current generation alone.
- * A process that was paused, and does not know yet that its partitions are another's, would note what that one has written.
+ * Records that each table reflects its topic up to the current end. This holds only if no other process has written there, so the end is
+ * recorded only after Kafka has accepted offsets from this member, which proves that it is of the current generation. Otherwise a
+ * process that was paused and has lost its partitions would record ends that include the new owner's writes.
  */
 async function checkpoint(session: Session, consumer: KafkaConsumer, partitions: readonly number[]): Promise<void> {
   const { options, watermarks, store, positions } = session;

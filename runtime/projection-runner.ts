@@ -37,7 +37,7 @@ export interface ProjectionRunnerOptions {
   readonly log: Logger;
   /** Gets a record that can't be projected; the batch goes on when it resolves. */
   readonly onPoison: (record: RawRecord, poison: Poison) => Promise<void>;
-  /** Told of each committed transaction. */
+  /** Called after each committed transaction. */
   readonly onCommit?: (batch: CommittedBatch) => void;
 }
 
@@ -47,7 +47,7 @@ export type ProjectionStats = {
   readonly transactions: number;
   readonly deadLetters: number;
   readonly sessions: number;
-  /** 1 when it is a member of its group, with partitions or standing by for them. */
+  /** 1 while it is a member of its group, even without partitions. */
   readonly joined: number;
   readonly assigned: number;
 };
@@ -84,9 +84,9 @@ type Counters = { -readonly [K in keyof ProjectionStats]: ProjectionStats[K] };
 interface Session {
   readonly options: ProjectionRunnerOptions;
   readonly stats: Counters;
-  /** As Postgres has them. */
+  /** The positions that Postgres has stored. */
   readonly held: Map<number, HeldPartition>;
-  /** Partition → offset to go on from, where it is not stored yet: nothing before it gave a row. */
+  /** Next offsets by partition that are not stored yet, because no record before them gave a row. */
   readonly passed: Map<number, number>;
   storedAt: number;
 }
@@ -135,13 +135,13 @@ interface StagedBatch {
   readonly batch: EncodedBatch;
   readonly poisoned: readonly Poisoned[];
   readonly records: number;
-  /** The lowest one that was read. */
+  /** The lowest offset that was read. */
   readonly first: Offsets;
-  /** Those to go on from. */
+  /** The next offset. */
   readonly next: Offsets;
 }
 
-/** One of each partition. */
+/** One offset of each partition. */
 type Offsets = ReadonlyMap<number, number>;
 
 async function stage(
@@ -179,7 +179,7 @@ async function commit(session: Session, { batch, poisoned, records, first, next 
   logPoisoned(log, [projection.topic], poisoned);
 }
 
-/** Notes where to go on from, after records from `first` on. @throws LostRecords when those were given before. */
+/** Sets the next offsets after records from `first` on. @throws LostRecords when `first` is before what is stored. */
 function pass({ options, held, passed }: Session, next: Offsets, first = next): void {
   for (const [partition, offset] of first) {
     const position = held.get(partition);
@@ -189,8 +189,8 @@ function pass({ options, held, passed }: Session, next: Offsets, first = next): 
 }
 
 /**
- * Stores the ends that were met. Behind the last record stands the marker of its transaction; without this the
- * projection would seem to be one behind for ever.
+ * Stores the ends that were reached. A transaction marker follows the last record; without this the projection would always show a lag
+ * of one.
  */
 async function storeEnds(
   session: Session,
@@ -202,7 +202,7 @@ async function storeEnds(
   callNow('committing ends', () => consumer.commit([...ends]));
 }
 
-/** In one transaction: the rows of a batch, and the offsets up to which all is done with it. */
+/** Stores the rows of a batch and the offsets that it ends at, in one transaction. */
 async function store(session: Session, batch: EncodedBatch = NO_ROWS): Promise<void> {
   const { held, passed } = session;
   const { projection, pool } = session.options;
@@ -210,7 +210,7 @@ async function store(session: Session, batch: EncodedBatch = NO_ROWS): Promise<v
     const position = held.get(partition);
     return position && offset > position.nextOffset ? [{ position, offset }] : [];
   });
-  passed.clear(); // should it fail, the session ends
+  passed.clear(); // a failure ends the session
   session.storedAt = Date.now();
   if (moves.length === 0) return;
   const write = async (client: PoolClient) => {

@@ -6,14 +6,14 @@ import type { FoldedRow, Folding, Projection } from '../stream/projection.ts';
 import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
 
-/** A partition of a projection's topic, as this process holds it. */
+/** A partition of a projection's topic that this process holds. */
 export interface HeldPartition {
   readonly partition: number;
   readonly epoch: string;
   nextOffset: number;
 }
 
-/** Takes a partition over: whoever held it can't write any more. */
+/** Takes a partition over: the previous holder can no longer write. */
 export async function holdPartition(
   client: PoolClient,
   projection: Projection,
@@ -34,17 +34,17 @@ export interface Move {
   readonly offset: number;
 }
 
-/** Another process took the partition over; this one must not write its rows any more. */
+/** Another process took the partition over, so this one may no longer write its rows. */
 export class Fenced extends Error {
   override readonly name = 'Fenced';
 }
 
-/** The topic is read again from before what is stored: it has lost records, or is another one of that name. No new session mends that. */
+/** Kafka gives records from before the stored offset: the topic has lost records or was created again. A new session does not help. */
 export class LostRecords extends Error {
   override readonly name = 'LostRecords';
 }
 
-/** @throws LostRecords when what is read begins before what is stored: new records would be taken for old ones. */
+/** @throws LostRecords when `offset` is before the stored one: new records would be taken for old ones. */
 export function mustNotGoBack(projection: Projection, { partition, nextOffset }: HeldPartition, offset: number): void {
   if (offset >= nextOffset) return;
   const { name, topic } = projection;
@@ -77,14 +77,14 @@ export async function advance(client: PoolClient, projection: Projection, moves:
     throw new Fenced(`A partition of ${projection.name} was taken over by another process or a rebuild.`);
 }
 
-/** What a batch of records amounts to, as Postgres takes it. */
+/** The changes of a batch, encoded for Postgres. */
 export interface EncodedBatch {
-  /** Rows to be there, one a key; undefined where there are none. */
+  /** One row for each key; undefined if there are none. */
   readonly upserts: EncodedRows | undefined;
   readonly deletes: readonly Delete[];
 }
 
-/** Rows that are to go: those with this key in this column, and the offset that says so. */
+/** Deletes the rows with this key in this column that are older than the offset. */
 export type Delete = Pick<FoldedRow<unknown>, 'column' | 'key' | 'offset'>;
 
 /** Whether there is nothing to write. */
@@ -110,8 +110,8 @@ export function encodeBatch(
 }
 
 /**
- * Sends the rows of a batch, which `applyBatch` then finds in a temporary table. It locks nothing that others wait for, and is
- * to come before what does: Postgres waits without a limit for a client that is paused while it copies.
+ * Copies the rows of a batch into a temporary table for `applyBatch`. Call it before any statement that takes locks: Postgres waits
+ * without a limit for a client that is paused during a COPY.
  */
 export async function sendBatch(client: PoolClient, projection: Projection, { upserts }: EncodedBatch): Promise<void> {
   if (!upserts) return;
@@ -119,7 +119,7 @@ export async function sendBatch(client: PoolClient, projection: Projection, { up
   await copyInto(client, incoming(projection), Object.keys(writtenColumns(projection)), [upserts]);
 }
 
-/** Upserts and deletes the rows of a batch that `sendBatch` has sent. A row that is there from a later offset stays. */
+/** Upserts the rows that `sendBatch` has copied, and deletes rows. A row from a later offset stays. */
 export async function applyBatch(
   client: PoolClient,
   projection: Projection,
@@ -129,7 +129,6 @@ export async function applyBatch(
   await deleteRows(client, projection, deletes);
 }
 
-/** Deletes rows. One that is there from a later offset stays. */
 async function deleteRows(client: PoolClient, projection: Projection, deletes: readonly Delete[]): Promise<void> {
   for (const column of deletingColumns(projection)) {
     const gone = deletes.filter((one) => one.column === column);
@@ -141,23 +140,23 @@ async function deleteRows(client: PoolClient, projection: Projection, deletes: r
   }
 }
 
-/** Columns by which a record may take out rows. */
+/** The columns by which a record may delete rows. */
 export function deletingColumns({ key, forgets }: Projection): readonly string[] {
   return forgets ? [key, forgets.column] : [key];
 }
 
-/** Deletes the rows whose `column` is a key of `gone`, rows of key and offset, from before that offset. */
+/** SQL that deletes the rows whose `column` is a key in `gone` and whose offset is lower; `gone` has columns key and offset. */
 export function deleteSql({ table }: Projection, column: string, gone: string): string {
   return `DELETE FROM ${table} t USING ${gone} AS gone (key, log_offset)
     WHERE t.${column} = gone.key AND t.log_offset < gone.log_offset`;
 }
 
-/** The columns of the table that the projection writes, with the log position. */
+/** The columns that the projection writes, with those of the log position. */
 export function writtenColumns(projection: Projection): Record<string, string> {
   return { ...projection.columns, log_partition: 'int', log_offset: 'bigint' };
 }
 
-/** A connection serves all projections: each has its own temporary table, which no other connection sees. */
+/** Each projection has its own temporary table, because one connection serves all projections. */
 function incoming({ name }: Projection): string {
   return `"incoming ${name}"`;
 }

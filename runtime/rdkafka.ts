@@ -14,9 +14,10 @@ import type {
 } from 'node-rdkafka';
 import type { RawRecord } from '../stream/batch.ts';
 import { parseTraceparent, TRACEPARENT } from '../stream/trace.ts';
+import { reasonOf } from './reason.ts';
 import { within } from './within.ts';
 
-/** A failure that may pass: the session is given up, and a new one takes the work again after a pause. */
+/** A temporary failure: the session ends, and a new one repeats the work after a pause. */
 export class Transient extends Error {
   override readonly name = 'Transient';
 }
@@ -25,7 +26,9 @@ export class Transient extends Error {
 export const OFFSET_BEGINNING = -2;
 
 const CALL_MS = 10_000;
-/** How long a consumer waits for a record before it says that there is none. */
+/** The open transaction of a killed process holds readers back for at most this long. */
+export const TRANSACTION_TIMEOUT_MS = 10_000;
+/** How long one consume call waits for a record. */
 const WAIT_MS = 100;
 const MAX_EMPTY = 300;
 const CLOSE_MS = 20_000;
@@ -36,7 +39,7 @@ type Done<T> = (error: LibrdKafkaError | Error | null | undefined, value: T) => 
 export function call<T = void>(what: string, start: (done: Done<T>) => void): Promise<T> {
   return new Promise((resolve, reject) => {
     const fail = (cause: unknown) => {
-      reject(new Transient(`${what} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause }));
+      reject(new Transient(`${what} failed: ${reasonOf(cause)}`, { cause }));
     };
     try {
       start((error, value) => {
@@ -54,16 +57,16 @@ export function callNow<T>(what: string, start: () => T): T {
   try {
     return start();
   } catch (cause) {
-    throw new Transient(`${what} failed: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new Transient(`${what} failed: ${reasonOf(cause)}`, { cause });
   }
 }
 
-/** The client's own way to make an error, of a code or of an error with librdkafka's text; the package does not export it. */
+/** Makes the client's errors, from a code or from librdkafka's text. The package does not export it. */
 const { create } = createRequire(import.meta.url)('node-rdkafka/lib/error.js') as {
   readonly create: (of: number | Error) => LibrdKafkaError;
 };
 
-/** An error as the client gives it in delivery reports and events: it has librdkafka's text for `code`, shortened, and no code but -1. */
+/** An error as the client gives it in delivery reports and events: with librdkafka's shortened text for `code`, but the code is always -1. */
 export function reportedError(code: number): LibrdKafkaError {
   return create(new Error(create(code).message));
 }
@@ -72,7 +75,7 @@ const CODES: ReadonlyMap<string, number> = new Map(
   Object.values(rdkafka.CODES.ERRORS).map((code) => [reportedError(code).message, code]),
 );
 
-/** librdkafka's code of an error, also of one that came without (`reportedError`); undefined where it is none of librdkafka's. */
+/** librdkafka's code of an error, also where the client lost it (`reportedError`); undefined for other errors. */
 export function codeOf(error: LibrdKafkaError | Error): number | undefined {
   return CODES.get(error.message) ?? ('code' in error ? error.code : undefined);
 }
@@ -95,8 +98,8 @@ export async function connectConsumer(
 }
 
 /**
- * Connects a producer within `timeoutMs` and, where it has a transactional id, makes it ready for transactions. It chooses partitions as Java's
- * producers do, so that intake need not re-key.
+ * Connects a producer within `timeoutMs` and, if it has a transactional id, initialises transactions. It chooses partitions as Java's
+ * producers do, so that intake does not have to move records.
  */
 export async function connectProducer(
   config: ProducerGlobalConfig,
@@ -118,6 +121,17 @@ export async function connectProducer(
   return producer;
 }
 
+/** Begins a transaction in the client; the broker learns of it with the first record. */
+export function beginTransaction(producer: Producer): Promise<void> {
+  return call('beginning a transaction', (done) => producer.beginTransaction((error) => done(error, undefined)));
+}
+
+export function commitTransaction(producer: Producer): Promise<void> {
+  return call('committing', (done) =>
+    producer.commitTransaction(TRANSACTION_TIMEOUT_MS, (error) => done(error, undefined)),
+  );
+}
+
 /** A client that can't connect within the time-out closes itself. */
 function connect(client: KafkaConsumer | Producer, timeout = CALL_MS): Promise<void> {
   return call('connecting to Kafka', (done) =>
@@ -126,8 +140,8 @@ function connect(client: KafkaConsumer | Producer, timeout = CALL_MS): Promise<v
 }
 
 /**
- * Closes a client. One that does not close would keep its group membership or its transaction open beside its
- * successor, so that ends the process. A producer that `sendOffsets` has lost is left alone.
+ * Closes a client. A client that does not close would keep its group membership or transaction open next to its successor, so the
+ * error ends the process. A producer that `sendOffsets` has given up is left alone.
  */
 export async function disconnect(client: KafkaConsumer | Producer): Promise<void> {
   if (!client.isConnected() || lost.has(client)) return;
@@ -137,15 +151,15 @@ export async function disconnect(client: KafkaConsumer | Producer): Promise<void
   await within(CLOSE_MS, closed, () => new Error('A Kafka client did not close within 20 s.'));
 }
 
-/** Producers with a call that does not come back. Kept, because the call goes on in them. */
+/** Producers with a call that never returned. They stay referenced, because the call still runs in them. */
 const lost = new Set<KafkaConsumer | Producer>();
 
 /**
- * Adds to the producer's transaction that `consumer`'s group has come to `offsets`.
+ * Adds `offsets` of `consumer`'s group to the producer's transaction.
  *
- * librdkafka asks for the group's coordinator for as long as it takes, whatever time it is given (its issue 5456), and
- * after a failure it may wait for an event that does not come. The producer then is lost: closing it would wait for the call, so nobody closes it, and the
- * broker ends its transaction when that has been open for too long. @throws Transient, after 20 s at the latest.
+ * librdkafka looks for the group's coordinator without a limit, whatever time-out it is given (its issue 5456), and after a failure it
+ * may wait for an event that never comes. Closing such a producer would block too, so it is left open, and the broker aborts its
+ * transaction after the time-out. @throws Transient, after 20 s at the latest.
  */
 export async function sendOffsets(
   producer: Producer,
@@ -157,7 +171,7 @@ export async function sendOffsets(
     producer.sendOffsetsToTransaction(offsets, consumer, CALL_MS, (error) => done(error, undefined)),
   );
   await within(2 * CALL_MS, sent, () => {
-    // At its end Node waits for the threads of its pool, and the call holds one.
+    // At exit Node waits for its thread pool, and the call still occupies a thread.
     if (lost.size === 0) process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
     lost.add(producer);
     return new Transient(`${what} failed: the client gave no answer for ${(2 * CALL_MS) / 1000} s`);
@@ -165,8 +179,8 @@ export async function sendOffsets(
 }
 
 /**
- * Up to `max` records: what is there, or else the next that comes and what has come with it; none after 100 ms. In two
- * steps, because the client's own call waits for every single record, and goes on while they trickle in.
+ * At most `max` records: those that are ready, or else the next one and those that arrived with it; none after 100 ms. It takes several
+ * calls, because the client's own call waits for each single record and continues while records trickle in.
  */
 export async function consume(consumer: KafkaConsumer, max: number): Promise<Message[]> {
   const ready = await consumeFor(0, consumer, max);
@@ -176,8 +190,8 @@ export async function consume(consumer: KafkaConsumer, max: number): Promise<Mes
 }
 
 /**
- * For readers that know that there is more: told of each batch, it throws Transient when the last ones were all empty for
- * half a minute, three times as long as a transaction may stay open. The client does not say that its brokers are gone.
+ * For readers that know that records are missing. The returned function takes the size of each batch and throws Transient when all were
+ * empty for half a minute, three times the time-out of a transaction: the client does not report that its brokers are gone.
  */
 export function patience(what: string): (records: number) => void {
   let empty = 0;
@@ -193,7 +207,7 @@ function consumeFor(waitMs: number, consumer: KafkaConsumer, max: number): Promi
   return call<Message[]>('consuming', (done) => consumer.consume(max, done));
 }
 
-/** The committed offsets; waits for transactions that are about to move them. */
+/** The committed offsets. Waits for open transactions that may move them. */
 export function committedOffsets(
   consumer: KafkaConsumer,
   partitions: readonly TopicPartitionOffset[],
@@ -207,7 +221,7 @@ export function committedOffsets(
   );
 }
 
-/** A consumed message as the pipeline knows it. */
+/** A consumed message as a raw record of the pipeline. */
 export function rawRecord({ topic, partition, offset, timestamp, key, value, headers }: Message): RawRecord {
   return {
     topic,
@@ -220,13 +234,13 @@ export function rawRecord({ topic, partition, offset, timestamp, key, value, hea
   };
 }
 
-/** As with Kafka's own `lastHeader`, the last of equal names counts. */
+/** The last header of a name counts, as in Kafka's own `lastHeader`. */
 function traceparentIn(headers: readonly MessageHeader[]): string | null {
   const value = headers.findLast((header) => Object.hasOwn(header, TRACEPARENT))?.[TRACEPARENT];
   return value === undefined ? null : parseTraceparent(value.toString());
 }
 
-/** Headers of a record to produce: none cost nothing. */
+/** Headers of a record to produce; undefined without a trace, which saves the allocation. */
 export function headersOf(traceparent: string | null | undefined): MessageHeader[] | undefined {
   return traceparent == null ? undefined : [{ [TRACEPARENT]: traceparent }];
 }

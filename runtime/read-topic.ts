@@ -1,12 +1,45 @@
-/** Reads a whole topic once, up to the ends that it has at the start. */
+/** Reads a topic once, up to fixed ends. */
 import type { Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
+import type { Topic } from '../stream/topic.ts';
+import { schemaId } from './codec.ts';
+import type { Codec } from './codec.ts';
 import { librdkafkaReaderConfig, READER_GROUP } from './kafka-clients.ts';
-import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
+import { connectConsumer, consume, disconnect, OFFSET_BEGINNING, patience, rawRecord } from './rdkafka.ts';
+import type { Codecs } from './schema-registry.ts';
 import { openWatermarks } from './watermarks.ts';
 
 const BATCH = 1000;
+
+/** What reading typed records takes. */
+export interface Source {
+  readonly kafka: KafkaConfig;
+  readonly codecs: Codecs;
+}
+
+/** Offsets by partition. */
+export interface Range {
+  /** First offsets to read; a missing partition is read from its beginning. */
+  readonly from?: ReadonlyMap<number, number> | undefined;
+  /** The offset after the last one to read. Only these partitions are read; absent: all, up to the ends they have now. */
+  readonly ends?: ReadonlyMap<number, number> | undefined;
+}
+
+/** A decoded record, with the registry id of the schema that it was written with. A null value is a tombstone. */
+export type TopicRecord<V> = Omit<RawRecord, 'value'> &
+  ({ readonly value: V; readonly schemaId: number } | { readonly value: null; readonly schemaId: null });
+
+/** Decodes a record whose writer's schema is prepared. @throws Poison */
+export function decodeRecord<V>(codec: Codec<V>, { value, ...record }: RawRecord): TopicRecord<V> {
+  if (value === null) return { ...record, value, schemaId: null };
+  return { ...record, value: codec.decode(value), schemaId: schemaId(value) };
+}
+
+/** The values of records, without tombstones. */
+export function valuesOf<V>(records: readonly TopicRecord<V>[]): V[] {
+  return records.flatMap(({ value }) => (value === null ? [] : [value]));
+}
 
 /** The end of each partition that holds anything: the offset after the last record or transaction marker. */
 export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
@@ -21,49 +54,60 @@ export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<
   }
 }
 
-/**
- * Every committed record of `topic` from `from` (the beginning where absent) up to `ends`, and perhaps some more, in offset
- * order within each partition.
- * Commits nothing, joins no group. @throws Transient when there is more, and nothing comes for half a minute.
- */
-export async function* readTopic(
-  kafka: KafkaConfig,
-  topic: string,
-  ends?: ReadonlyMap<number, number>,
-  from?: ReadonlyMap<number, number>,
-): AsyncGenerator<RawRecord> {
-  for await (const batch of readBatches(kafka, topic, BATCH, ends, from)) yield* batch;
+/** The records of `readTopic`, decoded. @throws Transient, and Poison for a record that is none of this topic. */
+export async function* readRecords<V>(
+  { kafka, codecs }: Source,
+  topic: Topic<V>,
+  range?: Range,
+): AsyncGenerator<TopicRecord<V>> {
+  const codec = codecs.of(topic);
+  await codec.prepareAll();
+  for await (const record of readTopic(kafka, topic.name, range)) yield decodeRecord(codec, record);
 }
 
-/** The records of `readTopic`, up to `max` at a time. The next batch is read while one is worked on. */
+/**
+ * Every committed record of `topic` in `range`, in offset order within each partition. Commits nothing and joins no group.
+ * @throws Transient when records are missing and nothing arrives for half a minute.
+ */
+export async function* readTopic(kafka: KafkaConfig, topic: string, range?: Range): AsyncGenerator<RawRecord> {
+  for await (const batch of readBatches(kafka, topic, BATCH, range)) yield* batch;
+}
+
+/** The records of `readTopic`, at most `max` at a time. The next batch is read while the caller works on one. */
 export async function* readBatches(
   kafka: KafkaConfig,
   topic: string,
   max: number,
-  ends?: ReadonlyMap<number, number>,
-  from?: ReadonlyMap<number, number>,
+  { from, ends }: Range = {},
 ): AsyncGenerator<readonly RawRecord[]> {
-  const waiting = new Map(ends ?? (await topicEnds(kafka, topic)));
-  if (waiting.size === 0) return;
+  const to = ends ?? (await topicEnds(kafka, topic));
+  /** Partitions that are not read to their ends yet. */
+  const open = new Set(to.keys());
+  if (open.size === 0) return;
+  const reached = (partition: number, next: number) => {
+    if (next >= (to.get(partition) ?? 0)) open.delete(partition);
+  };
   const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, READER_GROUP));
-  // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
-  consumer.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => {
-    if (offset >= (waiting.get(partition) ?? Infinity)) waiting.delete(partition);
-  });
+  // Often a transaction marker precedes the end. No record shows it: only the end-of-partition event tells.
+  consumer.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => reached(partition, offset));
   let reading: Promise<readonly Message[]> = Promise.resolve([]);
   const read = () => {
     reading = consume(consumer, max);
-    reading.catch(() => undefined); // whoever awaits it sees the failure
+    reading.catch(() => undefined); // the loop below awaits it and sees the failure
   };
   try {
-    consumer.assign([...waiting.keys()].map((partition) => ({ topic, partition, offset: from?.get(partition) ?? -2 })));
+    consumer.assign(
+      [...open].map((partition) => ({ topic, partition, offset: from?.get(partition) ?? OFFSET_BEGINNING })),
+    );
     read();
     const waited = patience(`reading ${topic}`);
     for (let last = false; !last;) {
-      const batch = await reading;
-      waited(batch.length);
-      last = waiting.size === 0;
+      const messages = await reading;
+      waited(messages.length);
+      for (const { partition, offset } of messages) reached(partition, offset + 1);
+      last = open.size === 0;
       if (!last) read();
+      const batch = messages.filter(({ partition, offset }) => offset < (to.get(partition) ?? 0));
       if (batch.length > 0) yield batch.map(rawRecord);
     }
   } finally {

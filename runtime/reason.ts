@@ -1,25 +1,35 @@
 /** What went wrong, in one line for a person, without a full stop. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // `fetch` and the connections of several addresses of one name hide the reason one level down.
-  if (error.message === 'fetch failed' && error.cause !== undefined) return reasonOf(error.cause);
+  // `fetch`, and connecting to a name with several addresses, hide the reason one level down.
+  if (/^(fetch failed|terminated)$/.test(error.message) && error.cause !== undefined) return reasonOf(error.cause);
   if (error.message === '' && error instanceof AggregateError) return reasonOf(error.errors[0]);
   if (error.name === 'KafkaJSAggregateError') return ofTopics((error as Error & RefusedTopics).errors);
   return `${(error.message || error.name).replace(/\.$/, '')}${adviceOn(error)}`;
 }
 
-/** What kafkajs throws where Kafka makes some of several topics not; its own message has neither their names nor why. */
+/** Whatever was thrown, as an Error. */
+export function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown));
+}
+
+/** Whether `error` has one of these codes, such as ENOENT from the operating system. */
+export function isErrorCode(error: unknown, ...codes: readonly string[]): boolean {
+  return error instanceof Error && 'code' in error && codes.includes(String(error.code));
+}
+
+/** What kafkajs throws when Kafka refuses to create some of several topics; the error's own message names neither topics nor reasons. */
 interface RefusedTopics {
   readonly errors: readonly (Error & { readonly topic: string })[];
 }
 
-/** Each reason with the first topic that has it. */
+/** Each reason, with the first topic that was refused for it. */
 function ofTopics(refused: RefusedTopics['errors']): string {
   const first = new Map([...refused].reverse().map((error) => [reasonOf(error), error.topic]));
   return [...first].map(([reason, topic]) => `${topic}: ${reason}`).join('; ');
 }
 
-/** Refusals of Kafka, in the words of its two clients, and where to mend them. */
+/** Kafka's refusals, in the words of its two clients, and the settings to check. */
 const REFUSALS = [
   [/SASL|authentication fail/i, 'see KAFKA_SASL_USERNAME, KAFKA_SASL_PASSWORD and KAFKA_SASL_MECHANISM'],
   [/certificate/i, 'see KAFKA_TLS_CA_FILE'],
@@ -31,7 +41,7 @@ const REFUSALS = [
   [/authoriz/i, 'its user lacks a right; see docs/topics.md#least-rights and `samvad topology --acls`'],
 ] as const;
 
-/** ` (what to look at)`, where Kafka refuses for a reason that a setting has; else nothing. */
+/** ` (advice)` when Kafka refuses for a reason that a setting can change; otherwise an empty text. */
 export function adviceOn(error: unknown): string {
   if (!(error instanceof Error)) return '';
   const { name, message } = error;

@@ -14,7 +14,7 @@ import type { Delete, EncodedBatch } from './projection-store.ts';
 import { readBatches, topicEnds } from './read-topic.ts';
 
 const BATCH = 10_000;
-/** Deletions held in memory at most, and those of one batch. */
+/** Deletions are copied to the database once memory holds this many; one batch may exceed it. */
 const MAX_GONE = 100_000;
 
 /** What a rebuild needs. */
@@ -39,14 +39,13 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     // 2. Without indexes COPY takes each record as a row, outdated ones too.
     const indexes = await dropIndexes(client, table);
     const ends = await topicEnds(kafka, topic.name);
-    const next = new Map(ends);
     const read = { records: 0 };
-    await copyTopic(client, projection, encodedTopic(options, ends, next, read));
+    await copyTopic(client, projection, encodedTopic(options, ends, read));
     // 3. The latest row of each key stays, unless the key was deleted after it.
     await dropOutdated(client, projection);
     for (const statement of indexes) await client.query(statement);
     // 4. The runners go on from here.
-    for (const [partition, offset] of next) {
+    for (const [partition, offset] of ends) {
       const position = await holdPartition(client, projection, partition);
       await advance(client, projection, [{ position, offset }]);
     }
@@ -54,7 +53,7 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
   });
 }
 
-/** In a transaction without the limit that a user may have, which is for statements that end soon. */
+/** Runs `work` in a transaction without the statement time-out that the database user may have. */
 function unhurried<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Promise<T> {
   return inTransaction(pool, async (client) => {
     await client.query('SET LOCAL statement_timeout = 0');
@@ -62,14 +61,13 @@ function unhurried<T>(pool: Pool, work: (client: PoolClient) => Promise<T>): Pro
   });
 }
 
-/** The topic, a batch at a time; positions go to `next`. */
+/** The topic up to `ends`, one batch at a time. */
 async function* encodedTopic(
   { projection, kafka, codec }: RebuildOptions,
   ends: ReadonlyMap<number, number>,
-  next: Map<number, number>,
   read: { records: number },
 ): AsyncGenerator<EncodedBatch, undefined> {
-  for await (const batch of readBatches(kafka, projection.topic.name, BATCH, ends)) {
+  for await (const batch of readBatches(kafka, projection.topic.name, BATCH, { ends })) {
     await codec.prepare(batch.map(({ value }) => value));
     const encoded = encodeBatch(projection, batch, {
       decode: (bytes) => codec.decode(bytes),
@@ -77,13 +75,12 @@ async function* encodedTopic(
         if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first met
       },
     });
-    for (const { partition, offset } of batch) next.set(partition, Math.max(next.get(partition) ?? 0, offset + 1));
     read.records += batch.length;
     yield encoded;
   }
 }
 
-/** Copies the rows into the table and the deletions, of which there may be more than memory holds, into another beside it. */
+/** Copies the rows into the table, and the deletions, which may exceed memory, into a temporary table. */
 async function copyTopic(
   client: PoolClient,
   projection: Projection,
@@ -112,8 +109,7 @@ async function copyTopic(
 }
 
 /**
- * Drops the indexes of `table`, those of its constraints too. Returns the statements that make them again, the
- * constraints first.
+ * Drops the indexes and constraints of `table`. Returns the statements that create them again, constraints first.
  */
 async function dropIndexes(client: PoolClient, table: string): Promise<string[]> {
   const constraints = await client.query<{ name: string; definition: string }>(

@@ -24,7 +24,7 @@ export interface RegisteredSchema {
   readonly schema: string;
 }
 
-/** The registry does not answer; it may later. */
+/** The registry does not answer now. */
 export class RegistryUnavailable extends Error {
   override readonly name = 'RegistryUnavailable';
 }
@@ -45,7 +45,7 @@ export async function openCodecs(url: string, topics: readonly Topic[]): Promise
     schemaById: (id) => schemaById(url, id),
     versions: (subject) => versions(url, subject),
   };
-  // All at once what is there already, as nearly always; one by one what is new, because two subjects may get the same schema.
+  // Known schemas are looked up concurrently; new ones are registered one by one, because two subjects may get the same schema.
   const known = await Promise.all(topics.map((topic) => registeredId(url, topic)));
   const codecs = new Map<string, Codec<unknown>>();
   for (const [i, topic] of topics.entries())
@@ -106,7 +106,7 @@ async function problemsWith(url: string, subject: string, schema: string): Promi
 /** Unauthorized, forbidden, or (Confluent's read-only mode) not permitted. */
 const NOT_ALLOWED: readonly number[] = [401, 403, 422];
 
-/** Who registers nothing, because its schema is `known`, may lack the right to this: whoever registered it has set the level. */
+/** A process whose schema is `known` may lack the right to set the level; the process that registered the schema has set it. */
 async function setCompatibility(url: string, subject: string, known: boolean): Promise<void> {
   const level = sending('PUT', { compatibility: COMPATIBILITY.FULL_TRANSITIVE });
   const response = await request(url, `/config/${subject}`, level);
@@ -123,7 +123,7 @@ async function schemaById(url: string, id: number): Promise<string | undefined> 
   return (await read<{ schema: string }>(url, `/schemas/ids/${String(id)}`))?.schema;
 }
 
-/** Those that somebody has deleted too, as the registry keeps them: records that were written with them stay. */
+/** All versions, deleted ones too: records that were written with them stay in the log. */
 async function versions(url: string, subject: string): Promise<readonly RegisteredSchema[]> {
   const numbers = (await read<number[]>(url, `/subjects/${subject}/versions?deleted=true`)) ?? [];
   const found = await Promise.all(

@@ -1,4 +1,4 @@
-/** Runs sessions one after another: the one way out of any failure that may pass is a new session. */
+/** Runs sessions one after another: every temporary failure ends a session, and a new one starts. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { mayPass } from './may-pass.ts';
@@ -6,22 +6,22 @@ import { adviceOn } from './reason.ts';
 
 const FIRST_BACKOFF_MS = 100;
 const MAX_BACKOFF_MS = 5000;
-/** A session that has lasted this long after a failure counts as a sound one: longer than connecting may take. */
+/** A session that has lasted this long after a failure counts as working; connecting takes less. */
 const SOUND_MS = 15_000;
 
 /** A component that runs in the background. */
 export interface Background {
-  /** Ends when it was stopped; rejects when it met an error that a new session can't mend. */
+  /** Resolves after `stop`; rejects with an error that a new session can't resolve. */
   readonly finished: Promise<void>;
-  /** `ok`, or a sentence with what went wrong last, until a session works again. */
+  /** `ok`, or a sentence with the last failure until a session works again. */
   state(): string;
   /** Finishes the running batch, hands the partitions back and closes. */
   stop(): Promise<void>;
 }
 
 /**
- * Calls `session` until stopped, or until a failure that does not pass. `progress` must grow with the work done, so that the
- * pause between sessions grows only while nothing is achieved.
+ * Calls `session` until it is stopped or meets a permanent failure. `progress` must grow with the work done, because the pause between
+ * sessions grows only while nothing is done.
  */
 export function runSessions(options: {
   readonly session: (stopping: AbortSignal) => Promise<void>;
@@ -47,7 +47,7 @@ export function runSessions(options: {
     }
   }
   const finished = run();
-  finished.catch(() => undefined); // whoever awaits `finished` sees it; unobserved it must not end the process unlogged
+  finished.catch(() => undefined); // a caller that awaits `finished` sees it; unobserved, it must not end the process without a log line
   return {
     finished,
     state() {

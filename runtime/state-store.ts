@@ -2,12 +2,14 @@
  * A processor's tables on local disk: one LMDB environment in each process, one database a partition in it.
  * The compacted topic is the truth; this is a copy that reflects it up to a known offset, and can be thrown away.
  */
+import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
 import path from 'node:path';
 import { open } from 'lmdb';
 import type { Database, RootDatabase } from 'lmdb';
+import type { Logger } from 'pino';
 import type { StateChanges, StateReader } from '../stream/batch.ts';
-import { keepTouched, ownedName, ownershipOf } from './folder-owner.ts';
+import { keepTouched, ownedName, ownershipOf, unownedName } from './folder-owner.ts';
 import { reasonOf } from './reason.ts';
 
 /**
@@ -50,11 +52,9 @@ export interface StagedChanges {
 }
 
 /** Opens the tables that a process has left in `folder`, or new ones. Whoever opens them has them alone. */
-export async function openStateStore(folder: string): Promise<StateStore> {
-  const own = await takeFolder(folder);
+export async function openStateStore(folder: string, log?: Logger): Promise<StateStore> {
+  const { own, root } = await openEnvironment(folder, log);
   const stopTouching = keepTouched(() => [own]);
-  // Without batching by event turn, the only promise of a commit is that of the batch: another one would end the process when it fails.
-  const root: RootDatabase = open({ path: own, noSubdir: false, maxDbs: 128, eventTurnBatching: false });
   const markers = root.openDB<Marker, number>({ name: 'markers', keyEncoding: 'uint32' });
   const tables = new Map<number, Database<Buffer, string>>();
   /** Oldest first. */
@@ -135,7 +135,7 @@ export async function openStateStore(folder: string): Promise<StateStore> {
     },
     async sweep(owned) {
       forget(owned);
-      await leftIn(folder);
+      await leftIn(folder, log);
     },
     reader(partition) {
       const db = table(partition);
@@ -152,9 +152,29 @@ export async function openStateStore(folder: string): Promise<StateStore> {
     async close() {
       if (!broken) await root.close(); // after a failure it would wait for ever
       stopTouching();
+      // For the next process, which may be in another container; where another one has taken this one for ended, the folder is gone.
+      if (!broken) await rename(own, path.join(folder, unownedName())).catch(() => undefined);
       inUse.delete(own);
     },
   };
+}
+
+/** Opens a folder that `takeFolder` gives. A copy that can't be opened is deleted, and the next one taken. */
+async function openEnvironment(
+  parent: string,
+  log: Logger | undefined,
+): Promise<{ readonly own: string; readonly root: RootDatabase }> {
+  const own = await takeFolder(parent, log);
+  const isNew = !existsSync(path.join(own, 'data.mdb'));
+  try {
+    // Without batching by event turn, the only promise of a commit is that of the batch: another one would end the process when it fails.
+    return { own, root: open({ path: own, noSubdir: false, maxDbs: 128, eventTurnBatching: false }) };
+  } catch (cause) {
+    inUse.delete(own);
+    await rm(own, { recursive: true, force: true });
+    if (isNew) throw cause;
+    return openEnvironment(parent, log);
+  }
 }
 
 /** LMDB tells why by a second promise, which nobody else holds. */
@@ -166,6 +186,8 @@ async function unwritable(folder: string, error: unknown): Promise<Error> {
 
 /** The environments that this process has open. */
 const inUse = new Set<string>();
+/** The folders that this process could not delete. */
+const warnedOf = new Set<string>();
 
 /**
  * A folder in `parent` that nobody else has: one whose process is gone, the one last written to first, or a new one. It is taken
@@ -174,11 +196,11 @@ const inUse = new Set<string>();
  * Two processes never share an environment, although LMDB allows for it: three that wrote to one through lmdb-js 3.5.6, and were
  * stopped and let go on, damaged its list of free pages within minutes.
  */
-async function takeFolder(parent: string): Promise<string> {
+async function takeFolder(parent: string, log: Logger | undefined): Promise<string> {
   await mkdir(parent, { recursive: true });
   const own = path.join(parent, await ownedName());
   inUse.add(own);
-  for (const left of await leftIn(parent)) {
+  for (const left of await leftIn(parent, log)) {
     const now = new Date();
     try {
       await utimes(left, now, now); // who can't see this process must see that it has an owner
@@ -196,7 +218,7 @@ async function takeFolder(parent: string): Promise<string> {
  * Folders whose process is known to be gone, the one last written to first. Deletes what is too old to be of use, what is no such folder, and
  * what seems to be gone where nobody can see: who only stood still goes on with files that have no name any more, and shares them with nobody.
  */
-async function leftIn(parent: string): Promise<string[]> {
+async function leftIn(parent: string, log: Logger | undefined): Promise<string[]> {
   const left: { readonly folder: string; readonly writtenAt: number }[] = [];
   for (const name of await readdir(parent)) {
     const folder = path.join(parent, name);
@@ -204,10 +226,20 @@ async function leftIn(parent: string): Promise<string[]> {
     if (inUse.has(folder) || ownership === 'alive') continue;
     const writtenAt = await lastWrite(folder);
     const useless = ownership === 'untouched' || ownership === 'no owner' || Date.now() - writtenAt > STALE_MS;
-    if (useless) await rm(folder, { recursive: true, force: true });
+    if (useless)
+      await rm(folder, { recursive: true, force: true }).catch((error: unknown) => warnOnceOf(folder, error, log));
     else if (ownership !== 'foreign') left.push({ folder, writtenAt });
   }
   return left.sort((a, b) => b.writtenAt - a.writtenAt).map(({ folder }) => folder);
+}
+
+function warnOnceOf(folder: string, error: unknown, log: Logger | undefined): void {
+  if (warnedOf.has(folder)) return;
+  warnedOf.add(folder);
+  log?.warn(
+    { folder, error: String(error) },
+    "a folder among the processor's tables can not be deleted: it may be another user's",
+  );
 }
 
 async function lastWrite(folder: string): Promise<number> {

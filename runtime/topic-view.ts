@@ -1,40 +1,45 @@
-/** A topic read from the start and kept up with, for those that need all of it and join no group. */
-import type { KafkaConsumer, TopicPartitionOffset } from 'node-rdkafka';
-import type { KafkaConfig } from '../config.ts';
-import type { RawRecord } from '../stream/batch.ts';
+/** Follows a whole topic from its start, for readers that join no group. */
+import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
+import type { Topic } from '../stream/topic.ts';
 import { librdkafkaReaderConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
+import { decodeRecord } from './read-topic.ts';
+import type { Source, TopicRecord } from './read-topic.ts';
 import { openWatermarks } from './watermarks.ts';
 
-/** A reader that is at the end whenever `catchUp` has returned. */
+/** A reader that has reached the end of its topic each time `catchUp` returns. */
 export interface TopicView {
   /**
-   * Hands every record whose commit was answered before the call to `onRecords`, in order within each partition. Waits for
-   * open transactions. @throws Transient when nothing comes for half a minute.
+   * Hands every record that was committed before the call to `onRecords`, in order within each partition. Waits for open
+   * transactions. @throws Transient when records are missing and nothing arrives for half a minute.
    */
   catchUp(): Promise<void>;
   close(): Promise<void>;
 }
 
 /** What a view reads. */
-export interface TopicViewOptions {
-  readonly kafka: KafkaConfig;
-  readonly topic: string;
+export interface ViewOptions<V> {
+  /** Reads partitions 0 to `partitions` - 1. */
   readonly partitions: number;
-  /** First offsets to read, by partition; the beginning where absent. */
+  /** First offsets to read; a missing partition is read from its beginning. */
   readonly from?: ReadonlyMap<number, number>;
-  readonly onRecords: (records: readonly RawRecord[]) => Promise<void>;
+  readonly onRecords: (records: readonly TopicRecord<V>[]) => void;
 }
 
 const BATCH = 1000;
 
-/** Opens a view. @throws Transient when Kafka does not answer, there and in `catchUp`. */
-export async function openTopicView(options: TopicViewOptions): Promise<TopicView> {
-  const { kafka, topic, partitions, from, onRecords } = options;
+/** Opens a view of `topic`. @throws Transient when Kafka does not answer, as `catchUp` does. */
+export async function openView<V>(
+  { kafka, codecs }: Source,
+  typedTopic: Topic<V>,
+  { partitions, from, onRecords }: ViewOptions<V>,
+): Promise<TopicView> {
+  const topic = typedTopic.name;
+  const codec = codecs.of(typedTopic);
   const numbers = Array.from({ length: partitions }, (_, partition) => partition);
-  /** The offset to go on from, by partition: all before it was handed over. */
+  /** The next offset of each partition: every record before it was handed to `onRecords`. */
   const next = new Map(numbers.map((partition) => [partition, from?.get(partition) ?? 0]));
-  // The end of a partition is a transaction's marker, which no record shows: only the end-of-partition event tells.
+  // Often a transaction marker precedes the end. No record shows it: only the end-of-partition event tells.
   const ends = new Map<number, number>();
 
   async function connect(): Promise<KafkaConsumer> {
@@ -42,6 +47,11 @@ export async function openTopicView(options: TopicViewOptions): Promise<TopicVie
     connected.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => ends.set(partition, offset));
     connected.assign([...next].map(([partition, offset]) => ({ topic, partition, offset })));
     return connected;
+  }
+
+  async function take(messages: readonly Message[]): Promise<void> {
+    await codec.prepare(messages.map(({ value }) => value));
+    onRecords(messages.map((message) => decodeRecord(codec, rawRecord(message))));
   }
 
   async function leave(): Promise<void> {
@@ -65,13 +75,13 @@ export async function openTopicView(options: TopicViewOptions): Promise<TopicVie
         while (highs.some(([partition, high]) => (next.get(partition) ?? 0) < high)) {
           const messages = await consume(consumer, BATCH);
           waited(messages.length);
-          if (messages.length > 0) await onRecords(messages.map(rawRecord));
+          if (messages.length > 0) await take(messages);
           for (const { partition, offset } of messages) next.set(partition, offset + 1);
           for (const [partition, offset] of ends) next.set(partition, Math.max(offset, next.get(partition) ?? 0));
           ends.clear();
         }
       } catch (error) {
-        await leave(); // an end of partition that comes along with an error is lost in node-rdkafka, and never told again
+        await leave(); // node-rdkafka drops an end-of-partition event that arrives together with an error
         ends.clear();
         throw error;
       }

@@ -42,7 +42,7 @@ export interface TracingOptions {
 /** The processor that writes a topic; undefined for a topic that is written from outside. */
 export type WriterOf = (topic: string) => string | undefined;
 
-/** Makes none. */
+/** Makes no spans. */
 export const untraced: Tracing = {
   committed: () => undefined,
   request: (_name, traceparent, work) => work(traceparent),
@@ -119,7 +119,7 @@ function spanOf(component: string, message: Message, writerOf: WriterOf) {
   } as const;
 }
 
-/** The same for whoever asks about the work of `component` on the records about this subject in this trace. */
+/** Every process computes the same id for the work of `component` on records about this subject in this trace. */
 function spanIdOf(traceparent: string, component: string, subject: string): string {
   return createHash('sha256').update(`${traceparent} ${component} ${subject}`).digest('hex').slice(0, 16);
 }

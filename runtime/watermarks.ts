@@ -1,10 +1,10 @@
 /**
- * Where partitions begin and end: the high watermark, behind everything written, open transactions included.
+ * Where partitions begin and end: the high watermark, after everything written, open transactions included.
  *
- * The last stable offset, which a read_committed client gets for an end, will not do for a reader that must miss nothing:
- * Kafka answers a commit once it is decided, and writes the markers into the partitions afterwards (KIP-98, 5.1 and 5.2), so for a
- * moment the stable end lies before what was just committed. Whoever reads up to the high watermark waits for those
- * markers, at most until the time-out of a transaction that was left open.
+ * A read_committed client gets the last stable offset as the end, which is too early for a reader that must miss nothing: Kafka answers a
+ * commit once it is decided and writes the markers into the partitions afterwards (KIP-98, 5.1 and 5.2), so for a moment the stable end
+ * lies before records that were just committed. A reader up to the high watermark waits for those markers, at most until the time-out
+ * of an abandoned transaction.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LibrdKafkaError, Metadata } from 'node-rdkafka';
@@ -13,11 +13,11 @@ import { librdkafkaReaderConfig } from './kafka-clients.ts';
 import { call, connectConsumer, disconnect, Transient } from './rdkafka.ts';
 
 const CALL_MS = 10_000;
-/** How long a partition without a leader is left alone, and after how long it is given up. */
+/** The pause before a partition without a leader is asked again, and the time after which the call fails. */
 const LEADERLESS_MS = 100;
 const LEADERLESS_AT_MOST_MS = 30_000;
 
-/** The first offset that is there, and the one behind the last. */
+/** The first offset that is kept, and the offset after the last record. */
 export interface Watermark {
   readonly low: number;
   readonly high: number;
@@ -25,9 +25,9 @@ export interface Watermark {
 
 /** A connection that asks for watermarks. Every call throws Transient when Kafka does not answer. */
 export interface Watermarks {
-  /** A topic that was just created, or whose leader moves, has none for a moment: then it asks again. */
+  /** Asks again for a moment while a partition has no leader, as after its creation or while its leader moves. */
   of(topic: string, partition: number): Promise<Watermark>;
-  /** Those of all partitions of a topic; none where there is no such topic. */
+  /** Those of all partitions of a topic; empty if the topic does not exist. */
   ofAll(topic: string): Promise<ReadonlyMap<number, Watermark>>;
   close(): Promise<void>;
 }

@@ -1,13 +1,13 @@
-/** A limit for work that may never come back. */
+/** A time limit for work that may never finish. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
 /**
- * Time is counted in steps so long. While a process is stopped its timers go on, and on waking it hears of them before it hears of
- * what has come back meanwhile; so a pause counts one step at most.
+ * The limit is counted in steps. Timers expire while a process is stopped, and after it resumes they fire before the results that have
+ * arrived; so a pause counts as one step at most.
  */
 const STEP_MS = 1000;
 
-/** What `work` gives, or throws what `late` gives after `ms` milliseconds. Whatever becomes of the work then is not looked at. */
+/** The result of `work`; after `ms` milliseconds it throws `late()` instead and ignores the work's outcome. */
 export async function within<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
   const inTime = new AbortController();
   const limit = (async () => {

@@ -11,12 +11,12 @@ import type { ModelLog } from '../policy/model-log.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { Transient } from '../runtime/rdkafka.ts';
+import { valuesOf } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { runSessions } from '../runtime/sessions.ts';
 import type { Background } from '../runtime/sessions.ts';
-import { openTopicView } from '../runtime/topic-view.ts';
+import { openView } from '../runtime/topic-view.ts';
 import { within } from '../runtime/within.ts';
-import type { Topic } from '../stream/topic.ts';
 import { topics } from '../topology.ts';
 
 /** The options of a follower. */
@@ -49,25 +49,21 @@ async function follow(
   onRead: () => void,
 ): Promise<void> {
   let [models, policy, changed] = [emptyLog, defaultPolicy, true];
-  const view = <V>(topic: Topic<V>, take: (values: readonly V[]) => void) => {
-    const codec = codecs.of(topic);
-    return openTopicView({
-      kafka,
-      topic: topic.name,
-      partitions: 1, // of the policies too: intake writes them all to the first
-      async onRecords(records) {
-        await codec.prepare(records.map(({ value }) => value));
-        take(records.flatMap(({ value }) => (value === null ? [] : [codec.decode(value)])));
-        changed = true;
-      },
-    });
-  };
-  const policies = await view(topics.adoptedPolicies, (adopted) => {
-    const last = adopted.at(-1)?.policy;
-    if (last) policy = withCanonicalTags(last);
+  const source = { kafka, codecs };
+  const policies = await openView(source, topics.adoptedPolicies, {
+    partitions: 1, // intake writes all policies to the first partition
+    onRecords(records) {
+      const last = valuesOf(records).at(-1)?.policy;
+      if (last) policy = withCanonicalTags(last);
+      changed = true;
+    },
   });
-  const events = await view(topics.modelEvents, (next) => {
-    models = foldLog(models, { models: next });
+  const events = await openView(source, topics.modelEvents, {
+    partitions: 1,
+    onRecords(records) {
+      models = foldLog(models, { models: valuesOf(records) });
+      changed = true;
+    },
   }).catch(async (error: unknown) => {
     await policies.close();
     throw error;

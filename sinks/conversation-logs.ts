@@ -1,6 +1,6 @@
 import { priorityClass } from '../policy/review-priority.ts';
 import type { RoutingDecision } from '../schemas/types.ts';
-import { symbol, timestamp } from '../stream/projection.ts';
+import { symbol } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -53,7 +53,7 @@ export const conversationLogs: Projection<RoutingDecision> = {
       c.language,
       c.nlu_intent,
       c.nlu_module,
-      c.nlu_confidence === null || Number.isNaN(c.nlu_confidence) ? null : c.nlu_confidence,
+      c.nlu_confidence,
       c.nlu_provider,
       c.model_version,
       JSON.stringify(c.entities),
@@ -71,12 +71,12 @@ export const conversationLogs: Projection<RoutingDecision> = {
       review?.corrected_intent ?? null,
       review?.corrected_module ?? null,
       review?.reviewer ?? null,
-      review ? timestamp(review.reviewed_at) : null,
+      review?.reviewed_at ?? null,
       decision.revision,
       decision.overlap,
-      decision.standing_since === null ? null : timestamp(decision.standing_since),
+      decision.standing_since,
       JSON.stringify(c.runners_up),
-      timestamp(c.created_at),
+      c.created_at,
     ];
   },
 };

@@ -1,5 +1,5 @@
 import type { ConversationEvent } from '../schemas/types.ts';
-import { symbol, timestamp } from '../stream/projection.ts';
+import { symbol } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -43,7 +43,7 @@ export const conversationReviews: Projection<ConversationEvent> = {
       r.time_taken_ms,
       r.shown === null ? null : JSON.stringify(r.shown),
       r.withdraws,
-      timestamp(r.reviewed_at),
+      r.reviewed_at,
     ],
 };
 

@@ -1,5 +1,4 @@
 import type { DayClosed } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -10,5 +9,5 @@ export const dailyReports: Projection<DayClosed> = {
   table: 'daily_reports',
   key: 'day',
   columns: { day: 'text', closed_at: 'timestamptz', report: 'text' },
-  row: ({ day, closed_at, report }) => [day, timestamp(closed_at), report],
+  row: ({ day, closed_at, report }) => [day, closed_at, report],
 };

@@ -1,5 +1,4 @@
 import type { ConversationEvent } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -13,5 +12,5 @@ export const erasures: Projection<ConversationEvent> = {
   keyOf: ({ conversation_id }) => conversation_id,
   about: ({ erased }) => erased !== null,
   columns: { conversation_id: 'text', requested_by: 'text', reason: 'text', erased_at: 'timestamptz' },
-  row: ({ erased: e }) => e && [e.conversation_id, e.requested_by, e.reason, timestamp(e.requested_at)],
+  row: ({ erased: e }) => e && [e.conversation_id, e.requested_by, e.reason, e.requested_at],
 };

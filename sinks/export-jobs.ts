@@ -1,5 +1,4 @@
 import type { ExportJob } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -32,7 +31,7 @@ export const exportJobs: Projection<ExportJob> = {
     job.sha256,
     job.manifest,
     job.failure,
-    timestamp(job.created_at),
-    job.finished_at === null ? null : timestamp(job.finished_at),
+    job.created_at,
+    job.finished_at,
   ],
 };

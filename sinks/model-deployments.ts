@@ -1,5 +1,5 @@
 import type { ModelEvent } from '../schemas/types.ts';
-import { symbol, timestamp } from '../stream/projection.ts';
+import { symbol } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -27,6 +27,6 @@ export const modelDeployments: Projection<ModelEvent> = {
       standing.traffic_percentage,
       deployed.by,
       deployed.reason,
-      timestamp(at),
+      at,
     ],
 };

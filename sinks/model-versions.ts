@@ -1,5 +1,5 @@
 import type { ModelEvent } from '../schemas/types.ts';
-import { symbol, timestamp } from '../stream/projection.ts';
+import { symbol } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -50,7 +50,7 @@ export const modelVersions: Projection<ModelEvent> = {
     JSON.stringify(s.reasons),
     s.data_set_sha256,
     JSON.stringify(Object.fromEntries(s.consumed.map(({ partition, next_offset }) => [partition, next_offset]))),
-    timestamp(s.created_at),
-    s.deployed_at === null ? null : timestamp(s.deployed_at),
+    s.created_at,
+    s.deployed_at,
   ],
 };

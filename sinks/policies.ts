@@ -1,5 +1,4 @@
 import type { PolicyAdopted } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -31,6 +30,6 @@ export const policies: Projection<PolicyAdopted> = {
     policy.overlap_share,
     adopted_by,
     reason,
-    timestamp(adopted_at),
+    adopted_at,
   ],
 };

@@ -1,9 +1,8 @@
 import type { QueueScore } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** What the version in production says of what waits from before it; the queue's order prefers it. */
+/** Scores by the version in production for items that were queued before it; the queue's order prefers them. */
 export const queueScores: Projection<QueueScore> = {
   name: 'queue-scores',
   topic: topics.queueScores,
@@ -25,6 +24,6 @@ export const queueScores: Projection<QueueScore> = {
     module,
     confidence,
     score,
-    timestamp(scored_at),
+    scored_at,
   ],
 };

@@ -1,11 +1,10 @@
 import { sketch } from '../policy/near-duplicates.ts';
 import { groupKey, normalise, usefulness } from '../policy/review-priority.ts';
 import type { ReviewItem } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** What waits for a person; ranked by the view `training_queue`. */
+/** Items that wait for a person; the view `training_queue` ranks them. */
 export const reviewQueue: Projection<ReviewItem> = {
   name: 'review-queue',
   topic: topics.reviewQueue,
@@ -41,7 +40,7 @@ export const reviewQueue: Projection<ReviewItem> = {
       c.language,
       c.nlu_intent,
       c.nlu_module,
-      c.nlu_confidence === null || Number.isNaN(c.nlu_confidence) ? null : c.nlu_confidence,
+      c.nlu_confidence,
       c.nlu_provider,
       JSON.stringify(c.entities),
       item.priority_class,
@@ -54,7 +53,7 @@ export const reviewQueue: Projection<ReviewItem> = {
       JSON.stringify(c.runners_up),
       item.drawn,
       JSON.stringify(item.answered_by),
-      timestamp(c.created_at),
+      c.created_at,
     ];
   },
 };

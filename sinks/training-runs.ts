@@ -1,5 +1,4 @@
 import type { TrainingRunEvent } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -53,8 +52,8 @@ export const trainingRuns: Projection<TrainingRunEvent> = {
     s.epoch,
     s.epochs,
     s.failure,
-    timestamp(s.requested_at),
-    s.started_at === null ? null : timestamp(s.started_at),
-    s.finished_at === null ? null : timestamp(s.finished_at),
+    s.requested_at,
+    s.started_at,
+    s.finished_at,
   ],
 };

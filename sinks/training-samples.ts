@@ -1,5 +1,4 @@
 import type { SampleEvent } from '../schemas/types.ts';
-import { timestamp } from '../stream/projection.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
@@ -38,11 +37,11 @@ export const trainingSamples: Projection<SampleEvent> = {
       s.module,
       JSON.stringify(s.entities),
       s.source,
-      s.confidence === null || Number.isNaN(s.confidence) ? null : s.confidence,
+      s.confidence,
       'approved',
       s.reviewer,
       s.policy_version,
-      timestamp(s.captured_at),
-      timestamp(s.approved_at),
+      s.captured_at,
+      s.approved_at,
     ],
 };

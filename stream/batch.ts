@@ -9,20 +9,20 @@ import type { Emission, Input, LogRecord, Processor, Table } from './processor.t
 import type { Topic } from './topic.ts';
 
 /**
- * Largest record from elsewhere. The broker's limit is for compressed records: one that is larger when it is read could not be
- * written again, neither to its own partition nor as part of an output, and would stop its partition for ever.
+ * Largest external record. The broker's limit applies to compressed records: one that is larger uncompressed could not be written again,
+ * neither to its own partition nor as part of an output, and would block its partition.
  */
 export const MAX_EXTERNAL_BYTES = 1_000_000;
 /**
- * Longest key of a record from elsewhere, in bytes of UTF-8: an id has at most 200 UTF-16 code units. A longer one must be refused before
- * it is looked up or sent to its partition: tables take keys of some kB, and topics records of a megabyte with their keys.
+ * Longest key of an external record, in bytes of UTF-8; an id has at most 200 UTF-16 code units. A longer key is refused before it is
+ * looked up or sent to its partition, because tables and topics limit the size of keys.
  */
 const MAX_EXTERNAL_KEY_BYTES = 1024;
-/** Together below what the topic of the dead letters takes. The key is in the letter and is the letter's key. */
+/** Together below the record limit of the dead-letters topic, which holds the key twice: in the letter and as its key. */
 const MAX_LETTER_VALUE_BYTES = 3 * 1024 * 1024;
 const MAX_LETTER_KEY_BYTES = 64 * 1024;
 
-/** A record as Kafka gives it. */
+/** An encoded record, as read from Kafka. */
 export interface RawRecord {
   readonly topic: string;
   readonly partition: number;
@@ -31,7 +31,7 @@ export interface RawRecord {
   readonly timestamp: number;
   readonly key: Buffer | null;
   readonly value: Buffer | null;
-  /** The trace that it belongs to (`trace.ts`), or null. Of the headers this one alone is known. */
+  /** Its trace (`trace.ts`), or null. No other header is read. */
   readonly traceparent: string | null;
 }
 
@@ -42,7 +42,7 @@ export interface OutgoingRecord {
   readonly key: Buffer | string | null;
   readonly value: Buffer | null;
   readonly timestamp: number;
-  /** That of the record because of which it is written. */
+  /** The trace of the record that caused it. */
   readonly traceparent: string | null;
 }
 
@@ -59,7 +59,7 @@ export interface StateReader {
 /** New table entries by partition and key, each as the record that goes to the table's topic; a null value deletes. */
 export type StateChanges = ReadonlyMap<number, ReadonlyMap<string, OutgoingRecord>>;
 
-/** What a batch amounts to. */
+/** The result of a batch. */
 export interface BatchResult {
   readonly outgoing: readonly OutgoingRecord[];
   readonly changes: StateChanges;
@@ -136,8 +136,8 @@ export function runBatch<T>(
   }
 
   /**
-   * No record is later than the one because of which it is written, the first of which has the time of its arrival: the broker refuses
-   * what lies more than an hour ahead of its clock (`message.timestamp.after.max.ms`, KIP-937 and KIP-1030), and an event may say that it was later.
+   * No record is later than the one that caused it, and external records have their arrival time: the broker refuses times more than an
+   * hour ahead of its clock (`message.timestamp.after.max.ms`, KIP-937 and KIP-1030), and an event may claim a later time.
    */
   function write(emissions: readonly Emission[], { partition, traceparent, timestamp: latest }: RawRecord): void {
     for (const { topic, key, value, timestamp: at } of emissions) {
@@ -177,8 +177,8 @@ export function runBatch<T>(
 }
 
 /**
- * The dead letter for a record that `component` could not process. Of a key or a value that is too large for its topic it
- * holds the beginning; a value that must not be kept is left out.
+ * The dead letter for a record that `component` could not process. A key or value that is too large is cut off; a value that must not be
+ * kept is left out.
  */
 export function deadLetter(component: string, raw: RawRecord, { code, message, withhold }: Poison): DeadLetter {
   const { topic, partition, offset, timestamp } = raw;
@@ -204,9 +204,8 @@ interface StagedTable<T> extends Table<T> {
 }
 
 /**
- * Entries are encoded as they come, so that the values need not outlive their step: holding them until the batch ends
- * was most of the garbage collector's work. The newest entry waits for one with another key, because a counter sets
- * the same one again and again.
+ * Encodes each entry early, so that its value does not outlive the step; that saves most of the garbage collector's work. The newest
+ * entry stays decoded until another key is set, because a counter sets the same key repeatedly.
  */
 function stageTable<T>(
   { name: topic }: Topic<T>,

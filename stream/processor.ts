@@ -49,7 +49,7 @@ export interface Processor<T = unknown> {
   readonly outputs: readonly Topic[];
   /** Compacted topic in which it keeps its state. One record a key and transaction is written, the latest. */
   readonly table: Topic<T>;
-  /** Whether records gather for a moment before it reads them (`runtime/group-session.ts`), because nobody waits for a single one. */
+  /** Whether it waits a moment for more records before it reads (`runtime/group-session.ts`), because single records are not urgent. */
   readonly lingers?: boolean;
 }
 

@@ -2,7 +2,7 @@
 import type { RawRecord } from './batch.ts';
 import type { Topic } from './topic.ts';
 
-/** A value that a column can hold. JSON is its text, a point in time its milliseconds since 1970. */
+/** A value of a column: JSON as text, a point in time in milliseconds since 1970. NaN in a float8 column becomes null. */
 export type Cell = string | number | boolean | null;
 
 /** A projection. The columns `log_partition` and `log_offset` are added to each row by the runner. */
@@ -11,31 +11,31 @@ export interface Projection<V = unknown> {
   readonly name: string;
   readonly topic: Topic<V>;
   readonly table: string;
-  /** Whether records gather for a moment before it reads them (`runtime/group-session.ts`), because nobody waits for a single one. */
+  /** Whether it waits a moment for more records before it reads (`runtime/group-session.ts`), because single records are not urgent. */
   readonly lingers?: boolean;
   /** Column that holds the record key, or what `keyOf` gives. */
   readonly key: string;
   /** The row that a record is about, where it is not the record key. */
   keyOf?(value: V, offset: number): string;
-  /** A record that takes out every row with what `of` gives in `column`; undefined for one that does not. */
+  /** Deletes every row whose `column` equals the result of `of`; undefined for a record that deletes none. */
   readonly forgets?: { readonly column: string; of(value: V): string | undefined };
-  /** Whether the table is about this record at all; others are passed over. */
+  /** Whether this record concerns the table; others are skipped. */
   about?(value: V): boolean;
   /** Column name → Postgres type; the key's among them. */
   readonly columns: Readonly<Record<string, string>>;
-  /** The cells of the record's row in the order of `columns`, or null when the row is to go. */
+  /** The cells of the record's row in the order of `columns`, or null to delete the row. */
   row(value: V, offset: number): readonly Cell[] | null;
 }
 
 /** The latest row of each key in a batch. */
 export interface FoldedRow<R> {
-  /** The column that holds `key`: of rows that are to go there may be many. */
+  /** The column that holds `key`; a deletion may match many rows. */
   readonly column: string;
   /** As the table holds it. */
   readonly key: string;
   readonly partition: number;
   readonly offset: number;
-  /** What `keep` made of its cells; null where the row is to go. */
+  /** The result of `keep`; null deletes the row. */
   readonly row: R | null;
 }
 
@@ -43,13 +43,13 @@ export interface FoldedRow<R> {
 export interface Folding<V, R> {
   /** May throw Poison. */
   decode(bytes: Buffer): V;
-  /** Gets the cells of each record as they come, so that they need not outlive it. */
+  /** Called with the cells of each record at once, so that they do not outlive it. */
   keep(cells: readonly Cell[], record: RawRecord): R;
-  /** Gets the records that can't be a row. */
+  /** Called for each record that gives no row because of an error. */
   onPoison(record: RawRecord, error: unknown): void;
 }
 
-/** Folds a batch to one row a key. */
+/** Reduces a batch to one row for each key. */
 export function foldBatch<V, R>(
   projection: Projection<V>,
   records: readonly RawRecord[],
@@ -82,11 +82,6 @@ export function foldBatch<V, R>(
 export function storable(text: string): string {
   // Looking first is several times faster than replacing nothing.
   return text.includes('\0') ? text.replaceAll('\0', '\ufffd') : text;
-}
-
-/** Milliseconds since 1970 as a cell of a timestamptz column. */
-export function timestamp(ms: number): Cell {
-  return ms;
 }
 
 /** An Avro enum symbol as the tables spell it: `auto_approved` is `auto-approved` there. */

@@ -19,22 +19,24 @@ const LEVELS = [
   'deploy',
   'integration',
 ];
-/** These need the machine for themselves; so many files at a time. Guards wait for time-outs most of the time. */
-const ALONE: Readonly<Record<string, number>> = { crash: 1, guards: 2 };
+/** These take minutes and run last, together: guards wait for time-outs most of the time, and leave the machine to a crash test. */
+const LONG: readonly string[] = ['crash', 'guards'];
 /**
- * After so long a file is ended, whatever it waits for: a hook that has failed may leave servers that keep its process. Tests of
- * `ALONE` have shorter limits of their own.
+ * A file is ended after this time, whatever it waits for: a hook that failed may leave servers that keep its process. Tests of `LONG`
+ * have shorter limits of their own.
  */
 const FILE_MS = 20 * 60_000;
-const FILE_ALONE_MS = 90 * 60_000;
+const LONG_FILE_MS = 90 * 60_000;
 const root = path.join(import.meta.dirname);
-const chosen = process.argv.length > 2 ? process.argv.slice(2) : [...LEVELS, ...Object.keys(ALONE)];
+const chosen = process.argv.length > 2 ? process.argv.slice(2) : [...LEVELS, ...LONG];
 let [passed, failed] = [0, 0];
 
 const files = new Map(chosen.map((level) => [level, filesOf(level)]));
-const together = chosen.filter((level) => ALONE[level] === undefined);
-if (together.length > 0) await run(together, 2, FILE_MS);
-for (const level of chosen) if (ALONE[level] !== undefined) await run([level], ALONE[level], FILE_ALONE_MS);
+for (const [levels, fileMs] of [
+  [chosen.filter((level) => !LONG.includes(level)), FILE_MS],
+  [chosen.filter((level) => LONG.includes(level)), LONG_FILE_MS],
+] as const)
+  if (levels.length > 0) await run(levels, fileMs);
 
 process.stdout.write(`\n${String(passed)} passed, ${String(failed)} failed\n`);
 process.exitCode = failed > 0 || passed === 0 ? 1 : 0;
@@ -44,16 +46,16 @@ function filesOf(level: string): readonly string[] {
   const tests = existsSync(folder) ? readdirSync(folder).filter((file) => file.endsWith('.test.ts')) : [];
   if (tests.length === 0)
     throw new Error(
-      `There are no tests in test/${level}; the levels are ${[...LEVELS, ...Object.keys(ALONE)].join(', ')}.`,
+      `There are no tests in test/${level}; the levels are ${[...LEVELS, ...LONG].join(', ')}.`,
     );
   return tests.map((file) => path.join(folder, file));
 }
 
-/** `atOnce` files at a time: two wait more than they work, but each may start servers, and there may be two cores only. */
-async function run(levels: readonly string[], atOnce: number, fileMs: number): Promise<void> {
+/** Two files at a time: they wait more than they work, but each may start servers, and there may be two cores only. */
+async function run(levels: readonly string[], fileMs: number): Promise<void> {
   process.stdout.write(`\n── ${levels.join(', ')}\n`);
   const tests = levels.flatMap((level) => files.get(level) ?? []);
-  const limits = [`--test-concurrency=${atOnce}`, `--test-timeout=${fileMs}`];
+  const limits = ['--test-concurrency=2', `--test-timeout=${fileMs}`];
   const args = ['--import', 'tsx', '--test', ...limits, '--test-reporter=spec', ...tests];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'inherit'],

@@ -3,6 +3,7 @@ import { createHash, randomUUID } from 'node:crypto';
 import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
+import { isErrorCode, reasonOf } from '../runtime/reason.ts';
 
 /** Stores files by content. Writing existing content again changes nothing. */
 export interface ArtifactStore {
@@ -46,8 +47,8 @@ export function openArtifactFolder(folder: string, disk: Disk = realDisk): Artif
       return sha256;
     } catch (cause) {
       await rm(draft, { force: true });
-      const full = cause instanceof Error && 'code' in cause && (cause.code === 'ENOSPC' || cause.code === 'EDQUOT');
-      const why = full ? 'the disk is full' : cause instanceof Error ? cause.message : String(cause);
+      const full = isErrorCode(cause, 'ENOSPC', 'EDQUOT');
+      const why = full ? 'the disk is full' : reasonOf(cause);
       throw new ArtifactError(
         `A file of ${bytes.length} bytes can't be kept in ${folder}: ${why}. ${full ? 'Make room, then resume the run.' : ''}`.trim(),
         { cause },

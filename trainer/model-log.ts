@@ -11,10 +11,10 @@ import type { Appended, ModelLog } from '../policy/model-log.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../runtime/fenced-write.ts';
 import { Transient } from '../runtime/rdkafka.ts';
+import { valuesOf } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { Access } from '../runtime/service.ts';
-import { openTopicView } from '../runtime/topic-view.ts';
-import type { Topic } from '../stream/topic.ts';
+import { openView } from '../runtime/topic-view.ts';
 import { topics } from '../topology.ts';
 
 /** The log as training, deployment and measuring use it. */
@@ -42,20 +42,15 @@ const READ_ATTEMPTS = 2;
 /** Opens the log without joining a group. The first process to open an empty log writes its first event. */
 export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<ModelLogPort> {
   let log = emptyLog;
-  const view = async <V>(topic: Topic<V>, fold: (events: readonly V[]) => Appended) => {
-    const codec = codecs.of(topic);
-    return openTopicView({
-      kafka,
-      topic: topic.name,
-      partitions: 1,
-      async onRecords(records) {
-        await codec.prepare(records.map(({ value }) => value));
-        log = foldLog(log, fold(records.flatMap(({ value }) => (value === null ? [] : [codec.decode(value)]))));
-      },
-    });
-  };
-  const runs = await view(topics.trainingRuns, (events) => ({ runs: events }));
-  const models = await view(topics.modelEvents, (events) => ({ models: events }));
+  const source = { kafka, codecs };
+  const runs = await openView(source, topics.trainingRuns, {
+    partitions: 1,
+    onRecords: (records) => (log = foldLog(log, { runs: valuesOf(records) })),
+  });
+  const models = await openView(source, topics.modelEvents, {
+    partitions: 1,
+    onRecords: (records) => (log = foldLog(log, { models: valuesOf(records) })),
+  });
   let busy: Promise<unknown> = Promise.resolve();
 
   async function read(): Promise<ModelLog> {

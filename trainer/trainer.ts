@@ -11,9 +11,9 @@ import { lastAsked, openRuns, requestRun } from '../policy/training-run.ts';
 import { dueRuns, totalApprovals, watermarks } from '../policy/trigger.ts';
 import type { SampleMark, Watermark } from '../policy/trigger.ts';
 import { leadingService } from '../runtime/leading-service.ts';
-import { readTopic } from '../runtime/read-topic.ts';
+import { readRecords } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { openTopicView } from '../runtime/topic-view.ts';
+import { openView } from '../runtime/topic-view.ts';
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 import { DATA_SET, PARTITIONS, topics } from '../topology.ts';
 import { DATA_SETS } from './data-set/data-set-folder.ts';
@@ -87,7 +87,6 @@ async function askForDue(
   const asked = lastAsked(await log.read(), DATA_SET);
   const due = dueRuns(DATA_SET, totalApprovals(counts, DATA_SET), asked.approvals, threshold);
   if (due.length === 0) return;
-  await context.codecs.of(topics.trainingSamples).prepareAll();
   const partitions = [...countedUpTo(counts)].map(([partition, to]) =>
     marksOf(context, partition, asked.watermark, to),
   );
@@ -116,31 +115,24 @@ export function countedUpTo(counts: readonly ApprovedSampleCount[]): Watermark {
 
 /** Yields the marks of a partition lazily. */
 async function* marksOf(
-  { kafka, codecs }: ServiceContext,
+  context: ServiceContext,
   partition: number,
   from: Watermark,
   to: number,
 ): AsyncGenerator<SampleMark> {
   if (to <= (from.get(partition) ?? 0)) return;
-  const codec = codecs.of(topics.trainingSamples);
-  const records = readTopic(kafka, topics.trainingSamples.name, new Map([[partition, to]]), from);
-  for await (const { offset, timestamp, value } of records) {
-    if (offset >= to) return;
-    if (value !== null) yield { partition, offset, timestamp, approves: codec.decode(value).approved !== null };
-  }
+  const records = readRecords(context, topics.trainingSamples, { from, ends: new Map([[partition, to]]) });
+  for await (const { offset, timestamp, value } of records)
+    if (value) yield { partition, offset, timestamp, approves: value.approved !== null };
 }
 
 /** Opens a view of the latest count of every partition. */
-export async function openCounts({ kafka, codecs }: Pick<ServiceContext, 'kafka' | 'codecs'>) {
-  const codec = codecs.of(topics.approvedSampleCounts);
+export async function openCounts(context: Pick<ServiceContext, 'kafka' | 'codecs'>) {
   const latest = new Map<string, ApprovedSampleCount>();
-  const view = await openTopicView({
-    kafka,
-    topic: topics.approvedSampleCounts.name,
+  const view = await openView(context, topics.approvedSampleCounts, {
     partitions: PARTITIONS,
-    async onRecords(records) {
-      await codec.prepare(records.map(({ value }) => value));
-      for (const { key, value } of records) if (value !== null) latest.set(String(key), codec.decode(value));
+    onRecords(records) {
+      for (const { key, value } of records) if (value) latest.set(String(key), value);
     },
   });
   return {

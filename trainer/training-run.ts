@@ -38,6 +38,7 @@ import { EncoderError } from './learning/transformer-encoder.ts';
 import { isFull } from './learning/vocabulary.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { reportPage } from './report.ts';
+import { checkLabels } from './register.ts';
 import { rowLimit } from './row-limit.ts';
 import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
@@ -247,7 +248,11 @@ async function trainFile(
   if (program) {
     const { train, dev } = sides;
     const given = { program, train, dev, manifest, folder: dataSets, ...(places && { places }) };
-    return whileOurs(ours, signal, (wanted) => trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }));
+    const bytes = await whileOurs(ours, signal, (wanted) =>
+      trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }),
+    );
+    checkLabels(checkModel(bytes).metadata.labels); // it may bring some that no row has
+    return bytes;
   }
   const previous = await previousOf(run, await ports.log.read(), ports);
   const control = new AbortController();
@@ -312,8 +317,9 @@ async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, o
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
   if (file.metadata.towers === undefined) return undefined; // made by an external program: it can't be trained further here
-  const { options: made } = (file.metadata.training ?? {}) as Partial<FileNotes>;
-  if (made?.learnDev !== false) return undefined; // it has trained on the rows that calibrate the next version
+  const { options: made, history } = (file.metadata.training ?? {}) as Partial<FileNotes>;
+  const refitted = history === undefined || history.some(({ stage }) => stage === 'refit');
+  if (made?.learnDev !== false && refitted) return undefined; // it has trained on the rows that calibrate the next version
   const { features, encoder: wanted } = { ...defaults, ...options };
   if (wanted.kind !== file.metadata.encoder.kind) return undefined;
   const encoder = await createEncoder(wanted, places);

@@ -82,7 +82,7 @@ export async function signOut() {
 }
 
 /** Goes to the sign-in page, which returns here. */
-export function goToSignIn() {
+function goToSignIn() {
   location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
 }
 

@@ -42,12 +42,14 @@ const tile = (label, value, below) =>
 function headline(live) {
   if (!live) return html`<p class="quiet">Waiting for the first figures …</p>`;
   const { totals, queue, rates, lags, dead_letters: letters } = live;
-  const behind = lags.reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one.lag, 0);
+  const sum = (/** @type {'lag' | 'ahead'} */ of) =>
+    lags.reduce((/** @type {number} */ all, /** @type {any} */ one) => all + one[of], 0);
+  const [behind, ahead] = [sum('lag'), sum('ahead')];
   return html`<div class="tiles">
     ${tile('Conversations', count(totals.conversations), `${rate(rates['nlu.conversations'] ?? 0)} a second now`)}
     ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? html`oldest ${ago(queue.oldest)}, <a href="/review">answer them</a>` : 'nobody waits')}
     ${tile('Approved samples', count(totals.samples), '')}
-    ${tile('Records behind', count(behind), behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
+    ${tile('Records behind', count(behind), ahead > 0 ? `${count(ahead)} ahead of the log; the drawing shows where` : behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
     ${tile('Dead letters', count(letters), letters === 0 ? 'none is open' : html`<a href="/dead-letters">see why</a>`)}
   </div>`;
 }

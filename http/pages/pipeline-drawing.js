@@ -8,7 +8,7 @@ import { count, rate } from './format.js';
  * @typedef {{ topics: { name: string, external: boolean, holds: string }[], processors: Processor[],
  *   projections: { name: string, reads: string, table: string }[] }} Topology
  * @typedef {{ topics: Record<string, number>, rates: Record<string, number>,
- *   lags: { component: string, topic: string, lag: number }[] }} Figures
+ *   lags: { component: string, topic: string, lag: number, ahead: number }[] }} Figures
  * @typedef {{ id: string, kind: 'topic' | 'processor' | 'table', title: string, hint: string, x: number, y: number }} Node
  */
 
@@ -74,14 +74,16 @@ export function layOut(topology) {
 function note({ id, kind }, figures) {
   if (!figures) return '…';
   if (kind === 'topic') return `${rate(figures.rates[id] ?? 0)} /s · ${count(figures.topics[id] ?? 0)}`;
-  const lag = figures.lags.filter(({ component }) => component === id).reduce((sum, one) => sum + one.lag, 0);
+  const own = figures.lags.filter(({ component }) => component === id);
+  const [lag, ahead] = [own.reduce((sum, one) => sum + one.lag, 0), own.reduce((sum, one) => sum + one.ahead, 0)];
+  if (ahead > 0) return `${count(ahead)} ahead of its log`;
   return lag === 0 ? 'up to date' : `${count(lag)} behind`;
 }
 
 /** @param {Node} node @param {Figures | undefined} figures */
 function box(node, figures) {
   const text = note(node, figures);
-  const behind = text.endsWith('behind');
+  const behind = / (behind|ahead)/.test(text);
   const busy = node.kind === 'topic' && (figures?.rates[node.id] ?? 0) > 0;
   const radius = node.kind === 'topic' ? 6 : 22;
   return svg`<g class="node ${node.kind} ${behind ? 'behind' : ''} ${busy ? 'busy' : ''}" transform="translate(${node.x} ${node.y})">

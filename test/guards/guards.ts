@@ -34,6 +34,7 @@ export interface Guard {
 const SESSION = 'runtime/group-session.ts';
 const PROCESSOR = 'runtime/processor-runner.ts';
 const PROJECTION = 'runtime/projection-runner.ts';
+const RDKAFKA = 'runtime/rdkafka.ts';
 const POOL = 'runtime/postgres-pool.ts';
 const PROJECTIONS = 'runtime/projection-store.ts';
 
@@ -48,14 +49,14 @@ export const points: readonly Edit[] = [
   ),
   before(SESSION, '  if (revoked) membership.epoch++;', "  if (revoked) void point('revoked');\n"),
   before(SESSION, '    onAssigned(membership.partitions.length);', "    if (!revoked) void point('assigned');\n"),
-  before(PROCESSOR, '  await begin(producer);\n  // 5.', "  await point('committed');\n"),
+  before(PROCESSOR, '  await beginTransaction(producer);\n  // 5.', "  await point('committed');\n"),
   // Offsets first, and time for another process to take over before the outputs; the broker must not end the transaction before.
   after(
     PROCESSOR,
     '  const sending = sendOffsets(producer, offsets, consumer);\n',
     "  await sending;\n  await point('offsets sent');\n",
   ),
-  { file: PROCESSOR, from: 'const TRANSACTION_TIMEOUT_MS = 10_000;', to: 'const TRANSACTION_TIMEOUT_MS = 120_000;' },
+  { file: RDKAFKA, from: 'const TRANSACTION_TIMEOUT_MS = 10_000;', to: 'const TRANSACTION_TIMEOUT_MS = 120_000;' },
   after(PROCESSOR, '  const { options, watermarks, store } = session;\n', "  void point('taking over');\n"),
   before(PROCESSOR, '  session.positions.clear();\n', "  void point('restored');\n"),
   before(

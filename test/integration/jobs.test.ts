@@ -351,7 +351,9 @@ describe('the jobs on real servers', () => {
 
   it('closes a day for all who try at the same time', async () => {
     const context = contextOf(stack.prepared, 'daily');
-    const events = [1, 2, 3].map((closed_at) => ({ day: addDays(day, -300), closed_at, report: '{}' }));
+    const old = addDays(day, -300);
+    const report = JSON.stringify({ day: old, conversations: { conversations: 0 }, late: [] });
+    const events = [1, 2, 3].map((closed_at) => ({ day: old, closed_at, report }));
     const stand = await Promise.all(events.map((event) => closeDay(context, event)));
     assert.equal(new Set(stand.map(({ closed_at }) => closed_at)).size, 1);
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 
@@ -14,15 +15,20 @@ describe('samvad review', { timeout: 300_000 }, () => {
   });
   after(() => reviewing.stop());
 
-  /** Runs the command with `lines` piped into it, after what happens `meanwhile`, when the first item is shown. */
-  function review(args: readonly string[], lines: readonly string[] = [], meanwhile?: () => Promise<unknown>) {
+  /** Runs the command with `lines` piped into it, after what happens `meanwhile`, when the first item is shown; that may type lines before. */
+  function review(
+    args: readonly string[],
+    lines: readonly string[] = [],
+    meanwhile?: (type: (line: string) => void) => Promise<unknown>,
+  ) {
     const env = { ...process.env, ...reviewing.stack.env };
     return new Promise<{ code: number; out: string; err: string }>((resolve) => {
       const child = execFile(process.execPath, [bin, 'review', ...args], { env }, (error, out, err) =>
         resolve({ code: error === null ? 0 : Number(error.code), out, err }),
       );
       const say = () => child.stdin?.end(lines.map((line) => `${line}\n`).join(''));
-      if (meanwhile) child.stdout?.once('data', () => void meanwhile().then(say));
+      if (meanwhile)
+        child.stdout?.once('data', () => void meanwhile((line) => child.stdin?.write(`${line}\n`)).then(say));
       else say();
     });
   }
@@ -88,6 +94,33 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.equal(code, 0);
     assert.equal(out.split('was erased').length - 1, 1, out);
     assert.match(out, /Nothing waits\.\n2 answers given\.\n$/);
+  });
+
+  it('takes back what was not erased of several that were answered at once, and keeps the item that is shown', async () => {
+    const runners_up = [{ module: 'half', intent: 'gone/x', confidence: 0.1 }];
+    const of = { nlu_module: 'half/gone', nlu_intent: 'x', runners_up };
+    await reviewing.capture(
+      ['Is it here?', 'Is it here?', 'And now?'].map((user_message, i) => ({
+        ...of,
+        conversation_id: `half-${i}`,
+        user_message,
+      })),
+    );
+    const { code, out } = await review(
+      ['--reviewer', 'uma', '--module', 'half/gone', '--first', 'half-0'],
+      ['u', '1', 'r'],
+      async (type) => {
+        type('a');
+        while ((await answersOf('uma')).size < 2) await sleep(50);
+        await reviewing.stack.prepared.pool.query(
+          "INSERT INTO erasures VALUES ('half-1', 'meera', 'case 18', now(), 0, 0)",
+        );
+      },
+    );
+    assert.equal(code, 0);
+    assert.match(out, /2 at once.*Taken back\..*Corrected to half\/gone\/x\..*Rejected.*\n2 answers given\.\n$/s);
+    const said = await answersOf('uma');
+    assert.deepEqual([said.get('half-0'), said.get('half-2')], ['correct half gone/x', 'reject']);
   });
 
   it('says what is wrong with a request, and begins with the conversation that was asked for', async () => {

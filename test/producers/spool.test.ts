@@ -6,6 +6,7 @@ import {
   appendFile,
   mkdir,
   mkdtemp,
+  open as openFile,
   readdir,
   readFile,
   rename,
@@ -14,6 +15,7 @@ import {
   utimes,
   writeFile,
 } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
@@ -170,6 +172,10 @@ describe('the spool', () => {
     const spool = await openSpool({ folder, maxBytes: 1e6, log });
     assert.match(messages.join(), /can not be taken over/);
     assert.deepEqual(await drained(spool), ['c-0']);
+    await rm(path.join(broken, '000000000001.ndjson'));
+    await writeFile(path.join(broken, '000000000001.ndjson'), `${JSON.stringify(event('c-1'))}\n`);
+    await spool.adoptOrphans();
+    assert.deepEqual([messages.length, await drained(spool)], [1, ['c-1']]);
     await spool.close();
   });
 
@@ -344,6 +350,79 @@ describe('the spool', () => {
     assert.ok(taken.indexOf('erasure c-0') > taken.indexOf('conversation c-0'));
     await spool.close();
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('asks with one record in a pass while Kafka does not answer, each time of another partition', async () => {
+    const asked: string[] = [];
+    let passes = 0;
+    const log = pino({}, { write: (line: string) => void (passes += Number(line.includes('could not be sent on'))) });
+    const partition = (id: string) => partitionOf(id, PARTITIONS);
+    const kafka: { healthy: boolean } & DrainLink = {
+      connected: true,
+      healthy: true,
+      deliver({ record: { conversation_id } }) {
+        asked.push(conversation_id);
+        kafka.healthy = asked.length > 3 && partition(conversation_id) !== partition('c-0');
+        return kafka.healthy ? Promise.resolve() : Promise.reject(new Undelivered('Not now.'));
+      },
+    };
+    const spool = await open();
+    kafka.healthy = false;
+    await append(spool, ids(100));
+    const drain = drainSpool(spool, kafka, log);
+    while (passes < 3) {
+      await append(spool, [`late-${String(passes)}`]);
+      await sleep(10);
+    }
+    const files = spool.sealed.length;
+    assert.deepEqual([asked.length, new Set(asked.map(partition)).size], [3, 3]);
+    while (new Set(asked).size < 100) await sleep(10);
+    await drain.finish(0);
+    assert.equal(files, 1, 'no pass makes a file of what came since');
+    await spool.close();
+  });
+
+  it('does not read again what waits for a partition that is away', async () => {
+    const late = partitionOf('c-0', PARTITIONS);
+    let passes = 0;
+    const log = pino({}, { write: (line: string) => void (passes += Number(line.includes('could not be sent on'))) });
+    const kafka = link((id) => {
+      if (partitionOf(id, PARTITIONS) === late) throw new Undelivered('Not now.');
+    });
+    const spool = await open({ segmentBytes: 20_000 });
+    for (const id of ids(200)) await spool.append(event(id));
+    const drain = drainSpool(spool, kafka, log);
+    while (passes < 1) await sleep(10);
+    const last = spool.sealed.at(-1);
+    assert.ok(last && spool.sealed.length > 1);
+    await appendFile(last.file, 'damaged\n'); // which a reader would set aside
+    while (passes < 3) await sleep(10);
+    await drain.finish(0);
+    assert.equal(drain.counts().setAside, 0);
+    await spool.close();
+  });
+
+  it('loses nothing when the folder can not be synced after a segment was made smaller', async (t) => {
+    const late = partitionOf('c-0', PARTITIONS);
+    let away = true;
+    const kafka = link((id) => {
+      if (away && partitionOf(id, PARTITIONS) === late) throw new Undelivered('Not now.');
+    });
+    const spool = await open();
+    await append(spool, ids(200));
+    const bytes = spool.bytes;
+    const handle = await openFile(folder);
+    const { mock } = t.mock.method(Object.getPrototypeOf(handle) as FileHandle, 'sync', () =>
+      Promise.reject(new Error('EIO')),
+    );
+    await handle.close();
+    const drain = drainSpool(spool, kafka, undefined);
+    while (mock.callCount() === 0) await sleep(10);
+    away = false;
+    await drain.finish(10_000);
+    assert.deepEqual([...kafka.taken].sort(), ids(200).sort());
+    assert.ok(bytes > 0 && spool.bytes === 0);
+    await spool.close();
   });
 
   it('says so when the disk refuses, and stores what comes later', async () => {

@@ -84,6 +84,8 @@ describe('train-router', () => {
     [['--register'], /^Not running and not configured: Kafka /],
     [['--output', '/nowhere/router.onnx'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
     [['--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
+    [['--output', '/tmp'], /^EISDIR: [^\n]+ '\/tmp'\n$/],
+    [['--output', '/dev/null', '--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
   ] as const)
     it(`looks for what its end needs before it trains: ${args.join(' ')}`, async () => {
       const { code, err } = await samvadIn(

@@ -28,6 +28,15 @@ describe('the configuration', () => {
     assert.deepEqual([kafka?.brokers, schemaRegistryUrl, databaseUrl], ['a:1,b:2', 'http://r', 'postgresql://p/db']);
   });
 
+  it('does not tell the password in an address that it refuses', () => {
+    for (const name of ['SCHEMA_REGISTRY_URL', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'LABEL_STUDIO_URL'])
+      for (const url of ['samvad:secret@r:8081', 'htp://samvad:sec@secret@r', 'http://samvad:secret@r:99999'])
+        assert.throws(
+          () => readConfig({ [name]: url }),
+          ({ message }: Error) => message.startsWith(`${name} is ***@r`) && !message.includes('secret'),
+        );
+  });
+
   const refused: readonly NodeJS.ProcessEnv[] = [
     ...['1', 'TRUE', 'yes', 'True '].map((KAFKA_TLS) => ({ KAFKA_TLS })),
     { KAFKA_SASL_PASSWORD: 'secret' },

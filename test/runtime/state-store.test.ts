@@ -2,11 +2,13 @@ import assert from 'node:assert/strict';
 import { execFile, fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import disk, { mkdir, mkdtemp, readdir, rm, utimes, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { promisify } from 'node:util';
+import { pino } from 'pino';
 import { ownershipOf } from '../../runtime/folder-owner.ts';
 import { openStateStore } from '../../runtime/state-store.ts';
 import type { StateStore } from '../../runtime/state-store.ts';
@@ -48,6 +50,8 @@ describe('the table of a processor on disk', () => {
     await store.stage(changes({ a: 'kept' })).write();
     store.apply(0, [], 42);
     await store.close();
+    const [name = ''] = await readdir(folder);
+    assert.equal(await ownershipOf(folder, name), 'orphaned'); // also for a container that sees no other's processes
     store = await openStateStore(folder);
     assert.deepEqual([read('a'), store.restoredTo(0, Infinity)], ['kept', 42]);
   });
@@ -118,6 +122,17 @@ describe('the table of a processor on disk', () => {
     assert.deepEqual(await others(), ['other-host~2~start~1~b']);
   });
 
+  it('deletes a copy that can not be opened, and takes another', async () => {
+    store.apply(0, [['a', Buffer.from('kept')]], 5);
+    await store.close();
+    const aMinuteAgo = new Date(Date.now() - 60_000);
+    for (const name of await readdir(folder)) await utimes(path.join(folder, name, 'data.mdb'), aMinuteAgo, aMinuteAgo);
+    await mkdir(path.join(folder, 'free~damaged', 'data.mdb'), { recursive: true });
+    store = await openStateStore(folder);
+    assert.deepEqual([store.restoredTo(0, Infinity), read('a')], [5, 'kept']);
+    assert.equal((await readdir(folder)).length, 1);
+  });
+
   it('takes what a process has left whose number another one has now', async () => {
     const [host, , , namespace] = (await readdir(folder))[0]?.split('~') ?? [];
     await leave(`${host}~${process.ppid}~before~${namespace}~a`);
@@ -146,16 +161,36 @@ describe('the table of a processor on disk', () => {
     assert.match(stdout, /can't be written: Input\/output error\. Is the disk full\?$/);
   });
 
+  it('leaves, and tells once, what it can not delete', async (t) => {
+    const name = 'not-ours';
+    await leave(name);
+    const lines: string[] = [];
+    const refused = t.mock.method(disk, 'rm', () => Promise.reject(new Error('EACCES: permission denied')));
+    syncBuiltinESMExports();
+    try {
+      const other = await openStateStore(folder, pino({}, { write: (line: string) => void lines.push(line) }));
+      await other.sweep([]);
+      await other.close();
+    } finally {
+      refused.mock.restore();
+      syncBuiltinESMExports();
+    }
+    assert.equal(lines.length, 1);
+    assert.match(lines[0] ?? '', /not-ours.*can not be deleted/);
+  });
+
   /** Makes what a process of that name has left. */
   async function leave(name: string): Promise<void> {
     await mkdir(path.join(folder, name));
     await writeFile(path.join(folder, name, 'data.mdb'), '');
   }
 
-  /** Folders that are not of this process. */
+  /** Folders that are not of this process, nor left by it. */
   async function others(): Promise<readonly string[]> {
     const known = await Promise.all(
-      (await readdir(folder)).map(async (name) => ((await ownershipOf(folder, name)) === 'ours' ? [] : [name])),
+      (await readdir(folder)).map(async (name) =>
+        (await ownershipOf(folder, name)) === 'ours' || name.startsWith('free~') ? [] : [name],
+      ),
     );
     return known.flat();
   }

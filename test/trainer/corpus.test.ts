@@ -38,6 +38,12 @@ describe('a corpus', () => {
     assert.equal(rows[0]?.text, 'call <phone>');
   });
 
+  it('has texts and labels in composed form, as a data set has', async () => {
+    const row = { text: 'cafe\u0301', intent: 'e\u0301', module: 'e\u0301' };
+    const { rows } = await readCorpus(await fileOf('decomposed.jsonl', JSON.stringify(row)));
+    assert.deepEqual([rows[0]?.text, rows[0]?.intent, rows[0]?.module], ['caf\u00e9', '\u00e9', '\u00e9']);
+  });
+
   it('counts intents that every object answers to as any others', async () => {
     const { manifest } = await readCorpus(await fileOf('names.jsonl', '{"text":"a","intent":"toString"}'));
     assert.deepEqual(manifest.by_intent, { toString: 1 });

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { constants } from 'node:buffer';
-import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import disk, { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { syncBuiltinESMExports } from 'node:module';
 import os from 'node:os';
 import path from 'node:path';
 import { execFile, spawn } from 'node:child_process';
@@ -17,6 +18,7 @@ import { canonicalLine, rowOf } from '../../trainer/data-set/data-row.ts';
 import type { DataRow } from '../../trainer/data-set/data-row.ts';
 import { buildDataSet, checkReach, requestOf } from '../../trainer/data-set/data-set.ts';
 import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set/data-set.ts';
+import { openDataSetFolder } from '../../trainer/data-set/data-set-folder.ts';
 import { checkPlace, writeExport } from '../../trainer/data-set/export.ts';
 import { filesOf } from '../../trainer/data-set/formats.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';
@@ -261,6 +263,19 @@ describe('the folder of a data set', () => {
     const { stdout } = await promisify(execFile)('sh', ['-c', shell, process.execPath, script, folder]);
     assert.match(stdout, /^TrainingError: .*can't be kept in .*full.*Make room there/);
     assert.deepEqual(await readdir(folder), []);
+  });
+
+  it('can be made beside one that was left and can not be removed', async (t) => {
+    const folder = path.join(home, 'refused');
+    await mkdir(path.join(folder, 'free~of-another-user'), { recursive: true });
+    const refused = t.mock.method(disk, 'rm', () => Promise.reject(new Error('EACCES: permission denied')));
+    syncBuiltinESMExports();
+    const made = openDataSetFolder(folder).finally(() => {
+      refused.mock.restore();
+      syncBuiltinESMExports();
+    });
+    await (await made).remove();
+    assert.deepEqual(await readdir(folder), ['free~of-another-user']);
   });
 
   it('says so when it can not be made', async () => {

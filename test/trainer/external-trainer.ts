@@ -35,6 +35,7 @@ else if (mode !== 'silent') {
     .split('\n')
     .map((line) => JSON.parse(line) as Sample);
   const names = [...new Set(rows.map((row) => `${row.module}/${row.intent}`))].slice(mode === 'forgets' ? 1 : 0);
+  if (mode === 'brings') names.push('food/new?');
   const labels = names.map((name) => ({ module: name.split('/')[0], intent: name.split('/')[1] }));
   const words = [...new Set(rows.flatMap(({ text }) => tokens(text))), 'pqxz'];
   const table = new Float32Array((words.length + 2) * names.length);

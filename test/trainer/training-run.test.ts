@@ -452,6 +452,7 @@ describe('a training run', () => {
       [{ command: ['/no/such/program'], timeoutMs: 1000 }, /no\/such\/program can't be started/],
       [program('fails'), /failed with code 3.*no GPU here/s],
       [program('foreign'), /is refused\. The file is not a whole ONNX model/],
+      [program('brings'), /with the label food\/new\? would be refused/],
       [program('hangs', 1000), /still running after 1 s/],
     ] as const;
     for (const [other, reason] of wrong) {
@@ -509,18 +510,20 @@ describe('a training run', () => {
     const ports = world();
     const half = split([...samples(30, 1)]);
     const manifest = { rows: 180, sha256: '' };
-    for (const [version, learnDev, parent] of [
-      ['router-v1.1.0', true, null],
-      ['router-v1.3.0', false, 'router-v1.3.0'],
+    for (const [version, learnDev, learned, approvals, parent] of [
+      ['router-v1.1.0', true, true, 300, null],
+      ['router-v1.3.0', false, false, 400, 'router-v1.3.0'],
+      ['router-v1.5.0', true, false, rows.length, 'router-v1.5.0'], // as where there are many rows
     ] as const) {
-      const outcome = await train({ ...half, options: { ...quick, learnDev } });
+      const made = await train({ ...half, options: { ...quick, learnDev } });
+      const outcome = { ...made, history: made.history.filter(({ stage }) => learned || stage === 'fit') };
       const bytes = await makeModelFile(outcome, { manifest, parent: null }, half.train);
       const [policy, promotion, production] = [defaultPolicy, ports.promotion, undefined];
       const report = await reportOn({ version, bytes, sides: half, manifest, policy, promotion, production });
       const act = { by: 'test', reason: '', at: 1 };
       await registerModel(ports.log, ports.artifacts, { bytes, report, manifest }, act);
       await ports.log.append((log) => ({ models: setTraffic(log, version, 100, act) }));
-      const run = await executeRun(await ask(ports, learnDev ? 400 : rows.length), ports, quiet);
+      const run = await executeRun(await ask(ports, approvals), ports, quiet);
       assert.equal((await ports.log.read()).models.get(run?.version ?? '')?.standing.parent_version, parent);
     }
   });

@@ -47,7 +47,7 @@ const OUTSIDE = new Set(['oos', 'NO_NODES_DETECTED']);
 /**
  * Reads a file; gzip if its name ends in `.gz`. `text` and `intent` are required; `module` defaults to `default`,
  * `language` to `und`, and `source` to `human`. Rows with the same `id` are translations of each other. Personal data
- * is masked, as in questions. Other fields are ignored.
+ * is masked, as in questions, and texts and labels are composed (NFC), as in a data set. Other fields are ignored.
  * @throws CorpusError naming the line and the field.
  */
 export async function readCorpus(file: string): Promise<Corpus> {
@@ -113,9 +113,9 @@ function rowOf({ number, text: line, problem }: Line, file: string): Sample {
   const [text, intent, id] = [find('text'), find('intent'), find('id')];
   if (text === undefined || intent === undefined) throw wrong(`it has no ${text === undefined ? 'text' : 'intent'}.`);
   return {
-    text: redactText(text),
-    intent: OUTSIDE.has(intent) ? OUT_OF_SCOPE : intent,
-    module: find('module') ?? 'default',
+    text: redactText(text).normalize('NFC'),
+    intent: OUTSIDE.has(intent) ? OUT_OF_SCOPE : intent.normalize('NFC'),
+    module: (find('module') ?? 'default').normalize('NFC'),
     language: find('language') ?? 'und',
     source: fields.get('source') === 'auto' ? 'auto' : 'human',
     ...(id !== undefined && { translationId: id }),

@@ -26,7 +26,8 @@ export async function openDataSetFolder(parent: string): Promise<DataSetFolder> 
   await mkdir(parent, { recursive: true });
   for (const name of await readdir(parent).catch(() => [])) {
     const left = path.join(parent, name);
-    if (await isLeft(parent, name)) await rm(left, { recursive: true, force: true });
+    // One that can't be removed is another user's, for whom it is to clear.
+    if (await isLeft(parent, name)) await rm(left, { recursive: true, force: true }).catch(() => undefined);
   }
   const own = path.join(parent, await ownedName());
   await mkdir(own, { recursive: true, mode: 0o700 }); // another process may remove an empty `parent` at any time

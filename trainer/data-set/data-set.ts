@@ -16,7 +16,7 @@ import { open } from 'lmdb';
 import type { Database } from 'lmdb';
 import type { KafkaConfig } from '../../config.ts';
 import type { Watermark } from '../../policy/trigger.ts';
-import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
+import { readRecords, topicEnds } from '../../runtime/read-topic.ts';
 import type { Codecs } from '../../runtime/schema-registry.ts';
 import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
@@ -102,16 +102,14 @@ export interface PlacedSample {
  * @throws TrainingError when the log ends before `upTo`.
  */
 export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Watermark): AsyncGenerator<PlacedSample> {
-  const codec = codecs.of(topics.trainingSamples);
-  await codec.prepareAll();
   const now = await topicEnds(kafka, topics.trainingSamples.name);
   checkReach(upTo, now);
   const ends = new Map([...upTo].filter(([, to]) => to > 0).map(([p, to]) => [p, Math.max(to, now.get(p) ?? 0)]));
-  for await (const { partition, offset, value } of readTopic(kafka, topics.trainingSamples.name, ends)) {
-    if (value === null) continue;
-    const event = codec.decode(value);
+  const records = readRecords({ kafka, codecs }, topics.trainingSamples, { ends });
+  for await (const { partition, offset, schemaId, value: event } of records) {
+    if (event === null) continue;
     if (offset >= (upTo.get(partition) ?? 0) && event.erased_at === null) continue;
-    yield { partition, offset, schemaId: value.readInt32BE(1), event };
+    yield { partition, offset, schemaId, event };
   }
 }
 

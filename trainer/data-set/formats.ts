@@ -37,7 +37,7 @@ export function filesOf(format: Exclude<FormatName, 'jsonl'>, rows: AllRows, man
 }
 
 /** Converts `offset` from UTF-16 code units to code points, as Python counts. */
-export function codePoints(text: string, offset: number): number {
+function codePoints(text: string, offset: number): number {
   return Array.from(text.slice(0, offset)).length;
 }
 

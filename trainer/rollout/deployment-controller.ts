@@ -13,9 +13,9 @@ import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../../policy/training-run.ts';
 import { nextCandidate } from '../../policy/trial.ts';
 import { leadingService } from '../../runtime/leading-service.ts';
-import { readTopic, topicEnds } from '../../runtime/read-topic.ts';
+import { readRecords, topicEnds } from '../../runtime/read-topic.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
-import { openTopicView } from '../../runtime/topic-view.ts';
+import { openView } from '../../runtime/topic-view.ts';
 import type { ModelEvent, StepJudged } from '../../schemas/types.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
 import { modelLogAccess, openModelLog } from '../model-log.ts';
@@ -114,24 +114,19 @@ export function keyOf({ version, standing }: ModelRecord): string {
 }
 
 async function openStep(context: ServiceContext, log: ModelLog, record: ModelRecord): Promise<Step> {
-  const { kafka, codecs } = context;
   const against = comparedWith(log, record);
   const { version, judged } = record;
   const last = version === deploymentOf(log).production && judged ? { version, ...judged } : undefined;
   const before = last && { before: (await readEvidence(context, last)).of(against) };
   const evidence = new RolloutEvidence([record.version, against]);
-  const codec = codecs.of(topics.conversationEvents);
   const from = watermarkOf(record.standing.step_from);
   const upTo = new Map(from);
-  const view = await openTopicView({
-    kafka,
-    topic: topics.conversationEvents.name,
+  const view = await openView(context, topics.conversationEvents, {
     partitions: PARTITIONS,
     from,
-    async onRecords(records) {
-      await codec.prepare(records.map(({ value }) => value));
+    onRecords(records) {
       for (const { partition, offset, value } of records) {
-        if (value !== null) evidence.add(codec.decode(value));
+        if (value) evidence.add(value);
         upTo.set(partition, offset + 1);
       }
     },
@@ -154,16 +149,9 @@ export async function readEvidence(
   { version, against, from, to }: Pick<StepJudged, 'against' | 'from' | 'to'> & { readonly version: string },
 ): Promise<RolloutEvidence> {
   const evidence = new RolloutEvidence([version, against]);
-  const codec = codecs.of(topics.conversationEvents);
-  await codec.prepareAll();
-  const ends = watermarkOf(to);
-  for await (const { partition, offset, value } of readTopic(
-    kafka,
-    topics.conversationEvents.name,
-    ends,
-    watermarkOf(from),
-  ))
-    if (value !== null && offset < (ends.get(partition) ?? 0)) evidence.add(codec.decode(value));
+  const range = { from: watermarkOf(from), ends: watermarkOf(to) };
+  for await (const { value } of readRecords({ kafka, codecs }, topics.conversationEvents, range))
+    if (value) evidence.add(value);
   return evidence;
 }
 

@@ -13,7 +13,7 @@ import type { Outcome } from '../../policy/review-priority.ts';
 import { fencedWrite } from '../../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../../runtime/fenced-write.ts';
 import { leadingService } from '../../runtime/leading-service.ts';
-import { readTopic } from '../../runtime/read-topic.ts';
+import { readRecords } from '../../runtime/read-topic.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 import type { QueueScore } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
@@ -194,13 +194,11 @@ async function scoresOf(
 }
 
 /** The version behind the latest score of each scored item. */
-async function readScores({ kafka, codecs }: ServiceContext): Promise<ReadonlyMap<string, string>> {
-  const codec = codecs.of(topics.queueScores);
-  await codec.prepareAll();
+async function readScores(context: ServiceContext): Promise<ReadonlyMap<string, string>> {
   const scores = new Map<string, string>();
-  for await (const { key, value } of readTopic(kafka, topics.queueScores.name)) {
+  for await (const { key, value } of readRecords(context, topics.queueScores)) {
     if (value === null) scores.delete(String(key));
-    else scores.set(String(key), codec.decode(value).model_version);
+    else scores.set(String(key), value.model_version);
   }
   return scores;
 }

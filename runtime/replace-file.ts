@@ -1,0 +1,12 @@
+/** Replaces files in one step. */
+import { rename, writeFile } from 'node:fs/promises';
+
+/**
+ * Gives `file` new content. Readers see all of the old content or all of the new. Nothing is flushed: after a power cut the file
+ * may be empty. `mode` holds the access rights of the new file, before the process's umask.
+ */
+export async function replaceFile(file: string, content: string, mode = 0o666): Promise<void> {
+  const draft = `${file}.${process.pid}.draft`;
+  await writeFile(draft, content, { mode });
+  await rename(draft, file);
+}
