@@ -1,6 +1,6 @@
 /** One listening socket for successive applications: one that answers during the start, then the API. */
 import type { FastifyInstance } from 'fastify';
-import { PromptServer } from '../http/prompt-server.ts';
+import { DrainingServer } from '../http/draining-server.ts';
 import { UsageError } from './terminal.ts';
 
 /** A socket that listens. */
@@ -23,7 +23,7 @@ export interface ListenOn {
 export async function openFront({ host, port, variable }: ListenOn, first: FastifyInstance): Promise<Front> {
   const apps = [first];
   await first.ready();
-  const server = new PromptServer((request, response) => apps.at(-1)?.routing(request, response));
+  const server = new DrainingServer((request, response) => apps.at(-1)?.routing(request, response));
   await new Promise<void>((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       reject(refusal(error, { host, port, variable }));

@@ -16,7 +16,7 @@ import { untilCaughtUp } from '../app/lag.ts';
 import { startServing } from '../app/serving.ts';
 import { columns, percent } from '../app/terminal.ts';
 import { processors, projections } from '../pipeline.ts';
-import { deploymentOf, RegistryError, rollBack, setTraffic } from '../policy/model-log.ts';
+import { deploymentOf, ModelLogRefused, rollBack, setTraffic } from '../policy/model-log.ts';
 import { lastAsked, offsetsOf, openRuns } from '../policy/training-run.ts';
 import { dueRuns, totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
@@ -197,7 +197,7 @@ async function day({ prepared }: Stack): Promise<void> {
       const after = await log
         .append((now) => ({ models: setTraffic(now, version, 10, act, ends) }))
         .catch((error: unknown) => {
-          if (!(error instanceof RegistryError)) throw error; // else the controller was faster
+          if (!(error instanceof ModelLogRefused)) throw error; // else the controller was faster
         });
       if (after) return;
     }

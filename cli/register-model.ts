@@ -22,7 +22,7 @@ export interface JudgedFile {
 
 /**
  * Registers the file as the next version, compared with production on the test rows. `command` is recorded as the reason.
- * @throws RegistryError when the model has a label that intake refuses.
+ * @throws ModelLogRefused when it has a label that intake refuses.
  */
 export async function registerModel({ bytes, sides, manifest }: JudgedFile, command: string): Promise<StoredReport> {
   checkLabels(checkModel(bytes).metadata.labels);

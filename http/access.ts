@@ -1,4 +1,4 @@
-/** Who may do what. Each route names the role that it asks for, in `config.role`; a hook before all else enforces it. */
+/** Access control: each route names the role it requires in `config.role`, and an early hook enforces it. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { HttpProblem } from './problem.ts';
 import { allows, roles } from './roles.ts';
@@ -7,43 +7,46 @@ import { sessionToken } from './session.ts';
 import { recognise } from './tokens.ts';
 import type { ApiToken } from './tokens.ts';
 
-/** Who asks. */
+/** The caller of a request. */
 export interface Caller {
-  /** The name of the token, which stands in the log for what its carrier does; null where no token is needed. */
+  /** The name of the token, which the log records for the caller's actions; null when no token is needed. */
   readonly name: string | null;
   readonly roles: readonly Role[];
 }
 
 declare module 'fastify' {
   interface FastifyContextConfig {
-    /** The role that a route asks for; one that names none asks for `operate`. */
+    /** The role that a route requires; `operate` when it names none. */
     role?: Role | 'anyone';
   }
   interface FastifyRequest {
-    /** Who asks; null on a route for `anyone` that was asked without a token. */
+    /** The caller; null for a request without token to a route for `anyone`. */
     caller: Caller | null;
   }
 }
 
-/** Everybody who reaches a server without tokens: it listens on loopback only. */
+/** Every caller of a server without tokens, which listens on loopback only. */
 const LOCAL: Caller = { name: null, roles };
 
-/** The only name that the caller may answer in; undefined where there are no tokens, and for those who send the answers of others. */
+/**
+ * The only reviewer name that the caller may use; undefined without tokens, and for callers that send other people's
+ * answers.
+ */
 export function ownNameOnly(caller: Caller | null): string | undefined {
   if (caller?.name == null || allows(caller.roles, 'ingest') || allows(caller.roles, 'operate')) return undefined;
   return caller.name;
 }
 
-/** Whether only this machine reaches a server that listens on `host`. */
+/** Whether a server that listens on `host` can be reached from this machine only. */
 export function isLoopback(host: string): boolean {
   return /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i.test(host);
 }
 
 /**
- * Guards every route of `app`, those that are added later too. Without tokens the server is open to this machine, and
- * refuses what a web page of another site may make a browser send: a foreign Host (DNS rebinding) or Origin. With
- * tokens a caller shows one as `Authorization: Bearer …`, or as the cookie of the sign-in page. A page of another site
- * can't set the header, and without it is refused in both cases.
+ * Guards every route of `app`, including routes added later. Without tokens, the server is open to this machine and
+ * refuses what a web page of another site could make a browser send: a foreign Host (DNS rebinding) or Origin. With
+ * tokens, a caller presents one as `Authorization: Bearer …` or as the cookie of the sign-in page. A foreign page can't
+ * set the header, and without it is refused in both cases.
  */
 export function guardRoutes(app: FastifyInstance, tokens: readonly ApiToken[]): void {
   app.decorateRequest('caller', null);
@@ -59,7 +62,7 @@ export function guardRoutes(app: FastifyInstance, tokens: readonly ApiToken[]): 
     if (role === 'anyone' || request.is404) return;
     if (request.caller === null) return askForToken(request, reply);
     if (!allows(request.caller.roles, role)) {
-      const detail = `${what(request)} asks for the role ${role}; the token ${String(request.caller.name)} has ${request.caller.roles.join(', ')}.`;
+      const detail = `${what(request)} requires the role ${role}; the token ${String(request.caller.name)} has ${request.caller.roles.join(', ')}.`;
       throw new HttpProblem(403, detail);
     }
   });
@@ -75,12 +78,12 @@ function callerOf(request: FastifyRequest, tokens: readonly ApiToken[]): Caller 
   return cookie === undefined ? null : (recognise(tokens, cookie) ?? null);
 }
 
-/** A browser that opens a page goes to the sign-in; all else is told what is missing. */
+/** Redirects a browser that opens a page to the sign-in; tells every other caller what is missing. */
 function askForToken(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const opensPage = request.method === 'GET' && /^text\/html/.test(request.headers.accept ?? '');
   if (opensPage) return reply.redirect(`/sign-in?to=${encodeURIComponent(request.url)}`, 303);
   reply.header('www-authenticate', 'Bearer realm="samvad"');
-  const why = request.headers.authorization === undefined ? 'asks for a token' : 'does not know this token';
+  const why = request.headers.authorization === undefined ? 'requires a token' : 'does not know this token';
   throw new HttpProblem(401, `${what(request)} ${why}; send one as Authorization: Bearer TOKEN.`);
 }
 
@@ -93,8 +96,8 @@ function refuseForeignHost({ headers: { host = '' } }: FastifyRequest): void {
 }
 
 /**
- * Refuses requests that a browser sends on behalf of a page from elsewhere, another port of this machine included; what is
- * no browser sends neither header. A link from elsewhere may open a page, which reads and changes nothing.
+ * Refuses requests that a browser sends on behalf of a foreign page, including one on another port of this machine.
+ * Other clients send neither header. A foreign link may open a page, because that only reads.
  */
 function refuseForeignPage({ method, headers }: FastifyRequest): void {
   const site = headers['sec-fetch-site'];

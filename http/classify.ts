@@ -1,4 +1,6 @@
-/** `POST /v1/classify`: one text or many, answered by the versions in charge, with the route under the policy in force. */
+/**
+ * `POST /v1/classify`: one or many texts, answered by the versions in charge, with the route under the policy in force.
+ */
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
 import { withCanonicalTag } from '../policy/language.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
@@ -13,7 +15,7 @@ import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
-/** What the route answers with. */
+/** The dependencies of the route. */
 export interface ClassifyDeps {
   readonly classifier: Pick<Classifier, 'classify'>;
   /** The policy in force. */
@@ -21,7 +23,7 @@ export interface ClassifyDeps {
   readonly tracing?: Pick<Tracing, 'request'>;
 }
 
-/** Most texts of a request, and most UTF-16 code units of a text. */
+/** The most texts per request, and the most UTF-16 code units per text. */
 const MAX_TEXTS = 10_000;
 const MAX_TEXT = 131_072;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
@@ -37,7 +39,7 @@ const question = {
   additionalProperties: false,
   properties: {
     text: { type: 'string', minLength: 1, maxLength: MAX_TEXT },
-    language: { type: 'string', description: 'BCP 47; the policy may have thresholds of its own for it' },
+    language: { type: 'string', description: 'BCP 47; the policy may have thresholds for it' },
     conversation_id: {
       type: 'string',
       description: 'keeps a conversation with one version while the traffic is split',
@@ -55,13 +57,14 @@ const result = {
     route: { enum: ['auto-approved', 'needs-review', 'priority-review'] },
     route_reasons: { type: 'array', items: { type: 'string' } },
     policy_version: { type: 'string' },
-    problem: { type: 'string', description: 'in a batch: why there is no answer from here to this text' },
+    problem: { type: 'string', description: 'in a batch: why this server has no answer to this text' },
   },
 };
 const options: RouteShorthandOptions = {
   bodyLimit: MAX_BODY_BYTES,
   config: { role: 'ingest', rateLimit: { max: MAX_REQUESTS_A_MINUTE } },
-  // Checked here, so that a batch names the place of each text that is wrong: the schema only describes.
+  // Validated in the handler, so that the problem names the position of each invalid text in a batch; the schema only
+  // describes.
   validatorCompiler: () => () => true,
   schema: {
     tags: ['models'],
@@ -92,7 +95,7 @@ export function classifyRoutes(app: FastifyInstance, { classifier, policy, traci
   }
 }
 
-/** The texts of a request. @throws HttpProblem naming every field that is wrong; then none is answered. */
+/** The texts of a request. @throws HttpProblem naming every invalid field; then no text is answered. */
 function questionsOf(body: unknown): readonly Question[] {
   const items: readonly unknown[] = Array.isArray(body) ? body : [body];
   if (items.length > MAX_TEXTS)

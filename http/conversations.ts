@@ -1,4 +1,4 @@
-/** `GET /v1/conversations/:id`: one conversation, where it stands, and all that became of it. */
+/** `GET /v1/conversations/:id`: one conversation, its standing and its timeline. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { erasedAmong, erasedSentence } from '../review/erased.ts';
@@ -6,7 +6,7 @@ import { readHistory } from '../review/history.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
-/** What the route asks. */
+/** The dependencies of the route. */
 export interface ConversationDeps {
   readonly pool: Pick<Pool, 'query'>;
 }

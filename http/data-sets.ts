@@ -1,17 +1,20 @@
-/** What models are trained on: the samples that wait, the data sets that were made, and the exports. */
+/** The training data: approved samples, data sets and exports. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { DATA_SET } from '../topology.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface DataSetDeps {
   readonly pool: Pick<Pool, 'query'>;
   readonly training: {
-    /** New approvals that start a run. */
+    /** The number of new approvals that starts a run. */
     readonly threshold: number;
-    /** Approvals ever counted, as the trainer reads them from the log. @throws Transient when Kafka does not answer. */
+    /**
+     * The number of approvals ever counted, read from the log like the trainer does. @throws Transient when Kafka does
+     * not answer.
+     */
     approvals(): Promise<number>;
   };
 }
@@ -33,8 +36,8 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
         tags,
         summary: 'Approved samples: how many stand, how many no version was trained on, and how far the next run is',
         description:
-          '`approvals_since_last_run` is what the trainer compares with the threshold: approvals, not samples. One that is ' +
-          'labelled anew, or whose label another person confirms, counts again, and a withdrawal takes nothing back.',
+          '`approvals_since_last_run` is what the trainer compares with the threshold: approvals, not samples. A sample that is ' +
+          'relabelled, or whose label another person confirms, counts again, and a withdrawal does not lower the number.',
         response: refusals(503),
       },
     },
@@ -105,7 +108,7 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
   );
 }
 
-/** Unused is what lies behind the offsets that every version together has consumed, as in `training_samples`. */
+/** Unused samples lie after the offsets that all versions together have consumed, as in `training_samples`. */
 const SAMPLES = `
 WITH used AS (SELECT key::int AS partition, max(value::bigint) AS next_offset
                 FROM model_versions, jsonb_each_text(consumed) GROUP BY 1)
@@ -119,7 +122,7 @@ SELECT coalesce(sum(rows), 0)::int AS standing,
                          WHERE s.log_partition = part.log_partition AND s.log_offset >= coalesce(used.next_offset, 0)) one) AS unused
   FROM row_counts WHERE relation = 'samples'`;
 
-/** A row for each time that a data set was made. */
+/** A row for each time a data set was made. */
 const MADE = `
 WITH made AS (
   SELECT data_set_sha256 AS sha256, manifest, (manifest ->> 'rows')::int AS rows, requested_at AS at, run_id, version, NULL AS export_id

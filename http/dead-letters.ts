@@ -1,4 +1,4 @@
-/** What could not be processed: why, its bytes, and another try at it, as it is or corrected. */
+/** Dead letters: the reason, the bytes, and how to send them again, unchanged or corrected. */
 import type { FastifyInstance } from 'fastify';
 import { InputError } from '../producers/inputs.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
@@ -8,33 +8,38 @@ import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import { allows } from './roles.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface DeadLetterDeps {
   readonly deadLetters: {
-    /** All that are kept, one after another: there may be very many. */
+    /** Iterates over all letters; there may be very many. */
     all(): AsyncIterable<PlacedDeadLetter>;
-    /** Those with these ids that are kept. */
+    /** The letters with these ids. */
     find(ids: Iterable<string>): Promise<readonly PlacedDeadLetter[]>;
     /**
-     * Whether a letter may be sent again as it is. Our own topics hold tables, where an old record would count as the newest; and one
-     * that was too large is too large for its topic now.
+     * Whether a letter may be sent again unchanged. Letters of internal topics may not: an old record in a table would
+     * replace newer ones. Neither may a record that was too large for its topic.
      */
     replayable(letter: PlacedDeadLetter): boolean;
-    /** The record as JSON to correct; null where it is none. */
+    /** The record as JSON to correct; null when the bytes are not a record. */
     draft(letter: PlacedDeadLetter): Promise<object | null>;
-    /** Sends the bytes to where they came from and marks the letters; gives how many were sent. */
+    /** Sends the bytes back to their topics and marks the letters; returns how many were sent. */
     replay(letters: AsyncIterable<PlacedDeadLetter> | Iterable<PlacedDeadLetter>, by: string): Promise<number>;
-    /** Sends `record` in the letter's place and marks it; gives whether it was sent. @throws InputError */
+    /**
+     * Sends `record` instead of the letter's bytes and marks the letter; returns whether it was sent. @throws
+     * InputError
+     */
     correct(letter: PlacedDeadLetter, record: unknown, by: string): Promise<boolean>;
   };
 }
 
-/** Letters of a kind, open or sent again, that an answer holds, the newest; bytes of a value that it shows. */
+/**
+ * The most letters in an answer, of each kind (open, sent again), newest first; and the most bytes of a value shown.
+ */
 const SHOWN = 500;
 const SHOWN_BYTES = 4096;
 const BYTES =
   'What a letter holds, `text`, `base64` and `draft`, is not masked; it is null for tokens without `operate`.';
-/** Who sends where the server has no tokens. */
+/** The name recorded for the sender when the server has no tokens. */
 const NOBODY = 'a page without sign-in';
 
 const place = {
@@ -68,7 +73,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       },
     },
     async ({ caller }) => {
-      // Each for itself: the newest of all may have been sent again, and those that are open would be out of reach.
+      // Collected separately: otherwise letters sent again could crowd out the open ones.
       const [open, sent] = [newest(), newest()];
       for await (const letter of deadLetters.all())
         (letter.replayed === null ? open : sent).add(
@@ -160,7 +165,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
   );
 }
 
-/** Takes any number of letters as they are shown, and keeps the newest, `SHOWN` of them. */
+/** Consumes any number of letters and keeps the `SHOWN` newest, in display form. */
 function newest() {
   let seen = 0;
   let some: { readonly timestamp: number; readonly as: object }[] = [];
@@ -176,7 +181,7 @@ function newest() {
   };
 }
 
-/** Only what has passed `intake` is masked, so a letter may hold what users wrote about themselves. */
+/** Only data that passed `intake` is masked, so a letter may contain personal data. */
 function mayReadBytes(caller: Caller | null): boolean {
   return caller !== null && allows(caller.roles, 'operate');
 }

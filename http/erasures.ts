@@ -1,4 +1,4 @@
-/** `/v1/erasures`: erases conversations, and tells what was erased. */
+/** `/v1/erasures`: erases conversations and lists erasures. */
 import type { FastifyInstance } from 'fastify';
 import { erase, NothingToErase } from '../operations/erasure.ts';
 import type { ErasureDeps, ErasureSubject } from '../operations/erasure.ts';
@@ -40,8 +40,8 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
         tags,
         summary: 'Erase a conversation, or all conversations of a user that are here now',
         description:
-          'Answers 200 when no table has them any more; 202 with the outcome `sent` when they are in the log and a component has not come ' +
-          'to it yet, and with `spooled` when Kafka has not taken them: they wait on the disk of the server, which sends them on. ' +
+          'Answers 200 when no table has them any more; 202 with the outcome `sent` when they are in the log, but a component has not ' +
+          'processed them yet, and with `spooled` when Kafka has not accepted them: they wait in the spool of the server, which sends them. ' +
           'What goes when is in docs/erasure.md.',
         body: {
           type: 'object',

@@ -1,4 +1,4 @@
-/** What a process answers its supervisor and Prometheus, on a port of its own that is not for callers. */
+/** Health checks and metrics of a process, for its supervisor and Prometheus, on a separate port. */
 import fastify from 'fastify';
 import type { FastifyInstance } from 'fastify';
 import { Registry } from 'prom-client';
@@ -8,14 +8,14 @@ import type { Measurements } from './measurements.ts';
 import { processMetrics } from './process-metrics.ts';
 import type { PipelineFigures, ProcessFigures } from './process-metrics.ts';
 
-/** What the server asks. */
+/** The dependencies of the server. */
 export interface HealthServerOptions extends Pick<HealthDeps, 'readiness'> {
   readonly figures: () => ProcessFigures;
   readonly measurements: Pick<Measurements, 'registry'>;
   readonly pipeline?: () => Promise<PipelineFigures>;
 }
 
-/** The server, not yet listening: `/healthz`, `/readyz` and `/metrics`, without tokens. */
+/** Creates the server, not yet listening: `/healthz`, `/readyz` and `/metrics`, without tokens. */
 export function createHealthServer({
   readiness,
   figures,

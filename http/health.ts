@@ -1,10 +1,10 @@
-/** Whether the process lives, whether its parts can work, and how far they are. */
+/** Health: whether the process is alive, whether its parts are ready, and their progress. */
 import type { FastifyInstance } from 'fastify';
 import { refusals } from './openapi.ts';
 
-/** What the health routes ask. */
+/** The dependencies of the health routes. */
 export interface HealthDeps {
-  /** The state of each part: `ok`, or a sentence that says what is wrong. */
+  /** The state of each part: `ok`, or a sentence about the problem. */
   readonly readiness: () => Promise<Readonly<Record<string, string>>>;
   /** What `GET /v1/status` answers. */
   readonly status: () => Promise<object>;
@@ -14,9 +14,9 @@ const parts = { type: 'object', additionalProperties: { type: 'string' } } as co
 
 const tags = ['health'];
 
-/** Adds `/healthz`, which tells that the process lives, and `/readyz`, which tells what can work. */
+/** Adds `/healthz` (the process is alive) and `/readyz` (its parts are ready). */
 export function livenessRoutes(app: FastifyInstance, { readiness }: Pick<HealthDeps, 'readiness'>): void {
-  // Without a limit: a probe that is refused would end a process that is well.
+  // No rate limit: a refused probe would make the supervisor restart a healthy process.
   const config = { role: 'anyone', rateLimit: false } as const;
   app.get('/healthz', { config, schema: { tags, summary: 'Whether the process answers' } }, () => ({
     status: 'ok',

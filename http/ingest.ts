@@ -1,4 +1,7 @@
-/** `POST /v1/conversations` and `POST /v1/reviews`: one record, a JSON array, or NDJSON; all of a request or nothing. */
+/**
+ * `POST /v1/conversations` and `POST /v1/reviews`: one record, a JSON array, or NDJSON. A request is stored completely
+ * or not at all.
+ */
 import type { FastifyInstance, RouteShorthandOptions } from 'fastify';
 import type { Pool } from 'pg';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
@@ -21,25 +24,25 @@ import type { FieldProblem } from './problem.ts';
 import { answerProblem } from './review-queue.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
-/** What the ingest routes send through. */
+/** The dependencies of the ingest routes. */
 export interface IngestDeps {
   readonly producer: Pick<ConversationProducer, 'send'>;
-  /** Tells which conversations were erased, at once or not at all; absent while Postgres is not there yet. */
+  /** Looks up erased conversations with a short time-out; absent while Postgres is not there yet. */
   readonly lookups?: Pick<Pool, 'query'>;
   readonly tracing?: Pick<Tracing, 'request'>;
 }
 
-/** Largest request body in bytes. */
+/** The largest request body in bytes. */
 export const MAX_INGEST_BYTES = 5 * 1024 * 1024;
-/** Requests a minute that one caller may make; a request may hold thousands of records. */
+/** The most requests per minute and caller; a request may hold thousands of records. */
 const MAX_REQUESTS_A_MINUTE = 120_000;
-/** Records of a request, blank lines included: the server does nothing else while it looks at them, half a second. */
+/** The most records per request, including blank lines. Validating them blocks the server for half a second. */
 const MAX_RECORDS = 10_000;
-/** Problems of a request after which the server looks no further. */
+/** The number of problems in a request after which validation stops. */
 const MAX_PROBLEMS = 1000;
 const NEW_LABEL = { type: 'boolean', description: 'takes labels that nothing has had so far' };
 
-/** Adds the two routes, in a scope of their own for how they read bodies. */
+/** Adds both routes, in a separate scope because they parse bodies differently. */
 export function ingestRoutes(app: FastifyInstance, deps: IngestDeps): void {
   app.register((scope, _options, done) => {
     readBodies(scope);
@@ -49,7 +52,7 @@ export function ingestRoutes(app: FastifyInstance, deps: IngestDeps): void {
 }
 
 function readBodies(app: FastifyInstance): void {
-  readJson(app, 'ignore'); // the rules of records name the field, and its place in a batch
+  readJson(app, 'ignore'); // the record rules report such a field by name, with its position in a batch
   app.addContentTypeParser(
     ['application/x-ndjson', 'application/jsonl'],
     { parseAs: 'buffer' },
@@ -90,8 +93,8 @@ function addRoutes(app: FastifyInstance, { producer, lookups, tracing = untraced
 }
 
 /**
- * Who may only review answers in the name of the token, so that nobody speaks for others; a review tool, which sends what many people
- * answered, has the role `ingest` too. @throws HttpProblem
+ * Refuses reviews under other names: a caller with the role `review` only may answer in the name of its token. A review
+ * tool that sends other people's answers has the role `ingest` too. @throws HttpProblem
  */
 function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[]): void {
   const own = ownNameOnly(caller);
@@ -105,8 +108,9 @@ function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[
 }
 
 /**
- * A reviewer learns at once that the conversation was erased. Only that: intake refuses the review in any case, so traffic goes
- * on without Postgres, be it away, frozen or amid a rebuild, and conversations, which come by the thousand, are not looked up.
+ * Tells a reviewer at once that the conversation was erased. This is a courtesy, because intake refuses the review in
+ * any case. So traffic continues if Postgres is down, frozen or being rebuilt, and conversations, which come by the
+ * thousand, are not looked up.
  */
 async function tellOfErased(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
   const reviews = reviewsAmong(events);
@@ -116,19 +120,25 @@ async function tellOfErased(lookups: Pick<Pool, 'query'>, events: readonly Produ
   });
 }
 
-/** A label that nothing has had may be a slip, as in the inbox; traffic goes on where that can't be looked up. @throws HttpProblem */
+/**
+ * An unknown label may be a typing error, as in the inbox. If Postgres can't be asked, the review is accepted. @throws
+ * HttpProblem
+ */
 async function tellOfSlips(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
   await refuseSlips(lookups, reviewsAmong(events)).catch((error: unknown) => {
     if (error instanceof AnswerRefused) throw answerProblem(error);
   });
 }
 
-/** The rules of these routes look at no query, so it is text here. */
+/** These routes validate no query, so its values are strings. */
 function takesNewLabels(query: unknown): boolean {
   return (query as { readonly new_label?: unknown }).new_label === 'true';
 }
 
-/** Whoever may answer in one name only may take back answers of that name only; where that can't be looked up, none. @throws HttpProblem */
+/**
+ * A caller limited to one name may withdraw only answers of that name; if that can't be looked up, none. @throws
+ * HttpProblem
+ */
 async function keepToOwn(
   caller: Caller | null,
   lookups: Pick<Pool, 'query'> | undefined,
@@ -164,7 +174,8 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
   return {
     bodyLimit: MAX_INGEST_BYTES,
     config: { role: kind === 'review' ? 'review' : 'ingest', rateLimit: { max: MAX_REQUESTS_A_MINUTE } },
-    // The rules are those of every other door, so that their sentences are the same: the schema only describes.
+    // The validation rules are shared with all other inputs, so that the messages are the same; the schema only
+    // describes.
     validatorCompiler: () => () => true,
     schema: {
       tags: ['ingest'],
@@ -183,7 +194,7 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
   };
 }
 
-/** Every record of a request. @throws HttpProblem when one is invalid, or there are too many. */
+/** The records of a request. @throws HttpProblem when one is invalid, or there are too many. */
 function eventsOf(kind: EventKind, body: unknown, now: number): readonly ProducedEvent[] {
   if (Buffer.isBuffer(body)) return collect(kind, parsersOfLines(kind, body, now));
   if (!Array.isArray(body)) return collect(kind, [[undefined, () => parseEvent(kind, body, now)]]);

@@ -1,19 +1,19 @@
-/** How bodies of JSON are read. */
+/** Parses JSON bodies. */
 import type { FastifyInstance } from 'fastify';
 import { HttpProblem } from './problem.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /**
- * Reads `application/json` for the routes of `app`, and refuses bytes that are not UTF-8: Fastify would put U+FFFD in their place, so that
- * two ids could become one. `poisoning` says what becomes of a field that could pass for an object's prototype: the body is refused, or the
- * field is left to routes that refuse each field which they do not know, by its name.
+ * Parses `application/json` for the routes of `app`, and refuses bytes that are not UTF-8: Fastify would replace them
+ * with U+FFFD, so that two ids could become equal. `poisoning` decides about a field that could act as an object's
+ * prototype: refuse the body, or leave it to routes that refuse every unknown field by name.
  */
 export function readJson(app: FastifyInstance, poisoning: 'error' | 'ignore'): void {
   const parse = app.getDefaultJsonParser(poisoning, poisoning);
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
-    void parse(request, textOf(body), done); // tells done
+    void parse(request, textOf(body), done); // calls done
   });
 }
 

@@ -1,18 +1,21 @@
-/** Answers that take long to make, given again to those who ask soon after. */
+/** Caches answers that are expensive to compute. */
 
-/** An answer, and how old it is. */
+/** An answer and its age. */
 export interface KeptAnswer<T> {
   readonly value: T;
-  /** Since it was begun to be made, in seconds. */
+  /** Seconds since its computation began. */
   readonly age: number;
 }
 
-/** An answer is kept for so many times as long as it took: making it anew then takes a twentieth of one connection's time at most. */
+/**
+ * An answer is kept for this many times its computation time, so that recomputing takes at most a twentieth of one
+ * connection's time.
+ */
 const TIMES = 19;
-/** Questions whose answers are kept at a time. */
+/** The most cached answers. */
 const MOST = 100;
 
-/** Asks `make` where there is no answer to the question that is young enough; those who ask meanwhile wait for the same one. */
+/** Calls `make` when there is no recent answer to the question. Concurrent callers share one computation. */
 export function keptAnswers<T>(
   make: (question: string) => Promise<T>,
   now: () => number = () => performance.now(),

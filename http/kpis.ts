@@ -1,4 +1,4 @@
-/** The key figures and the accuracy in production over HTTP. */
+/** Routes for the key figures and the accuracy in production. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { dayOf, isDay } from '../kpi/day.ts';
@@ -10,7 +10,7 @@ import { keptAnswers } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface KpiDeps {
   readonly pool: Pick<Pool, 'query'>;
 }
@@ -132,7 +132,9 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
   );
 }
 
-/** A day on which there can be conversations. The days around it that the figures take must have four digits of the year, too. */
+/**
+ * A valid day. It must leave room for the days around it that the figures use, whose year must have four digits too.
+ */
 function checked(name: string, text: string | undefined): string | undefined {
   if (text === undefined || (isDay(text) && text.startsWith('2'))) return text;
   throw new HttpProblem(400, `${name} is ${JSON.stringify(shorten(text))}; write a day such as 2026-11-25.`);

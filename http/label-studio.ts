@@ -1,6 +1,6 @@
 /**
- * How the exchange with Label Studio stands, and the door for its webhooks. What those carry is not read: a webhook may come
- * late, twice, in another order or never.
+ * The state of the exchange with Label Studio, and the endpoint for its webhooks. Their content is not read, because a
+ * webhook may come late, twice, out of order or never.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
@@ -8,14 +8,14 @@ import { SECRET_HEADER } from '../label-studio/webhook.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
-/** What the webhook route needs. */
+/** The dependencies of the routes. */
 export interface LabelStudioDeps {
   readonly labelStudio: {
-    /** The shared secret; absent where none is configured, and then nobody is listened to. */
+    /** The shared secret. When absent, every webhook is refused. */
     readonly webhookSecret: string | undefined;
-    /** Tells the sync, in whichever process it runs, to look now. */
+    /** Tells the sync, in any process, to look now. */
     readonly hint: () => Promise<void>;
-    /** What `GET /v1/label-studio` answers. */
+    /** The answer of `GET /v1/label-studio`. */
     readonly standing: () => Promise<object>;
   };
 }
@@ -35,7 +35,8 @@ export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelSt
     () => labelStudio.standing(),
   );
   app.register((scope, _options, done) => {
-    // Label Studio waits one second, and a payload can have thousands of annotations: it is thrown away as it comes.
+    // Label Studio waits one second, and a payload may have thousands of annotations, so the body is discarded while it
+    // arrives.
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', (_request, payload, parsed) => {
       payload.resume();
@@ -45,7 +46,7 @@ export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelSt
     scope.post(
       '/v1/label-studio/webhook',
       {
-        config: { role: 'anyone' }, // Label Studio has no token of ours; the secret stands for it
+        config: { role: 'anyone' }, // Label Studio has no API token; it sends the shared secret instead
         schema: {
           tags: ['review'],
           summary: `A hint from Label Studio that there is news; the shared secret comes in ${SECRET_HEADER}`,
@@ -69,7 +70,7 @@ export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelSt
   });
 }
 
-/** Compares in a time that tells nothing of where the difference is. */
+/** Compares in constant time. */
 function same(given: string, expected: string): boolean {
   const digest = (text: string) => createHash('sha256').update(text).digest();
   return timingSafeEqual(digest(given), digest(expected));

@@ -1,4 +1,4 @@
-/** Figures as they move: read every two seconds while somebody looks, and sent to all who do (server-sent events). */
+/** Live figures: read every two seconds while there are viewers, and sent to all of them (server-sent events). */
 import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
@@ -6,27 +6,27 @@ import { within } from '../runtime/within.ts';
 import { rates } from './rates.ts';
 import type { Positions } from './rates.ts';
 
-/** What stands at one moment. */
+/** The figures at one moment. */
 export interface LiveFigures extends Positions {
   readonly totals: { readonly conversations: number; readonly waiting: number; readonly samples: number };
-  /** What waits for a person: how many of each class (1 first), and since when the oldest, RFC 3339. */
+  /** The waiting conversations: number per class (1 first), and time of the oldest, RFC 3339. */
   readonly queue: { readonly classes: Readonly<Record<string, number>>; readonly oldest: string | null };
-  /** Training runs that are not over. */
+  /** Training runs that have not ended. */
   readonly runs: readonly object[];
-  /** Those that nobody has sent again. */
+  /** Dead letters that were not sent again. */
   readonly dead_letters: number;
 }
 
-/** What the route asks. */
+/** The dependencies of the route. */
 export interface LiveDeps {
   readonly live: () => Promise<LiveFigures>;
 }
 
 const EVERY_MS = 2000;
-/** How long viewers wait for a reading before they are told that a server is away. */
+/** How long a reading may take before viewers are told that a server does not answer. */
 const READ_MS = 4000;
 const MAX_VIEWERS = 100;
-/** That wait for one viewer; a message has some kilobytes. */
+/** The most bytes buffered for one viewer; a message has a few kilobytes. */
 const MAX_UNSENT_BYTES = 1024 * 1024;
 
 /** Adds `GET /v1/live`. */
@@ -37,7 +37,7 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
   let message: string | undefined;
   let reading: Promise<LiveFigures> | undefined;
 
-  /** A reading that hangs is not begun a second time. */
+  /** While a reading hangs, no second one is started. */
   function read(): Promise<LiveFigures> {
     reading ??= live().finally(() => (reading = undefined));
     return within(READ_MS, reading, () => new Error(`The figures did not come within ${String(READ_MS / 1000)} s.`));
@@ -56,7 +56,7 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
         () => 'event: away\ndata: {}\n\n',
       );
       for (const viewer of viewers) {
-        // What a viewer does not read waits in memory; a browser that is still there listens again.
+        // A slow viewer's messages wait in memory, so it is disconnected; a browser that is still open reconnects.
         if (viewer.writableLength > MAX_UNSENT_BYTES) viewer.destroy();
         else viewer.write(message);
       }
@@ -80,7 +80,7 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
         if (message !== undefined) viewer.write(message);
         void watch();
       }
-      // A proxy that collects answers would hold the events back.
+      // A proxy that buffers responses would delay the events.
       return reply
         .type('text/event-stream')
         .header('cache-control', 'no-store')
@@ -89,7 +89,7 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
     },
   );
   app.addHook('preClose', (done) => {
-    // Not ended: who does not read would never take the end, and the server would wait.
+    // Destroyed, not ended: a viewer that does not read would never receive the end, and the server would wait for it.
     for (const viewer of viewers) viewer.destroy();
     viewers.clear();
     done();

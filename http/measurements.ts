@@ -1,4 +1,4 @@
-/** What is measured while it happens, for Prometheus; `process-metrics.ts` has what is read when it asks. */
+/** Measurements recorded as they happen, for Prometheus; `process-metrics.ts` has those read on request. */
 import { Counter, Histogram, Registry } from 'prom-client';
 import type { CommittedBatch } from '../runtime/group-session.ts';
 import type { OnClassified } from '../serving/classifier.ts';
@@ -6,7 +6,7 @@ import type { OnClassified } from '../serving/classifier.ts';
 /** The measurements of one process. */
 export interface Measurements {
   readonly registry: Registry;
-  /** A component has committed a batch. */
+  /** Called when a component has committed a batch. */
   readonly committed: (component: string, batch: Pick<CommittedBatch, 'records' | 'seconds'>) => void;
   readonly classified: OnClassified;
 }
@@ -15,7 +15,7 @@ const COMMIT_SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 const BATCH_RECORDS = [1, 5, 10, 50, 100, 500, 1000, 2500, 5000, 10_000];
 const CLASSIFY_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10];
 
-/** Nothing measured yet. */
+/** Creates empty measurements. */
 export function openMeasurements(): Measurements {
   const registry = new Registry();
   const registers = [registry];
@@ -41,7 +41,7 @@ export function openMeasurements(): Measurements {
   });
   const unserved = new Counter({
     name: 'samvad_classify_unserved_total',
-    help: 'Texts that nobody here answered, by the version in charge',
+    help: 'Texts without an answer from this server, by the version in charge',
     ...{ registers, labelNames: ['version'] },
   });
   return {

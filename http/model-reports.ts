@@ -1,4 +1,4 @@
-/** What a version's training report says: as data for the page of a model, and as the page that the trainer wrote. */
+/** The training report of a version: as data for the model's page, and as the HTML page that the trainer wrote. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { ArtifactError } from '../trainer/artifacts.ts';
@@ -7,14 +7,14 @@ import { findVersion } from './models.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface ModelReportDeps {
   readonly pool: Pick<Pool, 'query'>;
   /** Where the trainer keeps its reports. */
   readonly artifacts: Pick<ArtifactStore, 'get'>;
 }
 
-/** The report brings its styles and drawings along, and nothing that runs. */
+/** Security policy for the report, which contains inline styles and drawings but no scripts. */
 const REPORT_POLICY =
   "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

@@ -1,4 +1,4 @@
-/** Model versions, where each came from, and who got traffic when; read from Postgres, but for how a rollout stands. */
+/** Model versions, their origin, and their traffic over time; read from Postgres, except for the state of rollouts. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import type { ModelLog } from '../policy/model-log.ts';
@@ -6,12 +6,12 @@ import { rolloutOf } from '../policy/trial.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface ModelDeps {
   readonly pool: Pick<Pool, 'query'>;
-  /** For a lineage, which may go through many samples. */
+  /** For lineages, which may read many samples. */
   readonly scans: Pick<Pool, 'query'>;
-  /** The log of models, which tells how a rollout stands; undefined before it is read. */
+  /** The model log, which has the state of rollouts; undefined before it is read. */
   readonly models: () => ModelLog | undefined;
 }
 
@@ -27,7 +27,10 @@ const page = {
   },
 } as const;
 
-/** A row of the model log's tables. A bigint goes out as a number, for the driver makes it a string; of two columns of one name the later counts. */
+/**
+ * The columns of the model log's tables. The driver returns a bigint as a string, so the offset is cast to a number; of
+ * two columns with one name the later counts.
+ */
 const ROW = '*, log_offset::float8';
 /** A row of `training_runs`. */
 export const RUN_ROW = `${ROW}, approvals::float8`;
@@ -77,7 +80,7 @@ export function modelRoutes(app: FastifyInstance, { pool, scans, models }: Model
         summary: 'From a version to its run, the offsets of its data set, the samples there and their reviews',
         description:
           'The offset ranges and the manifest are what the version was trained on. The samples are those of the ranges that stand ' +
-          'today: one that was withdrawn or labelled anew since is not among them, nor one that is being audited, until it is answered.',
+          'today: one that was withdrawn or relabelled since is not among them, nor one with an open audit.',
         params: version,
         querystring: page,
         response: refusals(400, 404, 503),
@@ -102,16 +105,16 @@ export function modelRoutes(app: FastifyInstance, { pool, scans, models }: Model
 
 type Query = (sql: string, values?: readonly unknown[]) => Promise<Row[]>;
 
-/** The row of a version. @throws HttpProblem 404 where there is none. */
+/** The row of a version. @throws HttpProblem 404 when it does not exist. */
 export async function findVersion(pool: Pick<Pool, 'query'>, name: string): Promise<Row> {
-  // Postgres has no text with a zero character, so no version has such a name.
+  // Postgres text can't hold a zero character, so no version has such a name.
   const sql = `SELECT ${ROW} FROM model_versions WHERE version = $1`;
   const row = name.includes('\0') ? undefined : (await pool.query<Row>(sql, [name])).rows[0];
   if (row) return row;
   throw new HttpProblem(404, `There is no version ${JSON.stringify(shorten(name))}; GET /v1/models lists them.`);
 }
 
-/** Samples below the offsets that the version consumed: all that stand in its partitions, without those that came later. */
+/** Current samples below the offsets that the version consumed; later ones are excluded. */
 export const STANDING = `
 WITH part AS (SELECT key::int AS log_partition, value::bigint AS next_offset FROM jsonb_each_text($1)),
      counts AS (
@@ -126,10 +129,10 @@ SELECT coalesce(sum(samples), 0)::int AS samples,
        coalesce(sum(samples) FILTER (WHERE source <> 'human'), 0)::int AS automatic
   FROM counts`;
 
-/** Samples of the log below the offsets that the version consumed. */
+/** Whether a sample lies below the offsets that the version consumed. */
 const IN_DATA_SET = '($1::jsonb ->> s.log_partition::text)::bigint > s.log_offset';
 
-/** A trusted answer that chance has drawn and nobody has judged yet: its sample would tell that it is an audit. */
+/** Whether the conversation is drawn and still waits: showing its sample would reveal that it is an audit. */
 const BLIND = 'EXISTS (SELECT FROM review_queue q WHERE q.conversation_id = s.conversation_id AND q.drawn)';
 
 async function lineage(rows: Query, model: Row, limit: number, after: string | undefined): Promise<object> {

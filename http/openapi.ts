@@ -1,11 +1,11 @@
-/** The description of the API, made from the routes' schemas: `/docs` for people, `/docs/json` for programs. */
+/** The description of the API, generated from the routes' schemas: `/docs` for people, `/docs/json` for programs. */
 import swagger from '@fastify/swagger';
 import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance } from 'fastify';
 import { PROBLEM_TYPES } from './problem.ts';
 import type { Role } from './roles.ts';
 
-/** The schema of every answer that is not a success. */
+/** The schema of every error response. */
 const problemSchema = {
   $id: 'Problem',
   type: 'object',
@@ -31,7 +31,7 @@ const problemSchema = {
   },
 } as const;
 
-/** Answers that routes share, for `schema.response`. */
+/** Shared error responses for `schema.response`. */
 export function refusals<S extends number>(...statuses: readonly S[]): Record<S, object> {
   const answer = { content: { 'application/problem+json': { schema: { $ref: 'Problem#' } } } };
   return Object.fromEntries(statuses.map((status) => [status, { description: 'refused', ...answer }])) as Record<
@@ -40,7 +40,7 @@ export function refusals<S extends number>(...statuses: readonly S[]): Record<S,
   >;
 }
 
-/** The interface of `/docs` sets styles in its page; all else is as strict as for the pages. */
+/** The interface of `/docs` sets inline styles; everything else is as strict as for the pages. */
 const DOCS_POLICY = [
   "default-src 'none'",
   "script-src 'self'",
@@ -52,7 +52,7 @@ const DOCS_POLICY = [
   "frame-ancestors 'none'",
 ].join('; ');
 
-/** Describes all routes that are registered after it. */
+/** Describes all routes registered after this call. */
 export function describeApi(app: FastifyInstance): void {
   app.addSchema(problemSchema);
   app.register(swagger, {
@@ -84,7 +84,7 @@ export function describeApi(app: FastifyInstance): void {
         typeof schema['$id'] === 'string' ? schema['$id'] : `def-${String(i)}`,
     },
   });
-  // Its own content security policy, because the interface sets styles in its page.
+  // Needs its own content security policy, because the interface sets inline styles.
   app.register((docs, _options, done) => {
     docs.addHook('onRoute', (route) => {
       route.config = { ...route.config, role: 'read' };
@@ -94,7 +94,7 @@ export function describeApi(app: FastifyInstance): void {
   });
 }
 
-/** The role that a route asks for, as its description tells it before all else. */
+/** Adds the required role to the description of a route. */
 function roleOf(role: Role | 'anyone' = 'operate', { description = '' }: { description?: string } = {}): object {
   if (role === 'anyone') return { description: `For anyone. ${description}`.trim(), security: [] };
   return { description: `For tokens with the role \`${role}\`. ${description}`.trim(), 'x-role': role };

@@ -1,14 +1,14 @@
-/** What the dashboard draws besides live figures: the pipeline itself, and what the tables say over time. */
+/** Data of the dashboard other than live figures: the topology, and counts over time. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { keptAnswers } from './kept-answers.ts';
 import { RUN_ROW } from './models.ts';
 import { refusals } from './openapi.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface OverviewDeps {
   readonly pool: Pick<Pool, 'query'>;
-  /** Topics, processors, projections and services, as `samvad topology --json` has them. */
+  /** Topics, processors, projections and services, as in `samvad topology --json`. */
   readonly topology: object;
 }
 
@@ -44,15 +44,15 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
   );
 }
 
-/** The counts of one relation in the 14 days (UTC) up to that of the newest conversation. */
+/** The counts of one relation in the 14 days (UTC) that end with the day of the newest conversation. */
 const part = (relation: 'routes' | 'confidences') => `
 SELECT at, kind, rows FROM row_counts
  WHERE relation = '${relation}' AND rows > 0
    AND at >= (SELECT date_trunc('day', max(at), 'UTC') - interval '312 hours' FROM row_counts WHERE relation = '${relation}' AND rows > 0)`;
 
 /**
- * Buckets are hours where the traffic spans two days at most, and days otherwise (UTC), also those without traffic: a line from one
- * with traffic to the next would tell of some. A day is 24 hours, whatever the time zone of the connection makes of one.
+ * Buckets are hours if the traffic spans at most two days, otherwise days (UTC). Empty buckets are included, because a
+ * line across a gap would suggest traffic there. A day is 24 hours, independent of the connection's time zone.
  */
 const ROUTING = `
 WITH part AS (${part('routes')}),
@@ -65,11 +65,11 @@ SELECT extract(epoch FROM bucket)::float8 AS at,
        coalesce(sum(rows) FILTER (WHERE kind = 'priority-review'), 0)::int AS priority_review
   FROM buckets LEFT JOIN part ON date_trunc(unit, at, 'UTC') = bucket GROUP BY bucket ORDER BY bucket`;
 
-/** Twentieths of 0 to 1, the last with 1 itself. */
+/** Twenty bins from 0 to 1; the last includes 1. */
 const CONFIDENCE = `
 SELECT kind::int AS bin, sum(rows)::int AS conversations FROM (${part('confidences')}) AS part WHERE kind <> '' GROUP BY 1 ORDER BY 1`;
 
-/** What `GET /v1/overview` answers, from the counts that migrations/060_row_counts.sql keeps. */
+/** The answer of `GET /v1/overview`, from the counts in migrations/060_row_counts.sql. */
 export async function readOverview(pool: Pick<Pool, 'query'>): Promise<object> {
   const routing = (await pool.query<object>(ROUTING)).rows;
   const { rows } = await pool.query<{ bin: number; conversations: number }>(CONFIDENCE);

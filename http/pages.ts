@@ -1,4 +1,4 @@
-/** The web pages: one frame around browser modules in `pages/`, without a build step. */
+/** The web pages: a common frame and the browser modules in `pages/`, without a build step. */
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import fastifyStatic from '@fastify/static';
@@ -10,11 +10,11 @@ interface Page {
   /** `pages/<module>.js`, which fills `<div id="page">`; `pages/<module>.css` where `styles` is set. */
   readonly module: string;
   readonly styles?: true;
-  /** `anyone` where the page must open before a sign-in; `read` otherwise. */
+  /** `anyone` for a page that must open before sign-in; otherwise `read`. */
   readonly role?: 'anyone';
 }
 
-/** The pages, in the order of the menu. A line here and its module are all that a page takes. */
+/** The pages, in the order of the menu. A page needs a line here and its module. */
 export const pages: readonly Page[] = [
   { path: '/', title: 'Overview', module: 'overview', styles: true },
   { path: '/review', title: 'Review', module: 'review', styles: true },
@@ -25,10 +25,10 @@ export const pages: readonly Page[] = [
   { path: '/settings', title: 'Settings', module: 'settings' },
 ];
 
-/** Where a browser without a token goes; not in the menu. */
+/** The page for browsers without a token; not in the menu. */
 const signIn: Page = { path: '/sign-in', title: 'Sign in', module: 'sign-in', role: 'anyone' };
 
-/** Where the browser finds the files of the pages and the libraries that they import. */
+/** The folders of the pages' files and of the libraries that they import. */
 const FOLDERS: Readonly<Record<string, string>> = {
   '/pages/': path.join(import.meta.dirname, 'pages'),
   '/assets/lit-html/': path.join(import.meta.dirname, '..', 'node_modules', 'lit-html'),
@@ -43,7 +43,7 @@ export function pageRoutes(app: FastifyInstance): void {
       reply.type('text/html; charset=utf-8').send(html),
     );
   }
-  // The training report names no icon, because it fetches nothing; browsers look here then.
+  // The training report names no icon, because it loads nothing; browsers then look here.
   const icon = readFileSync(path.join(FOLDERS['/pages/'] ?? '', 'icon.svg'));
   app.get('/favicon.ico', { config: { role: 'anyone' } }, (_request, reply) => reply.type('image/svg+xml').send(icon));
   app.register((files, _options, done) => {
@@ -56,7 +56,9 @@ export function pageRoutes(app: FastifyInstance): void {
   });
 }
 
-/** Modules that a page's module imports, and those that they import: named in the page, they are fetched in one round. */
+/**
+ * The modules that a page's module imports, directly or indirectly. Listed in the HTML, they load in one round trip.
+ */
 function importsOf(module: string): readonly string[] {
   const found = new Set([`/pages/${module}.js`]);
   for (const url of found) {

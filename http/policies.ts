@@ -1,4 +1,4 @@
-/** Routing policies over HTTP: the history, what another would have done, and its adoption. */
+/** Routing policies over HTTP: history, what-if and adoption. */
 import type { FastifyInstance } from 'fastify';
 import { adoptPolicy, policyHistory } from '../operations/policy.ts';
 import type { PolicyDeps } from '../operations/policy.ts';
@@ -10,13 +10,13 @@ import type { RoutingPolicy } from '../schemas/types.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
-/** What the routes ask. */
+/** The dependencies of the routes. */
 export interface PoliciesDeps {
   readonly policies: PolicyDeps;
 }
 
 const DAY_MS = 86_400_000;
-/** A what-if reads the log twice; more of them at once would only make each slower. */
+/** A what-if reads the log twice; more at a time would only slow each other down. */
 const MAX_WHAT_IFS_A_MINUTE = 12;
 const tags = ['operate'];
 
@@ -94,7 +94,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
   );
 }
 
-/** Checked by hand, so that the sentences are those of the command line: the schema only describes. */
+/** Checked in code, so that the messages match the command line; the schema only describes. */
 function fieldsOf(body: unknown): Readonly<Record<string, unknown>> {
   if (typeof body === 'object' && body !== null && !Array.isArray(body)) return { ...body };
   throw new HttpProblem(400, 'The body must be a JSON object with a policy.', { type: 'invalid-request' });

@@ -1,4 +1,4 @@
-/** Every answer that is not a success, as problem details (RFC 9457) with a sentence for the caller. */
+/** Every error response as problem details (RFC 9457), with a sentence for the caller. */
 import { STATUS_CODES } from 'node:http';
 import { mayPass } from '../runtime/may-pass.ts';
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
@@ -8,10 +8,10 @@ import { SpoolFull, SpoolUnwritable } from '../producers/spool.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { requestFields } from './traced.ts';
 
-/** What is wrong with one field; `line` is the record's place in a batch, counted from 1. */
+/** The problem of one field; `line` is the record's position in a batch, counted from 1. */
 export type FieldProblem = Problem & { readonly line?: number };
 
-/** What an answer may tell beside its sentence. */
+/** Additional members of an error response. */
 interface Details {
   /** The last part of the problem's type, one of `PROBLEM_TYPES`. */
   readonly type?: ProblemType;
@@ -19,7 +19,7 @@ interface Details {
   readonly retryAfterSeconds?: number;
 }
 
-/** What `type` may say behind `urn:samvad:problem:`; absent (`about:blank`) where the status says it all. */
+/** The values of `type` after `urn:samvad:problem:`; absent (`about:blank`) when the status says enough. */
 export const PROBLEM_TYPES = {
   'invalid-records': 'Records are invalid',
   'invalid-request': 'The request is invalid',
@@ -32,14 +32,14 @@ export const PROBLEM_TYPES = {
   'unknown-conversation': 'There is no such conversation',
   erased: 'The conversation was erased',
   'unknown-label': 'There is no such label',
-  'not-yours': 'Somebody else has answered that',
+  'not-yours': 'Another reviewer has answered this',
   'not-served': 'No model serves this',
 } as const;
 
-/** One of the kinds of problem. */
+/** The type of a problem. */
 export type ProblemType = keyof typeof PROBLEM_TYPES;
 
-/** Thrown by a route to answer with this status and sentence. */
+/** A route throws it to answer with this status and sentence. */
 export class HttpProblem extends Error {
   readonly status: number;
   readonly details: Details;
@@ -59,7 +59,7 @@ export function refuse(error: FastifyError | HttpProblem, request: FastifyReques
   return sendProblem(reply, problem);
 }
 
-/** Answers a request for what is not there. */
+/** Answers a request for a route that does not exist. */
 export function notFound(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   return sendProblem(reply, new HttpProblem(404, `There is no ${request.method} ${pathOf(request)}.`));
 }
@@ -114,12 +114,12 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
   if (error.code === '57014') {
     const detail =
-      'This takes the database too long; ask for less, such as one more filter, or fewer days of those that are asked for. While a table is rebuilt, wait.';
+      'This takes the database too long; ask for less, for example with one more filter or fewer days. While a table is being rebuilt, wait.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
   }
   if (error.message === NO_CONNECTION_FREE) {
     const detail =
-      'No connection to the database came free: others ask for what takes long, or it does not answer. Try again soon.';
+      'No connection to the database came free: other requests take long, or the database does not answer. Try again soon.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 10 });
   }
   if (mayPass(error)) {
@@ -130,10 +130,10 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
     const detail = `The request has a value that the database does not take: ${error.message}.`;
     return new HttpProblem(400, detail, { type: 'invalid-request' });
   }
-  return new HttpProblem(500, `The server could not do that; its log has the reason under ${request.id}.`);
+  return new HttpProblem(500, `The server failed; its log has the reason under ${request.id}.`);
 }
 
-/** What pg-pool says when every connection of a pool was in use for as long as one waits for it; it has no code. */
+/** The message of pg-pool when no connection became free in time; the error has no code. */
 const NO_CONNECTION_FREE = 'timeout exceeded when trying to connect';
 
 function fieldOf(where: string, path: string, property: unknown): string {
@@ -143,8 +143,8 @@ function fieldOf(where: string, path: string, property: unknown): string {
 }
 
 /**
- * Whether Postgres found that a text holds a zero character or a time is none, by its codes. The rest of class 22 (data exception),
- * such as a division by zero, would be a mistake of this server.
+ * Whether Postgres refused a value, by its error codes: a zero character in a text, or an invalid time. Other errors of
+ * class 22 (data exception), such as a division by zero, would be a bug of this server.
  */
 function isBadValue({ code }: FastifyError): boolean {
   return ['22007', '22008', '22009', '22021'].includes(code);
@@ -154,7 +154,7 @@ function pathOf(request: FastifyRequest): string {
   return shorten(request.url.split('?')[0] ?? '');
 }
 
-/** `text`, cut where it is too long for a sentence. */
+/** `text`, cut if it is too long for a sentence. */
 export function shorten(text: string): string {
   return text.length > 200 ? `${text.slice(0, 200)}…` : text;
 }

@@ -1,36 +1,38 @@
-/** Prometheus metrics of one process: what its components did, whether they can work, and what it costs. */
+/** Prometheus metrics of one process: the work of its components, their state, and resource use. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
-/** What is measured, as of now. */
+/** The current figures. */
 export interface ProcessFigures {
-  /** By component: counters since the start, and how many partitions it has. */
+  /** By component: counters since the start, and the number of partitions. */
   readonly stats: Readonly<Record<string, Readonly<Record<string, number>>>>;
-  /** By component or server: `ok`, or a sentence. */
+  /** By component or server: `ok`, or a sentence about the problem. */
   readonly states: Readonly<Record<string, string>>;
 }
 
-/** How the whole pipeline stands; the process with the API asks, so that not every copy does. */
+/** The state of the whole pipeline. Only the process with the API reads it, so that not every copy does. */
 export interface PipelineFigures {
   readonly lag: readonly { readonly component: string; readonly topic: string; readonly lag: number }[];
-  /** What waits for a person, by class (1 first): how many, and when the oldest of them took place, seconds since 1970. */
+  /**
+   * The conversations that wait for a person, by class (1 first): number, and time of the oldest in seconds since 1970.
+   */
   readonly queue: readonly { readonly class: number; readonly waiting: number; readonly oldest: number | null }[];
   readonly training: TrainingFigures;
 }
 
-/** Training runs; times in seconds, points in time since 1970. */
+/** Training runs; durations in seconds, times in seconds since 1970. */
 export interface TrainingFigures {
   readonly byStatus: Readonly<Record<string, number>>;
-  /** The run that was over last. It has no duration when it ended before it began. */
+  /** The run that ended last. Its duration is null if it ended before it began. */
   readonly last: { readonly outcome: string; readonly duration: number | null; readonly finishedAt: number } | null;
   readonly running: { readonly epoch: number; readonly epochs: number; readonly startedAt: number } | null;
 }
 
-/** How a training run may end: the verdict on what it trained, or that it trained nothing. */
+/** The outcomes of a training run: the verdict on its model, or that it made none. */
 const OUTCOMES = ['promote', 'reject', 'inconclusive', 'failed', 'cancelled'] as const;
 const STATUSES = ['requested', 'running', 'finished', 'failed', 'cancelled'] as const;
 
-/** Counters of components, by their name in `stats`: the metric, and what it says. They start at 0 with the process. */
+/** Counters of components, by their name in `stats`: metric name and help text. They start at 0 with the process. */
 const COUNTERS: Readonly<Record<string, readonly [name: string, help: string]>> = {
   processed: ['samvad_component_records_total', 'Records processed and committed'],
   transactions: ['samvad_component_transactions_total', 'Transactions committed'],
@@ -43,7 +45,7 @@ const GAUGES: typeof COUNTERS = {
   leading: ['samvad_component_leading', '1 when this copy of a service is the one at work'],
 };
 
-/** A registry whose metrics are read when it is asked. Without `pipeline`, those of the whole pipeline are not in it. */
+/** A registry whose metrics are read on request. Without `pipeline`, it lacks those of the whole pipeline. */
 export function processMetrics(figures: () => ProcessFigures, pipeline?: () => Promise<PipelineFigures>): Registry {
   const registry = new Registry();
   const registers = [registry];
@@ -83,7 +85,7 @@ export function processMetrics(figures: () => ProcessFigures, pipeline?: () => P
 
 type Sample = readonly [labels: Readonly<Record<string, string | number>>, value: number | null | undefined];
 
-/** Gauges of the whole pipeline: the metric, what it says, its labels, and its values; null and undefined are no value. */
+/** Gauges of the whole pipeline: name, help text, labels, and values; null and undefined give no value. */
 const PIPELINE: readonly (readonly [
   name: string,
   help: string,
@@ -116,20 +118,20 @@ const PIPELINE: readonly (readonly [
   ],
   [
     'samvad_training_last_run_outcome',
-    '1 for how the run that was over last ended, 0 for all else',
+    '1 for the outcome of the run that ended last, 0 for the others',
     ['outcome'],
     ({ training: { last } }) =>
       last ? OUTCOMES.map((outcome) => [{ outcome }, Number(outcome === last.outcome)]) : [],
   ],
   [
     'samvad_training_last_run_duration_seconds',
-    'Duration of the run that was over last',
+    'Duration of the run that ended last',
     [],
     ({ training }) => [[{}, training.last?.duration]],
   ],
   [
     'samvad_training_last_run_finished_timestamp_seconds',
-    'When the run that was over last ended',
+    'When the run that ended last was over',
     [],
     ({ training }) => [[{}, training.last?.finishedAt]],
   ],
@@ -153,14 +155,20 @@ const PIPELINE: readonly (readonly [
   ],
 ];
 
-/** How long a scrape waits for the pipeline's figures, in milliseconds: Prometheus gives up after 10 s, and would have none of all metrics. */
+/**
+ * How long a scrape waits for the pipeline's figures, in milliseconds. Prometheus gives up after 10 s and would then
+ * lose every metric.
+ */
 const READ_MS = 4000;
 
-/** While Kafka or Postgres do not answer these are absent: a gap in a chart is truer than an old figure. */
+/**
+ * While Kafka or Postgres does not answer, these metrics are absent, because a gap in a chart is better than an
+ * outdated figure.
+ */
 function pipelineMetrics(registers: Registry[], read: () => Promise<PipelineFigures>): void {
   let reading: Promise<PipelineFigures | undefined> | undefined;
   let asking: Promise<PipelineFigures | undefined> | undefined;
-  // All are asked at once when Prometheus asks, and share what is read then. A reading that hangs is not begun a second time.
+  // All gauges are collected at once and share one reading. While a reading hangs, no second one is started.
   const readOnce = () => {
     reading ??= read()
       .catch(() => undefined)
@@ -175,7 +183,7 @@ function pipelineMetrics(registers: Registry[], read: () => Promise<PipelineFigu
       async collect() {
         const now = await readOnce();
         this.reset();
-        this.remove({}); // a reset gauge without labels is 0
+        this.remove({}); // resetting a gauge without labels would set it to 0
         for (const [labels, value] of now ? samples(now) : []) if (value != null) this.set(labels, value);
       },
     });

@@ -1,10 +1,10 @@
-/** Speeds, from two looks at the ends of topics. */
+/** Rates, from two readings of the topics' ends. */
 
-/** Where topics end and how far components are. */
+/** The ends of topics and the positions of components. */
 export interface Positions {
   /** Milliseconds since 1970. */
   readonly at: number;
-  /** Name → sum of the ends of its partitions; markers of transactions count. */
+  /** Name → sum of the ends of its partitions, including transaction markers. */
   readonly topics: Readonly<Record<string, number>>;
   readonly lags: readonly {
     readonly component: string;
@@ -14,7 +14,7 @@ export interface Positions {
   }[];
 }
 
-/** Records a second into each topic between two looks. */
+/** Records per second into each topic between two readings. */
 export function rates(before: Positions, now: Positions): Record<string, number> {
   const seconds = (now.at - before.at) / 1000;
   return Object.fromEntries(

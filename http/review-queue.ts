@@ -1,4 +1,4 @@
-/** What waits for a person: the list, the next items, and the answers. */
+/** The review queue over HTTP: the list, the next items, and answers. */
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify';
 import type { Pool } from 'pg';
 import { idProblems } from '../policy/validation.ts';
@@ -19,7 +19,7 @@ import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
-/** What the routes work with. */
+/** The dependencies of the routes. */
 export interface ReviewDeps extends AnswerDeps {
   /** For the labels, which are counted over all conversations. */
   readonly scans: Pick<Pool, 'query'>;
@@ -38,14 +38,17 @@ const holder = {
   session: { ...name, description: 'one open page or terminal; a new one for each' },
 } as const;
 const MAX_ITEMS = 50;
-/** An item and its near-duplicates; a page sends what is more in several requests. */
+/** An item and its near-duplicates; a page splits more answers into several requests. */
 const MAX_ANSWERS = 200;
 const MAX_LISTED = 200;
 const MAX_JOINED = 100;
-/** More than will ever wait, and less than the largest number of Postgres. */
+/** More than will ever wait, and less than Postgres' largest integer. */
 const MAX_OFFSET = 1e9;
 
-/** With a token its name is the reviewer, and answers that name another are refused; without, the request says it. */
+/**
+ * With a token, its name is the reviewer, and answers under another name are refused. Without one, the request names
+ * the reviewer.
+ */
 interface HolderBody {
   readonly reviewer?: string;
   readonly session: string;
@@ -64,7 +67,7 @@ interface AnswersBody extends HolderBody {
   readonly answers: readonly Record<string, unknown>[];
 }
 
-/** Adds `/v1/review-queue` and what belongs to it. */
+/** Adds `/v1/review-queue` and its subroutes. */
 export function reviewQueueRoutes(app: FastifyInstance, deps: ReviewDeps): void {
   listRoutes(app, deps);
   workRoutes(app, deps);
@@ -112,7 +115,9 @@ function listRoutes(app: FastifyInstance, { pool, scans }: ReviewDeps): void {
   );
 }
 
-/** Null is the same as absent, as in the records of the ingest routes; the schema's coercion would make an empty text of it. */
+/**
+ * Null means absent, as in the records of the ingest routes; the schema's type coercion would make it an empty string.
+ */
 const preValidation: preValidationHookHandler = (request, _reply, done) => {
   const { body } = request;
   if (typeof body === 'object' && body !== null && !Array.isArray(body))
@@ -156,7 +161,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
       const { count, first, join, since, module, language, route } = request.body;
       const who = holderOf(request);
       const day = since === undefined ? new Date(new Date().setHours(0, 0, 0, 0)) : new Date(since);
-      // A leap second, which JavaScript does not know.
+      // A leap second, which JavaScript does not support.
       if (Number.isNaN(day.getTime()))
         throw new HttpProblem(400, `since is ${String(since)}; leave the leap second out.`, {
           type: 'invalid-request',
@@ -238,12 +243,12 @@ function answersOptions() {
 
 const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422, 'not-yours': 422 } as const;
 
-/** What a caller is told of answers that were not taken. */
+/** The problem details for refused answers. */
 export function answerProblem({ why, message, problems }: AnswerRefused): HttpProblem {
   return new HttpProblem(REFUSED[why], message, { type: why, problems });
 }
 
-/** The token's name is the reviewer; without tokens the request says who answers. */
+/** With a token, its name is the reviewer; without, the request names one. */
 function holderOf(request: FastifyRequest<{ Body: HolderBody }>): Holder {
   const { session } = request.body;
   const reviewer = request.caller?.name ?? request.body.reviewer ?? '';
@@ -252,7 +257,7 @@ function holderOf(request: FastifyRequest<{ Body: HolderBody }>): Holder {
   return { reviewer, session };
 }
 
-/** Answers that waited in a browser while somebody else signed in there are not this person's. */
+/** Refuses answers that were waiting in a browser when another person signed in there. */
 function refuseOfAnother({ body: { reviewer } }: FastifyRequest<{ Body: HolderBody }>, who: Holder): void {
   if (reviewer === undefined || reviewer === who.reviewer) return;
   const detail = `The answers are of ${reviewer}, and the token is of ${who.reviewer}. Nothing of the request was stored.`;

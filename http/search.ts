@@ -1,16 +1,16 @@
-/** `GET /v1/conversations`: finding conversations by what they say and what became of them. */
+/** `GET /v1/conversations`: searches conversations by text and state. */
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { canonicalTag } from '../policy/language.ts';
 import { MAX_ID } from '../policy/validation.ts';
 import { refusals } from './openapi.ts';
 
-/** What the route asks. */
+/** The dependencies of the route. */
 export interface SearchDeps {
   readonly pool: Pick<Pool, 'query'>;
 }
 
-/** Columns that may be asked for with an exact value. */
+/** Columns that can be filtered by an exact value. */
 const FILTERS = [
   'route',
   'review_status',
@@ -70,7 +70,10 @@ interface Statement {
   readonly values: unknown[];
 }
 
-/** The statement of a search for `q` as the id or a part of the message: together no index would lead to the id. Values are parameters, and what stands for anything in LIKE is escaped. */
+/**
+ * The statement that searches for `q` as the id or as part of the message. They are separate statements, because with
+ * both conditions no index would find the id. Values are parameters, and LIKE wildcards in them are escaped.
+ */
 function statement(query: Query, q: 'id' | 'message'): Statement {
   const values: unknown[] = [];
   const parameter = (value: unknown) => `$${String(values.push(value))}`;
@@ -79,7 +82,7 @@ function statement(query: Query, q: 'id' | 'message'): Statement {
     const value = query[name];
     if (value === undefined || value === '') return [];
     if (name !== 'language') return [`${name} = ${parameter(clean(value))}`];
-    // Rows from before tags had one case are found by the case in which they came.
+    // Older rows keep their language tags in the original case, so both cases are searched.
     return [`language IN (${parameter(clean(value))}, ${parameter(canonicalTag(clean(value)))})`];
   });
   const { before, before_id } = query;

@@ -1,4 +1,4 @@
-/** The HTTP server: its frame (limits, headers, errors, description), and the groups of routes in it. */
+/** The HTTP server: its frame (limits, headers, errors, description) and the groups of routes. */
 import helmet from '@fastify/helmet';
 import rateLimit from '@fastify/rate-limit';
 import fastify, { LogController } from 'fastify';
@@ -38,7 +38,7 @@ import { pageRoutes } from './pages.ts';
 import { policiesRoutes } from './policies.ts';
 import type { PoliciesDeps } from './policies.ts';
 import { HttpProblem, notFound, refuse } from './problem.ts';
-import { PromptServer } from './prompt-server.ts';
+import { DrainingServer } from './draining-server.ts';
 import { reviewQueueRoutes } from './review-queue.ts';
 import type { ReviewDeps } from './review-queue.ts';
 import { searchRoutes } from './search.ts';
@@ -46,12 +46,12 @@ import type { SearchDeps } from './search.ts';
 import { sessionRoutes } from './session.ts';
 import type { SessionDeps } from './session.ts';
 
-/** Largest request body in bytes; the ingest routes take more (`MAX_INGEST_BYTES`). */
+/** The largest request body in bytes; the ingest routes accept more (`MAX_INGEST_BYTES`). */
 const MAX_BODY_BYTES = 1024 * 1024;
-/** Requests a minute that one caller may make of one route; a route may set its own `config.rateLimit`, or false for none. */
+/** The most requests per minute, caller and route. A route may set its own `config.rateLimit`, or false for none. */
 const MAX_REQUESTS_A_MINUTE = 6000;
 
-/** What the server serves from: what each group of routes asks for. */
+/** The dependencies of all groups of routes. */
 export interface ServerOptions
   extends
     IngestDeps,
@@ -72,14 +72,14 @@ export interface ServerOptions
     SearchDeps,
     LabelStudioDeps {
   readonly pool: Pool;
-  /** The same database for reads that may go through large tables: few connections, on which a statement ends in time. */
+  /** A pool for reads of large tables: few connections, with a statement time-out. */
   readonly scans: Pick<Pool, 'query'>;
-  /** The same database for what traffic must not wait for. */
+  /** A pool for lookups that must not delay traffic. */
   readonly lookups: Pick<Pool, 'query'>;
   readonly log?: FastifyBaseLogger;
 }
 
-/** The groups, in the order in which the API's description has them. */
+/** Adds the groups of routes, in the order of the API's description. */
 function routes(app: FastifyInstance, options: ServerOptions): void {
   const scanning = { ...options, pool: options.scans };
   ingestRoutes(app, options);
@@ -102,21 +102,24 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   pageRoutes(app);
 }
 
-/** The server, not yet listening. */
+/** Creates the server, not yet listening. */
 export function createServer(options: ServerOptions): FastifyInstance {
   return frame(options, (scope) => routes(scope, options));
 }
 
-/** What the waiting server serves from. */
+/** The dependencies of the waiting server. */
 export interface WaitingOptions extends IngestDeps, SessionDeps, Pick<HealthDeps, 'readiness'> {
-  /** Absent while the log is not there yet. */
+  /** Absent before the log has been read. */
   readonly serving?: ClassifyDeps;
   readonly log?: FastifyBaseLogger;
-  /** Why the rest is not served yet, in a sentence. */
+  /** Why the other routes are not served yet, as a sentence. */
   readonly why: () => string;
 }
 
-/** What stands in for the server until the servers behind it are ready: it takes traffic, answers texts where the log is there, and says what it waits for. */
+/**
+ * Creates the server used until all dependencies are ready: it accepts traffic, classifies texts once the log is read,
+ * and tells callers what it waits for.
+ */
 export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   const notYet = () => {
     throw new HttpProblem(503, options.why(), { type: 'unreachable', retryAfterSeconds: 2 });
@@ -129,28 +132,28 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
   return frame(options, routesOf, notYet);
 }
 
-/** A server with limits, headers, errors and description, and what `add` adds to it. */
+/** A server with limits, headers, errors and description, and the routes that `add` adds. */
 function frame(
   { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
   add: (scope: FastifyInstance) => void,
   otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
 ): FastifyInstance {
   const app = fastify({
-    serverFactory: (listener) => new PromptServer(listener),
+    serverFactory: (listener) => new DrainingServer(listener),
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),
-    // The router counts as the rule of ids does: UTF-16 code units of what was decoded.
+    // The router measures ids as validation does: in decoded UTF-16 code units.
     routerOptions: { maxParamLength: MAX_ID },
     frameworkErrors: (error, request, reply) => void refuse(error, request, reply),
     ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
   }) as FastifyInstance;
-  // A page of another site may send text/plain without being asked, and nothing here needs it.
+  // A foreign page may send text/plain without a preflight request, and no route needs it.
   app.removeContentTypeParser('text/plain');
   readJson(app, 'error');
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
   app.setNotFoundHandler(otherwise);
-  // The schemas of answers describe; what is sent is what the route returned, nothing left out.
+  // Response schemas only describe; the returned object is sent unchanged.
   app.setSerializerCompiler(() => (data) => JSON.stringify(data));
   app.register(helmet, {
     contentSecurityPolicy: {
@@ -168,22 +171,22 @@ function frame(
       },
     },
     referrerPolicy: { policy: 'same-origin' },
-    // Whether there is TLS in front is not known here; what ends it sets this header.
+    // The server can't know whether a proxy terminates TLS; that proxy sets this header.
     strictTransportSecurity: false,
   });
   if (tokens) guardRoutes(app, tokens);
-  // Routes that bring no limit of their own would be counted together, and a busy one would close all others.
+  // Routes without their own limit would share one counter, so that a busy route would block the others.
   app.addHook('onRoute', (route) => {
     route.config = { rateLimit: {}, ...route.config };
   });
   app.register(rateLimit, {
     max: MAX_REQUESTS_A_MINUTE,
-    // A group of routes may say so later than the limit is set, as the files of the pages do.
+    // Evaluated per request, because a group of routes may set this after the limit, as the pages' files do.
     allowList: ({ routeOptions }) => routeOptions.config.rateLimit === false,
     keyGenerator: ({ caller, ip }) => (caller?.name == null ? ip : `token ${caller.name}`),
   });
   describeApi(app);
-  // In a scope of their own, which is entered when the plugins above stand: they see each route as it is added.
+  // In a separate scope that starts after the plugins above, so that they see every route.
   app.register((scope, _options, done) => {
     add(scope);
     done();

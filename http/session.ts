@@ -1,4 +1,4 @@
-/** Signing in with a browser: the token becomes a cookie that no script can read and no other site can make use of. */
+/** Sign-in with a browser: the token becomes a cookie that scripts can't read and other sites can't use. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
@@ -7,15 +7,15 @@ import type { ApiToken } from './tokens.ts';
 
 const COOKIE = 'samvad_token';
 const MAX_AGE_S = 30 * 24 * 60 * 60;
-/** Sign-ins a minute from one address. */
+/** The most sign-ins per minute and address. */
 const MAX_SIGN_INS = 20;
 
-/** The tokens that the server knows; none when it is open to this machine. */
+/** The tokens that the server accepts; empty when it is open to this machine. */
 export interface SessionDeps {
   readonly tokens: readonly ApiToken[];
 }
 
-/** Adds `/v1/session`: who is signed in, sign in, sign out. */
+/** Adds `/v1/session`: the current session, sign-in and sign-out. */
 export function sessionRoutes(app: FastifyInstance, { tokens }: SessionDeps): void {
   const tags = ['session'];
   const config = { role: 'anyone' } as const;
@@ -54,7 +54,7 @@ export function sessionRoutes(app: FastifyInstance, { tokens }: SessionDeps): vo
   });
 }
 
-/** The token in a request's cookie. */
+/** The token in the request's cookie. */
 export function sessionToken({ headers: { cookie = '' } }: FastifyRequest): string | undefined {
   for (const pair of cookie.split(';')) {
     const at = pair.indexOf('=');
@@ -63,7 +63,7 @@ export function sessionToken({ headers: { cookie = '' } }: FastifyRequest): stri
   return undefined;
 }
 
-/** `Secure` where whatever ends TLS in front says so; without it the cookie would not come back over plain HTTP. */
+/** `Secure` if a TLS proxy in front says so; over plain HTTP the browser would not send such a cookie back. */
 function setCookie({ headers }: FastifyRequest, reply: FastifyReply, value: string, maxAge: number): void {
   const secure = headers['x-forwarded-proto'] === 'https' ? '; Secure' : '';
   reply.header(

@@ -1,10 +1,10 @@
-/** API tokens: made, written down as a digest only, and recognised. */
+/** API tokens: creation, storage as a digest, and recognition. */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { ConfigError } from '../config.ts';
 import { roles } from './roles.ts';
 import type { Role } from './roles.ts';
 
-/** A token as the server knows it: who carries it and what it allows, and a digest instead of the token. */
+/** A token as stored on the server: its name and roles, and a digest instead of the token. */
 export interface ApiToken {
   readonly name: string;
   readonly roles: readonly Role[];
@@ -12,11 +12,14 @@ export interface ApiToken {
   readonly sha256: Buffer;
 }
 
-/** What a name of a token may be: it is the reviewer in the log, and must be readable in a table. */
+/** Valid names of tokens. The name is the reviewer in the log, and must be readable in a table. */
 const NAME = /^[\p{L}\p{N}][\p{L}\p{N}._@+-]{0,63}$/u;
 const PREFIX = 'smv_';
 
-/** A new token and the line that makes a server know it. The token is 256 random bits, so one pass of SHA-256 hides it. */
+/**
+ * Creates a token and the configuration line for the server. The token has 256 random bits, so a single SHA-256 is
+ * enough to hide it.
+ */
 export function newToken(name: string, allowed: readonly string[]): { readonly token: string; readonly line: string } {
   const token = PREFIX + randomBytes(32).toString('base64url');
   const line = `${name} ${allowed.join(',')} sha256:${digest(token).toString('hex')}`;
@@ -25,8 +28,8 @@ export function newToken(name: string, allowed: readonly string[]): { readonly t
 }
 
 /**
- * Reads lines of `NAME ROLES sha256:HEX`, roles with commas between; `#` begins a comment.
- * @throws ConfigError naming the line and what is wrong with it, and never the digest.
+ * Parses lines of `NAME ROLES sha256:HEX` with comma-separated roles; `#` begins a comment.
+ * @throws ConfigError naming the line and its problem, never the digest.
  */
 export function parseTokens(text: string): readonly ApiToken[] {
   const tokens: ApiToken[] = [];
@@ -51,7 +54,7 @@ export function parseTokens(text: string): readonly ApiToken[] {
   return tokens;
 }
 
-/** The entry of a token that was presented. All entries are compared, in constant time, so that the time tells nothing. */
+/** The entry of a presented token. All entries are compared in constant time, so that the time reveals nothing. */
 export function recognise(known: readonly ApiToken[], presented: string): ApiToken | undefined {
   const sha256 = digest(presented);
   let found: ApiToken | undefined;

@@ -1,8 +1,8 @@
-/** Days of event time. A day is a day of UTC everywhere: in tables, reports, key figures and the schedule. */
+/** Days of event time. A day is a UTC day everywhere: in tables, reports, key figures and the schedule. */
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** A day as people write it, such as `2026-11-25`. */
+/** A day as text, such as `2026-11-25`. */
 export type Day = string;
 
 /** The day of a time in milliseconds since 1970. */

@@ -1,4 +1,6 @@
-/** Production accuracy of the traffic in a range of days, of each version, predicted intent and language, from Postgres. */
+/**
+ * Reads production accuracy from Postgres for a range of days: overall, and by version, predicted intent and language.
+ */
 import type { Pool } from 'pg';
 import { BAND_EDGES, productionAccuracy } from '../policy/audit.ts';
 import type { AuditCell, ProductionAccuracy } from '../policy/audit.ts';
@@ -7,13 +9,13 @@ import type { Day } from './day.ts';
 import { readAgreement } from './read-agreement.ts';
 import type { AgreementReport } from './read-agreement.ts';
 
-/** Days that accuracy is measured over where nobody says otherwise: long enough for answers, short enough to notice drift. */
+/** The default range in days: long enough for answers to arrive, short enough to notice drift. */
 export const ACCURACY_DAYS = 30;
 
-/** What equal texts may differ in: ASCII digits, punctuation and spaces. */
+/** The characters that equal texts may differ in: ASCII digits, punctuation and spaces. */
 const UNLIKE = `0123456789!"#$%&'()*+,-./:;<=>?@[\\]^_\`{|}~ \t\n\r`;
 
-/** The traffic that is judged. */
+/** The conversations to judge. */
 export interface AccuracyRange {
   /** First and last day (UTC) of the conversations. */
   readonly from: Day;
@@ -33,7 +35,7 @@ export interface AccuracyReport extends AccuracyRange {
   readonly versions: readonly AccuracySlice[];
   readonly intents: readonly AccuracySlice[];
   readonly languages: readonly AccuracySlice[];
-  /** Of two people asked about the same conversations, by the day of the second answer. */
+  /** Agreement of two people on the same conversations, by the day of the second answer. */
   readonly agreement: AgreementReport;
 }
 
@@ -42,7 +44,7 @@ export function accuracyRange(day: Day): AccuracyRange {
   return { from: addDays(day, 1 - ACCURACY_DAYS), to: day };
 }
 
-/** Reads the report; slices with the most traffic first. */
+/** Reads the report. Slices with the most traffic come first. */
 export async function readAccuracy(pool: Pick<Pool, 'query'>, range: AccuracyRange): Promise<AccuracyReport> {
   const slices = new Map<string, Map<string, AuditCell[]>>();
   for (const { kind, name, ...cell } of await readCells(pool, range)) {
@@ -69,10 +71,11 @@ interface NamedCell extends AuditCell {
 }
 
 /**
- * One pass over the traffic. The first step counts what is alike in all that is asked for, so that the four slices are
- * made of few rows. Texts are looked at only where a person has judged on a review route: an equal text has the same hash without
- * case, ASCII digits, punctuation and spaces (`lower` and `translate` go by no locale that Postgres may lack; finer than
- * `normalise` where digits are others). A whole range of days is judged, so equal texts are one group however often they came.
+ * Reads all cells in one pass over the traffic. The first CTE aggregates conversations that are equal in every column
+ * asked for, so that the four slices are computed from few rows. Texts are grouped only where a person judged a
+ * conversation on a review route: equal texts have the same hash without case, ASCII digits, punctuation and spaces.
+ * `lower` and `translate` work in every locale of Postgres, but keep non-ASCII digits that `normalise` drops. Equal
+ * texts count as one group over the whole range of days.
  */
 async function readCells(pool: Pick<Pool, 'query'>, { from, to, version }: AccuracyRange): Promise<NamedCell[]> {
   const { rows } = await pool.query<NamedCell>(

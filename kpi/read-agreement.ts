@@ -1,18 +1,21 @@
-/** How far two people who were given the same conversations agree, from Postgres. */
+/** Reads from Postgres how far two people agree on the same conversations. */
 import type { Pool } from 'pg';
 import { cohensKappa } from '../policy/agreement.ts';
 import type { Agreement } from '../policy/agreement.ts';
 import type { Day } from './day.ts';
 
-/** Agreement over what two people answered, of all and of each pair of reviewers. */
+/** Agreement on conversations with two answers: overall and for each pair of reviewers. */
 export interface AgreementReport extends Agreement {
   readonly by_reviewers: readonly (Agreement & { readonly first: string; readonly second: string })[];
 }
 
-/** By the index on `reviewed_at`; the array of conversations leads to their reviews before these are compared. */
+/** Uses the index on `reviewed_at`. The array of conversations leads to their reviews before those are compared. */
 const WITHIN = `reviewed_at >= $1::timestamp AT TIME ZONE 'UTC' AND reviewed_at < ($2::date + 1)::timestamp AT TIME ZONE 'UTC'`;
 
-/** Reads it, of all time or by the days (UTC) of the second answer. Of two reviewers the first is the first by name. */
+/**
+ * Reads the report for all time, or for the days (UTC) of the second answer. In a pair, the first reviewer is the first
+ * by name.
+ */
 export async function readAgreement(
   pool: Pick<Pool, 'query'>,
   days?: { readonly from: Day; readonly to: Day },

@@ -1,4 +1,4 @@
-/** The key figures, from Postgres: the same numbers as the view `daily_training_stats`, over seven days. */
+/** Reads the key figures from Postgres: the same numbers as the view `daily_training_stats`, over seven days. */
 import type { Pool } from 'pg';
 import { kpisOf, targetsOf } from '../policy/kpis.ts';
 import type { Figure, Kpi, KpiFigures } from '../policy/kpis.ts';
@@ -7,24 +7,24 @@ import type { Day } from './day.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Days that a rate is taken over. */
+/** Days in the window of a rate. */
 const WINDOW_DAYS = 7;
 
-/** Key figures of the days up to one. */
+/** The key figures of a window of days. */
 export interface KpiList {
-  /** The first and the last day of the seven. */
+  /** First and last day of the window. */
   readonly from: Day;
   readonly to: Day;
   readonly kpis: readonly Kpi[];
 }
 
 /**
- * Key figures of the seven days that end with `day`, as the tables have them now. Queue and versions are the present ones. While
- * `day` has not ended, the week before is compared up to the same time of its last day.
+ * Key figures of the seven days that end with `day`, from the tables as they are now. Queue and versions are the
+ * current ones. Before `day` has ended, the previous week is cut off at the same time of its last day.
  */
 export async function readKpis(pool: Pick<Pool, 'query'>, day: Day, time = Date.now()): Promise<KpiList> {
   const weeks = [addDays(day, 1 - 2 * WINDOW_DAYS), addDays(day, 1 - WINDOW_DAYS), addDays(day, 1)] as const;
-  const weekAgo = new Date(time - WINDOW_DAYS * DAY_MS).toISOString().slice(0, -1); // as `weeks`, without a zone
+  const weekAgo = new Date(time - WINDOW_DAYS * DAY_MS).toISOString().slice(0, -1); // the format of `weeks`, without a time zone
   const earlierEnd = dayOf(time) === day ? weekAgo : weeks[1];
   const [earlier, now] = [await readWeek(pool, weeks[0], earlierEnd), await readWeek(pool, weeks[1], weeks[2])];
   const figures: KpiFigures = {
@@ -44,11 +44,11 @@ interface Week {
   readonly auto: number | null;
   readonly confidence: number | null;
   readonly fallback: number | null;
-  /** Null where nothing had come before its end. */
+  /** Null when there were no conversations before its end. */
   readonly hours: number | null;
 }
 
-/** From one time to another, each a day or a time of UTC without a zone. */
+/** Reads the figures of a range; both ends are a day or a UTC time without a zone. */
 async function readWeek(pool: Pick<Pool, 'query'>, from: string, to: string): Promise<Week> {
   const { rows } = await pool.query<Week>(
     `SELECT avg((route = 'auto-approved')::int)::float8 AS auto, avg(nlu_confidence)::float8 AS confidence,
@@ -65,8 +65,8 @@ async function readWeek(pool: Pick<Pool, 'query'>, from: string, to: string): Pr
 }
 
 /**
- * What waits for its first answer now of the conversations before `to`, and what did at `from`: what still does, and what was
- * answered since.
+ * Conversations before `to` that wait for their first answer now, and the number that waited at `from`: those that
+ * still wait plus those answered since.
  */
 async function readQueue(pool: Pick<Pool, 'query'>, from: string, to: Day): Promise<Figure> {
   const { rows } = await pool.query<{ value: number; before: number | null }>(
@@ -82,7 +82,7 @@ async function readQueue(pool: Pick<Pool, 'query'>, from: string, to: Day): Prom
   return rows[0] ?? { value: 0, before: null };
 }
 
-/** The version in production, and the one that was there before it, by when each took it over last. */
+/** The version in production and the one before it, by when each last took over production. */
 async function readVersions(
   pool: Pick<Pool, 'query'>,
 ): Promise<Pick<KpiFigures, 'testAccuracy' | 'productionGap' | 'improvement'>> {
@@ -104,7 +104,10 @@ async function readVersions(
   };
 }
 
-/** Days between trainings that ended before `to`. After a single one they are known when they are too many to be too few. */
+/**
+ * Days between trainings that ended before `to`. After a single training, the time since it is used once it exceeds the
+ * minimum target.
+ */
 async function readTraining(pool: Pick<Pool, 'query'>, to: Day): Promise<Figure> {
   const { rows } = await pool.query<{ since: number; gap: number | null }>(
     `SELECT extract(epoch FROM least(now(), $1::timestamp AT TIME ZONE 'UTC') - finished_at)::float8 / 86400 AS since,

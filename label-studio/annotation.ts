@@ -1,6 +1,7 @@
 /**
- * From annotations to reviews. Each version of an annotation counts once, a later version takes the place of the one before,
- * and one that is gone is withdrawn. Functions of values: what was counted before comes in, and goes out with the change.
+ * Turns annotations into reviews. Each version of an annotation counts once, a later version replaces the earlier one,
+ * and a deleted annotation is withdrawn. Pure functions: what was counted before is an argument, and what is counted
+ * now is part of the result.
  */
 import { reviewProblems } from '../policy/validation.ts';
 import type { ReviewSubmitted, ShownPrediction, Verdict } from '../schemas/types.ts';
@@ -11,32 +12,32 @@ import { CONTROLS } from './labelling-config.ts';
 export interface Counted {
   readonly annotation_id: number;
   readonly label_studio_task_id: number;
-  /** Its `updated_at`, in UTC with six decimals; later versions sort behind earlier ones. */
+  /** Its `updated_at`, in UTC with six decimals, so that versions sort by time as text. */
   readonly version: string;
   readonly review_id: string;
   readonly verdict: Verdict;
   readonly withdrawn: boolean;
-  /** All the time that it had taken by then; null where Label Studio did not say. */
+  /** The total time spent on it up to this version; null if Label Studio did not say. */
   readonly lead_time_ms: number | null;
 }
 
-/** What a scan of one task gives. */
+/** The result of scanning one task. */
 export interface Change {
-  /** In the order in which they must be sent. */
+  /** In the order in which to send them. */
   readonly reviews: readonly ReviewSubmitted[];
-  /** Annotations whose counted version is another now. */
+  /** Annotations whose counted version has changed. */
   readonly counted: readonly Counted[];
-  /** Sentences about annotations that hold no label. */
+  /** Sentences about annotations without a readable label. */
   readonly problems: readonly string[];
 }
 
-/** What is needed to know of the conversation. */
+/** What must be known about the conversation. */
 export interface Reviewed {
   readonly conversation_id: string;
   readonly shown: ShownPrediction;
 }
 
-/** What changed at `task` since `before` was counted. `nameOf` gives a reviewer's name by the user's id. */
+/** The changes of `task` since `before` was counted. `nameOf` maps a user's id to the reviewer's name. */
 export function changeOf(
   task: Task,
   conversation: Reviewed,
@@ -61,15 +62,15 @@ export function changeOf(
     if (problem !== undefined) problems.push(`Annotation ${annotation.id} of task ${task.id} is no label: ${problem}`);
     const lead_time_ms =
       annotation.lead_time == null
-        ? null // a clock set back gives less than nothing
+        ? null // a negative time, after the clock was set back
         : Math.min(Math.max(Math.round(annotation.lead_time * 1000), 0), 2 ** 31 - 1);
-    // With a skip, `withdraws` would be all that the review says.
+    // A skip with `withdraws` would count as an undo only, so the withdrawal is a separate review.
     const skips = answer.verdict === 'skip';
     if (standing && skips) reviews.push(withdrawalOf(standing, conversation, version.ms));
     const review: ReviewSubmitted = {
       conversation_id: conversation.conversation_id,
       ...answer,
-      reviewer: nameOf(annotation.updated_by ?? annotation.completed_by), // who corrects another's annotation answers
+      reviewer: nameOf(annotation.updated_by ?? annotation.completed_by), // an edit counts as the editor's answer
       reviewed_at: version.ms,
       review_id: `label-studio/${annotation.id}/${version.text}`,
       source: 'label_studio',
@@ -93,7 +94,7 @@ export function changeOf(
   return { reviews, counted, problems };
 }
 
-/** What an edit took: Label Studio adds it to the time before. Null where one of the two is not known. */
+/** The time that an edit took. Label Studio adds it to the earlier time. Null when one of the two is not known. */
 function timeSince(before: number | null, now: number | null): number | null {
   return before === null || now === null || now < before ? null : now - before;
 }
@@ -102,7 +103,7 @@ type Answer = Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_
 
 const SKIP: Answer = { verdict: 'skip', corrected_intent: null, corrected_module: null };
 
-/** What an annotation says. One that holds no label that can be read labels nothing, like a skip. */
+/** The answer in an annotation. Without a readable label it counts as a skip. */
 function answerOf(
   annotation: Annotation,
   shown: ShownPrediction,
@@ -122,7 +123,7 @@ function answerOf(
   return problem === undefined ? { answer } : { answer: SKIP, problem };
 }
 
-/** The same rules that every other door has for names. */
+/** Applies the same rules for names as all other inputs. */
 function labelProblems(answer: Answer): readonly string[] {
   const review: ReviewSubmitted = {
     ...answer,
@@ -138,7 +139,9 @@ function labelProblems(answer: Answer): readonly string[] {
   return reviewProblems(review, Date.UTC(2026)).map(({ message }) => message);
 }
 
-/** What a control holds in a result: a list of regions, each with `from_name` and a value under the control's type. */
+/**
+ * The values of a control in a result: a list of regions, each with `from_name` and a value under the control's type.
+ */
 function valuesOf(result: unknown, control: string, type: string): readonly unknown[] {
   if (!Array.isArray(result)) return [];
   return result.flatMap((region: unknown) => {
@@ -162,7 +165,10 @@ function withdrawalOf({ review_id }: Counted, { conversation_id }: Reviewed, rev
   };
 }
 
-/** A time of Label Studio, in milliseconds, and as UTC with six decimals: two saves can share a millisecond. */
+/**
+ * A time from Label Studio, in milliseconds and as UTC text with six decimals, because two saves may fall into the same
+ * millisecond.
+ */
 export function versionOf(updatedAt: string): { readonly ms: number; readonly text: string } {
   const ms = Date.parse(updatedAt);
   if (Number.isNaN(ms))

@@ -1,16 +1,16 @@
-/** The few calls of Label Studio's API that the sync needs, with checked answers. Written against version 1.23. */
+/** The calls of Label Studio's API that the sync needs, with validated answers. Written for version 1.23. */
 import { z } from 'zod';
 import { LabelStudioRefused } from './http.ts';
 import type { Send } from './http.ts';
 
 const annotation = z.object({
   id: z.int(),
-  /** A user's id, in some answers inside an object; null when the user is gone. */
+  /** A user's id, in some answers wrapped in an object; null when the user was deleted. */
   completed_by: z
     .union([z.int(), z.object({ id: z.int() }).transform(({ id }) => id)])
     .nullish()
     .transform((id) => id ?? null),
-  /** Who saved it last, where that is known. */
+  /** Who saved it last, if known. */
   updated_by: z.int().nullish(),
   /** The reviewer skipped the task. */
   was_cancelled: z.boolean(),
@@ -25,7 +25,7 @@ const task = z.object({
   data: z.record(z.string(), z.unknown()),
   updated_at: z.string(),
   annotations: z.array(annotation).default([]),
-  /** What somebody, whoever it is, has begun and not submitted; Label Studio shows each only their own drafts. */
+  /** Whether any user has a draft that is not submitted. Label Studio shows users only their own drafts. */
   draft_exists: z.boolean(),
 });
 
@@ -36,7 +36,7 @@ const project = z.object({
   label_config: z.string().nullish(),
   model_version: z.string().nullish(),
   show_collab_predictions: z.boolean().optional(),
-  /** The controls of the labelling configuration, by name, as Label Studio reads it. */
+  /** The controls of the labelling configuration by name, as Label Studio parsed them. */
   parsed_label_config: z
     .record(z.string(), z.object({ type: z.string(), to_name: z.array(z.string()) }))
     .nullish()
@@ -50,7 +50,7 @@ const webhook = z.object({
   headers: z.record(z.string(), z.string()),
 });
 
-/** An answer, or a skip, of one reviewer to one task. */
+/** A reviewer's answer to a task, or a skip. */
 export type Annotation = z.infer<typeof annotation>;
 /** A task with its answers. */
 export type Task = z.infer<typeof task>;
@@ -58,33 +58,39 @@ export type Task = z.infer<typeof task>;
 export type Project = z.infer<typeof project>;
 /** A webhook of a project. */
 export type Webhook = z.infer<typeof webhook>;
-/** A task as it is imported. */
+/** A task to import. */
 export type NewTask = { readonly data: object; readonly predictions: readonly object[] };
 
-/** Which tasks to list. */
+/** The tasks to list. */
 export interface TaskFilter {
-  /** Only tasks with larger ids: the next page. */
+  /** Only tasks with larger ids, for the next page. */
   readonly after: number;
   /** Only tasks that changed after this time (ISO 8601). */
   readonly changedAfter?: string;
-  /** Only these. */
+  /** Only tasks with these ids. */
   readonly ids?: readonly number[];
 }
 
-/** Tasks that a page holds at most. */
+/** The most tasks per page. */
 export const PAGE = 100;
 
-/** The calls. Every one may throw LabelStudioUnavailable or LabelStudioRefused. */
+/** The API calls. Each may throw LabelStudioUnavailable or LabelStudioRefused. */
 export interface LabelStudioApi {
   project(id: number): Promise<Project>;
   projectsByTitle(title: string): Promise<readonly Project[]>;
   createProject(fields: object): Promise<Project>;
   changeProject(id: number, fields: object): Promise<Project>;
-  /** A page of tasks by id. Paging by id misses nothing while tasks come and go. */
+  /** A page of tasks, ordered by id. Paging by id misses no task while others are created or deleted. */
   tasks(projectId: number, filter: TaskFilter): Promise<readonly Task[]>;
-  /** Creates tasks, all or none. Gives their ids in the order of `tasks`. There is no key against doing it twice. */
+  /**
+   * Creates tasks, all or none. Returns their ids in the order of `tasks`. Not idempotent: the API has no key to detect
+   * a repeated request.
+   */
   importTasks(projectId: number, tasks: readonly NewTask[]): Promise<readonly number[]>;
-  /** Deletes tasks with all that hangs on them; with `untouched`, those that nobody has answered, skipped or begun by then. */
+  /**
+   * Deletes tasks with their annotations; with `untouched`, only tasks without an answer, a skip or a draft at that
+   * moment.
+   */
   deleteTasks(projectId: number, ids: readonly number[], only?: 'untouched'): Promise<void>;
   /** E-mail addresses by user id. */
   users(): Promise<ReadonlyMap<number, string>>;
@@ -93,7 +99,7 @@ export interface LabelStudioApi {
   changeWebhook(id: number, fields: object): Promise<void>;
 }
 
-/** The API behind `send`. */
+/** The API, with `send` as transport. */
 export function labelStudioApi(send: Send): LabelStudioApi {
   return {
     project: async (id) => read(project, await send('GET', `api/projects/${id}/`)),
@@ -123,7 +129,7 @@ export function labelStudioApi(send: Send): LabelStudioApi {
       return read(z.object({ task_ids: z.array(z.int()) }), answer).task_ids;
     },
     async deleteTasks(projectId, ids, only) {
-      if (ids.length === 0) return; // an empty list would mean all
+      if (ids.length === 0) return; // an empty list would select all tasks
       await send('POST', `api/dm/actions?id=delete_tasks&project=${projectId}`, {
         selectedItems: { all: false, included: ids },
         ordering: [],
@@ -144,13 +150,16 @@ export function labelStudioApi(send: Send): LabelStudioApi {
   };
 }
 
-/** All fields take four times as long. The list holds for a task and for what is in it alike, so it has the fields of both. */
+/**
+ * Requesting all fields takes four times as long. The list applies to tasks and nested objects, so it contains the
+ * fields of both.
+ */
 const FIELDS = [
   ...['id', 'data', 'updated_at', 'annotations', 'draft_exists'],
   ...['completed_by', 'updated_by', 'was_cancelled', 'lead_time', 'result'],
 ];
 
-/** Filters of the data manager: tasks without a draft of anybody, an answer or a skip. */
+/** Data manager filters for tasks without a draft, an answer or a skip. */
 const UNTOUCHED = {
   conjunction: 'and',
   items: [
@@ -160,7 +169,7 @@ const UNTOUCHED = {
   ],
 };
 
-/** The query of the data manager: filters by column, and the order. */
+/** A data manager query: filters by column, and the order. */
 function taskQuery({ after, changedAfter, ids }: TaskFilter): object {
   const items = [
     { filter: 'filter:tasks:id', operator: 'greater', type: 'Number', value: after },

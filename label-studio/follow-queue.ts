@@ -1,4 +1,7 @@
-/** Makes the tasks of the project follow the review queue: takes out what was answered elsewhere, pushes what waits. */
+/**
+ * Makes the project's tasks follow the review queue: removes tasks that were answered elsewhere, and pushes
+ * conversations that wait.
+ */
 import type { NewTask } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
 import type { ReadyProject } from './project.ts';
@@ -16,12 +19,12 @@ import type { SyncContext } from './sync.ts';
 import { shownIn, taskOf } from './task.ts';
 import type { Waiting } from './task.ts';
 
-/** Tasks in one request. Small, so that a request of which the outcome is not known leaves few in doubt. */
+/** Tasks per request. Small, so that a request with an unknown outcome leaves few tasks in doubt. */
 const BATCH = 50;
 
 /**
- * Deletes tasks whose conversation was answered elsewhere, unless somebody has answered or begun them here. Label Studio decides
- * that at the moment of deletion; what is left is looked at afterwards. Returns how many are gone.
+ * Deletes tasks whose conversation was answered elsewhere, unless a reviewer has answered or begun them here. Label
+ * Studio checks that when it deletes, so the remaining tasks are read afterwards. Returns the number of deleted tasks.
  */
 export async function close({ api, pool }: SyncContext, { known, labelStudioId }: ReadyProject): Promise<number> {
   const done = await answeredElsewhere(pool, known.id);
@@ -41,13 +44,15 @@ export async function close({ api, pool }: SyncContext, { known, labelStudioId }
   return count;
 }
 
-/** What became of the tasks of erased conversations: how many were deleted, and sentences about those that are out of reach. */
+/**
+ * The result for tasks of erased conversations: how many were deleted, and sentences about those that can't be reached.
+ */
 interface ClosedErased {
   readonly closed: number;
   readonly warnings: readonly string[];
 }
 
-/** Deletes the tasks of erased conversations, annotated or not, in this project and in those that were worked with before, and forgets them. */
+/** Deletes and forgets the tasks of erased conversations, annotated or not, in this project and in earlier ones. */
 export async function closeErased(context: SyncContext, { known }: ReadyProject): Promise<ClosedErased> {
   const { pool, config } = context;
   const warnings: string[] = [];
@@ -75,8 +80,8 @@ export async function closeErased(context: SyncContext, { known }: ReadyProject)
     } catch (error) {
       if (place.id === known.id || !(error instanceof LabelStudioRefused)) throw error;
       outOfReach(
-        ', which does not exist any more, or which the user of LABEL_STUDIO_API_KEY may not see. In the first case all is well, and ' +
-          `DELETE FROM labelstudio_tasks WHERE project = ${place.id} ends this warning; in the second make them a member of it.`,
+        ', which no longer exists or is hidden from the user of LABEL_STUDIO_API_KEY. If it no longer exists, ' +
+          `DELETE FROM labelstudio_tasks WHERE project = ${place.id} ends this warning; otherwise make the user a member of the project.`,
       );
     }
   }
@@ -105,13 +110,13 @@ async function closeErasedIn(
   return count;
 }
 
-/** What a push did: tasks created, and sentences about those that Label Studio does not take. */
+/** The result of a push: the number of created tasks, and sentences about those that Label Studio refused. */
 interface Pushed {
   readonly pushed: number;
   readonly refused: readonly string[];
 }
 
-/** Creates tasks for what waits, until as many are open as are wanted. */
+/** Creates tasks for waiting conversations until the wanted number is open. */
 export async function push(context: SyncContext, project: ReadyProject): Promise<Pushed> {
   const { pool, config } = context;
   const open = await tasksIn(pool, project.known.id, 'pushing', 'open');
@@ -129,7 +134,7 @@ export async function push(context: SyncContext, project: ReadyProject): Promise
 }
 
 /**
- * The conversations are noted before the request: if it fails, or this process ends, the next sync looks for their tasks
+ * Notes the conversations before the request: if it fails or the process ends, the next sync looks for their tasks
  * before it pushes any of them again.
  */
 async function pushBatch(
@@ -151,7 +156,7 @@ async function pushBatch(
   const tasks: NewTask[] = batch.map(taskOf);
   try {
     const ids = await api.importTasks(project.labelStudioId, tasks);
-    // With another number of ids it is not known which is whose; then the next scan finds out.
+    // If the number of ids differs, they can't be matched to the tasks; the next scan does that.
     if (ids.length === tasks.length) await note('open', ids);
     return { pushed: ids.length, refused: [] };
   } catch (error) {

@@ -1,20 +1,20 @@
-/** A hint that Label Studio has news, from whichever process heard of it to the one that synchronises. */
+/** Hints that Label Studio has news, sent by the process that received a webhook to the one that synchronises. */
 import type { Pool, PoolClient } from 'pg';
 
 const CHANNEL = 'label_studio_hint';
 
-/** Tells the sync to look now. Many hints at once are one. */
+/** Tells the sync to look now. Several hints at once count as one. */
 export async function giveHint(pool: Pool): Promise<void> {
   await pool.query(`NOTIFY ${CHANNEL}`);
 }
 
-/** Hints that a connection hears. */
+/** The hints that a connection receives. */
 export interface Hints {
-  /** Resolves at a hint, also one that came since the last call, after `milliseconds`, or when `signal` is given. */
+  /** Resolves at a hint (or at once if one came since the last call), after `milliseconds`, or when `signal` aborts. */
   next(milliseconds: number, signal: AbortSignal): Promise<void>;
 }
 
-/** Listens on `client`, for as long as it is connected. */
+/** Listens on `client` while it is connected. */
 export async function hearHints(client: PoolClient): Promise<Hints> {
   let heard = false;
   let wake: () => void = () => undefined;

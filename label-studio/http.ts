@@ -1,14 +1,17 @@
-/** Requests to Label Studio: tokens of both kinds, time-outs, and two kinds of failure. */
+/** Requests to Label Studio: both kinds of tokens, time-outs, and two kinds of failure. */
 import type { LabelStudioConfig } from '../config.ts';
 import { reasonOf } from '../runtime/reason.ts';
 
 /** Label Studio could not do what was asked. */
 export class LabelStudioError extends Error {}
 
-/** It does not answer, or not now: the same request may succeed later. Whether this one had an effect is not known. */
+/**
+ * Label Studio does not answer, or not at present; the same request may succeed later. It is unknown whether this one
+ * took effect.
+ */
 export class LabelStudioUnavailable extends LabelStudioError {}
 
-/** It answers no: a setting, a token or a project is wrong. `status` is the HTTP status. */
+/** Label Studio refused: a setting, a token or a project is wrong. `status` is the HTTP status. */
 export class LabelStudioRefused extends LabelStudioError {
   readonly status: number;
 
@@ -18,16 +21,16 @@ export class LabelStudioRefused extends LabelStudioError {
   }
 }
 
-/** Sends JSON and gives JSON; undefined for an answer without content. */
+/** Sends JSON and returns the JSON answer; undefined for an answer without content. */
 export type Send = (method: 'GET' | 'POST' | 'PATCH' | 'DELETE', path: string, body?: unknown) => Promise<unknown>;
 
 /** A page of tasks takes seconds on a busy server with SQLite. */
 const TIMEOUT_MS = 60_000;
-/** Share of an access token's life after which it is renewed; measured by this machine's clock alone. */
+/** Renews an access token after this share of its life, measured by the local clock only. */
 const RENEW_AT = 0.8;
 const SHORTEST_LIFE_MS = 10_000;
 
-/** Opens the way to a server; nothing is sent before the first request. `now` is a clock in milliseconds that nobody sets. */
+/** Prepares requests to a server; sends nothing yet. `now` is a monotonic clock in milliseconds. */
 export function connectHttp(
   config: Pick<LabelStudioConfig, 'url' | 'apiKey'>,
   timeoutMs = TIMEOUT_MS,
@@ -52,7 +55,7 @@ export function connectHttp(
     : { current: () => Promise.resolve(`Token ${config.apiKey}`), forget: () => false };
   return async (method, path, body) => {
     const response = await call(method, path, await token.current(), body);
-    // An access token may end before its time, when the server was restarted with another key.
+    // An access token may become invalid early, when the server restarted with another key.
     const what = `${method} ${path.split('?')[0] ?? ''}`;
     if (response.status === 401 && token.forget())
       return jsonOf(await call(method, path, await token.current(), body), what);
@@ -65,7 +68,7 @@ export function isPersonalAccessToken(apiKey: string): boolean {
   return claimsOf(apiKey) !== undefined;
 }
 
-/** A personal access token is good for one thing: to get an access token, which lives for minutes. */
+/** A personal access token can only be exchanged for an access token, which is valid for minutes. */
 function accessTokens(refresh: string, ask: (body: object) => Promise<unknown>, now: () => number) {
   let access: { readonly authorization: string; readonly until: number } | undefined;
   return {
@@ -79,7 +82,7 @@ function accessTokens(refresh: string, ask: (body: object) => Promise<unknown>, 
       access = { authorization: `Bearer ${answer.access}`, until: now() + life };
       return access.authorization;
     },
-    /** Whether there was one to forget. */
+    /** Forgets the token. Returns whether there was one. */
     forget(): boolean {
       const had = access !== undefined;
       access = undefined;
@@ -88,7 +91,7 @@ function accessTokens(refresh: string, ask: (body: object) => Promise<unknown>, 
   };
 }
 
-/** What a JWT claims, unchecked: times in seconds since 1970. */
+/** The claims of a JWT, not verified; times in seconds since 1970. */
 function claimsOf(token: string): { readonly exp?: number; readonly iat?: number } | undefined {
   const [, payload, signature] = token.split('.');
   if (payload === undefined || signature === undefined) return undefined;

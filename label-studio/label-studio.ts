@@ -1,6 +1,6 @@
 /**
- * The service: synchronises at its start, then when a webhook hints at news, and every minute in any case. Any number may run;
- * one works. While Label Studio does not answer it asks less and less often, and says so.
+ * The service synchronises at its start, after a hint from a webhook, and at least every minute. Any number of copies
+ * may run; one leads. While Label Studio does not answer, it retries at growing intervals and logs each failure.
  */
 import type { LabelStudioConfig } from '../config.ts';
 import { leadingService } from '../runtime/leading-service.ts';
@@ -20,16 +20,16 @@ const MAX_BACKOFF_MS = 60_000;
 /** The service. */
 export const labelStudio = leadingService({
   name: 'label-studio',
-  does: 'pushes what waits to Label Studio, where one is configured, and fetches the answers',
+  does: 'pushes the waiting queue to Label Studio, if one is configured, and fetches the answers',
   access: { reads: [topics.modelEvents], writes: [topics.reviews], transactionalIds: [] },
-  topic: topics.modelEvents.name, // its one partition is what the copies compete for
+  topic: topics.modelEvents.name, // the copies elect a leader on its single partition
   counters: ['syncs', 'failures', 'reviews', 'pushed', 'closed', 'open'],
   idle: (config) => config.labelStudio === undefined,
   progress: ({ syncs }) => syncs,
   lead,
 });
 
-/** What a sync needs, from what a component or a command has. */
+/** What a sync needs, built from the context of a component or a command. */
 export function openSync(
   { kafka, codecs, pool, log }: Pick<ServiceContext, 'kafka' | 'codecs' | 'pool' | 'log'>,
   config: LabelStudioConfig,
@@ -37,7 +37,7 @@ export function openSync(
   return { config, api: labelStudioApi(connectHttp(config)), pool, reviews: openReviewSender(kafka, codecs), log };
 }
 
-/** One full synchronisation, for a job that runs now and then; tells what it did. */
+/** Runs one full synchronisation and returns its result as a sentence, for a scheduled job. */
 export async function syncInWords(
   context: Pick<ServiceContext, 'config' | 'kafka' | 'codecs' | 'pool' | 'log'>,
 ): Promise<string> {
@@ -50,7 +50,7 @@ export async function syncInWords(
 
 type Stats = Record<'syncs' | 'failures' | 'reviews' | 'pushed' | 'closed' | 'open', number>;
 
-/** Works until the signal. A connection to Postgres is the ear for hints; when it breaks the session ends. */
+/** Works until the signal aborts. Hints come over a connection to Postgres; when it breaks, the session ends. */
 async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats): Promise<void> {
   const config = context.config.labelStudio;
   if (!config) return;
@@ -63,13 +63,13 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats):
     if (broken.signal.aborted) throw broken.signal.reason;
   } finally {
     await sync.reviews.close();
-    client.release(true); // closes the connection, and so gives up the ear
+    client.release(true); // closes the connection, which also ends LISTEN
   }
 }
 
 async function keepInStep(sync: SyncContext, hints: Hints, ends: AbortSignal, stats: Stats): Promise<void> {
   let backoff = 0;
-  let full = true; // what happened while nobody looked may have moved no clock
+  let full = true; // nobody watched before the start, and some changes do not show in `updated_at`
   while (!ends.aborted) {
     try {
       const report = await synchronise(sync, { full });

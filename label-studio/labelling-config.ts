@@ -1,11 +1,11 @@
 /**
- * The labelling configuration: the XML that tells Label Studio what to show and to ask. Only the choices of one control are
- * read and written here; everything else stays as its author wrote it.
+ * The labelling configuration: the XML that tells Label Studio what to show and what to ask. This module reads and
+ * writes only the choices of one control; everything else stays as its author wrote it.
  */
 import path from 'node:path';
 import type { Project } from './api.ts';
 
-/** Names in the configuration, by which answers are read. */
+/** The names of controls in the configuration by which answers are read. */
 export const CONTROLS = { message: 'message', label: 'label', use: 'use' } as const;
 
 /** Module → its intents. */
@@ -14,7 +14,7 @@ export type Labels = ReadonlyMap<string, ReadonlySet<string>>;
 /** The labelling configuration of the repository. */
 export const CONFIG_FILE = path.join(import.meta.dirname, '..', 'label-studio-config.xml');
 
-/** What keeps answers of a project from being read, as sentences; empty when nothing does. */
+/** Why answers of a project can't be read, as phrases; empty when they can. */
 export function configProblems({ parsed_label_config: controls }: Pick<Project, 'parsed_label_config'>): string[] {
   const label = controls[CONTROLS.label];
   const use = controls[CONTROLS.use];
@@ -25,12 +25,12 @@ export function configProblems({ parsed_label_config: controls }: Pick<Project, 
   ];
 }
 
-/** Whether nobody has configured the project yet: Label Studio creates projects with an empty view. */
+/** Whether the project has no configuration yet: Label Studio creates projects with an empty view. */
 export function isUnconfigured({ label_config, parsed_label_config }: Project): boolean {
   return Object.keys(parsed_label_config).length === 0 && !/<(Text|Taxonomy|Choices)\b/.test(label_config ?? '');
 }
 
-/** Whether the choices of `label` can be found in it. */
+/** Whether the choices of `label` can be located in the XML. */
 export function isReadable(xml: string): boolean {
   return taxonomyOf(xml) !== undefined;
 }
@@ -46,8 +46,8 @@ export function labelsOf(xml: string): Map<string, Set<string>> {
 }
 
 /**
- * `xml` with these modules and intents added to `label`, or undefined when it offers them all already or can't be read. All that
- * is there stays as its author wrote it, choices that no traffic brings among it: answers may use them.
+ * `xml` with these modules and intents added to `label`, or undefined when it already offers all of them or can't be
+ * read. Existing choices stay, even those without traffic, because answers may use them.
  */
 export function withLabels(xml: string, wanted: Labels): string | undefined {
   const taxonomy = taxonomyOf(xml);
@@ -93,24 +93,27 @@ function addition(xml: string, { name, start, end, close }: Element, lines: read
   return { from: close - indent.length, to: close - indent.length, insert: indented(indent) };
 }
 
-/** An element of the configuration, and where its tags are in the text. */
+/** An element of the configuration, with the positions of its tags in the text. */
 interface Element {
   readonly name: string;
-  /** Of its opening tag. */
+  /** Start of its opening tag. */
   readonly start: number;
   readonly end: number;
-  /** Where its closing tag begins; undefined when it has none, because it closes itself. */
+  /** Start of its closing tag; undefined for a self-closing element. */
   close: number | undefined;
-  /** By what an answer may name it: its value, then its alias. */
+  /** What an answer may name it by: its value, then its alias. */
   readonly values: readonly string[];
   readonly choices: Element[];
 }
 
-/** A comment, a section, an instruction, or a tag: closing, name, attributes, self-closing. In quotes a tag may hold any `>`. */
+/**
+ * A comment, a CDATA section, an instruction, or a tag: closing, name, attributes, self-closing. Quoted attributes may
+ * contain `>`.
+ */
 const MARKUP =
   /<!--[\s\S]*?-->|<!\[CDATA\[[\s\S]*?\]\]>|<[?!][^>]*>|<(\/)?([A-Za-z_][\w:.-]*)((?:[^<>"']|"[^"]*"|'[^']*')*?)(\/)?>/g;
 
-/** The control `label` with its choices; undefined where it is not there exactly once, or tags do not match. */
+/** The control `label` with its choices; undefined unless it occurs exactly once and all tags match. */
 function taxonomyOf(xml: string): Element | undefined {
   if (xml.replace(MARKUP, '').includes('<')) return undefined;
   const open: Element[] = [];
@@ -145,7 +148,7 @@ function attributeOf(attributes: string, name: string): string | undefined {
   return undefined;
 }
 
-/** `text` within the quotes of an attribute. */
+/** Escapes `text` for a quoted attribute. */
 export function escape(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('"', '&quot;');
 }

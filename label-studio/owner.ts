@@ -1,22 +1,23 @@
-/** Whose project it is: two installations in one project would each fill it and take out what they do not know. */
+/** The owner of a project. Two installations in one project would each fill it and delete tasks they do not know. */
 import type { LabelStudioApi, Project } from './api.ts';
 import { LabelStudioRefused } from './http.ts';
 
 const MARK = /^Samvad installation: (\S+)$/m;
 
-/** The id of the installation that works with a project, from its description; undefined for a project of nobody. */
+/** The id of the installation that owns the project, from its description; undefined without an owner. */
 export function ownerOf({ description }: Pick<Project, 'description'>): string | undefined {
   return MARK.exec(description ?? '')?.[1];
 }
 
-/** A description with the mark of this installation in place of any other. */
+/** The description with the mark of this installation instead of any other. */
 export function marked(description: string, installation: string): string {
   return `${description.replace(MARK, '').trim()}\n\nSamvad installation: ${installation}`.trim();
 }
 
 /**
- * Makes sure that the project is this installation's, and marks one of nobody. `takeOver` takes it from whoever has it.
- * @throws LabelStudioRefused when another one has it.
+ * Makes sure that the project belongs to this installation; marks it if it has no owner. `takeOver` takes it from
+ * another owner.
+ * @throws LabelStudioRefused when it belongs to another installation.
  */
 export async function claim(
   api: LabelStudioApi,
@@ -28,7 +29,7 @@ export async function claim(
   if (owner === installation) return project;
   if (owner !== undefined && !takeOver) throw ofAnother(project, owner);
   await api.changeProject(project.id, { description: marked(project.description ?? '', installation) });
-  const now = await api.project(project.id); // two may have marked it at once; the last mark stands
+  const now = await api.project(project.id); // two installations may have marked it at once; the last mark counts
   if (ownerOf(now) !== installation) throw ofAnother(now, ownerOf(now) ?? 'nobody');
   return now;
 }

@@ -1,4 +1,6 @@
-/** The project in Label Studio: found or created, its labelling configuration checked, its webhook kept alive. */
+/**
+ * The project in Label Studio: finds or creates it, checks its labelling configuration, keeps its webhook registered.
+ */
 import { readFile } from 'node:fs/promises';
 import type { Pool } from 'pg';
 import type { LabelStudioConfig } from '../config.ts';
@@ -20,22 +22,22 @@ import type { KnownProject } from './store.ts';
 import { PREDICTED_BY } from './task.ts';
 import { keepWebhook } from './webhook.ts';
 
-/** A full scan sees what no other does: tasks that are gone, and changes that moved no clock. */
+/** Only a full scan detects deleted tasks and changes that leave `updated_at` as it was. */
 const FULL_SCAN_MS = 60 * 60 * 1000;
 
-/** A project that is ready to take tasks. */
+/** A project that can take tasks. */
 export interface ReadyProject {
   readonly known: KnownProject;
   readonly labelStudioId: number;
-  /** Whether all tasks are to be scanned, and all labels of the traffic looked at. */
+  /** Whether to scan all tasks and to read all labels of the traffic. */
   readonly full: boolean;
-  /** Sentences about what reviewers will miss or wait for; nothing of it keeps the sync from working. */
+  /** Sentences about what reviewers will miss or wait for. The sync works nevertheless. */
   readonly warnings: readonly string[];
 }
 
 /**
- * Finds the project, or creates it, and gives it all labels that traffic has.
- * @throws LabelStudioRefused when it is configured so that its answers can't be read, or belongs to another installation.
+ * Finds or creates the project and adds all labels of the traffic.
+ * @throws LabelStudioRefused when its configuration makes answers unreadable, or it belongs to another installation.
  */
 export async function readyProject(
   api: LabelStudioApi,
@@ -67,8 +69,8 @@ export async function readyProject(
 }
 
 /**
- * What is known of the project under another URL: a server may get a name, or https, and no annotation is to count twice. The number says
- * little, for every server has a project 1; so tasks that are known must be there.
+ * The project as noted under another URL: a server may move to a new name or to https, and no annotation may count
+ * twice. The number alone proves little, since every server has a project 1, so known tasks must exist there too.
  */
 async function knownElsewhere(api: LabelStudioApi, pool: Pool, { id }: Project): Promise<KnownProject | undefined> {
   for (const known of await projectsNumbered(pool, id)) {
@@ -81,13 +83,13 @@ async function knownElsewhere(api: LabelStudioApi, pool: Pool, { id }: Project):
   return undefined;
 }
 
-/** After an import of which the outcome is not known, the tasks must be looked for before any is pushed again. */
+/** After an import with an unknown outcome, the next scan must look for its tasks before any is pushed again. */
 async function needsFullScan(pool: Pool, { id, scannedTo, fullScanAt }: KnownProject): Promise<boolean> {
   if (scannedTo === null || fullScanAt === null || Date.now() - fullScanAt.getTime() > FULL_SCAN_MS) return true;
   return (await tasksIn(pool, id, 'pushing')).length > 0;
 }
 
-/** What a new project is made of. */
+/** What a new project is created from. */
 interface Template {
   /** The labelling configuration. */
   readonly xml: string;
@@ -113,12 +115,15 @@ async function findProject(
           'LABEL_STUDIO_PROJECT_ID, or leave it out and a project is created.',
         404,
       );
-    const next = await addProject(pool); // somebody deleted it: its tasks are gone, its labels stay
+    const next = await addProject(pool); // the project was deleted: its tasks are gone, their labels stay
     return { known: next, project: await adoptOrCreate(api, next, template) };
   }
 }
 
-/** By title before a new one is made: creating may have worked without our hearing of it. One's own goes before one of nobody. */
+/**
+ * Looks for a project with the title first: an earlier creation may have succeeded without an answer. A project of this
+ * installation has precedence, then one without an owner.
+ */
 async function adoptOrCreate(
   api: LabelStudioApi,
   { title, description }: KnownProject,
@@ -142,7 +147,7 @@ async function adoptOrCreate(
   });
 }
 
-/** Keeps the webhook, and says why where Label Studio refuses it, as it does for an address of its own network. */
+/** Keeps the webhook registered. Returns why Label Studio refuses it, as it does for an address in its own network. */
 async function webhookRefused(api: LabelStudioApi, config: LabelStudioConfig, project: number): Promise<string[]> {
   try {
     await keepWebhook(api, config, project);

@@ -1,6 +1,6 @@
 /**
- * Reviews on their way into the topic. They do not go through the spool of the other producers, where a later one may overtake
- * an earlier one: the outbox keeps them, in their order, until Kafka has acknowledged them.
+ * Sends reviews to the topic. They bypass the spool of the other producers, where a later record may overtake an
+ * earlier one: the outbox keeps them in order until Kafka has acknowledged them.
  */
 import type { LibrdKafkaError, Producer } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
@@ -13,16 +13,19 @@ import { topics } from '../topology.ts';
 
 /** Sends reviews in order. */
 export interface ReviewSender {
-  /** Resolves when all in-sync replicas have all of them. @throws Transient when that is not known. */
+  /** Resolves when all in-sync replicas have all reviews. @throws Transient when that is unknown. */
   send(reviews: readonly ReviewSubmitted[]): Promise<void>;
   close(): Promise<void>;
 }
 
 const SEND_MS = 30_000;
-/** How long after its time a record's report may take to come. */
+/** How long a delivery report may take beyond the record's own time-out. */
 const REPORT_MS = 10_000;
 
-/** Connects at the first review. After a failure the next call begins with a new connection. `sendMs` is a record's time. */
+/**
+ * Connects at the first review. After a failure, the next call opens a new connection. `sendMs` is the time-out of a
+ * record.
+ */
 export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SEND_MS): ReviewSender {
   const codec = codecs.of(topics.reviews);
   let producer: Producer | undefined;
@@ -32,7 +35,7 @@ export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SE
       { ...librdkafkaConfig(kafka, 'label-studio'), 'enable.idempotence': true, dr_cb: true },
       { 'message.timeout.ms': sendMs },
     );
-    opened.on('event.error', () => undefined); // lost connections: the delivery reports tell what they did
+    opened.on('event.error', () => undefined); // lost connections; the delivery reports show their effect
     opened.setPollInterval(20);
     return (producer = opened);
   }
@@ -49,7 +52,7 @@ export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SE
       try {
         for (const review of reviews)
           out.produce(topics.reviews.name, null, codec.encode(review), review.conversation_id);
-        // The end of a flush would not do: reports come by another way, some at a time, and so after it.
+        // Waiting for the flush is not enough: reports arrive separately, partly after it.
         const late = () => new Transient('Kafka has not said of every review whether it took it.');
         await within(sendMs + REPORT_MS, delivered.all, late);
       } catch (error) {
@@ -63,7 +66,7 @@ export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SE
   };
 }
 
-/** `all` resolves at the last of `count` delivery reports, and rejects at the first of a review that was not taken. */
+/** `all` resolves at the last of `count` delivery reports, and rejects at the first that reports a failure. */
 function reportsOf(producer: Producer, count: number): { readonly all: Promise<void>; stop(): void } {
   let stop: () => void = () => undefined;
   const all = new Promise<void>((resolve, reject) => {
@@ -75,6 +78,6 @@ function reportsOf(producer: Producer, count: number): { readonly all: Promise<v
     producer.on('delivery-report', onReport);
     stop = () => void producer.off('delivery-report', onReport);
   });
-  all.catch(() => undefined); // where producing fails, nobody waits for it
+  all.catch(() => undefined); // if producing fails, nothing awaits it
   return { all, stop };
 }

@@ -1,4 +1,4 @@
-/** Reads tasks and their annotations, and notes what changed since they were read last. */
+/** Reads tasks and annotations, and notes what changed since the last scan. */
 import { reviewProblems } from '../policy/validation.ts';
 import { inTransaction } from '../runtime/postgres-pool.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
@@ -13,22 +13,22 @@ import type { KnownTask } from './store.ts';
 import type { SyncContext } from './sync.ts';
 
 /**
- * A scan of changes begins this much before the latest change that was seen: a change is stamped before it can be read, and
+ * A scan for changes begins this long before the latest change seen: a change gets its time before it can be read, and
  * Label Studio's clock may be set back a little.
  */
 const OVERLAP_MS = 2 * 60 * 1000;
 
-/** What a scan found. */
+/** The result of a scan. */
 export interface Scanned {
-  /** Versions of annotations that are counted now and were not before. */
+  /** Versions of annotations that are newly counted. */
   readonly annotations: number;
-  /** Sentences about what can't be counted. */
+  /** Sentences about annotations that can't be counted. */
   readonly problems: readonly string[];
 }
 
 type Names = (user: number | null) => string;
 
-/** Scans all tasks, or those that changed since the last scan. */
+/** Scans all tasks, or those changed since the last scan. */
 export async function scan(context: SyncContext, project: ReadyProject): Promise<Scanned> {
   const { api, pool } = context;
   const { known, labelStudioId, full } = project;
@@ -58,7 +58,7 @@ export async function scan(context: SyncContext, project: ReadyProject): Promise
   return { annotations, problems };
 }
 
-/** Notes one page of tasks, in one transaction. */
+/** Records one page of tasks in one transaction. */
 async function takeIn(
   { api, pool, log }: SyncContext,
   { known, labelStudioId }: ReadyProject,
@@ -118,7 +118,10 @@ async function takeIn(
   return { annotations: changed.filter(({ withdrawn }) => !withdrawn).length, problems };
 }
 
-/** Reviews that intake would not take, by id, and why. They are not counted either, so that a later full scan looks again. */
+/**
+ * The reviews that intake would refuse, by id, with the reason. They are not counted, so a later full scan tries them
+ * again.
+ */
 function invalidAmong(reviews: readonly ReviewSubmitted[]): ReadonlyMap<string, string> {
   const now = Date.now();
   return new Map(
@@ -130,8 +133,8 @@ function invalidAmong(reviews: readonly ReviewSubmitted[]): ReadonlyMap<string, 
 }
 
 /**
- * Where a conversation stands that has this task, and had `row` so far. Two tasks come from two imports, the first of which
- * seemed to have failed: one that nobody has touched is to spare.
+ * The new state of a conversation with this task, after `row`. Two tasks come from two imports, when the first seemed
+ * to have failed; one that no reviewer has touched is spare.
  */
 function standingOf(task: Task, conversation_id: string, row: KnownTask | undefined): KnownTask | 'spare' | undefined {
   const empty = task.annotations.length === 0;
@@ -145,7 +148,10 @@ function differs(task: KnownTask, row: KnownTask | undefined): boolean {
   return row?.status !== task.status || row.label_studio_task_id !== task.label_studio_task_id;
 }
 
-/** What a full scan did not meet is not there. Labels of an answered task stay: deleting old tasks is housekeeping. */
+/**
+ * Notes tasks that a full scan did not find as gone. The labels of answered tasks stay, because people may tidy away
+ * old tasks.
+ */
 async function noteGone({ pool }: SyncContext, project: number, seen: ReadonlySet<number>): Promise<void> {
   const rows = await tasksIn(pool, project, 'pushing', 'open', 'answered');
   const gone = rows.filter(({ label_studio_task_id: id }) => !seen.has(id ?? 0));
@@ -156,7 +162,7 @@ async function noteGone({ pool }: SyncContext, project: number, seen: ReadonlySe
   );
 }
 
-/** The reviewers' e-mail addresses, or numbers where the token's user may not see them. */
+/** The reviewers' e-mail addresses, or their numbers if the token's user may not see the addresses. */
 async function reviewerNames({ api, log }: SyncContext): Promise<Names> {
   const users = await api.users().catch((error: unknown) => {
     if (!(error instanceof LabelStudioRefused)) throw error;

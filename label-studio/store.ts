@@ -1,4 +1,4 @@
-/** What the sync remembers, in Postgres; one statement a function. */
+/** The state of the sync in Postgres; one statement per function. */
 import type { Pool, PoolClient } from 'pg';
 import type { ReviewSubmitted, ShownPrediction, Verdict } from '../schemas/types.ts';
 import type { Counted } from './annotation.ts';
@@ -8,22 +8,22 @@ type Db = Pool | PoolClient;
 
 /** A project of Label Studio that this installation works with. */
 export interface KnownProject {
-  /** Number here, which the other tables refer to. */
+  /** Its id in this database, which the other tables refer to. */
   readonly id: number;
   readonly title: string;
   readonly description: string;
   readonly labelStudioId: number | null;
-  /** Up to where changes were seen; ISO 8601. */
+  /** The time up to which changes were scanned; ISO 8601. */
   readonly scannedTo: string | null;
   readonly fullScanAt: Date | null;
 }
 
-/** A task that this installation knows. */
+/** A task that this installation created or found. */
 export interface KnownTask {
   readonly conversation_id: string;
-  /** With a new task: the conversation's revision, at which it waits; null where that is not known. */
+  /** For a new task: the conversation's revision while it waits; null if not known. */
   readonly revision?: number | null;
-  /** With a new task: what its reviewer sees. */
+  /** For a new task: what its reviewer sees of the prediction. */
   readonly shown?: ShownPrediction;
   readonly label_studio_task_id: number | null;
   readonly status: 'pushing' | 'open' | 'answered' | 'closed' | 'refused';
@@ -32,7 +32,7 @@ export interface KnownTask {
 const PROJECT = `id, title, description, label_studio_project_id AS "labelStudioId", full_scan_at AS "fullScanAt",
   to_char(scanned_to AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS "scannedTo"`;
 
-/** The project for this server, the latest of them; with a number, exactly that one. */
+/** The latest project on this server; with a number, exactly that one. */
 export async function knownProject(db: Db, url: string, labelStudioId?: number): Promise<KnownProject> {
   const { rows } = await db.query<KnownProject>(
     `SELECT ${PROJECT} FROM labelstudio_projects
@@ -42,7 +42,7 @@ export async function knownProject(db: Db, url: string, labelStudioId?: number):
   return rows[0] ?? (await addProject(db));
 }
 
-/** The projects that have this number at some server, the latest first. */
+/** The projects with this number on any server, latest first. */
 export async function projectsNumbered(db: Db, labelStudioId: number): Promise<readonly KnownProject[]> {
   const { rows } = await db.query<KnownProject>(
     `SELECT ${PROJECT} FROM labelstudio_projects WHERE label_studio_project_id = $1 ORDER BY id DESC`,
@@ -51,13 +51,16 @@ export async function projectsNumbered(db: Db, labelStudioId: number): Promise<r
   return rows;
 }
 
-/** Who this installation is. */
+/** The id of this installation. */
 export async function installationId(db: Db): Promise<string> {
   const { rows } = await db.query<{ id: string }>('SELECT id FROM labelstudio_installation');
   return (rows[0] as { id: string }).id;
 }
 
-/** A row for one more project: the one that has no server yet, as the template of the first has none, or a new one with the texts of the first. */
+/**
+ * A row for a further project: the template row without a server, if it is still unused, or a new row with the texts of
+ * the first.
+ */
 export async function addProject(db: Db): Promise<KnownProject> {
   const spare = await db.query<KnownProject>(
     `SELECT ${PROJECT} FROM labelstudio_projects WHERE url IS NULL ORDER BY id LIMIT 1`,
@@ -71,7 +74,10 @@ export async function addProject(db: Db): Promise<KnownProject> {
   return added.rows[0] as KnownProject;
 }
 
-/** Notes which project of which server it is. One that had the number before is gone: the server was set up again, and began at 1. */
+/**
+ * Notes the server and number of a project. An older project with that number is gone, because the server was
+ * reinstalled and counts from 1 again.
+ */
 export async function noteProject(db: Db, id: number, url: string, labelStudioId: number): Promise<void> {
   await db.query(
     `UPDATE labelstudio_projects SET label_studio_project_id = NULL
@@ -85,7 +91,7 @@ export async function noteProject(db: Db, id: number, url: string, labelStudioId
   ]);
 }
 
-/** Notes how far a scan came. */
+/** Notes how far a scan got. */
 export async function noteScan(db: Db, id: number, scannedTo: string | undefined, full: boolean): Promise<void> {
   await db.query(
     `UPDATE labelstudio_projects SET scanned_to = greatest(scanned_to, $2), full_scan_at = CASE WHEN $3 THEN now() ELSE full_scan_at END
@@ -94,7 +100,7 @@ export async function noteScan(db: Db, id: number, scannedTo: string | undefined
   );
 }
 
-/** Notes that a sync went through, and what it did. */
+/** Notes a successful sync and its figures. */
 export async function noteSync(
   db: Db,
   id: number,
@@ -109,7 +115,7 @@ export async function noteSync(
   );
 }
 
-/** Notes why a sync did not go through, with the project of this server or the template of the first. */
+/** Notes why a sync failed, on this server's project or the template row. */
 export async function noteFailure(db: Db, url: string, message: string): Promise<void> {
   await db.query(
     `UPDATE labelstudio_projects SET last_error = $2, last_error_at = now()
@@ -118,7 +124,7 @@ export async function noteFailure(db: Db, url: string, message: string): Promise
   );
 }
 
-/** Where the exchange with the project stands that was last worked with. */
+/** The state of the exchange with the most recent project. */
 export interface Standing {
   readonly url: string | null;
   readonly project: number | null;
@@ -132,7 +138,7 @@ export interface Standing {
   readonly last_error_at: Date | null;
 }
 
-/** Reads the standing. */
+/** Reads the state of the exchange. */
 export async function readStanding(db: Db): Promise<Standing> {
   const { rows } = await db.query<Standing>(
     `SELECT url, label_studio_project_id AS project, title, last_sync_at, last_error, last_error_at,
@@ -144,7 +150,10 @@ export async function readStanding(db: Db): Promise<Standing> {
   return rows[0] as Standing;
 }
 
-/** Modules and intents of what waits, runners-up among them; with `all`, of every conversation too, predicted or corrected. */
+/**
+ * Modules and intents of waiting conversations, including runners-up; with `all`, also those of every conversation,
+ * predicted or corrected.
+ */
 export async function labelsInTraffic(db: Db, { all }: { readonly all: boolean }): Promise<Map<string, Set<string>>> {
   const waiting = `SELECT nlu_module, nlu_intent FROM review_queue
              UNION SELECT label ->> 'module', label ->> 'intent' FROM review_queue, jsonb_array_elements(runners_up) AS label`;
@@ -158,7 +167,7 @@ export async function labelsInTraffic(db: Db, { all }: { readonly all: boolean }
   return new Map(rows.map(({ module, intents }) => [module, new Set(intents)]));
 }
 
-/** Tasks of these conversations. */
+/** The tasks of these conversations. */
 export async function knownTasks(
   db: Db,
   project: number,
@@ -172,7 +181,7 @@ export async function knownTasks(
   return new Map(rows.map((row) => [row.conversation_id, row]));
 }
 
-/** Tasks in these states. */
+/** The tasks with these statuses. */
 export async function tasksIn(
   db: Db,
   project: number,
@@ -185,7 +194,7 @@ export async function tasksIn(
   return rows;
 }
 
-/** Notes where tasks stand. */
+/** Notes the state of tasks. */
 export async function noteTasks(db: Db, project: number, tasks: readonly KnownTask[]): Promise<void> {
   if (tasks.length === 0) return;
   await db.query(
@@ -210,9 +219,10 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
 }
 
 /**
- * What waits, is not in Label Studio and nobody has before them in the inbox, the most useful first; as a reviewer may see it. What
- * was answered and is still in the queue for a moment is left out: its task would be one that nothing takes out. What waits for a
- * second person has no revision: that one may have answered too, and the queue not know it yet.
+ * Waiting conversations that have no task and no lease in the inbox, most useful first, as a reviewer may see them.
+ * Already answered ones are excluded although the queue may still list them, because nothing would ever remove their
+ * task. A conversation that waits for a second person has no revision: the second answer may exist before the queue
+ * shows it.
  */
 export async function nextWaiting(
   db: Db,
@@ -234,8 +244,8 @@ export async function nextWaiting(
 }
 
 /**
- * Open tasks whose conversation waits no more. Only those of conversations that are known: while a table is being filled, what
- * is not there yet says nothing.
+ * Open tasks whose conversation no longer waits. Limited to conversations in the table: while it is being rebuilt, a
+ * missing row means nothing.
  */
 export async function answeredElsewhere(db: Db, project: number): Promise<KnownTask[]> {
   const { rows } = await db.query<KnownTask>(
@@ -248,7 +258,7 @@ export async function answeredElsewhere(db: Db, project: number): Promise<KnownT
   return rows;
 }
 
-/** Tasks of erased conversations, whatever became of them; those of which it is not known whether they exist come later. */
+/** Tasks of erased conversations, in any status, except those whose existence is still unknown. */
 export async function erasedTasks(db: Db, project: number): Promise<KnownTask[]> {
   const { rows } = await db.query<KnownTask>(
     `SELECT t.conversation_id, t.label_studio_task_id, t.status FROM labelstudio_tasks t JOIN erasures USING (conversation_id)
@@ -258,14 +268,14 @@ export async function erasedTasks(db: Db, project: number): Promise<KnownTask[]>
   return rows;
 }
 
-/** Where a project is: its number here, and its server and number there; null where it is gone, or never was. */
+/** The location of a project: its id here, its server and its number there; null if it is gone or never existed. */
 export interface ProjectPlace {
   readonly id: number;
   readonly url: string | null;
   readonly labelStudioId: number | null;
 }
 
-/** Every project that has tasks of erased conversations, of this server and of others. */
+/** Every project with tasks of erased conversations, on this server and others. */
 export async function projectsWithErased(db: Db): Promise<readonly ProjectPlace[]> {
   const { rows } = await db.query<ProjectPlace>(
     `SELECT p.id, p.url, p.label_studio_project_id AS "labelStudioId" FROM labelstudio_projects p
@@ -275,15 +285,15 @@ export async function projectsWithErased(db: Db): Promise<readonly ProjectPlace[
   return rows;
 }
 
-/** Forgets tasks and the annotations that were counted at them. */
+/** Deletes tasks and their counted annotations from the tables. */
 export async function forgetTasks(db: Db, project: number, conversations: readonly string[]): Promise<void> {
   for (const table of ['labelstudio_annotations', 'labelstudio_tasks'])
     await db.query(`DELETE FROM ${table} WHERE project = $1 AND conversation_id = ANY ($2)`, [project, conversations]);
 }
 
 /**
- * What reviewers saw of these conversations; without those that are not known here. Where it was not noted, the prediction
- * alone: that everyone sees.
+ * What reviewers saw of these conversations; unknown conversations are left out. If nothing was noted, only the
+ * predicted label, which is always shown.
  */
 export async function shownOf(
   db: Db,
@@ -300,13 +310,13 @@ export async function shownOf(
   return new Map(rows.map(({ conversation_id, shown }) => [conversation_id, shown]));
 }
 
-/** A task, and whose message it shows: the number alone may come again, where Label Studio was set up again. */
+/** A task and its conversation. The number alone may repeat after Label Studio was reinstalled. */
 interface TaskOf {
   readonly id: number;
   readonly conversation_id: string;
 }
 
-/** What was counted at these tasks, by task. */
+/** The counted annotations of these tasks, by task. */
 export async function countedAt(db: Db, project: number, tasks: readonly TaskOf[]): Promise<Map<number, Counted[]>> {
   const { rows } = await db.query<Counted & { verdict: Verdict }>(
     `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn, lead_time_ms FROM labelstudio_annotations
@@ -318,7 +328,7 @@ export async function countedAt(db: Db, project: number, tasks: readonly TaskOf[
   return byTask;
 }
 
-/** Notes what is counted now. */
+/** Notes which annotations are counted now. */
 export async function noteCounted(
   db: Db,
   project: number,
@@ -346,7 +356,7 @@ export async function noteCounted(
   );
 }
 
-/** Puts reviews behind those that are to be sent. */
+/** Appends reviews to the outbox. */
 export async function enqueue(db: Db, reviews: readonly ReviewSubmitted[]): Promise<void> {
   if (reviews.length === 0) return;
   await db.query(
@@ -355,7 +365,7 @@ export async function enqueue(db: Db, reviews: readonly ReviewSubmitted[]): Prom
   );
 }
 
-/** The reviews that were not sent yet, oldest first. */
+/** The oldest reviews of the outbox. */
 export async function nextToSend(db: Db, limit: number): Promise<readonly { id: string; review: ReviewSubmitted }[]> {
   const { rows } = await db.query<{ id: string; review: ReviewSubmitted }>(
     'SELECT id, review FROM labelstudio_outbox ORDER BY id LIMIT $1',
@@ -364,7 +374,7 @@ export async function nextToSend(db: Db, limit: number): Promise<readonly { id: 
   return rows;
 }
 
-/** Forgets reviews that Kafka has. */
+/** Deletes reviews that Kafka has acknowledged. */
 export async function sent(db: Db, ids: readonly string[]): Promise<void> {
   await db.query('DELETE FROM labelstudio_outbox WHERE id = ANY ($1)', [ids]);
 }

@@ -1,13 +1,13 @@
 /**
- * One synchronisation. Label Studio's tasks are made to follow the review queue, and its annotations become reviews:
+ * One synchronisation: Label Studio's tasks follow the review queue, and its annotations become reviews.
  *
- * 1. find, create or complete the project;
- * 2. scan tasks, all of them or those that changed, and put into the outbox what that says;
- * 3. send the outbox to Kafka;
- * 4. take out what was answered elsewhere, and what was erased;
- * 5. push what waits, the most useful first.
+ * 1. Find, create or complete the project.
+ * 2. Scan all tasks, or those that changed, and write the resulting reviews into the outbox.
+ * 3. Send the outbox to Kafka.
+ * 4. Delete tasks that were answered elsewhere or erased.
+ * 5. Push waiting conversations, most useful first.
  *
- * Each step leaves what the next run needs, wherever it stops. One runs at a time.
+ * If a step fails, the next run continues from what is stored. Only one runs at a time.
  */
 import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
@@ -23,7 +23,7 @@ import type { ReviewSender } from './review-sender.ts';
 import { scan } from './scan.ts';
 import { nextToSend, noteFailure, noteSync, sent, tasksIn } from './store.ts';
 
-/** What a sync works with. */
+/** The connections that a sync uses. */
 export interface SyncContext {
   readonly config: LabelStudioConfig;
   readonly api: LabelStudioApi;
@@ -32,17 +32,17 @@ export interface SyncContext {
   readonly log: Logger;
 }
 
-/** What a sync did. */
+/** The result of a sync. */
 export interface SyncReport {
   readonly project: number;
   readonly full: boolean;
-  /** Tasks that were created. */
+  /** Created tasks. */
   readonly pushed: number;
-  /** Tasks that were taken out, because their conversation was answered elsewhere or erased. */
+  /** Tasks deleted because their conversation was answered elsewhere or erased. */
   readonly closed: number;
-  /** Versions of annotations that were new, skips among them. */
+  /** New versions of annotations, including skips. */
   readonly annotations: number;
-  /** Records that went to Kafka, withdrawals among them. */
+  /** Records sent to Kafka, including withdrawals. */
   readonly reviews: number;
   /** Tasks that wait in Label Studio now. */
   readonly open: number;
@@ -51,22 +51,24 @@ export interface SyncReport {
 
 const BATCH = 500;
 
-/** Milliseconds. */
+/** Time limits in milliseconds. */
 export interface SyncLimits {
-  /** A process that has asked Postgres for nothing for so long in its turn is taken for paused, and loses it. */
+  /**
+   * A process that holds the lock but sends Postgres nothing for this long is considered paused, and loses the lock.
+   */
   readonly silent: number;
-  /** How long a sync waits for its turn. */
+  /** How long a sync waits for the lock. */
   readonly wait: number;
 }
 
-/** A request to Label Studio may take a minute, and first one more for its token. */
+/** A request to Label Studio may take a minute, and one for a token may precede it. */
 const LIMITS: SyncLimits = { silent: 3 * 60_000, wait: 5 * 60_000 };
-/** Postgres's code for a lock that was waited for too long. */
+/** Postgres' error code for a lock time-out. */
 const LOCK_NOT_AVAILABLE = '55P03';
 
-/** How a sync is run. */
+/** Options of a sync. */
 export interface SyncOptions {
-  /** Scans all tasks, whenever that was done last. */
+  /** Scans all tasks, even if that was done recently. */
   readonly full: boolean;
   /** Takes the project from another installation. */
   readonly takeOver?: boolean;
@@ -74,8 +76,8 @@ export interface SyncOptions {
 }
 
 /**
- * Runs one synchronisation, after any that runs.
- * @throws LabelStudioError when Label Studio does not do its part; it is noted with the project, whoever asked.
+ * Runs one synchronisation, after any other has ended.
+ * @throws LabelStudioError when Label Studio fails; the failure is noted with the project.
  */
 export async function synchronise(context: SyncContext, options: SyncOptions): Promise<SyncReport> {
   try {
@@ -110,8 +112,9 @@ function follow(context: SyncContext, options: SyncOptions): Promise<SyncReport>
 }
 
 /**
- * Does `work` when no other does. The lock ends with its transaction, and so with the connection, which Postgres ends when the
- * process is silent. @throws LabelStudioError when another one runs and does not end.
+ * Runs `work` under a lock. The lock belongs to a transaction, so it ends with the connection, which Postgres closes
+ * when the process is silent for too long.
+ * @throws LabelStudioError when another synchronisation does not end in time.
  */
 async function inTurn<T>(
   context: SyncContext,
@@ -133,7 +136,10 @@ async function inTurn<T>(
   return inTransaction(context.pool, locked, begin);
 }
 
-/** The same calls, each after Postgres has heard of us and still has our lock: who was paused for long must do no more. */
+/**
+ * Wraps the calls so that each first checks that the locking transaction still exists: a process that was paused for
+ * too long must do nothing more.
+ */
 function held<T extends LabelStudioApi | Pool | ReviewSender>(client: PoolClient, calls: T): T {
   return new Proxy(calls, {
     get:

@@ -1,10 +1,10 @@
-/** A conversation that waits, as a task of Label Studio. */
+/** A waiting conversation as a task of Label Studio. */
 import type { ReviewTask } from '../review/tasks.ts';
 import type { ShownPrediction } from '../schemas/types.ts';
 import type { NewTask } from './api.ts';
 import { CONTROLS } from './labelling-config.ts';
 
-/** What a task is made of, as a reviewer may see it. */
+/** The fields of a task, as a reviewer may see them. */
 export type Waiting = Pick<
   ReviewTask,
   | 'conversation_id'
@@ -18,12 +18,12 @@ export type Waiting = Pick<
 >;
 
 /**
- * The name under which Label Studio keeps every prediction. It fills in only predictions whose name is the project's
- * `model_version`, of which there is one: with the models' own versions, the tasks of all but one would start empty.
+ * The model version under which Label Studio keeps every prediction. It fills in only predictions of the project's
+ * single `model_version`; with the models' own versions, only one model's tasks would be filled in.
  */
 export const PREDICTED_BY = 'samvad';
 
-/** The task, with the model's label filled in. */
+/** The task with the predicted label filled in. */
 export function taskOf(item: Waiting): NewTask {
   return {
     data: {
@@ -51,7 +51,7 @@ export function taskOf(item: Waiting): NewTask {
   };
 }
 
-/** What a reviewer of the task sees of the prediction. */
+/** What the task's reviewer sees of the prediction. */
 export function shownIn({ nlu_intent, nlu_module, nlu_confidence, model_version }: Waiting): ShownPrediction {
   return { intent: nlu_intent, module: nlu_module, confidence: nlu_confidence, model_version };
 }

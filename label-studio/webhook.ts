@@ -1,4 +1,7 @@
-/** Webhooks are a hint only: Label Studio sends each once, waits a second, signs nothing. So one without payload is enough. */
+/**
+ * Webhooks serve as hints only: Label Studio sends each once, waits one second and signs nothing. So they are
+ * registered without payload.
+ */
 import type { LabelStudioConfig } from '../config.ts';
 import type { LabelStudioApi } from './api.ts';
 
@@ -7,7 +10,7 @@ export const SECRET_HEADER = 'X-Samvad-Secret';
 
 const ACTIONS = ['ANNOTATION_CREATED', 'ANNOTATIONS_CREATED', 'ANNOTATION_UPDATED', 'ANNOTATIONS_DELETED'];
 
-/** Registers the project's webhook, where an address is configured. Whoever switched it off, it is switched on again. */
+/** Registers the project's webhook if an address is configured, and switches it on again if it was switched off. */
 export async function keepWebhook(
   api: LabelStudioApi,
   { webhookUrl: url, webhookSecret = '' }: LabelStudioConfig,

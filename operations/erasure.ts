@@ -1,4 +1,4 @@
-/** Erases conversations, at the wish of the user whose they are. */
+/** Erases conversations at the request of their user. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
@@ -6,27 +6,28 @@ import { parseEvent } from '../producers/inputs.ts';
 import { sendAll } from '../producers/send-all.ts';
 import { erasedAmong, erasedSentence } from '../review/erased.ts';
 
-/** What an erasure goes through. */
+/** The connections that an erasure needs. */
 export interface ErasureDeps {
   readonly pool: Pick<Pool, 'query'>;
   readonly producer: Pick<ConversationProducer, 'send'>;
 }
 
-/** What to erase: one conversation, or all of a user that are here now. */
+/** What to erase: one conversation, or all conversations of a user that are in the tables now. */
 export type ErasureSubject = { readonly conversation_id: string } | { readonly user_id: string };
 
-/** Who asks, and why: both stay in the history. */
+/** The requester and the reason; both stay in the history. */
 export interface ErasureGrounds {
   readonly requested_by: string;
   readonly reason: string;
 }
 
-/** What became of a request. */
+/** The result of a request. */
 export interface ErasureOutcome {
   readonly conversations: readonly string[];
   /**
-   * `erased`: the tables that are made from the log have forgotten them, but for scores of the queue. `sent`: in the log, and a component
-   * has not come to it yet. `spooled`: Kafka did not take it, or some of it; it waits on the disk of this host, from where it is sent on.
+   * `erased`: the tables made from the log no longer have the conversations; scores of the queue may remain. `sent`:
+   * the request is in the log, but a component has not processed it yet. `spooled`: Kafka has not accepted all of it;
+   * it waits in the spool of this host and is sent from there.
    */
   readonly outcome: 'erased' | 'sent' | 'spooled';
 }
@@ -41,13 +42,13 @@ export class NothingToErase extends Error {
   }
 }
 
-/** How long `erase` waits until the tables have forgotten. */
+/** How long `erase` waits until the tables have erased the conversations. */
 const TAKEN_MS = 15_000;
 const POLL_MS = 100;
 
 /**
- * Sends one request for each conversation and waits until the tables that are made from the log have none of them.
- * @throws NothingToErase, and InputError naming the field that is wrong. @throws SpoolFull
+ * Sends one request per conversation and waits until the tables made from the log have none of them.
+ * @throws NothingToErase. @throws InputError naming the invalid field. @throws SpoolFull
  */
 export async function erase(
   { pool, producer }: ErasureDeps,

@@ -1,4 +1,4 @@
-/** Which routing policies there were, which one is in force, and how to adopt another. */
+/** The history of routing policies, the one in force, and the adoption of another. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
@@ -11,7 +11,7 @@ import type { Adoption } from '../producers/policies.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import type { PolicyException, RoutingPolicy } from '../schemas/types.ts';
 
-/** A policy that came into force. The built-in one was adopted by nobody. */
+/** A policy that came into force. The built-in one has no adopter. */
 export interface AdoptedPolicy {
   readonly policy: RoutingPolicy;
   readonly adopted_by: string | null;
@@ -27,11 +27,11 @@ const BUILT_IN: AdoptedPolicy = {
   adopted_at: null,
 };
 
-/** How long `adoptPolicy` waits until intake has taken the policy. */
+/** How long `adoptPolicy` waits until intake has processed the policy. */
 const TAKEN_MS = 15_000;
 const POLL_MS = 100;
 
-/** Every policy that came into force, oldest first, as conversations are routed by it; the last one is in force. */
+/** Every policy that came into force, oldest first, in the order that routing uses; the last one is in force. */
 export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly AdoptedPolicy[]> {
   const { rows } = await pool.query<{
     version: string;
@@ -76,18 +76,18 @@ export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly
   ];
 }
 
-/** The policy by which conversations are routed that arrive now. */
+/** The policy in force: it routes conversations that arrive now. */
 export async function policyInForce(pool: Pick<Pool, 'query'>): Promise<AdoptedPolicy> {
   return (await policyHistory(pool)).at(-1) ?? BUILT_IN;
 }
 
-/** What became of an adoption. */
+/** The result of an adoption. */
 export type AdoptionOutcome =
-  /** In force: conversations are routed by it from now on. */
+  /** It is in force and routes conversations from now on. */
   | 'in force'
-  /** This version is in force, or was, with the same rules: nothing changed. */
+  /** This version, with the same rules, is or was already in force; nothing changed. */
   | 'known'
-  /** In the log; intake or the projection `policies` has not come to it yet. */
+  /** It is in the log, but intake or the projection `policies` has not processed it yet. */
   | 'sent';
 
 /** What an adoption needs. */
@@ -97,7 +97,10 @@ export interface PolicyDeps {
   readonly pool: Pick<Pool, 'query'>;
 }
 
-/** What `adoptPolicy` would refuse, or would find done already, without sending anything. @throws InputError */
+/**
+ * Checks an adoption without sending anything: whether the policy is new or known. @throws InputError when
+ * `adoptPolicy` would refuse it.
+ */
 export async function checkAdoption(
   pool: Pick<Pool, 'query'>,
   { policy }: Pick<Adoption, 'policy'>,
@@ -115,13 +118,14 @@ export async function checkAdoption(
 
 /**
  * Adopts a policy: sends it to every partition and waits until it is in force.
- * @throws InputError naming the field that is wrong, such as a version that is known with other rules. @throws Transient when Kafka does not answer.
+ * @throws InputError naming the invalid field, such as a version that is known with other rules. @throws Transient when
+ * Kafka does not answer.
  */
 export async function adoptPolicy(deps: PolicyDeps, adoption: Adoption): Promise<AdoptionOutcome> {
   if ((await checkAdoption(deps.pool, adoption)) === 'known') return 'known';
   await sendPolicy(deps.servers.kafka, deps.codecs, adoption);
   for (const deadline = Date.now() + TAKEN_MS; Date.now() < deadline; await sleep(POLL_MS)) {
-    // Somebody else may have sent other rules under this version at the same time: intake took those that came first.
+    // Another process may have sent other rules under this version at the same time; intake takes the first.
     if ((await checkAdoption(deps.pool, adoption)) === 'known') return 'in force';
   }
   return 'sent';

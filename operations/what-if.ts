@@ -1,4 +1,4 @@
-/** Runs another policy over a range of the canonical log, into nothing but a report. */
+/** Evaluates another policy on a range of the canonical log. The only output is a report. */
 import type { Servers } from '../config.ts';
 import { countingAnswer, judgement, noAnswers, withReview } from '../policy/standing.ts';
 import type { Answers } from '../policy/standing.ts';
@@ -9,18 +9,18 @@ import type { Codecs } from '../runtime/schema-registry.ts';
 import type { ConversationCaptured, ReviewSubmitted } from '../schemas/types.ts';
 import { topics } from '../topology.ts';
 
-/** Which conversations, by their `created_at` in milliseconds since 1970: from `from`, before `to`. */
+/** The range of `created_at`, in milliseconds since 1970: `from` included, `to` excluded. */
 export interface WhatIfRange {
   readonly from?: number;
   readonly to?: number;
 }
 
-/** What is kept of an answer. */
+/** The fields of an answer that are kept. */
 type Said = Pick<ReviewSubmitted, 'verdict' | 'corrected_intent' | 'corrected_module' | 'review_id' | 'withdraws'>;
 
 /**
- * Reads the log twice, answers first. Nothing is written, no group is joined, no offset is committed. Memory grows with
- * the answers of people and the erased, not with traffic.
+ * Reads the log twice, answers first. Writes nothing, joins no group and commits no offsets. Memory grows with the
+ * number of answers and erasures, not with traffic.
  * @throws Transient when Kafka does not answer.
  */
 export async function whatIf(
@@ -52,7 +52,10 @@ export async function whatIf(
   return tally.report();
 }
 
-/** By the answer that stands. A message that is no training data must not be approved as such, so rejected is wrong here. */
+/**
+ * Judges by the answer in force. A rejected message counts as wrong, because it must not be auto-approved as training
+ * data.
+ */
 function judgementOf(
   conversation: ConversationCaptured,
   { answers }: Answers<Said> = noAnswers,

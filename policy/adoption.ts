@@ -1,4 +1,4 @@
-/** What makes a routing policy fit to be adopted. The same rules hold at the command line, over HTTP and at intake. */
+/** Checks whether a routing policy may be adopted. The command line, HTTP and intake apply the same rules. */
 import type { PolicyAdopted, PolicyException, RoutingPolicy, Thresholds } from '../schemas/types.ts';
 import { textHash } from './hash.ts';
 import { withCanonicalTags } from './language.ts';
@@ -8,7 +8,7 @@ import type { Problem } from './validation.ts';
 /** Every captured event carries its policy, so a policy must stay small. */
 const MAX_EXCEPTIONS = 50;
 
-/** What is wrong with an adoption; empty when nothing is. `arrivedAtMs` is when the log received it. */
+/** The problems of an adoption; empty when it is valid. `arrivedAtMs` is when the log received it. */
 export function policyProblems(adopted: PolicyAdopted, arrivedAtMs: number): readonly Problem[] {
   return [
     ...ruleProblems(adopted.policy),
@@ -18,7 +18,7 @@ export function policyProblems(adopted: PolicyAdopted, arrivedAtMs: number): rea
   ];
 }
 
-/** What is wrong with a policy in itself. */
+/** The problems of the policy itself. */
 export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
   const { exceptions, audit_share } = policy;
   return [
@@ -37,8 +37,9 @@ export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
 }
 
 /**
- * Equal for policies that route every conversation alike and send the same ones to people, but for their version. A share
- * of 0 leaves no trace: digests from before there were overlaps stay as they are.
+ * A digest of the routing rules without the version: equal for two policies that route every conversation alike and
+ * send the same ones to people. An overlap share of 0 is left out, so digests of policies older than that field do not
+ * change.
  */
 export function rulesDigest(policy: RoutingPolicy): string {
   const { thresholds, exceptions, audit_share, audit_salt, overlap_share } = withCanonicalTags(policy);

@@ -1,4 +1,4 @@
-/** Whether two reviewers of the same conversations say the same. */
+/** How far two reviewers of the same conversations agree. */
 
 /** Agreement of two reviewers over the conversations that both judged. */
 export interface Agreement {
@@ -7,11 +7,11 @@ export interface Agreement {
   readonly observed: number | null;
   /**
    * Cohen's kappa (1960): (observed − expected) / (1 − expected), where expected is the agreement of two reviewers who
-   * choose labels by their own frequencies. 1 = perfect, 0 = chance. Null without pairs, and when both gave one and the
-   * same label throughout: then chance alone explains everything.
+   * choose labels at random with their own frequencies. 1 = perfect, 0 = chance. Null without pairs, and when both
+   * reviewers gave a single label throughout: expected agreement is then 1.
    */
   readonly kappa: number | null;
-  /** Its standard error at large counts, √(o·(1 − o) / n) / (1 − e) (Cohen 1960, formula 7). */
+  /** Standard error of kappa for large counts, √(o·(1 − o) / n) / (1 − e) (Cohen 1960, formula 7). */
   readonly standardError: number | null;
 }
 

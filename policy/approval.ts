@@ -1,4 +1,4 @@
-/** Which label a conversation gives, and how the set of approved samples changes with it. */
+/** Which label a conversation contributes, and how the set of approved samples changes with it. */
 import type {
   ApprovedSampleCount,
   RoutingDecision,
@@ -7,7 +7,7 @@ import type {
   SampleWithdrawn,
 } from '../schemas/types.ts';
 
-/** The sample that a conversation stands for now, or undefined when its label can't be trusted. */
+/** The sample that the conversation yields now, or undefined when its label can't be trusted. */
 export function sampleOf(decision: RoutingDecision): SampleApproved | undefined {
   const { conversation, review } = decision;
   const vouched = review?.verdict === 'approve' || review?.verdict === 'correct';
@@ -37,7 +37,9 @@ function reviewPropensity({ route, audit, audit_propensity }: RoutingDecision): 
   return audit ? audit_propensity : null;
 }
 
-/** The events that lead from the last sample, where it stood, to the one that stands; none when the label is the same. */
+/**
+ * The events that replace the last sample, if it still stands, with the current one; none when the label is the same.
+ */
 export function sampleChanges(
   last: SampleApproved | undefined,
   after: SampleApproved | undefined,
@@ -59,8 +61,8 @@ export function sampleChanges(
 }
 
 /**
- * The events that are written over all those of a conversation that was erased at `erased_at`, in milliseconds since 1970. There is one
- * where nothing is known of samples too: a table from before withdrawn ones were kept in it does not tell.
+ * The events that overwrite every sample event of a conversation erased at `erased_at` (milliseconds since 1970). One
+ * event is written even when the table shows no samples: older tables did not keep withdrawn ones.
  */
 export function erasures(
   conversation_id: string,
@@ -99,7 +101,9 @@ function withdrawalReason(
   return before.intent === after.intent && before.module === after.module ? 'relabelled' : 'corrected';
 }
 
-/** A label is its intent and module and who vouches for it; samples from before their model version or propensity was kept are no other ones. */
+/**
+ * Compares intent, module and source only; samples older than the fields for model version and propensity still match.
+ */
 function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   return (
     a.intent === b.intent &&
@@ -110,12 +114,14 @@ function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   );
 }
 
-/** Names that a count keeps of each kind: with the longest ones it has half of the bytes that its topic takes. */
+/**
+ * Distinct names that a count keeps per kind. With names of maximal length they take half of the topic's record limit.
+ */
 const MAX_NAMES = 500;
-/** Counts the samples of all other names; no intent, module or language can be called so. */
+/** Counts the samples of all other names. No intent, module or language can have this name. */
 const OTHER = '(other)';
 
-/** The count after one more event of training-samples. `offset` is that event's own. */
+/** The count after one more event of training-samples. `offset` is the offset of that event. */
 export function countSample(
   count: ApprovedSampleCount | undefined,
   event: SampleEvent,
@@ -131,7 +137,7 @@ export function countSample(
     by_language: {},
     next_offset: 0,
   };
-  // Read again, after the group's offsets have expired or were reset: it is counted already.
+  // A record that is read again, after the group's offsets expired or were reset, is already counted.
   if (offset < before.next_offset) return before;
   const label = event.approved ?? event.withdrawn;
   if (!label) return { ...before, next_offset: offset + 1 };
@@ -150,14 +156,14 @@ export function countSample(
 function add(counts: Readonly<Record<string, number>>, name: string, change: number): Record<string, number> {
   const place = placeOf(name, counts);
   const { [place]: before, ...rest } = counts;
-  // Only a name of its own: a module may be called toString, which every object answers to.
+  // `hasOwn`, because a module may be named like a method that every object inherits, such as toString.
   const after = (before !== undefined && Object.hasOwn(counts, place) ? before : 0) + change;
   return after === 0 ? rest : { ...rest, [place]: after };
 }
 
 /**
- * Under which name a sample is counted. Once there are others, a new name is one of them, so that its withdrawal, which finds no count
- * of its own, takes one from them: each count stays a number of samples, and all of them together the number that there are.
+ * The name under which a sample is counted. Once OTHER exists, a new name is counted there, and so is its withdrawal,
+ * which has no count under its own name. So no count becomes negative, and their sum is the number of samples.
  */
 function placeOf(name: string, counts: Readonly<Record<string, number>>): string {
   if (Object.hasOwn(counts, name)) return name;

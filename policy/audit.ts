@@ -1,86 +1,102 @@
 /**
- * How often the answers in production are right. People see nearly all of the doubtful traffic and a small random share
- * of the trusted traffic, so the plain share of right answers among what they saw is too low. Here each answer counts
- * for as many conversations as it stands for: the inverse of its chance to be seen and answered.
+ * Estimates how often the answers in production are right. People see nearly all of the doubtful traffic but only a
+ * small random share of the trusted traffic, so the plain share of right answers among what they saw is too low. Each
+ * answer is therefore weighted with the number of conversations it represents: the inverse of its probability of being
+ * selected and answered.
  *
  * Estimator: strata of equal design (route and audit propensity), the review routes also cut into bands of confidence,
- * each weighted with its share of the traffic. That is Horvitz and Thompson's estimator (1952) in Hájek's form with the realised share of
- * answers in place of the planned propensity, which is never less precise (post-stratification; Holt and Smith 1979).
- * Interval: Wilson's in each stratum, joined by the method of variance estimates recovery (Zou and Donner 2008;
- * Newcombe 1998): low = p − √Σ (w·(p_h − l_h))², high = p + √Σ (w·(u_h − p_h))². A stratum without a single mistake
- * keeps its uncertainty that way, where a bootstrap or a normal interval would give it none. Each part is scaled by
- * √(1 − answered / conversations): what people have seen whole is known, not estimated.
+ * each weighted with its share of the traffic. This is Horvitz and Thompson's estimator (1952) in Hájek's form with the
+ * realised share of answers in place of the planned propensity (post-stratification; Holt and Smith 1979), which does
+ * not lose precision.
  *
- * On the review routes people are asked about texts: one keystroke answers all that are equal, and all are right or all wrong. So the
- * sample is one of clusters, and its n is what they are worth (`effectiveNumber`). The factor stays: of clusters that are taken
- * whole it is 1 − the share of clusters, for which the share of conversations stands (Cochran 1977, chapters 9 and 9A). Audits are drawn
- * and answered one conversation at a time, so each counts, however often its text comes (simple random sampling, chapter 2).
+ * Interval: Wilson's in each stratum, combined by the method of variance estimates recovery (Zou and Donner 2008;
+ * Newcombe 1998): low = p − √Σ (w·(p_h − l_h))², high = p + √Σ (w·(u_h − p_h))². A stratum without a mistake keeps its
+ * uncertainty this way; a bootstrap or a normal interval would give it none. Each part is scaled by √(1 − answered /
+ * conversations), the finite population correction: a stratum that was answered completely is known, not estimated.
  *
- * A stratum without an answer, as a small one may stay for ever when another audit share is adopted, is estimated with the
- * others' mean, and the interval holds whatever is true of it: all wrong at its low end, all right at its high end. Where
- * such strata are more than a small part of the traffic there is no estimate.
+ * On the review routes one keystroke answers all equal texts, so they are all right or all wrong. The sample is one of
+ * clusters, and its n is the effective number of independent answers (`effectiveNumber`). The finite population
+ * correction stays: for clusters taken whole it is 1 − the share of clusters, approximated by the share of
+ * conversations (Cochran 1977, chapters 9 and 9A). Audits are drawn and answered one conversation at a time, so each
+ * counts on its own even if its text repeats (simple random sampling, chapter 2).
  *
- * Assumed: an audited conversation is chosen by a hash that knows nothing of it; and within a band of confidence those
- * that nobody has answered yet (or were skipped) are right as often as those answered. `bounds` does without the latter.
+ * A stratum without an answer (a small one may never get any after the audit share changed) gets the mean of the others
+ * as its estimate, and the interval assumes the extremes for it: all wrong at the low end, all right at the high end.
+ * If such strata hold more than `MAX_UNSEEN` of the traffic, there is no estimate.
+ *
+ * Assumptions: audited conversations are chosen by a hash that is independent of their content; and within a band of
+ * confidence, conversations that are unanswered (or skipped) are right as often as the answered ones. `bounds` does not
+ * need the second assumption.
  */
 import { effectiveNumber, wilson } from './intervals.ts';
 import type { Interval } from './intervals.ts';
 
-/** Conversations of equal route, audit propensity and confidence band, counted. */
+/** Counts of the conversations with equal route, audit propensity and confidence band. */
 export interface AuditCell {
   readonly route: 'auto-approved' | 'needs-review' | 'priority-review';
-  /** Planned chance that a person is asked, 0 to 1; 1 on the review routes. */
+  /** Planned probability that a person is asked, 0 to 1; 1 on the review routes. */
   readonly propensity: number;
   /** Bands are ordered; neighbours with few answers are joined. */
   readonly band: number;
   readonly conversations: number;
-  /** How many of them were meant for a person. Answers to others don't count: nobody chose those by chance. */
+  /**
+   * How many of them were selected for a person. Answers to others don't count, because those were not a random choice.
+   */
   readonly chosen: number;
-  /** Answers to chosen ones: prediction confirmed, corrected, or message unusable (rejected), which is neither. */
+  /**
+   * Answers to selected conversations: prediction confirmed, corrected, or message unusable (rejected), which counts as
+   * neither.
+   */
   readonly right: number;
   readonly wrong: number;
   readonly unusable: number;
   /**
-   * Σ size² over the groups that `right` and `wrong` come in: equal texts with equal prediction on the review routes, each audit
-   * by itself.
+   * Σ size² over the groups behind `right` and `wrong`: equal texts with equal prediction on the review routes; each
+   * audit is its own group.
    */
   readonly squares: number;
 }
 
-/** What is known of a slice of the traffic. Shares are 0 to 1. */
+/** The accuracy of a slice of the traffic. Shares are 0 to 1. */
 export interface ProductionAccuracy {
   readonly conversations: number;
-  /** Answers that it rests on, unusable messages left out. */
+  /** Answers used, without unusable messages. */
   readonly answers: number;
-  /** Independent answers that these are worth: fewer, where equal texts were answered. */
+  /** Effective number of independent answers; smaller than `answers` where equal texts were answered. */
   readonly effective: number;
-  /** Chosen for a person and not (usefully) answered: still waiting, or skipped. */
+  /** Selected for a person, but without a usable answer: still waiting, or skipped. */
   readonly missing: number;
-  /** Right answers by inverse propensity; null when more than `MAX_UNSEEN` of the traffic is in strata without an answer. */
+  /**
+   * Share of right answers, weighted by inverse propensity; null when more than `MAX_UNSEEN` of the traffic is in
+   * strata without an answer.
+   */
   readonly corrected: number | null;
   readonly interval: Interval;
-  /** The corrected figure if all that is missing on the review routes were wrong, or right. */
+  /** The corrected figure if everything missing on the review routes were wrong, or right. */
   readonly bounds: Interval;
-  /** The plain share of right answers among what people saw; null when they saw nothing. */
+  /** The unweighted share of right answers among what people saw; null when they saw nothing. */
   readonly naive: number | null;
-  /** Wrong answers among those judged: how often a person overrode the model. */
+  /** Wrong answers among the judged ones: how often a person overrode the model. */
   readonly overrideRate: number | null;
 }
 
-/** Upper edges of the bands; a missing confidence is in band 0. `width_bucket` of Postgres gives the same numbers. */
+/** Upper edges of the bands; a missing confidence is in band 0. Postgres' `width_bucket` gives the same numbers. */
 export const BAND_EDGES: readonly number[] = [
   0.3, 0.4, 0.5, 0.55, 0.6, 0.65, 0.7, 0.725, 0.75, 0.775, 0.8, 0.825, 0.85,
 ];
 
-/** The band of a confidence, from 0: how many edges are not above it. */
+/** The band of a confidence, from 0: the number of edges that are not above it. */
 export function confidenceBand(confidence: number | null): number {
   return confidence === null ? 0 : BAND_EDGES.filter((edge) => confidence >= edge).length;
 }
 
-/** Bands with fewer answers are joined with the next. */
+/** A band with fewer answers is joined with the next one. */
 const MIN_ANSWERS = 10;
 
-/** Share of the traffic that may be without any answer where there is a figure. It widens the interval by as much. */
+/**
+ * The largest share of the traffic that may lack answers for there to be a figure. It widens the interval by the same
+ * amount.
+ */
 export const MAX_UNSEEN = 0.05;
 
 /** Production accuracy of the conversations in `cells`. */
@@ -93,7 +109,7 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
   const seen = parts.filter(({ known }) => known);
   const unseen = sum(parts, ({ known, weight }) => (known ? 0 : weight));
   const rightOfSeen = sum(seen, ({ weight, share }) => weight * share);
-  // Sums of parts may come out a little above 1, which the table would refuse.
+  // Rounding can make a sum of shares slightly larger than 1, which a constraint in Postgres rejects.
   const corrected = seen.length === 0 ? 0.5 : clamp(rightOfSeen / (1 - unseen));
   const spread = (side: 0 | 1) =>
     Math.sqrt(sum(seen, ({ weight, share, interval }) => (weight * (interval[side] - share)) ** 2));
@@ -117,12 +133,12 @@ export function productionAccuracy(cells: readonly AuditCell[]): ProductionAccur
 
 interface Part {
   readonly weight: number;
-  /** Whether people have judged any of it; else `share` and `interval` say nothing. */
+  /** Whether people have judged any of it; otherwise `share` and `interval` carry no information. */
   readonly known: boolean;
   readonly share: number;
-  /** 95 %, narrowed by what was seen. */
+  /** 95 % interval, narrowed by the finite population correction. */
   readonly interval: Interval;
-  /** The share of it that was meant for a person and has no answer. */
+  /** The share of it that was selected for a person and has no answer. */
   readonly missing: number;
 }
 
@@ -143,7 +159,9 @@ function partOf(stratum: AuditCell, weight: number): Part {
   };
 }
 
-/** Conversations that have a right answer: all but the rejected, estimated from those that were judged where any were. */
+/**
+ * Conversations that have a right answer: all but the rejected ones, estimated from the judged share if there is one.
+ */
 function usable(stratum: AuditCell): number {
   const { conversations, right, wrong, unusable } = stratum;
   return right + wrong === 0 ? conversations - unusable : (conversations * (right + wrong)) / answered(stratum);
@@ -158,8 +176,9 @@ function answered({ right, wrong, unusable }: AuditCell): number {
 }
 
 /**
- * Bands in order, joined until each has enough answers. A band that was answered whole is known and stays alone.
- * Audits are one band: chance chose them, and chance orders those of a day, so those answered are a sample of each day.
+ * Bands in order, joined until each has enough answers. A band that was answered completely is known and stays
+ * separate. Audits form one band: they are selected and ordered at random within a day, so the answered ones are a
+ * random sample of each day.
  */
 function joinBands(cells: readonly AuditCell[]): readonly AuditCell[] {
   const bandOf = ({ route, band }: AuditCell) => (route === 'auto-approved' ? 'all' : String(band));
@@ -189,7 +208,7 @@ function total(cells: readonly AuditCell[]): AuditCell {
   }));
 }
 
-/** The items by their key, in the order in which each key came first. */
+/** Groups items by key, in the order in which each key first appears. */
 export function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
   const groups = new Map<K, T[]>();
   for (const item of items) {

@@ -1,4 +1,4 @@
-/** Hashes that stand in for randomness: the same id always falls on the same side, here and in every replay. */
+/** Hashes in place of randomness: the same id always gets the same number, also in every replay. */
 
 /**
  * A number in [0, 1) from `text`, evenly spread.
@@ -8,7 +8,7 @@ export function unitHash(text: string): number {
   return mix(fnv1a(text, 0x811c9dc5)) / 2 ** 32;
 }
 
-/** 64 bits of `text` as 16 hexadecimal digits; for telling texts apart, not against an attacker. */
+/** 64 bits of `text` as 16 hexadecimal digits; distinguishes texts, but does not resist an attacker. */
 export function textHash(text: string): string {
   const high = mix(fnv1a(text, 0x811c9dc5));
   const low = mix(fnv1a(text, high ^ 0x9e3779b9));

@@ -1,4 +1,4 @@
-/** Confidence intervals of shares. */
+/** Confidence intervals for shares. */
 
 /** A range of shares, 0 to 1. */
 export type Interval = readonly [low: number, high: number];
@@ -7,8 +7,8 @@ export type Interval = readonly [low: number, high: number];
 export const Z95 = 1.959963984540054;
 
 /**
- * Wilson's score interval of a share of `n` trials of which `successes` succeeded (Wilson 1927; Brown, Cai and DasGupta
- * 2001 for its coverage at small n). [0, 1] when there were none.
+ * Wilson's score interval for `successes` out of `n` trials (Wilson 1927; Brown, Cai and DasGupta 2001 on its coverage
+ * at small n). [0, 1] when n is 0.
  */
 export function wilson(successes: number, n: number, z = Z95): Interval {
   if (n === 0) return [0, 1];
@@ -19,9 +19,9 @@ export function wilson(successes: number, n: number, z = Z95): Interval {
 }
 
 /**
- * How many independent observations a weighted mean is worth: (Σ w)² / Σ w² (Kish 1965). Where observations come in groups that
- * say one thing, the weights are the sizes of the groups: n divided by the design effect of clusters that agree within.
- * `wilson` takes it in place of n (Franco, Little, Louis and Slud 2019 compare the intervals and recommend Wilson's).
+ * The effective number of independent observations of a weighted mean: (Σ w)² / Σ w² (Kish 1965). For clusters whose
+ * members all agree, the weights are the cluster sizes: the result is n divided by the design effect. `wilson` takes it
+ * in place of n (Franco, Little, Louis and Slud 2019 compare the intervals and recommend Wilson's).
  */
 export function effectiveNumber(sum: number, squares: number): number {
   return squares === 0 ? 0 : sum ** 2 / squares;
@@ -30,12 +30,15 @@ export function effectiveNumber(sum: number, squares: number): number {
 /** The number of observations at which `anytimeZ` is narrowest. */
 const NARROWEST_AT = 50;
 const ALPHA = 0.05;
-/** The mixture's m is so many times smaller: x with x = ln((1 + x)/α²), where the derivative is 0 (Howard et al., section 3.5). */
+/**
+ * The factor by which the mixture's m is smaller than NARROWEST_AT: x with x = ln((1 + x)/α²), where the derivative is
+ * 0 (Howard et al., section 3.5).
+ */
 const NARROWEST_OVER_M = 8.21;
 
 /**
- * What takes the place of `Z95` where a mean is looked at again after each of `n` observations and the first look that
- * says so decides: 95 % for all looks together, however many there are. Normal mixture boundary (Robbins 1970; Howard,
+ * Replaces `Z95` where a mean is checked after each of `n` observations and the first significant check decides: 95 %
+ * coverage over all checks together, without a limit on their number. Normal mixture boundary (Robbins 1970; Howard,
  * Ramdas, McAuliffe and Sekhon 2021, section 3.2), √((n + m)/n · ln((n + m)/(m·α²))) with α = 0.05.
  */
 export function anytimeZ(n: number): number {

@@ -1,43 +1,43 @@
 /**
- * The key figures of the user's document: what each should be, how it stands, and what to do when it is off. Functions of
- * values; `kpi/read-kpis.ts` has where the values come from.
+ * The key figures of the user's document: target, current value, and what to do when a figure is off target. Pure
+ * functions; `kpi/read-kpis.ts` reads the values.
  */
 
-/** What a figure should be, both ends included; null where there is no such end. Unit as in `Kpi`. */
+/** The target range, both ends included; null for an open end. Unit as in `Kpi`. */
 export interface KpiTarget {
   readonly min: number | null;
   readonly max: number | null;
 }
 
-/** How a figure is written: share is 0 to 1, points a difference of shares. */
+/** How a figure is written: a share is 0 to 1, points are a difference of shares. */
 export type KpiUnit = 'share' | 'points' | 'count' | 'hours' | 'days';
 
-/** A key figure as it stands. */
+/** The current state of a key figure. */
 export interface Kpi {
   readonly name: string;
   readonly title: string;
   readonly group: 'Data quality' | 'Model performance' | 'Operations';
   readonly unit: KpiUnit;
-  /** What is measured, over which time, in half a sentence. */
+  /** What is measured, over which time, as a phrase. */
   readonly measures: string;
   readonly target: KpiTarget;
-  /** Null when nothing is known yet. */
+  /** Null when it is not known yet. */
   readonly value: number | null;
-  /** The same figure a week, a version or a run before; null when there was none. */
+  /** The same figure one week, version or run earlier; null when there was none. */
   readonly before: number | null;
   readonly trend: 'up' | 'down' | 'level' | null;
   readonly standing: 'on target' | 'off target' | 'unknown';
-  /** What to do, where it is off target or unknown. */
+  /** What to do when it is off target or unknown. */
   readonly advice: string | null;
 }
 
-/** Values that a figure has now and had before. */
+/** The current and the previous value of a figure. */
 export interface Figure {
   readonly value: number | null;
   readonly before: number | null;
 }
 
-/** What the figures are made from. */
+/** The inputs of all key figures. */
 export interface KpiFigures {
   readonly autoApprovalRate: Figure;
   readonly queue: Figure;
@@ -47,21 +47,23 @@ export interface KpiFigures {
   /** Production accuracy minus test accuracy of the version in production. */
   readonly productionGap: Figure;
   readonly reviewHours: Figure;
-  /** Days between the last two trainings, or since the last one where that is more. */
+  /** Days between the last two trainings, or since the last one if that is more. */
   readonly trainingInterval: Figure;
   /** Test accuracy of a version minus that of the one before it. */
   readonly improvement: Figure;
-  /** Samples that may be trained on: decides whether the system is held to the targets of a mature one. */
+  /** Samples available for training. Their number decides whether the targets of a mature system apply. */
   readonly approvedSamples: number;
 }
 
-/** Seconds that an answer takes where nobody has measured it: 280 in under two hours a week (the document's figure). */
+/** Seconds assumed for an answer whose time was not measured: 280 in under two hours a week (the document's figure). */
 export const SECONDS_PER_ANSWER = 20;
 
-/** From so many approved samples on (month 6 of the document's timeline) the targets are those of a mature system. */
+/**
+ * From this number of approved samples on (month 6 of the document's timeline) the targets of a mature system apply.
+ */
 export const MATURE_SAMPLES = 15_000;
 
-/** The targets, by maturity where the document has two. */
+/** The targets; where the document gives two, the number of samples decides. */
 export function targetsOf(approvedSamples: number) {
   const mature = approvedSamples >= MATURE_SAMPLES;
   return {
@@ -77,7 +79,7 @@ export function targetsOf(approvedSamples: number) {
   } as const satisfies Record<string, KpiTarget>;
 }
 
-/** The list, in the document's order. */
+/** The key figures, in the document's order. */
 export function kpisOf(figures: KpiFigures): readonly Kpi[] {
   const targets = targetsOf(figures.approvedSamples);
   return definitions.map(({ key, low, high, unknown, ...described }) => {
@@ -96,7 +98,7 @@ export function kpisOf(figures: KpiFigures): readonly Kpi[] {
   });
 }
 
-/** Differences of shares are this inexact: 0.88 − 0.85 is a little more than 0.03. */
+/** Tolerance for floating-point differences of shares: 0.88 − 0.85 is a little more than 0.03. */
 const DUST = 1e-9;
 
 function sideOf(value: number, { min, max }: KpiTarget): 'low' | 'high' | null {
@@ -104,7 +106,7 @@ function sideOf(value: number, { min, max }: KpiTarget): 'low' | 'high' | null {
   return max !== null && value > max + DUST ? 'high' : null;
 }
 
-/** Changes that are smaller than what is shown are none. */
+/** A change smaller than what is displayed counts as no change. */
 const SMALLEST_SHOWN: Readonly<Record<KpiUnit, number>> = {
   share: 0.001,
   points: 0.001,
@@ -120,7 +122,7 @@ function trendOf(value: number | null, before: number | null, unit: KpiUnit): Kp
   return change > 0 ? 'up' : 'down';
 }
 
-/** A figure as people read it, such as `63.2 %`, `+4.0 points` or `1.4 h`; `–` when it is not known. */
+/** A figure as displayed, such as `63.2 %`, `+4.0 points` or `1.4 h`; `–` when it is not known. */
 export function formatKpi(value: number | null, unit: KpiUnit): string {
   if (value === null) return '–';
   switch (unit) {
@@ -137,7 +139,7 @@ export function formatKpi(value: number | null, unit: KpiUnit): string {
   }
 }
 
-/** A target as people read it, such as `60.0 % to 70.0 %`. */
+/** A target as displayed, such as `60.0 % to 70.0 %`. */
 export function formatTarget({ min, max }: KpiTarget, unit: KpiUnit): string {
   if (min !== null && max !== null) return `${formatKpi(min, unit)} to ${formatKpi(max, unit)}`;
   return min !== null ? `at least ${formatKpi(min, unit)}` : `at most ${formatKpi(max, unit)}`;

@@ -1,10 +1,14 @@
 /**
- * The case of language tags. BCP 47 tags say the same in any case, and policies, counts and filters compare them letter by letter: so
- * they are written in one. What is in the log already stays as it is, and so does every decision on it.
+ * Canonical case of language tags. BCP 47 tags are case-insensitive, but policies, counts and filters compare them
+ * letter by letter, so every tag is written in one case. Records that are already in the log, and their decisions, do
+ * not change.
  */
 import type { RoutingPolicy } from '../schemas/types.ts';
 
-/** The tag in the case that RFC 5646 recommends (section 2.1.1): `hi-Latn-IN`, and all that follows a singleton in lower case. No subtag is replaced. */
+/**
+ * The tag in the case that RFC 5646 (section 2.1.1) recommends, such as `hi-Latn-IN`; lower case after a singleton.
+ * Subtags are not replaced.
+ */
 export function canonicalTag(tag: string): string {
   const subtags = tag.toLowerCase().split('-');
   const singleton = subtags.findIndex(({ length }) => length === 1);
@@ -18,13 +22,13 @@ export function canonicalTag(tag: string): string {
     .join('-');
 }
 
-/** What has a language, with its tag in that case. */
+/** The value with its language tag in canonical case. */
 export function withCanonicalTag<T extends { readonly language: string | null }>(value: T): T {
   const language = value.language === null ? null : canonicalTag(value.language);
   return language === value.language ? value : { ...value, language };
 }
 
-/** A policy with the tags of its exceptions in that case. */
+/** The policy with the tags of its exceptions in canonical case. */
 export function withCanonicalTags(policy: RoutingPolicy): RoutingPolicy {
   return { ...policy, exceptions: policy.exceptions.map(withCanonicalTag) };
 }

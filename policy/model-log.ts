@@ -1,6 +1,7 @@
 /**
- * What the topics training-runs and model-events say together, and the events that may follow. Functions of values: the
- * log is read, a function decides on what it says, and what it gives is appended only if nobody wrote in between.
+ * The state that the topics training-runs and model-events describe together, and the events that may follow. Pure
+ * functions: the log is read, a function decides on the state, and its events are appended only if nobody wrote in
+ * between.
  */
 import type {
   ModelEvent,
@@ -13,11 +14,11 @@ import type {
 } from '../schemas/types.ts';
 import type { Deployment } from './traffic.ts';
 
-/** The log, folded. */
+/** The state of the log, folded from its events. */
 export interface ModelLog {
   readonly runs: ReadonlyMap<string, RunStanding>;
   readonly models: ReadonlyMap<string, ModelRecord>;
-  /** Versions in the order in which they came into production; one may be there twice. */
+  /** Versions in the order in which they came into production. A version may appear twice. */
   readonly productions: readonly string[];
 }
 
@@ -25,17 +26,20 @@ export interface ModelLog {
 export interface ModelRecord {
   readonly version: string;
   readonly standing: ModelStanding;
-  /** Events about it so far. */
+  /** Number of events about it. */
   readonly events: number;
-  /** The last verdict that was noted on a step of its rollout, and when, milliseconds since 1970. */
+  /** The last verdict noted on a step of its rollout, and when, in milliseconds since 1970. */
   readonly judged: (StepJudged & { readonly at: number }) | null;
-  /** A person has rolled a version back since it was registered: it goes on trial by hand, or not at all. */
+  /** A person rolled back a version after this one was registered. It goes on trial only by hand. */
   readonly passedOver: boolean;
-  /** When its rollout gave it all the traffic, milliseconds since 1970; null where it did not, and from the next change of its traffic on. */
+  /**
+   * When its rollout gave it all the traffic, milliseconds since 1970; null if that did not happen or its traffic
+   * changed since.
+   */
   readonly tookOver: number | null;
 }
 
-/** As the log names the deployment controller. Whatever else changes traffic is a person's decision. */
+/** The deployment controller's name in the log. Every other change of traffic is a person's decision. */
 export const CONTROLLER = 'deployment-controller';
 
 /** Events to append, in order, in one transaction. */
@@ -44,15 +48,15 @@ export interface Appended {
   readonly models?: readonly ModelEvent[];
 }
 
-/** Something that can't be done to a version or a run as it stands, as a sentence for whoever asked. */
-export class RegistryError extends Error {
-  override readonly name = 'RegistryError';
+/** The state of a version or a run does not allow the change. The message is a sentence for the caller. */
+export class ModelLogRefused extends Error {
+  override readonly name = 'ModelLogRefused';
 }
 
 /** The log before its first event. */
 export const emptyLog: ModelLog = { runs: new Map(), models: new Map(), productions: [] };
 
-/** The log with `appended` at its end. */
+/** The log after `appended`. */
 export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): ModelLog {
   const [allRuns, allModels, productions] = [new Map(log.runs), new Map(log.models), [...log.productions]];
   for (const { run_id, standing } of runs) allRuns.set(run_id, standing);
@@ -69,14 +73,14 @@ export function foldLog(log: ModelLog, { runs = [], models = [] }: Appended): Mo
       passedOver: before?.passedOver ?? false,
       tookOver: deployed ? (rolledOut ? at : null) : (before?.tookOver ?? null),
     });
-    // What was known then was not to go on: it takes something newer.
+    // Versions registered by then are not put on trial again; only a newer version is.
     if (deployed && deployed.by !== CONTROLLER && standing.status === 'rolled_back')
       for (const [name, record] of allModels) allModels.set(name, { ...record, passedOver: true });
   }
   return { runs: allRuns, models: allModels, productions };
 }
 
-/** The first event of every log: what is in production before the first training, as the user's document describes it. */
+/** The first event of every log: the model in production before the first training, as in the user's document. */
 export function firstModel(): ModelEvent {
   const at = Date.UTC(2025, 10, 13);
   return {
@@ -95,7 +99,7 @@ export function firstModel(): ModelEvent {
   };
 }
 
-/** The standing of a version of which nothing is known yet. */
+/** The standing of a version before anything is known about it. */
 export function blankStanding(createdAt: number): ModelStanding {
   return {
     status: 'trained',
@@ -121,19 +125,19 @@ export function blankStanding(createdAt: number): ModelStanding {
   };
 }
 
-/** The versions that are rolled back now, in order of name. */
+/** The versions that are currently rolled back, ordered by name. */
 export function rolledBack({ models }: ModelLog): readonly string[] {
   return [...models.values()]
     .flatMap(({ version, standing }) => (standing.status === 'rolled_back' ? version : []))
     .sort();
 }
 
-/** Who gets traffic now. @throws RegistryError when nothing is in production. */
+/** The versions that get traffic now. @throws ModelLogRefused when nothing is in production. */
 export function deploymentOf({ models }: ModelLog): Deployment {
   const all = [...models.values()];
   const production = all.find(({ standing }) => standing.status === 'production');
   if (!production)
-    throw new RegistryError('No version is in production; give one the traffic with `samvad promote VERSION`.');
+    throw new ModelLogRefused('No version is in production; give one the traffic with `samvad promote VERSION`.');
   const canary = all.find(({ standing }) => standing.status === 'canary');
   return {
     production: production.version,
@@ -141,14 +145,14 @@ export function deploymentOf({ models }: ModelLog): Deployment {
   };
 }
 
-/** The number that the next version gets: one more than the highest that a model or a run has. */
+/** The number of the next version: one more than the highest number of a model or a run. */
 export function nextVersion({ models, runs }: ModelLog): string {
   const taken = [...models.keys(), ...[...runs.values()].flatMap(({ version }) => version ?? [])];
   const minors = taken.map((version) => Number(/^router-v1\.(\d+)\./.exec(version)?.[1] ?? 0));
   return `router-v1.${Math.max(0, ...minors) + 1}.0`;
 }
 
-/** Who does something, when, and why. */
+/** The author, time and reason of a change. */
 export interface Act {
   readonly by: string;
   readonly reason: string;
@@ -157,8 +161,8 @@ export interface Act {
 }
 
 /**
- * Registers a version. Nothing when the same run has done so already: a run that is done again registers once.
- * @throws RegistryError when another model has the number.
+ * Registers a version. Returns no events if the same run already registered it, so repeating a run registers it once.
+ * @throws ModelLogRefused when another model has the number.
  */
 export function register(
   log: ModelLog,
@@ -169,14 +173,15 @@ export function register(
   const known = log.models.get(version)?.standing;
   if (known && known.run_id !== null && known.run_id === standing.run_id) return [];
   if (known)
-    throw new RegistryError(`${version} is another model already; resume the run, and it gets the next number.`);
+    throw new ModelLogRefused(`${version} is another model already; resume the run, and it gets the next number.`);
   return [{ version, event_id: `${version}/1`, at, standing, ...kinds, registered: { by } }];
 }
 
 /**
- * Gives `version` a share of the traffic, the rest to production; at 100 it takes production's place. `ends` are the ends
- * of conversation-events: what is judged next begins there.
- * @throws RegistryError when it is in production already, when another version is on trial, or when the share is none.
+ * Gives `version` a share of the traffic and the rest to production; at 100 it replaces production. `ends` are the end
+ * offsets of conversation-events, where the evidence for the next verdict begins.
+ * @throws ModelLogRefused when the version is already in production, another one is on trial, or the share is invalid
+ * or unchanged.
  */
 export function setTraffic(
   log: ModelLog,
@@ -188,18 +193,19 @@ export function setTraffic(
   const { standing } = recordOf(log, version);
   const { production, canary } = deploymentOf(log);
   if (!Number.isInteger(traffic) || traffic < 1 || traffic > 100)
-    throw new RegistryError(`The traffic is ${traffic}; it must be a whole number of percent from 1 to 100.`);
-  if (production === version) throw new RegistryError(`${version} is in production already.`);
+    throw new ModelLogRefused(`The traffic is ${traffic}; it must be a whole number of percent from 1 to 100.`);
+  if (production === version) throw new ModelLogRefused(`${version} is in production already.`);
   if (canary && canary.version !== version)
-    throw new RegistryError(
+    throw new ModelLogRefused(
       `${canary.version} is on trial with ${canary.traffic} %; let it end, or roll it back first.`,
     );
   if (standing.status === 'canary' && standing.traffic_percentage === traffic)
-    throw new RegistryError(`${version} has ${traffic} % of the traffic already.`);
+    throw new ModelLogRefused(`${version} has ${traffic} % of the traffic already.`);
   const share = `${version} gets ${traffic} % of the traffic.`;
   const takesOver = traffic === 100;
   return [
-    // Production goes first, so that no reader of a part of this ever sees two.
+    // Production's event comes first, so that a reader of only part of the events never sees two versions in
+    // production.
     deployed(
       log,
       production,
@@ -216,8 +222,8 @@ export function setTraffic(
 }
 
 /**
- * Takes the traffic from `version`. A canary's goes to production, production's to the version that was there before.
- * @throws RegistryError when it has none, or when there is nothing to go back to.
+ * Takes all traffic from `version`. A canary's share goes to production; production's goes to the previous version.
+ * @throws ModelLogRefused when it has no traffic, or there is no previous version.
  */
 export function rollBack(log: ModelLog, version: string, act: Act): readonly ModelEvent[] {
   const { standing } = recordOf(log, version);
@@ -226,20 +232,20 @@ export function rollBack(log: ModelLog, version: string, act: Act): readonly Mod
   const back = { ...act, reason: `${version} was rolled back.` };
   if (standing.status === 'canary') return [gone, deployed(log, production, back, { traffic_percentage: 100 })];
   if (standing.status !== 'production')
-    throw new RegistryError(`${version} is ${standing.status.replace('_', ' ')} and has no traffic to give back.`);
-  if (canary) throw new RegistryError(`${canary.version} is on trial; roll it back first.`);
+    throw new ModelLogRefused(`${version} is ${standing.status.replace('_', ' ')} and has no traffic to give back.`);
+  if (canary) throw new ModelLogRefused(`${canary.version} is on trial; roll it back first.`);
   const before = log.productions.findLast((name) => log.models.get(name)?.standing.status === 'retired');
   if (before === undefined)
-    throw new RegistryError(`There is no version to go back to: none was in production before ${version}.`);
+    throw new ModelLogRefused(`There is no version to go back to: none was in production before ${version}.`);
   return [gone, deployed(log, before, back, { status: 'production', traffic_percentage: 100 })];
 }
 
-/** Notes a verdict on the step that `version` is in. */
+/** Notes a verdict on the current step of `version`. */
 export function judgedEvent(log: ModelLog, version: string, judged: StepJudged, at: number): ModelEvent {
   return { ...follow(log, version, at, {}), judged };
 }
 
-/** Notes the accuracy in production, 0 to 1, and what it rests on; null where nobody can say any more. */
+/** Notes the accuracy in production, 0 to 1, and its evidence; null when it can no longer be told. */
 export function measuredEvent(
   log: ModelLog,
   version: string,
@@ -261,7 +267,8 @@ function follow(log: ModelLog, version: string, at: number, change: Partial<Mode
 
 function recordOf({ models }: ModelLog, version: string): ModelRecord {
   const record = models.get(version);
-  if (!record) throw new RegistryError(`There is no version ${version}. There are: ${[...models.keys()].join(', ')}.`);
+  if (!record)
+    throw new ModelLogRefused(`There is no version ${version}. There are: ${[...models.keys()].join(', ')}.`);
   return record;
 }
 

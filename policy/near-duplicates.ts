@@ -1,6 +1,7 @@
 /**
- * Which messages say nearly the same, found without comparing each with each. A text's sketch is a few strings; two texts
- * count as near-duplicates when their sketches share one. Made from the text alone, so that it is the same in every replay.
+ * Finds messages that say nearly the same without comparing all pairs. The sketch of a text is a few strings; two texts
+ * count as near-duplicates when their sketches share one. A sketch depends on the text alone, so every replay gives the
+ * same one.
  *
  * Min-hashing (Broder 1997): two texts have the same smallest hash over their n-grams with probability J, the Jaccard
  * similarity of their sets of n-grams. Each of the `BANDS` strings joins `ROWS` such hashes, so one is shared with
@@ -9,12 +10,12 @@
  */
 import { textHash, unitHash } from './hash.ts';
 
-/** Letters of an n-gram. Words are padded with a space on both sides, so that short ones have n-grams too. */
+/** Letters per n-gram. Words are padded with a space on both sides, so that short words have n-grams too. */
 const LETTERS = 4;
 const BANDS = 4;
 const ROWS = 2;
 
-/** The sketch of a text that was normalised before (`normalise` in review-priority.ts). */
+/** The sketch of a text that `normalise` in review-priority.ts has normalised. */
 export function sketch(normalised: string): readonly string[] {
   const hashes = Uint32Array.from(ngrams(normalised), (gram) => unitHash(gram) * 2 ** 32);
   return Array.from({ length: BANDS }, (_, band) => {
@@ -26,7 +27,10 @@ export function sketch(normalised: string): readonly string[] {
   });
 }
 
-/** The n-grams of letters of a text, each once; of an empty one too. Code points, so that no letter is cut in two. */
+/**
+ * The distinct letter n-grams of a text; an empty text has one too. Split by code points, so that no character is cut
+ * in two.
+ */
 function ngrams(text: string): ReadonlySet<string> {
   const grams = new Set<string>();
   const letters = Array.from(` ${text} `);
@@ -34,7 +38,7 @@ function ngrams(text: string): ReadonlySet<string> {
   return grams;
 }
 
-/** Odd factors and offsets, one pair for each hash function: digits of π and e in hexadecimal. */
+/** Odd factors and offsets, one pair per hash function: digits of π and e in hexadecimal. */
 const MIXERS: readonly (readonly [factor: number, offset: number])[] = [
   [0x243f6a89, 0xb7e15163],
   [0x85a308d3, 0x8aed2a6b],

@@ -1,15 +1,21 @@
-/** Whether a trained model may take the place of the one in production. A function of values: no clock, no chance. */
+/** Decides whether a trained model may replace the one in production. Pure functions: no clock, no randomness. */
 
 /** What a candidate must reach. Shares are 0 to 1. */
 export interface PromotionPolicy {
-  /** Fewer test rows in scope than this prove nothing. */
+  /** The least number of test rows in scope for a decision. */
   readonly minRows: number;
-  /** A difference with a greater McNemar p is chance, whatever its interval: bootstrap intervals of few flips are too narrow. */
+  /**
+   * A difference with a larger McNemar p counts as chance, even if its interval excludes 0: with few flips, bootstrap
+   * intervals are too narrow.
+   */
   readonly significance: number;
-  /** Least recall of an intent, and least accuracy of a language; that of a language is also least of the whole where nothing is compared. */
+  /**
+   * The least recall of an intent, and the least accuracy of a language. The language floor also applies to all rows
+   * when there is no comparison.
+   */
   readonly intentFloor: number;
   readonly languageFloor: number;
-  /** Slices with fewer rows are too small to judge. */
+  /** Slices with fewer rows are not judged. */
   readonly minSliceRows: number;
 }
 
@@ -22,7 +28,9 @@ export const defaultPromotionPolicy: PromotionPolicy = {
   minSliceRows: 10,
 };
 
-/** How a slice of the test rows does under both models; `production` is null where there is none to compare with. */
+/**
+ * The figures of a slice of the test rows under both models; `production` is null when there is none to compare with.
+ */
 export interface SliceEvidence {
   readonly name: string;
   readonly rows: number;
@@ -30,7 +38,7 @@ export interface SliceEvidence {
   readonly production: number | null;
 }
 
-/** What is known of a candidate. */
+/** The evidence on a candidate. */
 export interface PromotionEvidence {
   /** Test rows in scope. */
   readonly rows: number;
@@ -45,16 +53,17 @@ export interface PromotionEvidence {
   readonly languages: readonly SliceEvidence[];
 }
 
-/** The answer, and why, in sentences. */
+/** The decision, with its reasons as sentences. */
 export interface PromotionDecision {
   readonly verdict: 'promote' | 'reject' | 'inconclusive';
   readonly reasons: readonly string[];
 }
 
 /**
- * Decides. A slice below its floor rejects, unless production is no better there: then the candidate does no harm. Where nothing is
- * compared, all rows together are a slice too. Else a candidate is promoted only when the whole interval of the difference is above zero, rejected when it is below, both only
- * when McNemar's test finds it too, and otherwise nothing is known: inconclusive.
+ * Decides on a promotion. A slice below its floor rejects the candidate, unless production is no better there. Without
+ * a comparison, all rows together are judged as one more slice. With one, the candidate is promoted if the whole
+ * interval of the difference is above zero and rejected if it is below, in both cases only if McNemar's test agrees;
+ * otherwise the result is inconclusive.
  */
 export function decidePromotion(evidence: PromotionEvidence, policy = defaultPromotionPolicy): PromotionDecision {
   const { rows, comparison } = evidence;

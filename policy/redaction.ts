@@ -1,26 +1,29 @@
-/** Masks personal data in messages before they enter the log that is kept for ever. */
+/** Masks personal data in messages before they enter the permanent log. */
 import type { ConversationCaptured, Entity } from '../schemas/types.ts';
 
 /**
- * Addresses. UPI handles have no dot after the @, e-mail addresses have one. What may stand before an @ is taken whole, also
- * where none follows: tried from each of its letters, a word of 32,768 would hold intake up for half a minute. Marks are parts of
- * letters: a vowel sign would cut a name in two.
+ * E-mail addresses have a dot after the @, UPI handles do not. The part that may precede an @ is matched as a whole
+ * even without one: retried from each of its letters, a word of 32,768 characters would block intake for half a minute.
+ * Combining marks count as letters, because a vowel sign would otherwise split a name.
  */
 const ADDRESSES: readonly (readonly [string, RegExp])[] = [
   ['<email>', /[\p{L}\p{M}\p{N}._%+-]+(@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+)?/gu],
   ['<upi>', /[\p{L}\p{M}\p{N}._-]{2,}(@[A-Za-z]{2,})?/gu],
 ];
 
-/** The decimal digits of every script, 0 to 9 of one after 0 to 9 of another (the Unicode Standard, section 4.6); none is above U+1FFFF. */
+/**
+ * The decimal digits of every script, ten per script in order (the Unicode Standard, section 4.6). None is above
+ * U+1FFFF.
+ */
 const DIGITS = Array.from({ length: 0x20000 }, (_, code) => String.fromCodePoint(code)).filter((one) =>
   /\p{Nd}/u.test(one),
 );
 const D = '\\p{Nd}';
 
 /**
- * Numbers, masked after addresses, in digits of any script. Deliberately narrow: an order number must survive, a payment card must
- * not. Aadhaar numbers are written in three groups of four and start with 2 to 9 (UIDAI). Indian mobile numbers have ten digits and
- * start with 6 to 9.
+ * Numbers, masked after addresses, in digits of any script. Deliberately narrow: payment cards are masked, order
+ * numbers are not. Aadhaar numbers are written in three groups of four and start with 2 to 9 (UIDAI). Indian mobile
+ * numbers have ten digits and start with 6 to 9.
  */
 const NUMBERS: readonly (readonly [string, RegExp])[] = [
   ['<card>', number(`(?:${D}{4}[ -]){3}${D}{4}|${D}{16}`)],
@@ -31,17 +34,20 @@ const NUMBERS: readonly (readonly [string, RegExp])[] = [
   ],
 ];
 
-/** A digit from `least` to `most` of any script. */
+/** Matches a digit from `least` to `most` in any script. */
 function digits(least: number, most: number): string {
   return `[${DIGITS.filter((_, i) => i % 10 >= least && i % 10 <= most).join('')}]`;
 }
 
-/** What `pattern` finds with no digit before or after it. What it may begin with is looked for first: it halves the time. */
+/** Matches `pattern` with no digit before or after it. Checking the first character first halves the time. */
 function number(pattern: string): RegExp {
   return new RegExp(`(?=[+＋${D}])(?<!${D})(?:${pattern})(?!${D})`, 'gu');
 }
 
-/** `text` with e-mail addresses, UPI handles, card, Aadhaar and Indian mobile numbers replaced by their kind. */
+/**
+ * `text` with e-mail addresses, UPI handles, card, Aadhaar and Indian mobile numbers replaced by the name of their
+ * kind.
+ */
 export function redactText(text: string): string {
   const unaddressed = ADDRESSES.reduce(
     (masked, [mask, pattern]) =>
@@ -52,8 +58,8 @@ export function redactText(text: string): string {
 }
 
 /**
- * The conversation as it may be kept. An NLU service may have read a number out of words, so that it stands in an entity and not in the
- * message. Spans are dropped from entities where the mask moved the text under them.
+ * The conversation as it may be stored. Entities are masked too, because an NLU service may recognise a number that the
+ * message spells in words. Entities lose their span where masking moved the text.
  */
 export function redact(conversation: ConversationCaptured): ConversationCaptured {
   const message = redactText(conversation.user_message);

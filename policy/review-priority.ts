@@ -1,7 +1,6 @@
 /**
- * How useful a person's answer would be. Only what the conversation itself says goes in, so the score does not depend
- * on the order of arrival; what depends on the rest of the queue (near-duplicates, age) is ranked where the
- * whole queue is, in the view `training_queue`.
+ * Scores how useful a person's answer to a conversation would be. The score depends only on the conversation, never on
+ * the order of arrival; the view `training_queue` adds what depends on the whole queue (near-duplicates, age).
  */
 import type { ConversationCaptured, ReviewItem, RoutingDecision } from '../schemas/types.ts';
 import { textHash, unitHash } from './hash.ts';
@@ -11,12 +10,13 @@ import { answersOf } from './standing.ts';
 const WEIGHTS = { doubt: 0.6, failure: 0.25, fallback: 0.15 } as const;
 
 /**
- * Share of what is not audited that waits among the audits, and is shown as they are: without route, confidence and
- * rank. So whoever meets such an item can't tell whether the model was sure. `bench/audit.ts` assumes this share.
+ * The share of non-audited conversations that waits in the lane of the audits and is shown like them: without route,
+ * confidence and rank. So a reviewer of such an item can't tell whether the model was sure. `bench/audit.ts` assumes
+ * this share.
  */
 const DRAWN_SHARE = 1 / 16;
 
-/** The queue item for a conversation that waits for a person, or undefined when none needs to see it. */
+/** The queue item of a conversation that waits for a person, or undefined when it does not wait. */
 export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
   if (!waits(decision)) return undefined;
   const { conversation } = decision;
@@ -37,30 +37,33 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
   };
 }
 
-/** Whether a conversation is of the share that waits among the audits, if it waits. */
+/** Whether a conversation belongs to the share that waits in the lane of the audits, if it waits. */
 export function drawnByChance(conversationId: string): boolean {
   return unitHash(`drawn/${conversationId}`) < DRAWN_SHARE;
 }
 
-/** How sure a model is of a text: probabilities of its answer and of the next likely one, 0 to 1; null where it says none. */
+/**
+ * How sure a model is about a text: the probabilities of its answer and of the runner-up, 0 to 1; null if it gives
+ * none.
+ */
 export interface Sureness {
   readonly confidence: number | null;
   readonly runnerUp: number;
 }
 
-/** What became of a conversation, whoever is asked about its text. */
+/** The outcome of a conversation, independent of the model that rates its text. */
 export type Outcome = Pick<ConversationCaptured, 'response_success' | 'nlu_provider'>;
 
 /**
- * How useful an answer to an item would be, 0 to 1: what the queue is ranked by within a class. Doubt is what the margin between
- * the two likeliest labels lacks of 1 (Scheffer, Decomain and Wrobel 2001); without runners-up, what the confidence lacks.
+ * How useful an answer to an item would be, 0 to 1; ranks the queue within a class. Doubt is 1 − the margin between the
+ * two most likely labels (Scheffer, Decomain and Wrobel 2001); without runners-up, 1 − the confidence.
  */
 export function usefulness({ conversation }: ReviewItem): number {
   const { nlu_confidence, runners_up } = conversation;
   return usefulnessBy({ confidence: nlu_confidence, runnerUp: runners_up[0]?.confidence ?? 0 }, conversation);
 }
 
-/** The same by what another model says of the text. */
+/** The same, from the probabilities that another model gives the text. */
 export function usefulnessBy({ confidence, runnerUp }: Sureness, conversation: Outcome): number {
   const margin = confidence === null || Number.isNaN(confidence) ? 0 : confidence - runnerUp;
   return score(conversation, 1 - Math.min(1, Math.max(0, margin)));
@@ -71,7 +74,10 @@ function score({ response_success, nlu_provider }: Outcome, doubt: number): numb
   return weight * doubt + failure * Number(response_success === false) + fallback * Number(nlu_provider === 'llm');
 }
 
-/** Whether a person still has to answer: it is not trusted, or audited, and too few people have. A skip is an answer. */
+/**
+ * Whether a person still has to answer: the conversation is untrusted or audited, and has too few answers. A skip
+ * counts as an answer.
+ */
 export function waits(decision: RoutingDecision): boolean {
   if (decision.route === 'auto_approved' && !decision.audit) return false;
   return reviewersOf(decision).size < (decision.overlap ? 2 : 1);
@@ -87,9 +93,9 @@ export function priorityClass(decision: RoutingDecision): number {
 }
 
 /**
- * Entropy of right or wrong, in bits: 1 at a confidence of one half, 0 at certainty; 1 when there is none. The record's score is
- * made of it for ever, so that a replay gives the same records; as an order it is wrong, because an answer at 0.05 counts as
- * less doubtful than one at 0.5, and `usefulness` took its place.
+ * Binary entropy of the confidence, in bits: 1 at one half, 0 at certainty; 1 without a confidence. The score in the
+ * record keeps this formula, so that a replay gives the same records. It is not a good order, because it rates an
+ * answer at 0.05 as less doubtful than one at 0.5; `usefulness` ranks the queue instead.
  */
 function entropy(p: number | null): number {
   if (p === null || Number.isNaN(p)) return 1;
@@ -97,7 +103,7 @@ function entropy(p: number | null): number {
   return -(p * Math.log2(p) + (1 - p) * Math.log2(1 - p));
 }
 
-/** The text without what near-duplicates differ in. Marks are kept: in Indic scripts they are vowels. */
+/** The text without what near-duplicates differ in. Combining marks stay: in Indic scripts they are vowels. */
 export function normalise(text: string): string {
   return text
     .normalize('NFKC')
@@ -110,11 +116,11 @@ export function normalise(text: string): string {
 const PICTURES = /\p{Extended_Pictographic}|\p{Regional_Indicator}{2}/gu;
 
 /**
- * Equal for messages that are answered together. `normalise` drops pictures too, and the record's fingerprint is made of it for ever;
- * but 👍 and 👎 alone say the opposite, so here messages differ by the pictures that they have.
+ * Equal for messages that are answered together. `normalise` drops emoji, and the record's fingerprint depends on it;
+ * but 👍 and 👎 alone mean the opposite, so this key also includes the emoji.
  */
 export function groupKey(text: string): string {
-  const plain = text.replaceAll(/[\uFE0E\uFE0F]/g, ''); // whether a picture has colours
+  const plain = text.replaceAll(/[\uFE0E\uFE0F]/g, ''); // variation selectors: text or colour
   const pictures = new Set(plain.match(PICTURES) ?? []);
   return textHash([normalise(plain), ...pictures].join('\n'));
 }

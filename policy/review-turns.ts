@@ -1,12 +1,12 @@
-/** How the two lanes of the review queue take turns. */
+/** How the two lanes of the review queue alternate. */
 
-/** Every eighth item comes from the lane that chance has drawn, which holds the audits. `bench/audit.ts` assumes it. */
+/** Every eighth item comes from the drawn lane, which holds the audits. `bench/audit.ts` assumes it. */
 const DRAWN_EVERY = 8;
 
 /**
- * The next `count` items of somebody who was given `before` items already: every eighth from `drawn`, the others from
- * `main`, and from the other lane where one is empty. The count goes on from request to request; a place in the queue
- * alone would not do, because whoever always takes the first item never comes to the eighth.
+ * The next `count` items for a reviewer who was already given `before`: every eighth from `drawn`, the others from
+ * `main`, and from the other lane when one is empty. Counting continues from request to request: by place in the queue
+ * alone, a reviewer who always takes the first item would never get the eighth.
  */
 export function takeTurns<T>(main: readonly T[], drawn: readonly T[], before: number, count: number): readonly T[] {
   const taken: T[] = [];

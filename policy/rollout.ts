@@ -1,10 +1,10 @@
 /**
- * Whether a version on trial may have more traffic. A function of what was observed: no clock, so that nothing advances
- * because time has passed, and the same evidence always gives the same verdict.
+ * Decides whether a version on trial may get more traffic. A pure function of the evidence without a clock: time alone
+ * advances nothing, and equal evidence always gives the same verdict.
  *
- * Both versions are judged on the same stretch of the log: by people's labels on what each answered itself, whenever they
- * come, and by signals of all that each was asked, which come at once. Labels are weighed by their chance to be asked for
- * (policy/audit.ts), because each version sends other conversations to people.
+ * Both versions are judged on the same stretch of the log: by people's labels on the answers that each gave itself,
+ * which come late, and by signals of everything each was asked, which come at once. Labels are weighted by their
+ * probability of being asked for (policy/audit.ts), because the versions send different conversations to people.
  */
 import { MAX_UNSEEN, productionAccuracy } from './audit.ts';
 import type { AuditCell, ProductionAccuracy } from './audit.ts';
@@ -19,45 +19,48 @@ export interface Moments {
   readonly squares: number;
 }
 
-/** What one version did in the stretch. */
+/** What one version did in the stretch of the log. */
 export interface ArmEvidence {
   readonly conversations: number;
-  /** Conversations with people's labels, by route, propensity and confidence. */
+  /** Conversations and people's labels on them, by route, propensity and confidence. */
   readonly cells: readonly AuditCell[];
-  /** Conversations of which is known whether the response was good, and how many of them were not. */
+  /** Conversations with a known outcome of the response, and how many responses failed. */
   readonly responses: number;
   readonly failures: number;
-  /** Conversations that went on to an LLM. */
+  /** Conversations that fell back to an LLM. */
   readonly fallbacks: number;
-  /** Of those that it answered itself, as is confidence. */
+  /** Latency and confidence, of the answers that the version gave itself. */
   readonly latencyMs: Moments;
   readonly confidence: Moments;
 }
 
 /** Limits of a rollout. Shares are 0 to 1. */
 export interface RolloutPolicy {
-  /** Traffic in percent, rising; the last is 100. */
+  /** Rising traffic shares in percent; the last is 100. */
   readonly steps: readonly number[];
-  /** Fewer labels of either version decide nothing for the better. Equal texts count as what they are worth, see policy/audit.ts. */
+  /**
+   * The least number of labels of each version for a success. Equal texts count with their effective number, see
+   * policy/audit.ts.
+   */
   readonly minLabels: number;
-  /** Fewer labels of the canary decide nothing for the worse either. */
+  /** The least number of labels of the canary for a failure by labels. */
   readonly minLabelsToFail: number;
-  /** Signals of fewer conversations of either version are not looked at. */
+  /** The least number of conversations of each version for its signals to count. */
   readonly minConversations: number;
-  /** So much less accuracy is not worse; what the interval of the difference must stay above for success. */
+  /** The accuracy loss that is tolerated: for a success, the interval of the difference must stay above −margin. */
   readonly accuracyMargin: number;
-  /** So much more failures, or fallbacks, are borne. */
+  /** The tolerated increase of failures, or of fallbacks. */
   readonly failureMargin: number;
   readonly fallbackMargin: number;
-  /** Mean latency may be so many times that of production. */
+  /** Mean latency may be at most this many times that of production. */
   readonly latencyFactor: number;
-  /** Mean confidence may fall by so much. */
+  /** Mean confidence may fall by at most this much. */
   readonly confidenceDrop: number;
-  /** Where there is nothing to compare with: least share of right labels, and of responses that did not fail. */
+  /** Without a version to compare with: the least share of right labels, and of responses that did not fail. */
   readonly floor: number;
 }
 
-/** The defaults. The floor is what promotion asks of a language. */
+/** The defaults. The floor equals the language floor of a promotion. */
 export const defaultRolloutPolicy: RolloutPolicy = {
   steps: [10, 25, 50, 100],
   minLabels: 50,
@@ -71,22 +74,22 @@ export const defaultRolloutPolicy: RolloutPolicy = {
   floor: defaultPromotionPolicy.languageFloor,
 };
 
-/** The verdict on a step, and why, in sentences. */
+/** The verdict on a step, with its reasons as sentences. */
 export interface StepVerdict {
   readonly verdict: 'success' | 'fail' | 'inconclusive' | 'no-data';
   readonly reasons: readonly string[];
 }
 
-/** What to do about a verdict. */
+/** The action that follows from a verdict. */
 export type RolloutAction =
   | { readonly kind: 'hold' }
   | { readonly kind: 'roll-back' }
   | { readonly kind: 'set-traffic'; readonly traffic: number };
 
 /**
- * Judges the step. A bad signal fails it without any label; nothing but labels lets it succeed. A version in production without a
- * file is not asked here, and may be named by no conversation: then its own labels decide on the one on trial, as its test did on
- * its promotion.
+ * Judges a step. A bad signal fails it even without labels; only labels can make it succeed. If the version in
+ * production has no file here, conversations may not name it at all; then the canary's own labels decide, like its test
+ * figures did for its promotion.
  */
 export function judgeStep(
   canary: ArmEvidence,
@@ -122,18 +125,21 @@ export function judgeStep(
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
 }
 
-/** With less than one conversation to so many of the other, an arm has a stray request or two; the least share of the traffic is 1 %. */
+/**
+ * If the other arm has more than this many times the conversations, an arm counts as unused (stray requests). The
+ * smallest share of the traffic is 1 %.
+ */
 const NEXT_TO_NOTHING = 300;
 
-/** Whether hardly a conversation of the traffic names an arm: there is nothing to compare with. */
+/** Whether almost no conversation names the arm, so that there is nothing to compare with. */
 function isNextToNothing(arm: ArmEvidence, other: ArmEvidence): boolean {
   return arm.conversations * NEXT_TO_NOTHING < other.conversations || arm.cells.length === 0;
 }
 
 /**
- * Judges a version that has had all the traffic since its rollout, against what the one `before` it did in the last step, or against the
- * floor. Those were other days: so what only tells of the load or of doubt is left out, and labels must be worse by more than the
- * margin. Fails, or is inconclusive.
+ * Judges a version that has had all the traffic since its rollout, against the evidence of the version `before` it in
+ * the last step, or against the floor. The two arms cover different days, so signals of load or doubt are ignored, and
+ * labels must be worse by more than the margin. The verdict is fail or inconclusive.
  */
 export function judgeProduction(
   production: ArmEvidence,
@@ -159,7 +165,7 @@ export function judgeProduction(
   );
 }
 
-/** Judges a version by its own labels. */
+/** Judges a version by its own labels only. */
 function judgeAlone(a: ProductionAccuracy, corrected: number, policy: RolloutPolicy): StepVerdict {
   const [low, high] = a.interval;
   const floor = `${percent(policy.floor)}, the floor where there is nothing to compare with`;
@@ -172,14 +178,14 @@ function judgeAlone(a: ProductionAccuracy, corrected: number, policy: RolloutPol
 }
 
 /**
- * The upper end for all looks together: it is judged anew with every label, and an interval for one look would, in time, find any equal
- * version worse.
+ * The upper end for all looks together. The version is judged again with every label, and an interval for a single look
+ * would eventually find any equal version worse.
  */
 function highest(estimate: number, high: number, { effective }: ProductionAccuracy): number {
   return estimate + (anytimeZ(effective) / Z95) * (high - estimate);
 }
 
-/** What follows from a verdict at `traffic` percent: only success advances, fail rolls back, all else holds. */
+/** The action after a verdict at `traffic` percent: success advances, fail rolls back, everything else holds. */
 export function actOn(verdict: string, traffic: number, { steps } = defaultRolloutPolicy): RolloutAction {
   if (verdict === 'fail') return { kind: 'roll-back' };
   const next = verdict === 'success' ? steps.find((step) => step > traffic) : undefined;
@@ -187,7 +193,7 @@ export function actOn(verdict: string, traffic: number, { steps } = defaultRollo
 }
 
 /**
- * Interval of a difference of independent estimates from the interval of each, by the method of variance estimates
+ * Interval of the difference of two independent estimates, from their intervals by the method of variance estimates
  * recovery (Newcombe 1998; Zou and Donner 2008).
  */
 function differenceInterval(
@@ -198,14 +204,14 @@ function differenceInterval(
 }
 
 /**
- * The cells of a stream that goes on. What was seen whole is known of the past, but the question is how the version will
- * do: as a small part of more of the same traffic it keeps its uncertainty.
+ * The cells as a small sample of the traffic to come. Without this, strata that were answered completely would count as
+ * certain, although the question is how the version will do in future.
  */
 function future(cells: readonly AuditCell[]): readonly AuditCell[] {
   return cells.map((cell) => ({ ...cell, conversations: 1000 * cell.conversations, chosen: 1000 * cell.chosen }));
 }
 
-/** The number of labels, and what they are worth where that is less. */
+/** The number of labels, with their effective number if that is smaller. */
 function labels({ answers, effective }: ProductionAccuracy): string {
   const worth = Math.floor(effective);
   return worth < answers ? `${answers} (equal texts: worth ${worth})` : String(answers);
@@ -258,7 +264,7 @@ function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string, pol
   ];
 }
 
-/** A sentence where something happened more often than in the `other` arm, beyond `margin` and chance. */
+/** A sentence if something happened more often than in the `other` arm, beyond `margin` and chance. */
 function moreOften(
   what: string,
   [count, n]: readonly [count: number, n: number],

@@ -1,10 +1,13 @@
-/** Which answers may be trusted as labels. Functions of values: no clock, no chance, no other system. */
+/** Which answers may be trusted as labels. Pure functions: no clock, no randomness, no other system. */
 import type { ConversationCaptured, Route, RoutingDecision, RoutingPolicy, Thresholds } from '../schemas/types.ts';
 import { unitHash } from './hash.ts';
 
 export type { RoutingPolicy, Thresholds } from '../schemas/types.ts';
 
-/** The policy in force until another is adopted, that of the user's document: > 0.85 trusted, 0.70 to 0.85 reviewed, below that reviewed first; 5 % audited, 5 % of what people see answered by two. */
+/**
+ * The policy in force until another is adopted, from the user's document: above 0.85 trusted, 0.70 to 0.85 reviewed,
+ * below reviewed first; 5 % of the trusted are audited, and 5 % of what people see gets two answers.
+ */
 export const defaultPolicy: RoutingPolicy = {
   version: 'routing-v1',
   thresholds: { trust: 0.85, doubt: 0.7 },
@@ -14,7 +17,7 @@ export const defaultPolicy: RoutingPolicy = {
   overlap_share: 0.05,
 };
 
-/** What a policy says of one conversation. */
+/** What a policy decides for one conversation. */
 export interface Routing {
   readonly route: Route;
   readonly reasons: readonly string[];
@@ -22,7 +25,7 @@ export interface Routing {
   readonly audit_propensity: number | null;
 }
 
-/** What routing looks at. */
+/** The fields that routing reads. */
 export type Routable = Pick<
   ConversationCaptured,
   'conversation_id' | 'language' | 'nlu_intent' | 'nlu_module' | 'nlu_confidence' | 'nlu_provider'
@@ -45,7 +48,7 @@ export function route(policy: RoutingPolicy, c: Routable): Routing {
   };
 }
 
-/** The thresholds that hold for a conversation. */
+/** The thresholds that apply to a conversation. */
 function thresholdsFor(policy: RoutingPolicy, c: Routable): Thresholds {
   const exception = policy.exceptions.find(
     ({ module, intent, language }) =>
@@ -67,15 +70,15 @@ export function decide(policy: RoutingPolicy, conversation: ConversationCaptured
   return unanswered(conversation, routing, policy.version, overlap);
 }
 
-/** How many people are asked about a conversation: none, one, or two to see how far they agree. */
+/** How many people are asked about a conversation: none, one, or two to measure their agreement. */
 export function answersWanted(policy: RoutingPolicy, id: string, routing: Routing): 0 | 1 | 2 {
   if (routing.route === 'auto_approved' && !routing.audit) return 0;
   return unitHash(`${policy.audit_salt}/overlap/${id}`) < policy.overlap_share ? 2 : 1;
 }
 
 /**
- * A decision that nobody has reviewed yet, from what the router said. Field by field: it is made for every conversation, and to spread
- * one object into another took most of the router's own time (2.5 µs in place of 0.2).
+ * A decision without reviews. The fields are listed one by one, because this runs for every conversation, and object
+ * spread took most of the router's own time (2.5 µs instead of 0.2 µs).
  */
 export function unanswered(
   conversation: ConversationCaptured,

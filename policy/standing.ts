@@ -1,14 +1,14 @@
-/** Where a conversation stands after its reviews. Functions of values; the order is that of the log. */
+/** The standing of a conversation after its reviews. Pure functions; reviews apply in the order of the log. */
 import type { ConversationCaptured, ReviewStatus, ReviewSubmitted, RoutingDecision } from '../schemas/types.ts';
 import { textHash } from './hash.ts';
 
-/** Answers that a decision keeps, and ids of withdrawals that it remembers until their review comes. */
+/** Answers that a decision keeps, and ids of withdrawals that it keeps until their review arrives. */
 const MAX_ANSWERS = 8;
 const MAX_WITHDRAWN = 16;
 
 /**
- * A review's content as 16 hexadecimal digits; its identity where the sender gave none. Fields that were added later
- * and are absent leave no trace, so that an old review has the digest that it always had.
+ * A digest of a review's content, 16 hexadecimal digits; its identity if the sender gave no id. Absent fields that were
+ * added later are left out, so old reviews keep their digest.
  */
 export function reviewDigest(review: ReviewSubmitted): string {
   const { conversation_id, verdict, corrected_intent, corrected_module, reviewer, reviewed_at, ...added } = review;
@@ -21,28 +21,28 @@ export function reviewDigest(review: ReviewSubmitted): string {
   );
 }
 
-/** Whether a review only takes back an earlier one, and says nothing of its own. */
+/** Whether a review only withdraws an earlier one and carries no verdict. */
 export function isUndo(review: Pick<ReviewSubmitted, 'verdict' | 'withdraws'>): boolean {
   return review.withdraws !== null && review.verdict === 'skip';
 }
 
-/** What a review must have to be counted. */
+/** The fields of a review that decide whether it counts. */
 type Answer = Pick<ReviewSubmitted, 'verdict' | 'review_id' | 'withdraws'>;
 
-/** What people have said of one conversation. */
+/** What people have answered about one conversation. */
 export interface Answers<A extends Answer = ReviewSubmitted> {
-  /** Those that stand, oldest first. */
+  /** Answers in force, oldest first. */
   readonly answers: readonly A[];
-  /** Reviews that were withdrawn before they came. */
+  /** Ids of reviews that were withdrawn before they arrived. */
   readonly withdrawn: readonly string[];
 }
 
-/** Of a conversation that nobody has answered. */
+/** The answers of a conversation without reviews. */
 export const noAnswers = { answers: [], withdrawn: [] } as const;
 
 /**
- * The answers after one more review. A withdrawal takes its answer out, whichever of the two came first. It waits where the
- * review is not there: the two may have come by different ways.
+ * The answers after one more review. A withdrawal removes its answer in either order of arrival: if the review is not
+ * there yet, the withdrawal is kept until it arrives, because the two may take different ways.
  */
 export function withReview<A extends Answer>({ answers, withdrawn }: Answers<A>, review: A): Answers<A> {
   const known = review.withdraws === null || answers.some(({ review_id }) => review_id === review.withdraws);
@@ -52,14 +52,16 @@ export function withReview<A extends Answer>({ answers, withdrawn }: Answers<A>,
   };
 }
 
-/** The answer that counts: of those that are no skip the one that came last, whenever it was given, or else the last skip. */
+/**
+ * The answer that counts: the last one to arrive that is not a skip, whatever its review time; otherwise the last skip.
+ */
 export function countingAnswer<A extends Answer>(answers: readonly A[]): A | null {
   return answers.findLast(({ verdict }) => verdict !== 'skip') ?? answers.at(-1) ?? null;
 }
 
 /**
- * What an answer says of the prediction; undefined where it says nothing. A correction to what was predicted confirms it: tools
- * that always send the label may say it so. `kpi/read-accuracy.ts` says the same in SQL.
+ * What an answer says about the prediction; undefined if nothing. A correction to the predicted label confirms it,
+ * because some tools always send the label. `kpi/read-accuracy.ts` states the same rule in SQL.
  */
 export function judgement(
   {
@@ -81,7 +83,7 @@ export function judgement(
   }
 }
 
-/** The decision after one more review: the answer that came last counts, but a skip never takes back an answer. */
+/** The decision after one more review. The last answer counts, but a skip never replaces an answer. */
 export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
   const { answers, withdrawn } = withReview({ answers: answersOf(decision), withdrawn: decision.withdrawn }, review);
   const counts = countingAnswer(answers);
@@ -98,7 +100,7 @@ export function applyReview(decision: RoutingDecision, review: ReviewSubmitted):
   };
 }
 
-/** The answers that stand, oldest first. Decisions from before they were kept have the one that counts. */
+/** The answers in force, oldest first. Older decisions have no list and keep only the answer that counts. */
 export function answersOf({ answers, review }: RoutingDecision): readonly ReviewSubmitted[] {
   return answers.length === 0 && review !== null ? [review] : answers;
 }

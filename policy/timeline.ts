@@ -1,9 +1,12 @@
-/** What happened to a conversation, told from its first decision and its reviews by the rules that the processors run. */
+/** The history of a conversation, derived from its first decision and its reviews by the rules of the processors. */
 import type { ReviewStatus, ReviewSubmitted, RoutingDecision } from '../schemas/types.ts';
 import { sampleChanges, sampleOf } from './approval.ts';
 import { applyReview, isUndo } from './standing.ts';
 
-/** One line of a timeline. `at` is in milliseconds since 1970; what else there is depends on `what`. Null is what is not shown. */
+/**
+ * One entry of a timeline. `at` is in milliseconds since 1970; the other fields depend on `what`. Null marks a value
+ * that is not shown.
+ */
 export type TimelineEntry = { readonly at: number } & (
   | {
       readonly what: 'captured';
@@ -32,7 +35,9 @@ export type TimelineEntry = { readonly at: number } & (
   | { readonly what: 'sample withdrawn'; readonly intent: string; readonly module: string; readonly reason: string }
 );
 
-/** The whole story, oldest first. `first` is the decision before any review, `reviews` are in the order of the log. */
+/**
+ * The whole timeline, oldest first. `first` is the decision before any review, `reviews` are in the order of the log.
+ */
 export function timeline(first: RoutingDecision, reviews: readonly ReviewSubmitted[]): readonly TimelineEntry[] {
   const { conversation: c, route, reasons, policy_version, audit, overlap } = first;
   const at = c.created_at;
@@ -65,8 +70,8 @@ export function timeline(first: RoutingDecision, reviews: readonly ReviewSubmitt
 }
 
 /**
- * The story of what chance has drawn while it waits for a person: nothing in it tells an audit from other items. Samples are left
- * out, because an audited conversation has one from the beginning.
+ * The timeline of a drawn conversation that waits for a person, without anything that tells audits from other items.
+ * Samples are left out, because an audited conversation has one from the start.
  */
 export function blindStory(story: readonly TimelineEntry[]): readonly TimelineEntry[] {
   return story.flatMap((entry): TimelineEntry[] => {

@@ -1,4 +1,4 @@
-/** Which version answers a conversation. The same id always gets the same one while the shares stay as they are. */
+/** Which version answers a conversation. The same id gets the same version as long as the shares stay as they are. */
 import { unitHash } from './hash.ts';
 
 /** The versions that get traffic. */
@@ -9,8 +9,8 @@ export interface Deployment {
 }
 
 /**
- * The version for a conversation. Its place depends on the canary and the id only, so who is with a canary at 10 %
- * stays with it at 25, 50 and 100 %, and each new canary draws others.
+ * The version for a conversation. The choice depends on the canary and the id only: an id that is with a canary at 10 %
+ * stays with it at 25, 50 and 100 %, and each new canary gets other ids.
  */
 export function versionFor({ production, canary }: Deployment, conversationId: string): string {
   if (canary === null) return production;

@@ -1,32 +1,36 @@
-/** The life of a training run as events. Functions of values, like all that is decided on the model log. */
+/** The life of a training run as events. Pure functions, like all decisions on the model log. */
 import type { OffsetUpTo, RunStanding, RunTrigger, TrainingRunEvent } from '../schemas/types.ts';
 import type { Act, Appended, ModelLog } from './model-log.ts';
-import { RegistryError } from './model-log.ts';
+import { ModelLogRefused } from './model-log.ts';
 import type { Watermark } from './trigger.ts';
 
-/** What is asked for. */
+/** The request for a run. */
 export interface RunRequest {
   readonly id: string;
   readonly dataSet: string;
   readonly trigger: RunTrigger;
   readonly approvals: number;
   readonly watermark: Watermark;
-  /** Least number of approvals that no run was asked for; with fewer, none is requested. 1 where absent. */
+  /** The least number of approvals that no earlier run covers; with fewer, no run is requested. 1 when absent. */
   readonly atLeast?: number;
   readonly fromScratch?: boolean;
 }
 
-/** Another trainer has taken the run up, or somebody has ended it: whoever gets this must stop. */
+/** Another trainer has taken over the run, or it was ended. The trainer that gets this error must stop. */
 export class Superseded extends Error {
   override readonly name = 'Superseded';
 }
 
-/** A trainer that dies so often in one run would die in it for ever. */
+/**
+ * After this many attempts that ended without a result, the run fails: it would probably kill every further trainer
+ * too.
+ */
 export const MAX_ATTEMPTS = 5;
 
 /**
- * Asks for a run. Nothing when it was asked for already, or so much of its samples that too few are left, by whomever. The samples of
- * a run that failed or was cancelled are left for whoever asks by hand or weekly; a threshold that they crossed stays crossed.
+ * Requests a run. Returns no events if the run already exists, or if other runs cover so many of its samples that too
+ * few are left. The samples of a run that failed or was cancelled are available for a manual or weekly request; a
+ * threshold that was crossed once is not crossed again.
  */
 export function requestRun(log: ModelLog, request: RunRequest, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
   const last = request.trigger === 'threshold' ? lastAsked : lastTaken;
@@ -61,28 +65,28 @@ export function requestRun(log: ModelLog, request: RunRequest, { by, at }: Pick<
   return { runs: [{ ...eventOf(request.id, at, standing), requested: { by } }] };
 }
 
-/** A part of a data set, from its beginning. */
+/** A part of a data set, counted from its beginning. */
 interface Part {
   readonly approvals: number;
   readonly watermark: Watermark;
 }
 
-/** The largest part of `dataSet` that a run was asked for, whatever became of it. */
+/** The largest part of `dataSet` that any run was requested for, regardless of how the run ended. */
 export function lastAsked(log: ModelLog, dataSet: string): Part {
   return largest(log, dataSet, () => true);
 }
 
-/** The largest part of `dataSet` that a run has learned from, or is to. */
+/** The largest part of `dataSet` that a run has trained on or will train on. */
 export function lastTaken(log: ModelLog, dataSet: string): Part {
   return largest(log, dataSet, (run) => !isGivenUp(run));
 }
 
-/** Of `total` approvals those that no run has learned from, or is to. */
+/** How many of the `total` approvals no run has trained on or will train on. */
 export function unusedOf(log: ModelLog, dataSet: string, total: number): number {
   return Math.max(0, total - lastTaken(log, dataSet).approvals);
 }
 
-/** The last run of `dataSet` that failed or was cancelled and whose samples no other has taken since. */
+/** The last run of `dataSet` that failed or was cancelled, if no other run has covered its samples since. */
 export function lastGivenUp(log: ModelLog, dataSet: string): string | undefined {
   const taken = lastTaken(log, dataSet).approvals;
   const all = [...log.runs].filter(([, run]) => run.data_set === dataSet && isGivenUp(run) && run.approvals > taken);
@@ -101,12 +105,15 @@ function largest({ runs }: ModelLog, dataSet: string, counts: (run: RunStanding)
   return last;
 }
 
-/** Asks for a failed or cancelled run again: what it had done stays done. @throws RegistryError when it is neither. */
+/**
+ * Requests a failed or cancelled run again. Its finished steps are kept. @throws ModelLogRefused when it did not end
+ * that way.
+ */
 export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
   const run = runOf(log, id);
   if (!isGivenUp(run))
-    throw new RegistryError(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
-  // The attempts go on counting: a trainer that still has an old one must stay shut out.
+    throw new ModelLogRefused(`The run ${id} is ${run.status}; only one that failed or was cancelled can be resumed.`);
+  // Attempt numbers go on: a trainer with an older number must stay shut out.
   const standing: RunStanding = {
     ...run,
     status: 'requested',
@@ -117,17 +124,17 @@ export function resumeRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' 
   return { runs: [{ ...eventOf(id, at, standing), requested: { by } }] };
 }
 
-/** Ends a run; the trainer at work stops at its next event. @throws RegistryError when it has ended already. */
+/** Cancels a run; the active trainer stops at its next event. @throws ModelLogRefused when it has already ended. */
 export function cancelRun(log: ModelLog, id: string, { by, at }: Pick<Act, 'by' | 'at'>): Appended {
   const run = runOf(log, id);
   if (run.status !== 'requested' && run.status !== 'running')
-    throw new RegistryError(`The run ${id} is ${run.status} already.`);
+    throw new ModelLogRefused(`The run ${id} is ${run.status} already.`);
   return { runs: [{ ...eventOf(id, at, { ...run, status: 'cancelled', finished_at: at }), cancelled: { by } }] };
 }
 
 /**
- * Takes a run up. The attempt is the trainer's token: it may write as long as no other attempt began. What the run goes on
- * from is decided once, at its first attempt, so that doing it again gives the same bytes.
+ * Begins an attempt. Its number fences the trainer: it may write until another attempt begins. The version that the run
+ * goes on from is fixed at the first attempt, so that repeating it gives the same bytes.
  */
 export function startRun(log: ModelLog, id: string, trainer: string, at: number): Appended {
   const run = runOf(log, id);
@@ -156,7 +163,8 @@ export function startRun(log: ModelLog, id: string, trainer: string, at: number)
 }
 
 /**
- * Leaves a run that `attempt` can't go on with to the next trainer, who may have begun already. It is no failure of the run.
+ * Leaves a run that `attempt` can't continue to the next trainer, which may already have begun. This is not a failure
+ * of the run.
  */
 export function giveBackRun(log: ModelLog, id: string, attempt: number, trainer: string, at: number): Appended {
   const run = runOf(log, id);
@@ -166,7 +174,7 @@ export function giveBackRun(log: ModelLog, id: string, attempt: number, trainer:
   return { runs: [{ ...eventOf(id, at, standing), given_back: { attempt, trainer } }] };
 }
 
-/** Notes what `attempt` has achieved. @throws Superseded when it may not write any more. */
+/** Notes the progress of `attempt`. @throws Superseded when it may no longer write. */
 export function noteRun(
   log: ModelLog,
   id: string,
@@ -181,7 +189,7 @@ export function noteRun(
   return { ...eventOf(id, at, { ...run, ...changes }), ...kind };
 }
 
-/** Ends a run that can't go on by itself. Its samples stay unused, and come with the next run. */
+/** Ends a run that can't succeed. Its samples stay unused and are part of the next run. */
 export function failRun(log: ModelLog, id: string, attempt: number, reason: string, at: number): Appended {
   return {
     runs: [
@@ -190,15 +198,15 @@ export function failRun(log: ModelLog, id: string, attempt: number, reason: stri
   };
 }
 
-/** The runs that wait for a trainer or were left by one, oldest request first. */
+/** The runs that wait for a trainer or lost theirs, oldest request first. */
 export function openRuns({ runs }: ModelLog): readonly string[] {
   return [...runs].filter(([, run]) => run.status === 'requested' || run.status === 'running').map(([id]) => id);
 }
 
 /**
- * The id for another run on what the run `id` is for: that one where it was not asked for yet; of one that is under way and begins as
- * this one does, from nothing or not; or else the next in number. Its approvals are no more than those asked for before, so crossings
- * of the threshold stay where they are.
+ * The id for repeating run `id`: the same id if that run was not requested yet or is under way with the same start
+ * (from scratch or not); otherwise the next free number. It covers no additional approvals, so later crossings of the
+ * threshold do not move.
  */
 export function anewId(log: ModelLog, id: string, fromScratch: boolean): string {
   if (!log.runs.has(id)) return id;
@@ -212,14 +220,14 @@ export function offsetsOf(watermark: Watermark): readonly OffsetUpTo[] {
   return [...watermark].sort(([a], [b]) => a - b).map(([partition, next_offset]) => ({ partition, next_offset }));
 }
 
-/** And back. */
+/** The inverse of `offsetsOf`. */
 export function watermarkOf(offsets: readonly OffsetUpTo[]): Watermark {
   return new Map(offsets.map(({ partition, next_offset }) => [partition, next_offset]));
 }
 
 function runOf({ runs }: ModelLog, id: string): RunStanding {
   const run = runs.get(id);
-  if (!run) throw new RegistryError(`There is no run ${id}. There are: ${[...runs.keys()].join(', ') || 'none'}.`);
+  if (!run) throw new ModelLogRefused(`There is no run ${id}. There are: ${[...runs.keys()].join(', ') || 'none'}.`);
   return run;
 }
 

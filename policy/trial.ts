@@ -1,8 +1,8 @@
-/** Which version goes on trial next, and how the rollout of each one stands: what people are shown of the model log. */
+/** Which version goes on trial next, and how the rollout of each version stands, as shown to people. */
 import { deploymentOf } from './model-log.ts';
 import type { ModelLog, ModelRecord } from './model-log.ts';
 
-/** The version that may go on trial: the newest that may be promoted and that nothing keeps from it. */
+/** The version to put on trial next: the newest promotable one without a reason against it. */
 export function nextCandidate(log: ModelLog): string | undefined {
   return [...log.models.values()]
     .filter(mayBePromoted)
@@ -10,9 +10,9 @@ export function nextCandidate(log: ModelLog): string | undefined {
 }
 
 /**
- * Why a version that may be promoted is not put on trial as things stand, in a sentence; undefined where it is, and for every other
- * version. Only what was compared with production goes there: nobody knows how it does beside another. What is passed over so can
- * come again, when its measure is in production again.
+ * Why a promotable version is not put on trial at present, as a sentence; undefined if it is, and for all other
+ * versions. A version goes on trial only beside the version it was compared with. A version that is passed over for
+ * that reason becomes eligible again when that version is back in production.
  */
 export function whyNoTrial(log: ModelLog, version: string): string | undefined {
   const record = log.models.get(version);
@@ -34,24 +34,24 @@ function mayBePromoted({ standing }: ModelRecord): boolean {
   return standing.status === 'trained' && standing.verdict === 'promote';
 }
 
-/** How the rollout of a version stands. */
+/** The state of a version's rollout. */
 export interface Rollout {
-  /** The last verdict that was noted on a step of it, with the step; null where there is none. */
+  /** The last verdict noted on a step, with the step; null when there is none. */
   readonly judged: {
     readonly verdict: string;
     readonly reasons: readonly string[];
     readonly against: string;
     readonly traffic_percentage: number;
-    /** People's labels on its own answers. */
+    /** People's labels on the version's own answers. */
     readonly labels: number;
     /** ISO 8601. */
     readonly at: string;
   } | null;
-  /** See `whyNoTrial`; null where that says nothing. */
+  /** The sentence of `whyNoTrial`; null when it gives none. */
   readonly no_trial: string | null;
 }
 
-/** How the rollout of `version` stands, as people are shown it. */
+/** The state of the rollout of `version`, as shown to people. */
 export function rolloutOf(log: ModelLog, version: string): Rollout {
   const judged = log.models.get(version)?.judged;
   return {

@@ -1,24 +1,25 @@
 /**
- * When to train, and on what. Functions of the log: whoever asks, in whatever order the records came and however often
- * they were delivered, gets the same runs.
+ * When to train, and on what. Pure functions of the log: the runs do not depend on the caller, on the order of the
+ * records, or on repeated deliveries.
  *
- * "New" are approvals that no run was asked for yet. A sample that is labelled anew is approved anew, because no model has learned from
- * that answer, which may confirm the label that stood; a withdrawal takes nothing back, so the number never falls and a crossing happens once.
+ * "New" approvals are those that no run was requested for yet. Relabelling a sample counts as a new approval, even if
+ * it confirms the label, because no model has trained on that answer yet. A withdrawal does not lower the number, so
+ * each threshold is crossed once.
  */
 import type { ApprovedSampleCount } from '../schemas/types.ts';
 
-/** Offsets up to which (exclusively) each partition belongs to a data set, by partition. */
+/** The end offset (exclusive) of a data set in each partition. */
 export type Watermark = ReadonlyMap<number, number>;
 
 /** A run that is due. */
 export interface DueRun {
-  /** The same for everyone who sees the same crossing. */
+  /** The same for every caller that sees the same crossing. */
   readonly id: string;
-  /** Approvals that its data set holds, those withdrawn since included. */
+  /** Approvals in its data set, including those withdrawn since. */
   readonly approvals: number;
 }
 
-/** Approvals ever counted, over all partitions of `dataSet`. */
+/** The number of approvals ever counted, over all partitions of `dataSet`. */
 export function totalApprovals(counts: Iterable<ApprovedSampleCount>, dataSet: string): number {
   let total = 0;
   for (const { data_set, approvals } of counts) if (data_set === dataSet) total += approvals;
@@ -26,8 +27,9 @@ export function totalApprovals(counts: Iterable<ApprovedSampleCount>, dataSet: s
 }
 
 /**
- * The runs that `approvals` call for, oldest first, one for each whole `threshold` since `asked`, the approvals that the
- * last run was asked for. 1,999 approvals call for one run at 1,000, and 2,000 for two, seen one by one or all at once.
+ * The runs that are due, oldest first: one for each whole `threshold` above `asked`, the approvals that the last run
+ * was requested for. 1,999 approvals give one run at a threshold of 1,000, and 2,000 give two, whether they are seen
+ * one by one or at once.
  */
 export function dueRuns(dataSet: string, approvals: number, asked: number, threshold: number): readonly DueRun[] {
   if (!Number.isInteger(threshold) || threshold < 1)
@@ -42,7 +44,7 @@ export function runAt(dataSet: string, approvals: number): DueRun {
   return { id: `${dataSet}-${approvals}`, approvals };
 }
 
-/** What the trigger must know of a record of training-samples. */
+/** What the trigger needs to know about a record of training-samples. */
 export interface SampleMark {
   readonly partition: number;
   readonly offset: number;
@@ -51,18 +53,19 @@ export interface SampleMark {
   readonly approves: boolean;
 }
 
-/** A partition, and the next of its marks. */
+/** A partition and its next mark. */
 interface Head {
   readonly marks: AsyncIterator<SampleMark>;
   mark: SampleMark | undefined;
 }
 
 /**
- * The watermarks behind each `every`th approval, one after the other. `partitions` have their marks from `from` on, in offset order.
- * Of the next marks of all the earliest by event time is taken, then by number: a prefix of each partition, and the same watermark
- * whether it is asked for in this pass or in a later one. Withdrawals up to there are taken too. All that is left, however
- * often one asks, where there are not so many: of what was erased since, compaction has taken the approvals out of the log.
- * Holds one mark of each partition, and ends them when it is ended.
+ * The watermarks at each `every`th approval, in order. `partitions` yield their marks from `from` on, in offset order.
+ * The marks are merged by event time, then by partition number, so a watermark is a prefix of each partition and is the
+ * same whether it is requested in this pass or a later one. It includes withdrawals up to that point. If fewer
+ * approvals are left (compaction removed those that were erased), the last watermark covers everything, however often
+ * it is requested.
+ * Holds one mark per partition in memory, and closes the iterators when it is closed.
  */
 export async function* watermarks(
   partitions: readonly AsyncIterable<SampleMark>[],

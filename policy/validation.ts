@@ -1,4 +1,4 @@
-/** The rules for values that cross the border, the same for JSON at the edge and for Avro at intake. */
+/** The rules for records from outside, applied to JSON at the edge and to Avro at intake. */
 import type {
   ConversationCaptured,
   Entity,
@@ -20,22 +20,22 @@ const MAX_MESSAGE = 32_768;
 /** Entities of a conversation. */
 export const MAX_ENTITIES = 200;
 const MAX_ENTITY_VALUE = 1000;
-/** Next best predictions of a conversation. */
+/** Runner-up predictions of a conversation. */
 export const MAX_RUNNERS_UP = 10;
 const MAX_REASON = 500;
 const EARLIEST_MS = Date.UTC(2000, 0, 1);
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** Words that mean something to JavaScript's objects; as names they could only be an attack. */
+/** Property names with a meaning in JavaScript. As names of intents they could only be an attack. */
 const RESERVED = new Set(['__proto__', 'constructor', 'prototype']);
 const NAME = /^[\p{L}\p{N}][\p{L}\p{M}\p{N} _.:/-]*$/u;
-/** What software must be able to keep of a tag at least (RFC 5646, section 4.4.1); tags with a meaning are shorter. */
+/** The tag length that software must support at least (RFC 5646, section 4.4.1). Meaningful tags are shorter. */
 const MAX_LANGUAGE = 35;
 /** The shape of a BCP 47 tag; the registry of subtags is not consulted. */
 const LANGUAGE = /^[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*$/;
 
 /**
- * What is wrong with a conversation; empty when nothing is.
- * `arrivedAtMs` is the time at which the log received it: no event may be a day or more ahead of its arrival.
+ * The problems of a conversation; empty when it is valid. `arrivedAtMs` is when the log received it: an event may be
+ * less than a day ahead of its arrival.
  */
 export function conversationProblems(c: ConversationCaptured, arrivedAtMs: number): readonly Problem[] {
   return [
@@ -67,7 +67,7 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
   ];
 }
 
-/** What is wrong with a review; empty when nothing is. */
+/** The problems of a review; empty when it is valid. */
 export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonly Problem[] {
   const corrects = r.verdict === 'correct';
   return [
@@ -88,7 +88,7 @@ export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonl
   ];
 }
 
-/** What is wrong with a request to erase; empty when nothing is. */
+/** The problems of an erasure request; empty when it is valid. */
 export function erasureProblems(e: ErasureRequested, arrivedAtMs: number): readonly Problem[] {
   return [
     ...idProblems('conversation_id', e.conversation_id),
@@ -98,7 +98,7 @@ export function erasureProblems(e: ErasureRequested, arrivedAtMs: number): reado
   ];
 }
 
-/** A sentence for whoever reads the history. */
+/** The reason must be a sentence for readers of the history. */
 export function reasonProblems(reason: string): readonly Problem[] {
   const fits = reason.trim() !== '' && reason.length <= MAX_REASON && reason.isWellFormed();
   return unless(fits, 'reason', () => `It must say why, in 1 to ${String(MAX_REASON)} characters.`);
@@ -183,7 +183,7 @@ function entityProblems(field: string, entity: Entity, message: string): readonl
   ];
 }
 
-/** A time from the year 2000 to a day after its arrival. */
+/** The time must lie between the year 2000 and one day after arrival. */
 export function timeProblems(field: string, ms: number, arrivedAtMs: number): readonly Problem[] {
   if (!Number.isSafeInteger(ms) || ms < EARLIEST_MS)
     return [{ field, message: `${time(ms)} is before the year 2000.` }];
@@ -198,7 +198,7 @@ function time(ms: number): string {
   return Math.abs(ms) <= 8.64e15 ? new Date(ms).toISOString() : `${String(ms)} ms`;
 }
 
-/** Half of a surrogate pair is no character either: UTF-8 can't hold it. */
+/** A lone surrogate does not count as printable either: UTF-8 can't encode it. */
 function isPrintable(value: string): boolean {
   // eslint-disable-next-line no-control-regex -- control characters are what is looked for
   return value.isWellFormed() && !/[\u0000-\u001f\u007f]/.test(value);
@@ -208,7 +208,7 @@ function quote(value: string): string {
   return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
 }
 
-/** The problem, unless the value fits. Nearly all do: the sentence is made for those that don't. */
+/** The problem, unless the value is valid. The message is a function, because it is rarely needed. */
 export function unless(fits: boolean, field: string, message: () => string): readonly Problem[] {
   return fits ? [] : [{ field, message: message() }];
 }

@@ -1,6 +1,7 @@
 /**
- * What another policy would have done with past conversations: a tally of values, no I/O. A conversation is added with
- * the policy that routed it and what a person said of its label, if anybody did; memory does not grow with traffic.
+ * What another policy would have done with past conversations: an in-memory tally without I/O. Each conversation is
+ * added with the policy that routed it and, if there is one, a person's judgement of its label. Memory does not grow
+ * with traffic.
  */
 import type { ConversationCaptured, Route } from '../schemas/types.ts';
 import { effectiveNumber, wilson } from './intervals.ts';
@@ -9,19 +10,19 @@ import { drawnByChance } from './review-priority.ts';
 import { answersWanted, defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
 
-/** What a person said of the model's own label: `wrong` when it was corrected or rejected. */
+/** A person's judgement of the model's label: `wrong` when it was corrected or rejected. */
 export type Judgement = 'right' | 'wrong';
 
-/** How the report is made. */
+/** Options of the report. */
 export interface WhatIfOptions {
   readonly policy: RoutingPolicy;
-  /** What an answer of a person takes. */
+  /** Time that a person needs for an answer. */
   readonly secondsPerAnswer: number;
-  /** Examples of each transition; none of what waits blind for a person. */
+  /** Examples per transition; none from drawn conversations that wait for a person. */
   readonly examples: number;
 }
 
-/** Conversations that went one way and would go another, or the same. */
+/** Conversations by their route before and after. */
 export interface Transition {
   readonly from: Route;
   readonly to: Route;
@@ -39,11 +40,11 @@ export interface Transition {
 /** Expected wrong labels among the auto-approved. */
 export interface WrongApprovals {
   readonly auto_approved: number;
-  /** Of these, in groups without one answer of a person: nothing is known of them, and they are not in `expected`. */
+  /** Of these, in groups without a single judgement; not part of `expected`. */
   readonly unknown: number;
-  /** Answers that the estimate rests on. */
+  /** Answers that the estimate is based on. */
   readonly judged: number;
-  /** Null when nobody has judged any. */
+  /** Null when none was judged. */
   readonly expected: number | null;
   /** 95 %. */
   readonly interval: readonly [low: number, high: number] | null;
@@ -64,14 +65,14 @@ export interface WhatIfReport {
   readonly wrong: { readonly before: WrongApprovals; readonly after: WrongApprovals };
 }
 
-/** Takes conversations one by one. */
+/** Adds conversations one by one. */
 export interface WhatIf {
-  /** `routedBy` null is the built-in policy. */
+  /** `routedBy` null means the built-in policy. */
   add(conversation: ConversationCaptured, routedBy: RoutingPolicy | null, judgement: Judgement | undefined): void;
   report(): WhatIfReport;
 }
 
-/** One cell of the transition matrix; weights are 1 over the chance that a person was asked. */
+/** One cell of the transition matrix. Weights are the inverse probability that a person was asked. */
 interface Cell {
   readonly from: Route;
   readonly to: Route;
@@ -114,7 +115,7 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
     add(conversation, routedBy, judgement) {
       const inForce = routedBy ?? defaultPolicy;
       const before = route(inForce, conversation);
-      // What was logged before tags had one case is asked as it would come today.
+      // Older records may have tags in another case; route them like new ones.
       const after = route(policy, withCanonicalTag(conversation));
       const cell = cellOf(before.route, after.route);
       cell.conversations++;
@@ -148,12 +149,15 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
   };
 }
 
-/** Whether, as long as nobody has judged it, nobody may know what the model thought of it. */
+/** Whether the model's opinion must stay hidden until a person has judged the conversation. */
 function waitsBlind({ conversation_id }: ConversationCaptured, { audit }: Routing): boolean {
   return audit || drawnByChance(conversation_id);
 }
 
-/** An audited answer stands for 1 / propensity others (Horvitz and Thompson, 1952); one of a review route for itself. */
+/**
+ * An audited answer represents 1 / propensity conversations (Horvitz and Thompson, 1952); an answer on a review route
+ * only itself.
+ */
 function judge(cell: Cell, judgement: Judgement, { audit_propensity: chance }: Routing): void {
   const weight = 1 / (chance ?? 1);
   cell.judged++;
@@ -163,8 +167,8 @@ function judge(cell: Cell, judgement: Judgement, { audit_propensity: chance }: R
 }
 
 /**
- * Each cell's share of wrong labels with its Wilson interval (1927), on the effective number of answers (Kish, 1965);
- * intervals of the sum by the method of variance estimates recovery (Zou and Donner, 2008).
+ * The share of wrong labels of each cell with its Wilson interval (1927), on the effective number of answers (Kish,
+ * 1965). The interval of the sum follows by the method of variance estimates recovery (Zou and Donner, 2008).
  */
 function wrongAmong(cells: readonly Cell[]): WrongApprovals {
   const known = cells.filter(({ judged }) => judged > 0);

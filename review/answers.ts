@@ -1,4 +1,4 @@
-/** Takes a reviewer's answers into the log. */
+/** Writes a reviewer's answers to the log. */
 import type { Pool } from 'pg';
 import { isUndo } from '../policy/standing.ts';
 import type { Problem } from '../policy/validation.ts';
@@ -11,13 +11,13 @@ import { unknownLabels } from './labels.ts';
 import { markAnswered, takeBack } from './leases.ts';
 import type { Holder } from './leases.ts';
 
-/** What answers go through. */
+/** The connections that answers need. */
 export interface AnswerDeps {
   readonly pool: Pool;
   readonly producer: Pick<ConversationProducer, 'send'>;
 }
 
-/** Answers that can't be taken as they are; nothing of the request was stored. */
+/** Answers that were refused; nothing of the request was stored. */
 export class AnswerRefused extends Error {
   readonly why: 'unknown-conversation' | 'erased' | 'unknown-label' | 'not-yours';
   readonly problems: readonly Problem[];
@@ -30,9 +30,10 @@ export class AnswerRefused extends Error {
 }
 
 /**
- * Sends answers, each valid in itself, and notes on the leases that they came. Sending one again is harmless where it has
- * a `review_id`. A late answer, after the lease ran out or somebody else answered, is kept like any other.
- * @throws AnswerRefused when a conversation was erased or is unknown, or a corrected label is and `newLabels` is not set.
+ * Sends answers that are individually valid, and notes them on the leases. Sending an answer twice is harmless if it
+ * has a `review_id`. A late answer (the lease expired, or another reviewer answered first) is kept like any other.
+ * @throws AnswerRefused when a conversation was erased or is unknown, or a corrected label is unknown and `newLabels`
+ * is not set.
  */
 export async function submitAnswers(
   { pool, producer }: AnswerDeps,
@@ -66,12 +67,13 @@ export async function refuseErased(pool: Pick<Pool, 'query'>, reviews: readonly 
   );
 }
 
-/** How the sync names what it makes of annotations; such ids can be guessed before they are there. */
+/** Prefix of the review ids that the sync makes from annotations. These ids can be guessed before they exist. */
 const ANNOTATIONS = 'label-studio/';
 
 /**
- * Nobody takes back what somebody else has answered. An answer that is not in the table yet can't be told whose it is; its id is known
- * to nobody but its sender. @throws AnswerRefused naming the reviews that are not `reviewer`'s.
+ * A reviewer may withdraw only their own answers. An answer that is not in the table yet has no known owner, but only
+ * its sender knows its id.
+ * @throws AnswerRefused naming the reviews that are not `reviewer`'s.
  */
 export async function refuseWithdrawalsOfOthers(
   pool: Pick<Pool, 'query'>,
@@ -125,8 +127,9 @@ async function unknownConversations(
 }
 
 /**
- * Looks at the labels of corrections whose conversation is here; others may be of a label that comes with their conversation.
- * @throws AnswerRefused naming the labels that nothing has had so far.
+ * Checks the labels of corrections whose conversation is in the table. Others may use a label that arrives with their
+ * conversation.
+ * @throws AnswerRefused naming labels that no conversation has had so far.
  */
 export async function refuseSlips(pool: Pick<Pool, 'query'>, reviews: readonly ReviewSubmitted[]): Promise<void> {
   const corrections = reviews.filter(({ corrected_intent }) => corrected_intent !== null);
@@ -147,7 +150,7 @@ async function refuseUnknownLabels(pool: Pick<Pool, 'query'>, reviews: readonly 
   if (unknown.length === 0) return;
   throw new AnswerRefused(
     'unknown-label',
-    'No conversation has had this label so far, so it may be a slip. Nothing of the request was stored; to add the label, set new_label to true.',
+    'No conversation has had this label so far, so it may be a typing error. Nothing of the request was stored; to add the label, set new_label to true.',
     unknown.map(({ module, intent }) => ({ field: 'corrected_intent', message: `${module}/${intent} is not known.` })),
   );
 }

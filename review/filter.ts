@@ -1,6 +1,6 @@
-/** Which part of the queue, and which items of it belong together. */
+/** Filters of the queue, and the condition for items that belong together. */
 
-/** Absent or empty means all. What chance has drawn has no route to be chosen by and comes with each. */
+/** Absent or empty means all. Drawn items have no visible route and match every route. */
 export interface QueueFilter {
   readonly module?: string | undefined;
   readonly language?: string | undefined;
@@ -17,8 +17,8 @@ export function filterValues({ module, language, route }: QueueFilter): (string 
 }
 
 /**
- * A condition on two rows of `review_queue`: that one may be answered with the other. What chance has drawn stands alone. The
- * index finds the first by the second.
+ * A condition on two rows of `review_queue`: one may be answered together with the other. Drawn items never may. The
+ * index finds the first row by the second.
  */
 export function alike(one: string, other: string): string {
   return `${one}.sketch ?| ARRAY(SELECT jsonb_array_elements_text(${other}.sketch))

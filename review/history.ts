@@ -1,4 +1,4 @@
-/** One conversation with all that became of it, from Postgres. */
+/** Reads one conversation and its history from Postgres. */
 import type { Pool } from 'pg';
 import { unanswered } from '../policy/routing.ts';
 import { blindStory, timeline } from '../policy/timeline.ts';
@@ -13,10 +13,10 @@ import type {
   Verdict,
 } from '../schemas/types.ts';
 
-/** A row of `shown_conversations`, and its story. Times of the story are RFC 3339. */
+/** A row of `shown_conversations` with its timeline. Times of the timeline are RFC 3339. */
 export type ConversationHistory = Record<string, unknown> & {
   readonly timeline: readonly (Omit<TimelineEntry, 'at'> & { readonly at: string })[];
-  /** The versions that were trained on its sample as that stands now, oldest first. */
+  /** The versions trained on its current sample, oldest first. */
   readonly trained: readonly { readonly version: string; readonly at: string }[];
 };
 
@@ -44,9 +44,9 @@ interface ReviewRow {
   readonly reviewed_at: Date;
 }
 
-/** The conversation with this id; undefined where there is none. */
+/** The conversation with this id; undefined when there is none. */
 export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promise<ConversationHistory | undefined> {
-  // Postgres has no text with a zero character, so no row has such an id.
+  // Postgres text can't hold a zero character, so no row has such an id.
   if (id.includes('\0')) return undefined;
   const { rows } = await pool.query<LogRow>('SELECT * FROM conversation_logs WHERE conversation_id = $1', [id]);
   const [row] = rows;
@@ -66,7 +66,7 @@ export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promis
   return {
     ...shown,
     timeline: story.map((entry) => ({ ...entry, at: new Date(entry.at).toISOString() })),
-    trained: shown.blind ? [] : await readTrained(pool, id), // a sample that waits for an audit would give it away
+    trained: shown.blind ? [] : await readTrained(pool, id), // the sample of a waiting audit would reveal that it is one
   };
 }
 
@@ -80,7 +80,7 @@ async function readTrained(pool: Pick<Pool, 'query'>, id: string): Promise<Conve
   return rows.map(({ version, created_at }) => ({ version, at: created_at.toISOString() }));
 }
 
-/** The decision before any review, as the router made it. */
+/** The router's decision before any review. */
 function firstDecision(row: LogRow): RoutingDecision {
   return unanswered(
     { ...row, created_at: row.created_at.getTime() },

@@ -8,7 +8,7 @@ export interface KnownLabel {
   readonly conversations: number;
 }
 
-/** Every label that the service predicted or a person gave, the most frequent first. */
+/** Every label that the service predicted or a person gave, most frequent first. */
 export async function readLabels(pool: Pick<Pool, 'query'>): Promise<KnownLabel[]> {
   const { rows } = await pool.query<KnownLabel>(
     `SELECT module, intent, sum(n)::int AS conversations
@@ -20,7 +20,9 @@ export async function readLabels(pool: Pick<Pool, 'query'>): Promise<KnownLabel[
   return rows;
 }
 
-/** Those of `labels` that nothing has had so far, and that the model did not think of for any of the conversations either. */
+/**
+ * The `labels` that no conversation has had so far, and that are not among the runners-up of the given conversations.
+ */
 export async function unknownLabels(
   pool: Pick<Pool, 'query'>,
   labels: readonly { readonly module: string; readonly intent: string }[],

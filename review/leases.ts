@@ -1,4 +1,4 @@
-/** Who works on what: leases in Postgres, so that two people never get the same item, whatever restarts meanwhile. */
+/** Leases in Postgres: two people never get the same item, even across restarts. */
 import type { Pool, PoolClient } from 'pg';
 import { ADVISORY_LOCKS } from '../runtime/advisory-locks.ts';
 import { BEGIN, inTransaction } from '../runtime/postgres-pool.ts';
@@ -6,37 +6,40 @@ import { takeTurns } from '../policy/review-turns.ts';
 import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';
 
-/** A person at work in one open page or terminal. */
+/** A reviewer in one open page or terminal. */
 export interface Holder {
   readonly reviewer: string;
   readonly session: string;
 }
 
-/** How long an item stays with a page that has gone silent; each request renews it. */
+/** How long an item stays with a page that sends no requests; each request renews it. */
 export const LEASE_MINUTES = 10;
-/** How long an answered item stays away from others while the log has not yet taken it out of the queue. */
+/** How long an answered item is kept from other reviewers while the log has not yet removed it from the queue. */
 const ANSWERED_MINUTES = 60;
 /**
- * An undo takes a moment to bring the item back into the queue, and its lease waits for it this long; answered anew by then too, or it
- * would be given out again when the queue has heard of the undo and not yet of the answer.
+ * A lease younger than this is kept even if the queue does not ask about its item, because an undone item takes a
+ * moment to return to the queue. The same applies if that item is answered again: otherwise it would be lent again
+ * after the queue has processed the undo, but not yet the new answer.
  */
 const GRACE_SECONDS = 20;
-/** Equal texts that are answered with one item. */
+/** The most equal texts that are answered with one item. */
 const MAX_GROUP = 100;
 /** The order within a lane, by `review_keys`. */
 const IN_ORDER = 'rank_by, shuffled, created_at, conversation_id';
 
-/** What somebody asks for beside the next items. */
+/** What a request asks for besides the next items. */
 export interface Wishes {
-  /** An item to be taken before all others, if nobody else has it. */
+  /** An item to lend before all others, unless another reviewer has it. */
   readonly first?: string | undefined;
-  /** Similar items to be answered with `lead`, which the holder has; those that nobody else has. */
+  /**
+   * Similar items to answer together with `lead`, which the holder has; those that another reviewer has are left out.
+   */
   readonly join?: { readonly lead: string; readonly ids: readonly string[] } | undefined;
 }
 
 /**
- * Renews what the holder has, tops it up to `want` items in the order of the queue, and gives the ids of the items that it
- * holds now, longest held first.
+ * Renews the holder's leases and fills them up to `want` items in the order of the queue. Returns the ids of all held
+ * items, longest held first.
  */
 export async function leaseNext(
   pool: Pool,
@@ -59,7 +62,7 @@ export async function leaseNext(
   return inTransaction(pool, lend, BEGIN);
 }
 
-/** Gives back what the holder has not answered. */
+/** Releases the holder's unanswered items. */
 export async function release(pool: Pool, { reviewer, session }: Holder): Promise<void> {
   await pool.query('DELETE FROM review_leases WHERE reviewer = $1 AND session = $2 AND answered_at IS NULL', [
     reviewer,
@@ -67,12 +70,12 @@ export async function release(pool: Pool, { reviewer, session }: Holder): Promis
   ]);
 }
 
-/** Notes that answers are safe in the log, so that nobody is asked again while the queue does not know yet. */
+/** Marks answers as stored in the log, so that the items are not lent again before the queue knows. */
 export async function markAnswered(pool: Pool, holder: Holder, conversationIds: readonly string[]): Promise<void> {
   await hold(pool, holder, conversationIds, ANSWERED_MINUTES, true);
 }
 
-/** Takes items back whose answers were withdrawn. */
+/** Takes back items whose answers were withdrawn. */
 export async function takeBack(pool: Pool, holder: Holder, conversationIds: readonly string[]): Promise<void> {
   await hold(pool, holder, conversationIds, LEASE_MINUTES, false);
 }
@@ -90,7 +93,10 @@ async function hold(pool: Pool, holder: Holder, ids: readonly string[], minutes:
   );
 }
 
-/** Leases that ran out, and those whose item the queue no longer asks this person about; after an undo it may just not ask again yet. */
+/**
+ * Deletes leases that expired, and those of items that the queue no longer asks this person about; after an undo, the
+ * queue may not ask again yet.
+ */
 async function dropDead(client: PoolClient): Promise<void> {
   await client.query(
     `DELETE FROM review_leases l
@@ -102,7 +108,10 @@ async function dropDead(client: PoolClient): Promise<void> {
   );
 }
 
-/** Keeps what fits the filter; gives back the rest, and near-duplicates whose item was answered without them or leads no more. */
+/**
+ * Keeps leases that match the filter; releases the others, and near-duplicates whose lead item was answered without
+ * them or no longer leads.
+ */
 async function renew(client: PoolClient, { reviewer, session }: Holder, filter: QueueFilter): Promise<void> {
   await client.query(
     `DELETE FROM review_leases l USING review_queue q
@@ -123,7 +132,7 @@ async function renew(client: PoolClient, { reviewer, session }: Holder, filter: 
   );
 }
 
-/** The best items that nobody has, one of each group of equal texts, both lanes in turn. */
+/** The best free items, one per group of equal texts, alternating between the two lanes. */
 async function pick(
   client: PoolClient,
   reviewer: string,
@@ -150,7 +159,10 @@ interface FreeItem {
   readonly group: string;
 }
 
-/** The first `count` of each lane that nobody has. Equal texts stand behind, so looking at `among` items nearly always does. */
+/**
+ * The first `count` free items of each lane. Equal texts rank lower, so a look at `among` items nearly always finds
+ * enough.
+ */
 async function firstFree(
   client: PoolClient,
   reviewer: string,
@@ -175,7 +187,7 @@ async function firstFree(
   return { main: leads, drawn: rows.filter(({ drawn }) => drawn) };
 }
 
-/** Leases items, each with the equal texts of the same prediction. What chance has drawn stands alone. */
+/** Leases items, each with the equal texts of the same prediction. Drawn items are leased alone. */
 async function take(client: PoolClient, { reviewer, session }: Holder, ids: readonly string[]): Promise<void> {
   await client.query(
     `INSERT INTO review_leases (conversation_id, reviewer, session, led_by, leased_at, expires_at)
@@ -197,7 +209,10 @@ async function take(client: PoolClient, { reviewer, session }: Holder, ids: read
   );
 }
 
-/** Leases items to be answered with one that the holder has, and moves those that it has already, with the texts equal to them. */
+/**
+ * Leases items to be answered with one that the holder has. Items that the holder already has are moved to it, with
+ * their equal texts.
+ */
 async function addTo(
   client: PoolClient,
   { reviewer, session }: Holder,
@@ -221,8 +236,8 @@ async function addTo(
 }
 
 /**
- * Puts equal texts that the holder got one by one under the longest held of them. Those of an undone group come so: into the
- * queue one after the other, into the leases each for itself.
+ * Groups equal texts that the holder got one by one under the one held longest. This happens after the undo of a group:
+ * its items re-enter the queue one after another, each with its own lease.
  */
 async function gather(client: PoolClient, { reviewer, session }: Holder): Promise<void> {
   await client.query(

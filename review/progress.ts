@@ -1,15 +1,15 @@
-/** How far people have come. */
+/** How many answers people have given. */
 import type { Pool } from 'pg';
 
 /** Answers since a time. */
 export interface Progress {
   readonly mine: number;
   readonly everyone: number;
-  /** Median time from showing to answer; null without answers that tell it. */
+  /** Median time from display to answer; null without answers that record it. */
   readonly median_ms: number | null;
 }
 
-/** Standing answers since `since`, one's own and everybody's. */
+/** Answers in force since `since`: the reviewer's own and everybody's. */
 export async function readProgress(pool: Pool, reviewer: string, since: Date): Promise<Progress> {
   const { rows } = await pool.query<Progress>(
     `SELECT count(*) FILTER (WHERE reviewer = $1)::int AS mine, count(*)::int AS everyone,

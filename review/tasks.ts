@@ -1,4 +1,4 @@
-/** What a reviewer sees of the queue. */
+/** Reads the queue as a reviewer sees it. */
 import type { Pool } from 'pg';
 import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';
@@ -11,14 +11,14 @@ export interface Suggestion {
   readonly times: number;
 }
 
-/** A message that says the same as an item, or nearly. */
+/** A message that is equal or similar to an item's. */
 export interface Alike {
   readonly conversation_id: string;
   readonly user_message: string;
   readonly language: string;
 }
 
-/** An item to be answered. What chance has drawn has null for route, confidence, provider and version, audit or not. */
+/** An item to answer. Drawn items have null for route, confidence, provider and version, whether audit or not. */
 export interface ReviewTask {
   readonly conversation_id: string;
   readonly user_message: string;
@@ -38,11 +38,11 @@ export interface ReviewTask {
   readonly route: string | null;
   readonly reasons: readonly string[];
   readonly created_at: Date;
-  /** Equal messages with the same prediction, lent with it to be answered with it. */
+  /** Equal messages with the same prediction, leased and answered with the item. */
   readonly group: readonly Alike[];
-  /** Similar messages with the same prediction, the most similar first. Those that were joined are lent with it too. */
+  /** Similar messages with the same prediction, most similar first. Those that joined are leased with the item too. */
   readonly similar: readonly (Alike & { readonly joined: boolean })[];
-  /** What other labels people corrected this prediction to, most often first. */
+  /** The labels that people corrected this prediction to, most frequent first. */
   readonly suggestions: readonly Suggestion[];
 }
 
@@ -53,7 +53,7 @@ const MAX_SIMILAR = 20;
 const ALIKE =
   "jsonb_build_object('conversation_id', q.conversation_id, 'user_message', q.user_message, 'language', q.language)";
 
-/** The items with these ids, in this order, as their holder is to see them. */
+/** The items with these ids, in this order, as their holder sees them. */
 export async function readTasks(
   pool: Pool,
   { reviewer, session }: Holder,
@@ -87,12 +87,12 @@ export async function readTasks(
   return rows;
 }
 
-/** A part of the queue as a list, in its order. */
+/** A page of the queue, in its order. */
 export interface QueuePage {
   readonly waiting: number;
   readonly items: readonly (Omit<ReviewTask, 'group' | 'similar' | 'suggestions'> & {
     readonly review_priority: number;
-    /** Equal texts that wait before it. */
+    /** Waiting items with an equal text that rank before it. */
     readonly duplicates_before: number;
   })[];
 }
@@ -115,7 +115,7 @@ export async function readQueue(pool: Pool, filter: QueueFilter, limit: number, 
   return { waiting: counted.rows[0]?.waiting ?? 0, items: items.rows };
 }
 
-/** How many wait, by what a reviewer may filter. */
+/** Numbers of waiting items, by the values that a reviewer may filter for. */
 export interface Waiting {
   readonly waiting: number;
   readonly modules: readonly { readonly name: string; readonly waiting: number }[];
@@ -123,7 +123,7 @@ export interface Waiting {
   readonly routes: readonly { readonly name: string; readonly waiting: number }[];
 }
 
-/** Counts what waits for this person, without what was answered and is still in the queue for a moment. */
+/** Counts the items that wait for this person, without those already answered that the queue still lists. */
 export async function countWaiting(pool: Pool, reviewer: string): Promise<Waiting> {
   const { rows } = await pool.query<{ what: string; name: string | null; waiting: number }>(
     `SELECT CASE WHEN grouping(nlu_module) = 0 THEN 'module' WHEN grouping(language) = 0 THEN 'language'

@@ -1,4 +1,4 @@
-/** Answers texts with the versions that the model log puts in charge, each conversation always with the same one. */
+/** Answers texts with the versions that the model log gives traffic; each conversation always gets the same version. */
 import type { Logger } from 'pino';
 import { deploymentOf } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
@@ -12,22 +12,22 @@ import { isRefusal } from '../trainer/learning/model.ts';
 import type { Answer, Model } from '../trainer/learning/model.ts';
 import type { ModelShelf } from './model-shelf.ts';
 
-/** A text to be answered. */
+/** A text to classify. */
 export interface Question {
   readonly text: string;
-  /** BCP 47; the policy may have thresholds of its own for it. */
+  /** BCP 47 tag; the policy may have thresholds for it. */
   readonly language: string;
-  /** Decides the version while the traffic is split; without it the text does. */
+  /** Selects the version while the traffic is split; when null, the text does. */
   readonly conversationId: string | null;
 }
 
-/** What the version in charge says, and what the policy would make of it. */
+/** The answer of the version in charge, and how the policy would route it. */
 export interface Classification {
   readonly intent: string;
   readonly module: string;
   /** 0 to 1, calibrated. */
   readonly confidence: number;
-  /** Below the model's threshold: probably none of its intents. */
+  /** The confidence is below the model's threshold: probably none of its intents applies. */
   readonly out_of_scope: boolean;
   readonly runners_up: Answer['runnersUp'];
   readonly version: string;
@@ -36,27 +36,30 @@ export interface Classification {
   readonly policy_version: string;
 }
 
-/** No answer from here: why, and which version would be in charge. */
+/** There is no answer from here: the reason, and the version in charge. */
 export interface Unserved {
   readonly version: string;
   readonly problem: string;
 }
 
 /**
- * Told what one version answered of a request, or that nobody did, and how long that took: from the question to the answers,
- * loading the model included where it was not loaded.
+ * Called with the results that one version gave for a request, or with the reasons for none, and the duration in
+ * seconds, including the time to load the model.
  */
 export type OnClassified = (results: readonly (Classification | Unserved)[], seconds: number) => void;
 
-/** Answers by the log that it was last given. */
+/** Classifies by the log that it was last given. */
 export interface Classifier {
-  /** One result a question, in order. */
+  /** One result per question, in order. */
   classify(questions: readonly Question[], policy: RoutingPolicy): Promise<readonly (Classification | Unserved)[]>;
-  /** Takes a new state of the log at once; the versions that get traffic are loaded in the background. */
+  /** Applies a new state of the log at once; versions that get traffic are loaded in the background. */
   follow(models: ModelLog): void;
-  /** `ok`, or why nothing can be answered yet. A version that is refused is no reason: another answers in its place. */
+  /**
+   * `ok`, or why no text can be answered yet. A version that can't be loaded is no reason, because another one answers
+   * in its place.
+   */
   readiness(): string;
-  /** Versions in charge that are not served, and why. */
+  /** The versions in charge that can't be served, and why. */
   refused(): Readonly<Record<string, string>>;
   close(): Promise<void>;
 }
@@ -71,7 +74,7 @@ export function openClassifier(
   onClassified: OnClassified = () => undefined,
 ): Classifier {
   let models: ModelLog | undefined;
-  /** Why a version in charge is not served, by version. */
+  /** Why a version in charge can't be served, by version. */
   const refused = new Map<string, string>();
 
   /** Runs `work` with the first of `versions` that can be served. */
@@ -110,7 +113,7 @@ export function openClassifier(
         const asked = places.flatMap((place) => questions[place] ?? []);
         const outcome = await withFirst(candidates(now, deployment, version), async (model, by) => ({
           by,
-          answers: await model.classify(asked.map(({ text }) => redactText(text))), // as intake masks what models learn from
+          answers: await model.classify(asked.map(({ text }) => redactText(text))), // masked like the texts that models are trained on
         }));
         const answers = asked.map((question, i) =>
           'problem' in outcome ? outcome : classification(question, outcome.by, outcome.answers[i], policy),
@@ -148,7 +151,10 @@ function byVersion(deployment: Deployment, questions: readonly Question[]): Read
   return groups;
 }
 
-/** `version`, then who answers in its place: production, then those that were in production before, latest first, but for what was rolled back. */
+/**
+ * `version`, then its substitutes: production, then earlier production versions, latest first, without those rolled
+ * back.
+ */
 function candidates({ models, productions }: ModelLog, { production }: Deployment, version: string): readonly string[] {
   const before = productions.filter((name) => models.get(name)?.standing.status !== 'rolled_back');
   return [...new Set([version, production, ...before.toReversed()])];
@@ -168,7 +174,7 @@ function classification(
     nlu_intent: intent,
     nlu_module: module,
     nlu_confidence: confidence,
-    nlu_provider: 'indicbert', // the provider whose own answers the policy may trust: a model that was trained here
+    nlu_provider: 'indicbert', // the provider whose answers the policy may trust: a model trained here
   });
   return {
     intent,

@@ -1,4 +1,7 @@
-/** Follows the topics model-events and adopted-policies, so that a promotion, a rollback or a policy is known here a moment later. */
+/**
+ * Follows the topics model-events and adopted-policies, so that a promotion, a rollback or a policy takes effect within
+ * moments.
+ */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
@@ -16,21 +19,21 @@ import { openView } from '../runtime/topic-view.ts';
 import { within } from '../runtime/within.ts';
 import { topics } from '../topology.ts';
 
-/** What a follower reads with. */
+/** The options of a follower. */
 export interface FollowOptions {
   readonly kafka: KafkaConfig;
   readonly codecs: Codecs;
   readonly log: Logger;
-  /** Called with the whole log and the policy in force whenever one of them has changed, and once at the first end. */
+  /** Called with the whole log and the policy in force after each change, and once when the end is first reached. */
   readonly onChange: (models: ModelLog, policy: RoutingPolicy) => void;
 }
 
-/** How often the end of the topics is asked for, in milliseconds. */
+/** How often the ends of the topics are read, in milliseconds. */
 const POLL_MS = 150;
-/** A reader that has not come to the end in this time is stuck: it is thrown away and a new one reads from the start. */
+/** A reader that makes no progress for this long is replaced by a new one, which reads from the start. */
 const PROGRESS_MS = 10_000;
 
-/** Starts to follow. Returns at once. */
+/** Starts to follow the topics. Returns at once. */
 export function followModels(options: FollowOptions): Background {
   let reads = 0;
   return runSessions({

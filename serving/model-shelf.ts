@@ -1,4 +1,4 @@
-/** Models that are loaded, a few at a time: the one that was not asked for longest goes first. */
+/** A cache of loaded models; the least recently used one is closed first. */
 import type { ArtifactStore } from '../trainer/artifacts.ts';
 import type { EncoderPlaces } from '../trainer/learning/encoder.ts';
 import { loadModel } from '../trainer/learning/model.ts';
@@ -8,7 +8,8 @@ import type { Model } from '../trainer/learning/model.ts';
 export interface ModelShelf {
   /**
    * Runs `work` with a model, which stays loaded meanwhile.
-   * @throws ArtifactError or ModelRefused when the file or its encoder is missing, damaged or foreign; at once when that was so a moment ago.
+   * @throws ArtifactError or ModelRefused when the file or its encoder is missing, damaged or foreign. A recent refusal
+   * is repeated without reading the file.
    */
   use<T>(sha256: string, work: (model: Model) => Promise<T>): Promise<T>;
   close(): Promise<void>;
@@ -18,18 +19,18 @@ export interface ModelShelf {
 export interface ShelfOptions {
   readonly artifacts: Pick<ArtifactStore, 'get'>;
   readonly places?: EncoderPlaces;
-  /** Most models that are kept when nobody uses them. */
+  /** The most models to keep loaded while unused. */
   readonly capacity?: number;
-  /** A file that was refused is looked at again after so many milliseconds. */
+  /** Milliseconds after which a refused file is tried again. */
   readonly retryMs?: number;
-  /** Milliseconds since some moment. */
+  /** A clock in milliseconds; only differences matter. */
   readonly now?: () => number;
 }
 
 interface Slot {
   readonly model: Promise<Model>;
   users: number;
-  /** When a refused file is looked at again. */
+  /** When a refused file is tried again. */
   retryAt: number;
 }
 

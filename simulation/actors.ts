@@ -1,32 +1,34 @@
-/** Who answers and reviews in a simulation. Functions of values: chance comes in as a draw from 0 to 1. */
+/** Simulates the LLM and the reviewers. Pure functions: randomness comes in as draws from 0 to 1. */
 import type { ReviewInput } from '../producers/conversation-producer.ts';
 import type { Classification, Unserved } from '../serving/classifier.ts';
 import { labelName } from '../trainer/learning/classifier.ts';
 import type { Label } from '../trainer/learning/classifier.ts';
 
-/** What went to the user, and who said it. */
+/** The reply to the user, and who gave it. */
 export interface Reply extends Label {
   readonly provider: 'indicbert' | 'llm';
   readonly confidence: number;
-  /** Who was asked first, also where the LLM answered then; null where no version could be asked. */
+  /** The version that was asked first, even if the LLM answered; null when no version could be asked. */
   readonly version: string | null;
 }
 
-/** How good the others are. Shares are 0 to 1. */
+/** The quality of the simulated LLM and reviewers. Shares are 0 to 1. */
 export interface Actors {
-  /** Share of its answers that are right, where the model is not sure or there is none. */
+  /** Share of right answers of the LLM, which replies when the model is not sure or there is none. */
   readonly llmAccuracy: number;
-  /** Share of reviews that say something else than the gold label. */
+  /** Share of reviews that differ from the gold label. */
   readonly reviewerErrors: number;
 }
 
-/** Another label than `gold`, or `gold` where there is no other. */
+/** A random label other than `gold`, or `gold` if there is no other. */
 function otherThan(gold: Label, labels: readonly Label[], draw: () => number): Label {
   const others = labels.filter((label) => labelName(label) !== labelName(gold));
   return others[Math.floor(draw() * others.length)] ?? gold;
 }
 
-/** The model's answer where the policy does not call its confidence low, else the LLM's, which knows the gold label most times. */
+/**
+ * The model's answer, unless the policy calls its confidence low; then the LLM's, which is right with `llmAccuracy`.
+ */
 export function replyTo(
   answer: Classification | Unserved,
   gold: Label,
@@ -43,7 +45,7 @@ export function replyTo(
   return { intent, module, confidence: 0.5 + 0.45 * draw(), version, provider: 'llm' };
 }
 
-/** What a reviewer says of `reply`: approved, or corrected to the gold label, but for errors. */
+/** The review of `reply`: approval, or correction to the gold label, with some errors. */
 export function verdictOn(
   reply: Label,
   gold: Label,

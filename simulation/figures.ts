@@ -1,26 +1,26 @@
 /** The figures of a simulation. Shares are 0 to 1. */
 
-/** What became of the conversations of one round, or of all that a version was in production for. */
+/** Results for the conversations of one round, or for all conversations answered while a version was in production. */
 export interface Figures {
   readonly conversations: number;
-  /** Share of replies to users that were right, whoever gave them. */
+  /** Share of right replies to users, from the model and the LLM. */
   readonly accuracy: number;
   /** Share of the model's own replies that were right; null when it gave none. */
   readonly modelAccuracy: number | null;
-  /** Share that the LLM had to answer. */
+  /** Share of replies that the LLM gave. */
   readonly fallback: number;
-  /** Share that a person was asked about. */
+  /** Share of conversations that a person was asked about. */
   readonly reviewed: number;
 }
 
-/** One conversation, after it was reviewed or found not to need it. */
+/** One conversation after its review, or without one if it needed none. */
 export interface Outcome {
   readonly right: boolean;
   readonly byModel: boolean;
   readonly reviewed: boolean;
 }
 
-/** Sums outcomes up. */
+/** Aggregates outcomes. */
 export function figuresOf(outcomes: readonly Outcome[]): Figures {
   const share = (of: readonly Outcome[], holds: (one: Outcome) => boolean) => of.filter(holds).length / of.length;
   const own = outcomes.filter(({ byModel }) => byModel);

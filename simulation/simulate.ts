@@ -1,7 +1,7 @@
 /**
- * A labelled corpus played as live traffic, round by round: the version in production answers, what it is not sure of goes to
- * an LLM, the pipeline routes, people review, approvals start training runs, and the next round meets what came of them.
- * Everything but LLM and people is the real thing; time runs as fast as the pipeline does.
+ * Plays a labelled corpus as live traffic, round by round: the version in production answers, an LLM answers what it is
+ * not sure of, the pipeline routes, people review, approvals start training runs, and the next round uses the result.
+ * Only the LLM and the people are simulated. Time runs as fast as the pipeline does.
  */
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
@@ -15,29 +15,29 @@ import type { Actors, Reply } from './actors.ts';
 import { figuresOf } from './figures.ts';
 import type { Figures, Outcome } from './figures.ts';
 
-/** Conversations that are under way together. */
+/** Conversations in flight at the same time. */
 const AT_ONCE = 1000;
 
-/** The pipeline, as a simulation meets it. */
+/** The pipeline's interface for a simulation. */
 export interface SimulationPorts {
   readonly classifier: Pick<Classifier, 'classify'>;
   readonly policy: () => RoutingPolicy;
   readonly producer: Pick<ConversationProducer, 'captureConversation' | 'submitReview'>;
-  /** Resolves when all that was sent is in the tables. */
+  /** Resolves when everything sent is in the tables. */
   readonly caughtUp: () => Promise<void>;
   /** Ids of the conversations that wait for a person. */
   readonly queue: () => Promise<readonly string[]>;
-  /** Resolves when no training run is open or due and its version was dealt with; gives the version in production. */
+  /** Resolves when no training run is open or due and its version was handled; returns the version in production. */
   readonly trained: () => Promise<string>;
 }
 
-/** What is played. */
+/** Options of a simulation. */
 export interface SimulationOptions extends Actors {
   readonly rows: readonly Sample[];
-  /** Conversations of a round. */
+  /** Conversations per round. */
   readonly round: number;
   readonly seed: number;
-  /** Times of the conversations, milliseconds since 1970: from the first to the last. */
+  /** Event time of the first and of the last conversation, milliseconds since 1970. */
   readonly from: number;
   readonly to: number;
 }
@@ -47,7 +47,7 @@ export interface Round extends Figures {
   readonly version: string;
 }
 
-/** Plays the corpus. Gives each round when it is over, and all outcomes by version at the end. */
+/** Plays the corpus. Yields each round when it has ended; returns all outcomes by version. */
 export async function* simulate(
   options: SimulationOptions,
   ports: SimulationPorts,
@@ -80,7 +80,7 @@ export async function* simulate(
   }
   return new Map([...byVersion].map(([name, outcomes]) => [name, figuresOf(outcomes)]));
 
-  /** The replies to a batch, sent into the log; by conversation id. */
+  /** Sends the replies to a batch into the log. Returns them by conversation id. */
   async function answer(batch: readonly Sample[], start: number) {
     const replies = new Map<string, { gold: Label; reply: Reply; at: Date }>();
     const policy = ports.policy();
@@ -114,7 +114,7 @@ export async function* simulate(
     return replies;
   }
 
-  /** Reviews what waits of `replies`. Gives their ids. */
+  /** Reviews those of `replies` that wait for a person. Returns their ids. */
   async function review(
     replies: ReadonlyMap<string, { gold: Label; reply: Reply; at: Date }>,
   ): Promise<ReadonlySet<string>> {

@@ -1,4 +1,4 @@
-/** The routing policy in force, from the log: whoever trains needs no Postgres. */
+/** Reads the routing policy in force from the log, so that training needs no Postgres. */
 import type { KafkaConfig } from '../config.ts';
 import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -7,7 +7,7 @@ import { readRecords } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { topics } from '../topology.ts';
 
-/** The policy that was adopted last, or the built-in one. Intake writes them in one order, all to one partition. */
+/** The last adopted policy, or the built-in one. Intake writes adoptions in one order to a single partition. */
 export async function readPolicyInForce(kafka: KafkaConfig, codecs: Codecs): Promise<RoutingPolicy> {
   let inForce: RoutingPolicy = defaultPolicy;
   for await (const { value } of readRecords({ kafka, codecs }, topics.adoptedPolicies))

@@ -5,31 +5,31 @@ import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { isErrorCode, reasonOf } from '../runtime/reason.ts';
 
-/** Keeps files by content. Writing what is there already changes nothing. */
+/** Stores files by content. Writing existing content again changes nothing. */
 export interface ArtifactStore {
   /**
-   * Keeps `bytes` and gives their SHA-256 in hexadecimal. When it returns they are on the disk.
-   * @throws ArtifactError when they can't be written; nothing half-written is ever under a hash.
+   * Stores `bytes` and returns their SHA-256 in hexadecimal. They are on the disk when it returns.
+   * @throws ArtifactError when they can't be written. A partly written file never has a hash as its name.
    */
   put(bytes: Uint8Array): Promise<string>;
-  /** The bytes with this hash. @throws ArtifactError when there are none, or when they are not as they were written. */
+  /** The bytes with this hash. @throws ArtifactError when the file is missing or damaged. */
   get(sha256: string): Promise<Buffer>;
   has(sha256: string): Promise<boolean>;
 }
 
-/** A file that can't be kept or given back, and what to do. */
+/** A file can't be stored or read. The message says what to do. */
 export class ArtifactError extends Error {
   override readonly name = 'ArtifactError';
 }
 
-/** The part of the file system that writing needs; a test puts a full disk in its place. */
+/** The file system functions used for writing; a test simulates a full disk. */
 export interface Disk {
   open(file: string): Promise<Pick<FileHandle, 'writeFile' | 'sync' | 'close'>>;
 }
 
 const realDisk: Disk = { open: (file) => open(file, 'wx') };
 
-/** A store in `folder`: `ab/abcdef…`. Several processes may use one folder. */
+/** A store in `folder`: `ab/abcdef…`. Several processes may share a folder. */
 export function openArtifactFolder(folder: string, disk: Disk = realDisk): ArtifactStore {
   const fileOf = (sha256: string) => path.join(folder, sha256.slice(0, 2), sha256);
 
@@ -40,7 +40,7 @@ export function openArtifactFolder(folder: string, disk: Disk = realDisk): Artif
     const draft = `${file}.${randomUUID()}.draft`;
     try {
       await mkdir(path.dirname(file), { recursive: true });
-      // 1. The content is on the disk before its name is. 2. The name comes at once, or not at all. 3. The name is kept.
+      // 1. The content is on the disk before its name is. 2. Renaming is atomic. 3. The name is on the disk.
       await written(draft, bytes, disk);
       await rename(draft, file);
       await syncFolder(path.dirname(file));
@@ -60,13 +60,13 @@ export function openArtifactFolder(folder: string, disk: Disk = realDisk): Artif
     checkName(sha256);
     const bytes = await readFile(fileOf(sha256)).catch((cause: unknown) => {
       throw new ArtifactError(
-        `The file ${sha256} is not in ${folder}; copy it there from another machine or train it again.`,
+        `The file ${sha256} is not in ${folder}; copy it there from another machine or train the model again.`,
         { cause },
       );
     });
     if (hashOf(bytes) !== sha256)
       throw new ArtifactError(
-        `The file ${fileOf(sha256)} was damaged: its content has another SHA-256. Delete it and copy it anew or train it again.`,
+        `The file ${fileOf(sha256)} was damaged: its content has another SHA-256. Delete it and copy it again or train the model again.`,
       );
     return bytes;
   }
@@ -89,7 +89,7 @@ export function hashOf(bytes: Uint8Array): string {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** A name may come from a request; it must not lead out of the folder. */
+/** A name may come from a request and must not lead out of the folder. */
 function checkName(sha256: string): void {
   if (!/^[0-9a-f]{64}$/.test(sha256))
     throw new ArtifactError(`${JSON.stringify(sha256)} is not a SHA-256 in hexadecimal.`);

@@ -1,4 +1,7 @@
-/** Asks for a training run on everything that is approved: the weekly job, and whoever does not want to wait for the threshold. */
+/**
+ * Requests a training run on all approved samples, for the weekly job or an operator who does not want to wait for the
+ * threshold.
+ */
 import { anewId, lastGivenUp, requestRun, unusedOf } from '../policy/training-run.ts';
 import { runAt, totalApprovals } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
@@ -8,15 +11,18 @@ import type { ModelLogPort } from './model-log.ts';
 import { DATA_SET } from '../topology.ts';
 import { countedUpTo, openCounts } from './trainer.ts';
 
-/** How much was approved, and how much of it no run has learned from or is to: approvals, of which a sample may have several. */
+/**
+ * How many approvals there are, and how many no run has trained on or will train on. A sample may have several
+ * approvals.
+ */
 export interface Unused {
   readonly total: number;
   readonly unused: number;
-  /** Offsets of training-samples up to which `total` counts. */
+  /** The offsets of training-samples up to which `total` counts. */
   readonly watermark: Watermark;
 }
 
-/** Counts as sample-counter has them now. */
+/** Reads the current counts of sample-counter. */
 export async function countUnused(
   context: Pick<ServiceContext, 'kafka' | 'codecs'>,
   log: ModelLogPort,
@@ -28,26 +34,32 @@ export async function countUnused(
   return { total, unused, watermark: countedUpTo(counts) };
 }
 
-/** How a run is asked for. */
+/** The options of a request. */
 export interface RunWish {
   readonly trigger: RunTrigger;
-  /** Fewer unused samples than this, and no run is asked for; 0: in any case, where none is unused another one on the same samples. */
+  /**
+   * The least number of unused approvals for a run. 0 always requests one; if none is unused, it repeats the same
+   * samples.
+   */
   readonly atLeast: number;
   readonly fromScratch: boolean;
   readonly by: string;
 }
 
-/** What became of the wish. */
+/** The result of a request. */
 export interface AskedFor {
-  /** The run's id; undefined when too little is unused. A trainer carries it out. */
+  /** The run's id; undefined when too few approvals are unused. A trainer executes it. */
   readonly run: string | undefined;
-  /** Approvals that no run has learned from or was to before this one. */
+  /** Approvals that no earlier run has trained on or will train on. */
   readonly unused: number;
-  /** The last run that failed or was cancelled, where its samples are among these. */
+  /** The last run that failed or was cancelled, if its samples are among the unused ones. */
   readonly ended?: string;
 }
 
-/** Requests a run on all that is counted so far, unless fewer than `atLeast` samples are unused; looked at again when the event is written. */
+/**
+ * Requests a run on all approvals counted so far, unless fewer than `atLeast` are unused; that is checked again when
+ * the event is written.
+ */
 export async function askForRun(
   log: ModelLogPort,
   { total, unused, watermark }: Unused,
@@ -68,7 +80,7 @@ export async function askForRun(
   return { run: undefined, unused: unusedOf(after, DATA_SET, total), ...ended };
 }
 
-/** What becomes of a run that ended early, as a sentence behind another one; nothing where there is none. */
+/** A sentence about a run that ended early, to be appended to another; empty when there is none. */
 export function aboutEnded({ run, ended }: AskedFor): string {
   if (ended === undefined) return '';
   const next =

@@ -1,6 +1,6 @@
 /**
- * A trainer of somebody else's, as a command: JSONL in, ONNX out. For what needs a GPU, such as fine-tuning IndicBERT.
- * docs/training.md has the contract.
+ * Runs an external training program as a command: JSONL in, ONNX out. For training that needs a GPU, such as
+ * fine-tuning IndicBERT. docs/training.md has the contract.
  */
 import { spawn } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
@@ -18,41 +18,44 @@ import { checkModel, ModelRefused } from './learning/onnx-reader.ts';
 import type { Sample } from './learning/split.ts';
 import { TrainingError } from './learning/train.ts';
 
-/** What an external trainer is given. */
+/** The input of an external training program. */
 export interface ExternalTraining {
-  /** `--train F --dev F --manifest F --output F` follow its arguments. No shell is between. */
+  /** `--train F --dev F --manifest F --output F` are appended to its arguments. No shell is involved. */
   readonly program: TrainerProgram;
   readonly train: readonly Sample[];
   readonly dev: readonly Sample[];
-  /** The data set's manifest; the trainer copies it to the file's `samvad.manifest`. */
+  /** The data set's manifest. The program must copy it to the model file's `samvad.manifest`. */
   readonly manifest: unknown;
-  /** Its files are in a folder of their own in this one. */
+  /** Its files are kept in a subfolder of this folder. */
   readonly folder: string;
-  /** For an encoder that its file names. */
+  /** Folders for an encoder that the model file names. */
   readonly places?: EncoderPlaces;
 }
 
-/** Ways to watch an external trainer and to end it. */
+/** Callbacks and the signal for an external training program. */
 export interface ExternalControl {
   readonly signal?: AbortSignal;
-  /** Gets the lines that the command writes to its error output. */
+  /** Receives each line that the command writes to stderr. */
   readonly onLine?: (line: string) => void;
-  /** Told the process group of the command when it has begun, and undefined when it has ended. */
+  /** Called with the command's process group when it has started, and with undefined when it has ended. */
   readonly onGroup?: (group: number | undefined) => void;
 }
 
-/** Last lines of a failed command that go into the error, and what is kept of each. */
+/** The last lines of stderr that go into the error of a failed command, and the most characters kept of each. */
 const LINES_KEPT = 20;
 const MAX_LINE = 500;
-/** What the command has written comes so long after its end at most; a process that it left behind may hold the pipe. */
+/**
+ * Output is read for at most this long after the command has ended, because a process that it left running may hold the
+ * pipe.
+ */
 const DRAIN_MS = 1000;
-/** Rows whose answers are looked at. */
+/** The number of rows whose answers are checked. */
 const CHECKED_ROWS = 256;
 
 /**
- * Runs the command and returns the file it made, which was loaded and asked.
- * @throws TrainingError when the disk can't take the rows, or the command fails, takes too long, leaves no file or one of other data; ModelRefused when the
- * file is not to be run; the signal's reason when it was aborted.
+ * Runs the command and returns the model file, after loading it and checking its answers.
+ * @throws TrainingError when the disk can't take the rows, or the command fails, takes too long, or leaves no file or
+ * one for other data. @throws ModelRefused when the file must not be served. @throws the signal's reason when aborted.
  */
 export async function trainExternally(training: ExternalTraining, control: ExternalControl = {}): Promise<Buffer> {
   const { train, dev, manifest, program, folder: parent } = training;
@@ -75,7 +78,7 @@ export async function trainExternally(training: ExternalTraining, control: Exter
     const given = Object.entries(files).flatMap(([option, file]) => [`--${option}`, file]);
     await runCommand(name, [...args, ...given], program.timeoutMs, control);
     const bytes = await readFile(files.output).catch((cause: unknown) => {
-      throw new TrainingError(`${name} ended well, but its file can't be read: ${reasonOf(cause)}.`, { cause });
+      throw new TrainingError(`${name} succeeded, but its file can't be read: ${reasonOf(cause)}.`, { cause });
     });
     await checkFile(bytes, training);
     return bytes;
@@ -85,8 +88,8 @@ export async function trainExternally(training: ExternalTraining, control: Exter
 }
 
 /**
- * Loads a file from elsewhere and asks it some of `rows`. Returns the intents of `rows` that it does not know.
- * @throws ModelRefused when it is not to be run, or its answers are no probabilities.
+ * Loads a model file made elsewhere and asks it some of `rows`. Returns the intents of `rows` that it does not know.
+ * @throws ModelRefused when it must not be served, or its answers are not probabilities.
  */
 export async function checkForeignFile(
   bytes: Uint8Array,
@@ -144,13 +147,13 @@ async function runCommand(
   signal?.throwIfAborted();
   const timeout = AbortSignal.timeout(timeoutMs);
   const stop = signal ? AbortSignal.any([signal, timeout]) : timeout;
-  // A process group of its own, so that its workers end with it.
+  // A separate process group, so that its workers end with it.
   const child = spawn(name, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true, env: programEnvironment() });
   onGroup?.(child.pid);
   const lines: string[] = [];
   let rest = '';
   child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    const parts = (rest + text).split(/[\r\n]+/); // bars of progress go back to the start of their line
+    const parts = (rest + text).split(/[\r\n]+/); // progress bars return to the start of the line
     rest = (parts.pop() ?? '').slice(-MAX_LINE);
     const whole = parts.filter((line) => line.trim() !== '').map((line) => line.slice(0, MAX_LINE));
     lines.push(...whole);

@@ -1,8 +1,9 @@
 /**
- * The model log on Kafka: topics training-runs and model-events, read as one and written by one at a time.
+ * The model log on Kafka: the topics training-runs and model-events, read as one and written by one process at a time.
  *
- * Appending is compare-and-set (runtime/fenced-write.ts): whoever was overtaken while it decided is refused and starts again. So every event was decided on a log that ended right before it, whatever was paused or
- * killed: two trainers can't register one run twice, and a zombie reads that it was superseded.
+ * Appending is compare-and-set (runtime/fenced-write.ts): a writer that was overtaken while it decided is refused and
+ * starts again. So every event is decided on a log that ends right before it, even after pauses and kills: two trainers
+ * can't register the same run twice, and a zombie learns that it was superseded.
  */
 import type { KafkaConfig } from '../config.ts';
 import { emptyLog, firstModel, foldLog } from '../policy/model-log.ts';
@@ -16,13 +17,13 @@ import type { Access } from '../runtime/service.ts';
 import { openView } from '../runtime/topic-view.ts';
 import { topics } from '../topology.ts';
 
-/** The log as whoever trains, deploys or measures needs it. */
+/** The log as training, deployment and measuring use it. */
 export interface ModelLogPort {
-  /** The log as it stands. */
+  /** The current state of the log. */
   read(): Promise<ModelLog>;
   /**
-   * Appends what `decide` gives for the log as it stands; it may be called again on a later log. Returns the log after it.
-   * Whatever `decide` throws comes out, and nothing is written.
+   * Appends the events that `decide` returns for the current state. `decide` may be called again with a later state.
+   * Returns the log after the append. An error thrown by `decide` is rethrown, and nothing is written.
    */
   append(decide: (log: ModelLog) => Appended): Promise<ModelLog>;
   close(): Promise<void>;
@@ -38,7 +39,7 @@ export const modelLogAccess = {
 const ATTEMPTS = 20;
 const READ_ATTEMPTS = 2;
 
-/** Opens the log, which joins no group. The first who opens an empty log writes its first event. */
+/** Opens the log without joining a group. The first process to open an empty log writes its first event. */
 export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<ModelLogPort> {
   let log = emptyLog;
   const source = { kafka, codecs };
@@ -63,14 +64,17 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
     return read();
   }
 
-  /** One call at a time: the views are shared. */
+  /** Runs one call at a time, because they share the views. */
   function exclusively<T>(work: () => Promise<T>): Promise<T> {
     const result = busy.then(work);
     busy = result.catch(() => undefined);
     return result;
   }
 
-  /** A view that stood still, or a writer that was faster: a view begins anew with its next look (runtime/topic-view.ts). */
+  /**
+   * Retries after a view stalled or another writer was faster; the next read then restarts the view
+   * (runtime/topic-view.ts).
+   */
   async function patiently<T>(attempts: number, work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
       try {

@@ -1,5 +1,5 @@
-/** Registers a model that no run has made. */
-import { nextVersion, register, RegistryError } from '../policy/model-log.ts';
+/** Registers a model that did not come from a training run. */
+import { nextVersion, register, ModelLogRefused } from '../policy/model-log.ts';
 import type { Act } from '../policy/model-log.ts';
 import { nameProblems } from '../policy/validation.ts';
 import type { ArtifactStore } from './artifacts.ts';
@@ -10,29 +10,29 @@ import { reportPage } from './report.ts';
 import { reportedStanding } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
 
-/** A model and what was found out about it. */
+/** A model and its report. */
 export interface ReportedModel {
   readonly bytes: Buffer;
   readonly report: StoredReport;
-  /** Of what it was trained on. */
+  /** The manifest of its training data. */
   readonly manifest: { readonly rows: number; readonly sha256: string };
 }
 
-/** @throws RegistryError naming a label that intake would refuse in every conversation that is answered with it. */
+/** @throws ModelLogRefused naming a label that intake would refuse in every conversation with it. */
 export function checkLabels(labels: Iterable<Label>): void {
   for (const { module, intent } of labels) {
     if (intent === OUT_OF_SCOPE) continue;
     const [problem] = [...nameProblems('intent', intent), ...nameProblems('module', module)];
     if (problem)
-      throw new RegistryError(
+      throw new ModelLogRefused(
         `Conversations with the label ${labelName({ module, intent })} would be refused, of its ${problem.field}: ${problem.message} Rename it in the data, and train again.`,
       );
   }
 }
 
 /**
- * Registers the model under the next number that nobody has: no version, and no run that goes on meanwhile. Returns its
- * report, which tells the number.
+ * Registers the model under the next free number, unused by versions and open runs. Returns its report, which contains
+ * the number.
  */
 export async function registerModel(
   log: ModelLogPort,
@@ -54,7 +54,7 @@ export async function registerModel(
       nextVersion(now) === version ? { models: register(now, version, standing, act) } : {},
     );
     const known = after.models.get(version)?.standing;
-    // Else another one was faster. An answer that got lost is none: then it stands there already.
+    // If this model is not there, another writer took the number. If it is, only the acknowledgement was lost.
     if (known?.report_sha256 === standing.report_sha256 && known.run_id === null) return named;
   }
 }

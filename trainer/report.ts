@@ -1,4 +1,4 @@
-/** The training report as a page: one file, nothing fetched, readable in light and in dark. */
+/** The training report as an HTML page: one file that loads nothing, for light and dark mode. */
 import type { PromotionDecision } from '../policy/promotion.ts';
 import { labelName, OUT_OF_SCOPE } from './learning/classifier.ts';
 import type { Comparison, Flip } from './learning/compare.ts';
@@ -6,14 +6,19 @@ import type { Evaluation, Judged } from './learning/evaluate.ts';
 import type { DropCounts } from './learning/split.ts';
 import type { EpochReport } from './learning/train.ts';
 
-/** Everything that is told of a run; JSON.stringify gives the report for machines. */
+/** The content of a report; JSON.stringify gives the machine-readable report. */
 export interface TrainingReport {
   readonly version: string;
-  /** The version that training went on from; null where it began with nothing. */
+  /** The version that training went on from; null when it started from scratch. */
   readonly parent: string | null;
-  /** How its file says that it was made: with which encoder and, by an external trainer, what that tells of itself. */
+  /**
+   * How the model was made, according to its file: its encoder and, for an external program, that program's own notes.
+   */
   readonly made: { readonly encoder: Readonly<Record<string, unknown>>; readonly external: unknown };
-  /** The version that it was to go on from and could not: one of the two has another encoder or trainer, or there is no room for new words. */
+  /**
+   * The version that it should have gone on from but could not: the encoder or trainer differs, or there is no room for
+   * new words.
+   */
   readonly passedOver: string | null;
   readonly rows: { readonly train: number; readonly dev: number; readonly test: number };
   readonly dropped: DropCounts;
@@ -26,18 +31,18 @@ export interface TrainingReport {
   readonly manifest: unknown;
 }
 
-/** How often each intent was taken for which; `counts[truth][answer]`. Only intents that are confused most are shown. */
+/** How often each intent was taken for which: `counts[truth][answer]`. Only the most confused intents are included. */
 export interface Confusion {
   readonly names: readonly string[];
   readonly counts: readonly (readonly number[])[];
-  /** Intents that were left out for want of room. */
+  /** The number of intents left out. */
   readonly hidden: number;
 }
 
-/** Largest confusion matrix that can be read. */
+/** The largest confusion matrix that stays readable. */
 const MATRIX = 24;
 
-/** The confusion matrix of rows in scope, of the intents with the most mistakes, in order of name. */
+/** The confusion matrix of rows in scope, for the intents with the most mistakes, ordered by name. */
 export function confusion(judged: readonly Judged[], limit = MATRIX): Confusion {
   const pairs = judged
     .filter(({ row }) => row.intent !== OUT_OF_SCOPE)
@@ -147,7 +152,7 @@ ${table(
 )}`;
 }
 
-/** Loss of training and dev over the epochs of the first fit, and accuracy on dev. */
+/** Training and dev loss over the epochs of the first fit, and dev accuracy. */
 function curves(history: readonly EpochReport[]): string {
   const fit = history.filter(({ stage }) => stage === 'fit');
   const losses = fit.map(({ trainLoss }) => trainLoss);

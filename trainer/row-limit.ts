@@ -1,16 +1,16 @@
-/** How much of the data set a run learns from, so that neither its memory nor its time grows with the log. */
+/** Limits how much of the data set a run trains on, so that its memory and time do not grow with the log. */
 import { unitHash } from '../policy/hash.ts';
 import { labelName } from './learning/classifier.ts';
 import type { Sample } from './learning/split.ts';
 
-/** Rows that a run learns from; some more where people have labelled that many. */
+/** The most rows that a run trains on, unless people have labelled more. */
 export const MAX_ROWS = 100_000;
 
 /**
- * Whether a run takes a row. What people said is always taken. Of a label with more rows than its part of `limit`, a share of
- * the automatic ones is, chosen by the hash of the text: the same in each attempt, and for equal texts. Labels with fewer rows leave
- * the rest of their part to the others.
- * `rows` counts the rows of each label, by its name.
+ * Returns whether a run takes a row. Rows labelled by people are always taken. If a label has more rows than its part
+ * of `limit`, a share of its automatic rows is taken, chosen by the hash of the text: the same in each attempt, and for
+ * equal texts. Labels with fewer rows leave the rest of their part to the others. `rows` maps label names to row
+ * counts.
  */
 export function rowLimit(rows: Readonly<Record<string, number>>, limit = MAX_ROWS): (row: Sample) => boolean {
   const part = partOf(Object.values(rows), limit);

@@ -1,4 +1,6 @@
-/** What `executeInProcess` starts: carries out the run that it is told, and answers how it ended. */
+/**
+ * The entry point of the process that `executeInProcess` starts: executes the run it is sent, and reports how it ended.
+ */
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { mayPass } from '../runtime/may-pass.ts';
@@ -21,7 +23,7 @@ process.on('message', (message) => {
   else void carryOut(message as RunOrder);
 });
 process.once('disconnect', () => stopping.abort()); // the trainer is gone
-// A terminal sends them to all of its processes; the trainer says when to end.
+// A terminal sends these signals to all of its processes; the trainer decides when the run ends.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => undefined);
 
 async function carryOut(order: RunOrder): Promise<void> {
@@ -46,7 +48,7 @@ async function execute({ id, servers, training, dataSets, trainer }: RunOrder) {
       policy: () => readPolicyInForce(kafka, codecs),
       promotion: defaultPromotionPolicy,
       ...recipeOf(training),
-      // Where the trainer has gone, nobody hears it; without a callback that would end this process.
+      // Without a callback, a send to a trainer that is gone would end this process.
       onGroup: (group: number | undefined) =>
         process.send?.({ group: group ?? null } satisfies RunNews, () => undefined),
       codeVersion,

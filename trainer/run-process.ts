@@ -1,6 +1,6 @@
 /**
- * A training run in a process of its own. What it takes of memory goes back when it ends, and a system that runs out of
- * memory ends the run and not the trainer.
+ * Runs a training run in a separate process, so that its memory is released when it ends, and running out of memory
+ * ends the run but not the trainer.
  */
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,43 +10,44 @@ import { killGroup } from '../runtime/process-group.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import type { RunStanding } from '../schemas/types.ts';
 
-/** What the process is sent at first. */
+/** The first message to the process. */
 export interface RunOrder {
   readonly id: string;
-  /** Not Postgres: a run goes on while that is away. */
+  /** Without Postgres: a run goes on while Postgres is unavailable. */
   readonly servers: Omit<Servers, 'databaseUrl'>;
   readonly training: TrainingConfig;
-  /** Where the data set is kept while it is read, and while a program learns from it. */
+  /** Where the data set is kept while it is read, and while an external program trains on it. */
   readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;
 }
 
-/** What it answers: where the run stands at the end, or what went wrong outside of it and whether that may pass. */
+/** The process's final message: the run's standing, or an error outside the run and whether it is temporary. */
 export type RunAnswer =
   { readonly standing: RunStanding | undefined } | { readonly error: string; readonly passes: boolean };
 
-/** What it tells before: the process group of an external trainer, so that it ends with the run however that ends. */
+/** An earlier message: the process group of an external program, so that it can be ended with the run in any case. */
 export interface RunNews {
   readonly group: number | null;
 }
 
-/** Sent to end the run early. */
+/** The message that ends the run early. */
 export const STOP = 'stop';
-/** A run that is told to stop has so long to give itself back. */
+/** How long a stopped run has to give itself back. */
 const STOP_MS = 15_000;
 
 /**
- * `executeRun`, in another process, which ends when this one is gone.
- * @throws the signal's reason when aborted; Transient for what may pass, the end of the process among it.
+ * Runs `executeRun` in another process, which also ends if this one is gone.
+ * @throws the signal's reason when aborted. @throws Transient for temporary failures, including an early end of the
+ * process.
  */
 export async function executeInProcess(order: RunOrder, signal: AbortSignal): Promise<RunStanding | undefined> {
   signal.throwIfAborted();
   const child = fork(fileURLToPath(new URL('run-process-main.ts', import.meta.url)), [], {
-    execArgv: ['--import', import.meta.resolve('tsx')], // a process does not inherit what reads TypeScript
+    execArgv: ['--import', import.meta.resolve('tsx')], // a child process does not inherit the TypeScript loader
   });
   const ended = once(child, 'exit');
-  ended.catch(() => undefined); // it could not be started: `answer` tells
+  ended.catch(() => undefined); // if the start fails, `answer` rejects
   let group: number | undefined;
   const answer = new Promise<RunAnswer>((resolve, reject) => {
     child.on('message', (message: RunAnswer | RunNews) => {

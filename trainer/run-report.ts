@@ -1,4 +1,4 @@
-/** What is found out about a new model: on the test rows, against production, and what the registry is told. */
+/** Evaluates a new model on the test rows and against production, and derives the figures for the model log. */
 import { performance } from 'node:perf_hooks';
 import { blankStanding } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
@@ -19,26 +19,26 @@ import type { Sample, Split } from './learning/split.ts';
 import { confusion } from './report.ts';
 import type { TrainingReport } from './report.ts';
 
-/** A report, and the version that it compares with; null when nothing was in production that has a file. */
+/** A report, and the version it compares with; null when the version in production has no file. */
 export interface StoredReport extends TrainingReport {
   readonly comparedWith: string | null;
 }
 
-/** A version with its model, loaded. */
+/** A version with its loaded model. */
 export interface LoadedVersion {
   readonly version: string;
   readonly model: Model;
 }
 
-/** What a report is made of. */
+/** The input of a report. */
 export interface ReportInput {
   readonly version: string;
-  /** The model file, and its SHA-256 where that is known. */
+  /** The model file, and its SHA-256 if known. */
   readonly bytes: Uint8Array;
   readonly sha256?: string;
-  /** For an encoder that is files. */
+  /** Folders for an encoder that consists of files. */
   readonly places?: EncoderPlaces;
-  /** The version that training was to go on from. */
+  /** The version that training was supposed to go on from. */
   readonly wanted?: string | null;
   readonly sides: Split<Sample>;
   readonly manifest: unknown;
@@ -47,10 +47,13 @@ export interface ReportInput {
   readonly promotion: PromotionPolicy;
 }
 
-/** Times of so many test texts are taken. */
+/** The number of test texts for the latency measurement. */
 const LATENCY_TEXTS = 200;
 
-/** The report on a model as its file serves. @throws ModelRefused when the file is not to be run. */
+/**
+ * The report on a model, evaluated from its file as it will be served. @throws ModelRefused when the file must not be
+ * served.
+ */
 export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const { version, production, policy, manifest } = input;
   const { train, dev, test, dropCounts } = input.sides;
@@ -96,7 +99,7 @@ async function withModel<T>(
   return work(model).finally(() => model.close());
 }
 
-/** How long an answer takes, without the embeddings that are kept of texts: nobody has those of what is asked. */
+/** The latency per answer, without cached embeddings, because texts in production are new. */
 async function latencyOf({ sides, places, ...file }: ReportInput): Promise<Latency | null> {
   const texts = sides.test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
   if (texts.length === 0) return null;
@@ -104,20 +107,23 @@ async function latencyOf({ sides, places, ...file }: ReportInput): Promise<Laten
   return withModel(file, uncached, (model) => measureLatency(model, texts, () => performance.now()));
 }
 
-/** What the file says of its making. What an external trainer tells of itself has no form that is known here. */
+/** The file's notes on its training. The notes of an external program have no fixed form. */
 function notesOf({
   encoder,
   towers,
   training,
 }: ModelMetadata): Pick<FileNotes, 'history' | 'parent'> & Pick<TrainingReport, 'made'> {
-  // A tokenizer has megabytes.
+  // A tokenizer has several megabytes.
   const told = Object.fromEntries(Object.entries(encoder).filter(([name]) => !name.startsWith('tokenizer')));
   if (towers === undefined) return { history: [], parent: null, made: { encoder: told, external: training ?? {} } };
   const { history = [], parent = null } = (training ?? {}) as Partial<FileNotes>;
   return { history, parent, made: { encoder: told, external: null } };
 }
 
-/** The model in production; undefined where another system serves it. @throws ArtifactError when its file is missing. */
+/**
+ * The model in production; undefined if another system serves that version. @throws ArtifactError when its file is
+ * missing.
+ */
 export async function loadProduction(
   { models }: ModelLog,
   artifacts: Pick<ArtifactStore, 'get'>,
@@ -129,7 +135,7 @@ export async function loadProduction(
   return { version: production.version, model: await loadModel(await artifacts.get(sha256), sha256, places) };
 }
 
-/** The part of a new version's standing that its report tells. */
+/** The part of a new version's standing that comes from its report. */
 export function reportedStanding(
   { evaluation, decision, comparedWith }: StoredReport,
   { rows, sha256 }: { readonly rows: number; readonly sha256: string },

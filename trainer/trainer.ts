@@ -1,7 +1,7 @@
 /**
- * The trainer: asks for a run at each crossing of the threshold, and carries runs out, one after the other. Any number may
- * run; one leads. A run is a process of its own, outside of every poll loop, so it may take hours and nothing is
- * delivered again because of it.
+ * The trainer requests a run at each crossing of the threshold and executes runs one after the other. Any number of
+ * copies may run; one leads. A run is a separate process outside every poll loop, so it may take hours without causing
+ * redeliveries.
  */
 import { randomUUID } from 'node:crypto';
 import os from 'node:os';
@@ -22,7 +22,10 @@ import type { ModelLogPort } from './model-log.ts';
 import { executeInProcess } from './run-process.ts';
 
 const LOOK_MS = 500;
-/** Longer than a trainer that leads no more goes on working (runtime/leader.ts): two must not take a run from each other in turn. */
+/**
+ * Longer than a trainer that lost the leadership may go on working (runtime/leader.ts), so that two trainers never take
+ * a run from each other in turn.
+ */
 const HANDOVER_MS = 6000;
 
 /** The service. */
@@ -65,7 +68,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
         'training run ended',
       );
       if (run?.status === 'requested' || run?.status === 'running')
-        await sleep(HANDOVER_MS, undefined, { signal }).catch(() => undefined); // somebody else has taken it up
+        await sleep(HANDOVER_MS, undefined, { signal }).catch(() => undefined); // another trainer has taken it up
     }
   } finally {
     await counts.close();
@@ -73,7 +76,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
   }
 }
 
-/** Asks for the runs that are due. The data set of each reaches exactly to its crossing, however late it is noticed. */
+/** Requests the runs that are due. The data set of each ends exactly at its crossing, however late that is noticed. */
 async function askForDue(
   context: ServiceContext,
   log: ModelLogPort,
@@ -93,7 +96,7 @@ async function askForDue(
       const { value: watermark } = await crossings.next();
       const request = { ...run, dataSet: DATA_SET, trigger: 'threshold', watermark, atLeast: threshold } as const;
       const after = await log.append((now) => requestRun(now, request, { by, at: Date.now() }));
-      // Somebody has asked for another part meanwhile: the next look goes on behind it.
+      // Another request covers a different part now; the next check continues after it.
       if (lastAsked(after, DATA_SET).approvals !== run.approvals) return;
     }
   } finally {
@@ -101,7 +104,7 @@ async function askForDue(
   }
 }
 
-/** Offsets of training-samples up to which the counts reach. */
+/** The offsets of training-samples up to which the counts reach. */
 export function countedUpTo(counts: readonly ApprovedSampleCount[]): Watermark {
   return new Map(
     counts
@@ -110,7 +113,7 @@ export function countedUpTo(counts: readonly ApprovedSampleCount[]): Watermark {
   );
 }
 
-/** The marks of a partition, as they are asked for. */
+/** Yields the marks of a partition lazily. */
 async function* marksOf(
   context: ServiceContext,
   partition: number,
@@ -123,7 +126,7 @@ async function* marksOf(
     if (value) yield { partition, offset, timestamp, approves: value.approved !== null };
 }
 
-/** The latest count of every partition. */
+/** Opens a view of the latest count of every partition. */
 export async function openCounts(context: Pick<ServiceContext, 'kafka' | 'codecs'>) {
   const latest = new Map<string, ApprovedSampleCount>();
   const view = await openView(context, topics.approvedSampleCounts, {

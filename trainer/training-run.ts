@@ -1,11 +1,11 @@
 /**
- * One training run, from its data set to the registered version. Each step is noted in the model log with what it made, so
- * whoever takes the run up again skips what is done; what must be done again gives the same bytes.
+ * Executes one training run, from its data set to the registered version. Each step is noted in the model log with its
+ * result, so that the next attempt skips finished steps; a repeated step gives the same bytes.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { TrainerProgram } from '../config.ts';
-import { nextVersion, register, RegistryError, rolledBack } from '../policy/model-log.ts';
+import { nextVersion, register, ModelLogRefused, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
 import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
@@ -43,7 +43,7 @@ import { rowLimit } from './row-limit.ts';
 import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
 
-/** What a run needs of the world. */
+/** The connections and settings of a run. */
 export interface RunPorts {
   readonly log: ModelLogPort;
   readonly artifacts: ArtifactStore;
@@ -53,33 +53,34 @@ export interface RunPorts {
   readonly policy: () => Promise<RoutingPolicy>;
   readonly promotion: PromotionPolicy;
   readonly options: TrainingOptions;
-  /** Trains in place of `train`. */
+  /** Trains with this program instead of `train`. */
   readonly program?: TrainerProgram;
-  /** For encoders that are files. */
+  /** Folders for encoders that consist of files. */
   readonly places?: EncoderPlaces;
   readonly onGroup?: ExternalControl['onGroup'];
   readonly codeVersion: string;
-  /** Where the data set is kept while it is read, and while a program learns from it. */
+  /** Where the data set is kept while it is read, and while an external program trains on it. */
   readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;
   readonly now: () => number;
   /** `MAX_ROWS` where absent. */
   readonly maxRows?: number;
-  /** Told when a step is done and noted; a test ends the trainer here. */
+  /** Called when a step is done and noted; a test ends the trainer here. */
   readonly onStep?: (step: 'started' | 'data-set' | 'trained' | 'evaluated' | 'registered') => void;
 }
 
-/** Failures that have a sentence for whoever started the run, whatever words are in it. */
-const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, RegistryError];
-/** Notes of progress are this far apart. */
+/** Errors whose message is a sentence for the person who started the run. */
+const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, ModelLogRefused];
+/** The interval between notes of progress. */
 const PROGRESS_MS = 1000;
-/** Whoever trains learns after so long that the run was cancelled. */
+/** How often the trainer checks whether the run was cancelled or taken over. */
 const LOOK_MS = 1000;
 
 /**
- * Takes the run up and carries it to its end, which may be a noted failure. Returns where it stands.
- * @throws the signal's reason when aborted, and what may pass (Kafka): then the run is taken up again.
+ * Takes up the run and executes it to its end, which may be a noted failure. Returns its standing.
+ * @throws the signal's reason when aborted. @throws Transient for temporary failures such as Kafka's; the run is then
+ * taken up again.
  */
 export async function executeRun(id: string, ports: RunPorts, signal: AbortSignal): Promise<RunStanding | undefined> {
   const { log, now } = ports;
@@ -89,7 +90,7 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
   const fail = async (error: unknown) => {
     const foreseen = FORESEEN.some((kind) => error instanceof kind);
     if (signal.aborted || error instanceof Superseded || (!foreseen && mayPass(error))) throw error;
-    // What nobody has foreseen would come again in every attempt, and end the trainer each time: it is the run's failure too.
+    // An unexpected error would recur in every attempt and end the trainer each time, so it fails the run too.
     const reason = foreseen ? (error as Error).message : `An error that nobody has foreseen: ${String(error)}`;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   };
@@ -98,7 +99,7 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
     await steps(id, started, ports, signal).catch(fail);
   } catch (error) {
     if (!signal.aborted && !(error instanceof Superseded)) throw error;
-    // Where Kafka does not answer it stays unsaid, and the attempt counts like one that was killed.
+    // If Kafka does not answer, nothing is noted, and the attempt counts like one that was killed.
     await log.append((before) => giveBackRun(before, id, attempt, ports.trainer, now())).catch(() => undefined);
     signal.throwIfAborted();
   }
@@ -124,13 +125,13 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     throw new TrainingError(
       `The log gives another data set (${manifest.sha256}) than in an earlier attempt (${run.data_set_sha256}).`,
     );
-  // What an earlier attempt made of text that was erased since is made again without it.
+  // Results that contain text erased since are made again without it.
   const anew = changed ? { artifact_sha256: null, report_sha256: null, page_sha256: null } : {};
   const dataSet = { data_set_sha256: manifest.sha256, manifest: JSON.stringify(manifest) };
   await note(() => ({ ...dataSet, ...anew, stage: 'fit' }));
   ports.onStep?.('data-set');
 
-  // 2. The model file, unless an earlier attempt has left it.
+  // 2. The model file, unless an earlier attempt made it.
   let trained = { ...run, ...anew };
   if (trained.artifact_sha256 === null || !(await ports.artifacts.has(trained.artifact_sha256))) {
     const bytes = await trainFile(id, run, manifest, sides, ports, signal, (report) =>
@@ -139,7 +140,7 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
     const sha256 = await ports.artifacts.put(bytes);
     const after = await note((before) => ({
       artifact_sha256: sha256,
-      // A report on another file is none on this one.
+      // A report on another file is not valid for this one.
       ...(sha256 !== before.runs.get(id)?.artifact_sha256 && { report_sha256: null, page_sha256: null }),
       version: run.version ?? nextVersion(before),
       stage: 'evaluate',
@@ -148,7 +149,7 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
   }
   ports.onStep?.('trained');
 
-  // 3. The report, on the file as it will serve, under a number that no other model has taken since.
+  // 3. The report, on the file as it will be served, under a version number that is still free.
   const taken = (await log.read()).models.get(trained.version ?? '');
   if (taken && taken.standing.run_id !== id)
     trained =
@@ -165,7 +166,7 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
   }
   ports.onStep?.('evaluated');
 
-  // 4. The version and the end of the run, at once or not at all.
+  // 4. The version and the end of the run, in one transaction.
   const report = JSON.parse((await ports.artifacts.get(trained.report_sha256 ?? '')).toString()) as StoredReport;
   await log.append((before) => {
     const at = now();
@@ -197,7 +198,7 @@ async function readRows(
   signal: AbortSignal,
 ): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Rows> }> {
   const upTo = watermarkOf(run.watermark);
-  // Decided once, with the first manifest that is noted: whoever takes the run up again makes the same data set.
+  // Fixed by the first noted manifest, so that every attempt makes the same data set.
   const noted = run.manifest === null ? undefined : (JSON.parse(run.manifest) as Manifest);
   const request = { dataSet: run.data_set, upTo, rolledBack: noted ? (noted.rolled_back ?? []) : rolledBack(log) };
   const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion, {
@@ -260,7 +261,7 @@ async function trainFile(
   const input = {
     train: sides.train,
     dev: sides.dev,
-    // The next version goes on from this one, and is calibrated on these dev rows: they must stay unlearned.
+    // The next version goes on from this one and is calibrated on these dev rows, so they must not be trained on.
     options: { learnDev: false, ...ports.options },
     ...(places && { places }),
     ...(previous && { previous }),
@@ -282,8 +283,8 @@ async function trainFile(
 }
 
 /**
- * Carries `work` out, and ends it when `ours` says that the run is no longer this trainer's: a program notes nothing, and a sentence encoder
- * may read for hours before the first epoch is noted.
+ * Runs `work` and aborts it when `ours` throws because the run is no longer this trainer's. Progress notes alone would
+ * not notice: an external program notes nothing, and a sentence encoder may work for hours before the first epoch.
  */
 async function whileOurs<T>(
   ours: () => Promise<unknown>,
@@ -295,7 +296,7 @@ async function whileOurs<T>(
     for (;;) {
       await sleep(LOOK_MS, undefined, { signal: done.signal });
       await ours().catch((error: unknown) => {
-        if (error instanceof Superseded) over.abort(error); // what else goes wrong with a look may pass
+        if (error instanceof Superseded) over.abort(error); // other failures of the check may be temporary
       });
     }
   };
@@ -307,15 +308,18 @@ async function whileOurs<T>(
   }
 }
 
-/** The classifier that training goes on from: production's, where this trainer made it with the same encoder, and has not had it learn its dev rows, and a view of it has room for what is new. */
+/**
+ * The classifier to go on from: production's, if it was trained here with the same encoder, without its dev rows, and
+ * at least one view has room for new features.
+ */
 async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options, places }: RunPorts) {
   const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
   if (sha256 == null) return undefined;
   const file = checkModel(await artifacts.get(sha256));
-  if (file.metadata.towers === undefined) return undefined; // of an external trainer: it can't be trained further here
+  if (file.metadata.towers === undefined) return undefined; // made by an external program: it can't be trained further here
   const { options: made, history } = (file.metadata.training ?? {}) as Partial<FileNotes>;
   const refitted = history === undefined || history.some(({ stage }) => stage === 'refit');
-  if (made?.learnDev !== false && refitted) return undefined; // it has learned the rows on which the next version is calibrated
+  if (made?.learnDev !== false && refitted) return undefined; // it has trained on the rows that calibrate the next version
   const { features, encoder: wanted } = { ...defaults, ...options };
   if (wanted.kind !== file.metadata.encoder.kind) return undefined;
   const encoder = await createEncoder(wanted, places);

@@ -1,5 +1,5 @@
 // @ts-check
-/** What every page does with the API: ask, and show what was refused. */
+/** Requests to the API, and the display of errors, for every page. */
 import { html, render } from '/assets/lit-html/lit-html.js';
 
 /**
@@ -8,7 +8,7 @@ import { html, render } from '/assets/lit-html/lit-html.js';
  *   problems?: { line?: number, field: string, message: string }[] }} Problem
  */
 
-/** An answer that is not a success; its message is the server's sentence. */
+/** An error response; the message is the server's sentence. */
 export class Refused extends Error {
   /** @param {Problem} problem */
   constructor(problem) {
@@ -17,7 +17,10 @@ export class Refused extends Error {
   }
 }
 
-/** A browser has six connections to a server, and questions that hang would take them all. The server itself has given up by then. */
+/**
+ * A browser has six connections to a server, which hanging requests would use up. The server itself has given up by
+ * then.
+ */
 const PATIENCE_MS = 30_000;
 
 /**
@@ -42,7 +45,7 @@ export async function ask(url, { method = 'GET', body, repeatable = method === '
   return answer;
 }
 
-/** What `type` is in problem details of this server. */
+/** The form of `type` in problem details of this server. */
 const OWN = /^(about:blank$|urn:samvad:)/;
 
 /** What stands before the server, a proxy say, refuses in words of its own. @param {Response} response @param {any} answer @returns {Problem} */
@@ -65,20 +68,20 @@ export function complaint(typed, error) {
 /** @type {Promise<{ needed: boolean, name: string | null, roles: string[] }> | undefined} */
 let asked;
 
-/** Who is signed in; asked once a page, and again where there was no answer. */
+/** The session; requested once per page, and again after a failure. */
 export const session = () =>
   (asked ??= ask('/v1/session').catch((error) => {
     asked = undefined;
     throw error;
   }));
 
-/** Ends the session of this browser, and leaves for the sign-in. */
+/** Ends the session of this browser and goes to the sign-in page. */
 export async function signOut() {
   await ask('/v1/session', { method: 'DELETE' });
   goToSignIn();
 }
 
-/** Leaves for the sign-in, which comes back here. */
+/** Goes to the sign-in page, which returns here. */
 function goToSignIn() {
   location.assign(`/sign-in?to=${encodeURIComponent(location.pathname + location.search)}`);
 }

@@ -1,5 +1,5 @@
 // @ts-check
-/** Charts in the page's own colours, drawn anew when the window or the colour scheme changes; and the same as tables. */
+/** Charts in the page's colours, redrawn when the window or the colour scheme changes; and the same data as tables. */
 import { html } from '/assets/lit-html/lit-html.js';
 import uPlot from '/assets/uplot/uPlot.esm.js';
 import { table } from './table.js';

@@ -1,5 +1,5 @@
 // @ts-check
-/** What models are trained on: what waits for the next run, the data sets that were made, and the exports. */
+/** Training data: progress towards the next run, data sets, and exports. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { count, moment, tone } from './format.js';

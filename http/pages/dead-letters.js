@@ -1,5 +1,5 @@
 // @ts-check
-/** What could not be processed, and another try at it: as it was, after the cause was mended, or corrected here. */
+/** Dead letters, and sending them again: unchanged after the cause was fixed, or corrected here. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, complaint, Refused, session, show, showError } from './api.js';
 import { count, moment } from './format.js';
@@ -130,12 +130,12 @@ function list() {
 /** @param {any} letter */
 function editor(letter) {
   if (letter.replayed) return '';
-  if (!may()) return html`<p class="small quiet">Sending it again asks for a token with the role operate.</p>`;
+  if (!may()) return html`<p class="small quiet">Sending it again requires a token with the role operate.</p>`;
   if (!letter.replayable && letter.draft === null)
     return html`<p class="small quiet">
       ${
         letter.code === 'too-large'
-          ? 'Too large for its topic: its producer has to send it anew, and shorter.'
+          ? 'Too large for its topic: its producer has to send it again in a shorter form.'
           : html`From a topic of the pipeline itself: mend the cause, then <code>samvad rebuild</code>.`
       }
     </p>`;
@@ -183,7 +183,7 @@ function detail() {
 
 const update = () => show(state.letter ? detail() : list());
 
-/** Reads what is shown; what was typed stays until the letter is sent. */
+/** Loads what is shown; typed text stays until the letter is sent. */
 async function load() {
   const id = new URLSearchParams(location.search).get('id');
   if (id === null) state.list = await ask('/v1/dead-letters');

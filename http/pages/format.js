@@ -1,5 +1,5 @@
 // @ts-check
-/** How figures are written on every page. */
+/** Formats of figures on all pages. */
 
 const whole = new Intl.NumberFormat('en-IN', { maximumFractionDigits: 0 });
 const exact = new Intl.NumberFormat('en-IN', { maximumFractionDigits: 1 });
@@ -39,7 +39,7 @@ export function figure(value, unit) {
   return count(value);
 }
 
-/** What a figure should be. @param {{ min: number | null, max: number | null }} target @param {string} unit */
+/** A target as text. @param {{ min: number | null, max: number | null }} target @param {string} unit */
 export function target({ min, max }, unit) {
   if (min !== null && max !== null) return `${figure(min, unit)} to ${figure(max, unit)}`;
   if (min !== null) return `at least ${figure(min, unit)}`;

@@ -1,5 +1,5 @@
 // @ts-check
-/** What every page has around it: who is signed in, and the way out. */
+/** The frame of every page: the session and the sign-out button. */
 import { html, render } from '/assets/lit-html/lit-html.js';
 import { session, signOut } from './api.js';
 

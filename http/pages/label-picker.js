@@ -143,7 +143,7 @@ export function pickLabel(known, coming, predicted) {
   draw();
   dialog.showModal();
   void coming.then((found) => {
-    if (labels) return; // the list that is looked at does not change under one's fingers
+    if (labels) return; // the displayed list must not change while the person chooses
     labels = found;
     draw();
     if (entered) choose(options()[active]);

@@ -1,5 +1,5 @@
 // @ts-check
-/** What the report on a version says: against production, what is taken for what, and where it is weak. */
+/** The training report of a version: comparison with production, confusions, and weaknesses. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { count, share, signed } from './format.js';
 import { table } from './table.js';

@@ -1,5 +1,5 @@
 // @ts-check
-/** Model versions beside each other, and where each came from. */
+/** Compares model versions, and shows the origin of each. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, Refused, show, showError } from './api.js';
 import { count, moment, share, signed, tone } from './format.js';
@@ -26,11 +26,11 @@ function row(one, before) {
   </tr>`;
 }
 
-/** How the rollout of a version stands: why it has no trial, or the last verdict on a step. @param {any} model */
+/** The state of a version's rollout: why it has no trial, or the last verdict on a step. @param {any} model */
 function rollout({ no_trial, judged }) {
   if (no_trial !== null) return no_trial;
   if (judged === null) return 'not judged yet';
-  const counted = judged.labels > 0 ? ` with ${count(judged.labels)} labels` : ''; // verdicts from before they were noted have none
+  const counted = judged.labels > 0 ? ` with ${count(judged.labels)} labels` : ''; // older verdicts have no number of labels
   return html`<span class="badge ${tone(judged.verdict)}">${judged.verdict}</span> at ${judged.traffic_percentage}
     %${counted}, ${moment(judged.at)}. ${judged.reasons.join(' ')}`;
 }

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Answers on their way to the server, kept in the browser until it has them: nothing is lost while the server restarts,
- * the network is away or the page is reloaded. Each answer has an id, so that sending it twice counts once. What the server
- * does not take from whoever is signed in waits for the one who gave it.
+ * Answers on their way to the server, kept in the browser until the server has them, so that a restart, a network
+ * failure or a reload loses nothing. Each answer has an id, so that sending it twice counts once. Answers that the
+ * server refuses from the signed-in person wait for the person who gave them.
  */
 import { ask, Refused } from './api.js';
 
@@ -16,7 +16,7 @@ const REFUSED = 'samvad.refused.';
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 15_000;
 
-/** Where localStorage is switched off or full, answers live as long as the page. */
+/** Without localStorage (switched off or full), answers live as long as the page. */
 const memory = new Map();
 const store = {
   /** @param {string} key @param {object} value */
@@ -48,7 +48,7 @@ const store = {
     }
     return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
   },
-  /** Whether it outlives the page. @param {string} key */
+  /** Whether it survives a reload. @param {string} key */
   keeps(key) {
     try {
       return localStorage.getItem(key) !== null;
@@ -92,7 +92,7 @@ export function openOutbox(changed) {
         sent = true;
       } catch (error) {
         const { status, type } = error instanceof Refused ? error.problem : { status: 0, type: '' };
-        // What stands before the server may refuse anything while that one restarts; only the server itself knows the answers.
+        // A proxy may refuse anything while the server restarts; only the server itself can judge an answer.
         if (type === '' || status === 401 || status === 429 || status >= 500) {
           offline = true;
           break;
@@ -122,7 +122,10 @@ export function openOutbox(changed) {
     changed({ sent, held, refused });
   }
 
-  /** All of a request is taken or nothing, so a refused one goes on as single answers in its place. @param {string} key @param {any} body */
+  /**
+   * A request is accepted completely or not at all, so a refused one is replaced by one request per answer. @param
+   * {string} key @param {any} body
+   */
   function split(key, body) {
     for (const [i, one] of body.answers.entries())
       store.set(`${key}.${String(i).padStart(3, '0')}`, { ...body, answers: [one] });
@@ -139,12 +142,12 @@ export function openOutbox(changed) {
     },
     /** Answers that are on their way to the server. */
     waiting: () => outgoing().reduce((sum, [, body]) => sum + body.answers.length, 0),
-    /** Whether some of them would be lost with the page. */
+    /** Whether answers would be lost with the page. */
     endsWithPage: () => store.list(WAITING).some(([key]) => !store.keeps(key)),
     /** Ids of conversations whose answers are on their way. @returns {Set<string>} */
     waitingIds: () =>
       new Set(outgoing().flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),
-    /** Answers that wait for another person's sign-in, by whose they are. @returns {Map<string, Entry[]>} */
+    /** Answers that wait for another person's sign-in, by that person. @returns {Map<string, Entry[]>} */
     ofOthers() {
       const entries = new Map();
       for (const [key, body] of store.list(WAITING))

@@ -1,5 +1,5 @@
 // @ts-check
-/** The dashboard: what moves comes by server-sent events, what changes slowly is asked for every 15 seconds. */
+/** The dashboard: live figures come by server-sent events; slow figures are requested every 15 seconds. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { asTable, draw } from './chart.js';
@@ -145,7 +145,7 @@ function runs() {
     ${state.overview && running.length + past.length === 0 ? html`<p class="quiet">No training yet. A run starts by itself when enough samples are approved.</p>` : ''}
     <ul class="plain">
       ${past.map((/** @type {any} */ run) => {
-        const outcome = run.status === 'finished' ? run.verdict : run.status; // a run that was taken up again may have both
+        const outcome = run.status === 'finished' ? run.verdict : run.status; // a resumed run may have both
         return html`<li class="row spread">
           <span>${run.run_id} <span class="quiet small">${moment(run.finished_at)}</span></span
           ><span class="badge ${tone(outcome)}">${outcome}</span>
@@ -293,7 +293,7 @@ function update() {
 }
 
 async function slow() {
-  // The key figures go through whole tables, and may be too slow where all else is not.
+  // The key figures read whole tables, so they may fail when everything else works.
   const figures = ask('/v1/kpis').then(
     ({ kpis }) => ({ kpis, stale: '' }),
     ({ message }) => ({ stale: `The key figures are the last ones: ${message}` }),
@@ -307,7 +307,10 @@ async function slow() {
 /** @type {EventSource | undefined} */
 let live;
 
-/** Gets the live figures while the page can be seen: a browser has six connections to a server, and each dashboard keeps one of them. */
+/**
+ * Receives live figures only while the page is visible: a browser has six connections to a server, and each dashboard
+ * occupies one.
+ */
 function listen() {
   live?.close();
   if (document.hidden) return;
@@ -323,7 +326,8 @@ function listen() {
   source.addEventListener('away', () => away('Kafka or Postgres does not answer at the moment'));
   source.onerror = () => {
     away('The server sends no figures at the moment');
-    // The browser gives up where the answer is no stream, as that of a server that starts; all else it tries again itself.
+    // The browser gives up when the answer is not an event stream, as while the server starts; in other cases it
+    // reconnects itself.
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, LISTEN_AGAIN_MS);
   };
 }

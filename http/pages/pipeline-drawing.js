@@ -1,5 +1,5 @@
 // @ts-check
-/** The pipeline as a drawing: columns from left to right, each record's way through topics, processors and tables. */
+/** Draws the pipeline: columns from left to right, with each record's way through topics, processors and tables. */
 import { html, svg } from '/assets/lit-html/lit-html.js';
 import { count, rate } from './format.js';
 
@@ -17,7 +17,9 @@ const HEIGHT = 46;
 const GAP_X = 26;
 const GAP_Y = 14;
 
-/** What a processor remembers is its own affair: such topics stand in the table, not in the drawing. @param {Topology} topology */
+/**
+ * A processor's own table topic is internal; it appears in the table, not in the drawing. @param {Topology} topology
+ */
 function edges({ topics, processors, projections }) {
   const own = new Set(processors.map(({ table }) => table));
   const drawn = new Set(topics.map(({ name }) => name));
@@ -35,7 +37,7 @@ function edges({ topics, processors, projections }) {
   return links;
 }
 
-/** Each node one column right of all that leads to it. @param {Topology} topology */
+/** Places each node one column to the right of all its sources. @param {Topology} topology */
 export function layOut(topology) {
   const links = edges(topology);
   const ids = [...new Set(links.flat())];

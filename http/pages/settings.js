@@ -61,7 +61,7 @@ const adopt = () =>
       ? `${version} is in force.`
       : outcome === 'known'
         ? `${version} was adopted before with the same rules; nothing changed.`
-        : `${version} is in the log; intake has not come to it yet.`;
+        : `${version} is in the log; intake has not processed it yet.`;
   });
 
 /** @param {any} wrong */
@@ -201,7 +201,7 @@ function view() {
                 See its effect first. Conversations that arrive from then on are routed by it; those before stay as they
                 are.
               </p>`
-          : html`<p class="quiet small">Adopting it asks for a token with the role operate.</p>`
+          : html`<p class="quiet small">Adopting it requires a token with the role operate.</p>`
       }
       ${state.busy ? html`<p role="status">Working …</p>` : ''}
       ${state.said === '' ? '' : html`<p class="notice ${state.bad ? 'bad' : ''}" role="status">${state.said}</p>`}

@@ -26,7 +26,7 @@ async function signIn(event) {
 /** @param {string} [problem] */
 const view = (problem) => html`
   <form class="card sign-in" @submit=${signIn}>
-    <p>This server asks for a token. Whoever runs it makes one with <code>samvad token new NAME ROLES</code>.</p>
+    <p>This server requires a token. Its operator makes one with <code>samvad token new NAME ROLES</code>.</p>
     <label for="token">Token</label>
     <input id="token" name="token" type="password" autocomplete="current-password" required autofocus />
     ${problem === undefined ? '' : html`<p class="notice bad" role="alert">${problem}</p>`}

@@ -10,7 +10,7 @@ import {
   measuredEvent,
   nextVersion,
   register,
-  RegistryError,
+  ModelLogRefused,
   rollBack,
   setTraffic,
 } from '../../policy/model-log.ts';
@@ -22,7 +22,7 @@ const start = foldLog(emptyLog, { models: [firstModel()] });
 const then = (log: ModelLog, models: readonly ModelEvent[]) => foldLog(log, { models });
 const withVersions = (...versions: string[]) =>
   versions.reduce((log, version) => then(log, register(log, version, blankStanding(1), act)), start);
-const says = (pattern: RegExp) => (error: unknown) => error instanceof RegistryError && pattern.test(error.message);
+const says = (pattern: RegExp) => (error: unknown) => error instanceof ModelLogRefused && pattern.test(error.message);
 
 describe('model log', () => {
   it('begins with the version of before the first training', () => {

@@ -28,7 +28,7 @@ describe('artifact folder', () => {
   it('says that a file is missing, or damaged, and mends a damaged one that is put again', async () => {
     const folder = path.join(home, 'b');
     const store = openArtifactFolder(folder);
-    await assert.rejects(store.get(hashOf(bytes)), says(/is not in .*train it again/));
+    await assert.rejects(store.get(hashOf(bytes)), says(/is not in .*train the model again/));
     const sha256 = await store.put(bytes);
     await writeFile(path.join(folder, sha256.slice(0, 2), sha256), 'half a mo');
     await assert.rejects(store.get(sha256), says(/was damaged/));

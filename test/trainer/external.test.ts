@@ -63,7 +63,7 @@ describe('trainExternally', () => {
     const lines: string[] = [];
     await assert.rejects(run('fails', { onLine: (line) => lines.push(line) }), /failed with code 3.*no GPU here/s);
     assert.deepEqual(lines, ['loading', 'no GPU here']);
-    await assert.rejects(run('silent'), /ended well, but its file can't be read: ENOENT/);
+    await assert.rejects(run('silent'), /succeeded, but its file can't be read: ENOENT/);
     await assert.rejects(run('foreign'), /that .*node has made is refused\. The file is not a whole ONNX model/);
     await assert.rejects(run('scores'), /made is refused\. Its answers are no probabilities/);
     await assert.rejects(run('forgets'), /does not know all intents of the training rows, such as food\/track_order/);

@@ -52,7 +52,7 @@ async function same(classifier: Classifier): Promise<void> {
 describe('the file', () => {
   it('is not to be registered with labels that intake refuses', () => {
     const named = (intent: string, module = 'bank') => [{ module, intent }];
-    const refused = (problem: RegExp) => ({ name: 'RegistryError', message: problem });
+    const refused = (problem: RegExp) => ({ name: 'ModelLogRefused', message: problem });
     assert.throws(
       () => checkLabels(named('reverted_card_payment?')),
       refused(/bank\/reverted_card_payment\? .*intent/),

@@ -1,4 +1,4 @@
-/** Labelled texts from a file, one JSON object a line: an export of this program, or a corpus from elsewhere. */
+/** Reads labelled texts from a file with one JSON object per line: an export of this program or another corpus. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import path from 'node:path';
@@ -10,22 +10,22 @@ import { reasonOf } from '../../runtime/reason.ts';
 import { OUT_OF_SCOPE } from '../learning/classifier.ts';
 import type { Sample } from '../learning/split.ts';
 
-/** A file that is not a corpus, as a sentence for whoever named it. */
+/** The file is not a valid corpus. The message is a sentence for the person who named it. */
 export class CorpusError extends Error {
   override readonly name = 'CorpusError';
 }
 
-/** The rows of a file, in its order, and what they are. */
+/** The rows of a file, in order, and their manifest. */
 export interface Corpus {
   readonly rows: readonly Sample[];
   readonly manifest: CorpusManifest;
 }
 
-/** What a model that was trained on a file says of it. */
+/** The manifest in a model that was trained on a file. */
 export interface CorpusManifest {
   readonly format: 'samvad-corpus-1';
   readonly file: string;
-  /** Of the file's bytes, unpacked. */
+  /** SHA-256 of the uncompressed bytes. */
   readonly sha256: string;
   readonly rows: number;
   readonly by_module: Readonly<Record<string, number>>;
@@ -33,7 +33,7 @@ export interface CorpusManifest {
   readonly by_language: Readonly<Record<string, number>>;
 }
 
-/** Each field, and the names under which it is known: the first is that of an export. */
+/** Each field with its accepted names; the first is the name in exports. */
 const NAMES = {
   text: ['text', 'user_message'],
   intent: ['intent'],
@@ -45,10 +45,9 @@ const NAMES = {
 const OUTSIDE = new Set(['oos', 'NO_NODES_DETECTED']);
 
 /**
- * Reads a file, packed with gzip where its name ends in `.gz`. `text` and `intent` must be there; `module` is `default` and
- * `language` is `und` where they are not; `source` is `human` unless it says `auto`. Rows with the same `id` are translations
- * of each other. Personal data is masked, as in what is asked, and
- * texts and labels are composed (NFC), as in a data set. Other fields are not looked at.
+ * Reads a file; gzip if its name ends in `.gz`. `text` and `intent` are required; `module` defaults to `default`,
+ * `language` to `und`, and `source` to `human`. Rows with the same `id` are translations of each other. Personal data
+ * is masked, as in questions, and texts and labels are composed (NFC), as in a data set. Other fields are ignored.
  * @throws CorpusError naming the line and the field.
  */
 export async function readCorpus(file: string): Promise<Corpus> {
@@ -78,7 +77,7 @@ export async function readCorpus(file: string): Promise<Corpus> {
 
 function linesOfFile(file: string): AsyncIterable<Line> {
   const bytes = createReadStream(file);
-  // `compose` and not `pipe`, which would keep the errors of the file to itself.
+  // `compose` instead of `pipe`, which would not forward errors of the file.
   const chunks = file.endsWith('.gz') ? (bytes.compose(createGunzip()) as AsyncIterable<Uint8Array>) : bytes;
   return unreadable(file, linesOf(chunks as AsyncIterable<Uint8Array>));
 }

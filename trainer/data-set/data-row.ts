@@ -1,12 +1,12 @@
-/** A row of a data set: one approved sample, in the one form that all exports and all training start from. */
+/** A row of a data set: one approved sample, in the form that all exports and all training use. */
 import type { Entity, SampleApproved } from '../../schemas/types.ts';
 
 /** A labelled text. All strings are in Unicode's composed form (NFC). */
 export interface DataRow {
-  /** Event time of the label, and when the user wrote it, RFC 3339. */
+  /** Event time of the label, and when the user wrote the text, RFC 3339. */
   readonly approved_at: string;
   readonly captured_at: string;
-  /** The model's confidence in its own prediction, 0 to 1; null where there is none. */
+  /** The model's confidence in its own prediction, 0 to 1; null without one. */
   readonly confidence: number | null;
   readonly conversation_id: string;
   /** Spans in UTF-16 code units of `text`. */
@@ -37,7 +37,9 @@ export function rowOf(sample: SampleApproved): DataRow {
   };
 }
 
-/** Composing shortens a text, so spans move. One that begins or ends within a composed character has no place any more. */
+/**
+ * NFC composition shortens a text, so spans move. A span that begins or ends inside a composed character is dropped.
+ */
 function composed({ name, value, start, end }: Entity, text: string): Entity {
   const entity = { name: name.normalize('NFC'), value: value.normalize('NFC'), start: null, end: null };
   if (start === null || end === null) return entity;
@@ -59,19 +61,19 @@ function sorted(value: unknown): unknown {
   return Object.fromEntries(Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Which samples an export takes; an absent filter takes all. */
+/** Filters of an export; an absent filter takes all. */
 export interface Filters {
   readonly language?: string;
   readonly module?: string;
-  /** Inclusive, 0 to 1. Rows without a confidence have none to compare and are left out by either. */
+  /** Inclusive, 0 to 1. Rows without a confidence fail either bound. */
   readonly minConfidence?: number;
   readonly maxConfidence?: number;
-  /** RFC 3339; written at or after `from`, and before `to`. */
+  /** RFC 3339; `from` inclusive, `to` exclusive. */
   readonly from?: string;
   readonly to?: string;
 }
 
-/** Whether a row passes. */
+/** Whether a row passes the filters. */
 export function passes(row: DataRow, filters: Filters): boolean {
   const { language, module, minConfidence, maxConfidence, from, to } = filters;
   const time = Date.parse(row.captured_at);

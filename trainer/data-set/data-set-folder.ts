@@ -1,7 +1,7 @@
 /**
- * Folders for what is needed while something is made, one each, which go away with it: in the data folder that of a data set while it is
- * read and that of what an external trainer is given, and beside an export its draft. What a process leaves that ended without a word, the
- * next one clears; a folder whose process still runs stays.
+ * Temporary folders, each removed with its user: in the data folder for a data set being read and for the input of an
+ * external program, and beside an export for its draft. Leftovers of a process that ended without cleaning up are
+ * removed by the next one; folders of running processes stay.
  */
 import { mkdir, readdir, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
@@ -9,19 +9,19 @@ import { keepTouched, ownedName, ownershipOf } from '../../runtime/folder-owner.
 import { reasonOf } from '../../runtime/reason.ts';
 import { TrainingError } from '../learning/train.ts';
 
-/** The folder of these folders in the data folder. */
+/** The parent of these folders in the data folder. */
 export const DATA_SETS = 'data-sets';
 
-/** A folder of a host that nobody here can look into is given up after so long. */
+/** A folder of a process on another host, which can't be checked from here, counts as abandoned after this time. */
 const FOREIGN_MS = 24 * 60 * 60 * 1000;
 
-/** A folder that nobody else uses. */
+/** A folder for exclusive use. */
 export interface DataSetFolder {
   readonly path: string;
   remove(): Promise<void>;
 }
 
-/** Makes a folder in `parent`, and clears those there that are nobody's any more. */
+/** Makes a folder in `parent`, and removes abandoned ones there. */
 export async function openDataSetFolder(parent: string): Promise<DataSetFolder> {
   await mkdir(parent, { recursive: true });
   for (const name of await readdir(parent).catch(() => [])) {
@@ -30,7 +30,7 @@ export async function openDataSetFolder(parent: string): Promise<DataSetFolder> 
     if (await isLeft(parent, name)) await rm(left, { recursive: true, force: true }).catch(() => undefined);
   }
   const own = path.join(parent, await ownedName());
-  await mkdir(own, { recursive: true, mode: 0o700 }); // `parent` may be taken away meanwhile, where that is empty
+  await mkdir(own, { recursive: true, mode: 0o700 }); // another process may remove an empty `parent` at any time
   const stopTouching = keepTouched(() => [own]);
   return {
     path: own,
@@ -41,7 +41,7 @@ export async function openDataSetFolder(parent: string): Promise<DataSetFolder> 
   };
 }
 
-/** Says that a data set can't be kept in `folder`, and why; it fails a run. */
+/** The error that a data set can't be stored in `folder`, and why; it fails a run. */
 export function noRoom(folder: string, cause: unknown): TrainingError {
   return new TrainingError(
     `A data set can't be kept in ${folder}: ${reasonOf(cause)}. Make room there, or name another data folder (SAMVAD_HOME), and try again.`,

@@ -1,11 +1,13 @@
 /**
- * A data set, made by reading the log of training-samples up to fixed offsets: the same offsets and filters give the same
- * bytes, on any machine, however the partitions are read. Rows are sorted by conversation id, which is unique.
+ * A data set is made by reading the log of training-samples up to fixed offsets. The same offsets and filters give the
+ * same bytes on any machine, in whatever order the partitions are read. Rows are sorted by conversation id, which is
+ * unique.
  *
- * But one thing: what was erased since is left out, and compaction takes it out of the log. A data set that had rows of it can't be made
- * again.
+ * Exception: conversations erased since are left out, and compaction removes them from the log. A data set that
+ * contained them can't be made again.
  *
- * What stands is folded on disk (LMDB in a folder below the data folder, which goes away), so that a data set may be larger than memory.
+ * The state is folded on disk (LMDB in a temporary folder below the data folder), so a data set may be larger than
+ * memory.
  */
 import { createHash } from 'node:crypto';
 import path from 'node:path';
@@ -24,22 +26,24 @@ import { canonicalLine, passes, rowOf } from './data-row.ts';
 import type { DataRow, Filters } from './data-row.ts';
 import { noRoom, openDataSetFolder } from './data-set-folder.ts';
 
-/** What a data set is, so that it can be made again. Equal data sets have equal manifests: no clock, no machine. */
+/**
+ * The description from which a data set can be made again. Equal data sets have equal manifests: no clock, no machine.
+ */
 export interface Manifest {
   readonly format: 'samvad-data-set-1';
   readonly data_set: string;
   readonly topic: string;
-  /** Partition → offsets of the log that were read, from and (exclusively) to. */
+  /** Partition → range of offsets that was read; the end is exclusive. */
   readonly offsets: Readonly<Record<string, readonly [from: number, to: number]>>;
   readonly filters: Filters;
   /** Partition → offset; samples below it are left out, because an earlier version was trained on them. */
   readonly unused_since: Readonly<Record<string, number>> | null;
-  /** Versions whose own labels are left out; absent where none is. */
+  /** Versions whose own labels are left out; absent when there are none. */
   readonly rolled_back?: readonly string[];
-  /** At most so many rows, first in order of conversation id. */
+  /** The most rows, taken in order of conversation id. */
   readonly limit: number | null;
   readonly policy_versions: readonly string[];
-  /** Schemas that the records of those offsets were written with. */
+  /** The schemas of the records in those offsets. */
   readonly schema_ids: readonly number[];
   readonly code_version: string;
   readonly rows: number;
@@ -47,26 +51,28 @@ export interface Manifest {
   readonly by_intent: Readonly<Record<string, number>>;
   readonly by_language: Readonly<Record<string, number>>;
   readonly by_source: Readonly<Record<string, number>>;
-  /** Of the canonical JSONL. */
+  /** SHA-256 of the canonical JSONL. */
   readonly sha256: string;
 }
 
-/** What to put into a data set. */
+/** Options of a data set. */
 export interface DataSetRequest {
   readonly dataSet: string;
-  /** Offsets up to which training-samples is read. */
+  /** The offsets up to which training-samples is read. */
   readonly upTo: Watermark;
   readonly filters?: Filters;
   readonly unusedSince?: Watermark;
-  /** Versions that were rolled back: what they labelled themselves, and no person has vouched for, is left out. */
+  /** Versions that were rolled back. Labels that they gave, and that no person confirmed, are left out. */
   readonly rolledBack?: readonly string[];
   readonly limit?: number;
 }
 
-/** A row and the place of its approval in the log. */
+/** A row and the position of its approval in the log. */
 export interface PlacedRow {
   readonly row: DataRow;
-  /** `review_propensity` of the sample. Not in the row: data sets have the bytes that they always had. */
+  /**
+   * `review_propensity` of the sample. Not part of the row, because the bytes of existing data sets must not change.
+   */
   readonly reviewPropensity: number | null;
   readonly partition: number;
   readonly offset: number;
@@ -75,9 +81,9 @@ export interface PlacedRow {
 /** A data set on disk. `close` it when it is no longer needed. */
 export interface DataSet {
   readonly manifest: Manifest;
-  /** Conversations erased after those offsets. Which of them had a row here can't be told once compaction has taken it. */
+  /** Conversations erased after those offsets. After compaction it is unknown which of them had a row here. */
   readonly erasedSince: number;
-  /** Samples that are left out because a version labelled them that was rolled back. */
+  /** Samples left out because a version that was rolled back labelled them. */
   readonly byRolledBack: number;
   rows(): Iterable<PlacedRow>;
   close(): Promise<void>;
@@ -92,8 +98,8 @@ export interface PlacedSample {
 }
 
 /**
- * The records of training-samples below `upTo`, and what was erased since, in offset order within each partition.
- * @throws TrainingError when the log does not reach so far.
+ * The records of training-samples below `upTo`, and later erasures, in offset order within each partition.
+ * @throws TrainingError when the log ends before `upTo`.
  */
 export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Watermark): AsyncGenerator<PlacedSample> {
   const now = await topicEnds(kafka, topics.trainingSamples.name);
@@ -107,7 +113,9 @@ export async function* readSamples(kafka: KafkaConfig, codecs: Codecs, upTo: Wat
   }
 }
 
-/** @throws TrainingError when a partition ends before the offset up to which it is to be read; a reader would wait for the rest. */
+/**
+ * @throws TrainingError when a partition ends before its offset in `upTo`; a reader would wait for the rest for ever.
+ */
 export function checkReach(upTo: Watermark, ends: Watermark): void {
   for (const [partition, to] of upTo) {
     const end = ends.get(partition) ?? 0;
@@ -118,19 +126,20 @@ export function checkReach(upTo: Watermark, ends: Watermark): void {
   }
 }
 
-/** So many samples are queued to be written, and so many rows looked at in one turn, before other work of the process is let in. */
+/** The most samples queued for writing, and the most rows processed before other work of the process gets a turn. */
 const FLUSH = 10_000;
 
-/** Where a data set is kept while it is open, and what ends its making. */
+/** The folder of a data set while it is open, and the signal that aborts its making. */
 export interface DataSetPlace {
-  /** It gets a folder of its own in this one. */
+  /** The data set gets its own subfolder in it. */
   readonly folder: string;
   readonly signal?: AbortSignal;
 }
 
 /**
  * Makes a data set of `samples`.
- * @throws TrainingError when the disk can't take it; the signal's reason when aborted. Then nothing of it is left.
+ * @throws TrainingError when the disk can't take it. @throws the signal's reason when aborted. In both cases nothing is
+ * left on disk.
  */
 export async function buildDataSet(
   request: DataSetRequest,
@@ -168,7 +177,7 @@ function openTable(folder: string): Database<FoldedSample, string> {
   }
 }
 
-/** The items, with a pause after each FLUSH of them. @throws the signal's reason when aborted. */
+/** The items, with a pause after every FLUSH of them. @throws the signal's reason when aborted. */
 export async function* inTurns<T>(items: Iterable<T>, signal: AbortSignal): AsyncGenerator<T> {
   let turn = 0;
   for (const item of items) {
@@ -180,13 +189,13 @@ export async function* inTurns<T>(items: Iterable<T>, signal: AbortSignal): Asyn
   }
 }
 
-/** A table that is written to without waiting. */
+/** A table with asynchronous writes. */
 interface Writer {
-  /** What was committed. */
+  /** The committed value. */
   get(id: string): FoldedSample | undefined;
   put(id: string, sample: FoldedSample): void;
   remove(id: string): void;
-  /** Waits until all is committed. @throws TrainingError when something was not. */
+  /** Waits until all writes are committed. @throws TrainingError when one failed. */
   committed(): Promise<void>;
 }
 
@@ -196,7 +205,7 @@ function openWriter(table: Database<FoldedSample, string>, folder: string): Writ
     try {
       await write;
     } catch (error) {
-      // LMDB's reason is a promise of its own, which would end the process too.
+      // LMDB's reason is a separate promise, whose rejection would end the process if it were not handled.
       const reason: unknown = (error as { commitError?: unknown }).commitError ?? error;
       const cause: unknown = reason instanceof Promise ? await reason.catch((told: unknown) => told) : reason;
       failure ??= { cause };
@@ -218,15 +227,15 @@ function openWriter(table: Database<FoldedSample, string>, folder: string): Writ
   };
 }
 
-/** A row that stood at the end of the offsets. */
+/** A row in its state at the end of the offsets. */
 interface FoldedSample extends PlacedRow {
-  /** The version whose label it is; null where a person vouches for it. */
+  /** The version that gave the label; null when a person confirmed it. */
   readonly labelledBy: string | null;
   /** Whether its conversation was erased since. */
   readonly erased?: true;
 }
 
-/** What stands after all `samples` below `upTo`, by conversation; returns the schema ids, and what was erased since. */
+/** Folds all `samples` below `upTo` by conversation. Returns the schema ids and the number of later erasures. */
 async function fold(
   table: Writer,
   samples: AsyncIterable<PlacedSample>,
@@ -239,7 +248,7 @@ async function fold(
   for await (const { partition, offset, schemaId, event } of samples) {
     signal.throwIfAborted();
     if (offset >= (upTo.get(partition) ?? 0)) {
-      await table.committed(); // before it a get does not see what was put
+      await table.committed(); // a get does not see uncommitted puts
       const stood = table.get(event.conversation_id);
       if (stood) table.put(event.conversation_id, { ...stood, erased: true });
       erased.add(event.conversation_id);
@@ -248,7 +257,7 @@ async function fold(
     schemaIds.add(schemaId);
     if (event.approved) table.put(event.conversation_id, foldedSample(event.approved, partition, offset));
     else if (event.withdrawn) table.remove(event.conversation_id);
-    if (++read % FLUSH === 0) await table.committed(); // else a fast reader would queue all of the log in memory
+    if (++read % FLUSH === 0) await table.committed(); // otherwise a fast reader would queue the whole log in memory
   }
   await table.committed();
   signal.throwIfAborted();
@@ -325,7 +334,7 @@ async function manifestOf(
     offsets: Object.fromEntries(inOrder(upTo).map(([partition, to]) => [partition, [0, to] as const])),
     filters: JSON.parse(JSON.stringify(filters)) as Filters,
     unused_since: unusedSince ? Object.fromEntries(inOrder(unusedSince)) : null,
-    // Absent where there is none, so that data sets from before it have the manifest that they always had.
+    // Absent when empty, so that the manifests of older data sets do not change.
     ...(rolledBack.length > 0 && { rolled_back: rolledBack }),
     limit: limit ?? null,
     policy_versions: [...policies].sort(),

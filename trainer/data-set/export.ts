@@ -1,4 +1,4 @@
-/** Writes a data set to a file or folder, whole or not at all. */
+/** Writes a data set to a file or folder, all of it or nothing. */
 import { createWriteStream } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, rename, rmdir, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
@@ -11,7 +11,7 @@ import { openDataSetFolder } from './data-set-folder.ts';
 import { filesOf } from './formats.ts';
 import type { FormatName } from './formats.ts';
 
-/** A place that an export can't be written to. */
+/** The export can't be written to this place. */
 export class ExportRefused extends Error {
   override readonly name = 'ExportRefused';
 }
@@ -19,10 +19,10 @@ export class ExportRefused extends Error {
 const MANIFEST = 'manifest.json';
 
 /**
- * Writes `dataSet` to `output`, a file for JSONL and a folder for the other formats, and the manifest beside it:
- * `FILE.manifest.json`, or `manifest.json` in the folder. Returns the manifest's place. All is written as it is made; what a format
- * holds in memory meanwhile is said in `formats.ts`.
- * @throws ExportRefused as `checkPlace` does; the signal's reason when aborted: then nothing was written.
+ * Writes `dataSet` to `output` (a file for JSONL, a folder for the other formats) and its manifest to
+ * `FILE.manifest.json`, or to `manifest.json` in the folder. Returns the path of the manifest. Files are written while
+ * they are generated; `formats.ts` says what a format holds in memory.
+ * @throws ExportRefused as `checkPlace` does. @throws the signal's reason when aborted; nothing was written then.
  */
 export async function writeExport(
   dataSet: DataSet,
@@ -52,10 +52,10 @@ export async function writeExport(
 }
 
 /**
- * Looks whether an export may be written to `output`. A folder is replaced by another one, so that nothing of an earlier export stays;
- * one that holds anything but an export would lose it.
- * @throws ExportRefused when there is a folder, a device or a pipe in place of a file, a file in place of a folder, a folder of something else, or what can't
- * be replaced: the current folder, or a mount point.
+ * Checks whether an export may be written to `output`. A folder is replaced as a whole, so that nothing of an earlier
+ * export stays; so it must not hold anything but an export.
+ * @throws ExportRefused when a folder, a device or a pipe stands in place of a file, a file in place of a folder, the
+ * folder holds other files, or it can't be replaced: the current folder, or a mount point.
  */
 export async function checkPlace(format: FormatName, output: string): Promise<void> {
   const found = await stat(output).catch(unlessMissing);
@@ -79,7 +79,10 @@ export async function checkPlace(format: FormatName, output: string): Promise<vo
     );
 }
 
-/** The system moves neither a mount point nor, everywhere, the folder that a process is in; and that one would be deleted. */
+/**
+ * A mount point can't be moved, and on some systems neither can the current folder of a process, which would also be
+ * deleted.
+ */
 async function checkReplaceable(output: string): Promise<void> {
   const place = path.resolve(output);
   const below = path.relative(place, process.cwd());
@@ -87,12 +90,12 @@ async function checkReplaceable(output: string): Promise<void> {
     throw new ExportRefused(
       `${output} ${below === '' ? 'is' : 'holds'} the current folder, and an export replaces the whole folder: name a new one with --output.`,
     );
-  const found = await lstat(place); // of a link the link is replaced
+  const found = await lstat(place); // a symbolic link is itself replaced
   if (found.isDirectory() && found.dev !== (await stat(path.dirname(place))).dev)
     throw new ExportRefused(`${output} is a mount point, which can't be replaced: name a place in it with --output.`);
 }
 
-/** What exports of all formats, and of this program's earlier versions, have at the top of their folders. */
+/** Names at the top of export folders, of all formats and earlier versions of this program. */
 const WRITTEN = new Set([
   MANIFEST,
   'README.md',
@@ -120,7 +123,7 @@ function write(file: string, content: Iterable<string>, signal: AbortSignal | un
   return pipeline(Readable.from(content), createWriteStream(file), { signal });
 }
 
-/** A reader of `file` sees the old content or the new one. */
+/** Replaces a file atomically: a reader sees either the old or the new content. */
 function replaced(file: string, make: (draft: string) => Promise<void>): Promise<void> {
   return beside(file, async (folder) => {
     const draft = path.join(folder, 'draft');
@@ -130,8 +133,8 @@ function replaced(file: string, make: (draft: string) => Promise<void>): Promise
 }
 
 /**
- * A reader sees the old folder or the new one, or for a moment none: (1) writes the new one beside it; (2) moves the old one aside;
- * (3) moves the new one to its place; (4) deletes the old one.
+ * Replaces a folder; a reader sees the old one, the new one, or for a moment none: (1) write the new one beside it; (2)
+ * move the old one aside; (3) move the new one into place; (4) delete the old one.
  */
 function replacedFolder(folder: string, make: (draft: string) => Promise<void>): Promise<void> {
   return beside(folder, async (own) => {
@@ -146,7 +149,7 @@ function replacedFolder(folder: string, make: (draft: string) => Promise<void>):
         return;
       } catch (error) {
         const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');
-        if (taken && others < MOST_OTHERS) continue; // another export to this place came in between, and is replaced too
+        if (taken && others < MOST_OTHERS) continue; // another export to this place finished in between; it is replaced too
         await rename(before, folder).catch(() => undefined);
         throw error;
       }
@@ -154,12 +157,13 @@ function replacedFolder(folder: string, make: (draft: string) => Promise<void>):
   });
 }
 
-/** Exports to one place that may end while one of them is being put there. */
+/** The most other exports to the same place that may finish while one is moved into place. */
 const MOST_OTHERS = 10;
 
 /**
- * Has something made in a folder that nobody else uses, in `PLACE.samvad-draft`: on the same disk as `place`, so that it can be moved
- * there. Both go in the end; what a process leaves there that is cut off, the next export to that place clears.
+ * Runs `make` with an exclusive folder in `PLACE.samvad-draft`, on the same disk as `place`, so that the result can be
+ * moved there. Both folders are removed at the end; the next export to that place removes leftovers of a killed
+ * process.
  */
 async function beside(place: string, make: (folder: string) => Promise<void>): Promise<void> {
   const drafts = `${path.resolve(place)}.samvad-draft`;

@@ -1,6 +1,6 @@
 /**
- * A data set in the formats that other tools read. Texts come out of each as they went in. What a file holds is made row by row, as it
- * is written.
+ * A data set in the formats of other tools. Texts survive each format unchanged. Files are generated row by row while
+ * they are written.
  */
 import { readFileSync } from 'node:fs';
 import { CONFIG_FILE, CONTROLS, escape, withLabels } from '../../label-studio/labelling-config.ts';
@@ -10,19 +10,19 @@ import { canonicalLine } from './data-row.ts';
 import type { DataRow } from './data-row.ts';
 import type { Manifest } from './data-set.ts';
 
-/** Formats of `samvad export`. */
+/** The formats of `samvad export`. */
 export const formatNames = ['jsonl', 'hugging-face', 'rasa', 'spacy', 'label-studio'] as const;
 
 /** A format of `samvad export`. */
 export type FormatName = (typeof formatNames)[number];
 
-/** Gives all rows, each time that it is called. */
+/** Returns an iterable over all rows at each call. */
 export type AllRows = () => Iterable<DataRow>;
 
-/** The files of a format: of each its name and its text, in pieces. */
+/** The files of a format: name → text in pieces. */
 export type Files = ReadonlyMap<string, Iterable<string>>;
 
-/** The files of a format, for all but JSONL, which is one file. */
+/** The files of a format other than JSONL, which is a single file. */
 export function filesOf(format: Exclude<FormatName, 'jsonl'>, rows: AllRows, manifest: Manifest): Files {
   switch (format) {
     case 'hugging-face':
@@ -36,13 +36,13 @@ export function filesOf(format: Exclude<FormatName, 'jsonl'>, rows: AllRows, man
   }
 }
 
-/** Place of `offset`, in UTF-16 code units, counted in code points, as Python counts. */
+/** Converts `offset` from UTF-16 code units to code points, as Python counts. */
 function codePoints(text: string, offset: number): number {
   return Array.from(text.slice(0, offset)).length;
 }
 
 /**
- * A folder that `datasets.load_dataset` reads: a JSONL file for each side of the split, and a card that names them.
+ * A folder for `datasets.load_dataset`: one JSONL file per side of the split, and a dataset card that lists them.
  * https://huggingface.co/docs/hub/datasets-manual-configuration
  */
 function huggingFace(rows: AllRows, manifest: Manifest): Files {
@@ -77,7 +77,7 @@ two sides; repeats and empty texts are left out. Spans of entities count code po
 
 const [TRAIN, DEV, TEST] = [1, 2, 3];
 
-/** For each row its side; 0 for those on none. */
+/** The side of each row; 0 for dropped rows. */
 function sidesOf(rows: AllRows): Uint8Array {
   const placed = Array.from(rows(), ({ text, intent, module, language, source }, at) => ({
     ...{ text, intent, module, language, source },
@@ -95,10 +95,10 @@ function sidesOf(rows: AllRows): Uint8Array {
 }
 
 /**
- * NLU training data of Rasa 3: YAML with one block for each intent. Rasa reads \`[words](entity)\` in a text as markup and
- * has no escape for it, strips each example and ends it at a line break, so a text with any of these, and one with entities
- * that its markup can't hold, goes to a second file in Rasa's JSON, where text and spans are apart. Examples are held in memory, by intent.
- * https://rasa.com/docs/rasa/training-data-format
+ * NLU training data of Rasa 3: YAML with one block per intent. Rasa reads `[words](entity)` in a text as markup
+ * without an escape, strips each example, and ends it at a line break. Texts with any of these, or with entities that
+ * the markup can't express, go to a second file in Rasa's JSON format, where text and spans are separate. Examples are
+ * held in memory, by intent. https://rasa.com/docs/rasa/training-data-format
  */
 function rasa(rows: AllRows): Files {
   const examples = new Map<string, string[]>();
@@ -131,8 +131,9 @@ function rasa(rows: AllRows): Files {
 }
 
 /**
- * Module and intent as the name of one intent: `food.track_order`. Rasa takes what is behind a `/` for a response to one and the same
- * intent, and refuses a second one. What would be read otherwise is percent-encoded in either part, so each label has a name of its own.
+ * Module and intent as one intent name: `food.track_order`. Rasa takes the part after a `/` as a response of the same
+ * intent, and rejects a second one. Ambiguous characters are percent-encoded in both parts, so that each label has a
+ * distinct name.
  */
 function rasaIntent({ module, intent }: DataRow): string {
   const part = (name: string) =>
@@ -149,10 +150,10 @@ function rasaExample(row: DataRow): object {
   return { text: row.text, intent: rasaIntent(row), entities };
 }
 
-/** Characters that Rasa's markup is made of, or that its reader decodes: it has an escape for none. */
+/** Characters of Rasa's markup, or that its reader decodes; Rasa has no escape for them. */
 const MARKUP = /[[\](){}\\]|[\p{Cc}\u2028\u2029\ufeff]/u;
 
-/** Whether Rasa's own markup gives the text back unchanged. */
+/** Whether Rasa's markup gives the text back unchanged. */
 function isPlainForRasa(row: DataRow): boolean {
   const { text, entities } = row;
   const spans = placedSpans(row).sort((a, b) => a.start - b.start);
@@ -167,7 +168,7 @@ function isPlainForRasa(row: DataRow): boolean {
   );
 }
 
-/** `[words](entity)`, and `[words]{"entity": …, "value": …}` where the value is another than the words. */
+/** `[words](entity)`, or `[words]{"entity": …, "value": …}` when the value differs from the words. */
 function rasaText(row: DataRow): string {
   const spans = placedSpans(row).sort((a, b) => b.start - a.start);
   return spans.reduce((marked, { name, value, start, end }) => {
@@ -178,9 +179,10 @@ function rasaText(row: DataRow): string {
 }
 
 /**
- * One document a line: text, categories, entity spans, for `Example.from_dict(nlp.make_doc(line["text"]), line)`. Entities must not
- * overlap there (E103): where they do, `entities` has the longest, and `spans` all of them, under spaCy's usual key. Only there, because
- * a span in `spans` that does not end where a token does is an error, and one in `entities` a warning.
+ * One document per line: text, categories and entity spans, for `Example.from_dict(nlp.make_doc(line["text"]), line)`.
+ * Entities must not overlap there (E103): if they do, `entities` has the longest ones, and `spans` has all of them
+ * under spaCy's default key. Only then, because a span that does not align with tokens is an error in `spans`, but only
+ * a warning in `entities`.
  */
 function spacyLine(row: DataRow): string {
   const spans = placedSpans({ ...row, entities: pythonSpans(row) });
@@ -195,7 +197,7 @@ function spacyLine(row: DataRow): string {
   return `${JSON.stringify(line)}\n`;
 }
 
-/** The longest of `spans` that do not overlap, of equal ones the first; in their order. */
+/** The longest of `spans` that do not overlap, the first of equal ones; in their original order. */
 function longestApart<S extends { readonly start: number; readonly end: number }>(spans: readonly S[]): S[] {
   const taken = new Set<S>();
   for (const span of spans.toSorted((a, b) => b.end - b.start - (a.end - a.start) || a.start - b.start))
@@ -204,9 +206,9 @@ function longestApart<S extends { readonly start: number; readonly end: number }
 }
 
 /**
- * Tasks with their answers for a project of Samvad's, and its labelling configuration with the labels and entities of the rows: Label
- * Studio shows no entities where the project has no control for them. It counts UTF-16 code units, as we do.
- * https://labelstud.io/guide/tasks
+ * Tasks with their answers for a Samvad project, and a labelling configuration with the labels and entities of the
+ * rows: Label Studio shows entities only if the project has a control for them. Like Samvad, it counts in UTF-16 code
+ * units. https://labelstud.io/guide/tasks
  */
 function labelStudio(rows: AllRows): Files {
   function* tasks(): Generator<string> {
@@ -220,7 +222,7 @@ function labelStudio(rows: AllRows): Files {
   ]);
 }
 
-/** The name of the control that holds entities. */
+/** The name of the control for entities. */
 const ENTITIES = 'entities';
 
 function labelStudioTask(row: DataRow): object {
@@ -250,7 +252,7 @@ function* labellingConfig(rows: AllRows): Generator<string> {
   }
   const xml = readFileSync(CONFIG_FILE, 'utf8')
     .replace(/<!--[\s\S]*?-->\s*/, '')
-    .replace(/ *<Header [^>]*\$predicted_[^>]*\/>\n/, ''); // of these rows nobody knows what a model said
+    .replace(/ *<Header [^>]*\$predicted_[^>]*\/>\n/, ''); // the predictions for these rows are not known
   const config = withLabels(xml, labels) ?? xml;
   const choices = [...names].sort().map((name) => `    <Label value="${escape(name)}" />\n`);
   const control = `  <Labels name="${ENTITIES}" toName="${CONTROLS.message}">\n${choices.join('')}  </Labels>\n`;
@@ -261,7 +263,7 @@ function* each(rows: AllRows, write: (row: DataRow) => string): Generator<string
   for (const row of rows()) yield write(row);
 }
 
-/** Items of a JSON array, a line each; none for a row of which `item` makes nothing. */
+/** The items of a JSON array, one per line; rows for which `item` returns undefined are skipped. */
 function* separated(rows: AllRows, item: (row: DataRow) => object | undefined): Generator<string> {
   let first = true;
   for (const row of rows()) {
@@ -273,7 +275,7 @@ function* separated(rows: AllRows, item: (row: DataRow) => object | undefined): 
   if (!first) yield '\n';
 }
 
-/** The entities that have a place in the text. */
+/** The entities that have a span in the text. */
 function placedSpans({ entities }: Pick<DataRow, 'entities'>) {
   return entities.flatMap(({ name, value, start, end }) =>
     start === null || end === null ? [] : [{ name, value, start, end }],

@@ -1,4 +1,4 @@
-/** Confidence that means what it says: temperature scaling (Guo et al. 2017, arXiv:1706.04599). */
+/** Calibrates confidence by temperature scaling (Guo et al. 2017, arXiv:1706.04599). */
 import { softmax } from './classifier.ts';
 import type { Sample } from './split.ts';
 
@@ -14,14 +14,14 @@ export function crossEntropy(logits: Float32Array, labels: Int32Array, classes: 
   return rows === 0 ? NaN : sum / rows;
 }
 
-/** Automatic labels are believed as if so many audits had found each of them right. docs/training.md has the measurement. */
+/** Automatic labels count as if this many audits had confirmed them. docs/training.md has the measurement. */
 const PRIOR_AUDITS = 50;
 
 /**
- * What each row counts in the fit of the temperature. Automatic labels are an earlier version's, and the next one nearly
- * always agrees with it; what people were asked about is mostly what was doubtful. Fair to both: what a person said counts
- * 1 / the chance of being asked (Horvitz and Thompson 1952), and all else nothing. Of few audits that would be mostly
- * chance: m of them decide m / (m + 50) of each weight, and 1 the rest.
+ * The weight of each row in the fit of the temperature. Automatic labels come from an earlier version, and the next one
+ * nearly always agrees with them; people were mostly asked about doubtful texts. To correct for both, a human label
+ * counts 1 / its probability of being asked (Horvitz and Thompson 1952), and an automatic one nothing. With few audits
+ * that would be mostly noise, so m audits determine m / (m + 50) of each weight, and the constant 1 the rest.
  */
 export function calibrationWeights(rows: readonly Pick<Sample, 'source' | 'reviewPropensity'>[]): Float64Array {
   const fair = rows.map(({ source, reviewPropensity: chance }) => (source === 'human' && chance ? 1 / chance : 0));
@@ -31,10 +31,10 @@ export function calibrationWeights(rows: readonly Pick<Sample, 'source' | 'revie
 }
 
 /**
- * The temperature that fits best, between 1/20 and 20, by golden section: the loss is convex in 1/T. Of n rows each label
- * counts (n + 1) / (n + 2) and the rest is spread over all, after Platt (1999, "Probabilistic outputs for support vector
- * machines"): a few rows that all were answered right must not make a model that is sure of everything. A row counts as
- * often as `weights` says, once where there are none.
+ * The best-fitting temperature, between 1/20 and 20, by golden-section search; the loss is convex in 1/T. With n rows,
+ * each label has the target (n + 1) / (n + 2), and the rest is spread over all labels, after Platt (1999,
+ * "Probabilistic outputs for support vector machines"): a few rows that are all right must not make the model sure of
+ * everything. `weights` are the rows' weights, 1 when absent.
  */
 export function fitTemperature(
   logits: Float32Array,
@@ -63,8 +63,9 @@ export function fitTemperature(
 }
 
 /**
- * The loss of the rows whose label is known, added up, as a function of ln T; undefined where there is none. Of a row with scores s:
- * ln Σ exp(s / T) − t / T, where t is (1 − ε) × the label's score + ε × the mean of all, ε = 1 / (rows + 2).
+ * The summed loss of the rows with a known label, as a function of ln T; undefined without such rows. For a row with
+ * scores s it is ln Σ exp(s / T) − t / T, where t is (1 − ε) × the label's score + ε × the mean of all, ε = 1 / (rows +
+ * 2).
  */
 function smoothedLoss(
   logits: Float32Array,

@@ -1,10 +1,10 @@
 /**
- * Some rows of a matrix, named by where each begins, and one vector: the loops in which the time of training is spent. Four rows
- * go together, so that each number of the vector is read once for four of them, which takes half the time.
+ * Operations on selected rows of a matrix and one vector: the inner loops of training. Four rows are processed
+ * together, so that each element of the vector is read once for all four, which halves the time.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction; checks would cost time */
 
-/** Where rows begin in a matrix and a number for each, in places `from` up to `to`. */
+/** The start of each selected row in its matrix and a number per row, at positions `from` up to `to`. */
 export interface ChosenRows {
   readonly starts: Int32Array;
   readonly factors: Float32Array;
@@ -66,7 +66,7 @@ export function multiplyRows(
   }
 }
 
-/** Each row −= its factor · vector. No row may be chosen twice. */
+/** Each row −= its factor · vector. Rows must be distinct. */
 export function moveRows(
   matrix: Float32Array,
   { starts, factors }: ChosenRows,

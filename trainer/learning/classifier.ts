@@ -1,32 +1,35 @@
-/** The classifier as a value: what training makes, what the ONNX file holds, and what incremental training starts from. */
+/**
+ * The classifier as a value: the result of training, the content of the ONNX file, and the start of incremental
+ * training.
+ */
 import type { Rows } from './encoder.ts';
 import { scores } from './tower.ts';
 import type { Tower } from './tower.ts';
 import { weigh } from './vocabulary.ts';
 import type { Vocabulary } from './vocabulary.ts';
 
-/** The intent of rows that belong to none; as a class it only lowers the confidence of the others. */
+/** The intent of rows that belong to no other intent. As a class, it only lowers the confidence of the others. */
 export const OUT_OF_SCOPE = 'out_of_scope';
 
-/** What a text is about: an intent within a module. */
+/** A label: an intent within a module. */
 export interface Label {
   readonly module: string;
   readonly intent: string;
 }
 
-/** Towers that were trained apart and vote together: their scores are averaged, then divided by the temperature. */
+/** Independently trained towers that vote: their scores are averaged, then divided by the temperature. */
 export interface Classifier {
   readonly labels: readonly Label[];
-  /** One for each view of the encoder. */
+  /** One per view of the encoder. */
   readonly vocabularies: readonly Vocabulary[];
   readonly towers: readonly Tower[];
   /** Above 1 makes confidences smaller (Guo et al. 2017, arXiv:1706.04599). */
   readonly temperature: number;
-  /** Texts answered with less confidence count as out of scope. */
+  /** Answers with a lower confidence count as out of scope. */
   readonly threshold: number;
 }
 
-/** The name of a label within a model; a module's own slashes are escaped, so that no two labels have one name. */
+/** The unique name of a label within a model. Slashes in the module are escaped, so that no two labels share a name. */
 export function labelName({ module, intent }: Label): string {
   return `${module.replace(/[%/]/g, encodeURIComponent)}/${intent}`;
 }
@@ -50,7 +53,7 @@ export function vote(towers: readonly Tower[], weighed: readonly Rows[]): Float3
   return sum.map((score) => score / towers.length);
 }
 
-/** Each row of `logits` (rows × classes), divided by the temperature, as probabilities. */
+/** Converts `logits` (rows × classes) to probabilities at the given temperature. */
 export function softmax(logits: Float32Array, classes: number, temperature: number): Float32Array {
   const result = new Float32Array(logits.length);
   for (let start = 0; start < logits.length; start += classes) {

@@ -1,11 +1,11 @@
-/** Two models on the same rows: is the difference more than chance, and what got worse. */
+/** Compares two models on the same rows: whether the difference is more than chance, and which rows changed. */
 import { labelName, OUT_OF_SCOPE } from './classifier.ts';
 import { isRight } from './evaluate.ts';
 import type { Judged } from './evaluate.ts';
 import { percentile } from './metrics.ts';
 import { random } from './random.ts';
 
-/** A row on which the models differ in being right. */
+/** A row that only one of the two models has right. */
 export interface Flip {
   readonly text: string;
   readonly language: string;
@@ -14,7 +14,7 @@ export interface Flip {
   readonly candidate: string;
 }
 
-/** Rows of one intent that changed sides. */
+/** The changed rows of one intent. */
 export interface IntentFlips {
   readonly better: number;
   readonly worse: number;
@@ -26,12 +26,14 @@ export interface Comparison {
   readonly candidateAccuracy: number;
   readonly productionAccuracy: number;
   readonly difference: number;
-  /** 95 % of the bootstrap resamples lie in it. */
+  /** The interval of 95 % of the bootstrap resamples. */
   readonly interval: readonly [low: number, high: number];
-  /** Rows that only one of the two has right, and the chance of so uneven a count were they equally good. */
+  /**
+   * Rows that only one model has right, and the probability of a split at least this uneven if both were equally good.
+   */
   readonly mcnemar: { readonly onlyCandidate: number; readonly onlyProduction: number; readonly pValue: number };
   readonly flipsByIntent: Readonly<Record<string, IntentFlips>>;
-  /** At most 50 of each kind: a report is kept, and so are the texts in it. `mcnemar` has their numbers. */
+  /** At most 50 rows of each kind, because the report stores their texts. `mcnemar` has the full numbers. */
   readonly worse: readonly Flip[];
   readonly better: readonly Flip[];
 }
@@ -39,8 +41,8 @@ export interface Comparison {
 const FLIPS_KEPT = 50;
 
 /**
- * Compares answers to the same rows in the same order.
- * @throws when the rows are not the same.
+ * Compares the answers of two models to the same rows in the same order.
+ * @throws when the rows differ.
  */
 export function compare(candidate: readonly Judged[], production: readonly Judged[], seed = 1): Comparison {
   const pairs = pairUp(candidate, production);
@@ -66,7 +68,7 @@ export function compare(candidate: readonly Judged[], production: readonly Judge
   };
 }
 
-/** Exact two-sided McNemar test (1947): the binomial chance of a split at least as uneven as `a` to `b`. */
+/** Exact two-sided McNemar test (1947): the binomial probability of a split at least as uneven as `a` to `b`. */
 export function mcnemarP(a: number, b: number): number {
   const n = a + b;
   let logTerm = -n * Math.LN2;
@@ -78,7 +80,7 @@ export function mcnemarP(a: number, b: number): number {
   return Math.min(1, 2 * sum);
 }
 
-/** Percentile interval of the mean over 2,000 resamples with replacement (Efron 1979). */
+/** Percentile interval of the mean over 2,000 bootstrap resamples (Efron 1979). */
 function bootstrap(gains: Int8Array, seed: number): readonly [number, number] {
   if (gains.length === 0) return [0, 0];
   const next = random(seed);

@@ -1,13 +1,13 @@
-/** Embeddings on disk, so that a text goes through a large encoder once, however often models are trained on it. */
+/** Caches embeddings on disk, so that each text goes through a large encoder only once, across training runs. */
 import { createHash } from 'node:crypto';
 import { appendFile, mkdir, readFile, stat, truncate } from 'node:fs/promises';
 import path from 'node:path';
 
 const KEY_BYTES = 16;
-/** A larger file is begun anew: it is read into memory, and holds texts that no data set has any more. */
+/** A larger file is emptied: it is read into memory, and it contains texts that no data set has any more. */
 const MAX_BYTES = 2 ** 30;
 
-/** A map of texts to embeddings of one encoder, in a file. */
+/** A map from texts to the embeddings of one encoder, stored in a file. */
 export class EmbeddingCache {
   readonly #dimensions: number;
   readonly #file: string;
@@ -18,7 +18,7 @@ export class EmbeddingCache {
     this.#file = file;
   }
 
-  /** `encoderId` tells encoders apart; a record that a crash cut off is dropped. */
+  /** `encoderId` identifies the encoder. A record that a crash truncated is dropped. */
   static async open(encoderId: string, dimensions: number, folder: string): Promise<EmbeddingCache> {
     await mkdir(folder, { recursive: true });
     const name = createHash('sha256').update(`${encoderId}/${dimensions}`).digest('hex').slice(0, 32);
@@ -31,7 +31,7 @@ export class EmbeddingCache {
     return this.#known.get(keyOf(text));
   }
 
-  /** Remembers the embeddings of `texts`, in order. */
+  /** Stores the embeddings of `texts`, in order. */
   async add(texts: readonly string[], embeddings: readonly Float32Array[]): Promise<void> {
     const records = texts.map((text, i) => {
       const [key, embedding] = [keyOf(text), embeddings[i] ?? new Float32Array(this.#dimensions)];
@@ -46,7 +46,7 @@ export class EmbeddingCache {
 
   async #read(): Promise<void> {
     const file = this.#file;
-    await appendFile(file, ''); // so that it is there
+    await appendFile(file, ''); // creates the file if needed
     if ((await stat(file)).size > MAX_BYTES) await truncate(file);
     const bytes = await readFile(file);
     const size = KEY_BYTES + 4 * this.#dimensions;

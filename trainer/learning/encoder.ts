@@ -1,6 +1,6 @@
 /**
- * The port between text and numbers. An encoder turns a text into one sparse row for each of its views; what is learned
- * (weights of features, what they mean) is in the model, so an encoder is only a configuration.
+ * The interface between text and numbers. An encoder turns a text into one sparse row per view. Everything learned
+ * (feature weights, their meaning) is part of the model, so an encoder is only a configuration.
  */
 import { reasonOf } from '../../runtime/reason.ts';
 import { HashedNgrams } from './hashed-ngrams.ts';
@@ -9,14 +9,14 @@ import type { TokensConfig } from './token-encoder.ts';
 import { EncoderError, TransformerEncoder } from './transformer-encoder.ts';
 import type { TransformerConfig } from './transformer-encoder.ts';
 
-/** One way to look at a text. `width` is the number of different features, so indices are below it. */
+/** One representation of a text. `width` is the number of features; indices are below it. */
 export interface View {
   readonly name: string;
   readonly width: number;
 }
 
 /**
- * Sparse rows, one a text (compressed sparse rows): row r has the features `indices[starts[r]]` up to
+ * Sparse rows, one per text (compressed sparse rows): row r has the features `indices[starts[r]]` up to
  * `indices[starts[r + 1]]`, with their `values`.
  */
 export interface Rows {
@@ -25,10 +25,10 @@ export interface Rows {
   readonly values: Float32Array;
 }
 
-/** What a model file says of its encoder: all that is needed to build the same one again. */
+/** The encoder's configuration in a model file: enough to create the same encoder again. */
 export type EncoderConfig = HashedNgramsConfig | TransformerConfig | TokensConfig;
 
-/** Turns texts into features. The same text always gives the same features. */
+/** Turns texts into features. Equal texts always give equal features. */
 export interface Encoder {
   readonly config: EncoderConfig;
   readonly views: readonly View[];
@@ -37,15 +37,15 @@ export interface Encoder {
   close(): Promise<void>;
 }
 
-/** Folders for encoders that are files. */
+/** Folders for encoders that consist of files. */
 export interface EncoderPlaces {
-  /** Where encoders are, one folder each, those fetched from the hub among them; `models` where it is absent. */
+  /** The folder of encoders, with a subfolder for each, including downloaded ones; `models` when absent. */
   readonly models?: string;
-  /** Where embeddings are kept, for texts that come again; none are where it is absent. */
+  /** The folder where embeddings are cached; when absent, none are. */
   readonly cache?: string;
 }
 
-/** The encoder that a configuration describes. @throws EncoderError when it is not here or does not work. */
+/** Creates the encoder of a configuration. @throws EncoderError when its files are missing or it does not work. */
 export async function createEncoder(config: EncoderConfig, places: EncoderPlaces = {}): Promise<Encoder> {
   switch (config.kind) {
     case 'hashed-ngrams':
@@ -53,7 +53,7 @@ export async function createEncoder(config: EncoderConfig, places: EncoderPlaces
     case 'transformer':
       return TransformerEncoder.load(config, places);
     case 'tokens': {
-      // Only where it is needed: the library takes a second to load.
+      // Imported only when needed, because the library takes a second to load.
       const { TokenEncoder } = await import('./token-encoder.ts');
       try {
         return new TokenEncoder(config);

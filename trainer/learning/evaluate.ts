@@ -1,4 +1,4 @@
-/** How good a model is, on rows that people labelled, as its file answers them. */
+/** Measures a model on rows that people labelled, with the answers of its file. */
 import { route } from '../../policy/routing.ts';
 import type { RoutingPolicy } from '../../policy/routing.ts';
 import type { Route } from '../../schemas/types.ts';
@@ -15,61 +15,61 @@ import type { IntentScore, ReliabilityBin } from './metrics.ts';
 import type { Answer, Model } from './model.ts';
 import type { Sample } from './split.ts';
 
-/** A test row and what a model said of it. */
+/** A test row and the model's answer. */
 export interface Judged {
   readonly row: Sample;
   readonly answer: Answer;
 }
 
-/** A slice of the rows. */
+/** The score of a slice of the rows. */
 export interface SliceScore {
   readonly rows: number;
   readonly accuracy: number;
 }
 
-/** Times of single texts, in milliseconds. */
+/** Latency per text, in milliseconds. */
 export interface Latency {
   readonly mean: number;
   readonly p50: number;
   readonly p99: number;
 }
 
-/** Everything that is measured of one model. Shares are 0 to 1. */
+/** All measures of one model. Shares are 0 to 1. */
 export interface Evaluation {
   readonly rows: number;
   readonly outOfScopeRows: number;
-  /** Of the rows that are in scope; an answer is right when intent and module are. */
+  /** Over the rows in scope; an answer is right when intent and module match. */
   readonly accuracy: number;
   readonly macroF1: number;
-  /** Accuracy when "none of these" counts as an answer: out-of-scope rows are right when the model says so. */
+  /** Accuracy when "none of these" counts as an answer: an out-of-scope row is right when the model rejects it. */
   readonly accuracyWithRejection: number;
   readonly byIntent: Readonly<Record<string, IntentScore>>;
   readonly byModule: Readonly<Record<string, SliceScore>>;
   readonly byLanguage: Readonly<Record<string, SliceScore>>;
-  /** Of rows in scope, 15 bins. */
+  /** Over rows in scope, 15 bins. */
   readonly calibrationError: number;
   readonly reliability: readonly ReliabilityBin[];
-  /** Null where no row is out of scope. */
+  /** Null when no row is out of scope. */
   readonly outOfScope: {
     readonly auroc: number;
-    /** Share of out-of-scope rows that are turned away when 90 % of the others are let through. */
+    /** Share of out-of-scope rows rejected at the threshold that accepts 90 % of the others. */
     readonly recallAt90Acceptance: number;
-    /** Share turned away at the model's own threshold. */
+    /** Share rejected at the model's own threshold. */
     readonly recallAtThreshold: number;
   } | null;
-  /** Share that the policy would take as labels without a person. */
+  /** Share that the policy would auto-approve. */
   readonly autoApprovalRate: number;
-  /** Right answers among those; null where there are none. */
+  /** Share of right answers among the auto-approved; null when there are none. */
   readonly autoApprovedAccuracy: number | null;
   /**
-   * Share that the policy sends to people first: its doubt, not the model's threshold, which a tenth of the texts in scope miss
-   * however good the model is. Reports from before 28 November 2026 have the share below the threshold.
+   * Share that the policy sends to people first: below its doubt threshold, not the model's, which a tenth of the texts
+   * in scope miss by design. Reports older than 28 November 2026 hold the share below the model's threshold.
    */
   readonly fallbackRate: number;
   readonly latencyMs: Latency | null;
 }
 
-/** The answers of a model to test rows. */
+/** Asks a model for its answers to the test rows. */
 export async function judge(model: Model, rows: readonly Sample[]): Promise<readonly Judged[]> {
   const answers = await model.classify(rows.map((row) => row.text));
   return rows.flatMap((row, i) => {
@@ -78,7 +78,7 @@ export async function judge(model: Model, rows: readonly Sample[]): Promise<read
   });
 }
 
-/** Times of `texts` one by one, after a short warm-up. `now` is in milliseconds. */
+/** Measures `texts` one by one, after a short warm-up. `now` is in milliseconds. */
 export async function measureLatency(
   model: Model,
   texts: readonly string[],
@@ -94,7 +94,7 @@ export async function measureLatency(
   return { mean: mean(times), p50: percentile(times, 0.5), p99: percentile(times, 0.99), texts: times.length };
 }
 
-/** All measures of one model. */
+/** Computes all measures of one model. */
 export function evaluate(
   judged: readonly Judged[],
   policy: RoutingPolicy,
@@ -138,7 +138,7 @@ export function evaluate(
   };
 }
 
-/** Whether intent and module are those of the row. */
+/** Whether intent and module match the row. */
 export function isRight({ row, answer }: Judged): boolean {
   return row.intent === answer.intent && row.module === answer.module;
 }
@@ -147,7 +147,7 @@ function confidenceOf({ answer }: Judged): number {
   return answer.confidence;
 }
 
-/** Where the policy would send the answer, were it given by this model in production. */
+/** The route that the policy would give the answer in production. */
 function routeOf({ row, answer }: Judged, policy: RoutingPolicy): Route {
   return route(policy, {
     conversation_id: '',

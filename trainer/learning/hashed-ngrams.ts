@@ -1,19 +1,19 @@
 /**
- * The encoder that needs nothing downloaded: words, pairs of words and character n-grams of any script, hashed to a
- * fixed number of features (Weinberger et al. 2009, "Feature hashing for large scale multitask learning").
+ * The encoder that needs no download: words, pairs of words and character n-grams of any script, hashed to a fixed
+ * number of features (Weinberger et al. 2009, "Feature hashing for large scale multitask learning").
  */
 import type { Encoder, Rows, View } from './encoder.ts';
 
-/** The views, with the lengths of n-grams in characters as a reader sees them, not in code points. */
+/** The configuration. N-gram lengths are in user-perceived characters, not in code points. */
 export interface HashedNgramsConfig {
   readonly kind: 'hashed-ngrams';
-  /** Features a view, as a power of two. */
+  /** Features per view, as a power of two. */
   readonly bits: number;
-  /** n-grams inside a word with its edges. */
+  /** N-grams inside a word, including its boundaries. */
   readonly letters: readonly [from: number, to: number];
-  /** n-grams of the running text, across words. */
+  /** N-grams of the running text, across words. */
   readonly runs: readonly [from: number, to: number];
-  /** Units of the n-grams: a base character with its marks, or each code point. */
+  /** The unit of the n-grams: a base character with its marks, or a code point. */
   readonly unit: 'character' | 'code-point';
 }
 
@@ -26,23 +26,29 @@ export const hashedNgrams: HashedNgramsConfig = {
   unit: 'code-point',
 };
 
-/** Longest text that is read, in words and in UTF-16 code units; the rest of a longer one says little about its intent. */
+/**
+ * The longest text that is read, in words and in UTF-16 code units. The rest of a longer text says little about its
+ * intent.
+ */
 const MAX_WORDS = 400;
-/** For scripts without spaces and for what is no language: each unit may be eight features, and a word has no end. */
+/**
+ * The limit for scripts without spaces and for non-language input, where a word may never end and each unit may give
+ * eight features.
+ */
 const MAX_UNITS = 8192;
-/** A word of letters, marks and digits (in Indic scripts the vowel signs are marks), or a sign on its own. */
+/** A word of letters, marks and digits (in Indic scripts the vowel signs are marks), or a single symbol. */
 const WORD = /[\p{L}\p{M}\p{N}\u200c\u200d]+|[^\s\p{L}\p{M}\p{N}]/gu;
-/** A base character with what is written on it. Not Intl.Segmenter: its answer changes with the version of Unicode. */
+/** A base character with its marks. Not Intl.Segmenter, because its result changes with the version of Unicode. */
 const CHARACTER = /\P{M}\p{M}*|\p{M}+/gu;
 const EDGE = 0x10_ffff;
 
 type Builders = readonly [RowsBuilder, RowsBuilder, RowsBuilder, RowsBuilder];
 
-/** Words and character n-grams, hashed. */
+/** Encodes texts as hashed words and character n-grams. */
 export class HashedNgrams implements Encoder {
   readonly config: HashedNgramsConfig;
   readonly views: readonly View[];
-  /** Kept between calls: to clear their counters would cost more than to encode a short text. */
+  /** Kept between calls: clearing their counters would cost more than encoding a short text. */
   readonly #builders: Builders;
 
   constructor(config: HashedNgramsConfig) {
@@ -88,12 +94,12 @@ export class HashedNgrams implements Encoder {
   }
 }
 
-/** The words of a text, in compatibility form and lower case, signs on their own. */
+/** The words of a text in compatibility form and lower case; symbols are separate. */
 export function tokens(text: string): readonly string[] {
   return (text.normalize('NFKC').toLowerCase().slice(0, MAX_UNITS).match(WORD) ?? []).slice(0, MAX_WORDS);
 }
 
-/** All n-grams of `units`; with `whole` a sequence shorter than n counts once, as it is. */
+/** All n-grams of `units`; with `whole`, a sequence shorter than n counts once. */
 function ngrams(
   units: readonly number[],
   [from, to]: readonly [number, number],
@@ -117,7 +123,7 @@ function pairHash(a: number, b: number, kind: number): number {
   return finish(Math.imul(a ^ Math.imul(kind, 0x9e3779b9), 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35) ^ (b >>> 13));
 }
 
-/** The last steps of MurmurHash3 (Appleby): every bit of the input moves every bit of the result. */
+/** The finalizer of MurmurHash3 (Appleby): every input bit affects every output bit. */
 function finish(value: number): number {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
@@ -125,7 +131,7 @@ function finish(value: number): number {
   return (h ^ (h >>> 16)) >>> 0;
 }
 
-/** Collects features row by row. A value is 1 + ln(count): the tenth time says less than the first. */
+/** Collects features row by row. A value is 1 + ln(count), because repetitions add less and less information. */
 class RowsBuilder {
   readonly #mask: number;
   readonly #counts: Int32Array;
@@ -157,7 +163,7 @@ class RowsBuilder {
     this.#starts.push(this.#length);
   }
 
-  /** The rows so far; the builder is empty afterwards. */
+  /** The rows so far; empties the builder. */
   takeRows(): Rows {
     const rows = {
       starts: Int32Array.from(this.#starts),

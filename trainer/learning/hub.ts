@@ -1,4 +1,7 @@
-/** Fetches sentence encoders from the hub, by their commit: transformers.js looks at the branch `main` too, whatever it is told. */
+/**
+ * Downloads sentence encoders from the hub at a pinned commit. transformers.js would also look at the branch `main`,
+ * whatever revision it is given.
+ */
 import { randomUUID } from 'node:crypto';
 import { createWriteStream, existsSync } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
@@ -6,10 +9,10 @@ import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
-/** The files of an encoder, in its folder as on the hub. */
+/** The files of an encoder, with their paths on the hub. */
 const FILES = ['config.json', 'tokenizer.json', 'tokenizer_config.json', 'onnx/model.onnx'];
 
-/** Puts the encoder into `folder`, whole or not at all, unless it is there. @throws when a file can't be fetched. */
+/** Downloads the encoder into `folder`, atomically, unless it exists. @throws when a file can't be downloaded. */
 export async function fetchEncoder(model: string, revision: string, folder: string): Promise<void> {
   if (existsSync(folder)) return;
   const { env } = await import('@xenova/transformers');
@@ -24,7 +27,7 @@ export async function fetchEncoder(model: string, revision: string, folder: stri
       await pipeline(Readable.fromWeb(response.body), createWriteStream(file));
     }
     await rename(draft, folder).catch((error: unknown) => {
-      if (!existsSync(folder)) throw error; // else another process was faster
+      if (!existsSync(folder)) throw error; // otherwise another process was faster
     });
   } finally {
     await rm(draft, { recursive: true, force: true });

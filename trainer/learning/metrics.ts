@@ -1,12 +1,12 @@
-/** Measures of a classifier, as functions of what it said and what was true. */
+/** Measures of a classifier, as functions of its answers and the truth. */
 
-/** One answer against the truth. */
+/** One answer and the truth. */
 export interface Judgement {
   readonly confidence: number;
   readonly correct: boolean;
 }
 
-/** How often an intent was said, was true, and both. */
+/** How often an intent was predicted, was true, and both. */
 export interface IntentScore {
   readonly rows: number;
   readonly precision: number;
@@ -14,9 +14,7 @@ export interface IntentScore {
   readonly f1: number;
 }
 
-/**
- * Precision, recall and F1 of each class of `truth`; of a class that was never said, precision and F1 are 0.
- */
+/** Precision, recall and F1 of each class of `truth`. For a class that was never predicted, precision and F1 are 0. */
 export function scoresByClass(truth: readonly string[], said: readonly string[]): ReadonlyMap<string, IntentScore> {
   const count = (names: readonly string[]) => {
     const counts = new Map<string, number>();
@@ -41,7 +39,7 @@ export interface ReliabilityBin {
   readonly accuracy: number;
 }
 
-/** Rows in bins of equal width by confidence, the mean confidence and the accuracy of each; empty bins are zeros. */
+/** Bins of equal width by confidence, each with its rows, mean confidence and accuracy; empty bins are zeros. */
 export function reliability(judgements: readonly Judgement[], bins = 15): readonly ReliabilityBin[] {
   const sums = Array.from({ length: bins }, () => ({ rows: 0, confidence: 0, right: 0 }));
   for (const { confidence, correct } of judgements) {
@@ -58,15 +56,15 @@ export function reliability(judgements: readonly Judgement[], bins = 15): readon
   }));
 }
 
-/** Mean gap between confidence and accuracy, bins weighted by their rows (Guo et al. 2017, arXiv:1706.04599, eq. 3). */
+/** Mean gap between confidence and accuracy, bins weighted by rows (Guo et al. 2017, arXiv:1706.04599, eq. 3). */
 export function expectedCalibrationError(judgements: readonly Judgement[], bins = 15): number {
   const gaps = reliability(judgements, bins).map((bin) => bin.rows * Math.abs(bin.confidence - bin.accuracy));
   return judgements.length === 0 ? 0 : gaps.reduce((a, b) => a + b, 0) / judgements.length;
 }
 
 /**
- * The chance that a random one of `high` is above a random one of `low`, ties counting half: the area under the ROC curve,
- * by ranks (Mann and Whitney 1947). NaN when either is empty.
+ * The probability that a random element of `high` is above a random element of `low`, ties counting half: the area
+ * under the ROC curve, by ranks (Mann and Whitney 1947). NaN when either is empty.
  */
 export function auroc(high: readonly number[], low: readonly number[]): number {
   const all = [...high.map((score) => ({ score, up: 1 })), ...low.map((score) => ({ score, up: 0 }))];
@@ -82,13 +80,13 @@ export function auroc(high: readonly number[], low: readonly number[]): number {
   return (ranks - (high.length * (high.length + 1)) / 2) / (high.length * low.length);
 }
 
-/** The share of `low` that is below the score which `acceptance` of `high` reach. NaN when either is empty. */
+/** The share of `low` below the score that a share `acceptance` of `high` reaches. NaN when either is empty. */
 export function recallAtAcceptance(high: readonly number[], low: readonly number[], acceptance: number): number {
   const limit = [...high].sort((a, b) => a - b)[Math.floor(high.length * (1 - acceptance) + 1e-9)] ?? NaN;
   return low.filter((score) => score < limit).length / (Number.isNaN(limit) ? NaN : low.length);
 }
 
-/** The value that a share `p` of `values` does not pass (nearest rank). NaN when there are none. */
+/** The smallest value that at least a share `p` of `values` does not exceed (nearest rank). NaN for an empty list. */
 export function percentile(values: readonly number[], p: number): number {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(p * sorted.length) - 1)] ?? NaN;

@@ -1,4 +1,4 @@
-/** From what training leaves to a model file that answers as the trainer does. */
+/** Turns the result of training into a model file, and checks that the file gives the trainer's own answers. */
 import { probabilities } from './classifier.ts';
 import { createEncoder } from './encoder.ts';
 import type { EncoderPlaces } from './encoder.ts';
@@ -9,7 +9,7 @@ import { defaultSplit } from './split.ts';
 import type { Sample } from './split.ts';
 import type { EpochReport, TrainingOptions, TrainingOutcome } from './train.ts';
 
-/** What the file keeps of its training; all of it follows from the data and the seed. */
+/** Notes on the training in the file. All of them follow from the data and the seed. */
 export interface FileNotes {
   readonly options: TrainingOptions;
   readonly parent: string | null;
@@ -17,12 +17,12 @@ export interface FileNotes {
   readonly history: readonly EpochReport[];
 }
 
-/** Rows whose answers are compared. */
+/** The number of rows whose answers are compared. */
 const CHECKED_ROWS = 256;
 
 /**
- * The bytes of the model file: the same outcome and manifest give the same bytes. It is loaded back, and its answers to some
- * of `rows` are compared with the trainer's own numbers.
+ * The bytes of the model file; the same outcome and manifest give the same bytes. Loads the file and compares its
+ * answers to some of `rows` with the trainer's own numbers.
  * @throws ModelRefused when they differ.
  */
 export async function makeModelFile(
@@ -57,7 +57,7 @@ async function checkFile(
     if (!(worst < 1e-3))
       throw new ModelRefused(
         'damaged',
-        `The file answers otherwise than the trainer: a probability differs by ${worst}.`,
+        `The file's answers differ from the trainer's: a probability differs by ${worst}.`,
       );
   } finally {
     await encoder.close();

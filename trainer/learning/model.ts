@@ -1,4 +1,4 @@
-/** A model as it serves: loaded from the bytes of an ONNX file, run by onnxruntime. */
+/** A model for serving, loaded from the bytes of an ONNX file and run by onnxruntime. */
 import { createHash } from 'node:crypto';
 import * as onnx from 'onnxruntime-node';
 import { reasonOf } from '../../runtime/reason.ts';
@@ -13,13 +13,13 @@ import type { ModelMetadata } from './onnx-writer.ts';
 import { EncoderError } from './transformer-encoder.ts';
 import type { TransformerConfig } from './transformer-encoder.ts';
 
-/** What a model says of one text. */
+/** The answer of a model to one text. */
 export interface Answer extends Label {
-  /** Probability of the intent, calibrated on held-out rows. */
+  /** The probability of the intent, calibrated on held-out rows. */
   readonly confidence: number;
-  /** The confidence is below the model's threshold: probably none of its intents. */
+  /** The confidence is below the model's threshold: probably none of its intents applies. */
   readonly outOfScope: boolean;
-  /** The next likely intents, most likely first. */
+  /** The runner-up intents, most likely first. */
   readonly runnersUp: readonly (Label & { readonly confidence: number })[];
 }
 
@@ -27,23 +27,26 @@ export interface Answer extends Label {
 export interface Model {
   readonly sha256: string;
   readonly metadata: ModelMetadata;
-  /** What the file holds, for incremental training. */
+  /** The checked file, for incremental training. */
   readonly file: CheckedModel;
-  /** One answer a text, in order. */
+  /** One answer per text, in order. */
   readonly classify: (texts: readonly string[]) => Promise<readonly Answer[]>;
-  /** Probabilities of `metadata.labels` for each text, texts × labels. @throws ModelRefused where one is no finite number. */
+  /**
+   * The probability of each of `metadata.labels` for each text: texts × labels. @throws ModelRefused when a value is
+   * not finite.
+   */
   readonly probabilities: (texts: readonly string[]) => Promise<Float32Array>;
   readonly close: () => Promise<void>;
 }
 
-/** Texts that go through the graph together, and most features of a view that they have with what pads them: each is looked up as some kB. */
+/** Texts per graph run, and the most features of a view in it, padding included. Each feature lookup takes some kB. */
 const BATCH = 32;
 const MAX_FEATURES = 32_768;
 const RUNNERS_UP = 3;
 
 /**
- * Loads a model from the bytes of its file. The bytes that were checked are the bytes that run.
- * @throws ModelRefused with a code and a sentence when the file is not to be run.
+ * Loads a model from the bytes of its file; exactly the bytes that were checked are run.
+ * @throws ModelRefused with a code and a sentence when the file must not be run.
  */
 export async function loadModel(
   bytes: Uint8Array,
@@ -83,7 +86,7 @@ export async function loadModel(
   };
 }
 
-/** Whether a model can't be used because of its file: it is not here, damaged, foreign, or lacks its encoder. */
+/** Whether a model can't be used because its file is missing, damaged or foreign, or its encoder is missing. */
 export function isRefusal(error: unknown): error is ArtifactError | ModelRefused {
   return error instanceof ArtifactError || error instanceof ModelRefused;
 }
@@ -101,8 +104,9 @@ async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> 
 }
 
 /**
- * The encoder that the file was trained with.
- * @throws ModelRefused when it can't be made here, or may become another one: each server would fetch what the hub has that day.
+ * The encoder that the model was trained with.
+ * @throws ModelRefused when it can't be created here, or is not pinned: each server would then download the hub's
+ * current version.
  */
 async function encoderOf({ metadata: { encoder } }: CheckedModel, places: EncoderPlaces): Promise<Encoder> {
   try {
@@ -139,7 +143,7 @@ async function run(
   texts: readonly string[],
 ): Promise<Float32Array> {
   const result = new Float32Array(texts.length * labels);
-  // Rows of a batch are padded to its longest, so texts of like length go together.
+  // Rows are padded to the longest of their batch, so texts of similar length go together.
   const order = Array.from(texts.keys()).sort((a, b) => (texts[a]?.length ?? 0) - (texts[b]?.length ?? 0) || a - b);
   for (let start = 0; start < order.length; start += BATCH) {
     const batch = order.slice(start, start + BATCH);
@@ -170,14 +174,16 @@ async function run(
   return result;
 }
 
-/** Most features of a row from `from` to before `to`; 1 where there is none, because a tensor can't be empty. */
+/** The most features of a row from `from` to before `to`; at least 1, because a tensor can't be empty. */
 function longestRow({ starts }: Rows, from: number, to: number): number {
   let longest = 1;
   for (let r = from; r < to; r++) longest = Math.max(longest, (starts[r + 1] ?? 0) - (starts[r] ?? 0));
   return longest;
 }
 
-/** The rows of a view from `from` to before `to` as the two tensors of the graph, texts × longest. What pads a row has the value 0. */
+/**
+ * Rows `from` to before `to` of a view as the two tensors of the graph, texts × longest row. Padding has the value 0.
+ */
 function tensors(
   name: string,
   rows: Rows | undefined,
@@ -198,7 +204,7 @@ function tensors(
   ];
 }
 
-/** The most likely intents of each row. Out of scope is no answer: its probability is what the others lack. */
+/** The most likely intents of each row. Out of scope is not an answer: its probability only lowers the others. */
 function answers({ labels, threshold }: ModelMetadata, probabilities: Float32Array): readonly Answer[] {
   const inScope = labels.flatMap((label, c) => (label.intent === OUT_OF_SCOPE ? [] : [{ label, c }]));
   return Array.from({ length: probabilities.length / labels.length }, (_, row) => {

@@ -1,4 +1,4 @@
-/** The classifier inside a file of this trainer, to go on training from. */
+/** Reads the classifier back from a file of this trainer, to go on training from it. */
 import type { Classifier } from './classifier.ts';
 import type { View } from './encoder.ts';
 import { ModelRefused } from './onnx-reader.ts';
@@ -6,8 +6,8 @@ import type { CheckedModel } from './onnx-reader.ts';
 import { unpackView } from './quantise.ts';
 
 /**
- * The weights of a checked file, as training left them.
- * @throws ModelRefused when it has none: files of external trainers have graphs of their own.
+ * The weights of a checked file.
+ * @throws ModelRefused when the file is from an external program, whose graph has another form.
  */
 export function readClassifier(model: CheckedModel, views: readonly View[]): Classifier {
   const { labels, temperature, threshold, towers } = model.metadata;
@@ -56,7 +56,7 @@ export function readClassifier(model: CheckedModel, views: readonly View[]): Cla
   };
 }
 
-/** The bytes of a tensor on a boundary of their own, as typed arrays need them. */
+/** The bytes of a tensor, aligned for typed arrays. */
 function copy(model: CheckedModel, name: string): ArrayBuffer {
   const tensor = model.tensor(name);
   if (!tensor) throw new ModelRefused('damaged', `The file has no tensor ${name}.`);

@@ -1,6 +1,6 @@
 /**
- * Reads an ONNX file before anything runs it. A model file is code from elsewhere: what is not plain arithmetic on data
- * inside the file is refused, with a reason.
+ * Checks an ONNX file before it is run. A model file is foreign code: everything but plain arithmetic on data inside
+ * the file is refused, with a reason.
  */
 import { OUT_OF_SCOPE } from './classifier.ts';
 import type { Label } from './classifier.ts';
@@ -9,10 +9,10 @@ import type { ModelMetadata } from './onnx-writer.ts';
 import { readFields, WireError } from './protobuf.ts';
 import type { ReadField } from './protobuf.ts';
 
-/** Why a file is not taken for a model. */
+/** Why a file is refused. */
 export type RefusalCode = 'damaged' | 'foreign' | 'external-data' | 'custom-operators' | 'hash-mismatch' | 'encoder';
 
-/** A file that is not taken for a model, and why. */
+/** A model file was refused. The message says why. */
 export class ModelRefused extends Error {
   override readonly name = 'ModelRefused';
   readonly code: RefusalCode;
@@ -23,29 +23,29 @@ export class ModelRefused extends Error {
   }
 }
 
-/** A tensor of the file, its bytes not yet copied. */
+/** A tensor of the file; its bytes are not copied yet. */
 export interface StoredTensor {
   readonly shape: readonly number[];
   readonly bytes: Uint8Array;
 }
 
-/** What is known of a checked file. */
+/** The content of a checked file. */
 export interface CheckedModel {
   readonly metadata: ModelMetadata;
   readonly inputs: readonly string[];
   readonly outputs: readonly string[];
-  /** Read a tensor by name; undefined when there is none. */
+  /** Reads a tensor by name; undefined when it does not exist. */
   readonly tensor: (name: string) => StoredTensor | undefined;
 }
 
-/** Domains whose operators onnxruntime defines by the ONNX standard; all others are somebody's own code. */
+/** Domains whose operators the ONNX standard defines. Operators of other domains are custom code. */
 const STANDARD_DOMAINS = new Set(['', 'ai.onnx']);
-/** Deeper graphs than this are made to exhaust the stack. */
+/** Deeper nesting can only be an attempt to exhaust the stack. */
 const MAX_DEPTH = 8;
 
 /**
- * Checks a file and reads what it says of itself.
- * @throws ModelRefused when it is damaged, no model of this trainer's kind, or wants data or operators from outside.
+ * Checks a file and reads its metadata.
+ * @throws ModelRefused when it is damaged, not a model of this trainer's format, or needs external data or operators.
  */
 export function checkModel(bytes: Uint8Array): CheckedModel {
   try {
@@ -108,7 +108,7 @@ function checkSparse(sparse: Uint8Array): void {
   for (const tensor of [...messages(fields, 1), ...messages(fields, 2)]) checkTensor(readFields(tensor));
 }
 
-/** external_data is field 13, data_location is field 14, and 1 means outside the file. */
+/** external_data is field 13, data_location is field 14; 1 means outside the file. */
 function checkTensor(fields: readonly ReadField[]): void {
   if (!fields.some(({ number, value }) => number === 13 || (number === 14 && value !== 0n))) return;
   throw new ModelRefused(
@@ -148,7 +148,7 @@ function parse(key: string, value: string): unknown {
   }
 }
 
-/** What keeps the properties from being those of a model, as a sentence. */
+/** The problem of the metadata properties, as a sentence. */
 function metadataProblem(read: ReadonlyMap<string, unknown>): string | undefined {
   if (read.get('format') !== '1')
     return `Its format is ${JSON.stringify(read.get('format'))}; this program reads format "1".`;

@@ -1,4 +1,6 @@
-/** The messages of ONNX that are written here, by their field numbers in onnx.proto (https://github.com/onnx/onnx, IR 8). */
+/**
+ * The ONNX messages that are written here, with their field numbers in onnx.proto (https://github.com/onnx/onnx, IR 8).
+ */
 import type { Field } from './protobuf.ts';
 
 /** TensorProto.DataType */
@@ -9,21 +11,21 @@ const INT64 = 7;
 /** AttributeProto.AttributeType */
 const INT_ATTRIBUTE = 2;
 
-/** A value of the graph that comes in or goes out. Names of dimensions stand for sizes that vary. */
+/** An input or output of the graph. Named dimensions have a variable size. */
 export interface GraphValue {
   readonly name: string;
   readonly type: 'float' | 'int32' | 'int64';
   readonly shape: readonly (string | number)[];
 }
 
-/** A tensor that is part of the file. */
+/** A constant tensor in the file. */
 export interface Constant {
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: Float32Array | Int32Array | Int8Array | BigInt64Array;
 }
 
-/** A node of the graph with whole-number attributes. */
+/** A node of the graph with integer attributes. */
 export interface GraphNode {
   readonly op: string;
   readonly inputs: readonly string[];
@@ -31,13 +33,13 @@ export interface GraphNode {
   readonly attributes?: Readonly<Record<string, number>>;
 }
 
-/** A whole model, to be written. */
+/** A complete model to write. */
 export interface OnnxModel {
   readonly inputs: readonly GraphValue[];
   readonly outputs: readonly GraphValue[];
   readonly constants: readonly Constant[];
   readonly nodes: readonly GraphNode[];
-  /** Properties of the file, in the order in which they are written. */
+  /** Metadata properties, in the order in which they are written. */
   readonly metadata: readonly (readonly [string, string])[];
 }
 

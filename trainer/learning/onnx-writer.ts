@@ -1,6 +1,6 @@
 /**
- * A classifier as an ONNX file. The graph does all that was learned: which features are known, their weights, the towers,
- * the temperature. In front of it there is only the encoder, whose configuration is in the file's metadata.
+ * Writes a classifier as an ONNX file. The graph contains everything learned: the known features, their weights, the
+ * towers, the temperature. Only the encoder runs before it; its configuration is in the file's metadata.
  */
 import type { Classifier } from './classifier.ts';
 import type { EncoderConfig, View } from './encoder.ts';
@@ -10,29 +10,29 @@ import { message } from './protobuf.ts';
 import { packView } from './quantise.ts';
 import type { Tower } from './tower.ts';
 
-/** What the file says of itself besides its graph. */
+/** The metadata of the file. */
 export interface ModelMetadata {
-  /** Version of this layout. */
+  /** Version of this format. */
   readonly format: '1';
   readonly encoder: EncoderConfig;
   readonly labels: Classifier['labels'];
   readonly temperature: number;
   readonly threshold: number;
   /**
-   * Views (by place), hidden units and kind of each tower, for incremental training; files of external trainers have none.
-   * Files from before maxima do not say how they pool: they sum.
+   * Views (by index), hidden units and kind of each tower, for incremental training; absent in files of external
+   * programs. Older files have no `pooling`: they sum.
    */
   readonly towers?: readonly (Pick<Tower, 'views' | 'hidden' | 'rectified'> & Partial<Pick<Tower, 'pooling'>>)[];
-  /** The data set it was trained on, as its builder described it; any JSON. */
+  /** The data set it was trained on, as described by its builder; any JSON. */
   readonly manifest: unknown;
-  /** Seed and choices of the trainer; any JSON. */
+  /** Seed and options of the trainer; any JSON. */
   readonly training: unknown;
 }
 
 /** Prefix of the metadata properties. */
 export const METADATA_PREFIX = 'samvad.';
 
-/** The file. Equal input gives equal bytes: nothing of the clock or the machine goes in. */
+/** The bytes of the file. Equal input gives equal bytes, independent of clock and machine. */
 export function writeModel(
   classifier: Classifier,
   views: readonly View[],
@@ -73,7 +73,7 @@ interface Part {
   readonly nodes: readonly GraphNode[];
 }
 
-/** From the features of one view to the sums of its weights: texts × columns, where the towers lie side by side. */
+/** The nodes from the features of one view to the weighted sums: texts × columns, with the towers side by side. */
 function viewPart({ vocabularies, towers }: Classifier, { name, width }: View, index: number): Part {
   const vocabulary = vocabularies[index];
   if (!vocabulary) throw new Error(`The classifier has no vocabulary for the view ${name}.`);
@@ -114,7 +114,7 @@ function viewPart({ vocabularies, towers }: Classifier, { name, width }: View, i
   };
 }
 
-/** How many columns of a view stand before those of its first tower with maxima; all where it has none. */
+/** The number of columns of a view before its first max-pooling tower; all if it has none. */
 function columnsBeforeMaxima(towers: readonly Tower[], view: number): number {
   const here = towers.filter(({ views }) => views.includes(view));
   const first = here.findIndex(({ pooling }) => pooling === 'max');
@@ -122,8 +122,9 @@ function columnsBeforeMaxima(towers: readonly Tower[], view: number): number {
 }
 
 /**
- * Where towers pool one view by maxima: from its weights to the largest of each column, from the first such tower on. What weighs
- * nothing is passed over: unknown features, and what pads a text, which names a feature that may be known. Where there is nothing else, 0.
+ * The nodes for max pooling of one view: from its weights to the maximum of each column, starting at the first such
+ * tower. Entries with weight 0 are ignored: unknown features, and padding, whose index may be that of a known feature.
+ * If nothing else remains, the result is 0.
  */
 function largestPart(towers: readonly Tower[], { name }: View, index: number): readonly Part[] {
   if (!towers.some(({ pooling, views }) => pooling === 'max' && views.includes(index))) return [];
@@ -155,7 +156,7 @@ function largestPart(towers: readonly Tower[], { name }: View, index: number): r
   return [{ inputs: [], constants, nodes }];
 }
 
-/** From the sums of the views to probabilities: the rectifiers of the towers that have one, then all output layers as one matrix. */
+/** The nodes from the sums of the views to probabilities: the rectifiers, then all output layers as one matrix. */
 function headPart({ towers, labels, temperature }: Classifier, views: readonly View[]): Part {
   const constants: Constant[] = [];
   const nodes: GraphNode[] = [];

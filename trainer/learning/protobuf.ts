@@ -1,21 +1,21 @@
-/** The few parts of the protocol buffer wire format that ONNX needs (https://protobuf.dev/programming-guides/encoding/). */
+/** The parts of the protocol buffer wire format that ONNX needs (https://protobuf.dev/programming-guides/encoding/). */
 
-/** A field of a message, in writing: varints as numbers, everything else as bytes. */
+/** A field to write: numbers become varints, everything else bytes. */
 export type Field = readonly [number: number, value: number | string | Uint8Array | readonly Field[]];
 
-/** A field as it was read. `bytes` is a view into the message; varints and fixed numbers have none. */
+/** A field that was read. `bytes` is a view into the message; varints and fixed-size numbers have none. */
 export interface ReadField {
   readonly number: number;
   readonly value: bigint;
   readonly bytes: Uint8Array | undefined;
 }
 
-/** Bytes that are no protocol buffer message. */
+/** The bytes are not a protocol buffer message. */
 export class WireError extends Error {
   override readonly name = 'WireError';
 }
 
-/** The bytes of a message. Numbers must be whole and not negative. */
+/** Encodes a message. Numbers must be non-negative integers. */
 export function message(fields: readonly Field[]): Buffer {
   return Buffer.concat(
     fields.flatMap(([number, value]) => {
@@ -40,7 +40,7 @@ function varint(value: number): Buffer {
 
 /**
  * The fields of a message, in order.
- * @throws WireError when the bytes end inside a field or are of a kind that ONNX does not use.
+ * @throws WireError when the bytes end inside a field or use a wire type that ONNX does not use.
  */
 export function readFields(bytes: Uint8Array): readonly ReadField[] {
   const fields: ReadField[] = [];

@@ -1,7 +1,12 @@
-/** Eight bits a feature weight, with one scale a feature: the file is a quarter of the size, the answers stay the same. */
+/**
+ * Quantises feature weights to eight bits with one scale per feature: the file is a quarter of the size, and the
+ * answers stay the same.
+ */
 import type { Tower } from './tower.ts';
 
-/** The first-layer weights of all towers over one view: features × columns, where a tower's hidden units lie side by side. */
+/**
+ * The first-layer weights of all towers over one view: features × columns, with the towers' hidden units side by side.
+ */
 export interface PackedView {
   readonly columns: number;
   readonly weights: Int8Array;
@@ -9,7 +14,7 @@ export interface PackedView {
   readonly scales: Float32Array;
 }
 
-/** Packs the weights of every tower that looks at `view`. Packing what was packed before gives the same integers. */
+/** Packs the weights of every tower over `view`. Packing weights that were packed before gives the same integers. */
 export function packView(towers: readonly Tower[], view: number): PackedView {
   const parts = towers.flatMap((tower) => {
     const table = tower.features[tower.views.indexOf(view)];
@@ -33,7 +38,7 @@ export function packView(towers: readonly Tower[], view: number): PackedView {
   return { columns, weights, scales };
 }
 
-/** The part of a packed view that belongs to columns `from` up to `from + hidden`, as floats again. */
+/** Columns `from` to `from + hidden` of a packed view, as floats. */
 export function unpackView({ columns, weights, scales }: PackedView, from: number, hidden: number): Float32Array {
   const table = new Float32Array(scales.length * hidden);
   for (let row = 0; row < scales.length; row++)
@@ -42,7 +47,7 @@ export function unpackView({ columns, weights, scales }: PackedView, from: numbe
   return table;
 }
 
-/** The towers with the weights that their file will have. */
+/** The towers with the rounded weights that their file will hold. */
 export function quantise(towers: readonly Tower[], views: number): readonly Tower[] {
   const tables = towers.map(() => [] as Float32Array[]);
   for (let view = 0; view < views; view++) {

@@ -1,4 +1,4 @@
-/** Repeatable chance: the same seed gives the same numbers on every machine. */
+/** Reproducible random numbers: the same seed gives the same numbers on every machine. */
 
 /** Numbers in [0, 1). Mulberry32 (Tommy Ettinger), 32 bits of state. */
 export function random(seed: number): () => number {
@@ -11,7 +11,7 @@ export function random(seed: number): () => number {
   };
 }
 
-/** Puts `items` into a random order, in place (Fisher and Yates). */
+/** Shuffles `items` in place (Fisher and Yates). */
 export function shuffle(items: Int32Array, next: () => number): void {
   for (let i = items.length - 1; i > 0; i--) {
     const j = Math.floor(next() * (i + 1));

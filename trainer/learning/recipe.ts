@@ -1,17 +1,17 @@
-/** How models are made here, as the configuration says. */
+/** How models are trained, according to the configuration. */
 import type { TrainerProgram, TrainingConfig } from '../../config.ts';
 import type { EncoderPlaces } from './encoder.ts';
 import type { TrainingOptions } from './train.ts';
 
-/** What makes a model of rows: this trainer with its options, or a program in its place. */
+/** How rows become a model: by this trainer with its options, or by an external program. */
 export interface Recipe {
   readonly options: TrainingOptions;
   readonly program?: TrainerProgram;
-  /** For encoders that are files. */
+  /** Folders for encoders that consist of files. */
   readonly places: EncoderPlaces;
 }
 
-/** The recipe that is configured. */
+/** The configured recipe. */
 export function recipeOf({ encoder, program, encoders, embeddings }: TrainingConfig): Recipe {
   return {
     options: encoder ? { encoder: { kind: 'transformer', ...encoder } } : {},
@@ -20,7 +20,7 @@ export function recipeOf({ encoder, program, encoders, embeddings }: TrainingCon
   };
 }
 
-/** Where a model that only answers finds its encoder: what people ask is not kept. */
+/** The folders for serving. There is no cache, because users' questions must not be stored. */
 export function servingPlaces({ encoders }: Pick<TrainingConfig, 'encoders'>): EncoderPlaces {
   return { models: encoders };
 }

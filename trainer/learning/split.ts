@@ -1,4 +1,4 @@
-/** Train, dev and test, so that nothing a model is tested on has been seen in training, not even as a translation. */
+/** Splits rows into train, dev and test, so that no test text, not even a translation of it, is seen in training. */
 import { textHash, unitHash } from '../../policy/hash.ts';
 import { normalise } from '../../policy/review-priority.ts';
 
@@ -8,17 +8,22 @@ export interface Sample {
   readonly intent: string;
   readonly module: string;
   readonly language: string;
-  /** Who vouches for the label. Only what a person said is tested on. */
+  /** Who gave the label. Only labels from people are tested on. */
   readonly source: 'human' | 'auto';
-  /** The chance with which a person was to be asked about it, above 0 to 1; absent or null where nobody was, or it is not known. */
+  /**
+   * The probability that a person was to be asked about it, above 0 to 1; absent or null when none was or it is not
+   * known.
+   */
   readonly reviewPropensity?: number | null;
   /** Rows with the same id are translations of each other. */
   readonly translationId?: string;
-  /** An earlier version was trained on it; only incremental training asks. */
+  /** An earlier version was trained on it; used by incremental training only. */
   readonly seen?: boolean;
 }
 
-/** Shares of the texts, and a salt that is changed only to draw a new, unseen test set (a new generation of the data set). */
+/**
+ * Shares of the sides, and a salt that changes only to draw a new, unseen test set (a new generation of the data set).
+ */
 export interface SplitOptions {
   readonly dev: number;
   readonly test: number;
@@ -28,16 +33,19 @@ export interface SplitOptions {
 /** A tenth for tests and a tenth for early stopping and calibration. */
 export const defaultSplit: SplitOptions = { dev: 0.1, test: 0.1, salt: 'samvad-split-1' };
 
-/** Why a row is on no side. */
+/** Why the split drops a row. */
 export type DropReason = 'empty-text' | 'duplicate' | 'test-text-with-automatic-label' | 'contradicting-labels';
 
-/** Why a row is left out before or after the split: see `row-limit.ts`, `rolledBack` of a data set, and `withoutTestTextsOfLog`. */
+/**
+ * Why a row is left out before or after the split: see `row-limit.ts`, `rolledBack` of a data set, and
+ * `withoutTestTextsOfLog`.
+ */
 export type LeftReason = 'over-the-limit' | 'labelled-by-a-version-rolled-back' | 'test-text-of-the-log';
 
-/** Rows by reason; those of the split are all there. */
+/** Numbers of dropped rows by reason. All reasons of the split are present. */
 export type DropCounts = Readonly<Record<DropReason, number>> & Readonly<Partial<Record<LeftReason, number>>>;
 
-/** The three sides and what is on none. */
+/** The three sides and the dropped rows. */
 export interface Split<S extends Sample> {
   readonly train: readonly S[];
   readonly dev: readonly S[];
@@ -47,11 +55,12 @@ export interface Split<S extends Sample> {
 }
 
 /**
- * Splits by the hash of a group: rows with equal normalised text, or equal translation id, directly or through others,
- * are one group and stay together. The side of a row depends on its group only, so more data moves a text only where it
+ * Splits by the hash of a group. Rows with equal normalised text or equal translation id, directly or through others,
+ * form a group and stay together. The side of a row depends on its group only, so more data moves a text only when it
  * joins two groups. Order is kept.
- * - Dropped: texts of nothing but spaces and signs; exact repeats (same text, label and language), of which a human one
- *   stays; in test, what no person labelled; in test, texts that people labelled in different ways.
+ *
+ * Dropped are: texts of only spaces and symbols; exact repeats (same text, label and language), of which a human one
+ * stays; in test, rows that no person labelled, and texts that people labelled differently.
  */
 export function split<S extends Sample>(rows: readonly S[], options: SplitOptions = defaultSplit): Split<S> {
   const sides = { train: [] as S[], dev: [] as S[], test: [] as S[] };
@@ -79,8 +88,9 @@ export function split<S extends Sample>(rows: readonly S[], options: SplitOption
 }
 
 /**
- * The sides of a file, without training and dev rows whose texts are test rows in the log. There no row has a translation id, so a
- * text that is trained on here beside its translations may be one that versions are tested on there, this one and all that go on from it.
+ * The sides of a file without training and dev rows whose texts are test rows in the log. In the log no row has a
+ * translation id, so a text that is trained on here together with its translations could be a test row there, for this
+ * version and all that go on from it.
  */
 export function withoutTestTextsOfLog<S extends Sample>(sides: Split<S>): Split<S> {
   const isTested = ({ text }: S) => sideOf(textKey(text), defaultSplit) === 'test';
@@ -94,7 +104,7 @@ export function withoutTestTextsOfLog<S extends Sample>(sides: Split<S>): Split<
   };
 }
 
-/** The group of a text that has no translations. */
+/** The group key of a text without translations. */
 function textKey(text: string): string {
   return `text ${textHash(normalise(text))}`;
 }
@@ -119,7 +129,7 @@ function dropReason(
   return disputed.has(text) ? 'contradicting-labels' : undefined;
 }
 
-/** Indices of rows that say the same as another one: of equal rows the first human one stays, else the first. */
+/** Indices of repeated rows: of equal rows the first human one stays, otherwise the first. */
 function repeatsOf(rows: readonly Sample[]): ReadonlySet<number> {
   const best = new Map<string, number>();
   const repeats = new Set<number>();
@@ -135,7 +145,7 @@ function repeatsOf(rows: readonly Sample[]): ReadonlySet<number> {
   return repeats;
 }
 
-/** Normalised texts to which people gave more than one label. */
+/** Normalised texts that people labelled in more than one way. */
 function disputedTexts(rows: readonly Sample[]): ReadonlySet<string> {
   const labels = new Map<string, string>();
   const disputed = new Set<string>();
@@ -166,7 +176,8 @@ function groupsOf(rows: readonly Sample[]): readonly string[] {
     if (row.translationId === undefined) return;
     const [a, b] = [find(texts[i] ?? ''), find(`id ${row.translationId}`)];
     if (a === b) return;
-    // The smaller text is the root; ids are never: 'id …' sorts before 'text …', so it is the parent that loses.
+    // The smaller text is the root. Translation ids never are: 'id …' sorts before 'text …', so an id becomes the
+    // child.
     const [root, child] = rootFirst(a, b);
     parent.set(child, root);
   });

@@ -1,19 +1,22 @@
-/** Token ids for models of external trainers, whose graph holds the whole transformer; the tokenizer is in their metadata. */
+/**
+ * Token ids for models of external programs, whose graph contains the whole transformer. The tokenizer is stored in the
+ * model's metadata.
+ */
 import { PreTrainedTokenizer } from '@xenova/transformers';
 import type { Encoder, Rows, View } from './encoder.ts';
 
-/** A tokenizer as Hugging Face writes it. */
+/** A tokenizer in Hugging Face's format. */
 export interface TokensConfig {
   readonly kind: 'tokens';
-  /** What is in tokenizer.json. */
+  /** The content of tokenizer.json. */
   readonly tokenizer: Readonly<Record<string, unknown>>;
-  /** What is in tokenizer_config.json. */
+  /** The content of tokenizer_config.json. */
   readonly tokenizerConfig: Readonly<Record<string, unknown>>;
-  /** Longer texts are cut to this many tokens. */
+  /** The most tokens per text; longer texts are cut. */
   readonly maxLength: number;
 }
 
-/** Indices are the tokens in their order, values are 1: input ids and attention mask. */
+/** Indices are the token ids in order, values are 1: input ids and attention mask. */
 export class TokenEncoder implements Encoder {
   readonly config: TokensConfig;
   readonly views: readonly View[];
@@ -25,7 +28,7 @@ export class TokenEncoder implements Encoder {
     this.#tokenizer = new PreTrainedTokenizer(config.tokenizer, config.tokenizerConfig);
   }
 
-  /** Rejects where the tokenizer fails on a text. */
+  /** Rejects when the tokenizer fails on a text. */
   // eslint-disable-next-line @typescript-eslint/require-await -- what the tokenizer throws is a rejection like any other
   async encode(texts: readonly string[]): Promise<readonly Rows[]> {
     const ids = texts.map((text) => this.#tokenizer.encode(text.normalize('NFC')).slice(0, this.config.maxLength));

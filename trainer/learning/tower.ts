@@ -1,8 +1,9 @@
 /**
- * One member of the classifier: texts → weighted features → hidden layer → intents, and how it learns from one text.
- * The first layer is an embedding of features, summed, as in fastText (Joulin et al. 2016, arXiv:1607.01759), or pooled by
- * the largest number of each unit, as in Collobert et al. 2011, section 3.3: a sum hears a word as one among many, a maximum hears it alone.
- * Some towers have a rectifier behind it. Indexed by numbers throughout: this is the loop in which the time of training is spent.
+ * One member of the classifier (texts → weighted features → hidden layer → intents) and its training step for one text.
+ * The first layer is an embedding of features. They are summed, as in fastText (Joulin et al. 2016, arXiv:1607.01759),
+ * or max-pooled per unit, as in Collobert et al. 2011, section 3.3: a sum dilutes a single word among many, a maximum
+ * keeps it. Some towers apply a rectifier to the hidden layer. Plain index loops throughout, because training spends
+ * its time here.
  */
 /* eslint-disable @typescript-eslint/no-non-null-assertion -- indices are in range by construction; checks would cost time */
 import { addRows, moveRows, multiplyRows } from './chosen-rows.ts';
@@ -14,14 +15,14 @@ export interface Tower {
   readonly views: readonly number[];
   readonly hidden: number;
   /**
-   * How the embeddings of a text's features become one number a unit: their sum, each by its weight, or the largest, whatever
-   * they weigh. Where a text has no known feature, both are 0. Over several views, the views are added.
+   * How the embeddings of a text's features become one number per unit: 'sum' adds them by weight, 'max' takes the
+   * largest and ignores the weights. A text without known features gives 0 in both cases. Several views are added.
    */
   readonly pooling: 'sum' | 'max';
-  /** Whether hidden units below zero count as zero; without that the tower is linear. */
+  /** Whether negative hidden units become zero; without it the tower is linear. */
   readonly rectified: boolean;
   readonly classes: number;
-  /** For each of `views`: features × hidden, row by row. */
+  /** One matrix per view: features × hidden, row by row. */
   readonly features: readonly Float32Array[];
   readonly hiddenBias: Float32Array;
   /** hidden × classes, row by row. */
@@ -29,19 +30,19 @@ export interface Tower {
   readonly outputBias: Float32Array;
 }
 
-/** What is left out and smoothed while learning. */
+/** Rates of dropout, smoothing and sharing during training. */
 export interface LearningRates {
-  /** Share of a text's features left out at random, so that no single one is relied upon. */
+  /** Share of a text's features dropped at random, so that the tower relies on no single one. */
   readonly featureDropout: number;
-  /** Share of hidden units left out at random (Srivastava et al. 2014). */
+  /** Share of hidden units dropped at random (Srivastava et al. 2014). */
   readonly hiddenDropout: number;
-  /** Share of the target that is spread over all intents (Szegedy et al. 2016, section 7). */
+  /** Label smoothing: the share of the target spread over all intents (Szegedy et al. 2016, section 7). */
   readonly smoothing: number;
-  /** How much of what one intent learns goes to those that share a word of their name; see `TowerLearner`. */
+  /** How much of an intent's gradient goes to intents that share a word of their name; see `TowerLearner`. */
   readonly nameSharing: number;
 }
 
-/** A tower before it has seen anything: small embeddings, so that rare features do not start out as noise. */
+/** An untrained tower. Embeddings start small, so that rare features do not begin as noise. */
 export function newTower(
   views: readonly number[],
   sizes: readonly number[],
@@ -49,7 +50,7 @@ export function newTower(
   classes: number,
   next: () => number,
 ): Tower {
-  // A loop, because the callback of Float32Array.from took a tenth of a short run's time.
+  // A plain loop: the callback of Float32Array.from took a tenth of a short run's time.
   const small = (length: number, size: number) => {
     const weights = new Float32Array(length);
     for (let i = 0; i < length; i++) weights[i] = (2 * next() - 1) * size;
@@ -68,7 +69,7 @@ export function newTower(
   };
 }
 
-/** Scores of every intent for each row, rows × classes. */
+/** Scores of every intent for each row: rows × classes. */
 export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
   const { hidden, pooling, rectified, classes, hiddenBias, output, outputBias } = tower;
   const rows = (views[0]?.starts.length ?? 1) - 1;
@@ -106,11 +107,12 @@ export function scores(tower: Tower, views: readonly Rows[]): Float32Array {
 }
 
 /**
- * Learns one text at a time.
+ * Trains a tower one text at a time.
  *
- * The output weights of an intent are its own vector plus √s times that of each of its `relatives`: groups of intents, one a
- * word of their names. As everything is linear, only the sum is kept: a step of gradient descent on all of these vectors moves
- * it by the intent's own gradient plus s = `nameSharing` times the sum of the gradients of each group that it is in.
+ * The output weights of an intent are its own vector plus √s times those of its `relatives`: groups of intents, one for
+ * each word in their names. Because everything is linear, only the sum is stored: a gradient step on all of these
+ * vectors moves it by the intent's own gradient plus s = `nameSharing` times the summed gradients of each of its
+ * groups.
  */
 export class TowerLearner {
   readonly tower: Tower;
@@ -118,14 +120,15 @@ export class TowerLearner {
   readonly #next: () => number;
   readonly #relatives: readonly Int32Array[];
   /**
-   * Sums of squared gradients (AdaGrad, Duchi et al. 2011), one for a whole row of weights: one square root a row, not
-   * a weight. They start at what a few gradients add, so that the first sight of a rare feature moves it little.
+   * Sums of squared gradients (AdaGrad, Duchi et al. 2011), one per row of weights, so that each row needs only one
+   * square root. They start at the size of a few gradients, so that the first occurrence of a rare feature moves it
+   * little.
    */
   readonly #featureSums: readonly Float32Array[];
   readonly #unitSums: Float32Array;
   readonly #biasSums: Float32Array;
   #hiddenBiasSum = 1e-8;
-  /** Units that take part; their rows of the output layer, with what they are and then how far they move. */
+  /** The active units and their rows of the output layer; holds their activations, then their updates. */
   readonly #kept: Int32Array;
   readonly #units: ChosenRows;
   readonly #sums: Float32Array;
@@ -133,10 +136,12 @@ export class TowerLearner {
   readonly #gradient: Float32Array;
   readonly #shared: Float32Array;
   readonly #hiddenGradient: Float32Array;
-  /** With maxima: for each view and unit, the place among the chosen features of the one that was largest; −1 for none. */
+  /** With max pooling: for each view and unit, the position of the largest among the chosen features; −1 for none. */
   readonly #winners: readonly Int32Array[];
   readonly #largest: Float32Array;
-  /** Features that take part, view after view: their rows of the first layer, with their weights and then how far they move. */
+  /**
+   * The active features, view after view, and their rows of the first layer; holds their weights, then their updates.
+   */
   #chosen: ChosenRows = { starts: new Int32Array(1024), factors: new Float32Array(1024) };
 
   constructor(tower: Tower, rates: LearningRates, next: () => number, relatives: readonly Int32Array[] = []) {
@@ -158,7 +163,7 @@ export class TowerLearner {
     this.#largest = new Float32Array(tower.hidden);
   }
 
-  /** Learns that row `row` of `views` is of class `label`. Returns the loss before. */
+  /** Trains on row `row` of `views` with class `label`. Returns the loss before the update. */
   learn(views: readonly Rows[], row: number, label: number, weight: number, rate: number): number {
     const { hidden, pooling, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
     const { featureDropout, hiddenDropout, smoothing, nameSharing } = this.#rates;
@@ -166,9 +171,9 @@ export class TowerLearner {
     const [units, back, shared] = [this.#units, this.#back, this.#shared];
     const next = this.#next;
 
-    // 1. Features that take part this time, and their sums or maxima.
+    // 1. The active features, and their sums or maxima.
     sums.set(hiddenBias);
-    // What is left out takes its part from a sum, not from a maximum.
+    // Feature dropout lowers a sum, but not a maximum, so only the sum is rescaled.
     const share = 1 / Math.sqrt(this.tower.views.length) / (pooling === 'max' ? 1 : 1 - featureDropout);
     let length = 0;
     const ends: number[] = [];
@@ -188,7 +193,7 @@ export class TowerLearner {
       ends.push(length);
     }
 
-    // 2. Hidden units that take part this time: not all, and where there is a rectifier only those above zero.
+    // 2. The active hidden units: without the dropped ones and, with a rectifier, only those above zero.
     const scale = 1 / (1 - hiddenDropout);
     let active = 0;
     for (let j = 0; j < hidden; j++) {
@@ -222,7 +227,7 @@ export class TowerLearner {
       for (const c of group) shared[c]! += nameSharing * sum;
     }
 
-    // 4. Back through the output layer, which moves then.
+    // 4. Backward through the output layer, which is then updated.
     multiplyRows(back, output, units, 0, active, gradient);
     hiddenGradient.fill(0);
     let hiddenSquares = 0;
@@ -237,7 +242,7 @@ export class TowerLearner {
     moveRows(output, units, 0, active, shared);
     hiddenSquares /= hidden;
 
-    // 5. Features and hidden biases.
+    // 5. Updates of features and hidden biases.
     this.#hiddenBiasSum += hiddenSquares;
     const biasStep = rate / Math.sqrt(this.#hiddenBiasSum);
     for (let j = 0; j < hidden; j++) hiddenBias[j]! -= biasStep * hiddenGradient[j]!;
@@ -259,7 +264,7 @@ export class TowerLearner {
     return loss;
   }
 
-  /** Adds to the sum of each unit the largest number, times `share`, of the features chosen from `start` to `end`. */
+  /** Adds to each unit the largest value among the features chosen from `start` to `end`, times `share`. */
   #addLargest(view: number, start: number, end: number, share: number): void {
     const { hidden, features } = this.tower;
     const [table, winners, { starts }] = [features[view]!, this.#winners[view]!, this.#chosen];
@@ -278,7 +283,7 @@ export class TowerLearner {
     for (let j = 0; j < hidden; j++) this.#sums[j]! += share * largest[j]!;
   }
 
-  /** Only what was largest had a part in a unit, so only that moves. */
+  /** Only the largest feature contributed to a unit, so only that one is updated. */
   #learnLargest(view: number, share: number, active: number, rate: number): void {
     const { hidden, features } = this.tower;
     const [table, squares, winners] = [features[view]!, this.#featureSums[view]!, this.#winners[view]!];
@@ -303,7 +308,7 @@ export class TowerLearner {
   }
 }
 
-/** `before` with room for more features and classes; what it learned stays where it was. */
+/** `before` enlarged for more features and classes; learned weights keep their places. */
 export function widenTower(before: Tower, sizes: readonly number[], classes: number, next: () => number): Tower {
   const { hidden } = before;
   const fresh = newTower(before.views, sizes, before, classes, next);

@@ -1,24 +1,25 @@
-/** Training in a thread of its own, so that the run goes on telling how far it is. */
+/** Trains in a worker thread, so that the run can keep noting its progress. */
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { reasonOf } from '../../runtime/reason.ts';
 import { TrainingError, train } from './train.ts';
 import type { EpochReport, TrainingControl, TrainingInput, TrainingOutcome } from './train.ts';
 import { EncoderError } from './transformer-encoder.ts';
 
-/** What the thread tells. */
+/** The messages of the thread. */
 type Message =
   | { readonly kind: 'epoch'; readonly report: EpochReport }
   | { readonly kind: 'done'; readonly outcome: TrainingOutcome }
   | { readonly kind: 'failed'; readonly message: string; readonly byData: boolean };
 
-/** Marks the data of a thread that is to train: this file may also be loaded by other threads. */
+/** Marks the worker data of a training thread, because other threads may load this file too. */
 interface ThreadData {
   readonly samvadTraining: TrainingInput;
 }
 
 /**
- * `train`, in a worker thread. Aborting ends the thread at once.
- * @throws TrainingError as `train` does, where it has no encoder and where the thread has no memory left; the signal's reason when it was aborted.
+ * Runs `train` in a worker thread. Aborting ends the thread at once.
+ * @throws TrainingError as `train` does, and when there is no encoder or the thread runs out of memory. @throws the
+ * signal's reason when aborted.
  */
 export async function trainInWorker(input: TrainingInput, control: TrainingControl = {}): Promise<TrainingOutcome> {
   control.signal?.throwIfAborted();
@@ -34,7 +35,7 @@ export async function trainInWorker(input: TrainingInput, control: TrainingContr
         else reject(message.byData ? new TrainingError(message.message) : new Error(message.message));
       });
       worker.on('error', (cause) => {
-        reject(new TrainingError(`The training thread failed: ${reasonOf(cause)}.`, { cause })); // it had no memory left
+        reject(new TrainingError(`The training thread failed: ${reasonOf(cause)}.`, { cause })); // out of memory
       });
       worker.on('exit', (code) => {
         const { signal } = control;
@@ -48,7 +49,9 @@ export async function trainInWorker(input: TrainingInput, control: TrainingContr
   }
 }
 
-/** Code that loads this file in the thread. A thread does not inherit tsx, which reads TypeScript, so it is asked again. */
+/**
+ * Code that loads this file in the thread. A thread does not inherit the TypeScript loader, so tsx is registered again.
+ */
 function bootstrap(): string {
   const load = `import(${JSON.stringify(import.meta.url)})`;
   return `import(${JSON.stringify(import.meta.resolve('tsx/esm/api'))}).then(({ register }) => (register(), ${load}))`;

@@ -1,6 +1,6 @@
 /**
- * The trainer: labelled texts in, a calibrated classifier out, in one straight line. The same data and the same seed give
- * the same numbers to the last bit. In the manner of karpathy/nanoGPT: every choice is in the block below.
+ * The trainer as a straight line: labelled texts in, a calibrated classifier out. The same data and seed give
+ * bit-identical numbers. In the manner of karpathy/nanoGPT, every choice is in the block below.
  */
 import { textHash } from '../../policy/hash.ts';
 import { calibrationWeights, crossEntropy, fitTemperature } from './calibration.ts';
@@ -17,16 +17,19 @@ import { newTower, TowerLearner, widenTower } from './tower.ts';
 import type { Tower } from './tower.ts';
 import { learnVocabulary, weigh } from './vocabulary.ts';
 
-/** A tower to be trained: the views it sees, how their features are pooled, and whether it has a rectifier. */
+/** The plan of a tower: the views it sees, how it pools their features, and whether it has a rectifier. */
 export interface TowerPlan extends Pick<Tower, 'pooling' | 'rectified'> {
   readonly views: readonly string[];
 }
 
-/** Every choice, for all data sets. docs/training.md tells which were measured and what they are worth. */
+/** Every choice, for all data sets. docs/training.md lists which were measured and their effect. */
 export const defaults = {
   seed: 1,
   encoder: hashedNgrams as EncoderConfig,
-  /** Views (by name) of each tower. They are trained apart, so no view leans on another, and vote together. */
+  /**
+   * Views (by name) of each tower. Towers are trained separately, so that no view relies on another, and they vote
+   * together.
+   */
   towers: [
     { views: ['words', 'gaps'], pooling: 'sum', rectified: false },
     { views: ['letters'], pooling: 'sum', rectified: false },
@@ -34,74 +37,90 @@ export const defaults = {
     { views: ['runs'], pooling: 'sum', rectified: false },
     { views: ['words'], pooling: 'max', rectified: false },
     { views: ['words', 'letters'], pooling: 'max', rectified: false },
-    { views: ['words', 'letters'], pooling: 'sum', rectified: false }, // the best alone has two votes
+    { views: ['words', 'letters'], pooling: 'sum', rectified: false }, // the best single tower votes twice
   ] as readonly TowerPlan[],
-  /** Units of each tower. */
+  /** Hidden units per tower. */
   hidden: 96,
-  /** The same where towers with maxima take part, which makes them more. */
+  /** Hidden units when max-pooling towers take part, because there are then more towers. */
   hiddenBesideMaxima: 64,
-  /** Features kept in each view, most frequent first: at most 46 MB of weights with maxima, 50 without. */
+  /** Features kept per view, most frequent first: at most 46 MB of weights with max-pooling towers, 50 MB without. */
   features: 65_536,
   epochs: 10,
-  /** Stops after so many epochs without a lower loss on dev. */
+  /** Stops after this many epochs without a lower dev loss. */
   patience: 3,
-  /** Falls to zero in a straight line over the epochs. */
+  /** Falls linearly to zero over the epochs. */
   learningRate: 0.05,
   featureDropout: 0.2,
   hiddenDropout: 0.3,
   smoothing: 0.1,
-  /** Intents whose names share a word ("alarm_set", "calendar_set") share output weights; 0: each has only its own. For n-grams. */
+  /**
+   * Intents whose names share a word ("alarm_set", "calendar_set") share output weights; 0 switches this off. For
+   * n-grams.
+   */
   nameSharing: 0.5,
-  /** Weight of an intent in the loss is (mean rows an intent / its rows) to this power: 0 counts rows, 1 intents. */
+  /**
+   * The weight of an intent in the loss is (mean rows per intent / its rows) to this power: 0 weighs rows equally, 1
+   * intents.
+   */
   balance: 0,
-  /** Share of the training rows held out where no dev rows are given; they are trained on afterwards. */
+  /** Share of the training rows held out when no dev rows are given; they are trained on afterwards. */
   heldOut: 0.1,
-  /** Fewer rows than this, dev rows among them, are few: the two choices below are for these, where they are worth their cost. */
+  /**
+   * Fewer rows than this, dev rows included, count as few. The two choices below apply only then, when they are worth
+   * their cost.
+   */
   fewRows: 5_000,
-  /** Dev rows are trained on afterwards too, in a second fit. */
+  /** Whether dev rows are trained on afterwards, in a second fit. */
   learnDev: true,
-  /** The name of each intent is one more text of it: "track_order" says "track order". For n-grams; not measured else. */
+  /**
+   * Whether the name of each intent is an additional text of it: "track_order" gives "track order". For n-grams; not
+   * measured otherwise.
+   */
   learnNames: true,
   /**
-   * With fewer rows than this, features that are sure of one intent weigh more from the start; more rows teach that better.
-   * From as many on there are `nameSharing` and towers with maxima, which heed no weights. For n-grams.
+   * With fewer rows than this, features that point to one intent start with a higher weight; with more rows, training
+   * learns this better. From this number on, `nameSharing` and max-pooling towers, which ignore weights, take part. For
+   * n-grams.
    */
   certainRows: 2_000,
-  /** Share of in-scope texts that the out-of-scope threshold lets through. */
+  /** Share of in-scope texts that the out-of-scope threshold accepts. */
   acceptance: 0.9,
-  /** Incremental runs: share of the epochs and of the learning rate, and how many rows known before come along. */
+  /**
+   * Incremental runs: factors for the epochs and the learning rate, and the number of known rows per intent to
+   * rehearse.
+   */
   incremental: { epochs: 0.5, learningRate: 0.5, rehearsalPerIntent: 30 },
 };
 
-/** Choices that differ from the defaults. */
+/** Overrides of the defaults. */
 export type TrainingOptions = Partial<typeof defaults>;
 
-/** Most epochs that may be asked for. */
+/** The most epochs that may be requested. */
 const MAX_EPOCHS = 50;
 
-/** What a run starts from. */
+/** The input of training. */
 export interface TrainingInput {
   readonly train: readonly Sample[];
-  /** For early stopping, temperature and threshold; where there are none, some of `train` are held out first. */
+  /** For early stopping, temperature and threshold; when empty, part of `train` is held out. */
   readonly dev: readonly Sample[];
-  /** The version to go on from; with it, rows that are `seen` are only rehearsed. */
+  /** The version to go on from. With it, rows marked `seen` are only rehearsed. */
   readonly previous?: Classifier;
   readonly options?: TrainingOptions;
   readonly places?: EncoderPlaces;
 }
 
-/** Where a run is, after each epoch. */
+/** The progress after an epoch. */
 export interface EpochReport {
   readonly stage: 'fit' | 'refit';
   readonly epoch: number;
   readonly epochs: number;
   readonly trainLoss: number;
-  /** Of the dev rows at the temperature that fits them best; null where there are none. */
+  /** On the dev rows at the best-fitting temperature; null when there are none. */
   readonly devLoss: number | null;
   readonly devAccuracy: number | null;
 }
 
-/** What a run leaves. */
+/** The result of training. */
 export interface TrainingOutcome {
   readonly classifier: Classifier;
   readonly encoder: EncoderConfig;
@@ -111,27 +130,27 @@ export interface TrainingOutcome {
   readonly rows: { readonly train: number; readonly dev: number; readonly heldOut: number; readonly rehearsed: number };
 }
 
-/** Data that nothing can be learned from, as a sentence for whoever started the run. */
+/** The data can't train a classifier. The message is a sentence for the person who started the run. */
 export class TrainingError extends Error {
   override readonly name = 'TrainingError';
 }
 
-/** Ways to watch a run and to end it. */
+/** Callbacks and the signal for a run. */
 export interface TrainingControl {
   readonly signal?: AbortSignal;
   readonly onEpoch?: (report: EpochReport) => void;
 }
 
 /**
- * Trains.
- * @throws TrainingError when the rows can't make a classifier; the signal's reason when it was aborted.
+ * Trains a classifier.
+ * @throws TrainingError when the rows can't make a classifier. @throws the signal's reason when aborted.
  */
 export async function train(input: TrainingInput, control: TrainingControl = {}): Promise<TrainingOutcome> {
   const o = { ...defaults, ...input.options };
   const { previous } = input;
   const history: EpochReport[] = [];
 
-  // 1. Rows and labels. Labels that the previous version knew keep their places.
+  // 1. Rows and labels. Labels of the previous version keep their positions.
   checkRows(input.train, o.epochs);
   const labels = labelsOf(input.train, previous?.labels ?? []);
   const labelIndex = new Map(labels.map((label, i) => [labelName(label), i]));
@@ -159,7 +178,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       `None of the ${input.train.length} training texts has a word in it; there is nothing to learn.`,
     );
 
-  // 3. One fit: learns from the rows `order`, watched on the rows `watched` where there are any.
+  // 3. One fit: trains on the rows `order` and evaluates on the rows `watched`, if any.
   const fit = async (
     stage: 'fit' | 'refit',
     order: Int32Array,
@@ -202,7 +221,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
           const done = (step + i) / (epochs * order.length);
           loss += learner.learn(weighed, row, label, weights[label] ?? 1, rate * (1 - done));
         });
-        // Lets the signal and other work of this thread in between.
+        // Lets the abort signal and other work of this thread run.
         await new Promise((resolve) => setImmediate(resolve));
         control.signal?.throwIfAborted();
       }
@@ -229,7 +248,7 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
     return { towers, vocabularies, epoch, logits: vote(towers, watchedRows) };
   };
 
-  // 4. Which rows to learn from: all, or the new ones and a sample of those known before.
+  // 4. The rows to train on: all, or the new ones and a sample of the known ones.
   const [order, rehearsed] = previous
     ? rehearsal(input.train, o.incremental.rehearsalPerIntent)
     : [placesFrom(0, input.train.length), 0];
@@ -242,14 +261,15 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
   const early = order.filter((row) => !heldSet.has(row));
   const first = await fit('fit', joined(early, always), epochs, watched);
 
-  // 5. Temperature and threshold from rows that were not learned from.
+  // 5. Temperature and threshold from rows that were not trained on.
   const watchedLabels = pick(truth, watched);
   const rows = [...input.train, ...input.dev];
   const weights = calibrationWeights(Array.from(watched, (row) => rows[row] ?? missing('row')));
   const temperature = fitTemperature(first.logits, watchedLabels, labels.length, weights);
   const threshold = acceptanceThreshold(first.logits, watchedLabels, labels, temperature, o.acceptance);
 
-  // 6. Held-out rows are learned from in the end, as long as the first fit took; dev rows too where there are few rows.
+  // 6. Finally trains on the held-out rows, for as many epochs as the first fit took; with few rows, on the dev rows
+  // too.
   const learnedDev = few && o.learnDev && !previous ? dev.filter((row) => (truth[row] ?? -1) >= 0) : new Int32Array(0);
   const late = held.length + learnedDev.length > 0;
   const last = late ? await fit('refit', joined(order, learnedDev, always), first.epoch) : first;
@@ -274,7 +294,7 @@ function checkRows(rows: readonly Sample[], epochs: number): void {
     );
 }
 
-/** Labels by name, those of `known` first and as they were. */
+/** Labels ordered by name, after the unchanged labels of `known`. */
 function labelsOf(rows: readonly Sample[], known: readonly Label[]): readonly Label[] {
   const before = new Set(known.map(labelName));
   const fresh = new Map(rows.map(({ module, intent }) => [labelName({ module, intent }), { module, intent }]));
@@ -282,7 +302,10 @@ function labelsOf(rows: readonly Sample[], known: readonly Label[]): readonly La
   return [...known, ...names.map((name) => fresh.get(name) ?? missing('label'))];
 }
 
-/** New rows, and up to `perIntent` of the others of each intent, chosen by hash: what is not practised is forgotten. */
+/**
+ * New rows, and up to `perIntent` known rows of each intent, chosen by hash, because rows that are not rehearsed are
+ * forgotten.
+ */
 function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32Array, number] {
   const old = new Map<string, number[]>();
   rows.forEach((row, i) => {
@@ -296,7 +319,7 @@ function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32A
   return [order, kept.size];
 }
 
-/** About `share` of the rows of each intent, chosen by hash; intents with fewer than five rows keep them all. */
+/** About `share` of the rows of each intent, chosen by hash; none from intents with fewer than five rows. */
 function heldOutRows(rows: readonly Sample[], order: Int32Array, share: number): Int32Array {
   const byIntent = new Map<string, number[]>();
   for (const i of order) {
@@ -340,7 +363,10 @@ function selectRows({ starts, indices, values }: Rows, order: Int32Array): Rows 
   return chosen;
 }
 
-/** For each tower, where its views stand among those of the encoder; one tower over all views where none are its own. */
+/**
+ * For each tower, the indices of its views in the encoder; a single tower over all views if the encoder has none of
+ * them.
+ */
 function towerViews(
   towers: typeof defaults.towers,
   views: readonly { readonly name: string }[],
@@ -353,7 +379,7 @@ function towerViews(
   return usable.length > 0 ? usable : [{ views: [...views.keys()], pooling: 'sum', rectified: true }];
 }
 
-/** For each plan the tower of `known` that sees the same in the same way, each of them once. */
+/** For each plan, the tower of `known` with the same views and pooling. Each is used once. */
 function continued(
   plans: readonly Pick<Tower, 'views' | 'pooling' | 'rectified'>[],
   known: readonly Tower[],
@@ -393,7 +419,7 @@ function argmax(values: Float32Array): number {
   return values.reduce((best, value, i) => (value > (values[best] ?? 0) ? i : best), 0);
 }
 
-/** The confidence that `acceptance` of the in-scope rows reach. 0 where there are none. */
+/** The confidence that a share of `acceptance` of the in-scope rows reaches; 0 without rows. */
 function acceptanceThreshold(
   logits: Float32Array,
   truth: Int32Array,

@@ -1,4 +1,4 @@
-/** Any sentence encoder in ONNX (IndicBERT and its like) through transformers.js: a text becomes one dense row. */
+/** Any sentence encoder in ONNX (such as IndicBERT) through transformers.js. A text becomes one dense row. */
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
@@ -9,35 +9,41 @@ import { EmbeddingCache } from './embedding-cache.ts';
 import type { Encoder, EncoderPlaces, Rows, View } from './encoder.ts';
 import { fetchEncoder } from './hub.ts';
 
-/** Which encoder, and how its token vectors become one. */
+/** The encoder, and how its token vectors are pooled. */
 export interface TransformerConfig {
   readonly kind: 'transformer';
-  /** A folder in the folder of encoders, with the files that `hub.ts` names; or an id on the hub, to be fetched there. */
+  /**
+   * A subfolder of the folder of encoders, with the files listed in `hub.ts`; or an id on the hub, to be downloaded
+   * there.
+   */
   readonly model: string;
-  /** Commit on the hub; a branch would let the encoder change behind the model's back. */
+  /** The commit on the hub. With a branch, the encoder could change unnoticed. */
   readonly revision?: string;
   /** SHA-256 of onnx/model.onnx. Training fills it in; serving refuses another file. */
   readonly sha256?: string;
-  /** SHA-256 of config.json, tokenizer.json and tokenizer_config.json, one after the other; files from before 28 November 2026 lack it. */
+  /**
+   * SHA-256 over config.json, tokenizer.json and tokenizer_config.json in this order; absent in files older than 28
+   * November 2026.
+   */
   readonly settingsSha256?: string;
   readonly pooling: 'mean' | 'cls';
-  /** Numbers of a vector. Training fills it in; another number is refused. */
+  /** The length of a vector. Training fills it in; another length is refused. */
   readonly dimensions?: number;
 }
 
-/** An encoder that is not here or does not work, as a sentence for whoever chose it. */
+/** An encoder is missing or does not work. The message is a sentence for the person who configured it. */
 export class EncoderError extends Error {
   override readonly name = 'EncoderError';
 }
 
-/** Texts that go through the encoder together. */
+/** Texts per call of the encoder. */
 const BATCH = 16;
-/** Longer texts are cut to this many tokens: what attention takes grows with their square. */
+/** Longer texts are cut to this many tokens, because the cost of attention grows with their square. */
 const MAX_TOKENS = 512;
 const WEIGHTS = 'onnx/model.onnx';
 const SETTINGS = ['config.json', 'tokenizer.json', 'tokenizer_config.json'];
 
-/** A sentence encoder, with a cache where there is a place for one. */
+/** A sentence encoder, with a cache if a folder is configured. */
 export class TransformerEncoder implements Encoder {
   readonly config: TransformerConfig;
   readonly views: readonly View[];
@@ -60,7 +66,8 @@ export class TransformerEncoder implements Encoder {
 
   /**
    * Loads the encoder.
-   * @throws EncoderError when it is neither a local folder nor a pinned id on the hub, or its files are not those trained with.
+   * @throws EncoderError when it is neither a local folder nor a pinned id on the hub, or its files differ from those
+   * of the training.
    */
   static async load(config: TransformerConfig, places: EncoderPlaces): Promise<TransformerEncoder> {
     const { model, revision } = config;
@@ -93,7 +100,7 @@ export class TransformerEncoder implements Encoder {
 
   async encode(asked: readonly string[]): Promise<readonly Rows[]> {
     return told(this.config, async () => {
-      const texts = asked.map((text) => text.normalize('NFC')); // as data sets have them
+      const texts = asked.map((text) => text.normalize('NFC')); // as in data sets
       const known = new Map(texts.map((text) => [text, this.#cache?.get(text)]));
       const fresh = [...known].flatMap(([text, vector]) => (vector === undefined ? [text] : []));
       for (let start = 0; start < fresh.length; start += BATCH) {
@@ -120,7 +127,7 @@ export class TransformerEncoder implements Encoder {
   }
 }
 
-/** Outputs that hold vectors of tokens, as transformers.js looks for them. */
+/** Outputs that hold token vectors, as transformers.js looks for them. */
 const TOKEN_VECTORS = ['last_hidden_state', 'token_embeddings'];
 
 function checkOutputs(pipeline: FeatureExtractionPipeline, { model }: TransformerConfig): void {
@@ -132,19 +139,22 @@ function checkOutputs(pipeline: FeatureExtractionPipeline, { model }: Transforme
     );
 }
 
-/** Has texts cut to what the encoder has positions for: tokenizers without a limit, or with 1e30, leave them whole, and it fails. */
+/**
+ * Sets the length limit of the tokenizer to the encoder's positions. Tokenizers without a limit, or with 1e30, would
+ * not cut texts, and the encoder would fail.
+ */
 function limitLength({ tokenizer, model }: FeatureExtractionPipeline): void {
   const { model_type: type, max_position_embeddings: positions = MAX_TOKENS } = model.config as {
     readonly model_type?: string;
     readonly max_position_embeddings?: number;
   };
-  // These count positions from 2 (fairseq).
+  // These models count positions from 2 (fairseq).
   const unused = /roberta|camembert|mpnet/.test(type ?? '') ? 2 : 0;
   const value = Math.min(Number(tokenizer.model_max_length), positions - unused, MAX_TOKENS);
   Object.defineProperty(tokenizer, 'model_max_length', { value });
 }
 
-/** One vector of `width` numbers for each of `texts`. */
+/** One vector of length `width` per text. */
 async function embed(
   pipeline: FeatureExtractionPipeline,
   { pooling, dimensions, model }: TransformerConfig,
@@ -160,7 +170,7 @@ async function embed(
   return { width, vectors: texts.map((_, i) => data.slice(i * width, (i + 1) * width)) };
 }
 
-/** Whatever goes wrong in `work` as an EncoderError that names the encoder. */
+/** Rethrows any error of `work` as an EncoderError that names the encoder. */
 async function told<T>({ model }: TransformerConfig, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -170,7 +180,7 @@ async function told<T>({ model }: TransformerConfig, work: () => Promise<T>): Pr
   }
 }
 
-/** The configuration with the hashes of the encoder's files. @throws EncoderError when it had others. */
+/** The configuration with the hashes of the encoder's files. @throws EncoderError when it has different ones. */
 async function pin(config: TransformerConfig, folder: string) {
   const pinned = {
     ...config,

@@ -1,27 +1,30 @@
 /**
- * Which features of a view a model knows, and how much each says, learned from training texts: inverse document frequency
- * and, where there are few texts, how sure a feature is of one intent.
+ * The features of a view that a model knows and their weights, learned from training texts: inverse document frequency
+ * and, with few texts, how strongly a feature points to one intent.
  */
 import type { Rows } from './encoder.ts';
 
-/** The features known in one view. Row 0 stands for all the others and weighs nothing. */
+/** The known features of one view. Row 0 stands for all unknown features and has weight 0. */
 export interface Vocabulary {
-  /** Feature → row; 0 where the model does not know the feature. */
+  /** Feature → row; 0 for an unknown feature. */
   readonly rowOf: Int32Array;
-  /** Weight of each row: inverse document frequency, times certainty where that was asked for. */
+  /** The weight of each row: inverse document frequency, times certainty if requested. */
   readonly idf: Float32Array;
 }
 
-/** Whether a version that goes on from it would learn no further feature: those of new words would all be row 0. */
+/**
+ * Whether a version that goes on from this one could learn no more features, so that those of new words would all map
+ * to row 0.
+ */
 export function isFull({ idf }: Vocabulary, limit: number): boolean {
   return idf.length - 1 >= limit;
 }
 
 /**
- * Learns the features of `rows`; the `limit` most frequent ones where there are more.
- * Weights are ln((1 + texts) / (1 + texts with it)) + 1, as in scikit-learn's TfidfVectorizer with smooth_idf.
- * Features of `previous` keep their rows and weights, so that what was learned about them stays true.
- * With `labels`, one a text, weights are multiplied by 0.2 + certainty.
+ * Learns the features of `rows`, at most the `limit` most frequent ones.
+ * Weights are ln((1 + texts) / (1 + texts with it)) + 1, as in scikit-learn's TfidfVectorizer with smooth_idf. Features
+ * of `previous` keep their rows and weights, so that what was learned about them stays valid. With `labels`, one per
+ * text, weights are multiplied by 0.2 + certainty.
  */
 export function learnVocabulary(
   rows: Rows,
@@ -56,8 +59,8 @@ export function learnVocabulary(
 }
 
 /**
- * How sure each known feature is of one label: 1 − entropy / ln(labels) of the labels of the texts that have it, and of one
- * more text that is spread over all labels. 0 says nothing, 1 would be certain; a feature seen once is about 0.3.
+ * How strongly each known feature points to one label: 1 − entropy / ln(labels) over the labels of its texts, plus one
+ * virtual text spread evenly over all labels. 0 means no information, 1 certainty; a feature seen once gets about 0.3.
  */
 function certainties(
   { starts, indices }: Rows,
@@ -82,7 +85,7 @@ function certainties(
   return result;
 }
 
-/** The rows with known features only, weighted and scaled to length 1. A row without known features stays empty. */
+/** The rows reduced to known features, weighted and scaled to length 1. A row without known features stays empty. */
 export function weigh(rows: Rows, { rowOf, idf }: Vocabulary): Rows {
   const [starts, indices] = [new Int32Array(rows.starts.length), new Int32Array(rows.indices.length)];
   const values = new Float32Array(rows.values.length);

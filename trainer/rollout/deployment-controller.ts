@@ -1,7 +1,8 @@
 /**
- * The deployment controller: puts a version that may be promoted on trial, judges each step of its rollout on what the
- * canonical log says since the step began, and gives it more traffic, or takes it back. What has all the traffic by a rollout is
- * watched for some days more. It looks when the log has grown, and nothing follows from time alone. Any number may run; one leads.
+ * The deployment controller. It puts promotable versions on trial, judges each step of a rollout on the events of the
+ * canonical log since the step began, and then raises the version's traffic or takes it back. A version that got all
+ * the traffic is watched for some more days. It acts only when the log has grown; time alone changes nothing. Any
+ * number of copies may run; one leads.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { productionAccuracy } from '../../policy/audit.ts';
@@ -22,13 +23,13 @@ import type { ModelLogPort } from '../model-log.ts';
 import { RolloutEvidence } from './rollout-evidence.ts';
 
 const LOOK_MS = 500;
-/** So long a version is watched that a rollout gave all the traffic. Later on, what it replaced is no measure any more. */
+/** How long a version is watched after its rollout. Later, the replaced version is no longer a valid comparison. */
 const WATCH_MS = 7 * 24 * 60 * 60 * 1000;
 
 /** The service. */
 export const deploymentController = leadingService({
   name: CONTROLLER,
-  does: 'rolls versions out step by step, or back',
+  does: 'rolls versions out step by step, or rolls them back',
   access: { ...modelLogAccess, reads: [...modelLogAccess.reads, topics.conversationEvents] },
   topic: topics.modelEvents.name,
   counters: ['verdicts'],
@@ -60,7 +61,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { verdi
   }
 }
 
-/** The version that is judged at a time: the one on trial, or else the one in production for some days after its rollout. */
+/** The version to judge: the one on trial, otherwise the one in production for some days after its rollout. */
 export function judgedNow(log: ModelLog, at: number): ModelRecord | undefined {
   const { production, canary } = deploymentOf(log);
   if (canary) return log.models.get(canary.version);
@@ -68,7 +69,7 @@ export function judgedNow(log: ModelLog, at: number): ModelRecord | undefined {
   return record?.tookOver != null && at < record.tookOver + WATCH_MS ? record : undefined;
 }
 
-/** What a version is compared with: the one in production, or, where that is itself, the one that it has replaced. */
+/** The version to compare with: the one in production, or the one that it replaced if it is judged itself. */
 function comparedWith(log: ModelLog, { version, judged }: ModelRecord): string {
   const { production } = deploymentOf(log);
   return version === production ? (judged?.against ?? production) : production;
@@ -93,21 +94,21 @@ async function startNext(context: ServiceContext, log: ModelLogPort, now: ModelL
   });
 }
 
-/** A step of a rollout, with the evidence read so far. */
+/** A step of a rollout and the evidence read so far. */
 interface Step {
   readonly key: string;
   readonly version: string;
   readonly against: string;
   readonly evidence: RolloutEvidence;
-  /** What `against` did in the step before, where it has no traffic any more. */
+  /** The evidence of `against` from the previous step, if it no longer has traffic. */
   readonly before?: ArmEvidence;
-  /** Offsets up to which the evidence reaches. */
+  /** The offsets up to which the evidence is read. */
   readonly upTo: Map<number, number>;
   catchUp(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Tells one step of a rollout from another. */
+/** Identifies a step of a rollout. */
 export function keyOf({ version, standing }: ModelRecord): string {
   return `${version} at ${standing.traffic_percentage} % since ${JSON.stringify(standing.step_from)}`;
 }
@@ -142,7 +143,7 @@ async function openStep(context: ServiceContext, log: ModelLog, record: ModelRec
   };
 }
 
-/** The evidence that a verdict on `version` rests on, read again. */
+/** Reads again the evidence behind a verdict on `version`. */
 export async function readEvidence(
   { servers: { kafka }, codecs }: Pick<ServiceContext, 'servers' | 'codecs'>,
   { version, against, from, to }: Pick<StepJudged, 'against' | 'from' | 'to'> & { readonly version: string },
@@ -154,7 +155,7 @@ export async function readEvidence(
   return evidence;
 }
 
-/** A verdict, and people's labels on the version's own answers at the time. */
+/** A verdict with the number of people's labels on the version's own answers at that time. */
 type LabelledVerdict = StepVerdict & Pick<StepJudged, 'labels'>;
 
 /** The verdict on a step, from its evidence and the log. */
@@ -169,7 +170,7 @@ export function verdictOn(
   return { ...judgeStep(own, evidence.of(against), { hasFile }), labels };
 }
 
-/** Judges the step and acts. Returns whether something was written. */
+/** Judges the step and acts. Returns whether it wrote events. */
 async function judge(
   { kafka, log: logger }: ServiceContext,
   log: ModelLogPort,
@@ -178,7 +179,7 @@ async function judge(
 ): Promise<boolean> {
   await step.catchUp();
   const verdict = verdictOn(now, step);
-  if (step.before && verdict.verdict !== 'fail') return false; // it has all the traffic already
+  if (step.before && verdict.verdict !== 'fail') return false; // it already has all the traffic
   const ends = async () => offsetsOf(await topicEnds(kafka, topics.conversationEvents.name));
   if (!(await noteVerdict(log, step, verdict, ends))) return false;
   logger.info({ version: step.version, ...verdict }, 'a step was judged');
@@ -186,8 +187,8 @@ async function judge(
 }
 
 /**
- * Notes the verdict on a step and acts on it: nothing when what is noted still says it, or the step is over. `readEnds` gives
- * the ends of conversation-events. Returns whether something was written.
+ * Notes the verdict on a step and acts on it. Does nothing if the last noted verdict still applies or the step is over.
+ * `readEnds` returns the ends of conversation-events. Returns whether it wrote events.
  */
 export async function noteVerdict(
   log: ModelLogPort,
@@ -198,13 +199,13 @@ export async function noteVerdict(
   const to = offsetsOf(upTo);
   const news = (now: ModelLog): StepJudged | undefined => {
     const record = now.models.get(version);
-    // Somebody has changed the rollout by hand meanwhile: the evidence is about another step.
+    // The rollout was changed by hand meanwhile, so the evidence is about another step.
     if (!record || keyOf(record) !== key || comparedWith(now, record) !== against) return undefined;
     const { traffic_percentage, step_from: from } = record.standing;
     const judged: StepJudged = { ...verdict, against, traffic_percentage, from, to };
     return record.judged && stillSays(record.judged, judged) ? undefined : judged;
   };
-  // Appending shuts out whoever else is about to, so it is not begun for nothing: a look comes every half second.
+  // An append fences other writers, so it must not start without need: this check runs every half second.
   if (!news(await log.read())) return false;
   const ends = await readEnds();
   let written = false;
@@ -218,13 +219,16 @@ export async function noteVerdict(
   return written;
 }
 
-/** By so much evidence must have grown before an undecided verdict is noted anew, and before one is whose reasons are of another kind. */
+/**
+ * Growth of the evidence after which an undecided verdict is noted again: with the same reasons, and with different
+ * reasons.
+ */
 const [DOUBLE, A_LITTLE] = [2, 1.1];
 
 /**
- * Whether the verdict that was noted still tells what is so. An undecided one is noted anew when it changes, when its reasons become
- * others, and when the evidence has doubled, so that its figures are never long out of date. Not with each new conversation: a step
- * gets some hundred entries at most, because all but a change of the verdict takes a share more of labels or of the log.
+ * Whether the noted verdict still applies. An undecided verdict is noted again when its reasons have changed or its
+ * evidence has doubled, so that its figures stay recent. It is not noted for every conversation: each repetition needs
+ * a relative growth of labels or events, which limits a step to some hundred entries.
  */
 function stillSays(noted: StepJudged, now: StepJudged): boolean {
   const sameStep =
@@ -235,18 +239,18 @@ function stillSays(noted: StepJudged, now: StepJudged): boolean {
   return !grown(wordsOf(noted) === wordsOf(now) ? DOUBLE : A_LITTLE);
 }
 
-/** Events of conversation-events that a verdict rests on. */
+/** The number of events of conversation-events behind a verdict. */
 function extent({ from, to }: StepJudged): number {
   const sum = (ends: StepJudged['to']) => ends.reduce((total, { next_offset }) => total + next_offset, 0);
   return sum(to) - sum(from);
 }
 
-/** The reasons without their figures. */
+/** The reasons without their figures, for comparison. */
 function wordsOf({ reasons }: StepJudged): string {
   return reasons.join(' ').replaceAll(/-?[\d.]+/g, '#');
 }
 
-/** What follows from a verdict that is in the log. */
+/** The events that follow from a noted verdict. */
 function actions(log: ModelLog, version: string, judged: StepJudged, ends: StepJudged['to']): readonly ModelEvent[] {
   const action = actOn(judged.verdict, judged.traffic_percentage);
   if (action.kind === 'hold') return [];

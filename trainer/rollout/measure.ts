@@ -1,4 +1,4 @@
-/** Production accuracy into the model log, whose projection shows it as `model_versions.production_accuracy`. */
+/** Writes production accuracy to the model log; its projection shows it as `model_versions.production_accuracy`. */
 import type { AccuracyReport, AccuracySlice } from '../../kpi/read-accuracy.ts';
 import { productionAccuracy } from '../../policy/audit.ts';
 import { measuredEvent } from '../../policy/model-log.ts';
@@ -6,13 +6,13 @@ import type { ModelLog } from '../../policy/model-log.ts';
 import type { ModelEvent } from '../../schemas/types.ts';
 import type { ModelLogPort } from '../model-log.ts';
 
-/** What is noted of a report. */
+/** The parts of a report that are noted. */
 type Measured = Pick<AccuracyReport, 'from' | 'to' | 'versions'>;
 
 /**
- * Notes the corrected accuracy of each version in the report; of one that has traffic, null when it can't be told any more, as when
- * nothing of the traffic names it. What stands already is not noted again, so the same report twice writes once. Returns the
- * versions whose figure has changed.
+ * Notes the corrected accuracy of each version in the report. For a version with traffic it notes null when the
+ * accuracy can no longer be told, for example because no conversation names the version. Unchanged figures are not
+ * noted again. Returns the versions whose figure has changed.
  */
 export async function recordAccuracy(
   log: ModelLogPort,
@@ -39,7 +39,7 @@ function eventOf(
 ): ModelEvent | undefined {
   const known = log.models.get(name)?.standing;
   if (!known || known.production_accuracy === corrected) return undefined;
-  // What is left in the window of one that was retired says less and less of it; its last figure stays.
+  // The window holds ever fewer conversations of a retired version; its last figure stays.
   if (corrected === null && known.traffic_percentage === 0) return undefined;
   return measuredEvent(log, name, corrected, { answers, low, high, naive, from_day: from, to_day: to }, act);
 }

@@ -1,8 +1,9 @@
 /**
- * Scores what waits for a person anew when a version comes into production: what an older one doubted may be plain to the
- * new one, and the other way round. Its answers are records of the topic queue-scores, which the queue's order in Postgres
- * prefers to the first score; no processor asks a model. What waits is read from Postgres, where its order is: a score that comes
- * late or not at all costs a place in the queue and nothing else. Any number may run; one leads, and doing it twice writes once.
+ * Scores waiting conversations again when a version comes into production, because it may doubt other texts than the
+ * version before it. The scores are records of the topic queue-scores, which take precedence over the first score in
+ * the queue's order in Postgres; no processor asks a model. The waiting items are read from Postgres, where the queue
+ * is ordered: a late or missing score only affects places in the queue. Any number of copies may run; one leads.
+ * Repeating the work writes nothing new.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
@@ -23,16 +24,21 @@ import { servingPlaces } from '../learning/recipe.ts';
 import { modelLogAccess, openModelLog } from '../model-log.ts';
 
 const LOOK_MS = 1000;
-/** A file that is not here may yet come, from the machine where the version was trained. */
+/**
+ * How long to wait before looking again for a missing file, which may still arrive from the machine that trained the
+ * version.
+ */
 const MISSING_MS = 10_000;
 const TRANSACTIONAL_ID = 'samvad-queue-scores';
-/** So many items are scored: what people come to before the next version does, and few enough for one transaction. */
+/**
+ * The number of items to score: more than people answer before the next version, and few enough for one transaction.
+ */
 const FRONT = 10_000;
 
 /** The service. */
 export const queueRescorer = leadingService({
   name: 'queue-rescorer',
-  does: 'scores what waits for a person anew when a version comes into production',
+  does: 'scores the waiting queue again when a version comes into production',
   access: {
     reads: [...modelLogAccess.reads, topics.queueScores],
     writes: [topics.queueScores],
@@ -59,7 +65,7 @@ async function lead(
       if (production !== done) {
         const sha256 = now.models.get(production)?.standing.artifact_sha256 ?? null;
         const model = await modelOf(context, sha256).catch((error: unknown) => {
-          if (!isRefusal(error)) throw error; // another machine may have the file, and the queue works without
+          if (!isRefusal(error)) throw error; // another machine may have the file, and the queue works without it
           const why = { version: production, error: String(error) };
           if (missed !== production) context.log.warn(why, 'the queue keeps its scores until the file is here');
           missed = production;
@@ -78,18 +84,21 @@ async function lead(
   }
 }
 
-/** Null for a version that has no file. */
+/** The model of a version; null when it has no file. */
 async function modelOf({ config: { training } }: ServiceContext, sha256: string | null): Promise<Model | null> {
   if (sha256 === null) return null;
   const bytes = await openArtifactFolder(training.artifacts).get(sha256);
   return loadModel(bytes, sha256, servingPlaces(training));
 }
 
-/** Scores the queue. A version that can't read one of its texts leaves it as it is. Returns how many items got a new score. */
+/**
+ * Scores the queue. If the version can't read one of the texts, the queue stays as it is. Returns the number of new
+ * scores.
+ */
 async function rescore(context: ServiceContext, version: string, model: Model | null): Promise<number> {
   try {
     const items = await rescoreQueue(context, version, model);
-    context.log.info({ version, items }, model ? 'the queue was scored anew' : 'the queue has its first scores');
+    context.log.info({ version, items }, model ? 'the queue was rescored' : 'the queue has its first scores');
     return items;
   } catch (error) {
     if (!isRefusal(error)) throw error;
@@ -99,8 +108,9 @@ async function rescore(context: ServiceContext, version: string, model: Model | 
 }
 
 /**
- * Scores the front of what waits, where `version` has not answered or scored it, and closes the model. What it has answered, and all
- * where it has no file, goes back to the first score. Returns how many items got a new score.
+ * Scores the front of the queue, except for items that `version` has answered or scored, and closes the model. Items
+ * that it answered itself get their first score back, as do all items if it has no file. Returns the number of new
+ * scores.
  */
 async function rescoreQueue(context: ServiceContext, version: string, model: Model | null): Promise<number> {
   let items = 0;
@@ -134,7 +144,7 @@ interface Waiting extends Outcome {
   readonly text: string;
 }
 
-/** The first of what waits and was not answered by `version`, in order. */
+/** The first waiting items that `version` did not answer, in order. */
 async function front(pool: Pool, version: string): Promise<readonly Waiting[]> {
   const { rows } = await pool.query<Waiting>(
     `SELECT conversation_id AS id, c.user_message AS text, c.response_success, c.nlu_provider
@@ -146,8 +156,8 @@ async function front(pool: Pool, version: string): Promise<readonly Waiting[]> {
 }
 
 /**
- * Items whose score is of no use: they wait no more, or it is of another version where `version` has answered them itself or
- * `scores` none. Not so many that they don't fit into one transaction.
+ * Items whose score must go: they no longer wait, or the score is from another version and `version` answered the item
+ * itself or `scores` nothing. Limited to what fits into one transaction.
  */
 async function useless(
   pool: Pool,
@@ -183,7 +193,7 @@ async function scoresOf(
   });
 }
 
-/** The version of the latest score of each item that has one. */
+/** The version behind the latest score of each scored item. */
 async function readScores(context: ServiceContext): Promise<ReadonlyMap<string, string>> {
   const scores = new Map<string, string>();
   for await (const { key, value } of readRecords(context, topics.queueScores)) {

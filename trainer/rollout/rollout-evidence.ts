@@ -1,4 +1,4 @@
-/** What two versions did in a stretch of the canonical log, folded from its events. A function of the events alone. */
+/** Folds events of the canonical log into the evidence on two versions. Pure: depends on the events alone. */
 import { confidenceBand } from '../../policy/audit.ts';
 import type { AuditCell } from '../../policy/audit.ts';
 import { unitHash } from '../../policy/hash.ts';
@@ -12,23 +12,23 @@ import type { ConversationCaptured, ConversationEvent, ReviewSubmitted } from '.
 import { symbol } from '../../stream/projection.ts';
 import { labelName } from '../learning/classifier.ts';
 
-/** Conversations of one prediction. */
+/** The conversations with one kind of prediction. */
 interface Cell extends Mutable<AuditCell> {
   readonly label: Pick<ConversationCaptured, 'nlu_intent' | 'nlu_module'>;
-  /** Sizes of the groups that the answers come in. */
+  /** Sizes of the groups that answers belong to. */
   readonly groups: Map<string, number>;
 }
 
-/** A conversation that a person is asked about, until the step ends. */
+/** A conversation that a person is asked about; kept until the step ends. */
 interface Asked {
   readonly cell: Cell;
-  /** Hash of its text; null for an audit, which is a group by itself. */
+  /** Hash of its text; null for an audit, which forms its own group. */
   readonly text: number | null;
-  /** What people have said of it; most are never answered. */
+  /** Its answers so far; most conversations never get any. */
   readonly said?: Answers<Said>;
 }
 
-/** What is kept of an answer. */
+/** The fields of an answer that are kept. */
 type Said = Pick<
   ReviewSubmitted,
   'verdict' | 'corrected_intent' | 'corrected_module' | 'review_id' | 'withdraws' | 'reviewed_at'
@@ -40,11 +40,13 @@ interface Arm extends Mutable<Omit<ArmEvidence, 'cells' | 'latencyMs' | 'confide
   readonly confidence: Mutable<Moments>;
 }
 
-/** Conversations of a version that people are asked about, until the step ends. */
+/** The conversations of a version that people are asked about; kept until the step ends. */
 interface Followed {
   /** By id. */
   readonly asked: Map<string, Asked>;
-  /** Only those whose hash is below this are followed to their answer: 1, until there are too many. */
+  /**
+   * Only conversations whose hash is below this share are followed. It starts at 1 and shrinks when there are too many.
+   */
   share: number;
 }
 
@@ -52,13 +54,16 @@ const DAY_MS = 86_400_000;
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] };
 
-/** So many conversations of a version are followed to their answer, at some 150 bytes each. Where one in a thousand is answered, enough. */
+/**
+ * The most conversations per version that are followed to their answer, at about 150 bytes each. Enough even if only
+ * one in a thousand is answered.
+ */
 const MAX_FOLLOWED = 1_000_000;
 
 /**
- * Evidence in the making: sums, and entries for conversations that a person is asked about, up to `maxFollowed` a version.
- * Where there are more, one in two is followed, then one in four: a hash chooses, so whatever the order of the events the
- * same ones are left, and the others count as not answered yet, which shifts no estimate.
+ * Accumulates evidence: sums, and an entry for each conversation that a person is asked about, up to `maxFollowed` per
+ * version. Beyond that, one in two is followed, then one in four. A hash chooses them, so the selection does not depend
+ * on the order of events; the others count as unanswered, which does not bias the estimates.
  */
 export class RolloutEvidence {
   readonly #arms: ReadonlyMap<string, Arm>;
@@ -71,13 +76,13 @@ export class RolloutEvidence {
     this.#maxFollowed = maxFollowed;
   }
 
-  /** Takes the next event. Of the answers to a conversation the one that stands counts, as everywhere (policy/standing.ts). */
+  /** Adds the next event. The answer in force counts, as everywhere (policy/standing.ts). */
   add({ conversation_id, captured, reviewed, policy }: ConversationEvent): void {
     const version = captured?.model_version ?? '';
     const [arm, followed] = [this.#arms.get(version), this.#followed.get(version)];
     if (captured && arm && followed) {
       count(arm, captured);
-      if (captured.nlu_provider === 'llm') return; // whether that answer is right says nothing of the version
+      if (captured.nlu_provider === 'llm') return; // the correctness of the LLM's answer says nothing about the version
       const routing = route(policy ?? defaultPolicy, captured);
       const cell = cellOf(arm, routing, captured);
       cell.conversations++;
@@ -94,7 +99,7 @@ export class RolloutEvidence {
     }
   }
 
-  /** What `version` did so far. */
+  /** The evidence on `version` so far. */
   of(version: string): ArmEvidence {
     const arm = this.#arms.get(version) ?? emptyArm();
     return { ...arm, cells: [...arm.cells.values()] };
@@ -112,7 +117,7 @@ function count(arm: Arm, captured: ConversationCaptured): void {
   if (captured.response_success !== null) arm.responses++;
   if (captured.response_success === false) arm.failures++;
   if (captured.nlu_provider === 'llm') {
-    // Its time and confidence are not the version's: how often it is asked is judged by itself.
+    // Latency and confidence are the LLM's, not the version's; fallbacks are counted and judged on their own.
     arm.fallbacks++;
     return;
   }
@@ -127,7 +132,7 @@ function addTo(moments: Mutable<Moments>, value: number | null): void {
   moments.squares += value * value;
 }
 
-/** The cell of a conversation, made where it is the first of its kind. */
+/** The cell of a conversation, created at the first of its kind. */
 function cellOf(
   { cells }: Arm,
   routing: Routing,
@@ -178,14 +183,14 @@ function countAnswer({ cell, text, said = noAnswers }: Asked, by: 1 | -1): void 
 }
 
 /**
- * Equal texts answered on one day (UTC) are a group. Not those of other days: a version is judged for the traffic that goes on,
- * and a text that comes back is a part of it. Were it one label for ever, a step could not end where few texts are much of the traffic.
+ * Equal texts answered on one UTC day form a group. Other days are separate, because a version is judged for future
+ * traffic, in which texts repeat: as a single label for ever, a few frequent texts could keep a step from ending.
  */
 function groupOf(text: number, { reviewed_at }: Said): string {
   return `${text} ${Math.floor(reviewed_at / DAY_MS)}`;
 }
 
-/** Adds one to a group, or takes one away. Returns by how much the square of its size grows. */
+/** Adds one to a group or subtracts one. Returns the change of the square of its size. */
 function growth(groups: Map<string, number>, group: string, by: 1 | -1): number {
   const before = groups.get(group) ?? 0;
   const after = before + by;

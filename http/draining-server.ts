@@ -1,19 +1,22 @@
-/** The HTTP server behind a socket, whoever listens. */
+/** An HTTP server that closes without waiting for idle connections. */
 import { Server } from 'node:http';
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
 
-/** The longest that load balancers keep an idle connection is 60 s by custom; whoever closes first must be they. */
+/**
+ * Load balancers usually keep idle connections for at most 60 s. They must be the ones to close, so the server waits
+ * longer.
+ */
 const KEEP_ALIVE_MS = 72_000;
-/** How often a server that ends looks for connections to close. */
+/** How often a closing server looks for connections to close. */
 const SWEEP_MS = 50;
 
 /**
- * A server that ends as soon as it has answered: from `close` on it closes connections that carry no request. Browsers open some
- * ahead, which Node does not count among the idle ones, and some fall idle after Node has looked: it waited a minute for requests
- * that never came.
+ * A server whose `close` ends once every request is answered: from then on it closes connections without a request.
+ * Browsers open spare connections that Node does not count as idle, and others become idle only after Node has looked;
+ * without this, closing would wait up to a minute for them.
  */
-export class PromptServer extends Server {
+export class DrainingServer extends Server {
   readonly #unused = new Set<Socket>();
 
   constructor(listener: RequestListener) {
