@@ -200,7 +200,7 @@ describe('an erasure on real servers', () => {
   it('takes all conversations of a user from the command line, waiting ones too', async () => {
     assert.deepEqual(await tablesWith('waits'), ['conversation_logs', 'review_queue']);
     const { stdout } = await samvad('erase', '--user', 'u-9', '--reason', 'case 18', '--by', 'meera');
-    assert.equal(stdout, '2 conversations erased: no table has their text any more.\n');
+    assert.equal(stdout, '2 conversations erased: no table contains their text any longer.\n');
     for (const id of ['waits', 'trusted']) assert.deepEqual(await tablesWith(id), []);
     await assert.rejects(samvad('erase', 'waits', '--reason', 'case 18'), (error: Error & { stderr?: string }) =>
       /"waits" was erased at/.test(error.stderr ?? ''),
