@@ -70,7 +70,7 @@ describe('asking for a run', () => {
     assert.deepEqual(progressOf(now, 1050, 1000), progress);
     assert.match(progressInWords(progress), /^1,050 of 1,000 .*default-1000 .*`samvad train --resume default-1000`/);
     assert.equal(progressOf(now, 2000, 1000).reached, true);
-    assert.match(progressInWords({ ...progress, reached: true }), /A running trainer asks for a run/);
+    assert.match(progressInWords({ ...progress, reached: true }), /A running trainer starts a run/);
   });
 
   it('gives a threshold that was decided on before the weekly run no second run', async () => {
