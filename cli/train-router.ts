@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { access, constants, open, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Command } from 'commander';
@@ -7,6 +6,8 @@ import { liveLine, plain, print, progress, untilStopped, UsageError } from '../a
 import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { defaultPolicy } from '../policy/routing.ts';
+import { isErrorCode } from '../runtime/reason.ts';
+import { hashOf } from '../trainer/artifacts.ts';
 import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Corpus } from '../trainer/data-set/corpus.ts';
 import { DATA_SETS } from '../trainer/data-set/data-set-folder.ts';
@@ -104,14 +105,14 @@ async function checkWritable(file: string): Promise<void> {
   try {
     await (await open(file, constants.O_WRONLY)).close();
   } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'ENOENT')) throw error;
+    if (!isErrorCode(error, 'ENOENT')) throw error;
     await access(path.dirname(file), constants.W_OK);
   }
 }
 
 /** Where a model goes that could not be made a version: under its hash, so that it replaces no other. */
 function fallbackOf(bytes: Buffer): string {
-  return `router-${createHash('sha256').update(bytes).digest('hex').slice(0, 12)}.onnx`;
+  return `router-${hashOf(bytes).slice(0, 12)}.onnx`;
 }
 
 async function trainOn(

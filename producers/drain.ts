@@ -35,6 +35,7 @@ export interface WaitingRoom {
 interface Spooled {
   readonly line: Line;
   readonly event: ProducedEvent;
+  readonly lane: string;
 }
 
 /** What a spool that is drained has to do with others. */
@@ -185,20 +186,20 @@ export class Drain {
     const erasures: Spooled[] = [];
     for (const line of window) {
       const event = await this.#readable(line);
-      if (event) (event.kind === 'erasure' ? erasures : events).push({ line, event });
+      if (event) (event.kind === 'erasure' ? erasures : events).push({ line, event, lane: laneOf(event) });
       else done.add(line.number);
     }
     await this.#sendAll(events, done);
     await this.#sendAll(erasures, done); // a conversation of this window may have to stay, or have gone to the waiting room
-    return [...events, ...erasures].filter(({ line }) => !done.has(line.number)).map(({ event }) => laneOf(event));
+    return [...events, ...erasures].filter(({ line }) => !done.has(line.number)).map(({ lane }) => lane);
   }
 
   async #sendAll(all: readonly Spooled[], done: Set<number>): Promise<void> {
-    const free = all.filter(({ event }) => !isBlocked(laneOf(event), this.#blocked));
+    const free = all.filter(({ lane }) => !isBlocked(lane, this.#blocked));
     const outcomes = await Promise.allSettled(free.map((one) => this.#sendOne(one)));
     const failures: unknown[] = [];
-    for (const [i, { line, event }] of free.entries()) {
-      const [outcome, lane] = [outcomes[i], laneOf(event)];
+    for (const [i, { line, lane }] of free.entries()) {
+      const outcome = outcomes[i];
       if (outcome?.status === 'rejected') {
         failures.push(outcome.reason);
         this.#blocked.set(lane, outcome.reason);

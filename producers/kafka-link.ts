@@ -234,9 +234,8 @@ export class KafkaLink {
       return;
     }
     this.#pending.delete(id);
-    const lane = laneOf(pending.event);
     if (!error) {
-      this.#stuck.delete(lane);
+      if (this.#stuck.size > 0) this.#stuck.delete(laneOf(pending.event));
       this.#healthy = true;
       this.#acknowledged++;
       this.#refused.delete(pending.event.kind);
@@ -254,6 +253,7 @@ export class KafkaLink {
       pending.reject(new NotPermitted(pending.event.kind, { cause: error }));
       return;
     }
+    const lane = laneOf(pending.event);
     const isOfOne = this.#stuck.has(lane) || pending.acknowledged !== this.#acknowledged || OF_ONE.includes(code);
     if (!isOfOne) this.#healthy = false;
     this.#stuck.add(lane);

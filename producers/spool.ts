@@ -12,6 +12,7 @@ import path from 'node:path';
 import type { Logger } from 'pino';
 import { keepTouched, ownedName, ownershipOf, unownedName } from '../runtime/folder-owner.ts';
 import { isErrorCode } from '../runtime/reason.ts';
+import { syncFolder } from '../runtime/replace-file.ts';
 import type { ProducedEvent } from './inputs.ts';
 import type { Line } from './lines.ts';
 import { linesOf } from './lines.ts';
@@ -347,16 +348,6 @@ function writeFailure(folder: string, cause: unknown): SpoolUnwritable {
     30,
     { cause },
   );
-}
-
-/** A file's name is safe only once its folder is on disk too. */
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
 }
 
 /** True when the folder is gone, false when something is in it. */

@@ -4,6 +4,7 @@ import { mkdir, open, readFile, rename, rm, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import { isErrorCode, reasonOf } from '../runtime/reason.ts';
+import { syncFolder } from '../runtime/replace-file.ts';
 
 /** Stores files by content. Writing existing content again changes nothing. */
 export interface ArtifactStore {
@@ -104,15 +105,6 @@ async function written(file: string, bytes: Uint8Array, disk: Disk): Promise<voi
   const handle = await disk.open(file);
   try {
     await handle.writeFile(bytes);
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
     await handle.sync();
   } finally {
     await handle.close();

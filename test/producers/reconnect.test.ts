@@ -4,7 +4,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
-import { after, before, describe, it } from 'node:test';
+import { after, before, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import rdkafka from 'node-rdkafka';
 import { createConversationProducer, NotPermitted, RecordTooLarge } from '../../producers/conversation-producer.ts';
@@ -28,10 +28,28 @@ before(async () => {
   schemaRegistryUrl = `http://127.0.0.1:${(registry.address() as AddressInfo).port}`;
   Object.assign(rdkafka, { Producer: FakeClient });
 });
+beforeEach(() => FakeClient.reset());
 after(() => {
   Object.assign(rdkafka, { Producer });
   registry.close();
 });
+
+/** A producer on fake clients, with a spool of its own. `close` ends both. */
+async function startProducer(deliveryTimeoutMs = 60_000) {
+  const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-reconnect-'));
+  const producer = await createConversationProducer({
+    ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder, deliveryTimeoutMs },
+  });
+  return {
+    producer,
+    spoolFolder,
+    send: (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' }),
+    close: async () => {
+      await producer.close();
+      await rm(spoolFolder, { recursive: true });
+    },
+  };
+}
 
 describe('after a fatal error of the client', { timeout: 120_000 }, () => {
   const ways = {
@@ -40,19 +58,9 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
   };
   for (const [way, code] of Object.entries(ways))
     it(`${way} what waits goes to the spool, and a new client takes the next and the spool`, async (t) => {
-      FakeClient.reset();
-      const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-reconnect-'));
-      const producer = await createConversationProducer({
-        ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
-        deliveryTimeoutMs: 60_000,
-      });
-      t.after(async () => {
-        await producer.close();
-        await rm(spoolFolder, { recursive: true });
-      });
-      const waiting = ['a', 'b'].map((id) =>
-        producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' }),
-      );
+      const { producer, send, close } = await startProducer();
+      t.after(close);
+      const waiting = ['a', 'b'].map(send);
       await until('both are on their way', () => FakeClient.made[0]?.held.length === 2);
       const [broken] = FakeClient.made;
       assert.ok(broken);
@@ -64,10 +72,7 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
       await until('there is another client', () => FakeClient.made.length === 2 && producer.stats().connected);
       // What the broken one still tells is of records that were given up.
       broken.report(reportedError(ERR__PURGE_QUEUE), broken.held[1] ?? 0);
-      assert.deepEqual(await producer.captureConversation({ ...sentConversation('c'), nlu_provider: 'indicbert' }), {
-        conversation_id: 'c',
-        stored: 'kafka',
-      });
+      assert.deepEqual(await send('c'), { conversation_id: 'c', stored: 'kafka' });
       await until('the spool was sent on', () => producer.stats().spoolBytes === 0);
       const { acknowledged, spooled, drained } = producer.stats();
       assert.deepEqual({ acknowledged, spooled, drained }, { acknowledged: 1, spooled: 2, drained: 2 });
@@ -78,17 +83,8 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
 
 describe('a record that the broker refuses for its size', { timeout: 120_000 }, () => {
   it('is refused, and the next is taken', async (t) => {
-    FakeClient.reset();
-    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-too-large-'));
-    const producer = await createConversationProducer({
-      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
-      deliveryTimeoutMs: 60_000,
-    });
-    t.after(async () => {
-      await producer.close();
-      await rm(spoolFolder, { recursive: true });
-    });
-    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    const { send, close } = await startProducer();
+    t.after(close);
     const refused = assert.rejects(send('large'), RecordTooLarge);
     await until('it is on its way', () => FakeClient.made[0]?.held.length === 1);
     const [client] = FakeClient.made;
@@ -101,22 +97,15 @@ describe('a record that the broker refuses for its size', { timeout: 120_000 }, 
 
 describe('a record that is not acknowledged while others are', { timeout: 120_000 }, () => {
   it('goes to the spool, and the next ones to Kafka at once', async (t) => {
-    FakeClient.reset();
     FakeClient.silent.add('nlu.erasures');
-    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-silent-'));
-    const producer = await createConversationProducer({
-      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
-      deliveryTimeoutMs: 50,
-    });
+    const { producer, send, close } = await startProducer(50);
     t.after(async () => {
       FakeClient.silent.clear();
       await until('the spool was sent on', () => producer.stats().spoolBytes === 0);
-      await producer.close();
-      await rm(spoolFolder, { recursive: true });
+      await close();
     });
     await until('it is connected', () => producer.stats().connected);
     for (const client of FakeClient.made) client.answering = true;
-    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
     const erasure = producer.requestErasure({ conversation_id: 'a', requested_by: 'crm', reason: 'case 17' });
     assert.equal((await send('b')).stored, 'kafka');
     assert.equal((await erasure).stored, 'spool');
@@ -128,19 +117,10 @@ describe('a record that is not acknowledged while others are', { timeout: 120_00
 
 describe('a client whose user may write to no topic', { timeout: 120_000 }, () => {
   it('refuses what waits and what comes, and spools nothing of it', async (t) => {
-    FakeClient.reset();
     FakeClient.barred = true;
-    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-barred-'));
-    const producer = await createConversationProducer({
-      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
-      deliveryTimeoutMs: 60_000,
-    });
-    t.after(async () => {
-      await producer.close();
-      await rm(spoolFolder, { recursive: true });
-    });
+    const { producer, send, close } = await startProducer();
+    t.after(close);
     await until('it is connected', () => producer.stats().connected);
-    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
     await Promise.all(['a', 'b'].map((id) => assert.rejects(send(id), NotPermitted)));
     await assert.rejects(send('c'), NotPermitted);
     assert.equal(producer.stats().spooled, 0);
@@ -149,20 +129,13 @@ describe('a client whose user may write to no topic', { timeout: 120_000 }, () =
 
 describe('where neither Kafka nor the disk takes a record', { timeout: 120_000 }, () => {
   it('one record at a time asks Kafka, and all go there as soon as it answers', async (t) => {
-    FakeClient.reset();
-    const spoolFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-unwritable-'));
-    const producer = await createConversationProducer({
-      ...{ kafka: { brokers: '127.0.0.1:9' }, schemaRegistryUrl, spoolFolder },
-      deliveryTimeoutMs: 50,
-    });
-    const send = (id: string) => producer.captureConversation({ ...sentConversation(id), nlu_provider: 'indicbert' });
+    const { producer, spoolFolder, send, close } = await startProducer(50);
     const own = path.join(spoolFolder, (await readdir(spoolFolder)).find((name) => name !== 'held') ?? '');
     await rm(own, { recursive: true });
     await writeFile(own, 'in the way');
     t.after(async () => {
       await rm(own);
-      await producer.close();
-      await rm(spoolFolder, { recursive: true });
+      await close();
     });
     await until('it is connected', () => producer.stats().connected);
     await assert.rejects(send('a'), /can't be written/); // Kafka stands still, which a time-out tells

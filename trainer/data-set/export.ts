@@ -4,6 +4,7 @@ import { lstat, mkdir, readdir, readFile, rename, rmdir, stat, writeFile } from 
 import path from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { isErrorCode } from '../../runtime/reason.ts';
 import { canonicalLine } from './data-row.ts';
 import type { DataRow } from './data-row.ts';
 import type { DataSet, Manifest } from './data-set.ts';
@@ -148,7 +149,7 @@ function replacedFolder(folder: string, make: (draft: string) => Promise<void>):
         await rename(draft, folder);
         return;
       } catch (error) {
-        const taken = ['ENOTEMPTY', 'EEXIST'].includes((error as NodeJS.ErrnoException).code ?? '');
+        const taken = isErrorCode(error, 'ENOTEMPTY', 'EEXIST');
         if (taken && others < MOST_OTHERS) continue; // another export to this place finished in between; it is replaced too
         await rename(before, folder).catch(() => undefined);
         throw error;
