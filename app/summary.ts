@@ -1,4 +1,4 @@
-/** Figures of a summary, from the counts that database triggers maintain (`migrations/060_row_counts.sql`). */
+/** Figures of a summary, from the counts that database triggers maintain (`migrations/007_figures.sql`). */
 import type { Pool } from 'pg';
 import { readQueue } from './pipeline-figures.ts';
 
@@ -42,7 +42,7 @@ export async function readSummary(pool: Pool): Promise<Summary> {
   };
 }
 
-/** Labels as `migrations/098_figures.sql` has them: route and standing, or source, module and language. */
+/** Labels as `migrations/007_figures.sql` has them: route and standing, or source, module and language. */
 interface Counted {
   readonly relation: 'conversations' | 'samples';
   readonly labels: readonly string[];

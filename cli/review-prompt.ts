@@ -200,7 +200,7 @@ async function labelOf({ pool }: AnswerDeps, text: string): Promise<Label & { re
 
 const WRITE = 'Write `c MODULE/INTENT`, or `c +MODULE/INTENT` for a new one.';
 
-/** Longest time that counts for an answer (migrations/083_review_effort.sql). An answer to a whole group counts once. */
+/** Longest time that counts for an answer (migrations/002_conversations.sql). An answer to a whole group counts once. */
 const MAX_ANSWER_MS = 600_000;
 
 async function answer(

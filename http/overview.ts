@@ -69,7 +69,7 @@ SELECT extract(epoch FROM bucket)::float8 AS at,
 const CONFIDENCE = `
 SELECT kind::int AS bin, sum(rows)::int AS conversations FROM (${part('confidences')}) AS part WHERE kind <> '' GROUP BY 1 ORDER BY 1`;
 
-/** The answer of `GET /v1/overview`, from the counts in migrations/060_row_counts.sql. */
+/** The answer of `GET /v1/overview`, from the counts in migrations/007_figures.sql. */
 export async function readOverview(pool: Pick<Pool, 'query'>): Promise<object> {
   const routing = (await pool.query<object>(ROUTING)).rows;
   const { rows } = await pool.query<{ bin: number; conversations: number }>(CONFIDENCE);

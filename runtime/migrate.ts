@@ -7,14 +7,14 @@ import { ADVISORY_LOCKS } from './advisory-locks.ts';
 
 const FOLDER = path.join(import.meta.dirname, '..', 'migrations');
 
-/** A migration that was changed after it was applied. */
-export class MigrationChanged extends Error {
-  override readonly name = 'MigrationChanged';
+/** The database has other migrations than this version of the program. */
+export class OtherMigrations extends Error {
+  override readonly name = 'OtherMigrations';
 }
 
 /**
  * Applies what is missing, each file in a transaction, one process at a time. Returns the names of the applied files.
- * @throws MigrationChanged when an applied file has other content now.
+ * @throws OtherMigrations before it changes anything, when an applied file is unknown or has other content now.
  */
 export async function migrate(databaseUrl: string, folder = FOLDER): Promise<string[]> {
   const client = new pg.Client({ connectionString: databaseUrl, connectionTimeoutMillis: 10_000 });
@@ -27,18 +27,20 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
       'CREATE TABLE IF NOT EXISTS schema_migrations (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())',
     );
     const { rows } = await client.query<{ name: string; sha256: string }>('SELECT name, sha256 FROM schema_migrations');
-    const known = new Map(rows.map(({ name, sha256 }) => [name, sha256]));
+    const files = await Promise.all(
+      (await readdir(folder))
+        .filter((file) => file.endsWith('.sql'))
+        .sort()
+        .map(async (name) => {
+          const sql = await readFile(path.join(folder, name), 'utf8');
+          return { name, sql, sha256: createHash('sha256').update(sql).digest('hex') };
+        }),
+    );
+    const before = new Map(rows.map(({ name, sha256 }) => [name, sha256]));
+    check(before, new Map(files.map(({ name, sha256 }) => [name, sha256])));
     const applied: string[] = [];
-    for (const name of (await readdir(folder)).filter((file) => file.endsWith('.sql')).sort()) {
-      const sql = await readFile(path.join(folder, name), 'utf8');
-      const sha256 = createHash('sha256').update(sql).digest('hex');
-      const before = known.get(name);
-      if (before !== undefined && before !== sha256) {
-        throw new MigrationChanged(
-          `${name} was changed after it was applied; put it back and write the change as a new file.`,
-        );
-      }
-      if (before !== undefined) continue;
+    for (const { name, sql, sha256 } of files) {
+      if (before.has(name)) continue;
       await client.query('BEGIN');
       await client.query(sql);
       await client.query('INSERT INTO schema_migrations (name, sha256) VALUES ($1, $2)', [name, sha256]);
@@ -48,5 +50,20 @@ export async function migrate(databaseUrl: string, folder = FOLDER): Promise<str
     return applied;
   } finally {
     await client.end().catch(() => undefined); // an open transaction is rolled back and the lock is given back
+  }
+}
+
+function check(applied: ReadonlyMap<string, string>, files: ReadonlyMap<string, string>): void {
+  for (const [name, sha256] of applied) {
+    const now = files.get(name);
+    if (now === undefined)
+      throw new OtherMigrations(
+        `The database has the migration ${name}, which this version does not know: another version has migrated it. ` +
+          'Run that version, or give this one an empty database, which it fills from the log (docs/operations.md, "Upgrade and schema change").',
+      );
+    if (now !== sha256)
+      throw new OtherMigrations(
+        `${name} was changed after it was applied; put it back and write the change as a new file.`,
+      );
   }
 }

@@ -41,7 +41,7 @@ const done = [];
 const restored = new Map();
 /** Answered here, so never shown again until taken back. @type {Set<string>} */
 const answered = new Set();
-/** What counts of an answer at most (migrations/083_review_effort.sql); one to many at once is one answer. */
+/** What counts of an answer at most (migrations/002_conversations.sql); one to many at once is one answer. */
 const MAX_ANSWER_MS = 600_000;
 let shownAt = performance.now();
 let shownId = '';

@@ -740,6 +740,4 @@ describe('the example traffic on real servers', () => {
     );
     await held('LOCK TABLE schema_migrations', () => migrate(servers.databaseUrl));
   });
-
-  it('applies migrations once', async () => assert.deepEqual(await migrate(stack.prepared.servers.databaseUrl), []));
 });
