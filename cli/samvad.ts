@@ -2,6 +2,7 @@
 import { Command } from 'commander';
 import { progress } from '../app/terminal.ts';
 import { loadLabelStudioFile } from '../config.ts';
+import { codeVersion } from '../trainer/code-version.ts';
 import { explain } from './explain.ts';
 
 /** Commands by name. A command's file is loaded on demand, because loading all of them takes a second. */
@@ -53,12 +54,15 @@ process.on('uncaughtException', (error) => {
 
 const program = new Command('samvad')
   .description('Turns the conversations of an NLU service into better models: an event-sourced pipeline on Kafka.')
+  .version(codeVersion)
   .addHelpText('after', '\nStart with `samvad demo`: the whole pipeline on example traffic, in about a minute.')
   .showHelpAfterError();
 
 try {
-  const asked = Object.entries(commands).filter(([name]) => name === process.argv[2]);
-  for (const [, load] of asked.length > 0 ? asked : Object.entries(commands)) program.addCommand((await load())());
+  const [, , first = ''] = process.argv;
+  const asked = Object.entries(commands).filter(([name]) => name === first);
+  const needed = /^(-V|--version)$/.test(first) || asked.length > 0 ? asked : Object.entries(commands);
+  for (const [, load] of needed) program.addCommand((await load())());
   loadLabelStudioFile();
   await program.parseAsync();
 } catch (error) {

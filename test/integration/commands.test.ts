@@ -14,6 +14,7 @@ import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { digestTable } from '../../runtime/rebuild.ts';
 import { conversationLogs } from '../../sinks/conversation-logs.ts';
 import { topics } from '../../topology.ts';
+import { codeVersion } from '../../trainer/code-version.ts';
 import { deadLettersIn } from './letters.ts';
 import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
@@ -49,6 +50,10 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
       );
     });
   }
+
+  it('tell the version of the program', async () => {
+    assert.deepEqual(await samvad('--version'), { code: 0, out: `${codeVersion}\n`, err: '' });
+  });
 
   it('print data as JSON where they are asked to', async () => {
     const json = async (...args: readonly string[]) => {
