@@ -27,6 +27,11 @@ export interface ViewOptions<V> {
 }
 
 const BATCH = 1000;
+/**
+ * How long the broker may hold a request while there is nothing new. A view asks all day: with the 10 ms of short reads, the eight views of
+ * an idle `samvad up` cost its broker 0.09 of a core.
+ */
+const FETCH_WAIT_MS = 100;
 
 /** Opens a view of `topic`. @throws Transient when Kafka does not answer, as `catchUp` does. */
 export async function openView<V>(
@@ -43,7 +48,10 @@ export async function openView<V>(
   const ends = new Map<number, number>();
 
   async function connect(): Promise<KafkaConsumer> {
-    const connected = await connectConsumer(librdkafkaReaderConfig(kafka, 'samvad-view'));
+    const connected = await connectConsumer({
+      ...librdkafkaReaderConfig(kafka, 'samvad-view'),
+      'fetch.wait.max.ms': FETCH_WAIT_MS,
+    });
     connected.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => ends.set(partition, offset));
     connected.assign([...next].map(([partition, offset]) => ({ topic, partition, offset })));
     return connected;
