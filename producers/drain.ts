@@ -19,7 +19,7 @@ const MAX_WINDOW = 1000;
 const IDLE_MS = 100;
 const ADOPT_EVERY_MS = 30_000;
 const MAX_BACKOFF_MS = 5000;
-/** A person grants a right, so nobody needs the records within seconds of it. */
+/** A person grants a right, so there is no need to try again within seconds. */
 const MAX_REFUSED_BACKOFF_MS = 30_000;
 
 /** The part of the link to Kafka that draining needs. */

@@ -22,7 +22,9 @@ const policyShape = z.strictObject(
     exceptions: z
       .array(exception, { error: notA('an array of exceptions') })
       .default([])
-      .describe('Other thresholds for a module, an intent, a language, or several of these; the first that matches wins.'),
+      .describe(
+        'Other thresholds for a module, an intent, a language, or several of these; the first that matches wins.',
+      ),
     audit_share: share.describe('Share of auto-approved conversations that a person checks anyway, 0 to 1.'),
     audit_salt: text
       .default(defaultPolicy.audit_salt)

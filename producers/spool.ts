@@ -129,7 +129,10 @@ export class Spool {
       );
     }
     if (this.#waitingBytes + line.length > MAX_WAITING_BYTES) {
-      throw new SpoolFull(`The disk of ${this.#options.folder} can't keep up with the records; send them more slowly.`, 1);
+      throw new SpoolFull(
+        `The disk of ${this.#options.folder} can't keep up with the records; send them more slowly.`,
+        1,
+      );
     }
     this.#bytes += line.length;
     this.#waitingBytes += line.length;

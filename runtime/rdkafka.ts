@@ -197,8 +197,7 @@ export function patience(what: string): (records: number) => void {
   let empty = 0;
   return (records) => {
     empty = records > 0 ? 0 : empty + 1;
-    if (empty > MAX_EMPTY)
-      throw new Transient(`${what} failed: nothing arrived for ${(MAX_EMPTY * WAIT_MS) / 1000} s`);
+    if (empty > MAX_EMPTY) throw new Transient(`${what} failed: nothing arrived for ${(MAX_EMPTY * WAIT_MS) / 1000} s`);
   };
 }
 
