@@ -173,7 +173,7 @@ function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<Traini
   const [commandName, encoderName] = chosen ? ['--command', '--encoder'] : ['SAMVAD_TRAINER_COMMAND', 'SAMVAD_ENCODER'];
   if (command !== undefined && encoder !== undefined)
     throw new ConfigError(
-      `${commandName} and ${encoderName} are both set; a program brings an encoder of its own. Set one of them.`,
+      `${commandName} and ${encoderName} are both set; a program brings its own encoder. Set one of them.`,
     );
   const seconds = positive(env, 'SAMVAD_TRAINER_SECONDS', 24 * 60 * 60);
   if (seconds > MOST_SECONDS)
@@ -195,7 +195,7 @@ export function programEnvironment(env: NodeJS.ProcessEnv = process.env): NodeJS
   return Object.fromEntries(Object.entries(env).filter(([name]) => !OF_THE_SERVERS.test(name)));
 }
 
-/** A timer of Node holds at most 2³¹ ms. */
+/** A timer of Node lasts at most 2³¹ ms. */
 const MOST_SECONDS = 2_000_000;
 
 /**
@@ -249,7 +249,7 @@ function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
   for (const broker of brokers)
     if (!/^[^\s/]+:\d{1,5}$/.test(broker))
       throw new ConfigError(
-        `KAFKA_BROKERS is ${env['KAFKA_BROKERS']}; it must be host:port, or several with commas between.`,
+        `KAFKA_BROKERS is ${env['KAFKA_BROKERS']}; it must be host:port, or several, separated by commas.`,
       );
   const caFile = env['KAFKA_TLS_CA_FILE'];
   const tls = flag(env, 'KAFKA_TLS') || caFile !== undefined;

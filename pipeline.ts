@@ -1,6 +1,6 @@
 /**
- * Every processor, projection and service, once: the verbs of the pipeline. `topology.ts` has the nouns. What people and
- * programs ask stands beside it, in `http/`: `review/` lends out the queue, `serving/` answers with the models.
+ * Every processor, projection and service, listed once; `topology.ts` lists the topics. Requests of people and programs
+ * are answered outside the pipeline, in `http/`: with `review/` for the queue and `serving/` for the models.
  */
 import { scheduler } from './jobs/scheduler.ts';
 import { labelStudio } from './label-studio/label-studio.ts';
@@ -44,7 +44,7 @@ export function writerOf(topic: string): string | undefined {
   )?.name;
 }
 
-/** The Postgres tables that are made from the log. */
+/** The projections, each of which fills a Postgres table from the log. */
 export const projections: readonly Projection[] = [
   conversationLogs,
   conversationReviews,
@@ -60,5 +60,5 @@ export const projections: readonly Projection[] = [
   queueScores,
 ];
 
-/** The services: of each, any number of copies may run, and one does the work. */
+/** The services. Each may run in any number of copies, of which one does the work. */
 export const services: readonly Service[] = [trainer, deploymentController, queueRescorer, labelStudio, scheduler];

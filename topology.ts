@@ -1,4 +1,4 @@
-/** Every topic, once: the nouns of the pipeline. `pipeline.ts` has the verbs. */
+/** Every topic, declared once. `pipeline.ts` lists the components that read and write them. */
 import { topic } from './stream/topic.ts';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -7,7 +7,7 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 export const DATA_SET = 'default';
 
 /**
- * Partitions of every topic about conversations: equal everywhere, so that all records of a conversation meet in one task. Topics
+ * Partitions of every topic about conversations: the same number everywhere, so that one task gets all records of a conversation. Topics
  * about models have one partition, because their events have one order.
  */
 export const PARTITIONS = 6;

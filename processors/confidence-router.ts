@@ -6,7 +6,7 @@ import type { Processor } from '../stream/processor.ts';
 import { emit, on } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
 
-/** Decides which answers may be trusted, and keeps each conversation's standing through its reviews. */
+/** Decides which answers may be trusted, and updates each conversation's standing after its reviews. */
 export const confidenceRouter: Processor<RoutingDecision> = {
   name: 'confidence-router',
   does: 'routes by confidence and provider, chooses the audit slice, applies reviews, drops what was erased',

@@ -1,4 +1,4 @@
-/** How intake takes a policy and remembers which one is in force: as entries of its ledger, in each partition. */
+/** How intake adopts a policy and remembers which one is in force: in entries of its ledger, in each partition. */
 import { rulesDigest, policyProblems } from '../policy/adoption.ts';
 import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -10,12 +10,12 @@ import { emit } from '../stream/processor.ts';
 import { topics } from '../topology.ts';
 import { refuse } from './refuse.ts';
 
-/** Keys of the ledger that no conversation has: an id holds no control character. */
+/** Keys of the ledger that no conversation can have, because an id holds no control character. */
 const IN_FORCE = '\tpolicy';
 const keyOfVersion = (version: string) => `${IN_FORCE}\t${version}`;
-/** The partition whose copy goes on to `adopted-policies`, so that each version is there once. */
+/** The partition whose copy is written to `adopted-policies`, so that each version is there once. */
 const WITNESS = 0;
-/** The entry of what intake has not seen. */
+/** The entry of an id that intake has not seen. */
 export const UNSEEN: IntakeEntry = {
   captured_digest: null,
   review_digests: [],
@@ -24,13 +24,16 @@ export const UNSEEN: IntakeEntry = {
   erased_at: null,
 };
 
-/** The policy by which conversations of this partition are routed now; null is the built-in one. Its tags are in the case of theirs, however it was adopted. */
+/**
+ * The policy by which conversations of this partition are routed now; null is the built-in one. Its language tags are in canonical case,
+ * like those of conversations, however it was adopted.
+ */
 export function policyInForce(ledger: Table<IntakeEntry>): RoutingPolicy | null {
   const policy = ledger.get(IN_FORCE)?.policy ?? null;
   return policy && withCanonicalTags(policy);
 }
 
-/** A version that was in force before, or is, changes nothing: to go back, its rules are adopted under a new name. */
+/** Adopts a policy. A version that is or was in force changes nothing: to go back, adopt its rules under a new name. */
 export function adoptPolicy(
   { value, partition, timestamp }: LogRecord<PolicyAdopted>,
   ledger: Table<IntakeEntry>,

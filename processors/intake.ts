@@ -19,15 +19,15 @@ import { topics } from '../topology.ts';
 import { adoptPolicy, policyInForce, UNSEEN } from './intake-policy.ts';
 import { refuse } from './refuse.ts';
 
-/** Reviews kept for a conversation that has not come yet. */
+/** Reviews kept for a conversation that has not arrived yet. */
 const MAX_PARKED = 16;
-/** Reviews of one conversation. Each is remembered, so that it counts once and an erasure finds it: there can't be ever more of them. */
+/** Most reviews of one conversation. There is a limit because each is remembered, so that it counts once and an erasure finds it. */
 const MAX_REVIEWS = 64;
 
-/** Decides once what the log holds: valid, each content once, personal data masked, a conversation before its reviews. */
+/** Decides what the canonical log holds: valid records, each once, personal data masked, a conversation before its reviews. */
 export const intake: Processor<IntakeEntry> = {
   name: 'intake',
-  does: 'validates, drops duplicates, masks personal data, puts reviews behind their conversation, notes the policy, forgets what is erased',
+  does: 'validates, drops duplicates, masks personal data, puts reviews after their conversation, applies policies, erases',
   table: topics.intakeLedger,
   outputs: [topics.conversationEvents, topics.adoptedPolicies],
   inputs: [
@@ -73,7 +73,7 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
     );
   }
   if (entry.review_digests.length >= MAX_REVIEWS)
-    throw new Poison('too-many-reviews', `The log has ${String(MAX_REVIEWS)} reviews of conversation ${id} already.`);
+    throw new Poison('too-many-reviews', `The log already has ${String(MAX_REVIEWS)} reviews of conversation ${id}.`);
   const review_digests = [...entry.review_digests, mark];
   const identified = { ...value, review_id: value.review_id ?? digest };
   if (entry.captured_digest !== null) {
@@ -82,7 +82,7 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
   if (entry.parked_reviews.length >= MAX_PARKED) {
     throw new Poison(
       'unknown-conversation',
-      `${String(MAX_PARKED)} reviews wait for conversation ${id} already, which has not come.`,
+      `${String(MAX_PARKED)} reviews already wait for conversation ${id}, which has not arrived.`,
     );
   }
   const parked_reviews = [...entry.parked_reviews, identified];
@@ -90,8 +90,9 @@ function review({ value, timestamp }: LogRecord<ReviewSubmitted>, ledger: Table<
 }
 
 /**
- * What is remembered of an erased conversation is that it was erased, so that it can't come back. The log is told under the key of
- * each event of the conversation, so that compaction takes them: reviews first, for none must stand there before its conversation.
+ * The ledger keeps only the fact that a conversation was erased, so that it can't come back. The erasure is written to the log under the
+ * key of each event of the conversation, so that compaction removes them: reviews first, because the log must never hold a review without
+ * its conversation before it.
  */
 function erase({ value, timestamp }: LogRecord<ErasureRequested>, ledger: Table<IntakeEntry>): readonly Emission[] {
   refuse(erasureProblems(value, timestamp));
@@ -99,7 +100,7 @@ function erase({ value, timestamp }: LogRecord<ErasureRequested>, ledger: Table<
   const entry = ledger.get(id) ?? UNSEEN;
   if (entry.erased_at !== null) return [];
   if (entry.captured_digest === null)
-    throw new Poison('unknown-conversation', `Conversation ${id} has not come, so there is nothing to erase.`);
+    throw new Poison('unknown-conversation', `Conversation ${id} has not arrived, so there is nothing to erase.`);
   const keys = [...entry.review_digests.map((mark) => eventKey(id, idPart(mark) ?? textHash(mark))), id];
   return [
     ...keys.map((key) => logged(key, id, { erased: value }, requested_at)),
@@ -107,7 +108,7 @@ function erase({ value, timestamp }: LogRecord<ErasureRequested>, ledger: Table<
   ];
 }
 
-/** Before all else is looked at: what is said of an erased conversation must not stay in a dead letter. */
+/** Comes before all other checks, because what a record says about an erased conversation must not stay in a dead letter. */
 function refuseErased(id: string, { erased_at }: IntakeEntry): void {
   if (erased_at === null) return;
   throw new Poison('erased', `Conversation ${id} was erased at ${new Date(erased_at).toISOString()}.`, {
@@ -115,12 +116,12 @@ function refuseErased(id: string, { erased_at }: IntakeEntry): void {
   });
 }
 
-/** A conversation's content. Without runners-up it is what it was before there were any. */
+/** The digest of a conversation's content. Without runners-up it is the same as before this field existed. */
 function conversationDigest({ runners_up, ...conversation }: ConversationCaptured): string {
   return textHash(JSON.stringify(runners_up.length > 0 ? { ...conversation, runners_up } : conversation));
 }
 
-/** What a mark says of the review's id; nothing where the sender gave none. */
+/** The part of a mark that stands for the review's id; undefined if the sender gave no id. */
 function idPart(mark: string): string | undefined {
   return mark.includes('/') ? mark.slice(0, mark.indexOf('/')) : undefined;
 }

@@ -7,7 +7,7 @@ import { topics } from '../topology.ts';
 /** Keeps the queue of what waits for a person: an item when it starts to wait, a tombstone when it is answered. */
 export const reviewPrioritizer: Processor<ReviewItem> = {
   name: 'review-prioritizer',
-  does: 'scores what waits for a person, takes out what was answered or erased',
+  does: 'scores what waits for a person, removes what was answered or erased',
   table: topics.reviewQueue,
   lingers: true,
   outputs: [],

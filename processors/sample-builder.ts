@@ -40,7 +40,7 @@ export const sampleBuilder: Processor<SampleApproved> = {
   ],
 };
 
-/** Each event of a conversation has a key of its own, behind `known` others, under which an erasure can be written over it. */
+/** Gives each event of a conversation its own key, numbered after its `known` earlier events, so that an erasure can overwrite each. */
 function numbered(id: string, known: number, events: readonly SampleEvent[], timestamp: number): Emission[] {
   return events.map((event, i) => emit(topics.trainingSamples, eventKey(id, known + i + 1), event, timestamp));
 }

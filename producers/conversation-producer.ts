@@ -1,11 +1,11 @@
 /**
- * The SDK that an NLU service calls. A record that was accepted is on all in-sync replicas or on this host's disk; an
- * outage of Kafka or of the schema registry neither fails nor blocks the service.
+ * The SDK that an NLU service calls. An accepted record is on all in-sync replicas or on this host's disk; an outage of
+ * Kafka or of the schema registry neither fails nor blocks the service.
  *
- * New conversations may overtake spooled records. That is sound: intake drops the same content by id and keeps reviews that come
- * before their conversation, so that the log holds each conversation before its reviews in any case. Reviews and requests to erase
- * wait behind what is spooled: of the reviews of a conversation the last in the log stands, and only what is there can be erased. So
- * requests to erase also wait behind conversations that wait for a right.
+ * New conversations may overtake spooled records. That is safe: intake drops duplicates by id and keeps reviews that arrive before
+ * their conversation, so the log always holds a conversation before its reviews. Reviews and requests to erase wait behind spooled
+ * records, because the last review of a conversation in the log counts, and only what is in the log can be erased. So requests to
+ * erase also wait behind conversations that wait for a right (`held.ts`).
  */
 import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
@@ -39,7 +39,7 @@ export interface ConversationInput {
   /** 0 to 1; absent, null or NaN when the provider gives none. */
   readonly nlu_confidence?: number | null;
   readonly nlu_provider: NluProvider;
-  /** The version that was asked, also where an LLM answered in its place. */
+  /** The version that was asked, even if an LLM answered in its place. */
   readonly model_version?: string | null;
   /** A list, or `{name: value}` where there are no spans. */
   readonly entities?: readonly (Pick<Entity, 'name' | 'value'> & Partial<Entity>)[] | Readonly<Record<string, string>>;
@@ -62,35 +62,35 @@ export interface ReviewInput {
   readonly reviewer: string;
   /** RFC 3339 or a Date; now when absent. */
   readonly reviewed_at?: string | Date;
-  /** The same id again is the same review; without one the content is its identity. */
+  /** Sending the same id again is the same review; without an id, equal content is the same review. */
   readonly review_id?: string | null;
   readonly source?: 'api' | 'inbox' | 'label-studio' | 'cli' | null;
   /** Whole milliseconds from showing the conversation to the answer. */
   readonly time_taken_ms?: number | null;
   /** The prediction that the reviewer saw. */
   readonly shown?: (Pick<ShownPrediction, 'intent' | 'module'> & Partial<ShownPrediction>) | null;
-  /** Id of an earlier review that no longer counts; with the verdict skip nothing else is said: an undo. */
+  /** Id of an earlier review that no longer counts; with the verdict skip the review does nothing else: an undo. */
   readonly withdraws?: string | null;
 }
 
-/** A conversation that is to be forgotten. */
+/** A request to erase a conversation. */
 export interface ErasureInput {
   readonly conversation_id: string;
   /** Who asks for it: an operator or a service, not the user. */
   readonly requested_by: string;
-  /** For the history, which stays: a case number rather than anything about the person. */
+  /** Stays in the history, so give a case number rather than anything about the person. */
   readonly reason: string;
   /** RFC 3339 or a Date; now when absent. */
   readonly requested_at?: string | Date;
 }
 
-/** Where a record is safe: on all in-sync replicas of Kafka, or on the disk of this host, from where it is sent on. */
+/** Where a record is safe: on all in-sync replicas of Kafka, or on the disk of this host, from which it is sent later. */
 export interface Stored {
   readonly conversation_id: string;
   readonly stored: 'kafka' | 'spool';
 }
 
-/** Counts since the start, and what waits now. */
+/** Counts since the start, and the current state. */
 export interface ProducerStats {
   /** Whether Kafka and the schema registry have answered. */
   readonly connected: boolean;
@@ -102,7 +102,7 @@ export interface ProducerStats {
   readonly drained: number;
   /** Spooled lines that can never be delivered, set aside in `refused.ndjson`. */
   readonly setAside: number;
-  /** Bytes in the spool, with what waits there for a right in Kafka. */
+  /** Bytes in the spool, including records that wait for a right in Kafka. */
   readonly spoolBytes: number;
 }
 
@@ -114,11 +114,11 @@ export interface ConversationProducer {
   submitReview(input: ReviewInput, trace?: Traced): Promise<Stored>;
   /** Asks for a conversation to be erased. @throws InputError, NotPermitted, SpoolFull, SpoolUnwritable; in each case nothing was stored. */
   requestErasure(input: ErasureInput, trace?: Traced): Promise<Stored>;
-  /** Sends a record that was validated already. @throws RecordTooLarge, NotPermitted, SpoolFull, SpoolUnwritable */
+  /** Sends a record that is already validated. @throws RecordTooLarge, NotPermitted, SpoolFull, SpoolUnwritable */
   send(event: ProducedEvent): Promise<Stored>;
-  /** Resolves when all that was sent so far is stored, in Kafka or in the spool. */
+  /** Resolves when everything sent so far is stored, in Kafka or in the spool. */
   flush(): Promise<void>;
-  /** Flushes, gives a healthy Kafka a moment to take the spool, and closes. The rest is for the next process. */
+  /** Flushes, gives a healthy Kafka some time to take the spooled records, and closes. The next process sends the rest. */
   close(): Promise<void>;
   stats(): ProducerStats;
 }
@@ -134,9 +134,9 @@ export interface ProducerOptions {
   readonly maxInFlight?: number;
   /** Milliseconds to wait for Kafka before a record goes to the spool. 5,000 when absent. */
   readonly deliveryTimeoutMs?: number;
-  /** Bytes that this process may spool, and as many again of each kind of record that waits for a right in Kafka. 1 GiB when absent. */
+  /** Bytes that this process may spool, and as many again for each kind of record that waits for a right in Kafka. 1 GiB when absent. */
   readonly maxSpoolBytes?: number;
-  /** Before this resolves nothing is sent: records go to the spool. Absent where it is known that these servers are the spool's. */
+  /** Until this resolves, all records go to the spool. Leave it out if the spool is known to belong to these servers. */
   readonly ready?: Promise<unknown>;
   readonly log?: Logger;
 }
@@ -154,7 +154,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   const held = await openHeld(spoolOptions, link);
   const drain = drainSpool(spool, link, log, { room: held });
   const sending = new Set<Promise<unknown>>();
-  /** The last record under way of each conversation. */
+  /** The last unfinished `send` of each conversation. */
   const latest = new Map<string, Promise<unknown>>();
   const counts = { acknowledged: 0, spooled: 0 };
   let starting = true;
@@ -167,10 +167,10 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   async function store(event: ProducedEvent): Promise<Stored> {
     const { conversation_id } = event.record;
     const refusal = held.refusal(event.kind);
-    if (refusal) throw refusal; // it would stand behind others that wait for the same right
-    if (starting && sending.size < maxInFlight) await started; // no need for the spool where Kafka is about to answer
+    if (refusal) throw refusal; // it would wait behind others for the same right
+    if (starting && sending.size < maxInFlight) await started; // Kafka may be about to answer
     const waits = event.kind !== 'conversation' && (held.isAheadOf(event.kind) || (spool.bytes > 0 && spool.hasRoom));
-    // What is spooled finds out when Kafka is back; where nothing can be, one record at a time does.
+    // Sending spooled records shows when Kafka is back. When the spool can't be written, one record at a time is sent to find out.
     const asks = spool.failing && link.inFlight === 0;
     if (!waits && (link.healthy || asks) && link.inFlight < maxInFlight) {
       try {
@@ -188,7 +188,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
     return { conversation_id, stored: 'spool' };
   }
 
-  /** A review or a request to erase follows what is on its way of the same conversation, which may yet end in the spool. */
+  /** A review or a request to erase waits for records of its conversation that are being sent, because they may still go to the spool. */
   async function inOrder(event: ProducedEvent): Promise<Stored> {
     if (event.kind !== 'conversation') await latest.get(event.record.conversation_id)?.catch(() => undefined);
     return store(event);

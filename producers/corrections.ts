@@ -1,4 +1,4 @@
-/** Dead letters as people correct them: as the JSON that every door takes, and back into the record that is sent. */
+/** Dead letters that people correct: a letter as JSON in the form of all inputs, and the corrected JSON as a record. */
 import { Poison } from '../stream/poison.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
@@ -11,8 +11,8 @@ const TIMES = new Set(['created_at', 'reviewed_at', 'requested_at']);
 const LAST_TIME = 8.64e15;
 
 /**
- * The record of a letter as JSON to correct, fields without a value left out: from its Avro bytes, or from JSON that somebody
- * sent in their place. Null where nobody can read it, and where its topic is not one that producers write.
+ * The record of a letter as JSON to correct, without empty fields: from its Avro bytes, or from JSON that was sent in their place.
+ * Null if it is neither, or if producers do not write its topic.
  * @throws RegistryUnavailable when the schema registry does not answer.
  */
 export async function draftOf(codecs: Codecs, { topic, value }: PlacedDeadLetter): Promise<object | null> {
@@ -29,7 +29,7 @@ export async function draftOf(codecs: Codecs, { topic, value }: PlacedDeadLetter
 }
 
 /**
- * The record that is sent in a letter's place, checked as at every other door.
+ * The record that is sent in a letter's place, validated like every other input.
  * @throws InputError naming each field that is wrong.
  */
 export function correctedRecord(
@@ -45,7 +45,7 @@ export function correctedRecord(
   return { key: event.record.conversation_id, value: encodeInput(codecs, event).value };
 }
 
-/** A value of a record as the doors take it. */
+/** A field of a record in the form of the JSON input; undefined leaves it out. */
 function asInput(name: string, value: unknown): unknown {
   if (value === null || (Array.isArray(value) && value.length === 0)) return undefined;
   if (TIMES.has(name) && typeof value === 'number' && Math.abs(value) <= LAST_TIME)

@@ -1,6 +1,6 @@
 /**
- * Sends what is in the spool on to Kafka, oldest first. What Kafka does not take now stays and is tried again in the next pass; it holds up
- * the later records of its kind and partition, which keep their order, and requests to erase in the partition of a conversation.
+ * Sends spooled records to Kafka, oldest first. A record that Kafka does not take now stays and is tried again in the next pass. It blocks
+ * later records of its kind and partition, so that they keep their order; a conversation also blocks requests to erase in its partition.
  */
 import { existsSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,20 +14,20 @@ import { readSegment } from './spool.ts';
 import type { Segment, Spool } from './spool.ts';
 import { logFields } from './trace.ts';
 
-/** Records in flight at a time; a single one as long as Kafka is not known to answer. */
+/** Records in flight at a time; only one while Kafka is not known to answer. */
 const MAX_WINDOW = 1000;
 const IDLE_MS = 100;
 const ADOPT_EVERY_MS = 30_000;
 const MAX_BACKOFF_MS = 5000;
-/** A right is granted by a person: nobody waits for the second in which it works. */
+/** A person grants a right, so there is no need to try again within seconds. */
 const MAX_REFUSED_BACKOFF_MS = 30_000;
 
-/** The part of the way to Kafka that draining needs. */
+/** The part of the link to Kafka that draining needs. */
 export type DrainLink = Pick<KafkaLink, 'connected' | 'healthy' | 'deliver'>;
 
-/** Where lines wait for a right that the producer's user lacks, so that others go on. */
+/** Where records wait for a right that the producer's user lacks, so that other records are not held up. */
 export interface WaitingRoom {
-  /** Whether something is there behind which records of this kind have to go. */
+  /** Whether records wait here that must be sent before records of this kind. */
   isAheadOf(kind: EventKind): boolean;
   append(event: ProducedEvent): Promise<void>;
 }
@@ -38,18 +38,18 @@ interface Spooled {
   readonly lane: string;
 }
 
-/** What a spool that is drained has to do with others. */
+/** How draining a spool depends on other spools. */
 export interface DrainOptions {
-  /** Without one, all wait for a right that the oldest lacks. */
+  /** Takes records that lack a right. Without it, all records wait while the oldest one lacks a right. */
   readonly room?: WaitingRoom;
-  /** Goes on only while nothing waits there. */
+  /** The spool is drained only while this one is empty. */
   readonly behind?: Pick<Spool, 'bytes'>;
 }
 
-/** What stands in the way in one pass: by lane, why its oldest record has to stay. */
+/** The lanes that are blocked in one pass, each with the reason why its oldest record stays. */
 type Blocked = Map<string, unknown>;
 
-/** Starts to drain. A segment is deleted once Kafka has acknowledged all its records, or they are in the waiting room. */
+/** Starts draining. A segment is deleted once each of its records is acknowledged by Kafka, in the waiting room, or set aside. */
 export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions = {}): Drain {
   return new Drain(spool, link, log, options);
 }
@@ -62,12 +62,12 @@ export class Drain {
   readonly #options: DrainOptions;
   readonly #stopping = new AbortController();
   readonly #counts = { drained: 0, setAside: 0 };
-  /** Numbers of the lines of a segment that need not be sent again; only after a crash they are. */
+  /** The numbers of the lines of a segment that need not be sent again. After a crash they are sent again. */
   readonly #done = new WeakMap<Segment, Set<number>>();
-  /** The lanes of what has stayed of a segment: while all of them are blocked, it need not be read. */
+  /** The lanes of the records that stayed in a segment: while all of them are blocked, it need not be read. */
   readonly #lanes = new WeakMap<Segment, ReadonlySet<string>>();
   #blocked: Blocked = new Map();
-  /** Whether this pass began without an answer from Kafka: it ends with the first. */
+  /** Whether this pass began while Kafka did not answer. It then ends with Kafka's first answer. */
   #asking = false;
   readonly #running: Promise<void>;
 
@@ -83,7 +83,7 @@ export class Drain {
     return this.#counts;
   }
 
-  /** Goes on for at most `graceMs` while Kafka takes records, then stops. */
+  /** Continues for at most `graceMs` while Kafka takes records, then stops. */
   async finish(graceMs: number): Promise<void> {
     const deadline = Date.now() + graceMs;
     while (this.#link.healthy && this.#spool.bytes > 0 && Date.now() < deadline) await sleep(20);
@@ -113,8 +113,9 @@ export class Drain {
   }
 
   /**
-   * Goes once through all that waits; resolves to whether there was something. While Kafka does not answer, only until one record has failed:
-   * the next pass asks with one of another lane, as it may be the lane's partition alone that is away. @throws why something has to stay.
+   * Tries every record that waits once; resolves to whether there were any. While Kafka does not answer, the pass ends with the first record
+   * that fails, and the next pass tries one of another lane, because only the failed lane's partition may be away.
+   * @throws the reason why a record stays.
    */
   async #pass(): Promise<boolean> {
     if (!this.#link.connected) return false;
@@ -122,18 +123,18 @@ export class Drain {
     if (!this.#asking) this.#blocked = new Map();
     const segments = this.#blocked.size > 0 ? this.#spool.sealed : await this.#spool.segments();
     const { behind } = this.#options;
-    if (behind && behind.bytes > 0) return false; // asked last: what is in the segments came before
+    if (behind && behind.bytes > 0) return false; // checked after `segments` was read, because what these records wait for was spooled before them
     for (const segment of segments) {
       if (this.#isOver()) break;
       if (existsSync(segment.file)) await this.#drainSegment(segment);
       else {
-        this.#log?.error({ file: segment.file }, 'a spooled segment was deleted by somebody; its records are lost');
+        this.#log?.error({ file: segment.file }, 'a spooled segment is missing; its records are lost');
         await this.#spool.remove(segment);
       }
     }
     if (this.#asking && this.#link.healthy) return true;
     const reasons = [...this.#blocked.values()];
-    if (this.#asking) this.#blocked = new Map(); // all lanes were asked for: the next pass starts with the first
+    if (this.#asking) this.#blocked = new Map(); // every lane was tried: the next pass starts over
     for (const why of reasons) throw why;
     return segments.length > 0;
   }
@@ -180,7 +181,7 @@ export class Drain {
     }
   }
 
-  /** Resolves to the lanes of what has to stay. */
+  /** Resolves to the lanes of the records that stay. */
   async #sendWindow(window: readonly Line[], done: Set<number>): Promise<readonly string[]> {
     const events: Spooled[] = [];
     const erasures: Spooled[] = [];
@@ -190,7 +191,7 @@ export class Drain {
       else done.add(line.number);
     }
     await this.#sendAll(events, done);
-    await this.#sendAll(erasures, done); // a conversation of this window may have to stay, or have gone to the waiting room
+    await this.#sendAll(erasures, done); // last, because a conversation of this window may stay, or go to the waiting room
     return [...events, ...erasures].filter(({ line }) => !done.has(line.number)).map(({ lane }) => lane);
   }
 
@@ -204,7 +205,7 @@ export class Drain {
         failures.push(outcome.reason);
         this.#blocked.set(lane, outcome.reason);
       }
-      if (!isBlocked(lane, this.#blocked)) done.add(line.number); // else it goes again, behind what has to stay
+      if (!isBlocked(lane, this.#blocked)) done.add(line.number); // otherwise it is sent again, after the record that stays
     }
     for (const why of failures) if (!(why instanceof Undelivered) || !this.#link.healthy) throw why;
   }
@@ -240,7 +241,7 @@ export class Drain {
     this.#log?.debug(logFields(event), 'sent on from the spool');
   }
 
-  /** What can be delivered neither now nor later must not keep the others from going on, and a person may want to see it. */
+  /** Sets aside a record that can never be delivered, so that it does not block others and a person can look at it. */
   async #setAside(line: Line, error: unknown, event?: ProducedEvent): Promise<void> {
     await this.#spool.setAside(line.text ?? '', error instanceof RecordTooLarge ? error.message : String(error));
     this.#counts.setAside++;
@@ -252,12 +253,12 @@ export class Drain {
   }
 }
 
-/** An erasure before its conversation would be a dead letter. */
+/** A blocked conversation also blocks erasures, because an erasure that arrives before its conversation becomes a dead letter. */
 function isBlocked(lane: string, blocked: Blocked): boolean {
   return blocked.has(lane) || blocked.has(lane.replace('erasure', 'conversation'));
 }
 
-/** A spooled line was written by us, and yet a damaged disk or a later version's rules may make it unreadable. */
+/** The event in a spooled line. A damaged disk, or another version of this SDK, may make a line unreadable. */
 function eventOf({ text, problem }: Line): ProducedEvent {
   if (text === undefined) throw new Error(problem);
   const event = JSON.parse(text) as Partial<ProducedEvent> | null;

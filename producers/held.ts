@@ -1,7 +1,8 @@
 /**
- * Spooled records that Kafka refuses because this producer's user may not write to their topic. They wait by kind, each in a spool of
- * its own, so that nothing is lost and no topic waits for the right to write to another; once it is granted they go on, in their order.
- * Only requests to erase wait behind conversations, too: before its conversation one is a dead letter, and the conversation stays.
+ * Spooled records that Kafka refuses because this producer's user may not write to their topic. Each kind waits in its own spool, so
+ * that nothing is lost and records of one topic do not wait for the right to write to another. Once the right is granted, they are sent
+ * in order. Requests to erase also wait behind conversations: a request that arrives before its conversation becomes a dead letter, and
+ * the conversation would not be erased.
  */
 import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
@@ -13,7 +14,7 @@ import type { KafkaLink } from './kafka-link.ts';
 import { openSpool } from './spool.ts';
 import type { Spool, SpoolOptions } from './spool.ts';
 
-/** The folder in the spool's. */
+/** The subfolder of the spool's folder. */
 const FOLDER = 'held';
 
 /** The records that wait for a right. */
@@ -22,13 +23,16 @@ export interface Held extends WaitingRoom {
   readonly bytes: number;
   /** How many were sent on or set aside. */
   counts(): ReturnType<Drain['counts']>;
-  /** What Kafka has said last of this kind, where something of it waits or there is no connection: another record would be refused, too, or stand behind. */
+  /**
+   * Kafka's refusal of the last record of this kind, if records of the kind wait or there is no connection: another record would be refused
+   * too, or would have to wait behind these.
+   */
   refusal(kind: EventKind): NotPermitted | undefined;
-  /** Closes. What waits is for the next process. */
+  /** Closes. The next process sends what still waits. */
   close(): Promise<void>;
 }
 
-/** Opens what waits in the folder of a spool and sends it on as soon as that is allowed. `maxBytes` holds for each kind. */
+/** Opens the waiting records in the folder of a spool and sends them once that is permitted. `maxBytes` applies to each kind. */
 export async function openHeld(options: SpoolOptions, link: DrainLink & Pick<KafkaLink, 'refuses'>): Promise<Held> {
   const { folder, log } = options;
   const open = async (kind: EventKind, behind?: Spool): Promise<{ readonly spool: Spool; readonly drain: Drain }> => {
@@ -60,7 +64,7 @@ export async function openHeld(options: SpoolOptions, link: DrainLink & Pick<Kaf
         await drain.finish(0);
         await spool.close();
       }
-      // Not empty where something waits, or another process has it open.
+      // A folder is not empty if records wait there or another process has it open.
       for (const name of [...Object.keys(byKind).map((kind) => path.join(FOLDER, kind)), FOLDER])
         await rmdir(path.join(folder, name)).catch(() => undefined);
     },

@@ -1,4 +1,4 @@
-/** From JSON, as services and people send it, to the Avro records of the log. */
+/** Turns the JSON that services and people send into the Avro records of the log. */
 import { z } from 'zod';
 import type { Problem } from '../policy/validation.ts';
 import {
@@ -11,20 +11,20 @@ import {
 import { reasonOf } from '../runtime/reason.ts';
 import type { ConversationCaptured, ErasureRequested, ReviewSource, ReviewSubmitted } from '../schemas/types.ts';
 
-/** A valid record on its way into the log, and of which kind it is. */
+/** A valid record on its way into the log, with its kind. */
 export type ProducedEvent = (
   | { readonly kind: 'conversation'; readonly record: ConversationCaptured }
   | { readonly kind: 'review'; readonly record: ReviewSubmitted }
   | { readonly kind: 'erasure'; readonly record: ErasureRequested }
 ) & {
-  /** The trace in which it is sent, valid (`stream/trace.ts`). */
+  /** The trace in which it is sent, in valid form (`stream/trace.ts`). */
   readonly traceparent?: string;
 };
 
-/** What may be sent. */
+/** A kind of record that may be sent. */
 export type EventKind = ProducedEvent['kind'];
 
-/** All that may be sent. */
+/** All kinds of records that may be sent. */
 export const EVENT_KINDS: readonly EventKind[] = ['conversation', 'review', 'erasure'];
 
 /** JSON that is not a valid record. `problems` has a sentence for each field that is wrong. */
@@ -38,15 +38,15 @@ export class InputError extends Error {
   }
 }
 
-/** Unknown fields that are named; a record could have thousands. */
+/** How many unknown fields an error names; a record could have thousands. */
 const MAX_UNKNOWN = 10;
 
 /** A string. */
 export const text = z.string({ error: notA('a string') });
 const optionalText = orNull(text);
 /**
- * What somebody said. Half of a surrogate pair, which is left where an emoji is cut in two, can't be written in UTF-8: it becomes U+FFFD, and
- * the conversation is worth keeping. In names and ids it is refused, because two of them would become one.
+ * What a user said. Half of a surrogate pair, as left when an emoji is cut in two, can't be written in UTF-8. It becomes U+FFFD, because the
+ * conversation is worth keeping. In names and ids it is refused, because two different ones would become equal.
  */
 const said = text.transform((value) => value.toWellFormed());
 const int32 = z.int32({ error: notA('a whole number of 32 bits') });
@@ -126,7 +126,7 @@ const erasureShape = z.strictObject(
 
 const SHAPES = { conversation: conversationShape, review: reviewShape, erasure: erasureShape } as const;
 
-/** The JSON schema of what may be sent, without the rules that take more than a shape. */
+/** The JSON schema of what may be sent, without the rules that go beyond its shape. */
 export function inputSchema(kind: EventKind): object {
   const schema: Record<string, unknown> = z.toJSONSchema(SHAPES[kind], { io: 'input', unrepresentable: 'any' });
   delete schema['$schema'];
@@ -187,7 +187,7 @@ export function parseEventText(kind: EventKind, line: string, arrivedAtMs: numbe
   return parseEvent(kind, json, arrivedAtMs);
 }
 
-/** `json` by its shape. `kind` is what a person calls such a record. @throws InputError with all that is wrong. */
+/** Parses `json` by `shape`. `kind` names such a record in messages. @throws InputError with all that is wrong. */
 export function parse<S extends z.ZodObject>(kind: string, shape: S, json: unknown): z.output<S> {
   const result = shape.safeParse(json);
   if (result.success) return result.data;
@@ -213,7 +213,7 @@ function refuse(problems: readonly Problem[]): void {
 
 function unknownField(key: string, kind: string, shape: z.ZodObject): Problem {
   const fields = Object.keys(shape.shape).join(', ');
-  return { field: shorten(key, 40), message: `It is not a field of a ${kind}; those are ${fields}.` };
+  return { field: shorten(key, 40), message: `It is not a field of a ${kind}; the fields are ${fields}.` };
 }
 
 function fieldName(path: readonly PropertyKey[]): string {
@@ -230,8 +230,8 @@ function entityList(entities: unknown): unknown {
 }
 
 /**
- * A list that `read` makes of the JSON; absent and null are an empty one. More than `most` are refused before any is looked at: a
- * million problems take half a minute.
+ * A list that `read` takes from the JSON; absent and null mean an empty list. More than `most` items are refused before any of them is
+ * checked, because a million problems take half a minute.
  */
 function listOf<T extends z.ZodType>(most: number, list: z.ZodArray<T>, read = (json: unknown) => json) {
   const bounded = z.preprocess((json, { issues }) => {

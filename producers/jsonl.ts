@@ -12,7 +12,7 @@ import type { Line } from './lines.ts';
 import { linesOf } from './lines.ts';
 import { SpoolFull } from './spool.ts';
 
-/** What became of a file. */
+/** The result of reading a file. */
 export interface IngestResult {
   /** Lines of the file, blank ones included. */
   readonly lines: number;
@@ -29,14 +29,14 @@ export interface Refusal {
   readonly problems: readonly Problem[];
 }
 
-/** What is read, and to where. */
+/** What is read, and where it is sent. */
 export interface IngestOptions {
   readonly file: string;
   readonly kind: EventKind;
   readonly producer: Pick<ConversationProducer, 'send'>;
   /** Lines a second at most. */
   readonly rate?: number;
-  /** Told the number of lines read, a few times a second, and at the end. */
+  /** Called with the number of lines read, a few times a second and at the end. */
   readonly onProgress?: (lines: number) => void;
 }
 
@@ -59,7 +59,7 @@ export async function ingestJsonl({ file, kind, producer, rate, onProgress }: In
   const refusals: Refusal[] = [];
   let [lines, accepted, rejected, shownAt] = [0, 0, 0, 0];
   const inTime = pace(rate);
-  /** Of each conversation what is under way: a later answer does not overtake one that waits for room. */
+  /** The last unfinished delivery of each conversation, so that a later answer does not overtake one that waits for room. */
   const latest = new Map<string, Promise<void>>();
   const inFlight = new Window(MAX_IN_FLIGHT);
 
@@ -103,7 +103,7 @@ export async function ingestJsonl({ file, kind, producer, rate, onProgress }: In
   return { lines, accepted, rejected, refusals: refusals.sort((a, b) => a.line - b.line) };
 }
 
-/** A bounded number of promises under way. A rejection is kept, so that it is thrown where somebody waits. */
+/** Runs a bounded number of promises at a time. A rejection is kept and thrown by the next `add` or `drain`. */
 class Window {
   readonly #size: number;
   readonly #running = new Set<Promise<void>>();
@@ -173,7 +173,7 @@ async function linesOfFile(file: string): Promise<AsyncGenerator<Line>> {
   return read();
 }
 
-/** Called after each line, waits until the next one's time. What was missed for more than a second is not made up for. */
+/** The returned function is called after each line and waits until the next one is due. A delay of more than a second is not made up for. */
 function pace(rate: number | undefined): () => Promise<void> {
   let due = Date.now();
   return async () => {

@@ -1,4 +1,4 @@
-/** The way to Kafka: connects in the background for as long as it takes, and promises each record's acknowledgement. */
+/** The link to Kafka: connects in the background, for as long as that takes, and resolves a promise when Kafka acknowledges a record. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import rdkafka from 'node-rdkafka';
@@ -19,7 +19,7 @@ const CONNECT_MS = 3000;
 const POLL_MS = 5;
 const FIRST_BACKOFF_MS = 250;
 const MAX_BACKOFF_MS = 5000;
-/** Limits that we set on librdkafka, of a batch and of all that is in flight. A topic that takes batches of this size refuses a large record alone. */
+/** Limits for librdkafka, on a batch and on all data in flight. A topic that takes batches of this size refuses only a record that is too large. */
 const BATCH_BYTES = 256 * 1024;
 const QUEUE_KBYTES = 256 * 1024;
 const { ERRORS } = rdkafka.CODES;
@@ -28,27 +28,27 @@ const TOO_LARGE: readonly unknown[] = [
   ERRORS.ERR_MSG_SIZE_TOO_LARGE,
   ERRORS.ERR_RECORD_LIST_TOO_LARGE,
 ];
-/** These say nothing of other records: there is no room, or no such topic. */
+/** Errors that concern a single record: there is no room, or no such topic or partition. */
 const OF_ONE: readonly unknown[] = [
   ERRORS.ERR__QUEUE_FULL,
   ERRORS.ERR__UNKNOWN_TOPIC,
   ERRORS.ERR__UNKNOWN_PARTITION,
   ERRORS.ERR_UNKNOWN_TOPIC_OR_PART,
 ];
-/** After a fatal error a client takes no more records, and gives up those in its queue. */
+/** After a fatal error a client takes no more records and drops those in its queue. */
 const FATAL: readonly unknown[] = [ERRORS.ERR__FATAL, ERRORS.ERR__PURGE_QUEUE];
 
-/** The record was not acknowledged; it may have been stored all the same, and sending it again is right. */
+/** The record was not acknowledged. It may have been stored all the same, and must be sent again. */
 export class Undelivered extends Error {
   override readonly name = 'Undelivered';
 }
 
-/** Kafka refuses the record for its size, now and later. */
+/** Kafka refuses the record because of its size, now and later. */
 export class RecordTooLarge extends Error {
   override readonly name = 'RecordTooLarge';
 }
 
-/** Kafka does not let this producer's user write to the topic: not a matter of time, but of a right that somebody may grant. */
+/** This producer's user may not write to the topic. Waiting does not help: an administrator must grant the right. */
 export class NotPermitted extends Error {
   override readonly name = 'NotPermitted';
 
@@ -67,13 +67,13 @@ export function laneOf({ kind, record }: ProducedEvent): string {
   return `${kind} ${String(partitionOf(record.conversation_id, PARTITIONS))}`;
 }
 
-/** What the way to Kafka needs. */
+/** What a link needs. */
 export interface LinkOptions {
   readonly kafka: KafkaConfig;
   readonly schemaRegistryUrl: string;
   /** Milliseconds after which a record counts as not delivered. */
   readonly deliveryTimeoutMs: number;
-  /** It connects when this has resolved; where it rejects, never. */
+  /** The link connects when this has resolved, and never if it rejects. */
   readonly ready: Promise<unknown> | undefined;
   readonly log: Logger | undefined;
 }
@@ -81,15 +81,15 @@ export interface LinkOptions {
 interface Pending {
   readonly event: ProducedEvent;
   readonly deadline: number;
-  /** How many acknowledgements had come when it was sent. */
+  /** The number of acknowledgements before it was sent. */
   readonly acknowledged: number;
   readonly resolve: () => void;
   readonly reject: (error: Error) => void;
 }
 
-/** A producer's way to Kafka. */
+/** A producer's link to Kafka. */
 export class KafkaLink {
-  /** Resolves when the first connection was made or failed, at the latest after the delivery time-out. */
+  /** Resolves when the first attempt to connect has succeeded or failed, at the latest after the delivery time-out. */
   readonly firstAttempt: Promise<void>;
   readonly #options: LinkOptions;
   readonly #pending = new Map<number, Pending>();
@@ -121,14 +121,14 @@ export class KafkaLink {
   }
 
   /**
-   * Whether Kafka answers: others need not wait for a time-out to learn of an outage. A record that failed while others were acknowledged
-   * tells of its partition alone, and so does one whose partition took the last one neither.
+   * Whether Kafka answers, so that in an outage not every record has to wait for its time-out. A record does not count if it fails while
+   * others are acknowledged, or if the previous record of its lane failed too: that may be due to its partition alone.
    */
   get healthy(): boolean {
     return this.connected && this.#healthy;
   }
 
-  /** Whether Kafka has refused the last record of this kind for want of a right. */
+  /** Whether Kafka has refused the last record of this kind because a right is missing. */
   refuses(kind: EventKind): boolean {
     return this.#refused.has(kind);
   }
@@ -140,7 +140,7 @@ export class KafkaLink {
 
   /**
    * Resolves when all in-sync replicas have the record.
-   * @throws Undelivered when that can't be known in time. @throws RecordTooLarge, NotPermitted
+   * @throws Undelivered when no acknowledgement comes in time. @throws RecordTooLarge, NotPermitted
    */
   deliver(event: ProducedEvent): Promise<void> {
     return new Promise((resolve, reject) => {
@@ -163,7 +163,7 @@ export class KafkaLink {
     });
   }
 
-  /** Closes the connection. What is in flight is given up as undelivered. */
+  /** Closes the connection. Records in flight are rejected with Undelivered. */
   async close(): Promise<void> {
     this.#stopping.abort();
     await this.#drop('The producer was closed.');
@@ -200,13 +200,13 @@ export class KafkaLink {
         dr_cb: true,
       },
       { 'request.required.acks': -1, 'message.timeout.ms': this.#options.deliveryTimeoutMs },
-      CONNECT_MS, // one that fails to connect has closed itself
+      CONNECT_MS, // a client that fails to connect closes itself
     );
     producer.on('delivery-report', (error, { opaque }) => {
       this.#settle(opaque as number, error);
     });
     producer.on('event.error', (error) => {
-      // A client without any right to write gets no producer id, which is fatal: it says so of itself, and not of a record.
+      // A client without any right to write gets no producer id. That is fatal, and the error is reported for the client, not for a record.
       this.#barred ||= codeOf(error) === ERRORS.ERR_CLUSTER_AUTHORIZATION_FAILED;
     });
     return producer;
@@ -214,7 +214,7 @@ export class KafkaLink {
 
   #poll(): void {
     this.#producer?.poll();
-    // Ids grow and the time-out is one for all, so the first that is not due ends the search.
+    // Ids grow, and all records have the same time-out, so the first one that is not due ends the search.
     const now = Date.now();
     for (const [id, { deadline }] of this.#pending) {
       if (deadline > now) break;
@@ -227,7 +227,7 @@ export class KafkaLink {
 
   #settle(id: number, error: LibrdKafkaError | Error | null): void {
     const pending = this.#pending.get(id);
-    if (!pending) return; // given up already: it was spooled
+    if (!pending) return; // it was given up and spooled before
     const code = error ? codeOf(error) : undefined;
     if (FATAL.includes(code)) {
       void this.#reconnect(); // gives up all that is pending
@@ -244,7 +244,7 @@ export class KafkaLink {
     }
     const subject = `${pending.event.kind} ${pending.event.record.conversation_id}`;
     if (TOO_LARGE.includes(code)) {
-      const message = `Kafka refuses ${subject} for its size: ${error.message}. Send less than ${String(MAX_EXTERNAL_BYTES)} bytes.`;
+      const message = `Kafka refuses ${subject} because of its size: ${error.message}. Send less than ${String(MAX_EXTERNAL_BYTES)} bytes.`;
       pending.reject(new RecordTooLarge(message, { cause: error }));
       return;
     }
@@ -260,16 +260,16 @@ export class KafkaLink {
     pending.reject(new Undelivered(`Kafka did not acknowledge ${subject}: ${error.message}.`, { cause: error }));
   }
 
-  /** An idempotent producer that met a fatal error is of no more use; a new one is. */
+  /** Replaces the producer: after a fatal error an idempotent producer can't be used any more. */
   async #reconnect(): Promise<void> {
     const producer = this.#producer;
     const { signal } = this.#stopping;
     if (!producer || signal.aborted) return;
     this.#producer = undefined;
-    producer.poll(); // the event that says why comes a turn later
+    producer.poll(); // the event with the reason follows one turn of the event loop later
     await sleep(POLL_MS);
-    await this.#drop('Kafka has shut this connection out, and another one is being made.', producer);
-    // Only a new client learns whether it may write by now.
+    await this.#drop('The connection failed for good, and a new one is being opened.', producer);
+    // Only a new client finds out whether it may write by now.
     if (this.#barred) await sleep(MAX_BACKOFF_MS, undefined, { signal, ref: false }).catch(() => undefined);
     this.#barred = false;
     await this.#connect(() => undefined);

@@ -1,4 +1,4 @@
-/** Lines out of bytes, in bounded memory. */
+/** Splits bytes into lines, in bounded memory. */
 
 /** A line, numbered from 1. `text` is undefined for bytes that can't be a line of text; `problem` then says why. */
 export interface Line {
@@ -13,7 +13,7 @@ const LINE_FEED = 0x0a;
 /** Far above any valid record, which has less than 1 MB in Avro. */
 const MAX_LINE_BYTES = 4 * 1024 * 1024;
 
-/** Splits chunks of UTF-8 bytes into lines. Keeps one unfinished line at most, and of a line that is too long nothing. */
+/** Splits chunks of UTF-8 bytes into lines. Keeps at most one unfinished line, and nothing of a line that is too long. */
 export class LineSplitter {
   readonly #decoder = new TextDecoder('utf-8', { fatal: true });
   #carried: Uint8Array[] = [];

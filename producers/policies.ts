@@ -8,15 +8,15 @@ import { partitionOf } from '../stream/partition.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { InputError } from './inputs.ts';
 
-/** Two people who adopt at once are put in one order by it: the later one fences the earlier. */
+/** Transactional id that gives adoptions one order: of two people who adopt at the same time, the later one fences the earlier. */
 export const ADOPTION_ID = 'samvad-policies';
 
 /** What is to be adopted, and by whom. */
 export type Adoption = Omit<PolicyAdopted, 'key' | 'adopted_at'>;
 
 /**
- * Keys of which the partitioner puts exactly one into each partition, in partition order: so a copy that is sent by
- * other means, such as the replay of a dead letter, finds the same way.
+ * One key for each partition, in partition order, which the partitioner sends to that partition. So a copy that is sent by
+ * other means, such as the replay of a dead letter, reaches the same partition.
  */
 export function policyKeys(partitions: number): readonly string[] {
   const keys = new Map<number, string>();
@@ -29,7 +29,7 @@ export function policyKeys(partitions: number): readonly string[] {
 }
 
 /**
- * Sends the policy; `intake` then puts it in force, in each partition for the conversations that it reads after it.
+ * Sends the policy. In each partition, `intake` then applies it to the conversations that follow it.
  * @throws InputError naming the field, when intake would refuse it for its content.
  */
 export async function sendPolicy(kafka: KafkaConfig, codecs: Codecs, adoption: Adoption): Promise<PolicyAdopted> {

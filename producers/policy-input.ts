@@ -22,14 +22,16 @@ const policyShape = z.strictObject(
     exceptions: z
       .array(exception, { error: notA('an array of exceptions') })
       .default([])
-      .describe('Other limits for a module, an intent, a language, or several of these; the first that matches wins.'),
-    audit_share: share.describe('Share of auto-approved conversations that a person checks all the same, 0 to 1.'),
+      .describe(
+        'Other thresholds for a module, an intent, a language, or several of these; the first that matches wins.',
+      ),
+    audit_share: share.describe('Share of auto-approved conversations that a person checks anyway, 0 to 1.'),
     audit_salt: text
       .default(defaultPolicy.audit_salt)
-      .describe('Another salt audits other conversations; leave it as it is to keep the choice.'),
+      .describe('Another salt audits other conversations; keep the salt to keep the selection.'),
     overlap_share: share
       .default(defaultPolicy.overlap_share)
-      .describe('Share of what people see that two of them answer, to measure how far they agree, 0 to 1.'),
+      .describe('Share of the reviewed conversations that two people answer, to measure how far they agree, 0 to 1.'),
   },
   { error: notA('a JSON object') },
 );

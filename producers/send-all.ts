@@ -1,4 +1,4 @@
-/** Many records of one request. */
+/** Sends the many records of one request. */
 import type { ConversationProducer, Stored } from './conversation-producer.ts';
 import type { ProducedEvent } from './inputs.ts';
 

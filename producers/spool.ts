@@ -2,8 +2,9 @@
  * The spool keeps records on disk while Kafka can't take them.
  *
  * Each process appends to segments (NDJSON files) in a subfolder of its own. An append is acknowledged after its line and
- * everything before it are on disk (fdatasync, shared by all appends that wait); so after a kill, what was acknowledged
- * is a prefix of the file, and a last line without a line feed was not. Subfolders of processes that ended are adopted.
+ * everything before it are on disk (fdatasync, shared by all appends that wait). So after a kill, the acknowledged lines
+ * are a prefix of the file, and a last line without a line feed was not acknowledged. Subfolders of processes that ended
+ * are adopted.
  */
 import { createReadStream, existsSync } from 'node:fs';
 import { mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from 'node:fs/promises';
@@ -20,7 +21,7 @@ import { linesOf } from './lines.ts';
 const SEGMENT_BYTES = 8 * 1024 * 1024;
 /** Appends that may wait for the disk, in bytes: memory stays bounded where the disk is slow. */
 const MAX_WAITING_BYTES = 64 * 1024 * 1024;
-/** What is left of a segment, as long as it is being written. */
+/** File name of the rest of a segment while it is being written. */
 const DRAFT = 'draft';
 const SEGMENT = /^\d{12}\.ndjson$/;
 
@@ -40,7 +41,7 @@ export class SpoolFull extends SpoolUnwritable {
   override readonly name = 'SpoolFull';
 }
 
-/** A file of spooled records that is written no more. */
+/** A file of spooled records that is no longer written to. */
 export interface Segment {
   readonly file: string;
   readonly bytes: number;
@@ -106,7 +107,7 @@ export class Spool {
     return this.#bytes;
   }
 
-  /** Whether what could go to Kafka may wait here instead. What was adopted from others may be much, and counts. */
+  /** Whether records that could go to Kafka may wait here instead. Adopted records, of which there may be many, take room too. */
   get hasRoom(): boolean {
     return this.#bytes < this.#options.maxBytes / 2;
   }
@@ -128,7 +129,10 @@ export class Spool {
       );
     }
     if (this.#waitingBytes + line.length > MAX_WAITING_BYTES) {
-      throw new SpoolFull(`The disk of ${this.#options.folder} is slower than what is to be stored; slow down.`, 1);
+      throw new SpoolFull(
+        `The disk of ${this.#options.folder} can't keep up with the records; send them more slowly.`,
+        1,
+      );
     }
     this.#bytes += line.length;
     this.#waitingBytes += line.length;
@@ -138,12 +142,12 @@ export class Spool {
     });
   }
 
-  /** What is written no more, oldest first. */
+  /** The segments that are no longer written to, oldest first. */
   get sealed(): readonly Segment[] {
     return [...this.#sealed];
   }
 
-  /** All that waits by now, oldest first; what was being written is sealed. The lines of a segment are read with `readSegment`. */
+  /** All segments that wait, oldest first. Seals the segment that is being written. `readSegment` reads the lines of a segment. */
   async segments(): Promise<readonly Segment[]> {
     if (this.#active || this.#waiting.length > 0) {
       this.#sealWanted = true;
@@ -162,7 +166,7 @@ export class Spool {
       await removeEmpty(folder);
   }
 
-  /** Leaves nothing but `lines` of a segment, which is another one then; the records of the others are stored elsewhere. */
+  /** Replaces a segment by one that holds only `lines`, and returns it. The records of the other lines must be stored elsewhere. */
   async keep(segment: Segment, lines: readonly Line[]): Promise<Segment> {
     const folder = path.dirname(segment.file);
     const content = Buffer.from(lines.map(({ text = '' }) => `${text}\n`).join(''));
@@ -175,7 +179,7 @@ export class Spool {
       await handle.close();
     }
     await rename(draft, segment.file);
-    // Another segment from now on, also where the folder can't be synced: the numbers of the lines have changed.
+    // From now on it is another segment, even if the folder can't be flushed: the numbers of the lines have changed.
     const kept = { file: segment.file, bytes: content.length };
     this.#sealed[this.#sealed.indexOf(segment)] = kept;
     this.#bytes -= segment.bytes - content.length;
@@ -183,7 +187,7 @@ export class Spool {
     return kept;
   }
 
-  /** Sets a line aside that can never be delivered, for a person to look at, in `refused.ndjson`. */
+  /** Writes a line that can never be delivered to `refused.ndjson`, for a person to look at. */
   async setAside(line: string, reason: string): Promise<void> {
     const handle = await open(path.join(this.#options.folder, 'refused.ndjson'), 'a', 0o600);
     try {
@@ -220,7 +224,7 @@ export class Spool {
   async #adopt(orphan: string): Promise<readonly Segment[]> {
     const target = path.join(this.#options.folder, await ownedName());
     const now = new Date();
-    await utimes(orphan, now, now); // whoever can't see this process must see that it has an owner
+    await utimes(orphan, now, now); // processes in other pid namespaces must see that it has an owner
     await rename(orphan, target);
     try {
       await rm(path.join(target, DRAFT), { force: true });
@@ -228,7 +232,7 @@ export class Spool {
       if (segments.length === 0) await removeEmpty(target);
       return segments;
     } catch (cause) {
-      await rename(target, orphan); // else it would wait for this process to end
+      await rename(target, orphan); // otherwise it would wait until this process ends
       throw cause;
     }
   }
@@ -239,7 +243,7 @@ export class Spool {
     this.#options.log?.warn({ folder: name }, message);
   }
 
-  /** Finishes what is being written. What still waits is for the next process. */
+  /** Finishes the current write and closes. The next process sends what still waits. */
   async close(): Promise<void> {
     if (this.#closed) return;
     this.#closed = true;
@@ -256,7 +260,7 @@ export class Spool {
     return new Set([this.#own, ...this.#sealed.map(({ file }) => path.dirname(file))]);
   }
 
-  /** One writer at a time: whoever comes while it works is served by its next round. */
+  /** One writer at a time: appends that arrive while it works are written in its next round. */
   #commit(): Promise<void> {
     this.#committing ??= this.#write();
     return this.#committing;
@@ -273,7 +277,7 @@ export class Spool {
         await this.#seal();
       }
     }
-    this.#committing = undefined; // in the same turn as the last look at what waits, so that no append is missed
+    this.#committing = undefined; // in the same turn as the last check of what waits, so that no append is missed
   }
 
   async #writeBatch(batch: readonly Append[]): Promise<void> {
@@ -283,7 +287,7 @@ export class Spool {
       let active = (this.#active ??= await this.#begin());
       await writeSafely(active, bytes);
       if (!existsSync(active.file)) {
-        // This process stood still for so long that another one has taken its folder: it may have read these lines, or not.
+        // This process was stopped for so long that another one has taken its folder, and may or may not have read these lines.
         this.#bytes -= active.bytes;
         await active.handle.close().catch(() => undefined);
         active = this.#active = await this.#begin();
@@ -297,7 +301,7 @@ export class Spool {
       this.#bytes -= bytes.length;
       const error = writeFailure(this.#options.folder, cause);
       for (const { reject } of batch) reject(error);
-      await this.#seal(); // half a line may be at its end, after which nothing may be written
+      await this.#seal(); // nothing may follow the half line that may be at its end
     }
   }
 

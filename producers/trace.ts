@@ -1,27 +1,27 @@
-/** The trace of what is sent: the caller's, as it comes from outside. */
+/** The trace of a record that is sent: the caller's, checked, because it comes from outside. */
 import { randomBytes } from 'node:crypto';
 import { traceFields } from '../runtime/log.ts';
 import { parseTraceparent } from '../stream/trace.ts';
 import type { ProducedEvent } from './inputs.ts';
 
-/** What a caller may say of the trace in which it sends something. */
+/** The trace that a caller may give. */
 export interface Traced {
-  /** A `traceparent` of W3C Trace Context. One that is malformed is replaced by a new one. */
+  /** A `traceparent` of W3C Trace Context. A malformed one is replaced by a new one. */
   readonly traceparent?: string | undefined;
 }
 
-/** The trace that goes into the log: the given one, a new one in place of what can't be read, and none where none was given. */
+/** The trace that goes into the log: the given one, a new one if the given one is malformed, none if none was given. */
 export function traceFrom({ traceparent }: Traced): { readonly traceparent?: string } {
   if (traceparent === undefined) return {};
   return { traceparent: parseTraceparent(traceparent) ?? newTraceparent() };
 }
 
-/** What a log says of an event, so that the lines about one conversation are found. */
+/** Log fields of an event, so that the lines about one conversation can be found. */
 export function logFields({ record, traceparent }: ProducedEvent) {
   return { conversation_id: record.conversation_id, ...traceFields(traceparent) };
 }
 
-/** Not sampled: whether anybody records it is not known here. */
+/** Not sampled, because it is unknown whether anyone records the trace. */
 function newTraceparent(): string {
   return `00-${randomBytes(16).toString('hex')}-${randomBytes(8).toString('hex')}-00`;
 }

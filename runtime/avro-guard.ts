@@ -1,7 +1,7 @@
 /**
- * Walks Avro bytes before they are decoded. avsc trusts block counts: six bytes that claim an array of 1e9 items end
- * the process out of memory, which no `catch` sees. This walk compares every count and length with the bytes that remain. It also limits
- * depth and the parts that take no bytes, so that a registered schema can't make a record cost more than its bytes allow.
+ * Checks Avro bytes before they are decoded. avsc trusts block counts: with six bytes that claim an array of 1e9 items the process
+ * runs out of memory, which no `catch` can handle. This check compares every count and length with the bytes that remain. It also limits
+ * nesting and the number of parts that take no bytes, so that a registered schema can't make a record cost more than its bytes allow.
  */
 import { isUtf8 } from 'node:buffer';
 import type avsc from 'avsc';
@@ -10,7 +10,7 @@ import { Poison } from '../stream/poison.ts';
 interface Cursor {
   readonly bytes: Buffer;
   at: number;
-  /** Records that the walk is inside of. */
+  /** How deep records are nested at this point. */
   depth: number;
   /** Parts that took no bytes of their own, so far. */
   free: number;
@@ -36,7 +36,7 @@ const MAX_DEPTH = 100;
 const FREE_PARTS = 1000;
 const FREE_PARTS_A_BYTE = 16;
 
-/** A check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`, and `unreadable-schema` at items that take no bytes. */
+/** Returns a check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`, and `unreadable-schema` for items that take no bytes. */
 export function avroGuard(type: avsc.Type): (bytes: Buffer, start: number) => void {
   const walk = compile(JSON.parse(JSON.stringify(type.schema({ exportAttrs: false }))) as Node, new Map(), '');
   return (bytes, start) => {
@@ -65,7 +65,7 @@ function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk 
       register((c) => {
         free(c);
         if (++c.depth > MAX_DEPTH)
-          throw new Poison('bad-avro', `More than ${String(MAX_DEPTH)} records are inside each other.`);
+          throw new Poison('bad-avro', `Records are nested more than ${String(MAX_DEPTH)} deep.`);
         for (const field of fields) field(c);
         c.depth--;
       });
@@ -173,20 +173,20 @@ function skip(c: Cursor, n: number): void {
   if (n < 0 || n > c.bytes.length - c.at)
     throw new Poison(
       'bad-avro',
-      `The Avro record is cut off: ${String(n)} bytes wanted, ${String(c.bytes.length - c.at)} remain.`,
+      `The Avro record is cut off: ${String(n)} bytes expected, ${String(c.bytes.length - c.at)} remain.`,
     );
   c.at += n;
 }
 
-/** Largest long that avsc reads: what a JavaScript number holds exactly. For all others it throws. */
+/** Largest long that avsc reads, because a JavaScript number holds it exactly. avsc throws for larger ones. */
 const MAX_LONG = Number.MAX_SAFE_INTEGER - 1;
 
 function within(value: number, low: number, high: number): void {
   if (value >= low && value <= high) return;
-  throw new Poison('bad-avro', `A number is ${String(value)}; it can be from ${String(low)} to ${String(high)}.`);
+  throw new Poison('bad-avro', `A number is ${String(value)}; it must be from ${String(low)} to ${String(high)}.`);
 }
 
-/** Zig-zag varint, at most ten bytes. Values above 2^53 lose precision, which no length or count can have. */
+/** Zig-zag varint, at most ten bytes. Values above 2^53 lose precision, but no valid length or count is that large. */
 function long(c: Cursor): number {
   let value = 0;
   let scale = 1;

@@ -1,10 +1,10 @@
-/** A data folder belongs to one Kafka cluster, from which its local tables and spooled records are. */
+/** Keeps a data folder to one Kafka cluster, the one that its local tables and spooled records belong to. */
 import { mkdir, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Kafka } from 'kafkajs';
 import { replaceFile } from './replace-file.ts';
 
-/** A data folder that was used with another cluster. */
+/** The data folder was used with another cluster. */
 export class OtherCluster extends Error {
   override readonly name = 'OtherCluster';
 }

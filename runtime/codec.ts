@@ -13,7 +13,7 @@ import { Poison } from '../stream/poison.ts';
 const HEADER_BYTES = 5;
 /** Encoded records are cut from slabs of this size. */
 const SLAB_BYTES = 64 * 1024;
-/** An unknown id is asked for again after this time: it may have been registered or restored meanwhile. */
+/** An unknown id is requested again after this time, because it may have been registered or restored meanwhile. */
 const ASK_AGAIN_MS = 10_000;
 /** How many unknown ids are remembered; the oldest is dropped first. A producer can invent any number; a batch has far fewer. */
 const MAX_UNKNOWN = 50_000;
@@ -25,8 +25,8 @@ export interface Codec<V> {
   /** The framed bytes of `record`, in a part of a buffer that is never overwritten. */
   encode(record: V): Buffer;
   /**
-   * The record in `bytes`. Synchronous: call `prepare` first for bytes from elsewhere.
-   * @throws Poison when the bytes are not a record of this topic. @throws RegistryUnavailable where `prepareAll` had no answer.
+   * The record in `bytes`. Synchronous: call `prepare` first for bytes that another process wrote.
+   * @throws Poison when the bytes are not a record of this topic. @throws RegistryUnavailable for an unknown schema if `prepareAll` got no answer.
    */
   decode(bytes: Buffer): V;
   /**
@@ -35,8 +35,8 @@ export interface Codec<V> {
    */
   prepare(messages: Iterable<Buffer | null>): Promise<void>;
   /**
-   * Fetches every registered version, so that records of earlier and later releases can be decoded. It does not throw when the registry
-   * does not answer: then `decode` throws that error for a record whose schema is not known.
+   * Fetches every registered version, so that records of earlier and later releases can be decoded. If the registry does not answer,
+   * this does not throw, but `decode` does, for a record whose schema is not known.
    */
   prepareAll(): Promise<void>;
 }
@@ -49,7 +49,7 @@ interface Reader {
 export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegistryClient | undefined): Codec<V> {
   const type = avroType(topic.schema);
   const readers = new Map<number, Reader | Poison>([[id, readerOf(topic.external, type, type)]]);
-  /** Ids that the registry does not know, and when it was asked; the latest answer is the last. */
+  /** Ids that the registry does not know, each with the time of the last request, oldest first. */
   const unknown = new Map<number, number>();
   let unanswered: Error | undefined;
   let slab = Buffer.allocUnsafeSlow(SLAB_BYTES);
@@ -134,7 +134,7 @@ export function avroType(name: keyof RecordTypes): avsc.Type {
   return type;
 }
 
-/** Bytes from elsewhere are walked before they are decoded; our own were encoded by us. */
+/** Records of an external topic are checked by `avroGuard` before they are decoded; those of the other topics were encoded by this project. */
 function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Reader {
   const check = external ? avroGuard(writer) : undefined;
   const resolver = writer.fingerprint().equals(reader.fingerprint()) ? undefined : reader.createResolver(writer);
@@ -143,7 +143,8 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
       check?.(bytes, HEADER_BYTES);
       return reader.decode(bytes, HEADER_BYTES, resolver);
     } catch (error) {
-      // Of our own records nothing may be left out; one from elsewhere must not end the process, whatever the walk has missed.
+      // No record of an internal topic may be skipped, so the error stays. One of an external topic must not end the process, even if the
+      // check missed the fault.
       if (!external || error instanceof Poison) throw error;
       throw new Poison('bad-avro', `It can't be decoded: ${String(error)}`);
     }
@@ -162,6 +163,7 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
   };
 }
 
+/** The id of the schema that a framed record was written with. @throws Poison `bad-frame` when the frame is wrong. */
 export function schemaId(bytes: Buffer): number {
   if (bytes.length < HEADER_BYTES)
     throw new Poison('bad-frame', `The record has ${String(bytes.length)} bytes; a framed one has 5 or more.`);

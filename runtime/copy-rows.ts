@@ -12,12 +12,12 @@ import type { Cell } from '../stream/projection.ts';
 const HEADER = Buffer.from('PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0', 'latin1');
 const TRAILER = Buffer.from([0xff, 0xff]);
 const FIRST_BYTES = 256 * 1024;
-/** The most bytes of a cell that is not text, with its length field. */
+/** Largest size of a cell that is not text, length field included. */
 const FIXED_BYTES = 12;
 const BYTES_PER_CHARACTER = 3;
-/** Characters. */
+/** ASCII text of up to this many characters is written byte by byte. */
 const SHORT = 24;
-/** Postgres counts microseconds from here. */
+/** Postgres timestamps are microseconds since this moment. */
 const YEAR_2000_MS = Date.UTC(2000, 0, 1);
 
 /** Rows encoded for COPY, without the format's header and trailer. */
@@ -48,9 +48,9 @@ export interface RowEncoder {
 }
 
 /**
- * An encoder of rows whose cells are in the order of `types`, names of Postgres types. A timestamptz is a number of milliseconds
- * since 1970, jsonb its text. NaN in a float8 column becomes null.
- * @throws Error for a type that it does not know.
+ * An encoder of rows whose cells are in the order of `types`, names of Postgres types. A timestamptz cell is a number of milliseconds
+ * since 1970, a jsonb cell is its text. NaN in a float8 column becomes null.
+ * @throws Error for an unknown type.
  */
 export function rowEncoder(types: readonly string[]): RowEncoder {
   const writers = types.map(writerOf);
@@ -134,7 +134,7 @@ function text(target: Target, value: string): void {
   target.at += 4 + length;
 }
 
-/** Writes UTF-8 and gives its bytes. Short ASCII, which most cells are, letter by letter: a native call takes longer. */
+/** Writes UTF-8 and returns the number of bytes. Short ASCII text, as in most cells, is written byte by byte: a native call takes longer. */
 function write(bytes: Buffer, value: string, at: number): number {
   const { length } = value;
   if (length > SHORT) return bytes.write(value, at);
@@ -146,7 +146,7 @@ function write(bytes: Buffer, value: string, at: number): number {
   return length;
 }
 
-/** A version number, 1, and the text. */
+/** The binary format of jsonb is the version number 1 and the text. */
 function jsonb(target: Target, cell: string | number | boolean): void {
   const length = write(target.bytes, storableJson(String(cell)), target.at + 5);
   target.bytes.writeInt32BE(length + 1, target.at);
@@ -154,7 +154,7 @@ function jsonb(target: Target, cell: string | number | boolean): void {
   target.at += 5 + length;
 }
 
-/** As `storable`, in JSON, where NUL is an escape; behind an escaped backslash the same letters are text. */
+/** Like `storable`, for JSON text, where NUL is the escape `\u0000`. After an escaped backslash the same letters are plain text. */
 function storableJson(json: string): string {
   if (!json.includes('\\u0000')) return json;
   return json.replaceAll(/\\(?:u0000|.)/g, (escape) => (escape === '\\u0000' ? '\ufffd' : escape));

@@ -1,9 +1,9 @@
 /**
- * Who a folder belongs to: of the spool, of a data set, or of a processor's tables. The owner is in the folder's name, so that taking over an
- * orphan is one rename: it succeeds for one process only, and names the new owner in the same instant.
+ * Which process owns a folder of the spool, of a data set, or of a processor's tables. The owner is part of the folder's name, so that an
+ * orphan is taken over by one rename: it succeeds for only one process, and names the new owner at the same moment.
  *
- * Containers may share a host name and a volume and not see each other's processes. So the name tells the owner's pid namespace
- * (pid_namespaces(7)) too, and of an owner in another one the folder's time tells whether it lives: owners touch their folders.
+ * Containers may share a host name and a volume without seeing each other's processes. So the name also holds the owner's pid namespace
+ * (pid_namespaces(7)). Owners touch their folders: whether an owner in another namespace is alive shows in the folder's modification time.
  */
 import { randomUUID } from 'node:crypto';
 import { readlink, stat, utimes } from 'node:fs/promises';
@@ -15,13 +15,13 @@ import { isErrorCode } from './reason.ts';
 const SEPARATOR = '~';
 const UNOWNED = 'free';
 const UNKNOWN_START = 'unknown';
-/** How often an owner touches its folders, and after how long untouched the owner counts as gone where nobody can see it. */
+/** How often an owner touches its folders, and after how long without a touch an owner in another pid namespace counts as gone. */
 const TOUCH_MS = 10_000;
 const UNTOUCHED_MS = 60_000;
 
 /**
- * Whether a folder may be taken over. The owner of an `orphaned` one has ended; that of an `untouched` one can't be seen, and stands still or
- * has ended; `foreign` belongs to another host, whose processes can't be seen from here.
+ * Whether a folder may be taken over. The owner of an `orphaned` folder has ended. The owner of an `untouched` folder is in another pid
+ * namespace, and is stopped or has ended. A `foreign` folder belongs to another host, whose processes can't be seen from here.
  */
 export type Ownership = 'ours' | 'orphaned' | 'untouched' | 'alive' | 'foreign' | 'no owner';
 
@@ -35,7 +35,7 @@ export function unownedName(): string {
   return [UNOWNED, randomUUID()].join(SEPARATOR);
 }
 
-/** Who owns the folder `name` in `parent`. A name without a namespace is of a release before there was one in it. */
+/** Who owns the folder `name` in `parent`. A name without a namespace comes from an earlier release. */
 export async function ownershipOf(parent: string, name: string): Promise<Ownership> {
   const parts = name.split(SEPARATOR);
   if (parts.length === 2 && parts[0] === UNOWNED) return 'orphaned';
@@ -50,11 +50,11 @@ export async function ownershipOf(parent: string, name: string): Promise<Ownersh
   return (await runs(Number(pid), startedAt)) ? 'alive' : 'orphaned';
 }
 
-/** Tells processes that can't see this one that the owner of these folders lives, until what it returns is called. */
+/** Touches these folders, so that processes in other pid namespaces see that the owner is alive, until the returned function is called. */
 export function keepTouched(folders: () => Iterable<string>): () => void {
   const touching = setInterval(() => {
     const now = new Date();
-    for (const folder of folders()) utimes(folder, now, now).catch(() => undefined); // gone: emptied meanwhile
+    for (const folder of folders()) utimes(folder, now, now).catch(() => undefined); // it may have been removed meanwhile
   }, TOUCH_MS).unref();
   return () => clearInterval(touching);
 }
@@ -63,18 +63,18 @@ async function ownProcess(): Promise<string> {
   return [hostName(), String(process.pid), (await startOf(process.pid)) ?? UNKNOWN_START].join(SEPARATOR);
 }
 
-/** The number of this process's pid namespace; where there is none, all processes see each other. */
+/** The number of this process's pid namespace; 0 on a system without namespaces, where all processes see each other. */
 async function ownNamespace(): Promise<string> {
   const link = await readlink('/proc/self/ns/pid').catch(() => '');
   return link.replaceAll(/\D/g, '') || '0';
 }
 
 async function untouched(folder: string): Promise<boolean> {
-  const known = await stat(folder).catch(() => undefined); // gone: another one was faster
+  const known = await stat(folder).catch(() => undefined); // undefined: another process has taken it
   return known !== undefined && Date.now() - known.mtimeMs > UNTOUCHED_MS;
 }
 
-/** The start time tells a process from a later one with the same pid. */
+/** The start time distinguishes a process from a later one with the same pid. */
 async function runs(pid: number, startedAt: string): Promise<boolean> {
   if (startedAt !== UNKNOWN_START) return (await startOf(pid)) === startedAt;
   try {

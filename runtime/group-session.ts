@@ -1,12 +1,13 @@
 /**
  * One membership of a consumer group, from joining to leaving, for the runners of processors and projections.
  *
- * Under load batches overlap: while one is committed the next is staged, and the one after it is read. Only staging and
- * reading run ahead, and neither leaves a trace: commits follow one another, and after a failure nothing more begins.
+ * Under load batches overlap: while one is committed, the next is staged and the one after it is read. Only staging and
+ * reading run ahead, and neither changes anything outside the session. Commits follow one another, and after a failure
+ * nothing more starts.
  *
  * The hard case is a process that was paused (SIGSTOP) in the middle of a batch: its partitions go to another member,
- * then it wakes and finishes. So a revocation is answered only when the running commit has ended, and records that were
- * consumed before it are dropped, staged or not.
+ * then it resumes and finishes the batch. So a revocation is answered only when the running commit has ended, and records
+ * that were consumed before the revocation are dropped, staged or not.
  */
 import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
@@ -17,68 +18,68 @@ import { asError } from './reason.ts';
 /** A batch that was written. */
 export interface CommittedBatch {
   readonly records: number;
-  /** From the begin of its commit to its end; staging is not in it. */
+  /** Duration of the commit, without staging. */
   readonly seconds: number;
   readonly messages: readonly Message[];
-  /** From the begin of its staging to the end of its commit, in milliseconds since 1970. */
+  /** Start of the staging and end of the commit, in milliseconds since 1970. */
   readonly from: number;
   readonly to: number;
 }
 
-/** What a runner does at each turn of its membership. `S` is a batch of which nothing is written yet. */
+/** What a runner does at each point of its membership. `S` is a staged batch: nothing of it is written yet. */
 export interface GroupMember<S> {
   readonly kafka: KafkaConfig;
   readonly groupId: string;
   readonly topics: readonly string[];
   readonly maxBatch: number;
-  /** Whether records gather before they are read: for `FETCH_WAIT_MS`, or until there are many. */
+  /** Whether records gather before they are read: for `FETCH_WAIT_MS`, or until there are `ENOUGH_BYTES_LINGERING`. */
   readonly lingers?: boolean | undefined;
   readonly stopping: AbortSignal;
-  /** Makes local state current for `partitions`, and gives the offsets to read from. */
+  /** Makes local state current for `partitions`, and returns the offsets to read from. */
   takeOver(consumer: KafkaConsumer, partitions: readonly TopicPartitionOffset[]): Promise<TopicPartitionOffset[]>;
   /**
-   * Works out what records, in log order, amount to after the batches whose commit has begun. Changes nothing: what it
-   * gives may be dropped.
+   * Computes the results of records, given in log order, on top of the batches whose commit has begun. Changes nothing,
+   * because the staged batch may be dropped.
    */
   stage(messages: readonly Message[]): Promise<S>;
   /** Writes what was staged. A failure ends the session. */
   commit(consumer: KafkaConsumer, staged: S): Promise<void>;
-  /** Told of each batch after its commit. */
+  /** Called after the commit of each batch. */
   readonly onCommit?: ((batch: CommittedBatch) => void) | undefined;
-  /** Nothing more to read: `ends` are the ends of partitions that were met since the last call. */
+  /** Called when there is nothing more to read. `ends` are the ends of partitions that were reached since the last call. */
   atEnds(consumer: KafkaConsumer, ends: readonly TopicPartitionOffset[]): Promise<void>;
-  /** Called while no commit runs, before partitions are handed back and every now and then; not after a failure. */
+  /** Called before partitions are handed back, and about once a minute; never during a commit or after a failure. */
   checkpoint(consumer: KafkaConsumer, partitions: readonly number[]): Promise<void>;
 }
 
 const CHECKPOINT_MS = 60_000;
-/** A fetch is answered at once when enough has come; after this long when it has not, which is most of what an idle broker has to do. */
+/** The broker answers a fetch when enough bytes have arrived, or after this time. An idle broker does little else than answer such fetches. */
 const FETCH_WAIT_MS = 100;
 /**
- * What is enough: anything, or for a member that lingers some hundred records. A transaction costs the broker the same with one record
- * as with fifty, and so does a fetch. Kafka Streams, too, commits ten times a second where it processes exactly once.
+ * How many bytes are enough: any number, or some hundred records for a member that lingers. A transaction costs the broker the same with
+ * one record as with fifty, and so does a fetch. Kafka Streams also commits ten times a second when it processes exactly once.
  */
 const ENOUGH_BYTES = 1;
 const ENOUGH_BYTES_LINGERING = 64 * 1024;
-/** Below this share of a full batch nothing is read ahead: what comes during a commit then goes into one batch. */
+/** After a batch below this share of a full one nothing is read ahead, so that records that arrive during its commit form one batch. */
 const BUSY_SHARE = 0.2;
 
 interface Membership {
-  /** Grows with each revocation; records consumed before it are not ours to process. */
+  /** Grows with each revocation. Records that were consumed in an earlier epoch must not be processed. */
   epoch: number;
   partitions: readonly number[];
-  /** Ends of these partitions that were met and not told of yet. */
+  /** Ends of these partitions that were reached and not yet passed to `atEnds`, by `topic/partition`. */
   readonly ends: Map<string, TopicPartitionOffset>;
   changing: Promise<void>;
-  /** Ends with the batch that is being read. */
+  /** Resolves when the batch that is being read is complete. */
   reading: Promise<unknown>;
-  /** While it is there, no batch may be read: the assignment is about to change. */
+  /** While this is set, no batch may be read, because the assignment is about to change. */
   closed: Promise<void> | undefined;
   running: Promise<void>;
   failure: Error | undefined;
 }
 
-/** Joins the group, works until `stopping`, and leaves. Rejects with what ended it otherwise. */
+/** Joins the group, works until `stopping`, and leaves. Rejects with the error that ended the session. */
 export async function runGroupSession<S>(
   member: GroupMember<S>,
   onAssigned: (partitions: number) => void,
@@ -173,21 +174,21 @@ async function commit<S>(
 }
 
 /**
- * Begins `work` when the running one has ended; not after a failure, whose outcome is unknown, nor when the partitions
- * were revoked since `epoch`. Revocation waits for what has begun. Resolves when `work` has begun.
+ * Starts `work` when the running work has ended, unless that failed, because its outcome is then unknown, or partitions
+ * were revoked since `epoch`. A revocation waits for work that has started. Resolves when `work` has started.
  */
 async function whenIdle(
   membership: Membership,
   { epoch }: Pick<Membership, 'epoch'>,
   work: () => Promise<void>,
 ): Promise<void> {
-  // Another one may have begun its work when this one comes to know that the last has ended.
+  // When this call resumes after the running work has ended, another call may already have started its work.
   let ended: Promise<void>;
   do await (ended = membership.running);
   while (ended !== membership.running);
   if (membership.failure) return;
   if (epoch === membership.epoch) membership.running = work().catch((error: unknown) => fail(membership, error));
-  else membership.ends.clear(); // they lie behind what is dropped, which its new owner reads
+  else membership.ends.clear(); // these ends come after the dropped records, which the new owner reads
 }
 
 interface Batch {
@@ -196,7 +197,7 @@ interface Batch {
   readonly messages: readonly Message[];
 }
 
-/** Never rejects, because it may be read ahead: a failure ends the session where the loop looks. */
+/** Never rejects, because it may be called ahead, when nobody awaits it yet. The loop ends the session when it sees the failure. */
 async function fetchBatch<S>(member: GroupMember<S>, membership: Membership, consumer: KafkaConsumer): Promise<Batch> {
   while (membership.closed) await membership.closed;
   const { epoch } = membership;
@@ -211,8 +212,8 @@ async function fetchBatch<S>(member: GroupMember<S>, membership: Membership, con
 }
 
 /**
- * Changes the assignment between two batches. One that was read across the change would hold records of both
- * assignments: whether it were dropped or processed, some would be lost or come twice.
+ * Changes the assignment between two batches. A batch that was read across the change would hold records of both
+ * assignments: dropping it would lose some of them, and processing it would repeat some.
  */
 async function betweenBatches(membership: Membership, change: () => void | Promise<void>): Promise<void> {
   let open: () => void = () => undefined;
@@ -226,7 +227,7 @@ async function betweenBatches(membership: Membership, change: () => void | Promi
   }
 }
 
-/** An end that records have gone past is one no more; storing it would move the position back. */
+/** Forgets ends that later records have passed: storing such an end would move the position back. */
 function forgetPassed(ends: Map<string, TopicPartitionOffset>, messages: readonly Message[]): void {
   if (ends.size === 0) return;
   for (const { topic, partition, offset } of messages) {
@@ -254,9 +255,9 @@ function rebalance<S>(
       await membership.running;
       membership.partitions = [];
       await betweenBatches(membership, async () => {
-        membership.epoch++; // what was read since the revocation began is of the old assignment too
-        membership.ends.clear(); // to store one now would move a successor's position
-        await membership.running; // what has begun meanwhile
+        membership.epoch++; // records read since the revocation began belong to the old assignment too
+        membership.ends.clear(); // storing an end now would move the successor's position
+        await membership.running; // work that has started meanwhile
         callNow('handing partitions back', () => consumer.unassign());
       });
     } else {
@@ -271,7 +272,7 @@ function rebalance<S>(
     try {
       if (revoked) consumer.unassign();
     } catch {
-      // the consumer is gone, and with it its partitions; `failure` has the reason
+      // the consumer is closed and has no partitions any more; `failure` has the reason
     }
   });
 }

@@ -1,17 +1,17 @@
-/** The two Kafka clients, configured for one cluster: node-rdkafka reads and writes records, kafkajs administers topics, offsets and the cluster. */
+/** Configures the two Kafka clients: node-rdkafka reads and writes records, kafkajs administers topics, offsets and the cluster. */
 import { readFileSync } from 'node:fs';
 import { Kafka, logLevel } from 'kafkajs';
 import type { KafkaConfig as KafkajsConfig, SASLOptions } from 'kafkajs';
 import type { ConsumerGlobalConfig, GlobalConfig } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 
-/** Largest batch, key and headers included, that our transactional producers and the writer of dead letters send; topics have limits of their own. */
+/** Largest batch, with keys and headers, that our transactional producers and the writer of dead letters send. Topics have their own limits. */
 export const MAX_MESSAGE_BYTES = 4 * 1024 * 1024;
 
 /**
  * Settings that every librdkafka client shares.
- * Short retry back-off: after a commit the next transaction meets CONCURRENT_TRANSACTIONS until its markers are
- * written, and the default of 100 ms then is most of a transaction's time.
+ * The retry back-off is short: after a commit, the next transaction gets CONCURRENT_TRANSACTIONS until the markers are
+ * written, and the default of 100 ms would be most of a transaction's time.
  */
 export function librdkafkaConfig(kafka: KafkaConfig, clientId: string): GlobalConfig {
   return {
@@ -38,15 +38,18 @@ export function librdkafkaConsumerConfig(kafka: KafkaConfig, clientId: string, g
     'enable.partition.eof': true,
     'fetch.wait.max.ms': 10,
     'fetch.error.backoff.ms': 50,
-    'queued.max.messages.kbytes': 4096, // for each partition, and all of them fill up behind a backlog
-    'fetch.queue.backoff.ms': 10, // a full one is looked at again so soon; after the client's 1 s it has run dry
+    'queued.max.messages.kbytes': 4096, // per partition; with a backlog all of these queues fill up
+    'fetch.queue.backoff.ms': 10, // how soon a full queue is checked again; after the default of 1 s it would be empty
     'partition.assignment.strategy': 'range', // the only one that gives a task the same partition of all its topics
     'session.timeout.ms': 6000,
     'heartbeat.interval.ms': 1000,
   };
 }
 
-/** Group name of consumers that only `assign`: librdkafka wants one all the same, and the broker checks the right to it. Also the client id of those that read a topic once. */
+/**
+ * Group name of consumers that only `assign`: librdkafka requires one, and the broker checks the right to use it. Also the client id of
+ * consumers that read a topic once.
+ */
 export const READER_GROUP = 'samvad-read';
 
 /** A librdkafka consumer for `assign`, which commits nothing. */
@@ -54,7 +57,7 @@ export function librdkafkaReaderConfig(kafka: KafkaConfig, clientId: string): Co
   return librdkafkaConsumerConfig(kafka, clientId, READER_GROUP);
 }
 
-/** kafkajs for administration; `settings` go before what is usual. */
+/** kafkajs for administration; `settings` override the defaults. */
 export function kafkajsClient(kafka: KafkaConfig, clientId: string, settings: Partial<KafkajsConfig> = {}): Kafka {
   return new Kafka({
     clientId,

@@ -1,23 +1,23 @@
 /**
- * One at work among many, with a consumer group as the election: who owns the only partition of a topic leads. A leader
- * that was paused may not know yet that it is none any more, so what it writes must be checked by other means.
+ * Elects a leader through a consumer group: the member that owns the only partition of a topic leads. A leader that was
+ * paused may not know yet that another one leads, so its writes must be fenced by other means.
  */
 import type { KafkaConfig } from '../config.ts';
 import { runGroupSession } from './group-session.ts';
 import { asError } from './reason.ts';
 
 const OFFSET_END = -1;
-/** Whoever joins makes the group deal its partitions anew, and mostly the leader gets its own back: work goes on meanwhile. */
+/** When a member joins, the group reassigns its partitions, and the leader mostly gets its own back. Work continues for this long meanwhile. */
 const GRACE_MS = 5000;
 
 /** What a member of the election needs. */
 export interface Candidate {
   readonly kafka: KafkaConfig;
   readonly groupId: string;
-  /** A topic with one partition; its records are not looked at. */
+  /** A topic with one partition; its records are ignored. */
   readonly topic: string;
   readonly stopping: AbortSignal;
-  /** Works until the signal, which means that leadership is lost or the process stops. An error that it throws ends the session. */
+  /** Works until the signal is aborted: leadership is lost, or the process stops. An error that it throws ends the session. */
   readonly lead: (signal: AbortSignal) => Promise<void>;
   readonly onLeading: (leading: boolean) => void;
 }

@@ -1,4 +1,4 @@
-/** A service of which any number of copies may run, and one leads. */
+/** A service that may run in any number of copies, of which one leads. */
 import type { Config } from '../config.ts';
 import { leadInTurn } from './leader.ts';
 import type { Access, Service, ServiceContext } from './service.ts';
@@ -6,18 +6,18 @@ import { runSessions, untilAborted } from './sessions.ts';
 
 /** The parts of such a service; `C` are the names of its counters. */
 export interface LeadingService<C extends string> {
-  /** Also its consumer group, with which the leader is chosen. */
+  /** Also the consumer group that elects the leader. */
   readonly name: string;
   readonly does: string;
   readonly access: Access;
-  /** A topic with one partition; its records are not looked at. */
+  /** A topic with one partition; its records are ignored. */
   readonly topic: string;
   readonly counters: readonly C[];
-  /** Whether this configuration leaves it nothing to do; then it only waits. */
+  /** Whether it has nothing to do under this configuration; then it only waits. */
   readonly idle?: (config: Config) => boolean;
   /** Grows with the work done (`runSessions`). */
   readonly progress: (stats: Readonly<Record<C, number>>) => number;
-  /** Works until the signal and counts its work. An error that it throws ends the session. */
+  /** Works until the signal is aborted and counts its work. An error that it throws ends the session. */
   readonly lead: (context: ServiceContext, signal: AbortSignal, stats: Record<C, number>) => Promise<void>;
 }
 

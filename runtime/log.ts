@@ -3,7 +3,7 @@ import { pino } from 'pino';
 import type { DestinationStream, Logger } from 'pino';
 import { traceIdOf } from '../stream/trace.ts';
 
-/** What a log may be told. */
+/** Settings of a log. */
 export interface LogOptions {
   readonly level: string;
   /** Values that must not appear, wherever they come from. */
@@ -12,7 +12,7 @@ export interface LogOptions {
   readonly destination?: DestinationStream;
 }
 
-/** What looks like a secret wherever it stands: API tokens, authorization headers, passwords in addresses. */
+/** Patterns of secrets, wherever they appear: API tokens, authorization headers, passwords in addresses. */
 const PATTERNS: readonly (readonly [RegExp, string])[] = [
   [/smv_[\w-]{43}/g, 'smv_…'],
   [/\b(Bearer|Basic|Token) +[\w.~+/=-]{8,}/gi, '$1 …'],
@@ -21,7 +21,7 @@ const PATTERNS: readonly (readonly [RegExp, string])[] = [
 
 /** Opens the log. Each finished line is searched for secrets, so none can slip in through an error's message. */
 export function openLog({ level, secrets = [], destination = process.stderr }: LogOptions): Logger {
-  // A secret of a few letters would black out half the log and hide nothing.
+  // Masking a secret of a few letters would mask half the log and hide nothing.
   const hidden = secrets
     .filter((secret) => secret.length >= 6)
     .flatMap((secret) => [secret, JSON.stringify(secret).slice(1, -1)]);
@@ -33,7 +33,7 @@ export function traceFields(traceparent: string | null | undefined): { readonly 
   return traceparent == null ? {} : { trace_id: traceIdOf(traceparent) };
 }
 
-/** The secrets in a configuration: every text under a name that says so, and passwords in addresses. */
+/** The secrets in a configuration: every string whose name says that it is secret, and passwords in addresses. */
 export function secretsOf(config: unknown, name = ''): string[] {
   if (typeof config === 'string') {
     if (/password|secret|token|key/i.test(name)) return [config];
@@ -44,7 +44,7 @@ export function secretsOf(config: unknown, name = ''): string[] {
   return Object.entries(config).flatMap(([key, value]) => secretsOf(value, key));
 }
 
-/** A bare `%` encodes nothing; Postgres's client takes it as it stands. */
+/** A password with a bare `%` is not encoded; the Postgres client uses it as it is. */
 function decoded(password: string): string {
   try {
     return decodeURIComponent(password);

@@ -1,4 +1,4 @@
-/** Who a process is: a pid alone may have gone to another one. */
+/** The identity of a process. A pid alone is not enough, because a later process may get the same one. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { promisify } from 'node:util';

@@ -1,8 +1,8 @@
 /**
- * Runs one processor exactly once on Kafka transactions. Each step stands in `stage` and `commit`, in order.
+ * Runs one processor exactly once on Kafka transactions. The steps are numbered in `stage` and `commit`.
  *
- * A session is a consumer, a transactional producer and the tables of the assigned partitions. There is one way out of
- * any failure: the session is closed, what was staged is dropped, and a new session starts from what is committed.
+ * A session is a consumer, a transactional producer and the tables of the assigned partitions. Every temporary failure is
+ * handled in the same way: the session is closed, what was staged is dropped, and a new session starts from what is committed.
  */
 import { randomUUID } from 'node:crypto';
 import type { KafkaConsumer, Message, Producer, TopicPartitionOffset } from 'node-rdkafka';
@@ -92,7 +92,7 @@ interface Session {
   readonly watermarks: Watermarks;
   readonly store: StateStore;
   readonly stats: Counters;
-  /** Ends when the changes of the last commit are in the store. */
+  /** Resolves when the changes of the last commit are in the store. */
   written: Promise<void>;
   /** The group's next offset of each partition, by `topic/partition`. */
   readonly positions: Map<string, TopicPartitionOffset>;
@@ -133,8 +133,8 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         stage: (messages) => stage(session, messages),
         commit: (consumer, staged) => commit(session, consumer, staged),
         onCommit: options.onCommit,
-        // A transaction marker follows the last record: without this commit a monitor would always show a lag. It is not a commit of the
-        // consumer, which the client may send late, after it has found its coordinator again, and so move the group back.
+        // A transaction marker follows the last record: without this commit a monitor would always show a lag. The consumer's own commit is
+        // not used, because the client may send it late, after it has found its coordinator again, and so move the group back.
         async atEnds(consumer, ends) {
           await commitOffsets(session, consumer, ends);
           moveTo(session, ends);
@@ -192,7 +192,7 @@ async function takeOver(
 
 /**
  * The offsets to continue from. Only this check notices records that expired before they were processed, and processed records that the
- * topic has lost, for example in a power cut. In that case everything that is left is read again; records that are known change nothing.
+ * topic has lost, for example in a power cut. In that case everything that is left is read again; known records change nothing.
  */
 async function startingOffsets(
   { options: { log }, watermarks }: Session,
@@ -206,7 +206,7 @@ async function startingOffsets(
     if (offset > high)
       log.error(
         { topic, partition, end: high, committed: offset },
-        'processed records are lost, what is left is read again',
+        'processed records are lost; reading again what is left',
       );
     from.push({ topic, partition, offset: offset >= 0 && offset <= high ? offset : OFFSET_BEGINNING });
   }

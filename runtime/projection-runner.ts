@@ -1,6 +1,6 @@
 /**
  * Runs one projection effectively once: rows and offsets go to Postgres in one transaction, and reading starts from
- * the offsets that are there. Kafka's committed offsets are kept up for monitors only.
+ * the offsets that are there. Offsets are committed to Kafka for monitors only.
  */
 import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { Pool, PoolClient } from 'pg';
@@ -35,7 +35,7 @@ export interface ProjectionRunnerOptions {
   readonly codec: Codec<unknown>;
   readonly pool: Pool;
   readonly log: Logger;
-  /** Gets a record that can't be projected; the batch goes on when it resolves. */
+  /** Handles a record that can't be projected; the batch continues when it resolves. */
   readonly onPoison: (record: RawRecord, poison: Poison) => Promise<void>;
   /** Called after each committed transaction. */
   readonly onCommit?: (batch: CommittedBatch) => void;
@@ -58,11 +58,11 @@ export interface ProjectionRunner extends Background {
 }
 
 const MAX_BATCH = 10_000;
-/** Batches without a row are passed over for this long before their offsets are stored, unless a row comes, a dead letter, or the end. */
+/** How long offsets of batches without a row may stay unstored, unless a row, a dead letter or the end of a partition comes first. */
 const STORE_MS = 1000;
 /**
- * A Postgres that is gone without a word, as its host is, says nothing for a quarter of an hour. So a transaction ends after this long: before
- * the group takes a process for dead that gives no sign of life (5 min), and after the wait for a lock, which may be a rebuild's.
+ * When the host of Postgres disappears, a connection reports no error for a quarter of an hour. So a transaction fails after this time: before
+ * the group removes a process that gives no sign of life (5 min), and after the wait for a lock, which a rebuild may hold.
  */
 const MAX_TRANSACTION_MS = 240_000;
 
@@ -179,7 +179,7 @@ async function commit(session: Session, { batch, poisoned, records, first, next 
   logPoisoned(log, [projection.topic], poisoned);
 }
 
-/** Sets the next offsets after records from `first` on. @throws LostRecords when `first` is before what is stored. */
+/** Sets the next offsets after a batch that starts at the offsets `first`. @throws LostRecords when `first` is before what is stored. */
 function pass({ options, held, passed }: Session, next: Offsets, first = next): void {
   for (const [partition, offset] of first) {
     const position = held.get(partition);
@@ -202,7 +202,7 @@ async function storeEnds(
   callNow('committing ends', () => consumer.commit([...ends]));
 }
 
-/** Stores the rows of a batch and the offsets that it ends at, in one transaction. */
+/** Stores the rows of a batch and the next offsets, in one transaction. */
 async function store(session: Session, batch: EncodedBatch = NO_ROWS): Promise<void> {
   const { held, passed } = session;
   const { projection, pool } = session.options;

@@ -39,7 +39,7 @@ export class Fenced extends Error {
   override readonly name = 'Fenced';
 }
 
-/** Kafka gives records from before the stored offset: the topic has lost records or was created again. A new session does not help. */
+/** Kafka returns records from before the stored offset: the topic has lost records or was recreated. A new session does not help. */
 export class LostRecords extends Error {
   override readonly name = 'LostRecords';
 }
@@ -49,8 +49,8 @@ export function mustNotGoBack(projection: Projection, { partition, nextOffset }:
   if (offset >= nextOffset) return;
   const { name, topic } = projection;
   throw new LostRecords(
-    `${name} has stored everything before offset ${String(nextOffset)} of ${topic.name}/${String(partition)}, which Kafka gives again ` +
-      `from offset ${String(offset)}: the topic has lost records, or was made again. Fill the table from it: samvad rebuild ${name}`,
+    `${name} has stored everything before offset ${String(nextOffset)} of ${topic.name}/${String(partition)}, but Kafka returns records ` +
+      `from offset ${String(offset)}: the topic has lost records, or was recreated. Refill the table from it: samvad rebuild ${name}`,
   );
 }
 

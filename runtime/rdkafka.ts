@@ -1,4 +1,4 @@
-/** node-rdkafka with promises: every call that may fail gives a Transient that says what was being done. */
+/** node-rdkafka with promises: a call that fails throws a Transient that says what was being done. */
 import { createRequire } from 'node:module';
 import rdkafka from 'node-rdkafka';
 import type {
@@ -52,7 +52,7 @@ export function call<T = void>(what: string, start: (done: Done<T>) => void): Pr
   });
 }
 
-/** Makes a call that answers at once. @throws Transient with the client's error as its cause. */
+/** Makes a synchronous call. @throws Transient with the client's error as its cause. */
 export function callNow<T>(what: string, start: () => T): T {
   try {
     return start();
@@ -197,8 +197,7 @@ export function patience(what: string): (records: number) => void {
   let empty = 0;
   return (records) => {
     empty = records > 0 ? 0 : empty + 1;
-    if (empty > MAX_EMPTY)
-      throw new Transient(`${what} failed: nothing has come for ${(MAX_EMPTY * WAIT_MS) / 1000} s`);
+    if (empty > MAX_EMPTY) throw new Transient(`${what} failed: nothing arrived for ${(MAX_EMPTY * WAIT_MS) / 1000} s`);
   };
 }
 

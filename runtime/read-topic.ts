@@ -12,7 +12,7 @@ import { openWatermarks } from './watermarks.ts';
 
 const BATCH = 1000;
 
-/** What reading typed records takes. */
+/** What is needed to read typed records. */
 export interface Source {
   readonly kafka: KafkaConfig;
   readonly codecs: Codecs;
@@ -41,7 +41,7 @@ export function valuesOf<V>(records: readonly TopicRecord<V>[]): V[] {
   return records.flatMap(({ value }) => (value === null ? [] : [value]));
 }
 
-/** The end of each partition that holds anything: the offset after the last record or transaction marker. */
+/** The end of each partition that is not empty: the offset after the last record or transaction marker. */
 export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
   const watermarks = await openWatermarks(kafka, READER_GROUP);
   try {
@@ -54,7 +54,7 @@ export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<
   }
 }
 
-/** The records of `readTopic`, decoded. @throws Transient, and Poison for a record that is none of this topic. */
+/** The records of `readTopic`, decoded. @throws Transient, and Poison for a record that can't be decoded. */
 export async function* readRecords<V>(
   { kafka, codecs }: Source,
   topic: Topic<V>,
@@ -88,7 +88,7 @@ export async function* readBatches(
     if (next >= (to.get(partition) ?? 0)) open.delete(partition);
   };
   const consumer = await connectConsumer(librdkafkaReaderConfig(kafka, READER_GROUP));
-  // Often a transaction marker precedes the end. No record shows it: only the end-of-partition event tells.
+  // Often a transaction marker precedes the end. No record shows it, only the end-of-partition event.
   consumer.on('partition.eof', ({ partition, offset }: TopicPartitionOffset) => reached(partition, offset));
   let reading: Promise<readonly Message[]> = Promise.resolve([]);
   const read = () => {

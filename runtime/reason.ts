@@ -1,7 +1,7 @@
 /** What went wrong, in one line for a person, without a full stop. */
 export function reasonOf(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
-  // `fetch`, and connecting to a name with several addresses, hide the reason one level down.
+  // `fetch`, and a connection to a name with several addresses, hide the reason one level down.
   if (/^(fetch failed|terminated)$/.test(error.message) && error.cause !== undefined) return reasonOf(error.cause);
   if (error.message === '' && error instanceof AggregateError) return reasonOf(error.errors[0]);
   if (error.name === 'KafkaJSAggregateError') return ofTopics((error as Error & RefusedTopics).errors);
@@ -35,7 +35,7 @@ const REFUSALS = [
   [/certificate/i, 'see KAFKA_TLS_CA_FILE'],
   [
     /Closed connection/,
-    'it goes down, or it wants TLS or a user: see KAFKA_TLS, KAFKA_TLS_CA_FILE and KAFKA_SASL_USERNAME',
+    'it is shutting down, or it requires TLS or a user: see KAFKA_TLS, KAFKA_TLS_CA_FILE and KAFKA_SASL_USERNAME',
   ],
   [/replication.factor/i, 'see SAMVAD_REPLICATION'],
   [/authoriz/i, 'its user lacks a right; see docs/topics.md#least-rights and `samvad topology --acls`'],

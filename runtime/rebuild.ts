@@ -1,5 +1,5 @@
 /**
- * Fills a table again from its topic, in one Postgres transaction: a failure leaves everything as it was.
+ * Refills a table from its topic, in one Postgres transaction: a failure leaves everything as it was.
  */
 import type { Pool, PoolClient } from 'pg';
 import type { KafkaConfig } from '../config.ts';
@@ -26,7 +26,7 @@ export interface RebuildOptions {
 }
 
 /**
- * Empties the projection's table and replays its topic into it. Runners of the projection are fenced, wait, and go on
+ * Empties the projection's table and replays its topic into it. Runners of the projection are fenced, wait, and continue
  * from the new offsets by themselves. Returns the number of records read.
  */
 export function rebuildProjection(options: RebuildOptions): Promise<number> {
@@ -44,7 +44,7 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     // 3. The latest row of each key stays, unless the key was deleted after it.
     await dropOutdated(client, projection);
     for (const statement of indexes) await client.query(statement);
-    // 4. The runners go on from here.
+    // 4. The runners continue from here.
     for (const [partition, offset] of ends) {
       const position = await holdPartition(client, projection, partition);
       await advance(client, projection, [{ position, offset }]);
@@ -72,7 +72,7 @@ async function* encodedTopic(
     const encoded = encodeBatch(projection, batch, {
       decode: (bytes) => codec.decode(bytes),
       onPoison(_, error) {
-        if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first met
+        if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first read
       },
     });
     read.records += batch.length;
@@ -104,7 +104,7 @@ async function copyTopic(
       gone = [];
     }
   } finally {
-    await batches.return(undefined); // a COPY that fails leaves it open
+    await batches.return(undefined); // a failed COPY leaves the generator open
   }
 }
 
@@ -145,8 +145,8 @@ async function dropOutdated(client: PoolClient, projection: Projection): Promise
 }
 
 /**
- * A digest of all rows and columns, whatever their order: equal tables have equal digests. Sums of the halves of the rows' hashes have
- * no largest table, as a text of all hashes would, which Postgres ends at 1 GB.
+ * A digest of all rows and columns, independent of the order of rows: equal tables have equal digests. It sums the halves of the rows'
+ * hashes, because a text of all hashes would limit the size of the table: Postgres allows at most 1 GB for it.
  */
 export async function digestTable(pool: Pool, { table }: Pick<Projection, 'table'>): Promise<string> {
   const half = (side: 'left' | 'right') => `sum(('x' || ${side}(hash, 16))::bit(64)::bigint)`;

@@ -35,7 +35,7 @@ export class SchemaRefused extends Error {
 }
 
 /**
- * Registers the schemas of `topics` under FULL_TRANSITIVE and gives a codec for each.
+ * Registers the schemas of `topics` under FULL_TRANSITIVE and returns a codec for each.
  * @throws SchemaRefused when a schema can't read, or be read by, every registered version.
  */
 export async function openCodecs(url: string, topics: readonly Topic[]): Promise<Codecs> {
@@ -65,7 +65,7 @@ export interface Codecs {
   of<V>(topic: Topic<V>): Codec<V>;
 }
 
-/** The id of a topic's schema where its subject has it already; under FULL_TRANSITIVE from now on. */
+/** The id of a topic's schema, if its subject already has it. Sets the subject to FULL_TRANSITIVE. */
 async function registeredId(url: string, topic: Topic): Promise<number | undefined> {
   const subject = `${topic.name}-value`;
   const schema = { schema: schemas[topic.schema] };
@@ -86,7 +86,7 @@ async function register(registry: SchemaRegistry, url: string, topic: Topic): Pr
     if (cause instanceof RegistryUnavailable) throw cause;
     const why = reasonOf(cause);
     if (!/incompatib|409/i.test(why))
-      throw new RegistryUnavailable(`The schema registry did not take ${subject}: ${why}.`, { cause });
+      throw new RegistryUnavailable(`The schema registry did not accept ${subject}: ${why}.`, { cause });
     const problems = await problemsWith(url, subject, schemas[topic.schema]);
     throw new SchemaRefused(
       `The registry refuses ${topic.schema} for ${subject}: ${problems.length > 0 ? problems.join(' ') : `${why}.`} ` +
@@ -111,8 +111,8 @@ async function setCompatibility(url: string, subject: string, known: boolean): P
   const level = sending('PUT', { compatibility: COMPATIBILITY.FULL_TRANSITIVE });
   const response = await request(url, `/config/${subject}`, level);
   if (known && NOT_ALLOWED.includes(response.status)) return response.body?.cancel();
-  // A registry that knows no subject yet may answer 404 here; `register` then sets the level with the first version. 409: another
-  // process that starts at this moment has set it, to the same.
+  // A registry that does not know the subject yet may answer 404; `register` then sets the level with the first version. 409 means that
+  // another process, which starts at the same moment, has set the same level.
   if (!response.ok && response.status !== 404 && response.status !== 409)
     throw new RegistryUnavailable(
       `The schema registry answered ${String(response.status)} for ${subject}: ${await response.text()}`,
@@ -141,8 +141,8 @@ async function read<T>(url: string, resource: string, init?: RequestInit): Promi
 }
 
 /**
- * Whether the registry itself says that there is no such subject (40401), version (40402) or schema (40403). A proxy before it has a 404 of
- * its own while the registry is away, and good records must not become dead letters by that.
+ * Whether the registry itself says that there is no such subject (40401), version (40402) or schema (40403). A proxy in front of it
+ * answers 404 while the registry is away, and that must not turn good records into dead letters.
  * https://docs.confluent.io/platform/current/schema-registry/develop/api.html
  */
 async function saysNotFound(response: Response): Promise<boolean> {
@@ -155,7 +155,7 @@ function sending(method: 'POST' | 'PUT', body: object): RequestInit {
 }
 
 /**
- * Asks for something small.
+ * Checks with a small request that the registry answers.
  * @throws RegistryUnavailable when it does not answer in `patienceMs`, or refuses.
  */
 export async function askRegistry(url: string, patienceMs: number): Promise<void> {
@@ -179,7 +179,7 @@ async function request(url: string, resource: string, init: RequestInit = {}): P
   }
 }
 
-/** The address without a user's name and password, which `fetch` refuses in it. */
+/** The address without user name and password, which `fetch` refuses in an address, and these two. */
 function endpoint(url: string): { host: string; auth?: { username: string; password: string } } {
   const { username, password, origin, pathname } = new URL(url);
   const host = `${origin}${pathname}`.replace(/\/$/, '');

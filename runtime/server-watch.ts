@@ -1,4 +1,4 @@
-/** Asks the servers every few seconds whether they answer, and says in the log when that changes. */
+/** Checks every few seconds whether the servers answer, and logs when that changes. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Admin } from 'kafkajs';
 import type { Pool } from 'pg';
@@ -15,20 +15,20 @@ export const watchedServers = ['kafka', 'schema-registry', 'postgres'] as const;
 /** One of the three. */
 export type WatchedServer = (typeof watchedServers)[number];
 
-/** What is known of the servers. */
+/** Whether the servers answer. */
 export interface ServerWatch {
-  /** Those that are asked. */
+  /** The servers that are checked. */
   readonly watched: readonly WatchedServer[];
   /** `ok`, or a sentence with the reason; as of a few seconds ago at most. */
   state(server: WatchedServer): string;
-  /** Ends when it has asked no more. */
+  /** Resolves when the last check has ended. */
   stop(): Promise<void>;
 }
 
 const EVERY_MS = 2000;
 const PATIENCE_MS = 3000;
 
-/** Begins to ask, Postgres where it has an address; before the first answer a server counts as not answering. */
+/** Starts the checks; Postgres is checked only if it has an address. Before its first answer a server counts as not answering. */
 export function watchServers(servers: Servers, pool: Pool, log: Logger): ServerWatch {
   const stopping = new AbortController();
   const kafka = kafkaProbe(servers);
@@ -42,7 +42,7 @@ export function watchServers(servers: Servers, pool: Pool, log: Logger): ServerW
   const watches = watched.map((server) => watch(server, probes[server], states, log, stopping.signal));
   return {
     watched,
-    state: (server) => states.get(server) ?? 'It was not asked yet.',
+    state: (server) => states.get(server) ?? 'It has not been asked yet.',
     async stop() {
       stopping.abort();
       await Promise.all(watches);
@@ -76,7 +76,7 @@ async function watch(
   }
 }
 
-/** A connection that is kept while it works; kafkajs does not always get over a broker's end by itself. */
+/** Keeps a connection while it works and replaces it after a failure: kafkajs does not always recover from the end of a broker by itself. */
 function kafkaProbe({ kafka }: Servers) {
   let admin: Admin | undefined;
   const close = async () => {

@@ -1,4 +1,4 @@
-/** A component that is neither processor nor projection: it reads the log as it needs, and writes to it on its own account. */
+/** A component that is neither a processor nor a projection: it reads and writes the log with clients of its own. */
 import type { Pool } from 'pg';
 import type { Logger } from 'pino';
 import type { Config, KafkaConfig, Servers } from '../config.ts';
@@ -15,7 +15,7 @@ export interface ServiceContext {
   readonly codecs: Codecs;
   readonly pool: Pool;
   readonly log: Logger;
-  /** Waits until everything that has come is in the tables, while more keeps coming. Rejects when nothing moves. */
+  /** Waits until everything that has arrived by now is in the tables, while more keeps arriving. Rejects when there is no progress. */
   readonly untilPassed: () => Promise<void>;
 }
 
@@ -24,12 +24,12 @@ export interface RunningService extends Background {
   stats(): Readonly<Record<string, number>>;
 }
 
-/** What something that is no processor and no projection does in Kafka; its rights are made from it. */
+/** What a client that is neither a processor nor a projection does in Kafka. Its rights in Kafka are derived from this. */
 export interface Access {
   readonly reads: readonly Topic[];
   readonly writes: readonly Topic[];
   readonly transactionalIds: readonly string[];
-  /** Whether it asks how far the processors are. */
+  /** Whether it reads the positions of the processors. */
   readonly watchesProgress?: boolean;
 }
 

@@ -41,7 +41,7 @@ export function runSessions(options: {
         if (!mayPass(error)) throw error;
         trouble = `${String(error)}${adviceOn(error)}`;
         backoff = options.progress() > began.progress ? FIRST_BACKOFF_MS : Math.min(backoff * 2, MAX_BACKOFF_MS);
-        options.log.warn({ error: trouble, backoff }, 'session ended, starting anew');
+        options.log.warn({ error: trouble, backoff }, 'session ended, starting a new one');
         await sleep(backoff, undefined, { signal: stopping.signal }).catch(() => undefined);
       }
     }
@@ -53,7 +53,7 @@ export function runSessions(options: {
     state() {
       if (trouble !== undefined && (options.progress() > began.progress || Date.now() - began.at > SOUND_MS))
         trouble = undefined;
-      return trouble === undefined ? 'ok' : `It starts anew after a failure: ${trouble}`;
+      return trouble === undefined ? 'ok' : `It is restarting after a failure: ${trouble}`;
     },
     async stop() {
       stopping.abort();
@@ -68,7 +68,7 @@ export function memberState(background: Background, { joined }: { readonly joine
   return state === 'ok' && joined === 0 ? 'It is joining its group.' : state;
 }
 
-/** Resolves when `signal` is given. */
+/** Resolves when `signal` is aborted. */
 export function untilAborted(signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve();

@@ -1,4 +1,4 @@
-/** The part of tracing that loads OpenTelemetry; `tracing.ts` imports it only where spans are asked for. */
+/** The part of tracing that loads OpenTelemetry; `tracing.ts` imports it only if spans are to be sent. */
 import { ROOT_CONTEXT, SpanKind, SpanStatusCode, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
@@ -6,11 +6,11 @@ import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trac
 import type { Logger } from 'pino';
 import { spanContextOf } from '../stream/trace.ts';
 
-/** A piece of work that is over. */
+/** A piece of work that has ended. */
 export interface Span {
   readonly name: string;
   readonly kind: 'server' | 'consumer';
-  /** Of the parent. */
+  /** The parent's. */
   readonly traceparent: string;
   /** 16 hexadecimal digits. */
   readonly spanId: string;
@@ -21,20 +21,20 @@ export interface Span {
   readonly error?: string;
 }
 
-/** Sends spans in batches; drops them while nobody takes them, because work goes before watching it. */
+/** Sends spans in batches. Drops them while no collector accepts them, because the work has priority over tracing. */
 export interface SpanSender {
   send(span: Span): void;
   stop(): Promise<void>;
 }
 
-/** Sends to `endpoint` with `/v1/traces` behind it, as JSON. */
+/** Sends spans as JSON to `/v1/traces` under `endpoint`. */
 export function openSpanSender(endpoint: string, log: Logger): SpanSender {
   let spanId = '';
   const exporter = new OTLPTraceExporter({ url: new URL('v1/traces', `${endpoint.replace(/\/$/, '')}/`).href });
   const provider = new BasicTracerProvider({
     resource: resourceFromAttributes({ 'service.name': 'samvad' }),
     spanProcessors: [new BatchSpanProcessor(exporter)],
-    // A trace is always the caller's, so only ids of spans are asked for.
+    // A trace always comes from the caller, so only span ids are needed.
     idGenerator: { generateSpanId: () => spanId, generateTraceId: () => '' },
   });
   const tracer = provider.getTracer('samvad');
@@ -52,7 +52,7 @@ export function openSpanSender(endpoint: string, log: Logger): SpanSender {
     },
     stop: () =>
       provider.shutdown().catch((error: unknown) => {
-        log.warn({ error: String(error) }, 'the last spans were not taken');
+        log.warn({ error: String(error) }, 'the last spans were not accepted');
       }),
   };
 }

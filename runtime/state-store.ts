@@ -1,6 +1,6 @@
 /**
- * A processor's tables on local disk: one LMDB environment in each process, one database a partition in it.
- * The compacted topic is the truth; this is a copy that reflects it up to a known offset, and can be thrown away.
+ * A processor's tables on local disk: one LMDB environment per process, with one database per partition.
+ * The compacted topic is the source of truth; this is a copy that reflects it up to a known offset and can be deleted.
  */
 import { existsSync } from 'node:fs';
 import { mkdir, readdir, rename, rm, stat, utimes } from 'node:fs/promises';
@@ -13,17 +13,20 @@ import { keepTouched, ownedName, ownershipOf, unownedName } from './folder-owner
 import { reasonOf } from './reason.ts';
 
 /**
- * A copy that was not kept up for longer than this is dropped: the broker may have compacted tombstones away
- * (delete.retention.ms, 24 h by default), and a deleted key would live on here.
+ * A copy that was not kept current for longer than this is dropped: the broker may have compacted tombstones away
+ * (delete.retention.ms, 24 h by default), and a deleted key would stay in the copy.
  */
 const STALE_MS = 12 * 60 * 60 * 1000;
-/** After this long a copy that is not used is forgotten, because what was erased meanwhile is still in it. One that was just fit for use is safe. */
+/**
+ * An unused copy is emptied after this long, because it still holds conversations that were erased meanwhile. The hour more than `STALE_MS`
+ * protects a copy that was just young enough to be used.
+ */
 const FORGET_MS = STALE_MS + 60 * 60 * 1000;
 
 interface Marker {
-  /** Offset of the table's topic up to which everything is in here. */
+  /** Everything before this offset of the table's topic is in the copy. */
   readonly restoredTo: number;
-  /** Offset that the topic has come to at the least: what was written here since is in it, in transactions with a marker each. */
+  /** The topic reaches at least this offset: it also holds what was written here after `restoredTo`, in transactions with a marker each. */
   readonly reaches: number;
   readonly at: number;
 }
@@ -31,27 +34,30 @@ interface Marker {
 /** The tables of one processor. */
 export interface StateStore {
   /**
-   * From which offset the topic of the partition's table, which ends at `end`, must be read to be up to date. The copy is forgotten when
-   * nobody has kept it up, or when the topic has lost what it holds, as after a power cut, or was made anew.
+   * The offset from which the table's topic must be read to make the partition current; the topic ends at `end`. Empties the copy if it was
+   * not kept current for too long, or if the topic lost records that the copy holds, as in a power cut, or was recreated.
    */
   restoredTo(partition: number, end: number): number;
   /** Applies entries and, where given, records that the topic was read up to `restoredTo`. */
   apply(partition: number, entries: Iterable<readonly [string, Buffer | null]>, restoredTo?: number): void;
-  /** Shows changes to the readers from now on, before they are written. */
+  /** Makes changes visible to the readers at once, before they are written. */
   stage(changes: StateChanges): StagedChanges;
-  /** Forgets, here and in what others have left, copies that nobody keeps up any more. Call it every now and then, with the partitions in use. */
+  /**
+   * Removes copies that are no longer kept current, here and in folders that other processes left. Call it regularly, with the partitions
+   * in use.
+   */
   sweep(owned: readonly number[]): Promise<void>;
   reader(partition: number): StateReader;
   close(): Promise<void>;
 }
 
-/** Changes that the readers see already. */
+/** Changes that the readers already see. */
 export interface StagedChanges {
-  /** Writes them, on another thread. @throws Error with the folder and the cause, when the disk does not take them. */
+  /** Writes them, on another thread. @throws Error with the folder and the cause, when the disk refuses them. */
   write(): Promise<void>;
 }
 
-/** Opens the tables that a process has left in `folder`, or new ones. Whoever opens them has them alone. */
+/** Opens tables that an earlier process left in `folder`, or new ones, for exclusive use. */
 export async function openStateStore(folder: string, log?: Logger): Promise<StateStore> {
   const { own, root } = await openEnvironment(folder, log);
   const stopTouching = keepTouched(() => [own]);
@@ -73,7 +79,7 @@ export async function openStateStore(folder: string, log?: Logger): Promise<Stat
     markers.putSync(partition, { restoredTo, reaches, at: Date.now() });
   }
 
-  /** Notes by how much the topic has grown with the changes of one transaction; Kafka may write its marker a moment later. */
+  /** Counts the records that a transaction added to the topic. Its marker is counted with the next one, because Kafka may write it later. */
   function reachFurther(partition: number, records: number): void {
     const marker = markers.get(partition);
     if (!marker) return;
@@ -152,14 +158,14 @@ export async function openStateStore(folder: string, log?: Logger): Promise<Stat
     async close() {
       if (!broken) await root.close(); // after a failure it would wait for ever
       stopTouching();
-      // For the next process, which may be in another container; where another one has taken this one for ended, the folder is gone.
+      // Leaves the folder to the next process, which may be in another container. The rename fails if another process took this one for ended.
       if (!broken) await rename(own, path.join(folder, unownedName())).catch(() => undefined);
       inUse.delete(own);
     },
   };
 }
 
-/** Opens a folder that `takeFolder` gives. A copy that can't be opened is deleted, and the next one taken. */
+/** Opens the folder that `takeFolder` returns. A copy that can't be opened is deleted, and the next one is taken. */
 async function openEnvironment(
   parent: string,
   log: Logger | undefined,
@@ -167,7 +173,7 @@ async function openEnvironment(
   const own = await takeFolder(parent, log);
   const isNew = !existsSync(path.join(own, 'data.mdb'));
   try {
-    // Without batching by event turn, the only promise of a commit is that of the batch: another one would end the process when it fails.
+    // With batching by event turn, a commit has a second promise besides that of the batch, and its rejection would end the process.
     return { own, root: open({ path: own, noSubdir: false, maxDbs: 128, eventTurnBatching: false }) };
   } catch (cause) {
     inUse.delete(own);
@@ -177,7 +183,7 @@ async function openEnvironment(
   }
 }
 
-/** LMDB tells why by a second promise, which nobody else holds. */
+/** lmdb-js gives the reason by a second promise, which is handled only here. */
 async function unwritable(folder: string, error: unknown): Promise<Error> {
   const { commitError } = error as { readonly commitError?: Promise<never> };
   const cause = (await commitError?.catch((reason: unknown) => reason)) ?? error;
@@ -190,11 +196,11 @@ const inUse = new Set<string>();
 const warnedOf = new Set<string>();
 
 /**
- * A folder in `parent` that nobody else has: one whose process is gone, the one last written to first, or a new one. It is taken
- * by renaming it, which of several processes one alone succeeds in.
+ * Takes a folder in `parent` for exclusive use: one whose process is gone, the one last written to first, or a new one. The folder is
+ * taken by renaming it, which succeeds in only one of several processes.
  *
- * Two processes never share an environment, although LMDB allows for it: three that wrote to one through lmdb-js 3.5.6, and were
- * stopped and let go on, damaged its list of free pages within minutes.
+ * Two processes never share an environment, although LMDB allows it: three processes that wrote to one through lmdb-js 3.5.6, and
+ * were stopped and resumed, damaged its list of free pages within minutes.
  */
 async function takeFolder(parent: string, log: Logger | undefined): Promise<string> {
   await mkdir(parent, { recursive: true });
@@ -203,7 +209,7 @@ async function takeFolder(parent: string, log: Logger | undefined): Promise<stri
   for (const left of await leftIn(parent, log)) {
     const now = new Date();
     try {
-      await utimes(left, now, now); // who can't see this process must see that it has an owner
+      await utimes(left, now, now); // processes in other pid namespaces must see that it has an owner
       await rename(left, own);
       return own;
     } catch {
@@ -215,8 +221,9 @@ async function takeFolder(parent: string, log: Logger | undefined): Promise<stri
 }
 
 /**
- * Folders whose process is known to be gone, the one last written to first. Deletes what is too old to be of use, what is no such folder, and
- * what seems to be gone where nobody can see: who only stood still goes on with files that have no name any more, and shares them with nobody.
+ * Folders whose process is known to be gone, the one last written to first. Deletes folders that are too old to be useful, folders that are
+ * not a copy, and folders that an owner in another pid namespace no longer touches. If that owner was only stopped, it continues with the
+ * deleted files, which no other process can open.
  */
 async function leftIn(parent: string, log: Logger | undefined): Promise<string[]> {
   const left: { readonly folder: string; readonly writtenAt: number }[] = [];

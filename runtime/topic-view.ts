@@ -44,7 +44,7 @@ export async function openView<V>(
   const numbers = Array.from({ length: partitions }, (_, partition) => partition);
   /** The next offset of each partition: every record before it was handed to `onRecords`. */
   const next = new Map(numbers.map((partition) => [partition, from?.get(partition) ?? 0]));
-  // Often a transaction marker precedes the end. No record shows it: only the end-of-partition event tells.
+  // Often a transaction marker precedes the end. No record shows it, only the end-of-partition event.
   const ends = new Map<number, number>();
 
   async function connect(): Promise<KafkaConsumer> {

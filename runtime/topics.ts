@@ -1,4 +1,4 @@
-/** Creates the topics, and refuses to run on ones that are not as `topology.ts` says. */
+/** Creates missing topics, and refuses existing ones whose partitions or settings do not fit. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import kafkajs from 'kafkajs';
 import type { Admin, Kafka } from 'kafkajs';
@@ -7,15 +7,15 @@ import type { Topic } from '../stream/topic.ts';
 const PASSING = new Set(['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE']);
 const KNOWN_MS = 10_000;
 const DAY_MS = 24 * 60 * 60 * 1000;
-/** How long a compacted topic may keep what was superseded: erased conversations go by this. */
+/** How long a compacted topic may keep superseded records, and with them erased conversations. */
 const COMPACTED_MS = 7 * DAY_MS;
-/** How long the log keeps even what was erased, so that whoever counts its events may be away for so long. */
+/** How long a topic that is kept until erased keeps even erased records, so that a reader that counts its events may be away this long. */
 const UNTOUCHED_MS = 6 * DAY_MS;
-/** How long one file of it is written to: only closed ones are compacted, and deleted when the retention of their last record is over. */
+/** How long one segment is written to. Only closed segments are compacted, or deleted when the retention of their last record is over. */
 const SEGMENT_MS = DAY_MS;
-/** How long it keeps tombstones at least: a component that was away for less still learns what was erased. */
+/** How long a compacted topic keeps tombstones at least: a component that was away for less still learns what was erased. */
 const TOMBSTONES_MS = 30 * DAY_MS;
-/** A hundred years. The broker adds it to the time of day, which the largest number would not survive. */
+/** A hundred years. The broker adds this to the current time, and with the largest number that would overflow. */
 const FOR_GOOD_MS = 36_500 * DAY_MS;
 
 /** A topic on the cluster that the pipeline can't run on. */
@@ -24,9 +24,9 @@ export class TopicMismatch extends Error {
 }
 
 /**
- * Creates what is missing, with `partitions` partitions where the topic does not say otherwise.
- * @throws TopicMismatch when a topic has another number of partitions, because the records of one conversation would not meet, or
- * loses what it must keep, or refuses what it must take.
+ * Creates the missing topics, with `partitions` partitions unless the topic has its own number, and returns their names.
+ * @throws TopicMismatch when a topic has a different number of partitions, because one task would not get all records of a conversation,
+ * or when its settings would lose or refuse records.
  */
 export async function ensureTopics(
   kafka: Kafka,
@@ -41,7 +41,7 @@ export async function ensureTopics(
     const missing = topics.filter(({ name }) => !existing.has(name));
     if (missing.length > 0)
       await admin.createTopics({
-        waitForLeaders: false, // it fails where the broker has not heard of the topic yet
+        waitForLeaders: false, // waiting fails while the broker does not know the topic yet
         topics: missing.map((topic) => ({
           topic: topic.name,
           numPartitions: topic.partitions ?? partitions,
@@ -67,7 +67,7 @@ export async function ensureTopics(
   }
 }
 
-/** Asks again while a topic that was just made is not known to the broker, or has no leader. */
+/** Repeats a request while a topic that was just created is unknown to the broker or has no leader. */
 async function whenKnown<T>(ask: () => Promise<T>): Promise<T> {
   for (const deadline = Date.now() + KNOWN_MS; ;) {
     try {
@@ -79,12 +79,15 @@ async function whenKnown<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-/** The name of a refusal by the broker. */
+/** The broker's name for an error; empty if the error has none. */
 function typeOf(error: unknown): string {
   return error instanceof Error && 'type' in error ? String(error.type) : '';
 }
 
-/** What topics that were made by somebody else, or by an earlier release, would lose or refuse, as sentences. Nothing is known without the right to look. */
+/**
+ * What topics that another tool or an earlier release created would lose or refuse, one sentence each. Empty if the user may not read topic
+ * settings.
+ */
 async function losses(admin: Admin, topics: readonly Topic[]): Promise<readonly string[]> {
   const resources = topics.map(({ name }) => ({
     type: kafkajs.ConfigResourceTypes.TOPIC,
@@ -117,26 +120,26 @@ function lossesOf(topic: Topic, actual: Readonly<Record<string, string>>): strin
     const limited = ['retention.ms', 'retention.bytes'].filter((name) => Number(actual[name]) >= 0);
     if (policy.includes('delete') && limited.length > 0)
       found.push(
-        `would lose records by ${limited.map((name) => `${name}=${actual[name] ?? ''}`).join(', ')}; set it to -1`,
+        `would lose records because of ${limited.map((name) => `${name}=${actual[name] ?? ''}`).join(', ')}; set it to -1`,
       );
     else if (policy.includes('compact') && keeps === 'for ever')
       found.push('would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1');
   }
   const less = (name: string) => Number(actual[name]) < Number(wanted[name]);
   const differs = (name: string, why: string) =>
-    found.push(`${why} by ${name}=${actual[name] ?? ''}; set it to ${wanted[name] ?? ''}`);
+    found.push(`${why} because of ${name}=${actual[name] ?? ''}; set it to ${wanted[name] ?? ''}`);
   if (policy.includes('compact') && less('delete.retention.ms'))
-    differs('delete.retention.ms', 'would forget too early what was erased');
+    differs('delete.retention.ms', 'would drop tombstones too early');
   if (less('max.message.bytes')) differs('max.message.bytes', 'would refuse large records');
   if (
     wanted['message.timestamp.type'] !== undefined &&
     wanted['message.timestamp.type'] !== actual['message.timestamp.type']
   )
-    differs('message.timestamp.type', 'would lose records about long ago');
+    differs('message.timestamp.type', 'would lose old records');
   return found;
 }
 
-/** What a topic must be set to; what is not named is the broker's to decide. */
+/** The settings that a topic must have. All others are left to the broker. */
 export function topicSettings(topic: Topic, replicationFactor: number): Readonly<Record<string, string>> {
   const { keeps } = topic;
   const compacted = keeps === 'latest per key' || keeps === 'until erased';
@@ -151,10 +154,10 @@ export function topicSettings(topic: Topic, replicationFactor: number): Readonly
     'retention.ms': typeof keeps === 'object' ? String(keeps.retentionMs) : '-1',
     'min.insync.replicas': replicationFactor > 2 ? '2' : '1',
     ...(topic.maxRecordBytes !== undefined && { 'max.message.bytes': String(topic.maxRecordBytes) }),
-    // Other producers may send codecs that our readers have not: the broker stores one that they have.
+    // Other producers may use compression that our readers do not support: the broker stores records in one that they do.
     ...(topic.external && { 'compression.type': 'lz4' }),
-    // How long a record is kept counts from its arrival, whatever time it tells of. In the raw topics that is also what "in the future" is
-    // measured against, so that a replay judges as the first run did.
+    // Retention counts from a record's arrival, not from its event time. In external topics "in the future" is also judged against the
+    // arrival time, so that a replay decides as the first run did.
     ...((topic.external || typeof keeps === 'object') && { 'message.timestamp.type': 'LogAppendTime' }),
   };
 }

@@ -1,9 +1,9 @@
 /**
  * Spans of sampled traces, sent by OTLP/HTTP to a collector such as Jaeger or Tempo.
  *
- * Nothing about spans is in the log: a record keeps the `traceparent` with which it came, in a replay too. The id of a span is a
- * hash of that header, the component and what the record's key is about, so each component works out the id of the span before it: that
- * of the processor which writes the topic, or the caller's where the record comes from outside.
+ * The log holds nothing about spans: a record keeps the `traceparent` that it came with, in a replay too. A span id is a hash of that
+ * header, the component and the subject of the record's key. So each component can compute the id of the parent span: the span of the
+ * processor that writes the topic, or the caller's span for a record from outside.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { Message } from 'node-rdkafka';
@@ -15,20 +15,20 @@ import { rawRecord } from './rdkafka.ts';
 import { reasonOf } from './reason.ts';
 import type { Span } from './span-sender.ts';
 
-/** What makes spans in a process. */
+/** Creates the spans of a process. */
 export interface Tracing {
-  /** A component has committed a batch: a span for each record of a sampled trace. */
+  /** Creates a span for each record of a sampled trace in a batch that `component` has committed. */
   readonly committed: (component: string, batch: CommittedBatch, writerOf: WriterOf) => void;
   /**
-   * Does `work` for a caller in a span of its own, where the caller's trace is sampled, and gives it the `traceparent` to go on
-   * with; else the caller's own. A span whose work throws is marked as failed.
+   * Runs `work` for a caller. If the caller's trace is sampled, it runs in its own span and gets the `traceparent` of that span;
+   * otherwise it gets the caller's. A span whose work throws is marked as failed.
    */
   readonly request: <T>(
     name: string,
     traceparent: string | undefined,
     work: (traceparent: string | undefined) => Promise<T>,
   ) => Promise<T>;
-  /** Sends what is left. */
+  /** Sends the spans that still wait. */
   readonly stop: () => Promise<void>;
 }
 

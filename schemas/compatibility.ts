@@ -1,6 +1,6 @@
 /**
  * Schema compatibility in the sense of the registry's FULL level: either version can read what the other wrote.
- * The registry says the same at registration; this says it at build time, without a server, and names the field.
+ * The registry checks the same at registration; this check runs at build time, without a server, and names the field.
  * Rules: Avro specification 1.11, "Schema Resolution".
  */
 import type { Schema } from 'avsc';

@@ -1,7 +1,7 @@
 /**
  * `npm run schemas`: writes `schemas/types.ts` from the `*.avsc` files, so that the rest of the code has types and
- * self-contained schemas without reading a file, and holds every schema against all released versions in
- * `schemas/released/`. With `--check` it only compares, for the build, and asks that the record of every topic is in a release.
+ * self-contained schemas without reading a file, and compares every schema with all released versions in
+ * `schemas/released/`. With `--check` it only compares, for the build, and requires that the record of every topic is in a release.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
@@ -27,7 +27,7 @@ const named = new Map(
     }),
 );
 
-/** Replaces the first mention of each named type by its definition, as Avro wants it in a self-contained schema. */
+/** Replaces the first mention of each named type by its definition, as Avro requires in a self-contained schema. */
 function inline(type: unknown, seen: Set<string>): unknown {
   if (typeof type === 'string') {
     const definition = named.get(type);
@@ -136,7 +136,7 @@ if (problems.length > 0) {
     .filter((name) => !frozen.has(name))
     .map(
       (name) =>
-        `${name} is in a topic and in no release, so nothing holds its changes against the log: freeze it (CONTRIBUTING.md).`,
+        `${name} is in a topic and in no release, so nothing compares its changes with the log: freeze it (CONTRIBUTING.md).`,
     );
   if (readFileSync(target, 'utf8') !== source)
     wrong.push('schemas/types.ts is out of date; run `npm run schemas` and commit the result.');

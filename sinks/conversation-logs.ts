@@ -81,7 +81,7 @@ export const conversationLogs: Projection<RoutingDecision> = {
   },
 };
 
-/** Null when nobody needs to see it. */
+/** Null if no person needs to see it. */
 function priority(decision: RoutingDecision): number | null {
   return decision.route === 'auto_approved' && !decision.audit ? null : priorityClass(decision);
 }

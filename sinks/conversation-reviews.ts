@@ -4,8 +4,8 @@ import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
 /**
- * Every review that the canonical log holds, superseded and withdrawn ones too: a row each, in the order of `log_offset`. Those of
- * an erased conversation go.
+ * Every review in the canonical log, superseded and withdrawn ones included: one row each, in the order of `log_offset`. Reviews of
+ * an erased conversation are deleted.
  */
 export const conversationReviews: Projection<ConversationEvent> = {
   name: 'conversation-reviews',

@@ -2,7 +2,7 @@ import type { ConversationEvent } from '../schemas/types.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
-/** Which conversations were erased, when, and why: all that stays of them. */
+/** Which conversations were erased, when, why, and by whose request. Nothing else of them is kept. */
 export const erasures: Projection<ConversationEvent> = {
   name: 'erasures',
   topic: topics.conversationEvents,

@@ -3,8 +3,8 @@ import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 
 /**
- * The samples that may be trained on now. A withdrawn one leaves the table; the log keeps its history. People read the view
- * `training_samples`, which adds the version that first trained on each.
+ * The samples that may be used for training now. A withdrawn sample leaves the table; the log keeps its history. People read the view
+ * `training_samples`, which adds the version that first trained on each sample.
  */
 export const trainingSamples: Projection<SampleEvent> = {
   name: 'training-samples',

@@ -1,6 +1,6 @@
 /**
- * Runs a processor over a batch of raw records: bytes in, bytes out, nothing written. The runner puts what comes back
- * into one transaction; the topology test driver puts it into arrays. Both run this same code.
+ * Runs a processor over a batch of raw records: bytes in, bytes out, nothing written. The runner writes the result in
+ * one transaction; the topology test driver keeps it in arrays. Both run this same code.
  */
 import type { DeadLetter } from '../schemas/types.ts';
 import { partitionOf } from './partition.ts';
@@ -110,7 +110,7 @@ export function runBatch<T>(
       const found = raw.value.length.toLocaleString('en');
       throw new Poison(
         'too-large',
-        `The record has ${found} bytes; ${MAX_EXTERNAL_BYTES.toLocaleString('en')} can be.`,
+        `The record has ${found} bytes; at most ${MAX_EXTERNAL_BYTES.toLocaleString('en')} are allowed.`,
       );
     }
     const value = codecs.of(input.topic).decode(raw.value);
@@ -118,7 +118,7 @@ export function runBatch<T>(
     if (key !== undefined && Buffer.byteLength(key) > MAX_EXTERNAL_KEY_BYTES)
       throw new Poison(
         'invalid-value',
-        `${input.topic.key} has ${Buffer.byteLength(key).toLocaleString('en')} bytes; at most ${MAX_EXTERNAL_KEY_BYTES.toLocaleString('en')} are looked at.`,
+        `${input.topic.key} has ${Buffer.byteLength(key).toLocaleString('en')} bytes; at most ${MAX_EXTERNAL_KEY_BYTES.toLocaleString('en')} are allowed.`,
       );
     if (key !== undefined && partitionOf(key, context.partitions) !== raw.partition) {
       // Sent by a producer with another partitioner: back to the same topic, under the key and partition it should have.

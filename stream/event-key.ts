@@ -1,9 +1,9 @@
 /**
- * Record keys of a topic that keeps everything `until erased`: what an event is about, and which of its events it is. Compaction takes
- * the earlier record of a key, so no two events share one, and an erasure uses each of them again.
+ * Record keys of a topic that keeps everything `until erased`: a subject, and which of its events the record is. Compaction removes the
+ * earlier records of a key, so no two events share a key, and an erasure writes a record under each of them.
  */
 
-/** Ids hold no control character, so an event's key is no other subject's. */
+/** Ids hold no control character, so an event's key never equals a key of another subject. */
 const SEPARATOR = '\t';
 
 /** The key of one of the events about `subject`. */
@@ -11,7 +11,7 @@ export function eventKey(subject: string, event: string | number): string {
   return `${subject}${SEPARATOR}${event}`;
 }
 
-/** What the record with this key is about: all of the key in topics that do not tell events apart. */
+/** The subject of the record with this key. In topics with one key per subject, it is the whole key. */
 export function subjectOf(key: string): string {
   const end = key.indexOf(SEPARATOR);
   return end === -1 ? key : key.slice(0, end);

@@ -11,7 +11,7 @@ export interface LogRecord<V> {
   readonly timestamp: number;
 }
 
-/** The processor's memory, as of the step before. Writing is an emission to its topic. */
+/** The processor's state after the previous step. A step changes it with an emission to its topic. */
 export interface Table<T> {
   get(key: string): T | undefined;
 }
@@ -31,11 +31,11 @@ export type Step<V, T> = (record: LogRecord<V>, table: Table<T>) => readonly Emi
 /** One topic that a processor reads. */
 export interface Input<T = unknown> {
   readonly topic: Topic;
-  /** The key that a record should have: one that arrives under another partition is first sent on to its own. */
+  /** The key that a record should have. A record in another partition than that of this key is first sent to the right one. */
   readonly keyOf: ((value: never) => string) | undefined;
-  /** Declared as a method, so that a processor of any table fits where its table's type does not matter. */
+  /** Declared as a method, so that a processor of any table is assignable to `Processor`. */
   step(record: LogRecord<never>, table: Table<T>): readonly Emission[];
-  /** What a tombstone does, by the record's key; nothing where it is absent. */
+  /** The step for tombstones. Without it, tombstones are ignored. */
   gone?(record: LogRecord<null>, table: Table<T>): readonly Emission[];
 }
 
@@ -47,13 +47,13 @@ export interface Processor<T = unknown> {
   readonly inputs: readonly Input<T>[];
   /** Topics that it may write besides its table and the dead letters. */
   readonly outputs: readonly Topic[];
-  /** Compacted topic in which it keeps its state. One record a key and transaction is written, the latest. */
+  /** Compacted topic in which it keeps its state. A transaction writes one record per key, the latest. */
   readonly table: Topic<T>;
   /** Whether it waits a moment for more records before it reads (`runtime/group-session.ts`), because single records are not urgent. */
   readonly lingers?: boolean;
 }
 
-/** Declares that a topic is read, and with which step. `keyOf` is for topics that others write. */
+/** Declares that a topic is read, and with which step. `keyOf` is for external topics. */
 export function on<V, T>(topic: Topic<V>, step: Step<V, T>, keyOf?: (value: V) => string): Input<T> {
   return { topic, step, keyOf };
 }

@@ -13,9 +13,9 @@ export interface Projection<V = unknown> {
   readonly table: string;
   /** Whether it waits a moment for more records before it reads (`runtime/group-session.ts`), because single records are not urgent. */
   readonly lingers?: boolean;
-  /** Column that holds the record key, or what `keyOf` gives. */
+  /** Column that holds the record key, or the result of `keyOf`. */
   readonly key: string;
-  /** The row that a record is about, where it is not the record key. */
+  /** The key of a record's row, if it is not the record key. */
   keyOf?(value: V, offset: number): string;
   /** Deletes every row whose `column` equals the result of `of`; undefined for a record that deletes none. */
   readonly forgets?: { readonly column: string; of(value: V): string | undefined };
@@ -31,7 +31,7 @@ export interface Projection<V = unknown> {
 export interface FoldedRow<R> {
   /** The column that holds `key`; a deletion may match many rows. */
   readonly column: string;
-  /** As the table holds it. */
+  /** As stored in the table. */
   readonly key: string;
   readonly partition: number;
   readonly offset: number;
@@ -43,7 +43,7 @@ export interface FoldedRow<R> {
 export interface Folding<V, R> {
   /** May throw Poison. */
   decode(bytes: Buffer): V;
-  /** Called with the cells of each record at once, so that they do not outlive it. */
+  /** Called with the cells of each record at once, so that they need not be kept longer. */
   keep(cells: readonly Cell[], record: RawRecord): R;
   /** Called for each record that gives no row because of an error. */
   onPoison(record: RawRecord, error: unknown): void;
@@ -78,9 +78,9 @@ export function foldBatch<V, R>(
   return [...rows.values()];
 }
 
-/** Postgres text holds no NUL; it becomes the replacement character, as any reader would show it. */
+/** Replaces NUL, which Postgres text can't hold, by the replacement character, as any reader would show it. */
 export function storable(text: string): string {
-  // Looking first is several times faster than replacing nothing.
+  // Checking first is several times faster than replacing nothing.
   return text.includes('\0') ? text.replaceAll('\0', '\ufffd') : text;
 }
 

@@ -1,4 +1,4 @@
-/** The whole pipeline in memory: the same processors and the same Avro bytes as on Kafka, and no broker. */
+/** The whole pipeline in memory: the same processors and the same Avro bytes as on Kafka, without a broker. */
 import type { DeadLetter } from '../schemas/types.ts';
 import { runBatch } from './batch.ts';
 import type { CodecsByTopic, OutgoingRecord, RawRecord } from './batch.ts';
@@ -6,7 +6,7 @@ import type { Processor } from './processor.ts';
 import { partitionOf } from './partition.ts';
 import type { Topic } from './topic.ts';
 
-/** What a driver is made of. */
+/** What a driver needs. */
 export interface DriverOptions {
   readonly processors: readonly Processor[];
   readonly codecs: CodecsByTopic;
@@ -16,7 +16,7 @@ export interface DriverOptions {
   readonly batchSize?: number;
 }
 
-/** A decoded record; its value is null where it is a tombstone. */
+/** A decoded record; a tombstone's value is null. */
 export interface DrivenRecord<V> {
   readonly key: string;
   readonly partition: number;

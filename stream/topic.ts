@@ -1,8 +1,8 @@
 import type { RecordTypes } from '../schemas/types.ts';
 
 /**
- * What a topic keeps: the latest record of each key, everything, or everything of the last `retentionMs`. One that keeps everything
- * `until erased` is compacted too: each of its records has a key of its own (`event-key.ts`), under which an erasure writes another.
+ * What a topic keeps: the latest record of each key, everything, or everything of the last `retentionMs`. A topic that keeps everything
+ * `until erased` is compacted too: each of its records has its own key (`event-key.ts`), under which an erasure overwrites it.
  */
 export type Retention = 'latest per key' | 'until erased' | 'for ever' | { readonly retentionMs: number };
 
@@ -12,16 +12,16 @@ export interface Topic<V = unknown> {
   readonly name: string;
   /** Name of the Avro record that it holds. */
   readonly schema: keyof RecordTypes;
-  /** What the record key is, or where everything is kept until erased, what it begins with. */
+  /** What the record key is; in a topic that keeps everything until erased, what it begins with. */
   readonly key: string;
   readonly keeps: Retention;
-  /** Whether tombstones stay for good, because a reader that was away must still find them, for however long. */
+  /** Whether tombstones stay for good, because a reader must still find them however long it was away. */
   readonly keepsTombstones?: boolean;
-  /** Number of partitions where it differs from that of the pipeline: such a topic is no input of a processor. */
+  /** Number of partitions, if it differs from that of the pipeline. Such a topic can't be an input of a processor. */
   readonly partitions?: number;
   /** Largest record in bytes that the broker accepts; the broker's default when absent. */
   readonly maxRecordBytes?: number;
-  /** Whether others than this project write to it; the broker then stamps records on arrival and recompresses them. */
+  /** Whether it is written from outside the pipeline. The broker then stamps records on arrival and recompresses them. */
   readonly external: boolean;
   readonly holds: string;
   /** Carries the record type; never set. */
@@ -41,7 +41,7 @@ export function describeKey({ key, keeps }: Topic): string {
   return keeps === 'until erased' ? `${key} / event` : key;
 }
 
-/** Every topic's name begins with it. */
+/** Prefix of every topic's name. */
 export const TOPIC_PREFIX = 'nlu.';
 
 /** Declares the topic `nlu.<name>`. */

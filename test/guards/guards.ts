@@ -103,7 +103,7 @@ export const processorGuards: readonly Guard[] = [
         to: `      if (!membership.failure) await member.checkpoint(consumer, membership.partitions);
       membership.partitions`,
       },
-      { file: SESSION, from: '        await membership.running; // what has begun meanwhile\n', to: '' },
+      { file: SESSION, from: '        await membership.running; // work that has started meanwhile\n', to: '' },
     ],
     scenario: 'joined in a commit',
   },

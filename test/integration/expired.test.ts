@@ -81,7 +81,7 @@ it(
       (await readLag(servers, pool)).filter(({ component }) => component === name).map(({ ahead }) => ahead);
     await admin.setOffsets({ groupId: 'intake', topic, partitions: [{ partition, offset: '1000' }] });
     assert.deepEqual((await aheadOf('intake')).sort(), [0, 0, 0, 996]);
-    const message = 'processed records are lost, what is left is read again';
+    const message = 'processed records are lost; reading again what is left';
     assert.deepEqual(await intakeUntil(prepared, admin, '4'), [
       { level: 50, time: 0, component: 'intake', topic, partition, end: 4, committed: 1000, msg: message },
     ]);
@@ -99,8 +99,8 @@ it(
       await assert.rejects(components.failed, {
         name: 'LostRecords',
         message:
-          `${name} has stored everything before offset 1000 of ${events.name}/${place}, which Kafka gives again from offset ${from}: ` +
-          `the topic has lost records, or was made again. Fill the table from it: samvad rebuild ${name}`,
+          `${name} has stored everything before offset 1000 of ${events.name}/${place}, but Kafka returns records from offset ${from}: ` +
+          `the topic has lost records, or was recreated. Refill the table from it: samvad rebuild ${name}`,
       });
       await assert.rejects(components.stop());
     }

@@ -72,9 +72,9 @@ it('does not start on topics that were made otherwise and would lose records, an
     await start({ ...topics.modelEvents, name: 'nlu.short', partitions: 3 }),
   ];
   assert.deepEqual(found, [
-    'Topic nlu.by-default would lose records by retention.ms=604800000; set it to -1.',
-    'Topic nlu.a-week would lose records by retention.ms=604800000; set it to -1.',
-    'Topic nlu.both would lose records by retention.bytes=1000000; set it to -1.',
+    'Topic nlu.by-default would lose records because of retention.ms=604800000; set it to -1.',
+    'Topic nlu.a-week would lose records because of retention.ms=604800000; set it to -1.',
+    'Topic nlu.both would lose records because of retention.bytes=1000000; set it to -1.',
     'Topic nlu.compacted would lose records by compaction; set cleanup.policy=delete, and retention.ms=-1.',
     'taken',
     'taken',
@@ -93,10 +93,10 @@ it('does not start on dead letters that would be refused or expire at once, nor 
     await made(topics.reviewQueue, 'a-day', { 'cleanup.policy': 'compact' }),
   ];
   assert.deepEqual(found, [
-    'Topic nlu.small-letters would refuse large records by max.message.bytes=1048588; set it to 4194304.',
-    'Topic nlu.letters-of-last-year would lose records about long ago by message.timestamp.type=CreateTime; set it to LogAppendTime.',
-    'Topic nlu.forgetful would forget too early what was erased by delete.retention.ms=2592000000; set it to 3153600000000.',
-    'Topic nlu.a-day would forget too early what was erased by delete.retention.ms=86400000; set it to 2592000000.',
+    'Topic nlu.small-letters would refuse large records because of max.message.bytes=1048588; set it to 4194304.',
+    'Topic nlu.letters-of-last-year would lose old records because of message.timestamp.type=CreateTime; set it to LogAppendTime.',
+    'Topic nlu.forgetful would drop tombstones too early because of delete.retention.ms=2592000000; set it to 3153600000000.',
+    'Topic nlu.a-day would drop tombstones too early because of delete.retention.ms=86400000; set it to 2592000000.',
   ]);
 });
 

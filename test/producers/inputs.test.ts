@@ -106,7 +106,7 @@ describe('a conversation from JSON', () => {
     ['entities[0].name', { entities: JSON.parse('{"__proto__":"x"}') }, /"__proto__" is not a name/],
     ['entities[0].colour', { entities: [{ name: 'a', value: 'b', colour: 'c' }] }, /not a field of entities\[0\]/],
     ['entities[0].start', { entities: [{ name: 'a', value: 'b', start: 3, end: 900 }] }, /span/],
-    ['confidence', { confidence: 0.9 }, /not a field of a conversation; those are conversation_id, /],
+    ['confidence', { confidence: 0.9 }, /not a field of a conversation; the fields are conversation_id, /],
   ];
   for (const [field, change, message] of bad) {
     it(`is refused for ${JSON.stringify(change).slice(0, 60)}`, () => {

@@ -12,7 +12,7 @@ describe('the patience of a reader', () => {
     for (let i = 0; i < 300; i++) waited(0);
     assert.throws(
       () => waited(0),
-      (error) => error instanceof Transient && error.message === 'reading a-topic failed: nothing has come for 30 s',
+      (error) => error instanceof Transient && error.message === 'reading a-topic failed: nothing arrived for 30 s',
     );
   });
 });
