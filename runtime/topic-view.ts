@@ -28,8 +28,8 @@ export interface ViewOptions<V> {
 
 const BATCH = 1000;
 /**
- * How long the broker may hold a request while there is nothing new. A view asks all day: with the 10 ms of short reads, the eight views of
- * an idle `samvad up` cost its broker 0.09 of a core.
+ * How long the broker may hold a request while there is nothing new. A view asks all day: with the 10 ms of short reads, the views of an idle
+ * `samvad up` cost its broker 0.09 of a core.
  */
 const FETCH_WAIT_MS = 100;
 
