@@ -1,4 +1,4 @@
-/** One run of one task with one seed, as a process of its own: `accuracy-run.ts TASK SEED` prints a RunResult as JSON. */
+/** One run of one task with one seed, in its own process: `accuracy-run.ts TASK SEED` prints a RunResult as JSON. */
 import { defaultPolicy } from '../policy/routing.ts';
 import { evaluate, judge, measureLatency } from '../trainer/learning/evaluate.ts';
 import type { Judged } from '../trainer/learning/evaluate.ts';
@@ -8,7 +8,7 @@ import { makeModelFile } from '../trainer/learning/model-file.ts';
 import { train } from '../trainer/learning/train.ts';
 import { tasks } from './accuracy-tasks.ts';
 
-/** What one run measured. Times and sizes are of the largest part. */
+/** The measurements of one run. Times and sizes are the largest of all parts, `textsPerSecond` is the smallest. */
 export interface RunResult {
   readonly trainRows: number;
   readonly testRows: number;
@@ -17,7 +17,7 @@ export interface RunResult {
   readonly calibrationError: number;
   readonly outOfScope: Evaluation['outOfScope'];
   readonly byLanguage: Readonly<Record<string, number>>;
-  /** Processor time of all threads, so that what else the machine does hardly counts. */
+  /** CPU time of all threads, so that other work on the machine hardly affects it. */
   readonly trainSeconds: number;
   readonly peakMb: number;
   readonly fileMb: number;
@@ -41,7 +41,7 @@ for (const part of task.parts(seed)) {
   trainSeconds = Math.max(trainSeconds, (user + system) / 1e6);
   peakMb = Math.max(peakMb, process.resourceUsage().maxRSS / 1024);
   trainRows = Math.max(trainRows, outcome.rows.train);
-  const bytes = await makeModelFile(outcome, { manifest: null, parent: null }, part.test); // it answers as the trainer does
+  const bytes = await makeModelFile(outcome, { manifest: null, parent: null }, part.test); // checks that the file answers like the trainer
   fileMb = Math.max(fileMb, bytes.length / 1e6);
   const model = await loadModel(bytes);
   const texts = part.test.map((row) => row.text);

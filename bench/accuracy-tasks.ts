@@ -1,4 +1,4 @@
-/** The tasks of `npm run bench:accuracy`: which rows of which set are trained on and which are tested. */
+/** The tasks of `npm run bench:accuracy`: the training and test rows of each data set. */
 import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
@@ -6,14 +6,14 @@ import { OUT_OF_SCOPE } from '../trainer/learning/classifier.ts';
 import { random, shuffle } from '../trainer/learning/random.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 
-/** One model to be trained and tested. */
+/** The rows of one model. */
 export interface Part {
   readonly train: readonly Sample[];
   readonly dev: readonly Sample[];
   readonly test: readonly Sample[];
 }
 
-/** A task; its parts are trained apart and their test rows are counted together. */
+/** A task. Each part trains its own model; the test rows of all parts are evaluated together. */
 export interface Task {
   readonly name: string;
   /** Linear SVM on TF-IDF, from shared/data/README.md, in percent. */
@@ -31,10 +31,7 @@ interface Line {
   readonly split: 'train' | 'dev' | 'test';
 }
 
-/**
- * The folder of the data.
- * @throws naming it when it is not there.
- */
+/** The folder of the data sets. @throws an error with its path when it does not exist. */
 export function dataFolder(): string {
   const folder = path.resolve(process.env['SAMVAD_DATA'] ?? '../shared/data');
   if (!existsSync(folder))

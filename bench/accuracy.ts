@@ -1,8 +1,8 @@
 /**
- * `npm run bench:accuracy [-- task…]`: accuracy of the trainer's defaults on public data, beside linear SVM on TF-IDF.
- * Every number is of the ONNX file, as it would serve. Median of the seeds, three by default (`--seeds=N`); one run a child
- * process, for its memory, `--jobs=N` at once. `--json=FILE` keeps each run's numbers; runs that FILE has from the same defaults
- * are not made again.
+ * `npm run bench:accuracy [-- task…]`: accuracy of the trainer's defaults on public data, compared with a linear SVM on TF-IDF.
+ * All numbers are measured on the ONNX file that would be served. The table shows the median over the seeds, three by default
+ * (`--seeds=N`). Each run is a child process, so that its memory can be measured; `--jobs=N` of them run at once. `--json=FILE`
+ * stores the numbers of each run; runs that FILE already has for the same defaults are not repeated.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -29,7 +29,7 @@ const COLUMNS = [
   'texts/s',
 ];
 
-/** What FILE holds: runs by task and seed, all made with `defaults`. */
+/** The content of FILE: runs by task and seed, all with the same `defaults`. */
 interface Kept {
   readonly defaults: string;
   readonly runs: Record<string, RunResult>;
@@ -92,7 +92,7 @@ function readKept(file: string | undefined): Kept {
   return found.defaults === fresh.defaults ? found : fresh;
 }
 
-/** Makes the runs that are not kept from before, and keeps them. */
+/** Makes the runs that FILE does not have yet, and stores them. */
 async function runMissing(): Promise<void> {
   const missing = chosen
     .flatMap(({ name }) => seeds.map((seed) => [name, seed]))

@@ -1,36 +1,36 @@
-/** A month of traffic whose truth is known, as the estimator of production accuracy gets to see it. */
+/** A simulated month of traffic with known truth, in the form in which the estimator of production accuracy sees it. */
 import type { AuditCell } from '../policy/audit.ts';
 import { confidenceBand, groupBy } from '../policy/audit.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 
-/** How a month goes. Shares are 0 to 1. */
+/** The parameters of a month. Shares are 0 to 1. */
 export interface Month {
   readonly name: string;
   readonly conversations: number;
-  /** Share of audited conversations before and after `changesAt`: a policy may change within a month. */
+  /** Share of auto-approved conversations that are audited, before and after `changesAt`: a policy may change within a month. */
   readonly auditShares: readonly [number, number];
-  /** The part of the month's conversations that come before the change. */
+  /** The share of the month's conversations that come before the change. */
   readonly changesAt: number;
   /** Share of the traffic that is auto-approved; a quarter of the rest is priority review. */
   readonly trusted: number;
-  /** Chance that an answer given with a confidence is right. */
+  /** The probability that an answer with this confidence is right. */
   readonly rightAt: (confidence: number) => number;
-  /** Mean number of equal texts that come one after another, all right or all wrong; 1 where none is. */
+  /** Mean length of a run of equal texts, which are all right or all wrong; 1 for no repeats. */
   readonly repeats: number;
-  /** Keystrokes that people have time for, in the order of the queue; what is left waits. One answers all equal texts that wait. */
+  /** The number of keystrokes of people in the month. They follow the order of the queue; one answers all equal texts that wait. */
   readonly reviews: number;
   readonly skipped: number;
   readonly rejected: number;
 }
 
-/** What happened, and what people saw of it. */
+/** The result of a month: the counts that the estimator gets, and the truth. */
 export interface SimulatedMonth {
   readonly cells: readonly AuditCell[];
   /** Share of right answers among all conversations that have a right answer. */
   readonly truth: number;
 }
 
-/** The months of the bench and the test. 60, 30 and 10 % of the traffic go the three routes, as in the user's document. */
+/** The months of the bench and the test. The three routes get 60, 30 and 10 % of the traffic, as in the user's document. */
 export const months: readonly Month[] = [
   { name: 'calibrated', ...usual() },
   { name: 'over-confident', ...usual(), rightAt: (c) => 0.25 + 0.65 * c },
@@ -58,7 +58,7 @@ function usual(): Omit<Month, 'name'> {
   };
 }
 
-/** What is the same of equal texts. */
+/** The properties that equal texts share. */
 interface Text {
   readonly confidence: number;
   readonly route: AuditCell['route'];
@@ -75,7 +75,7 @@ interface Turn {
 
 const DAYS = 30;
 
-/** Plays a month with random numbers from `next`. */
+/** Simulates a month with random numbers from `next`. */
 export function simulate(month: Month, next: () => number): SimulatedMonth {
   const turns = turnsOf(month, next);
   const answered = new Set(seenOf(month, turns, next).filter(({ text }) => !text.skipped));
@@ -115,8 +115,8 @@ function textOf(month: Month, place: number, depth: number, next: () => number):
 }
 
 /**
- * Whom people got to see, day by day, as `training_queue` has them: by class and doubt, and every eighth one an audit or one
- * drawn by hash, of the latest day that has any. Equal texts that wait go along, but what was drawn stands alone.
+ * The conversations that people see, in the order of `training_queue`: day by day, by class and doubt. Every eighth item is an
+ * audit or an item drawn by hash, from the latest day that has any. Waiting equal texts are answered together, except drawn ones.
  */
 function seenOf(month: Month, turns: readonly Turn[], next: () => number): readonly Turn[] {
   const seen: Turn[] = [];
@@ -130,7 +130,7 @@ function seenOf(month: Month, turns: readonly Turn[], next: () => number): reado
       .filter(({ chosen }) => chosen)
       .map((one) => ({ one, drawn: one.text.route === 'auto-approved' || next() < 1 / 16 }));
     const of = (which: boolean) => came.filter(({ drawn }) => drawn === which).map(({ one }) => one);
-    // In the real lane chance orders a day; here it has, but for equal texts.
+    // The real lane orders a day at random. Here the order of arrival is already random, except for equal texts.
     lane = [...(month.repeats > 1 ? shuffled(of(true), next) : of(true)), ...lane];
     main = [...main, ...of(false)].sort((a, b) => rank(a) - rank(b) || a.text.confidence - b.text.confidence);
     const waiting = groupBy(main, ({ text }) => text);
@@ -156,7 +156,7 @@ function rank({ text }: Turn): number {
   return text.route === 'priority-review' ? 1 : 2;
 }
 
-/** Equal texts are one group, but an audit is drawn and answered by itself. */
+/** Equal texts form one group; each audit is its own group, because it is drawn and answered alone. */
 function groupOf(turn: Turn): Turn | Text {
   return turn.text.route === 'auto-approved' ? turn : turn.text;
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:audit [-- RUNS]`: simulated months with known truth. How often the 95 % interval of the corrected
- * accuracy holds the truth, how wide it is, and the mean errors of the corrected and of the naive figure.
+ * `npm run bench:audit [-- RUNS]`: simulated months with known truth. Prints how often the 95 % interval of the corrected
+ * accuracy contains the truth, how wide it is, and the mean errors of the corrected and the naive figure.
  */
 import { productionAccuracy } from '../policy/audit.ts';
 import { random } from '../trainer/learning/random.ts';

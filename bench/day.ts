@@ -1,8 +1,8 @@
 /**
- * `npm run bench:day`: 24 hours of traffic in the time that the pipeline needs for them, a million conversations by default, with each component
- * in a process of its own: people review, the trainer trains, better versions get traffic step by step, a bad one gets
- * some by hand and must be taken back, tables are rebuilt while traffic goes on. At the end it checks what must hold, and
- * fails where something does not.
+ * `npm run bench:day`: 24 hours of simulated traffic, a million conversations by default, as fast as the pipeline processes
+ * them. Each processor and service has its own process; the projections share one. People review, the trainer trains, better
+ * versions get traffic step by step, a bad version gets traffic by hand and must be rolled back, and tables are rebuilt during
+ * the traffic. At the end it checks the invariants, and exits with 1 if one does not hold.
  *
  * `npm run bench:day -- --conversations 24000 --threshold 5000 --answers 400` is a short day.
  */
@@ -43,7 +43,7 @@ const PROCESSES: readonly (readonly string[])[] = [
   ...[...processors, trainer, deploymentController, queueRescorer].map(({ name }) => [name]),
   projections.map(({ name }) => name),
 ];
-/** The first model knows so much of the corpus; the rest it must learn from the log. */
+/** The number of corpus rows that the first model is trained on. Later versions must learn the rest from the log. */
 const FIRST_ROWS = 400;
 const REBUILD_HOUR = 12;
 const BAD_HOUR = 18;
@@ -53,7 +53,7 @@ const { values } = parseArgs({
   options: {
     conversations: { type: 'string', default: '1000000' },
     threshold: { type: 'string', default: '100000' },
-    answers: { type: 'string', default: '4000' }, // what people have time for in an hour
+    answers: { type: 'string', default: '4000' }, // the most answers of people per hour
   },
 });
 const conversations = Number(values.conversations);
@@ -96,7 +96,7 @@ async function day({ prepared }: Stack): Promise<void> {
 
   const counts = await openCounts({ kafka: servers.kafka, codecs: prepared.codecs });
   closers.push(() => counts.close());
-  /** How many runs have not ended, with those that the trainer asks for when it looks next. */
+  /** The number of runs that have not ended, including those that the trainer will request at its next check. */
   const runsToCome = async () => {
     const [now, total] = [await log.read(), totalApprovals(await counts.read(), DATA_SET)];
     return (
@@ -157,7 +157,7 @@ async function day({ prepared }: Stack): Promise<void> {
   }
   await rebuilding;
   await untilCaughtUp(servers, pool);
-  while ((await runsToCome()) > 0) await sleep(500); // the last approvals may call for one more
+  while ((await runsToCome()) > 0) await sleep(500); // the last approvals may trigger another run
   await untilCaughtUp(servers, pool);
 
   process.stdout.write(
@@ -187,7 +187,7 @@ async function day({ prepared }: Stack): Promise<void> {
   );
   await invariants(stack);
 
-  /** Gives a version a tenth of the traffic, in place of the one on trial. */
+  /** Gives a version a tenth of the traffic. A version on trial is rolled back first. */
   async function tryOut(version: string): Promise<void> {
     const act = { by: 'bench', reason: 'A bad model, to see it go.', at: Date.now() };
     const ends = offsetsOf(await topicEnds(servers.kafka, topics.conversationEvents.name));
@@ -197,7 +197,7 @@ async function day({ prepared }: Stack): Promise<void> {
       const after = await log
         .append((now) => ({ models: setTraffic(now, version, 10, act, ends) }))
         .catch((error: unknown) => {
-          if (!(error instanceof ModelLogRefused)) throw error; // else the controller was faster
+          if (!(error instanceof ModelLogRefused)) throw error; // the controller has changed the traffic meanwhile: try again
         });
       if (after) return;
     }
@@ -209,7 +209,7 @@ async function day({ prepared }: Stack): Promise<void> {
     process.stdout.write(`${cells.join('\t')}\n`);
   }
 
-  /** Registers a model trained on `of`; gives its version. */
+  /** Trains a model on `of`, registers it and returns its version. */
   async function train(of: readonly Sample[], name: string): Promise<string> {
     const file = path.join(stack.home, `${name}.jsonl`);
     await writeFile(
@@ -229,7 +229,7 @@ async function day({ prepared }: Stack): Promise<void> {
   }
 }
 
-/** What must hold when all is quiet. */
+/** Checks the invariants of the pipeline at rest. */
 async function invariants({ prepared: { servers, pool, codecs } }: Stack): Promise<void> {
   const count = async (sql: string) => Number((await pool.query<{ n: string }>(sql)).rows[0]?.n);
   const logged = codecs.of(topics.conversationEvents);
@@ -252,7 +252,7 @@ async function invariants({ prepared: { servers, pool, codecs } }: Stack): Promi
   const rows = await count('SELECT count(*) AS n FROM conversation_logs');
   holds('each has a row', rows === conversations, rows);
   const counts = await openCounts({ kafka: servers.kafka, codecs });
-  let counted = 0; // what stands; `approvals` are all there ever were
+  let counted = 0; // samples that stand; `approvals` also counts the withdrawn ones
   for (const { data_set, approved: standing } of await counts.read()) if (data_set === DATA_SET) counted += standing;
   await counts.close();
   const approved = await count("SELECT count(*) AS n FROM training_samples WHERE review_status = 'approved'");
@@ -275,7 +275,7 @@ function holds(what: string, does: boolean, found: unknown): void {
   if (!does) failures.push(what);
 }
 
-/** Gives each row the label of the next intent: a model that is sure of itself and wrong. */
+/** Gives each row the label of the next intent, so that the model is confident and wrong. */
 function mislabelled(rows: readonly Sample[]): (row: Sample) => Sample {
   const labels = [...new Map(rows.map((row) => [labelName(row), row])).values()];
   const next = new Map(labels.map((row, i) => [labelName(row), labels[(i + 1) % labels.length] ?? row]));

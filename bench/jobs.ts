@@ -1,4 +1,4 @@
-/** Runs of one script with different arguments, each a process of its own, several at once. */
+/** Runs a script with different arguments, each run in its own process, several at once. */
 import { execFile } from 'node:child_process';
 import path from 'node:path';
 import { promisify } from 'node:util';
@@ -6,8 +6,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * What `script` of this folder prints for each list of arguments, parsed as JSON, in their order; `jobs` run at once.
- * @throws what the first failed run wrote to its error output.
+ * Runs `script` of this folder with each list of arguments, `jobs` at once. Returns the outputs, parsed as JSON, in the order of
+ * the lists. @throws when a run fails; the message contains its stderr.
  */
 export async function runJobs<T>(
   script: string,
@@ -16,7 +16,7 @@ export async function runJobs<T>(
   onResult: (result: T, args: readonly string[]) => void = () => undefined,
 ): Promise<readonly T[]> {
   const results: T[] = [];
-  const waiting = argLists.entries(); // shared: each worker takes the next
+  const waiting = argLists.entries(); // shared by the workers: each takes the next entry
   const work = async () => {
     for (const [i, args] of waiting) {
       const options = { maxBuffer: 2 ** 26 };

@@ -1,4 +1,4 @@
-/** What the broker and the clients can do, and what the router makes of it. Rates are records a second. */
+/** Rates of the plain clients and of the router on the same broker, in records per second. */
 import { execFileSync } from 'node:child_process';
 import { randomUUID } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -18,7 +18,7 @@ import { PARTITIONS, topics } from '../topology.ts';
 const TRANSACTION = 5000;
 const MESSAGES = ['where is my order 4521?', 'मेरा ऑर्डर कहाँ है?', 'refund kab milega bhai', 'என் ஆர்டர் எங்கே?'];
 
-/** Conversation number `i`; confidences from 0 to 1 in even steps. */
+/** Conversation number `i`. Confidences go from 0 to 1 in steps of 0.01. */
 export function benchConversation(i: number): ConversationCaptured {
   return {
     conversation_id: `bench-${String(i)}`,
@@ -40,11 +40,11 @@ export function benchConversation(i: number): ConversationCaptured {
   };
 }
 
-/** Appends the conversations `from` to `to` - 1 to the canonical log, as intake would. */
+/** Appends the conversations `from` to `to` − 1 to the canonical log, like intake. */
 export async function fillLog({ servers, codecs }: Prepared, from: number, to: number): Promise<void> {
   const codec = codecs.of(topics.conversationEvents);
   const producer = await connectProducer(producing(servers.kafka));
-  producer.setPollInterval(10); // what was sent counts as queued until its report was fetched
+  producer.setPollInterval(10); // sent records occupy the queue until their delivery reports are polled
   for (let i = from; i < to; i++) {
     const captured = benchConversation(i);
     const event = {
@@ -60,10 +60,10 @@ export async function fillLog({ servers, codecs }: Prepared, from: number, to: n
   await disconnect(producer);
 }
 
-/** librdkafka's own queue of fetched records: larger, but once full it is not filled again for a second, and runs dry meanwhile. */
+/** librdkafka's defaults for its queue of fetched records: larger than the pipeline's, but a full queue runs dry before the next fetch, 1 s later. */
 export const LIBRDKAFKA_QUEUE = { 'queued.max.messages.kbytes': 65_536, 'fetch.queue.backoff.ms': 1000 };
 
-/** Consuming `count` records of the log and doing nothing with them, with the pipeline's settings but for `settings`. */
+/** Consumes `count` records of the log without processing them, with the pipeline's settings overridden by `settings`. */
 export async function rawConsume({ servers }: Prepared, count: number, settings = {}): Promise<number> {
   const config = librdkafkaConsumerConfig(servers.kafka, 'bench', `bench-${randomUUID()}`);
   const consumer = await connectConsumer({ ...config, ...settings });
@@ -81,7 +81,7 @@ export async function rawConsume({ servers }: Prepared, count: number, settings 
   return count / seconds;
 }
 
-/** Writing `count` encoded decisions in transactions of 5,000, without consuming. */
+/** Writes `count` encoded decisions in transactions of 5,000, without consuming. */
 export async function rawTransactions({ servers, codecs }: Prepared, count: number): Promise<number> {
   const topic = await scratchTopic(servers.kafka);
   const value = codecs.of(topics.routingDecisions).encode(decide(defaultPolicy, benchConversation(99)));
@@ -97,7 +97,7 @@ export async function rawTransactions({ servers, codecs }: Prepared, count: numb
   return count / seconds;
 }
 
-/** The router, exactly once, from the first assignment until the last of `count` records is committed. */
+/** Runs the router, exactly once, from its assignment until the last of `count` records is committed. */
 export async function routerRate(prepared: Prepared, count: number): Promise<number> {
   const stateFolder = await mkdtemp(path.join(os.tmpdir(), 'samvad-bench-'));
   const runner = startProcessor({
@@ -118,7 +118,7 @@ export async function routerRate(prepared: Prepared, count: number): Promise<num
   return count / seconds;
 }
 
-/** The Kafka Streams program of bench/peers on the same input. */
+/** Runs the Kafka Streams program of bench/peers on the same input. */
 export async function streamsRate({ servers }: Prepared, count: number): Promise<number> {
   const folder = path.join(import.meta.dirname, 'peers');
   execFileSync('mvn', ['-q', '-f', path.join(folder, 'pom.xml'), 'package'], { stdio: 'inherit' });

@@ -1,4 +1,4 @@
-/** The whole pipeline as it runs: latency from an acknowledged event to its row, and memory of each process. */
+/** Measures the whole pipeline in operation: latency from an acknowledged event to its row, and memory of each process. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { componentNames } from '../app/components.ts';
 import { producerOptions } from '../app/environment.ts';
@@ -49,7 +49,7 @@ interface Traffic {
   readonly to: number;
 }
 
-/** Sends the conversations `from` to `to` - 1 at an even pace. */
+/** Sends the conversations `from` to `to` − 1 at an even pace. Returns their latencies in milliseconds. */
 async function delays(
   stack: Stack,
   producer: ConversationProducer,
@@ -75,7 +75,7 @@ function percentiles(measured: readonly number[]): readonly number[] {
   return [0.5, 0.95, 0.99, 1].map((share) => Math.round(sorted[Math.floor(share * (sorted.length - 1))] ?? NaN));
 }
 
-/** Looks every 10 ms which of the acknowledged rows are there: the resolution of the measurement. */
+/** Checks every 10 ms which acknowledged conversations have a row. The interval is the resolution of the measurement. */
 async function poll(stack: Stack, acknowledged: Map<string, number>, measured: number[], count: number): Promise<void> {
   while (measured.length < count) {
     const waiting = [...acknowledged.keys()];
@@ -93,9 +93,8 @@ async function poll(stack: Stack, acknowledged: Map<string, number>, measured: n
 }
 
 /**
- * Peak resident memory in MiB of each component, in a process of its own, after `count` conversations: what the process
- * took for itself, and with it the pages of mapped files, which the kernel takes back when others need memory (LMDB maps
- * its whole table, and code is mapped too).
+ * Peak resident memory in MiB of each component, in its own process, after `count` conversations: anonymous memory, and pages
+ * of mapped files. The kernel can reclaim the latter when memory is short (LMDB maps its whole table, and code is mapped too).
  */
 export async function memory(count: number): Promise<(string | number)[][]> {
   const stack = await startStack();

@@ -1,4 +1,4 @@
-/** What Postgres can take, and what projections and rebuilds make of it. Rates are rows a second. */
+/** Rates of COPY, of a projection and of a rebuild on the same Postgres, in rows per second. */
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +10,7 @@ import { rebuildProjection } from '../runtime/rebuild.ts';
 import { conversationLogs } from '../sinks/conversation-logs.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 
-/** COPY of the projected rows as they are, into the same table with the same indexes and triggers. */
+/** Copies the projected rows with COPY into the same table, with its indexes and triggers. */
 export async function rawCopy({ pool }: Prepared, count: number): Promise<number> {
   const client = await pool.connect();
   try {
@@ -28,7 +28,7 @@ export async function rawCopy({ pool }: Prepared, count: number): Promise<number
   }
 }
 
-/** The projection from an empty table, from the first assignment until the last row is committed. */
+/** Runs the projection on an empty table, from its assignment until the last row is committed. */
 export async function projectionRate({ servers, codecs, pool, log }: Prepared, count: number): Promise<number> {
   const runner = startProjection({
     projection: conversationLogs,
@@ -36,7 +36,7 @@ export async function projectionRate({ servers, codecs, pool, log }: Prepared, c
     codec: codecs.of(topics.routingDecisions),
     pool,
     log,
-    onPoison: () => Promise.reject(new Error('The bench wrote a record that it can not read.')),
+    onPoison: () => Promise.reject(new Error("The benchmark wrote a record that it can't read.")),
   });
   while (runner.stats().assigned < PARTITIONS) await sleep(1);
   const started = performance.now();
@@ -46,7 +46,7 @@ export async function projectionRate({ servers, codecs, pool, log }: Prepared, c
   return count / seconds;
 }
 
-/** The rebuild of the same table. */
+/** Rebuilds the same table. */
 export async function rebuildRate({ servers, codecs, pool }: Prepared): Promise<number> {
   const codec = codecs.of(topics.routingDecisions);
   const started = performance.now();

@@ -1,14 +1,14 @@
-/** Components in processes of their own, and what each takes of the memory. */
+/** Runs components in their own processes, and measures the memory of each. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import path from 'node:path';
 import type { Stack } from '../test/integration/stack.ts';
 
-/** The command, for whoever starts it. */
+/** The path of the `samvad` command. */
 export const bin = path.join(import.meta.dirname, '..', 'bin', 'samvad.js');
 
-/** `samvad run` of these components against the stack's servers, with `env` on top of the stack's and malloc as in the image. */
+/** Starts `samvad run` with these components on the stack's servers. `env` overrides the stack's environment; malloc is set as in the image. */
 export function startProcess(
   stack: Stack,
   names: readonly string[],
@@ -18,31 +18,31 @@ export function startProcess(
   return spawn(process.execPath, [bin, 'run', ...names], { env: all, stdio: 'ignore' });
 }
 
-/** Ends it as an operator would. */
+/** Ends the process as an operator would, with SIGTERM. */
 export async function stopProcess(worker: ChildProcess): Promise<void> {
   const ended = new Promise((resolve) => worker.once('exit', resolve));
   if (worker.exitCode === null && worker.kill('SIGTERM')) await ended;
 }
 
-/** What a process took since the last look at `peak`, or since the start. */
+/** Peak memory of a process since its start, or since `peak` was last set to zero. */
 export interface Watch {
   readonly name: string;
-  /** In KiB; whoever sets it to zero begins a new stretch. */
+  /** In KiB. Set it to zero to begin a new interval. */
   readonly peak: { own: number; mapped: number };
   readonly end: () => void;
 }
 
-/** Looks twice a second at RssAnon and RssFile of proc(5). */
+/** Reads RssAnon and RssFile of proc(5) twice a second. */
 export function watch(name: string, pid: number | undefined): Watch {
   return watchAll(name, () => Promise.resolve([String(pid)]));
 }
 
-/** The same for all processes that the main thread of `pid` has started, together. */
+/** The same for the sum over all processes that the main thread of `pid` has started. */
 export function watchChildren(name: string, pid: number | undefined): Watch {
   return watchAll(name, () => childrenOf(pid));
 }
 
-/** Ids of the processes that the main thread of `pid` has started and that have not ended. */
+/** Ids of the running processes that the main thread of `pid` has started. */
 export async function childrenOf(pid: number | undefined): Promise<readonly string[]> {
   return (await readProc(`/proc/${pid}/task/${pid}/children`)).split(' ').filter(Boolean);
 }
@@ -60,12 +60,12 @@ function watchAll(name: string, pids: () => Promise<readonly string[]>): Watch {
   return { name, peak, end: () => clearInterval(timer) };
 }
 
-/** A file of proc(5); empty when its process has ended. */
+/** The content of a file of proc(5); empty when its process has ended. */
 export function readProc(file: string): Promise<string> {
   return readFile(file, 'utf8').catch(() => '');
 }
 
-/** KiB as MiB. */
+/** Converts KiB to MiB, rounded. */
 export function mib(kib: number): number {
   return Math.round(kib / 1024);
 }

@@ -1,20 +1,20 @@
-/** Traffic for `npm run bench:queue`: what comes, what was labelled before, and what the model is tested on. */
+/** Traffic for `npm run bench:queue`: the first labelled rows, the messages that arrive, and the test rows. */
 import { OUT_OF_SCOPE } from '../trainer/learning/classifier.ts';
 import { random, shuffle } from '../trainer/learning/random.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { whole } from './accuracy-tasks.ts';
 
-/** One experiment. `part` keeps what is tuned on apart from what is reported. */
+/** The data of one experiment. */
 export interface Traffic {
   readonly name: string;
-  /** Labelled before the first model. */
+  /** Labelled rows for the first model. */
   readonly known: readonly Sample[];
-  /** Comes in this order, and may be asked about. */
+  /** Messages in the order of arrival; people may be asked about them. */
   readonly stream: readonly Sample[];
   readonly test: readonly Sample[];
 }
 
-/** Which rows are tested on: rules are chosen on `tune` and reported on `report`. */
+/** The set of test rows: rules are chosen on `tune`, and results are reported on `report`. */
 export type Part = 'tune' | 'report';
 
 /** The experiments, by name. */
@@ -23,13 +23,13 @@ export const experiments: Readonly<Record<string, (seed: number, part: Part) => 
   clinc150: (seed, part) => clinc('clinc150', seed, part, () => 1),
   /** The same with frequencies 1/rank, as live traffic has them. */
   'clinc150-skewed': (seed, part) => clinc('clinc150-skewed', seed, part, (rank) => 1 / rank),
-  /** Real messages of a shop bot, with the frequencies they had; half of its test set belongs to each part. */
+  /** Real messages of a shop bot, with their original frequencies. Each part tests on one half of its test set. */
   hint3: (seed, part) => {
     const { train, test } = whole('hint3-sofmattress');
     const order = shuffled(test, 1);
     const half = Math.floor(order.length / 2);
     const [first, second] = [order.slice(0, half), order.slice(half)];
-    // The other half is traffic, out-of-scope messages among it.
+    // The other half is part of the traffic, including its out-of-scope messages.
     const [asked, tested] = part === 'tune' ? [second, first] : [first, second];
     const all = shuffled([...train, ...asked], seed);
     return { name: 'hint3', known: all.slice(0, 40), stream: all.slice(40), test: inScope(tested) };

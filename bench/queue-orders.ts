@@ -15,7 +15,7 @@ function sorted(items: readonly Waiting[], keys: (item: Waiting) => readonly num
     .map(({ item }) => item);
 }
 
-/** How many items before it share something, in the order of arrival. */
+/** For each item, how many earlier items share one of its keys; the largest count over its keys. */
 function before(items: readonly Waiting[], keys: (item: Waiting) => readonly string[]): Map<Waiting, number> {
   const seen = new Map<string, number>();
   return new Map(
@@ -33,7 +33,7 @@ function counted(items: readonly Waiting[], key: (item: Waiting) => string): Map
   return counts;
 }
 
-/** Place within the predicted intent, most doubtful first. */
+/** The place of each item within its predicted intent, from 1, in the order of `order`. */
 function nth(order: readonly Waiting[]): Map<Waiting, number> {
   const seen = new Map<string, number>();
   return new Map(
@@ -45,13 +45,13 @@ function nth(order: readonly Waiting[]): Map<Waiting, number> {
   );
 }
 
-/** How doubtful an answer is, most doubtful first. */
+/** Sort keys for doubt; smaller means more doubtful. */
 const doubts = {
   least: ({ confidence }: Waiting) => confidence,
   margin: ({ margin }: Waiting) => margin,
 } as const;
 
-/** What the confidence lacks, with so much of the runner-up's added: 0 is the doubt of `confidence`, 1 that of `margin`. */
+/** Doubt as 1 − confidence + `share` × the runner-up's probability: with 0 it orders like `confidence`, with 1 like `margin`. */
 const doubtWith =
   (share: number) =>
   ({ confidence, margin }: Waiting) =>
@@ -60,7 +60,7 @@ const doubtWith =
 const equal = ({ fingerprint }: Waiting) => [fingerprint];
 const near = ({ sketch }: Waiting) => sketch;
 
-/** By class, near-duplicates (which share one of `keys`) behind, then by doubt and a bonus for intents that are rare among what waits. */
+/** By class, then near-duplicates (items that share one of `keys`) last, then by doubt plus a bonus for intents that are rare in the queue. */
 function byScore(keys: (item: Waiting) => readonly string[], doubt: (item: Waiting) => number, bonus: number): Order {
   return (items) => {
     const duplicates = before(items, keys);
@@ -74,8 +74,8 @@ function byScore(keys: (item: Waiting) => readonly string[], doubt: (item: Waiti
 }
 
 /**
- * The first of each predicted intent, then the second …, most doubtful first within. With weight 1 an intent that has samples
- * starts so much later. `near` takes near-duplicates by n-grams, of what was answered too, in place of equal fingerprints.
+ * Within a class: the most doubtful item of each predicted intent, then the second of each, and so on. With weight 1, an intent
+ * with n samples starts n places later. `near` detects near-duplicates by n-grams, also of samples, instead of by equal fingerprints.
  */
 function inTurn(doubt: (item: Waiting) => number, weight: number, near: boolean): Order {
   return (items, { byIntent, sketches }) => {

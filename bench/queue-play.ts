@@ -1,4 +1,4 @@
-/** A reviewer with 300 answers: trains on what is known, ranks what waits, answers from the top, trains again. */
+/** Simulates a reviewer with 300 answers: train on the samples, rank the queue, answer from the top, train again. */
 import { sketch } from '../policy/near-duplicates.ts';
 import { normalise } from '../policy/review-priority.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -12,28 +12,28 @@ import { train } from '../trainer/learning/train.ts';
 import type { TowerPlan } from '../trainer/learning/train.ts';
 import type { Traffic } from './queue-data.ts';
 
-/** A message that waits, as an order sees it. */
+/** A waiting message with the values that an order may use. */
 export interface Waiting {
   readonly place: number;
   readonly intent: string;
   readonly confidence: number;
-  /** Confidence above that of the next likely intent. */
+  /** The confidence minus that of the runner-up. */
   readonly margin: number;
   readonly fingerprint: string;
   readonly sketch: readonly string[];
 }
 
-/** Puts what waits in order. `known` are the samples so far, by predicted label's name; `seen` their sketches. */
+/** Sorts the waiting messages. `byIntent` counts the samples so far by the name of their label; `sketches` are those of their texts. */
 export type Order = (
   waiting: readonly Waiting[],
   answered: { readonly byIntent: ReadonlyMap<string, number>; readonly sketches: ReadonlySet<string> },
   seed: number,
 ) => readonly Waiting[];
 
-/** The model after so many answers, on the test rows. */
+/** The quality of the model on the test rows after `answers` answers. */
 export interface Point {
   readonly answers: number;
-  /** Messages that the answers labelled. */
+  /** The number of messages that the answers labelled. */
   readonly labelled: number;
   readonly accuracy: number;
   readonly macroF1: number;
@@ -41,14 +41,14 @@ export interface Point {
 
 const BUDGET = 300;
 const ROUND = 100;
-/** That the inbox offers beside an item. */
+/** The most similar items that the inbox offers with an item. */
 const MAX_SIMILAR = 20;
-/** One tower that sees all views in place of four: the comparison of orders is the same, in a quarter of the time. */
+/** One tower over all views instead of several: the comparison of orders is the same, in a quarter of the time. */
 const LIGHT: readonly TowerPlan[] = [{ views: ['words', 'gaps', 'letters', 'runs'], pooling: 'sum', rectified: false }];
 
 /**
- * Plays one order. After each round the model is trained and what waits is scored again, as at a promotion. An answer labels one
- * message, or with `inGroups` what the inbox answers with it (`alongWith`).
+ * Simulates one order. After each round, the model is trained and the queue is scored again, as at a promotion. An answer labels
+ * one message, with `inGroups` also those that the inbox answers with it (`alongWith`).
  */
 export async function playQueue(
   traffic: Traffic,
@@ -71,7 +71,7 @@ export async function playQueue(
     await model.close();
     const items = waiting.flatMap(({ place, key }, i): Waiting[] => {
       const answer = said[i];
-      if (!answer || answer.confidence > defaultPolicy.thresholds.trust) return []; // trusted: nobody is asked
+      if (!answer || answer.confidence > defaultPolicy.thresholds.trust) return []; // trusted: no person is asked
       const margin = answer.confidence - (answer.runnersUp[0]?.confidence ?? 0);
       return [
         {
@@ -101,8 +101,8 @@ export async function playQueue(
 }
 
 /**
- * What the inbox answers with an item: equal texts of the same prediction, whatever they mean, and of the twenty most similar ones
- * those that mean the same, which is what a person ticks.
+ * The messages that the inbox answers together with an item: all with an equal text and the same predicted intent, whatever their
+ * true label, and of the twenty most similar others, those with the same true label, because a person would tick them.
  */
 function alongWith(item: Waiting, open: readonly Waiting[], same: (other: Waiting) => boolean): readonly Waiting[] {
   const predicted = open.filter(({ intent }) => intent === item.intent);

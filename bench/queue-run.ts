@@ -1,4 +1,4 @@
-/** One play of the queue, as a process of its own: `queue-run.ts SET ORDER SEED PART alone|groups` prints its points as JSON. */
+/** One simulation of the queue, in its own process: `queue-run.ts SET ORDER SEED PART alone|groups` prints its points as JSON. */
 import { experiments } from './queue-data.ts';
 import type { Part } from './queue-data.ts';
 import { orders } from './queue-orders.ts';

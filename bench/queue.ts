@@ -1,11 +1,11 @@
 /**
  * `npm run bench:queue [-- --part tune --seeds N --jobs N --sets clinc150,hint3 --orders random,confidence --against random]`:
- * 300 answers, spent in different orders of the queue. Accuracy in scope after each hundred, mean over the seeds; and, seed by
- * seed, how much better the order is than confidence alone, or than the one of `--against`, with the standard error of that mean:
- * after the last hundred, and on average over the three. `--jobs` plays run at once.
+ * 300 answers, given in different orders of the queue. The table shows the accuracy in scope after each hundred answers, as a mean
+ * over the seeds. It also shows the mean of the differences, seed by seed, to the order of `--against` (`confidence` by default),
+ * with the standard error: after the last hundred, and as an average over the three. `--jobs` simulations run at once.
  *
- * Each order has two rows. In the first an answer labels one message; in the second, `… in groups`, what the inbox answers with it,
- * and it stands beside the other order in groups. `labelled` is how many messages the answers labelled.
+ * Each order has two rows. In the first, an answer labels one message. In the second, `… in groups`, it also labels the messages
+ * that the inbox answers with it, and the row is compared with the other order in groups. `labelled` counts the labelled messages.
  */
 import { parseArgs } from 'node:util';
 import { columns } from '../app/terminal.ts';
@@ -54,12 +54,12 @@ function last(curve: readonly Point[]): number {
   return curve.at(-1)?.accuracy ?? NaN;
 }
 
-/** Over the points with answers: the area below the curve. */
+/** The mean accuracy over the points with answers. */
 function average(curve: readonly Point[]): number {
   return mean(curve.slice(1).map(({ accuracy }) => accuracy));
 }
 
-/** Mean of the differences seed by seed, with its standard error. */
+/** The mean of the differences, seed by seed, with its standard error. */
 function better(one: readonly number[], other: readonly number[]): string {
   const differences = one.map((value, i) => value - (other[i] ?? NaN));
   const middle = mean(differences);

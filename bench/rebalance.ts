@@ -1,4 +1,4 @@
-/** `npm run bench:rebalance [-- PER_SECOND]`: how long the pipeline stands still when worker processes come and go. */
+/** `npm run bench:rebalance [-- PER_SECOND]`: how long the pipeline pauses when worker processes start and stop. */
 import { rebalanceRun } from '../test/crash/rebalance.ts';
 
 const perSecond = Number(process.argv[2] ?? 1000);

@@ -1,4 +1,4 @@
-/** Between two rounds: nothing routed, nothing projected, the log as it is. */
+/** Resets the router and the projection between two rounds. The canonical log stays. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Prepared } from '../app/environment.ts';
 import { confidenceRouter } from '../processors/confidence-router.ts';
@@ -7,7 +7,7 @@ import { ensureTopics } from '../runtime/topics.ts';
 import { conversationLogs } from '../sinks/conversation-logs.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 
-/** Makes the topic of decisions anew, and forgets how far router and projection were. */
+/** Recreates the topic of decisions, empties the table, and deletes the positions of router and projection. */
 export async function emptyDecisions({ servers, pool }: Prepared): Promise<void> {
   const kafka = kafkajsClient(servers.kafka, 'bench');
   const admin = kafka.admin();

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:review-page [-- ITEMS [FOLDER]]`: how long the review page takes to show its first item with 10,000 in the
- * queue, five times in fresh browser profiles; with FOLDER also pictures of it.
+ * `npm run bench:review-page [-- ITEMS [FOLDER]]`: how long the review page takes to show its first item with ITEMS (10,000 by
+ * default) in the queue, five times in fresh browser profiles. With FOLDER, it also saves screenshots there.
  */
 import path from 'node:path';
 import { chromium } from 'playwright-core';

@@ -1,10 +1,10 @@
 /**
- * `npm run bench`: rates on one broker and one database of its own, latency at 500 events a second, and memory.
+ * `npm run bench`: rates on its own broker and database, latency at 500 events per second, and memory.
  *
- * Each rate is measured once in each of three rounds, beside what it is compared with: the table shows the medians of the
- * rates and of the ratios within a round. A short round before them warms broker, database and just-in-time compilers.
- * `npm run bench -- --events 100000 --rounds 1 --memory-events 0` is a short run, `--only router,rebuild` runs single parts
- * and what they are compared with.
+ * Each rate is measured once in each of three rounds, together with the rates that it is compared with. The table shows the
+ * medians of the rates, and of the ratios within a round. A short round before them warms up broker, database and JIT compilers.
+ * `npm run bench -- --events 100000 --rounds 1 --memory-events 0` is a short run; `--only router,rebuild` runs single parts with
+ * the rates that they are compared with.
  */
 import { parseArgs } from 'node:util';
 import type { Prepared } from '../app/environment.ts';
@@ -40,7 +40,7 @@ if (chosen.has('latency')) process.stdout.write(`${columns(await latency(500, 30
 if (chosen.has('memory') && memoryEvents > 0) process.stdout.write(`${columns(await memory(memoryEvents))}\n`);
 process.exit(0); // native clients may keep the loop alive after they were closed
 
-/** A measured rate, a second, and the lines that it is compared with. */
+/** A measured rate per second, and the lines that it is compared with. */
 interface Line {
   readonly what: string;
   readonly rate: number;
@@ -74,7 +74,7 @@ async function rates(): Promise<(string | number)[][]> {
   return [['what', 'a second', 'of', `ratio (of each round)`], ...rows];
 }
 
-/** Rates, each beside what it is compared with. Postgres is fed by what the router wrote. */
+/** Measures each chosen rate and those that it is compared with. The projection reads what the router wrote. */
 async function round(prepared: Prepared, count: number): Promise<Line[]> {
   const lines: Line[] = [];
   const line = (what: string, rate: number, ...of: string[]) => {

@@ -1,6 +1,6 @@
 /**
- * `npm run bench:serving`: what an answer of `POST /v1/classify` costs, with a model of the size of clinc150 (151 intents), and
- * how soon a rollback is followed. Servers of its own; the client runs in the same process as the server.
+ * `npm run bench:serving`: latency and throughput of `POST /v1/classify` with a model of the size of clinc150 (151 intents), and
+ * how soon it follows a rollback. It starts its own servers; the client runs in the same process as the HTTP server.
  */
 import { startComponents } from '../app/components.ts';
 import { artifactsOf } from '../app/environment.ts';
@@ -17,7 +17,7 @@ const SINGLE = 1000;
 const BATCHES = 10;
 const BATCH = 1000;
 const ROLLBACKS = 10;
-/** Figures do not depend on how long a model has learned. */
+/** The figures do not depend on how long a model was trained. */
 const EPOCHS = 1;
 
 const part = tasks.find(({ name }) => name === 'clinc150')?.parts(1)[0];

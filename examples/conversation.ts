@@ -24,7 +24,7 @@ export interface Conversation {
   readonly created_at: string;
 }
 
-/** A conversation with what the generator knows and the service does not: the true label, absent for gibberish. */
+/** A conversation and its true label, which only the generator knows; absent for gibberish. */
 export interface Known {
   readonly conversation: Conversation;
   readonly truth?: Label;
@@ -103,7 +103,7 @@ export const drawTurns = (count: number, draw: Draw): Turn[] => {
 interface Prediction {
   readonly provider: Conversation['nlu_provider'];
   readonly confidence: number | null;
-  /** How often such a prediction is wrong, how often the answer to the user fails, and how often the message means nothing. */
+  /** Probabilities that the label is wrong, that the response to the user fails, and that the message is gibberish. */
   readonly wrong: number;
   readonly failure: number;
   readonly gibberish: number;
@@ -112,7 +112,7 @@ interface Prediction {
 const between = (low: number, high: number, draw: Draw): number =>
   Math.round((low + draw.unit() * (high - low)) * 10_000) / 10_000;
 
-/** Shares and error rates of the router: sure, unsure, then the language model or another provider. */
+/** A prediction with its error rates: confident or doubtful IndicBERT, a language model, or another provider. */
 const predict = (draw: Draw): Prediction => {
   const share = draw.unit();
   if (share < 0.62)
@@ -177,11 +177,11 @@ const processingTime = (provider: Conversation['nlu_provider'], draw: Draw): num
     : draw.whole(18, 60) + (draw.chance(0.05) ? draw.whole(60, 240) : 0);
 };
 
-/** What a message of this module is about. */
+/** A random label of this module. */
 export const drawLabel = (module: Module, draw: Draw): Label =>
   draw.pick(labels.filter((label) => label.module === module));
 
-/** Plays one turn: a wish, its message, and what the router made of it. */
+/** Generates one turn: a label, a message for it, and the router's prediction. */
 export const converse = (id: string, turn: Turn, draw: Draw): Known => {
   const truth = drawLabel(turn.module, draw);
   const { provider, confidence, wrong, failure, gibberish: nonsense } = predict(draw);

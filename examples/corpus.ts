@@ -2,7 +2,7 @@ import { drawLabel, drawTurns } from './conversation.ts';
 import { writeMessage } from './message.ts';
 import type { Draw } from './random.ts';
 
-/** The lines of corpus.jsonl: `count` messages with the label that the generator meant, in the mix of the traffic. */
+/** The lines of corpus.jsonl: `count` messages with their true labels, in the same mix as the traffic. */
 export const corpusLines = (count: number, draw: Draw): string[] =>
   drawTurns(count, draw)
     .slice(0, count)

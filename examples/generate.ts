@@ -1,4 +1,4 @@
-// Writes examples/conversations.jsonl, reviews.jsonl and corpus.jsonl, the same bytes on every run.
+// Generates examples/conversations.jsonl, reviews.jsonl and corpus.jsonl, with the same bytes on every run.
 // `npx tsx examples/generate.ts` writes them; with `--stats` it prints their counts and writes nothing.
 import { writeFileSync } from 'node:fs';
 import { converse, drawTurns, uuidOf } from './conversation.ts';

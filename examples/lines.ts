@@ -10,7 +10,7 @@ interface Placed {
 const redeliveries = 60;
 const reusedIds = 8;
 
-/** Lines that a reader must refuse without stopping, each made from a good conversation by one fault. */
+/** Lines that a reader must refuse without stopping. Each is a valid conversation with one fault. */
 const faults: readonly { readonly fault: string; readonly spoil: (good: Conversation) => string }[] = [
   { fault: 'JSON cut off in the middle', spoil: (good) => JSON.stringify(good).slice(0, 120) },
   { fault: 'no conversation_id', spoil: (good) => JSON.stringify({ ...good, conversation_id: undefined }) },
@@ -35,7 +35,7 @@ const faults: readonly { readonly fault: string; readonly spoil: (good: Conversa
   },
 ];
 
-/** The lines of conversations.jsonl: every conversation once, then the redelivered, contradicting and broken ones among them. */
+/** The lines of conversations.jsonl: every conversation once, with redelivered, contradicting and malformed lines in between. */
 export const conversationLines = (known: readonly Known[], draw: Draw): string[] => {
   const any = (): { readonly index: number; readonly good: Conversation } => {
     const index = draw.whole(0, known.length - 300);

@@ -17,7 +17,7 @@ export interface Message {
   readonly entities: readonly Entity[];
 }
 
-/** A stretch of a message before it is joined. One with an `entity` keeps its spelling, whatever noise the rest gets. */
+/** A part of a message. A part with an `entity` keeps its spelling (but not its case) when noise is added. */
 interface Part {
   readonly text: string;
   readonly entity?: string;
@@ -82,7 +82,7 @@ const dropEnd = (parts: readonly Part[]): Part[] => {
     : [...parts];
 };
 
-/** One slip of the finger: two letters swapped, a letter lost or one struck twice. */
+/** A word with one typing error: two letters swapped, one missing, or one doubled. */
 const mistype = (word: string, draw: Draw): string => {
   const at = draw.whole(1, word.length - 3);
   const [before, here, next, after] = [word.slice(0, at), word.charAt(at), word.charAt(at + 1), word.slice(at + 2)];
@@ -119,7 +119,7 @@ const wrap = (parts: readonly Part[], language: Language, draw: Draw): Part[] =>
   return wrapped;
 };
 
-/** Joins the parts, counting where each entity lies. */
+/** Joins the parts and computes the span of each entity. */
 const join = (parts: readonly Part[]): Message => {
   let text = '';
   const entities: Entity[] = [];
@@ -131,7 +131,7 @@ const join = (parts: readonly Part[]): Message => {
   return { text, entities };
 };
 
-/** What a person with this wish writes in this language, with the noise of a chat window. */
+/** A message with this label in this language, with the noise of chat messages. */
 export const writeMessage = ({ module, intent }: Label, language: Language, draw: Draw): Message => {
   const patterns: Readonly<Partial<Record<string, readonly string[]>>> = languages[language].patterns[module];
   let parts = fill(draw.pick(patterns[intent] ?? []), language, draw);
@@ -142,7 +142,7 @@ export const writeMessage = ({ module, intent }: Label, language: Language, draw
   return join(parts);
 };
 
-/** A message without a wish: keys struck at random, a lone mark, a test. */
+/** A message without an intent: random keys, a single mark, or a test. */
 export const writeGibberish = (draw: Draw): Message => {
   const keys = Array.from({ length: draw.whole(4, 10) }, () => draw.pick(Array.from('asdfghjklqwe'))).join('');
   return {

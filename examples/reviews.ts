@@ -8,7 +8,7 @@ interface Verdict {
   readonly corrected_module?: string;
 }
 
-/** One line of reviews.jsonl; the two corrected fields are there with the verdict `correct` and with no other. */
+/** One line of reviews.jsonl; only the verdict `correct` has the two corrected fields. */
 export interface Review extends Verdict {
   readonly conversation_id: string;
   readonly reviewer: string;
@@ -47,7 +47,7 @@ const review = (conversationId: string, verdict: Verdict, reviewer: string, at: 
 /** Five minutes to ten hours after `from`, mostly soon. */
 const later = (from: number, draw: Draw): number => from + 300_000 + Math.floor(draw.unit() * draw.unit() * 35_700_000);
 
-/** What the reviewers said: nearly half of the unsure conversations, a sample of the sure ones, and some second thoughts. */
+/** Reviews of nearly half of the doubtful conversations and a sample of the confident ones; some mistakes are corrected by a second review. */
 export const drawReviews = (known: readonly Known[], draw: Draw): Review[] => {
   const reviews: Review[] = [];
   let changed = 0;
@@ -69,7 +69,7 @@ export const drawReviews = (known: readonly Known[], draw: Draw): Review[] => {
   return reviews.sort((a, b) => Date.parse(a.reviewed_at) - Date.parse(b.reviewed_at));
 };
 
-/** The lines of the file: the reviews, two for conversations that nobody knows and one with a verdict that does not exist. */
+/** The lines of the file: the reviews, two for unknown conversations, and one with an unknown verdict. */
 export const reviewLines = (reviews: readonly Review[]): string[] => {
   const at = (position: number): number => Date.parse(reviews[position]?.reviewed_at ?? '2026-10-15T08:00:00.000Z') + 1;
   const unknown = (position: number): readonly [number, unknown] => [

@@ -32,7 +32,7 @@ const wrongShares = (known: readonly Known[]): string =>
     })
     .join(' · ');
 
-/** The counts that examples/README.md quotes. Redelivered, contradicting and broken lines count in `lines` alone. */
+/** The counts that examples/README.md quotes. Redelivered, contradicting and malformed lines count only in `lines`. */
 export const describe = (known: readonly Known[], lines: readonly string[], reviews: readonly Review[]): string => {
   const all = known.map(({ conversation }) => conversation);
   return [

@@ -90,8 +90,8 @@ function askForToken(request: FastifyRequest, reply: FastifyReply): FastifyReply
 function refuseForeignHost({ headers: { host = '' } }: FastifyRequest): void {
   if (isLoopback(addressOf(`http://${host}`)?.hostname ?? '')) return;
   const detail =
-    'This server has no tokens and answers under the names of this machine only (localhost, 127.0.0.1); ' +
-    'set SAMVAD_API_TOKENS to serve it under another.';
+    'This server has no tokens and can only be reached under the names of this machine (localhost, 127.0.0.1); ' +
+    'set SAMVAD_API_TOKENS to use another name.';
   throw new HttpProblem(403, detail);
 }
 

@@ -111,10 +111,14 @@ function questionsOf(body: unknown): readonly Question[] {
     return { text: text ?? '', language: language ?? NO_LANGUAGE, conversationId: id ?? null };
   });
   if (problems.length > 0)
-    throw new HttpProblem(400, 'The request is not as the API describes it; nothing of it was answered.', {
-      type: 'invalid-request',
-      problems,
-    });
+    throw new HttpProblem(
+      400,
+      'The request does not match the description of the API; none of its texts was answered.',
+      {
+        type: 'invalid-request',
+        problems,
+      },
+    );
   return questions.map(withCanonicalTag);
 }
 

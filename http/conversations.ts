@@ -20,7 +20,7 @@ export function conversationRoutes(app: FastifyInstance, { pool }: ConversationD
       schema: {
         tags: ['read'],
         summary:
-          'One conversation, where it stands, and its timeline: captured, routed, reviewed, samples; versions trained on it',
+          'One conversation with its standing, its timeline (captured, routed, reviewed, samples), and the versions trained on it',
         params: { type: 'object', properties: { id: { type: 'string' } } },
         response: refusals(404, 410, 503),
       },

@@ -34,7 +34,7 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
       config,
       schema: {
         tags,
-        summary: 'Approved samples: how many stand, how many no version was trained on, and how far the next run is',
+        summary: 'Numbers of approved samples and of unused ones, and the progress towards the next run',
         description:
           '`approvals_since_last_run` is what the trainer compares with the threshold: approvals, not samples. A sample that is ' +
           'relabelled, or whose label another person confirms, counts again, and a withdrawal does not lower the number.',
@@ -72,9 +72,9 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
       config,
       schema: {
         tags,
-        summary: 'One data set: its manifest, and who used it',
+        summary: 'One data set: its manifest, and the runs and exports that used it',
         description:
-          'The manifest is that of whoever made these bytes first: offsets per partition, filters, counts, policy and code version.',
+          'The manifest is from the first run or export that made these bytes: offsets per partition, filters, counts, policy and code version.',
         params: { type: 'object', properties: { sha256: { type: 'string', pattern: '^[0-9a-f]{64}$' } } },
         response: refusals(400, 404, 503),
       },
@@ -86,7 +86,7 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
         [sha256],
       );
       if (found) return found;
-      throw new HttpProblem(404, 'No run and no export has made such a data set; GET /v1/data-sets lists them.');
+      throw new HttpProblem(404, 'No run and no export has made this data set; GET /v1/data-sets lists them.');
     },
   );
   app.get(
@@ -96,7 +96,7 @@ export function dataSetRoutes(app: FastifyInstance, { pool, training }: DataSetD
       schema: {
         tags,
         summary: `Exports, newest first, ${SHOWN} at most`,
-        description: 'One whose process was killed stays `running`.',
+        description: 'An export whose process was killed stays `running`.',
         response: refusals(503),
       },
     },

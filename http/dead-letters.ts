@@ -37,8 +37,7 @@ export interface DeadLetterDeps {
  */
 const SHOWN = 500;
 const SHOWN_BYTES = 4096;
-const BYTES =
-  'What a letter holds, `text`, `base64` and `draft`, is not masked; it is null for tokens without `operate`.';
+const BYTES = 'The content (`text`, `base64` and `draft`) is not masked; it is null for tokens without `operate`.';
 /** The name recorded for the sender when the server has no tokens. */
 const NOBODY = 'a page without sign-in';
 
@@ -67,7 +66,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       config: { role: 'read' },
       schema: {
         tags,
-        summary: `The newest ${SHOWN} dead letters that are open, and behind them the newest ${SHOWN} that were sent again, which have \`replayed\``,
+        summary: `The newest ${SHOWN} open dead letters, then the newest ${SHOWN} that were sent again, which have \`replayed\``,
         description: BYTES,
         response: refusals(503),
       },
@@ -89,7 +88,8 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       config: { role: 'read' },
       schema: {
         tags,
-        summary: 'One dead letter; `draft` is its record as JSON to correct, null where nobody can read it',
+        summary:
+          'One dead letter; `draft` is its record as JSON to correct, null if its bytes are not a readable record',
         description: BYTES,
         params: place,
         response: refusals(400, 404, 503),
@@ -108,7 +108,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       schema: {
         tags,
         summary:
-          'Send a corrected record in the place of a letter: a conversation or a review as the ingest routes take it',
+          'Send a corrected record instead of a letter: a conversation or a review in the form of the ingest routes',
         params: place,
         body: {
           type: 'object',
@@ -123,7 +123,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       const letter = await find(params);
       const sent = await deadLetters.correct(letter, body.record, caller?.name ?? NOBODY).catch((error: unknown) => {
         if (!(error instanceof InputError)) throw error;
-        const detail = 'The record can not be sent like this; nothing was changed.';
+        const detail = "The record can't be sent like this; nothing was changed.";
         throw new HttpProblem(400, detail, { type: 'invalid-records', problems: error.problems });
       });
       if (!sent)
@@ -137,7 +137,7 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       config: { role: 'operate' },
       schema: {
         tags,
-        summary: 'Send letters to the topics they came from again, after the cause was mended; each is sent once',
+        summary: 'Send letters to their topics again after the cause was fixed; each is sent once',
         body: {
           type: 'object',
           required: ['ids'],
@@ -153,12 +153,12 @@ export function deadLetterRoutes(app: FastifyInstance, { deadLetters }: DeadLett
       const wanted = new Set(ids);
       const letters = await deadLetters.find(wanted);
       if (letters.length < wanted.size)
-        throw new HttpProblem(404, 'Some of these dead letters are not there any more; nothing was sent.');
+        throw new HttpProblem(404, 'Some of these dead letters no longer exist; nothing was sent.');
       const kept = letters.find((letter) => !deadLetters.replayable(letter));
       if (kept)
         throw new HttpProblem(
           400,
-          `${kept.id} can't be sent to ${kept.topic} as it is: it is too large, or nobody else writes there; run \`samvad rebuild\` instead. Nothing was sent.`,
+          `${kept.id} can't be sent to ${kept.topic} as it is: it is too large, or only the pipeline writes to that topic; run \`samvad rebuild\` instead. Nothing was sent.`,
         );
       return { sent: await deadLetters.replay(letters, caller?.name ?? NOBODY) };
     },

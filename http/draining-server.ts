@@ -12,9 +12,9 @@ const KEEP_ALIVE_MS = 72_000;
 const SWEEP_MS = 50;
 
 /**
- * A server whose `close` ends once every request is answered: from then on it closes connections without a request.
- * Browsers open spare connections that Node does not count as idle, and others become idle only after Node has looked;
- * without this, closing would wait up to a minute for them.
+ * A server whose `close` ends once every request is answered: while it closes, it also closes connections without a
+ * request. Node would wait up to a minute for some of them: spare connections of browsers do not count as idle, and
+ * others become idle only after its check.
  */
 export class DrainingServer extends Server {
   readonly #unused = new Set<Socket>();

@@ -38,22 +38,22 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
       config: { role: 'operate' },
       schema: {
         tags,
-        summary: 'Erase a conversation, or all conversations of a user that are here now',
+        summary: 'Erase a conversation, or all present conversations of a user',
         description:
-          'Answers 200 when no table has them any more; 202 with the outcome `sent` when they are in the log, but a component has not ' +
-          'processed them yet, and with `spooled` when Kafka has not accepted them: they wait in the spool of the server, which sends them. ' +
-          'What goes when is in docs/erasure.md.',
+          '200 when no table has the conversations any more. 202 with the outcome `sent` when the erasures are in the log, but a component ' +
+          'has not processed them yet; 202 with `spooled` when Kafka has not accepted them and they wait in the spool of the server. ' +
+          'docs/erasure.md says what is deleted when.',
         body: {
           type: 'object',
           required: ['reason'],
           additionalProperties: false,
           properties: {
-            conversation_id: { ...id, description: 'this, or user_id' },
-            user_id: { ...id, description: 'this, or conversation_id' },
+            conversation_id: { ...id, description: 'either this or user_id' },
+            user_id: { ...id, description: 'either this or conversation_id' },
             reason: { type: 'string', description: 'stays in the history: a case number, nothing about the person' },
             requested_by: {
               type: 'string',
-              description: 'where the server has no tokens; the name of the token otherwise',
+              description: 'used if the server has no tokens; otherwise it is the name of the token',
             },
           },
         },
@@ -66,7 +66,7 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
         if (error instanceof NothingToErase)
           throw new HttpProblem(error.why === 'erased' ? 410 : 404, error.message, { type: error.why });
         if (error instanceof InputError)
-          throw new HttpProblem(400, 'The request can not be taken; nothing was erased.', {
+          throw new HttpProblem(400, 'The request is not valid; nothing was erased.', {
             type: 'invalid-request',
             problems: error.problems,
           });
@@ -80,7 +80,7 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
 function subjectOf({ conversation_id, user_id }: ErasureBody): ErasureSubject {
   if (conversation_id !== undefined && user_id === undefined) return { conversation_id };
   if (user_id !== undefined && conversation_id === undefined) return { user_id };
-  throw new HttpProblem(400, 'Say what to erase: conversation_id or user_id, one of them.', {
+  throw new HttpProblem(400, 'Say what to erase: either conversation_id or user_id.', {
     type: 'invalid-request',
   });
 }

@@ -31,7 +31,7 @@ export function livenessRoutes(app: FastifyInstance, { readiness }: Pick<HealthD
         response: {
           200: { description: 'every part is ok', type: 'object', properties: { status: { const: 'ok' }, parts } },
           503: {
-            description: 'some part is not',
+            description: 'some part is not ok',
             type: 'object',
             properties: { status: { const: 'not ready' }, parts },
           },
@@ -55,7 +55,7 @@ export function healthRoutes(app: FastifyInstance, { readiness, status }: Health
       config: { role: 'read' },
       schema: {
         tags,
-        summary: 'Lag of each component, and what the pipeline made of the traffic so far',
+        summary: 'Lag of each component, and totals of the traffic so far',
         response: refusals(503),
       },
     },

@@ -40,7 +40,7 @@ const MAX_REQUESTS_A_MINUTE = 120_000;
 const MAX_RECORDS = 10_000;
 /** The number of problems in a request after which validation stops. */
 const MAX_PROBLEMS = 1000;
-const NEW_LABEL = { type: 'boolean', description: 'takes labels that nothing has had so far' };
+const NEW_LABEL = { type: 'boolean', description: 'accepts labels that no conversation has had so far' };
 
 /** Adds both routes, in a separate scope because they parse bodies differently. */
 export function ingestRoutes(app: FastifyInstance, deps: IngestDeps): void {
@@ -102,7 +102,7 @@ function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[
   if (own === undefined || !other) return;
   throw new HttpProblem(
     403,
-    `The token ${own} reviews as reviewer ${own} only; to send an answer of ${JSON.stringify(other.reviewer)} it needs ` +
+    `The token ${own} can only send reviews of ${own}; to send an answer of ${JSON.stringify(other.reviewer)}, it needs ` +
       'the role ingest or operate too. Nothing of the request was stored.',
   );
 }
@@ -147,7 +147,7 @@ async function keepToOwn(
   const own = ownNameOnly(caller);
   const undos = reviewsAmong(events).filter(({ withdraws }) => withdraws !== null);
   if (own === undefined || undos.length === 0) return;
-  const away = 'Whose answer it is can not be looked up while Postgres is away or busy. Send it again later.';
+  const away = "The reviewer of the answer can't be looked up while Postgres is away or busy. Send it again later.";
   if (!lookups) throw new HttpProblem(503, away);
   await refuseWithdrawalsOfOthers(lookups, own, undos).catch((error: unknown) => {
     if (error instanceof AnswerRefused) throw answerProblem(error);
@@ -161,7 +161,7 @@ function reviewsAmong(events: readonly ProducedEvent[]): readonly ReviewSubmitte
 
 function routeOptions(kind: EventKind): RouteShorthandOptions {
   const record = inputSchema(kind);
-  const line = { type: 'string', description: 'NDJSON: one JSON object a line' };
+  const line = { type: 'string', description: 'NDJSON: one JSON object per line' };
   const answer = {
     description: 'every record is safe, in Kafka or in the spool of this server',
     type: 'object',
@@ -179,8 +179,8 @@ function routeOptions(kind: EventKind): RouteShorthandOptions {
     validatorCompiler: () => () => true,
     schema: {
       tags: ['ingest'],
-      summary: `One ${kind} or many; all of a request or nothing`,
-      description: `${MAX_RECORDS} records at most, blank lines included. After ${MAX_PROBLEMS} problems the rest is not looked at, and the answer says so.`,
+      summary: `One ${kind} or many; a request is stored completely or not at all`,
+      description: `At most ${MAX_RECORDS} records, including blank lines. After ${MAX_PROBLEMS} problems the rest is not checked, and the answer says so.`,
       headers: traceHeader,
       ...(kind === 'review' && { querystring: { type: 'object', properties: { new_label: NEW_LABEL } } }),
       body: {
@@ -255,7 +255,7 @@ function collect(kind: EventKind, parsers: readonly Parser[]): readonly Produced
       ? `The ${kind} is invalid`
       : looked === parsers.length
         ? `${invalid} of ${looked} records are invalid`
-        : `${invalid} of the first ${looked} records are invalid, and the others were not looked at`;
+        : `${invalid} of the first ${looked} records are invalid, and the others were not checked`;
   throw invalidRecords(`${which}; nothing of the request was stored.`, problems);
 }
 

@@ -21,6 +21,6 @@ function textOf(body: Buffer): string {
   try {
     return decoder.decode(body);
   } catch {
-    throw new HttpProblem(400, 'The body is not UTF-8, in which JSON is sent.', { type: 'invalid-request' });
+    throw new HttpProblem(400, 'The body is not UTF-8, as JSON must be.', { type: 'invalid-request' });
   }
 }

@@ -32,9 +32,9 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
         tags,
         summary: 'The key figures with target, value, trend and advice, over the seven days (UTC) that end with a day',
         description:
-          'An answer is kept for nineteen times as long as it took, less than a minute for a million conversations; the header `age` has ' +
-          'its seconds.',
-        querystring: { type: 'object', properties: { date: day('the last day; today where absent') } },
+          'An answer is cached for nineteen times its computation time, less than a minute for a million conversations; the header `age` ' +
+          'has its age in seconds.',
+        querystring: { type: 'object', properties: { date: day('the last day; today if absent') } },
         response: refusals(400, 503),
       },
     },
@@ -51,13 +51,13 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
       schema: {
         tags,
         summary: 'Accuracy in production by version, predicted intent and language, corrected for what people see',
-        description: 'An answer is kept as those of `/v1/kpis` are.',
+        description: 'An answer is cached like those of `/v1/kpis`.',
         querystring: {
           type: 'object',
           properties: {
-            from: day('first day (UTC) of the conversations; 30 days where absent'),
-            to: day('last day; today where absent'),
-            version: { type: 'string', description: 'only what this version answered' },
+            from: day('first day (UTC) of the conversations; 30 days if absent'),
+            to: day('last day; today if absent'),
+            version: { type: 'string', description: 'only answers of this version' },
           },
         },
         response: refusals(400, 503),
@@ -83,8 +83,8 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
       config: { role: 'read' },
       schema: {
         tags: ['review'],
-        summary: "Cohen's kappa over what two people answered",
-        description: 'An answer is kept as those of `/v1/kpis` are.',
+        summary: "Cohen's kappa over conversations that two people answered",
+        description: 'An answer is cached like those of `/v1/kpis`.',
         response: refusals(503),
       },
     },
@@ -113,7 +113,7 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
       config: { role: 'read' },
       schema: {
         tags,
-        summary: 'The report on a closed day, as the file has it',
+        summary: 'The report on a closed day, as in its file',
         params: { type: 'object', properties: { day: day('the day') } },
         response: refusals(400, 404, 503),
       },

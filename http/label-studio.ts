@@ -49,15 +49,15 @@ export function labelStudioRoutes(app: FastifyInstance, { labelStudio }: LabelSt
         config: { role: 'anyone' }, // Label Studio has no API token; it sends the shared secret instead
         schema: {
           tags: ['review'],
-          summary: `A hint from Label Studio that there is news; the shared secret comes in ${SECRET_HEADER}`,
-          response: { 202: { description: 'the sync looks now', type: 'null' }, ...refusals(403, 503) },
+          summary: `A hint from Label Studio that something has changed, with the shared secret in ${SECRET_HEADER}`,
+          response: { 202: { description: 'a synchronisation is requested', type: 'null' }, ...refusals(403, 503) },
         },
         onRequest: async (request) => {
           const { webhookSecret } = labelStudio;
           if (webhookSecret === undefined)
-            throw new HttpProblem(403, 'No webhooks are taken: LABEL_STUDIO_WEBHOOK_SECRET is not set.');
+            throw new HttpProblem(403, 'Webhooks are not accepted: LABEL_STUDIO_WEBHOOK_SECRET is not set.');
           if (!same(String(request.headers[SECRET_HEADER.toLowerCase()] ?? ''), webhookSecret))
-            throw new HttpProblem(403, `The header ${SECRET_HEADER} does not hold the shared secret.`);
+            throw new HttpProblem(403, `The header ${SECRET_HEADER} does not contain the shared secret.`);
           return Promise.resolve();
         },
       },

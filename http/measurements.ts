@@ -31,7 +31,7 @@ export function openMeasurements(): Measurements {
   });
   const classifySeconds = new Histogram({
     name: 'samvad_classify_duration_seconds',
-    help: 'Duration of the answer of a version to the texts of a request, HTTP not included',
+    help: 'Time that a version takes to answer the texts of a request, without HTTP',
     ...{ registers, labelNames: ['version', 'texts'], buckets: CLASSIFY_SECONDS },
   });
   const answers = new Counter({

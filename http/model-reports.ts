@@ -36,7 +36,7 @@ export function modelReportRoutes(app: FastifyInstance, { pool, artifacts }: Mod
       if (!(error instanceof ArtifactError)) throw error;
       throw new HttpProblem(
         404,
-        `The report on ${version} is not whole on this server: share the folder SAMVAD_ARTIFACTS with the trainer.`,
+        `The report on ${version} is missing or incomplete on this server: share the folder SAMVAD_ARTIFACTS with the trainer.`,
       );
     });
   }
@@ -47,7 +47,7 @@ export function modelReportRoutes(app: FastifyInstance, { pool, artifacts }: Mod
       config,
       schema: {
         ...shared,
-        summary: 'What was found out about a version: evaluation, confusions, flips against production, verdict',
+        summary: 'The training report of a version: evaluation, confusions, flips against production, verdict',
         description:
           'The bytes that `samvad models report` prints; the version names their SHA-256 as `report_sha256`.',
       },
@@ -57,7 +57,7 @@ export function modelReportRoutes(app: FastifyInstance, { pool, artifacts }: Mod
   );
   app.get<{ Params: { version: string } }>(
     '/v1/models/:version/report.html',
-    { config, schema: { ...shared, summary: 'The same as a page to read, with curves and the confusion matrix' } },
+    { config, schema: { ...shared, summary: 'The report as an HTML page, with curves and the confusion matrix' } },
     async ({ params }, reply) =>
       reply
         .header('content-security-policy', REPORT_POLICY)

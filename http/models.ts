@@ -23,7 +23,7 @@ const page = {
   type: 'object',
   properties: {
     limit: { type: 'integer', minimum: 1, maximum: 1000, default: 100 },
-    after: { type: 'string', pattern: '^[0-9]{1,9}/[0-9]{1,15}$', description: '`next` of the page before' },
+    after: { type: 'string', pattern: '^[0-9]{1,9}/[0-9]{1,15}$', description: '`next` of the previous page' },
   },
 } as const;
 
@@ -49,7 +49,7 @@ export function modelRoutes(app: FastifyInstance, { pool, scans, models }: Model
   };
   const description =
     "`judged` is the last verdict on a step of its rollout, with its reasons and the people's labels at the time; `no_trial` is why " +
-    'a version that may be promoted is not put on trial. Both come from the log, and are null until that is read.';
+    'a version that may be promoted is not put on trial. Both come from the model log and are null until it has been read.';
 
   app.get(
     '/v1/models',
@@ -79,8 +79,8 @@ export function modelRoutes(app: FastifyInstance, { pool, scans, models }: Model
         tags,
         summary: 'From a version to its run, the offsets of its data set, the samples there and their reviews',
         description:
-          'The offset ranges and the manifest are what the version was trained on. The samples are those of the ranges that stand ' +
-          'today: one that was withdrawn or relabelled since is not among them, nor one with an open audit.',
+          'The offset ranges and the manifest describe what the version was trained on. The samples are those in these ranges that stand ' +
+          'today, without those that were withdrawn or relabelled since and those with an open audit.',
         params: version,
         querystring: page,
         response: refusals(400, 404, 503),

@@ -22,7 +22,7 @@ const problemSchema = {
         type: 'object',
         required: ['field', 'message'],
         properties: {
-          line: { type: 'integer', description: 'the place of the record in a batch, from 1' },
+          line: { type: 'integer', description: 'the position of the record in a batch, from 1' },
           field: { type: 'string' },
           message: { type: 'string' },
         },
@@ -62,16 +62,16 @@ export function describeApi(app: FastifyInstance): void {
         title: 'Samvad',
         version: '1',
         description:
-          'Takes the conversations of an NLU service and reviewers’ answers, and tells what became of them. ' +
+          'Accepts the conversations of an NLU service and reviewers’ answers, and serves the results. ' +
           'Errors are problem details (RFC 9457).',
       },
       tags: [
-        { name: 'ingest', description: 'traffic into the log' },
-        { name: 'read', description: 'what the log holds' },
-        { name: 'review', description: 'what waits for a person, and the answers' },
-        { name: 'models', description: 'answers of the versions in charge, and where versions came from' },
-        { name: 'health', description: 'how the process stands' },
-        { name: 'operate', description: 'how the pipeline works: policies, dead letters' },
+        { name: 'ingest', description: 'sending traffic into the log' },
+        { name: 'read', description: 'conversations, figures and reports' },
+        { name: 'review', description: 'the review queue and answers to it' },
+        { name: 'models', description: 'classification, and the versions and their origin' },
+        { name: 'health', description: 'the state of the process' },
+        { name: 'operate', description: 'operation of the pipeline: policies, dead letters, erasures' },
         { name: 'session', description: 'signing in with a browser' },
       ],
       components: { securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },

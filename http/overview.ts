@@ -18,7 +18,7 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
   const tags = ['read'];
   app.get(
     '/v1/topology',
-    { config, schema: { tags, summary: 'The pipeline: who reads and writes what' } },
+    { config, schema: { tags, summary: 'The pipeline: the topics that each component reads and writes' } },
     () => topology,
   );
   const overview = keptAnswers(() => readOverview(pool));
@@ -29,7 +29,7 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
       schema: {
         tags,
         summary:
-          'Routing over time and the spread of confidence, over the 14 days (UTC) up to that of the newest conversation',
+          'Routes over time and the distribution of confidence, in the 14 days (UTC) that end with the day of the newest conversation',
         response: refusals(503),
       },
     },

@@ -42,7 +42,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
           required: ['policy'],
           properties: {
             policy: policyJsonSchema,
-            days: { type: 'number', exclusiveMinimum: 0, description: 'all of them where absent' },
+            days: { type: 'number', exclusiveMinimum: 0, description: 'all days if absent' },
           },
         },
         response: refusals(400, 429, 503),
@@ -64,7 +64,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
       config: { role: 'operate' },
       schema: {
         tags,
-        summary: 'Adopt a policy; conversations that arrive from then on are routed by it',
+        summary: 'Adopt a policy; it routes the conversations that arrive after that',
         body: {
           type: 'object',
           required: ['policy', 'reason'],
@@ -73,7 +73,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
             reason: { type: 'string', description: 'for the history' },
             adopted_by: {
               type: 'string',
-              description: 'where the server has no tokens; the name of the token otherwise',
+              description: 'used if the server has no tokens; otherwise it is the name of the token',
             },
           },
         },
@@ -114,7 +114,7 @@ function read(json: unknown): RoutingPolicy {
 
 function refused({ problems }: InputError): HttpProblem {
   const [first] = problems;
-  return new HttpProblem(400, `The policy can not be adopted: ${first?.field ?? ''}: ${first?.message ?? ''}`, {
+  return new HttpProblem(400, `The policy can't be adopted: ${first?.field ?? ''}: ${first?.message ?? ''}`, {
     type: 'invalid-request',
     problems,
   });

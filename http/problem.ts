@@ -24,11 +24,11 @@ export const PROBLEM_TYPES = {
   'invalid-records': 'Records are invalid',
   'invalid-request': 'The request is invalid',
   'too-large': 'Too large',
-  'media-type': 'Content type not taken',
+  'media-type': 'Content type not accepted',
   'spool-full': 'The spool is full',
-  'too-slow': 'It takes too long',
+  'too-slow': 'The request takes too long',
   unreachable: 'A server behind this one does not answer',
-  conflict: 'It was changed meanwhile',
+  conflict: 'The state has changed meanwhile',
   'unknown-conversation': 'There is no such conversation',
   erased: 'The conversation was erased',
   'unknown-label': 'There is no such label',
@@ -85,7 +85,7 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   if (error instanceof NotPermitted) return new HttpProblem(503, error.message, { retryAfterSeconds: 60 });
   if (error instanceof SpoolUnwritable) {
     const { message, retryAfterSeconds } = error;
-    const detail = `${message} What was stored of this request is harmless to send again.`;
+    const detail = `${message} Records of this request that were stored can safely be sent again.`;
     const full = error instanceof SpoolFull && ({ type: 'spool-full' } as const);
     return new HttpProblem(503, detail, { ...full, retryAfterSeconds });
   }
@@ -99,7 +99,7 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
     return new HttpProblem(413, detail, { type: 'too-large' });
   }
   if (error.code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
-    const detail = 'Send application/json; for records also application/x-ndjson with one JSON object a line.';
+    const detail = 'Send application/json; for records also application/x-ndjson with one JSON object per line.';
     return new HttpProblem(415, detail, { type: 'media-type' });
   }
   if (error.validation) {
@@ -108,18 +108,21 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
       field: fieldOf(where, instancePath, params['missingProperty'] ?? params['additionalProperty']),
       message: `It ${message ?? 'is invalid'}.`,
     }));
-    return new HttpProblem(400, `The ${where} is not as the API describes it.`, { type: 'invalid-request', problems });
+    return new HttpProblem(400, `The ${where} does not match the description of the API.`, {
+      type: 'invalid-request',
+      problems,
+    });
   }
   const status = error.statusCode ?? 500;
   if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
   if (error.code === '57014') {
     const detail =
-      'This takes the database too long; ask for less, for example with one more filter or fewer days. While a table is being rebuilt, wait.';
+      'This takes the database too long; ask for less, for example with another filter or fewer days. If a table is being rebuilt, wait.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 60 });
   }
   if (error.message === NO_CONNECTION_FREE) {
     const detail =
-      'No connection to the database came free: other requests take long, or the database does not answer. Try again soon.';
+      'No database connection became free: other requests take long, or the database does not answer. Try again soon.';
     return new HttpProblem(503, detail, { type: 'too-slow', retryAfterSeconds: 10 });
   }
   if (mayPass(error)) {
@@ -127,7 +130,7 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
     return new HttpProblem(503, detail, { type: 'unreachable', retryAfterSeconds: 5 });
   }
   if (isBadValue(error)) {
-    const detail = `The request has a value that the database does not take: ${error.message}.`;
+    const detail = `The request has a value that the database does not accept: ${error.message}.`;
     return new HttpProblem(400, detail, { type: 'invalid-request' });
   }
   return new HttpProblem(500, `The server failed; its log has the reason under ${request.id}.`);

@@ -42,7 +42,7 @@ const COUNTERS: Readonly<Record<string, readonly [name: string, help: string]>> 
 };
 const GAUGES: typeof COUNTERS = {
   assigned: ['samvad_component_partitions', 'Partitions assigned to this copy'],
-  leading: ['samvad_component_leading', '1 when this copy of a service is the one at work'],
+  leading: ['samvad_component_leading', '1 when this copy of a service leads'],
 };
 
 /** A registry whose metrics are read on request. Without `pipeline`, it lacks those of the whole pipeline. */
@@ -106,7 +106,7 @@ const PIPELINE: readonly (readonly [
   ],
   [
     'samvad_review_queue_oldest_timestamp_seconds',
-    'When the oldest conversation that waits for a person took place',
+    'Time of the oldest conversation that waits for a person',
     ['class'],
     (now) => now.queue.map((one) => [{ class: one.class }, one.oldest]),
   ],
@@ -131,7 +131,7 @@ const PIPELINE: readonly (readonly [
   ],
   [
     'samvad_training_last_run_finished_timestamp_seconds',
-    'When the run that ended last was over',
+    'When the run that ended last ended',
     [],
     ({ training }) => [[{}, training.last?.finishedAt]],
   ],
@@ -143,13 +143,13 @@ const PIPELINE: readonly (readonly [
   ],
   [
     'samvad_training_running_epoch',
-    'Epochs that the run under way has done',
+    'Finished epochs of the run under way',
     [],
     ({ training }) => [[{}, training.running?.epoch]],
   ],
   [
     'samvad_training_running_epochs',
-    'Epochs that the run under way has to do at most',
+    'The most epochs of the run under way',
     [],
     ({ training }) => [[{}, training.running?.epochs]],
   ],

@@ -80,7 +80,7 @@ function listRoutes(app: FastifyInstance, { pool, scans }: ReviewDeps): void {
       config,
       schema: {
         tags,
-        summary: 'What waits for a person, in the order in which an answer is worth most',
+        summary: 'The conversations that wait for a person, the most useful first',
         querystring: {
           type: 'object',
           properties: {
@@ -103,7 +103,7 @@ function listRoutes(app: FastifyInstance, { pool, scans }: ReviewDeps): void {
         tags,
         summary: 'Labels that a correction may choose from, the most frequent first',
         description:
-          'An answer is kept as those of `/v1/kpis` are; a label that was just given for the first time comes with the next one.',
+          'An answer is cached like those of `/v1/kpis`; a label that was just given for the first time appears in the next one.',
         response: refusals(503),
       },
     },
@@ -134,7 +134,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
       preValidation,
       schema: {
         tags,
-        summary: `The next items, lent to one page for ${String(LEASE_MINUTES)} minutes: nobody else gets them. Asking again renews`,
+        summary: `The next items, lent to one page for ${String(LEASE_MINUTES)} minutes: nobody else gets them meanwhile. Another request renews the lease`,
         body: {
           type: 'object',
           required: ['session'],
@@ -143,15 +143,19 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
             ...holder,
             ...filter,
             count: { type: 'integer', minimum: 1, maximum: MAX_ITEMS, default: 5 },
-            first: { ...name, description: 'an item to begin with, if nobody else has it' },
+            first: { ...name, description: 'the item to return first, if nobody else has it' },
             join: {
               type: 'object',
               required: ['lead', 'ids'],
               additionalProperties: false,
-              description: 'similar items to be answered with `lead`; those that nobody else has',
+              description: 'similar items to answer together with `lead`; those that somebody else has are left out',
               properties: { lead: name, ids: { type: 'array', items: name, minItems: 1, maxItems: MAX_JOINED } },
             },
-            since: { type: 'string', format: 'date-time', description: 'where the day of the progress begins' },
+            since: {
+              type: 'string',
+              format: 'date-time',
+              description: 'the start of the day that the progress counts',
+            },
           },
         },
         response: refusals(400, 503),
@@ -196,7 +200,7 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
       preValidation,
       schema: {
         tags,
-        summary: 'Gives back what a page has not answered',
+        summary: 'Returns the items that a page has not answered',
         body: { type: 'object', required: ['session'], additionalProperties: false, properties: holder },
         response: refusals(400, 503),
       },
@@ -214,7 +218,7 @@ function answersOptions() {
     preValidation,
     schema: {
       tags,
-      summary: 'Answers and undos of one person; all of a request or nothing, and the same review_id again counts once',
+      summary: 'Answers and undos of one person; stored completely or not at all, and a repeated review_id counts once',
       headers: traceHeader,
       body: {
         type: 'object',
@@ -223,7 +227,7 @@ function answersOptions() {
         properties: {
           ...holder,
           source: { enum: ['inbox', 'cli'] },
-          new_label: { type: 'boolean', description: 'takes a label that nothing has had so far' },
+          new_label: { type: 'boolean', description: 'accepts a label that no conversation has had so far' },
           answers: {
             type: 'array',
             minItems: 1,
@@ -231,7 +235,7 @@ function answersOptions() {
             items: {
               type: 'object',
               required: ['review_id', 'conversation_id', 'verdict', 'reviewed_at'],
-              description: 'a review as POST /v1/reviews takes it, without reviewer and source',
+              description: 'a review as for POST /v1/reviews, without reviewer and source',
             },
           },
         },
@@ -253,14 +257,15 @@ function holderOf(request: FastifyRequest<{ Body: HolderBody }>): Holder {
   const { session } = request.body;
   const reviewer = request.caller?.name ?? request.body.reviewer ?? '';
   const problems = idProblems('reviewer', reviewer);
-  if (problems.length > 0) throw new HttpProblem(400, 'Say who answers.', { type: 'invalid-request', problems });
+  if (problems.length > 0)
+    throw new HttpProblem(400, 'The reviewer is missing or not valid.', { type: 'invalid-request', problems });
   return { reviewer, session };
 }
 
 /** Refuses answers that were waiting in a browser when another person signed in there. */
 function refuseOfAnother({ body: { reviewer } }: FastifyRequest<{ Body: HolderBody }>, who: Holder): void {
   if (reviewer === undefined || reviewer === who.reviewer) return;
-  const detail = `The answers are of ${reviewer}, and the token is of ${who.reviewer}. Nothing of the request was stored.`;
+  const detail = `The answers are from ${reviewer}, but the token belongs to ${who.reviewer}. Nothing of the request was stored.`;
   throw new HttpProblem(409, detail);
 }
 

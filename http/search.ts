@@ -37,18 +37,18 @@ export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
         querystring: {
           type: 'object',
           properties: {
-            q: { type: 'string', maxLength: 200, description: 'the id, or else a part of the message' },
+            q: { type: 'string', maxLength: 200, description: 'the id, or a part of the message' },
             ...Object.fromEntries(FILTERS.map((name) => [name, { type: 'string', maxLength: 200 }])),
             before: {
               type: 'string',
               format: 'date-time',
-              description: '`created_at` of the last one of the page before',
+              description: '`created_at` of the last conversation of the previous page',
             },
             before_id: {
               type: 'string',
               maxLength: MAX_ID,
               description:
-                'with `before`: `conversation_id` of the last one of the page before, so that none of the same time is passed over',
+                'with `before`: `conversation_id` of the last conversation of the previous page, so that none with the same time is skipped',
             },
             limit: { type: 'integer', minimum: 1, maximum: 500, default: 50 },
           },

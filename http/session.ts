@@ -21,7 +21,10 @@ export function sessionRoutes(app: FastifyInstance, { tokens }: SessionDeps): vo
   const config = { role: 'anyone' } as const;
   app.get(
     '/v1/session',
-    { config, schema: { tags, summary: 'Who asks, what they may do, and whether a token is needed at all' } },
+    {
+      config,
+      schema: { tags, summary: 'The name and the roles of the caller, and whether the server requires a token' },
+    },
     ({ caller }) => ({ needed: tokens.length > 0, name: caller?.name ?? null, roles: caller?.roles ?? [] }),
   );
   app.post<{ Body: { token: string } }>(

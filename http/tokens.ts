@@ -42,11 +42,13 @@ export function parseTokens(text: string): readonly ApiToken[] {
     if (hex === undefined || rest.length > 0)
       throw refuse('it must be NAME ROLES sha256:HEX, as `samvad token new` prints it.');
     if (!NAME.test(name))
-      throw refuse(`the name ${name} may have letters, digits, and . _ @ + - behind the first, 64 at most.`);
+      throw refuse(
+        `the name ${name} is not valid: at most 64 letters, digits and . _ @ + -, starting with a letter or digit.`,
+      );
     const unknown = allowed.split(',').find((role) => !(roles as readonly string[]).includes(role));
     if (unknown !== undefined) throw refuse(`there is no role ${unknown}; the roles are ${roles.join(', ')}.`);
     if (tokens.some((token) => token.name === name))
-      throw refuse(`there are two tokens of ${name}; give each a name of its own.`);
+      throw refuse(`there are two tokens of ${name}; give each its own name.`);
     tokens.push({ name, roles: allowed.split(',') as Role[], sha256: Buffer.from(hex, 'hex') });
   }
   if (tokens.length === 0)

@@ -8,7 +8,7 @@ import { parseTraceparent, TRACEPARENT } from '../stream/trace.ts';
 export const traceHeader = {
   type: 'object',
   properties: {
-    [TRACEPARENT]: { type: 'string', description: 'W3C Trace Context; goes with what is sent, through the pipeline' },
+    [TRACEPARENT]: { type: 'string', description: 'W3C Trace Context; passed through the pipeline with the records' },
   },
 } as const;
 

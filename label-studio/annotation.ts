@@ -59,7 +59,8 @@ export function changeOf(
     if (earlier && version.text <= earlier.version) continue;
     const standing = earlier?.withdrawn === false ? earlier : undefined;
     const { answer, problem } = answerOf(annotation, conversation.shown);
-    if (problem !== undefined) problems.push(`Annotation ${annotation.id} of task ${task.id} is no label: ${problem}`);
+    if (problem !== undefined)
+      problems.push(`Annotation ${annotation.id} of task ${task.id} has no readable label: ${problem}`);
     const lead_time_ms =
       annotation.lead_time == null
         ? null // a negative time, after the clock was set back
@@ -172,7 +173,7 @@ function withdrawalOf({ review_id }: Counted, { conversation_id }: Reviewed, rev
 export function versionOf(updatedAt: string): { readonly ms: number; readonly text: string } {
   const ms = Date.parse(updatedAt);
   if (Number.isNaN(ms))
-    throw new Error(`Label Studio says that an annotation changed at ${updatedAt}, which is no time.`);
+    throw new Error(`Label Studio says that an annotation changed at ${updatedAt}, which is not a valid time.`);
   const micros = (/\.(\d+)/.exec(updatedAt)?.[1] ?? '').padEnd(6, '0').slice(0, 6);
   return { ms, text: `${new Date(ms).toISOString().slice(0, 19)}.${micros}Z` };
 }

@@ -189,7 +189,7 @@ function read<S extends z.ZodType>(shape: S, answer: unknown): z.output<S> {
   if (result.success) return result.data;
   const issue = result.error.issues[0];
   throw new LabelStudioRefused(
-    `Label Studio's answer is not as its version 1.23 gives it: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}.`,
+    `Label Studio's answer does not have the form of its version 1.23: ${issue?.path.join('.') ?? ''}: ${issue?.message ?? ''}.`,
     200,
   );
 }

@@ -105,7 +105,7 @@ function claimsOf(token: string): { readonly exp?: number; readonly iat?: number
 async function jsonOf(response: Response, what = 'asking for an access token'): Promise<unknown> {
   const { status } = response;
   const text = await response.text().catch((cause: unknown) => {
-    throw new LabelStudioUnavailable(`Label Studio broke off its answer to ${what}: ${reasonOf(cause)}.`, { cause });
+    throw new LabelStudioUnavailable(`Label Studio interrupted its answer to ${what}: ${reasonOf(cause)}.`, { cause });
   });
   if (status === 408 || status === 429 || status >= 500)
     throw new LabelStudioUnavailable(`Label Studio answers ${what} with ${status}: ${shorten(text)}`);
@@ -126,10 +126,10 @@ const WHY: Readonly<Record<number, string>> = {
     'Label Studio does not take the token in LABEL_STUDIO_API_KEY. Take a personal access token from its page Account & ' +
     'Settings; a legacy token works only where the organisation allows those.',
   403: "The user of LABEL_STUDIO_API_KEY may not do this in Label Studio's project.",
-  301: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
-  302: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
-  307: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
-  308: 'LABEL_STUDIO_URL leads elsewhere; set the address that it leads to.',
+  301: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
+  302: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
+  307: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
+  308: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
 };
 
 function shorten(text: string): string {

@@ -69,7 +69,7 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats):
 
 async function keepInStep(sync: SyncContext, hints: Hints, ends: AbortSignal, stats: Stats): Promise<void> {
   let backoff = 0;
-  let full = true; // nobody watched before the start, and some changes do not show in `updated_at`
+  let full = true; // changes before the start were not seen, and some do not show in `updated_at`
   while (!ends.aborted) {
     try {
       const report = await synchronise(sync, { full });

@@ -5,7 +5,7 @@
 import path from 'node:path';
 import type { Project } from './api.ts';
 
-/** The names of controls in the configuration by which answers are read. */
+/** The names of the controls from which answers are read. */
 export const CONTROLS = { message: 'message', label: 'label', use: 'use' } as const;
 
 /** Module → its intents. */
@@ -101,7 +101,7 @@ interface Element {
   readonly end: number;
   /** Start of its closing tag; undefined for a self-closing element. */
   close: number | undefined;
-  /** What an answer may name it by: its value, then its alias. */
+  /** The names that an answer may use for it: its value, then its alias. */
   readonly values: readonly string[];
   readonly choices: Element[];
 }

@@ -37,7 +37,7 @@ export async function claim(
 function ofAnother({ id, title }: Project, owner: string): LabelStudioRefused {
   return new LabelStudioRefused(
     `The project ${id} (${title}) belongs to another installation of Samvad, ${owner}, and two must not share one. Create an empty project ` +
-      'in Label Studio and set LABEL_STUDIO_PROJECT_ID to its number; or, where this installation takes the place of that one, run ' +
+      'in Label Studio and set LABEL_STUDIO_PROJECT_ID to its number; or, if this installation replaces that one, run ' +
       '`samvad label-studio sync --take-over` once.',
     409,
   );

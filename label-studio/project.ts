@@ -112,10 +112,10 @@ async function findProject(
     if (projectId !== undefined)
       throw new LabelStudioRefused(
         `Label Studio has no project ${projectId} that the user of LABEL_STUDIO_API_KEY may see; correct ` +
-          'LABEL_STUDIO_PROJECT_ID, or leave it out and a project is created.',
+          'LABEL_STUDIO_PROJECT_ID, or remove it, so that a project is created.',
         404,
       );
-    const next = await addProject(pool); // the project was deleted: its tasks are gone, their labels stay
+    const next = await addProject(pool); // the project was deleted: its tasks are gone, but their labels stay
     return { known: next, project: await adoptOrCreate(api, next, template) };
   }
 }

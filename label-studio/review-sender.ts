@@ -53,7 +53,7 @@ export function openReviewSender(kafka: KafkaConfig, codecs: Codecs, sendMs = SE
         for (const review of reviews)
           out.produce(topics.reviews.name, null, codec.encode(review), review.conversation_id);
         // Waiting for the flush is not enough: reports arrive separately, partly after it.
-        const late = () => new Transient('Kafka has not said of every review whether it took it.');
+        const late = () => new Transient('Kafka has not reported for every review whether it accepted it.');
         await within(sendMs + REPORT_MS, delivered.all, late);
       } catch (error) {
         await close();

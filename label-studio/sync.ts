@@ -125,7 +125,7 @@ async function inTurn<T>(
     await client.query('SELECT pg_advisory_xact_lock($1)', [ADVISORY_LOCKS.labelStudioSync]).catch((cause: unknown) => {
       if (!isErrorCode(cause, LOCK_NOT_AVAILABLE)) throw cause;
       const waited = `after ${Math.round(wait / 1000)} seconds`;
-      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one has not begun.`, {
+      throw new LabelStudioError(`Another synchronisation was still running ${waited}; this one did not start.`, {
         cause,
       });
     });

@@ -27,7 +27,7 @@ export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
     ...unless(
       exceptions.length <= MAX_EXCEPTIONS,
       'exceptions',
-      () => `There are ${String(exceptions.length)}; at most ${String(MAX_EXCEPTIONS)} are taken.`,
+      () => `There are ${String(exceptions.length)}; at most ${String(MAX_EXCEPTIONS)} are allowed.`,
     ),
     ...exceptions.flatMap((exception, i) => exceptionProblems(`exceptions[${String(i)}]`, exception)),
     ...shareProblems('audit_share', audit_share),
@@ -68,7 +68,7 @@ function exceptionProblems(field: string, exception: PolicyException): readonly 
     ...unless(
       module !== null || intent !== null || language !== null,
       field,
-      () => 'It names no module, intent or language, so it would hold for everything.',
+      () => 'It names no module, intent or language, so it would apply to everything.',
     ),
     ...(module === null ? [] : nameProblems(`${field}.module`, module)),
     ...(intent === null ? [] : nameProblems(`${field}.intent`, intent)),

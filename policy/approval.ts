@@ -102,7 +102,8 @@ function withdrawalReason(
 }
 
 /**
- * Compares intent, module and source only; samples older than the fields for model version and propensity still match.
+ * Whether label, source, reviewer and time are the same. Other fields are not compared, so that samples older than the
+ * fields for model version and propensity still match.
  */
 function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   return (
@@ -115,7 +116,7 @@ function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
 }
 
 /**
- * Distinct names that a count keeps per kind. With names of maximal length they take half of the topic's record limit.
+ * The most distinct names per kind in a count. With names of maximal length they take half of the topic's record limit.
  */
 const MAX_NAMES = 500;
 /** Counts the samples of all other names. No intent, module or language can have this name. */

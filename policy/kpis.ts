@@ -59,7 +59,7 @@ export interface KpiFigures {
 export const SECONDS_PER_ANSWER = 20;
 
 /**
- * From this number of approved samples on (month 6 of the document's timeline) the targets of a mature system apply.
+ * The number of approved samples (month 6 of the document's timeline) from which the targets of a mature system apply.
  */
 export const MATURE_SAMPLES = 15_000;
 
@@ -152,7 +152,7 @@ interface Definition extends Pick<Kpi, 'name' | 'title' | 'group' | 'unit' | 'me
   readonly unknown: string;
 }
 
-const NO_TRAFFIC = 'There were no conversations in these seven days: see whether the NLU service sends them.';
+const NO_TRAFFIC = 'There were no conversations in these seven days: check whether the NLU service sends them.';
 
 const definitions: readonly Definition[] = [
   {
@@ -162,8 +162,8 @@ const definitions: readonly Definition[] = [
     group: 'Data quality',
     unit: 'share',
     measures: 'share of conversations routed as auto-approved, seven days',
-    low: 'Too much goes to people: review the queue and train, or try a lower threshold with `samvad replay --policy FILE`.',
-    high: 'See in `samvad accuracy` whether the trusted traffic is right; if it is not, raise the threshold, else raise the target.',
+    low: 'Too many conversations go to people: review the queue and train, or try a lower threshold with `samvad replay --policy FILE`.',
+    high: 'Check in `samvad accuracy` whether the trusted answers are right. If not, raise the threshold; otherwise raise the target.',
     unknown: NO_TRAFFIC,
   },
   {
@@ -174,7 +174,7 @@ const definitions: readonly Definition[] = [
     unit: 'count',
     measures: 'conversations that wait for a person',
     low: '',
-    high: 'Answer from the top of the inbox, near-duplicates at once, or give reviewers more time; the rest can wait, but accuracy is then known less well.',
+    high: 'Answer from the top of the inbox, near-duplicates together, or give reviewers more time. The rest can wait, but then accuracy is known less precisely.',
     unknown: NO_TRAFFIC,
   },
   {
@@ -183,7 +183,7 @@ const definitions: readonly Definition[] = [
     title: 'Average confidence',
     group: 'Data quality',
     unit: 'share',
-    measures: "mean of the model's confidence where it gave one, seven days",
+    measures: 'mean confidence of the answers that have one, seven days',
     low: 'Look at the intents and languages with the lowest confidence (`training_queue`), label some of each, and train.',
     high: '',
     unknown: NO_TRAFFIC,
@@ -218,9 +218,9 @@ const definitions: readonly Definition[] = [
     unit: 'points',
     measures:
       'production accuracy of the version in production, corrected for what people see, minus its test accuracy',
-    low: 'Traffic is not what the test set is: see `samvad accuracy` by intent and language, label there, and train; roll back if it came with the version.',
+    low: 'The traffic differs from the test set: find out where with `samvad accuracy` by intent and language, label there, and train; roll back if the gap came with the version.',
     high: 'The test set is harder than the traffic, or too small: label more audited conversations.',
-    unknown: 'Production accuracy is not known yet: answer some audited conversations; the daily job measures.',
+    unknown: 'Production accuracy is not known yet: answer some audited conversations; the daily job then measures it.',
   },
   {
     key: 'trainingInterval',
@@ -229,10 +229,10 @@ const definitions: readonly Definition[] = [
     group: 'Operations',
     unit: 'days',
     measures: 'days between the last two trainings, or since the last',
-    low: 'Training comes more often than weekly: raise SAMVAD_TRAINING_THRESHOLD, unless each version still gains.',
-    high: 'Too few samples are approved: see the queue and `samvad train`, and whether the trainer runs.',
+    low: 'Training happens more often than weekly: raise SAMVAD_TRAINING_THRESHOLD, unless each version still improves.',
+    high: 'Too few samples are approved: answer the queue, or run `samvad train`; check that the trainer runs.',
     unknown:
-      'It takes two trainings, or one that is a week old; the first comes with SAMVAD_TRAINING_THRESHOLD approved samples, or `samvad train`.',
+      'This needs two trainings, or one that is a week old. The first starts at SAMVAD_TRAINING_THRESHOLD approved samples, or with `samvad train`.',
   },
   {
     key: 'reviewHours',
@@ -240,9 +240,9 @@ const definitions: readonly Definition[] = [
     title: 'Human review time',
     group: 'Operations',
     unit: 'hours',
-    measures: 'hours that answers took, seven days; 20 s each where nobody measured',
+    measures: 'hours spent on answers, seven days; 20 s for an answer without a time',
     low: '',
-    high: 'Fewer conversations should need a person: train on the answers, then trust more, or audit a smaller share.',
+    high: 'Reduce the number of conversations that need a person: train on the answers, then lower the threshold, or audit a smaller share.',
     unknown: 'No answers in these seven days.',
   },
   {
@@ -252,8 +252,8 @@ const definitions: readonly Definition[] = [
     group: 'Operations',
     unit: 'points',
     measures: 'test accuracy of the version in production minus that of the one before it',
-    low: 'More of the same samples help little: label what the model gets wrong (rare intents, weak languages). Near the top of the scale less is normal.',
+    low: 'More of the same samples help little: label what the model gets wrong (rare intents, weak languages). At high accuracy, smaller gains are normal.',
     high: '',
-    unknown: 'It takes two versions that were tested.',
+    unknown: 'This needs two tested versions.',
   },
 ];

@@ -179,7 +179,7 @@ export function register(
 
 /**
  * Gives `version` a share of the traffic and the rest to production; at 100 it replaces production. `ends` are the end
- * offsets of conversation-events, where the evidence for the next verdict begins.
+ * offsets of conversation-events; the evidence for the next verdict begins there.
  * @throws ModelLogRefused when the version is already in production, another one is on trial, or the share is invalid
  * or unchanged.
  */

@@ -3,7 +3,7 @@
  * advances nothing, and equal evidence always gives the same verdict.
  *
  * Both versions are judged on the same stretch of the log: by people's labels on the answers that each gave itself,
- * which come late, and by signals of everything each was asked, which come at once. Labels are weighted by their
+ * which come late, and by signals of all conversations that each was asked about, which come at once. Labels are weighted by their
  * probability of being asked for (policy/audit.ts), because the versions send different conversations to people.
  */
 import { MAX_UNSEEN, productionAccuracy } from './audit.ts';

@@ -144,7 +144,7 @@ export function startRun(log: ModelLog, id: string, trainer: string, at: number)
       log,
       id,
       run.attempt,
-      `${MAX_ATTEMPTS} attempts ended without a word. See the trainer's log; \`samvad train --resume ${id}\` tries again.`,
+      `${MAX_ATTEMPTS} attempts ended without a result. See the trainer's log; \`samvad train --resume ${id}\` tries again.`,
       at,
     );
   const attempt = run.attempt + 1;

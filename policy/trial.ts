@@ -26,7 +26,7 @@ export function whyNoTrial(log: ModelLog, version: string): string | undefined {
   if (standing.created_at <= (now?.created_at ?? 0))
     return `It is passed over: it is no newer than ${production}, which is in production.`;
   if (canary)
-    return `It waits: ${canary.version} is on trial. Where its rollout takes that back, the newest that waits is next.`;
+    return `It waits: ${canary.version} is on trial. If that version is rolled back, the newest waiting one is next.`;
   return undefined;
 }
 

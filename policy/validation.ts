@@ -83,7 +83,7 @@ export function reviewProblems(r: ReviewSubmitted, arrivedAtMs: number): readonl
     ...unless(
       r.withdraws === null || r.withdraws !== r.review_id,
       'withdraws',
-      () => 'A review can not withdraw itself.',
+      () => "A review can't withdraw itself.",
     ),
   ];
 }
@@ -124,8 +124,8 @@ function labelProblems(
 }
 
 function correctionProblems(field: string, value: string | null, wanted: boolean): readonly Problem[] {
-  if (!wanted) return unless(value === null, field, () => 'It is for the verdict correct only.');
-  return value === null ? [{ field, message: 'The verdict correct needs it.' }] : nameProblems(field, value);
+  if (!wanted) return unless(value === null, field, () => 'Only the verdict correct may have it.');
+  return value === null ? [{ field, message: 'The verdict correct requires it.' }] : nameProblems(field, value);
 }
 
 /** An id of a conversation, user, session or person. */

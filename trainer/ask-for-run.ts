@@ -83,7 +83,6 @@ export async function askForRun(
 /** A sentence about a run that ended early, to be appended to another; empty when there is none. */
 export function aboutEnded({ run, ended }: AskedFor): string {
   if (ended === undefined) return '';
-  const next =
-    run === undefined ? `\`samvad train --resume ${ended}\` takes it up again` : 'Its samples are in this one';
-  return ` The run ${ended} did not come to its end. ${next}.`;
+  const next = run === undefined ? `\`samvad train --resume ${ended}\` continues it` : 'Its samples are in this one';
+  return ` The run ${ended} failed or was cancelled. ${next}.`;
 }

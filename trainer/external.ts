@@ -104,7 +104,7 @@ export async function checkForeignFile(
       const row = answers.subarray(start, start + labels.length);
       const sum = row.reduce((total, p) => total + p, 0);
       if (!row.every((p) => p > -0.001) || !(Math.abs(sum - 1) < 0.01))
-        throw new ModelRefused('foreign', `Its answers are no probabilities: those of a text add up to ${sum}.`);
+        throw new ModelRefused('foreign', `Its answers are not probabilities: those of one text add up to ${sum}.`);
     }
     const known = new Set(labels.map(labelName));
     return [...new Set(rows.map(labelName))].filter((name) => !known.has(name));
@@ -122,11 +122,11 @@ async function checkFile(bytes: Buffer, { program, train, dev, manifest, places 
       throw new TrainingError(`The model of ${name} does not know all intents of the training rows, such as ${one}.`);
   } catch (cause) {
     if (!(cause instanceof ModelRefused)) throw cause;
-    throw new ModelRefused(cause.code, `The file that ${name} has made is refused. ${cause.message}`, { cause });
+    throw new ModelRefused(cause.code, `The file from ${name} is refused. ${cause.message}`, { cause });
   }
   if (!isDeepStrictEqual(checkModel(bytes).metadata.manifest, JSON.parse(JSON.stringify(manifest))))
     throw new TrainingError(
-      `The file that ${name} has made is of other data: its samvad.manifest is not a copy of the file behind --manifest.`,
+      `The file from ${name} was trained on other data: its samvad.manifest is not a copy of the file behind --manifest.`,
     );
 }
 

@@ -18,14 +18,14 @@ export interface ReportedModel {
   readonly manifest: { readonly rows: number; readonly sha256: string };
 }
 
-/** @throws ModelLogRefused naming a label that intake would refuse in every conversation with it. */
+/** Checks that conversations may have these labels. @throws ModelLogRefused naming a label that intake would refuse. */
 export function checkLabels(labels: Iterable<Label>): void {
   for (const { module, intent } of labels) {
     if (intent === OUT_OF_SCOPE) continue;
     const [problem] = [...nameProblems('intent', intent), ...nameProblems('module', module)];
     if (problem)
       throw new ModelLogRefused(
-        `Conversations with the label ${labelName({ module, intent })} would be refused, of its ${problem.field}: ${problem.message} Rename it in the data, and train again.`,
+        `Conversations with the label ${labelName({ module, intent })} would be refused because of its ${problem.field}: ${problem.message} Rename it in the data, and train again.`,
       );
   }
 }

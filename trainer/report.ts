@@ -16,8 +16,8 @@ export interface TrainingReport {
    */
   readonly made: { readonly encoder: Readonly<Record<string, unknown>>; readonly external: unknown };
   /**
-   * The version that it should have gone on from but could not: the encoder or trainer differs, or there is no room for
-   * new words.
+   * The version that it should have gone on from but could not: its encoder or trainer differs, it was trained on
+   * calibration rows, or it has no room for new words.
    */
   readonly passedOver: string | null;
   readonly rows: { readonly train: number; readonly dev: number; readonly test: number };
@@ -31,7 +31,7 @@ export interface TrainingReport {
   readonly manifest: unknown;
 }
 
-/** How often each intent was taken for which: `counts[truth][answer]`. Only the most confused intents are included. */
+/** The confusion matrix, `counts[truth][answer]`. It includes only the most confused intents. */
 export interface Confusion {
   readonly names: readonly string[];
   readonly counts: readonly (readonly number[])[];
@@ -90,7 +90,7 @@ Left out: ${
   }.</p>
 ${report.comparison ? comparisonPart(report.comparison) : '<p>Nothing was in production to compare with.</p>'}
 ${report.history.length > 0 ? `<h2>Learning</h2>${curves(report.history)}` : ''}
-<h2>Does confidence mean what it says?</h2>${reliabilityPart(e)}
+<h2>Calibration</h2>${reliabilityPart(e)}
 <h2>By language and module</h2>
 ${table(
   ['language', 'rows', 'accuracy'],
@@ -100,7 +100,7 @@ ${table(
   ['module', 'rows', 'accuracy'],
   Object.entries(e.byModule).map(([n, s]) => [n, number(s.rows), percent(s.accuracy)]),
 )}
-<h2>What is taken for what</h2>${matrix(report.confusion)}
+<h2>Confusions</h2>${matrix(report.confusion)}
 <h2>By intent</h2>
 ${table(
   ['intent', 'rows', 'precision', 'recall', 'F1'],
@@ -108,7 +108,7 @@ ${table(
     .sort(([, a], [, b]) => a.f1 - b.f1)
     .map(([n, s]) => [n, number(s.rows), percent(s.precision), percent(s.recall), percent(s.f1)]),
 )}
-<h2>Data set</h2><details><summary>its manifest, with which <code>samvad export --manifest</code> makes it again</summary><pre>${escape(JSON.stringify(report.manifest, null, 2))}</pre></details>
+<h2>Data set</h2><details><summary>manifest, from which <code>samvad export --manifest</code> makes it again</summary><pre>${escape(JSON.stringify(report.manifest, null, 2))}</pre></details>
 </main></body></html>
 `;
 }
@@ -128,10 +128,10 @@ summary{cursor:pointer}@media(max-width:40rem){svg text{font-size:18px}}`;
 function origin({ parent, made, passedOver }: TrainingReport): string {
   const encoder = `Encoder: <code>${escape(JSON.stringify(made.encoder))}</code>.`;
   if (made.external !== null)
-    return `Trained by a program from elsewhere, which says of itself: <code>${escape(JSON.stringify(made.external))}</code>. ${encoder}`;
-  if (parent !== null) return `Goes on from <code>${escape(parent)}</code>. ${encoder}`;
-  if (passedOver === null) return `Trained from nothing. ${encoder}`;
-  return `Trained from nothing, on all rows: <code>${escape(passedOver)}</code> has no room for new words, has learned rows to calibrate on, or is of another encoder or trainer. ${encoder}`;
+    return `Trained by an external program, with these notes: <code>${escape(JSON.stringify(made.external))}</code>. ${encoder}`;
+  if (parent !== null) return `Continues from <code>${escape(parent)}</code>. ${encoder}`;
+  if (passedOver === null) return `Trained from scratch. ${encoder}`;
+  return `Trained from scratch, on all rows: <code>${escape(passedOver)}</code> has no room for new words, was trained on calibration rows, or has another encoder or trainer. ${encoder}`;
 }
 
 function comparisonPart(c: Comparison): string {
@@ -182,7 +182,7 @@ function reliabilityPart(e: Evaluation): string {
   });
   return `<svg viewBox="0 0 600 200" role="img" aria-label="Accuracy by confidence">${bars.join('')}<path d="M40 170L540 20" stroke="var(--second)" stroke-dasharray="4"/>
 <path d="M40 20V170H540" fill="none" stroke="var(--line)"/><text x="40" y="188">0</text><text x="540" y="188" text-anchor="end">confidence 1</text></svg>
-<p>Bars are the share that is right; on the dashed line confidence and truth agree. Mean gap: ${e.calibrationError.toFixed(3)}.</p>`;
+<p>Bars show the share of right answers; on the dashed line it equals the confidence. Mean gap: ${e.calibrationError.toFixed(3)}.</p>`;
 }
 
 function matrix({ names, counts, hidden }: Confusion): string {
@@ -198,7 +198,7 @@ function matrix({ names, counts, hidden }: Confusion): string {
     (name, i) =>
       `<tr><th>${escape(name)}</th>${(counts[i] ?? []).map((count, j) => cell(count, i !== j)).join('')}</tr>`,
   );
-  return `<p>Rows are the truth, columns the answer${hidden > 0 ? `; the ${names.length} intents with most mistakes, ${hidden} more are not shown` : ''}.</p>
+  return `<p>Rows are the truth, columns the answer${hidden > 0 ? `. The ${names.length} intents with the most mistakes are shown, ${hidden} others are not` : ''}.</p>
 <div class="wide" tabindex="0"><table class="matrix"><thead><tr><td></td>${names.map((name) => `<th>${escape(name)}</th>`).join('')}</tr></thead><tbody>${rows.join('')}</tbody></table></div>`;
 }
 

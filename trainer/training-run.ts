@@ -91,7 +91,7 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
     const foreseen = FORESEEN.some((kind) => error instanceof kind);
     if (signal.aborted || error instanceof Superseded || (!foreseen && mayPass(error))) throw error;
     // An unexpected error would recur in every attempt and end the trainer each time, so it fails the run too.
-    const reason = foreseen ? (error as Error).message : `An error that nobody has foreseen: ${String(error)}`;
+    const reason = foreseen ? (error as Error).message : `Unexpected error: ${String(error)}`;
     await log.append((before) => failRun(before, id, attempt, reason, now()));
   };
   try {
@@ -241,7 +241,7 @@ async function trainFile(
     .map(([reason, rows]) => `${rows} ${reason.replaceAll('-', ' ')}`);
   if (sides.train.length === 0)
     throw new TrainingError(
-      `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples ${sides.dev.length + sides.test.length} are kept to test and calibrate${left.length > 0 ? `, and left out are ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
+      `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples, ${sides.dev.length + sides.test.length} are reserved for testing and calibration${left.length > 0 ? `, and these are left out: ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
     );
   const ours = async () => noteRun(await ports.log.read(), id, run.attempt, {}, {}, ports.now());
   const { program, places, dataSets, onGroup } = ports;

@@ -1,2 +1,2 @@
--- Run once by the Postgres image on an empty volume: the schema registry keeps its schemas in a database of its own.
+-- The Postgres image runs this once, on an empty volume. The schema registry keeps its schemas in its own database.
 CREATE DATABASE registry;

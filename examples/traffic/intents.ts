@@ -1,4 +1,4 @@
-/** The intents of each module. `track_order` is in two modules on purpose: an intent alone does not fix the module. */
+/** The intents of each module. `track_order` is in two modules on purpose: an intent alone does not determine the module. */
 export const intents = {
   food: ['order_food', 'track_order', 'cancel_order', 'report_wrong_item', 'restaurant_hours'],
   shop: ['search_product', 'track_order', 'return_product', 'refund_status', 'apply_coupon'],
@@ -13,7 +13,7 @@ export type Module = keyof typeof intents;
 export type IntentOf<M extends Module> = (typeof intents)[M][number];
 export type Intent = IntentOf<Module>;
 
-/** The sentence patterns of one module: text with `{slot}` places, at least one for each intent. */
+/** The sentence patterns of one module: texts with `{slot}` placeholders, at least one for each intent. */
 export type Patterns<M extends Module> = Readonly<Record<IntentOf<M>, readonly string[]>>;
 export type Orders = { readonly [M in 'food' | 'shop' | 'parcel']: Patterns<M> };
 export type Services = { readonly [M in 'ride' | 'health' | 'payment' | 'general']: Patterns<M> };
@@ -26,7 +26,7 @@ export interface Words {
   readonly place: readonly string[];
   readonly city: readonly string[];
   readonly day: readonly string[];
-  /** Days for what has already happened, where `day` would say "tomorrow". */
+  /** Days for past events, where words of `day`, such as "tomorrow", would be wrong. */
   readonly past_day: readonly string[];
   readonly time: readonly string[];
   readonly specialty: readonly string[];
@@ -34,7 +34,7 @@ export interface Words {
   readonly test: readonly string[];
   readonly bill: readonly string[];
   readonly item: readonly string[];
-  /** What people put before and after a request; each carries its own space. */
+  /** Phrases before and after a request, including the space between. */
   readonly opener: readonly string[];
   readonly closer: readonly string[];
 }

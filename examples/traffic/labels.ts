@@ -1,6 +1,6 @@
 import { type Intent, type Module, intents } from './intents.ts';
 
-/** What a message is about: the intent together with its module. */
+/** The label of a message: its intent and module. */
 export interface Label {
   readonly module: Module;
   readonly intent: Intent;
@@ -12,7 +12,7 @@ export const labels: readonly Label[] = modules.flatMap((module) =>
   intents[module].map((intent) => ({ module, intent })),
 );
 
-/** The labels that a classifier takes for another, as `module/intent`, with the two it confuses them with most. */
+/** Each label that a classifier confuses, as `module/intent`, and the two labels with which it confuses it most. */
 const confusedWith: Readonly<Record<string, readonly [string, string]>> = {
   'food/order_food': ['food/restaurant_hours', 'shop/search_product'],
   'food/track_order': ['shop/track_order', 'parcel/track_parcel'],

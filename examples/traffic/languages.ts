@@ -31,7 +31,7 @@ interface Traffic {
   readonly words: Words;
 }
 
-/** What people write, by BCP-47 language tag. */
+/** Patterns and words by BCP 47 language tag. */
 export const languages = {
   en: { weight: 26, patterns: { ...enOrders, ...enServices }, words: enWords },
   hi: { weight: 18, patterns: { ...hiOrders, ...hiServices }, words: hiWords },

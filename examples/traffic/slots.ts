@@ -30,7 +30,7 @@ const phone = (draw: Draw): string => {
   ]);
 };
 
-/** Slots that read the same in every language. */
+/** Slots whose text is the same in every language. */
 const written: Readonly<Record<string, (draw: Draw) => Filled>> = {
   qty: (draw) => ({ entity: 'quantity', text: String(draw.whole(2, 5)) }),
   minutes: (draw) => ({ entity: 'minutes', text: String(draw.whole(4, 18) * 5) }),

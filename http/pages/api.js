@@ -3,12 +3,12 @@
 import { html, render } from '/assets/lit-html/lit-html.js';
 
 /**
- * An answer that is not a success; its type is empty where it is not this server's own.
+ * An error response. `type` is empty if the response did not come from this server.
  * @typedef {{ type: string, title: string, status: number, detail: string,
  *   problems?: { line?: number, field: string, message: string }[] }} Problem
  */
 
-/** An error response; the message is the server's sentence. */
+/** Thrown for an error response; the message is the server's sentence. */
 export class Refused extends Error {
   /** @param {Problem} problem */
   constructor(problem) {
@@ -18,14 +18,14 @@ export class Refused extends Error {
 }
 
 /**
- * A browser has six connections to a server, which hanging requests would use up. The server itself has given up by
- * then.
+ * A browser opens at most six connections to a server, and hanging requests would occupy all of them. The server gives
+ * up earlier than this.
  */
 const PATIENCE_MS = 30_000;
 
 /**
- * Asks the API and gives the answer's JSON. What is `repeatable`, as all that reads, is given up after half a minute; all else is not,
- * as nobody would know whether it was done.
+ * Sends a request to the API and returns the JSON of the response. A `repeatable` request, such as any GET, is aborted after half a
+ * minute. Others are not aborted, because it would be unknown whether they took effect.
  * @template [T=any]
  * @param {string} url
  * @param {{ method?: string, body?: unknown, repeatable?: boolean }} [options]
@@ -45,19 +45,22 @@ export async function ask(url, { method = 'GET', body, repeatable = method === '
   return answer;
 }
 
-/** The form of `type` in problem details of this server. */
+/** Matches `type` in problem details of this server. */
 const OWN = /^(about:blank$|urn:samvad:)/;
 
-/** What stands before the server, a proxy say, refuses in words of its own. @param {Response} response @param {any} answer @returns {Problem} */
+/**
+ * The problem of an error response. A proxy in front of the server may answer in another format.
+ * @param {Response} response @param {any} answer @returns {Problem}
+ */
 function problemOf({ status, statusText }, answer) {
   if (typeof answer?.detail === 'string') return { ...answer, type: OWN.test(answer.type) ? answer.type : '', status };
-  const detail = `The answer was ${`${status} ${statusText}`.trim()}, without a reason that could be shown here.`;
+  const detail = `The answer was ${`${status} ${statusText}`.trim()}, without a readable reason.`;
   return { type: '', title: statusText, status, detail };
 }
 
 /**
- * What to tell of an error that work with JSON typed into a page has met.
- * @param {string} typed what the JSON stands for
+ * The message for an error while JSON that a person typed was parsed or sent.
+ * @param {string} typed what the JSON describes
  * @param {unknown} error
  */
 export function complaint(typed, error) {

@@ -1,10 +1,10 @@
 // @ts-check
-/** Charts in the page's colours, redrawn when the window or the colour scheme changes; and the same data as tables. */
+/** Charts in the page's colours, redrawn when the window or the colour scheme changes, and their data as tables. */
 import { html } from '/assets/lit-html/lit-html.js';
 import uPlot from '/assets/uplot/uPlot.esm.js';
 import { table } from './table.js';
 
-/** A colour of the page as the canvas needs it. @param {string} name */
+/** The computed value of a CSS colour variable, which a canvas needs. @param {string} name */
 function colour(name) {
   const probe = document.createElement('span');
   probe.style.color = `var(--${name})`;
@@ -23,7 +23,7 @@ function colour(name) {
 /** @type {Map<Element, { chart: Chart, plot: uPlot }>} */
 const drawn = new Map();
 
-/** Draws into `place`, instead of what was there. @param {HTMLElement} place @param {Chart} chart */
+/** Draws the chart into `place`, replacing an earlier one. @param {HTMLElement} place @param {Chart} chart */
 export function draw(place, chart) {
   const before = drawn.get(place);
   if (before && sameShape(before.chart, chart)) {
@@ -48,10 +48,13 @@ function sameShape(a, b) {
 
 const DAY_S = 86_400;
 
-/** A moment in UTC, in which the server counts hours and days: elsewhere a day would have the name of the one before. @param {number} at Seconds since 1970. @param {Intl.DateTimeFormatOptions} style */
+/**
+ * A time in UTC, because the server counts hours and days in UTC: west of it, a day would show the previous date.
+ * @param {number} at Seconds since 1970. @param {Intl.DateTimeFormatOptions} style
+ */
 const utc = (at, style) => new Date(1000 * at).toLocaleString('en-GB', { ...style, timeZone: 'UTC' });
 
-/** What stands at an axis of time: days, or hours where there are two days at most. @param {number[]} splits Seconds since 1970. */
+/** Labels of a time axis: days, or hours if the axis spans at most two days. @param {number[]} splits Seconds since 1970. */
 const moments = (splits) =>
   splits.map((at) =>
     utc(
@@ -62,7 +65,7 @@ const moments = (splits) =>
     ),
   );
 
-/** How values are written, beside the chart and in the table. @param {Chart} chart */
+/** How the legend and the table format values. @param {Chart} chart */
 function texts({ time = false, x, y = String, xLabel = '' }) {
   const day = (/** @type {number} */ at) => utc(at, { dateStyle: 'medium', timeStyle: 'short' });
   const place = x ?? (time ? day : String);
@@ -73,7 +76,7 @@ function texts({ time = false, x, y = String, xLabel = '' }) {
   };
 }
 
-/** The values of a chart, which is a picture: for those who do not see it, and those who do not point at it. @param {string} label @param {Chart} chart */
+/** The values of a chart as a table, for readers who can't see the chart or can't point at it. @param {string} label @param {Chart} chart */
 export function asTable(label, chart) {
   const { title, place, value } = texts(chart);
   const [places = [], ...columns] = chart.data;
@@ -137,7 +140,7 @@ function optionsOf(place, chart) {
   };
 }
 
-/** All charts, from a copy of the list: drawing puts each behind the others again, where the loop would meet it for ever. */
+/** Redraws all charts. Iterates over a copy, because each redrawn chart is appended to the map again, and the loop would not end. */
 function redraw() {
   for (const [place, { chart, plot }] of [...drawn]) {
     plot.destroy();

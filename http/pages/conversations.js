@@ -1,5 +1,5 @@
 // @ts-check
-/** Search, and one conversation with all that became of it. The address holds what is shown, so it can be passed on. */
+/** Search, and one conversation with its history. The address contains the query or the id, so it can be shared. */
 import { live } from '/assets/lit-html/directives/live.js';
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
@@ -32,7 +32,7 @@ function search(event) {
 /** @param {string} id */
 const link = (id) => `?id=${encodeURIComponent(id)}`;
 
-/** What was chosen or typed meanwhile gives way to what the address says. @param {any[]} rows */
+/** The list. `live` resets the fields to the values in the address, even if a person has changed them meanwhile. @param {any[]} rows */
 function list(rows) {
   const asked = address();
   const last = rows.length === 50 ? rows.at(-1) : undefined;
@@ -61,7 +61,7 @@ function list(rows) {
       ${
         rows.length === 0
           ? html`<p class="quiet">
-              ${asked.size === 0 ? html`No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.` : html`No conversation is like that. <a href="/conversations">Show all</a>`}
+              ${asked.size === 0 ? html`No conversations yet. Send some with <code>npx samvad ingest FILE.jsonl</code>.` : html`No conversation matches. <a href="/conversations">Show all</a>`}
             </p>`
           : html`${table(
               'Conversations',
@@ -92,13 +92,13 @@ const fact = (name, value) =>
     : html`<dt>${name}</dt>
         <dd>${value}</dd>`;
 
-/** Names and what the user wrote for them. @param {any[]} found */
+/** Entities as `name: value`. @param {any[]} found */
 const entities = (found) =>
   found.length === 0
     ? null
     : found.map(({ name, value }, i) => html`${i === 0 ? '' : ', '}<bdi>${name}</bdi>: <bdi>${value}</bdi>`);
 
-/** A version of ours as a link; what another system answers with has no page here. @param {string} version */
+/** A version of this system as a link; versions of other systems have no page. @param {string} version */
 const versionLink = (version) =>
   /^router-v\d/.test(version)
     ? html`<a href=${`/models?version=${encodeURIComponent(version)}`}>${version}</a>`
@@ -107,7 +107,7 @@ const versionLink = (version) =>
 /** @type {Record<string, string>} */
 const PROVIDERS = { indicbert: 'IndicBERT', llm: 'The language model' };
 
-/** One line of the story: title and text. @param {any} e */
+/** Title and text of a timeline entry. @param {any} e */
 function story(e) {
   const label = html`<bdi>${e.module} / ${e.intent}</bdi>`;
   if (e.what === 'captured')
@@ -125,9 +125,9 @@ function story(e) {
   if (e.what === 'sample approved')
     return [
       'Became a sample',
-      html`${label}, ${e.source === 'human' ? html`vouched for by <bdi>${e.reviewer}</bdi>` : 'automatic'}`,
+      html`${label}, ${e.source === 'human' ? html`confirmed by <bdi>${e.reviewer}</bdi>` : 'automatic'}`,
     ];
-  if (e.what === 'sample withdrawn') return ['Left the samples', html`${label}: ${e.reason}`];
+  if (e.what === 'sample withdrawn') return ['Sample withdrawn', html`${label}: ${e.reason}`];
   const { verdict, reviewer, corrected_module: module, corrected_intent: intent } = e.review;
   if (e.what === 'withdrew')
     return ['An answer was withdrawn', html`by <bdi>${reviewer}</bdi>; it is ${e.review_status} again`];
@@ -143,7 +143,7 @@ function detail(c) {
   const timeline = c.timeline.map((/** @type {any} */ entry) => [entry.at, ...story(entry)]);
   for (const { at, version } of c.trained) {
     const later = timeline.findIndex((entry) => entry[0] > at);
-    const trained = html`${versionLink(version)} has learned from its sample`;
+    const trained = html`${versionLink(version)} was trained on its sample`;
     timeline.splice(later === -1 ? timeline.length : later, 0, [at, 'Trained a version', trained]);
   }
   return html` <p><a href="/conversations">All conversations</a></p>
@@ -168,7 +168,7 @@ function detail(c) {
     </section>`;
 }
 
-/** Shows what the address asks for, unless it asks for something else by the time of the answer. */
+/** Shows what the address names, unless the address has changed when the response arrives. */
 async function load() {
   const asked = location.search;
   const search = address();

@@ -37,7 +37,7 @@ const tiles = (samples) =>
     </div>
   </div>`;
 
-/** Who used a data set. @param {any} one */
+/** The runs and exports that used a data set. @param {any} one */
 const uses = (one) =>
   html`${one.runs.map(
     (/** @type {any} */ run) => html`<div>${run.version ? versionLink(run.version) : `run ${run.run_id}`}</div>`,
@@ -79,7 +79,7 @@ const overview = (samples, sets, jobs) =>
       <h2>Data sets</h2>
       ${
         sets.length === 0
-          ? html`<p class="quiet">None yet: the first training run or export makes one.</p>`
+          ? html`<p class="quiet">None yet: the first training run or export creates one.</p>`
           : table(
               'Data sets',
               { 'SHA-256': '', samples: 'number', 'used by': '', made: '' },

@@ -77,7 +77,7 @@ const origin = (letter) =>
 const again = (replayed) =>
   html`<div>
     <span class="badge good">sent again</span> ${moment(replayed.at)} by
-    ${replayed.by}${replayed.corrected ? ', corrected' : ', as it was'}
+    ${replayed.by}${replayed.corrected ? ', corrected' : ', unchanged'}
   </div>`;
 
 /** @param {any} letter */
@@ -113,7 +113,7 @@ function list() {
       <h2>${open === 0 ? 'None is open' : `${count(open)} open`}</h2>
       ${total === 0 ? html`<p class="quiet">Every record of the last 30 days could be processed.</p>` : ''}
       ${waiting.length === 0 ? '' : letterTable('Open dead letters', waiting)}
-      ${ids.length > 0 && may() ? html`<p><button type="button" ?disabled=${state.busy} @click=${() => replay(ids)}>Send all ${ids.length} again as they were</button></p>` : ''}
+      ${ids.length > 0 && may() ? html`<p><button type="button" ?disabled=${state.busy} @click=${() => replay(ids)}>Send all ${ids.length} again unchanged</button></p>` : ''}
       ${waiting.length < open ? html`<p class="small quiet">The newest ${waiting.length} are shown; <code>samvad dead-letters list</code> has all.</p>` : ''}
     </section>
     ${
@@ -136,17 +136,15 @@ function editor(letter) {
       ${
         letter.code === 'too-large'
           ? 'Too large for its topic: its producer has to send it again in a shorter form.'
-          : html`From a topic of the pipeline itself: mend the cause, then <code>samvad rebuild</code>.`
+          : html`From a topic of the pipeline itself: fix the cause, then run <code>samvad rebuild</code>.`
       }
     </p>`;
   const asItWas = !letter.replayable
     ? ''
-    : html`<button type="button" ?disabled=${state.busy} @click=${() => replay([letter.id])}>
-        Send it as it was
-      </button>`;
+    : html`<button type="button" ?disabled=${state.busy} @click=${() => replay([letter.id])}>Send unchanged</button>`;
   if (letter.draft === null)
     return html`<p>${asItWas}</p>
-      <p class="small quiet">Its bytes are no record that could be corrected here.</p>`;
+      <p class="small quiet">Its bytes are not a readable record, so it can't be corrected here.</p>`;
   return html`<label for="record">The record, as the API takes it</label>
     <textarea
       id="record"
@@ -156,7 +154,7 @@ function editor(letter) {
       @input=${(/** @type {any} */ event) => (state.draft = event.target.value)}
     ></textarea>
     <p class="row">
-      <button type="button" class="main" ?disabled=${state.busy} @click=${correct}>Send it corrected</button>${asItWas}
+      <button type="button" class="main" ?disabled=${state.busy} @click=${correct}>Send corrected</button>${asItWas}
     </p>`;
 }
 
@@ -177,13 +175,13 @@ function detail() {
       ${letter.replayed ? again(letter.replayed) : ''}${origin(letter)}${editor(letter)}${told()}
     </section>
     <section class="card">
-      ${may() ? bytes(letter) : html`<p class="small quiet">What it holds may be personal data that nothing has masked: only a token with the role operate sees it.</p>`}
+      ${may() ? bytes(letter) : html`<p class="small quiet">The content may include personal data that was not masked. Only tokens with the role operate can see it.</p>`}
     </section>`;
 }
 
 const update = () => show(state.letter ? detail() : list());
 
-/** Loads what is shown; typed text stays until the letter is sent. */
+/** Loads the list or the letter. Leaves the typed draft as it is. */
 async function load() {
   const id = new URLSearchParams(location.search).get('id');
   if (id === null) state.list = await ask('/v1/dead-letters');

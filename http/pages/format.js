@@ -7,7 +7,7 @@ const exact = new Intl.NumberFormat('en-IN', { maximumFractionDigits: 1 });
 /** @param {number} value */
 export const count = (value) => whole.format(value);
 
-/** Records a second, or less than one. @param {number} value */
+/** Records per second; below ten with one decimal. @param {number} value */
 export const rate = (value) => (value === 0 ? '0' : value < 10 ? exact.format(value) : whole.format(value));
 
 /** A share of 0 to 1 as percent; a dash for null. @param {number | null | undefined} value */

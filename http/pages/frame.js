@@ -5,7 +5,7 @@ import { session, signOut } from './api.js';
 
 const place = document.getElementById('who');
 
-/** @param {string} name @param {string} trouble why the session goes on although its end was asked for */
+/** @param {string} name @param {string} trouble why signing out failed */
 const view = (name, trouble) =>
   html`<span class="quiet small">${name}</span>
     <button type="button" class="small" @click=${() => signOut().catch(({ message }) => draw(name, message))}>
@@ -18,7 +18,8 @@ function draw(name, trouble = '') {
   if (place && name !== null) render(view(name, trouble), place);
 }
 
-// What was read is not for who comes after a sign-out, and out of the browser's back/forward cache. The inbox asks by itself, and may hold answers.
+// Reloads a page from the back/forward cache, so that nobody sees what the previous person read before signing out. The inbox
+// reloads its items itself, and may hold answers.
 addEventListener('pageshow', ({ persisted }) => {
   if (persisted && location.pathname !== '/review') location.reload();
 });

@@ -22,7 +22,7 @@ const words = (text) =>
     .filter((word) => word !== '');
 
 /**
- * Labels that have every word of the query, those that begin with it first, those of `module` before others.
+ * Labels that contain every word of the query. Labels with words that start with a query word come first, then those of `module`.
  * @param {readonly KnownLabel[]} labels @param {string} query @param {string} module
  * @returns {Option[]}
  */
@@ -54,8 +54,8 @@ function newLabel(labels, query, module) {
 }
 
 /**
- * Opens the dialog; gives the label that was chosen, or undefined. While the labels are still on their way a choice waits
- * for them: what was typed would otherwise pass for a new label.
+ * Opens the dialog. Returns the chosen label, or undefined. Until the labels have loaded, Enter takes effect only when they
+ * have: otherwise the typed text would count as a new label.
  * @param {readonly KnownLabel[] | undefined} known @param {Promise<readonly KnownLabel[]>} coming @param {Label} predicted
  * @returns {Promise<Option | undefined>}
  */
@@ -72,9 +72,9 @@ export function pickLabel(known, coming, predicted) {
   const options = () => (labels ? search(labels, query, predicted.module) : []);
   const status = (/** @type {number} */ n) =>
     !labels
-      ? 'The labels are on their way.'
+      ? 'Loading the labels …'
       : n === 0
-        ? 'No label has these words.'
+        ? 'No label contains these words.'
         : `${String(n)} labels. Enter chooses, Esc closes.`;
 
   function draw() {
@@ -121,7 +121,7 @@ export function pickLabel(known, coming, predicted) {
 
   /** @param {KeyboardEvent} event */
   function onKey(event) {
-    if (event.isComposing || event.keyCode === 229) return; // the key ends a word of an input method; Safari says so by 229 alone
+    if (event.isComposing || event.keyCode === 229) return; // the key belongs to an input method; Safari signals that only by 229
     const step = { ArrowDown: 1, ArrowUp: -1, PageDown: 8, PageUp: -8 }[event.key];
     if (step !== undefined) {
       active += step;

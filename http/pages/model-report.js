@@ -73,7 +73,7 @@ function compared(comparison, against) {
     }`;
 }
 
-/** The pairs that are mixed up most, with their counts. @param {{ names: string[], counts: number[][] }} confusion */
+/** Confused pairs of intents with their counts, most frequent first. @param {{ names: string[], counts: number[][] }} confusion */
 const mixedUp = ({ names, counts }) =>
   counts
     .flatMap((row, truth) =>
@@ -85,10 +85,10 @@ const mixedUp = ({ names, counts }) =>
 /** @param {any} confusion */
 function confusions(confusion) {
   const pairs = mixedUp(confusion);
-  if (pairs.length === 0) return html`<p class="quiet">Nothing was taken for something else.</p>`;
+  if (pairs.length === 0) return html`<p class="quiet">No intent was confused with another.</p>`;
   return table(
-    'What is taken for what',
-    { 'what it is': '', 'what the model says': '', messages: 'number' },
+    'Confusions',
+    { 'right intent': '', 'answer of the model': '', messages: 'number' },
     pairs.slice(0, PAIRS).map(
       ({ truth, said, rows }) =>
         html`<tr>
@@ -125,7 +125,7 @@ function intents({ byIntent }) {
   const rows = (/** @type {typeof all} */ some) =>
     table(
       'Quality by intent',
-      { intent: '', messages: 'number', found: 'number', 'right when said': 'number', F1: 'number' },
+      { intent: '', messages: 'number', recall: 'number', precision: 'number', F1: 'number' },
       some.map(
         ([name, /** @type {any} */ one]) =>
           html`<tr>
@@ -157,7 +157,7 @@ export const reportSections = (report) =>
     </section>
     <div class="grid">
       <section class="card">
-        <h2>What is taken for what</h2>
+        <h2>Confusions</h2>
         ${confusions(report.confusion)}
       </section>
       <section class="card">

@@ -68,11 +68,11 @@ const overview = (models, deployments) =>
       )}
     </section>`;
 
-/** Only a run leaves its manifest, which the page of a data set shows; a version that was registered has none. @param {any} lineage */
+/** The data set of a version; a link if a run made it, because only a run stores the manifest that the page shows. @param {any} lineage */
 const dataSet = ({ run, data_set: { sha256 } }) =>
   run === null || sha256 === null ? (sha256 ?? '–') : html`<a href=${`/data-sets?sha256=${sha256}`}>${sha256}</a>`;
 
-/** @param {any} model @param {any} lineage @param {any} report Null where there is none. */
+/** @param {any} model @param {any} lineage @param {any} report Null if there is none. */
 const detail = (model, lineage, report) =>
   html` <p><a href="/models">All versions</a></p>
     <section class="card">
@@ -82,9 +82,9 @@ const detail = (model, lineage, report) =>
         <dd>${share(model.test_accuracy)}</dd>
         <dt>in production</dt>
         <dd>${share(model.production_accuracy)}</dd>
-        <dt>answers alone</dt>
+        <dt>auto-approved</dt>
         <dd>
-          ${report ? `${share(report.evaluation.autoApprovalRate)} under the policy of then, ${share(report.evaluation.autoApprovedAccuracy)} of them right` : '–'}
+          ${report ? `${share(report.evaluation.autoApprovalRate)} under the policy of that time, ${share(report.evaluation.autoApprovedAccuracy)} of them right` : '–'}
         </dd>
         <dt>verdict</dt>
         <dd>
@@ -147,7 +147,7 @@ const detail = (model, lineage, report) =>
       }
     </section>`;
 
-/** The file may be on another machine; any other failure is one. @param {unknown} error */
+/** Null for a missing report, whose file may be on another machine. Rethrows other errors. @param {unknown} error */
 function noReport(error) {
   if (error instanceof Refused && error.problem.status === 404) return null;
   throw error;

@@ -1,8 +1,8 @@
 // @ts-check
 /**
- * Answers on their way to the server, kept in the browser until the server has them, so that a restart, a network
- * failure or a reload loses nothing. Each answer has an id, so that sending it twice counts once. Answers that the
- * server refuses from the signed-in person wait for the person who gave them.
+ * Answers that the server has not accepted yet, stored in the browser, so that a restart, a network failure or a reload
+ * loses nothing. Each answer has an id, so that sending it twice counts once. Answers that the server refuses from the
+ * signed-in person wait until the person who gave them signs in.
  */
 import { ask, Refused } from './api.js';
 
@@ -16,7 +16,7 @@ const REFUSED = 'samvad.refused.';
 const RETRY_MS = 1000;
 const MAX_RETRY_MS = 15_000;
 
-/** Without localStorage (switched off or full), answers live as long as the page. */
+/** Keeps answers as long as the page is open, if localStorage is disabled or full. */
 const memory = new Map();
 const store = {
   /** @param {string} key @param {object} value */
@@ -25,7 +25,7 @@ const store = {
     try {
       localStorage.setItem(key, JSON.stringify(value));
     } catch {
-      // full or not allowed: the copy in memory has to do
+      // full or not allowed: only the copy in memory exists
     }
   },
   /** @param {string} key */
@@ -34,7 +34,7 @@ const store = {
     try {
       localStorage.removeItem(key);
     } catch {
-      // not allowed: then it is not there either
+      // not allowed: nothing is stored there
     }
   },
   /** @param {string} prefix @returns {[string, any][]} oldest first */
@@ -44,11 +44,11 @@ const store = {
       for (const [key, text] of Object.entries(localStorage))
         if (key.startsWith(prefix) && !found.has(key)) found.set(key, JSON.parse(text));
     } catch {
-      // not allowed or not ours
+      // not allowed, or an entry is not JSON
     }
     return [...found].sort(([a], [b]) => (a < b ? -1 : 1));
   },
-  /** Whether it survives a reload. @param {string} key */
+  /** Whether the entry survives a reload. @param {string} key */
   keeps(key) {
     try {
       return localStorage.getItem(key) !== null;
@@ -59,13 +59,13 @@ const store = {
 };
 
 let count = 0;
-/** Sorts by the time of writing. */
+/** Keys sort by the time of writing. */
 const newKey = () => `${WAITING}${String(Date.now()).padStart(15, '0')}.${String(count++).padStart(6, '0')}`;
 
 /**
- * Opens the outbox, with what an earlier page left in it. `changed` is called whenever something was sent, refused or
- * could not be sent; `held` tells of answers that the server does not take from whoever is signed in, `refused` has those that it
- * takes from nobody.
+ * Opens the outbox, including the answers that an earlier page left in it. `changed` is called after each attempt to send. `held`
+ * is true if the server refused answers only because another person is signed in; `refused` are the answers that it refused for
+ * any other reason.
  * @param {(news: { sent: boolean, held: boolean, refused: any[] }) => void} changed
  */
 export function openOutbox(changed) {
@@ -73,7 +73,7 @@ export function openOutbox(changed) {
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let timer;
   let offline = false;
-  /** Keys of what waits for another person's sign-in, after which the page is opened anew. @type {Set<string>} */
+  /** Keys of entries that wait for another person to sign in; the page reloads then. @type {Set<string>} */
   const heldBack = new Set();
   const outgoing = () => store.list(WAITING).filter(([key]) => !heldBack.has(key));
 
@@ -92,7 +92,7 @@ export function openOutbox(changed) {
         sent = true;
       } catch (error) {
         const { status, type } = error instanceof Refused ? error.problem : { status: 0, type: '' };
-        // A proxy may refuse anything while the server restarts; only the server itself can judge an answer.
+        // While the server restarts, a proxy may refuse requests; only a refusal by the server itself counts.
         if (type === '' || status === 401 || status === 429 || status >= 500) {
           offline = true;
           break;
@@ -123,8 +123,8 @@ export function openOutbox(changed) {
   }
 
   /**
-   * A request is accepted completely or not at all, so a refused one is replaced by one request per answer. @param
-   * {string} key @param {any} body
+   * A request is accepted completely or not at all, so a refused one is replaced by one request per answer.
+   * @param {string} key @param {any} body
    */
   function split(key, body) {
     for (const [i, one] of body.answers.entries())
@@ -140,14 +140,14 @@ export function openOutbox(changed) {
       store.set(newKey(), body);
       void flush();
     },
-    /** Answers that are on their way to the server. */
+    /** The number of answers that the server has not accepted yet. */
     waiting: () => outgoing().reduce((sum, [, body]) => sum + body.answers.length, 0),
-    /** Whether answers would be lost with the page. */
+    /** Whether closing the page would lose answers. */
     endsWithPage: () => store.list(WAITING).some(([key]) => !store.keeps(key)),
-    /** Ids of conversations whose answers are on their way. @returns {Set<string>} */
+    /** Ids of conversations whose answers the server has not accepted yet. @returns {Set<string>} */
     waitingIds: () =>
       new Set(outgoing().flatMap(([, body]) => body.answers.map((/** @type {any} */ a) => a.conversation_id))),
-    /** Answers that wait for another person's sign-in, by that person. @returns {Map<string, Entry[]>} */
+    /** Entries that wait for another person to sign in, by that person. @returns {Map<string, Entry[]>} */
     ofOthers() {
       const entries = new Map();
       for (const [key, body] of store.list(WAITING))

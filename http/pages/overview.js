@@ -11,19 +11,19 @@ import { prose } from './words.js';
 const LOADING = html`<p class="quiet">Loading …</p>`;
 const SLOW_MS = 15_000;
 const LISTEN_AGAIN_MS = 3000;
-/** On both sides of a point that stands alone. */
+/** The range shown on each side of a single point, in seconds. */
 const HOUR_S = 3600;
 
-/** `away` and `stale` say why the live figures, and the slow ones, are the last that came; empty when they are not. @type {any} */
+/** `away` says why the live figures are not current, `stale` why the slow ones are not; empty if they are current. @type {any} */
 const state = {
   ...{ live: undefined, away: '', stale: '' },
-  ...{ kpis: [], overview: undefined, models: [], deployments: [], runs: [] }, // `overview` and all but `kpis` come together
+  ...{ kpis: [], overview: undefined, models: [], deployments: [], runs: [] }, // requested together; only `kpis` may fail alone
 };
 /** @type {ReturnType<typeof layOut>} */
 let layout;
 
 const ARROWS = /** @type {Record<string, string>} */ ({ up: '▲ rising', down: '▼ falling', level: '● level' });
-/** Of each class its name, and where to answer it: what chance has drawn is not told from the rest there. */
+/** For each class, its name and the inbox for it. Audits have no filter, because the inbox must not tell drawn items apart. */
 const CLASSES = /** @type {Record<string, [name: string, inbox: string]>} */ ({
   1: ['priority review', '/review?route=priority-review'],
   2: ['needs review', '/review?route=needs-review'],
@@ -47,7 +47,7 @@ function headline(live) {
   const [behind, ahead] = [sum('lag'), sum('ahead')];
   return html`<div class="tiles">
     ${tile('Conversations', count(totals.conversations), `${rate(rates['nlu.conversations'] ?? 0)} a second now`)}
-    ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? html`oldest ${ago(queue.oldest)}, <a href="/review">answer them</a>` : 'nobody waits')}
+    ${tile('Waiting for a person', count(totals.waiting), queue.oldest ? html`oldest ${ago(queue.oldest)}, <a href="/review">answer them</a>` : 'none waits')}
     ${tile('Approved samples', count(totals.samples), '')}
     ${tile('Records behind', count(behind), ahead > 0 ? `${count(ahead)} ahead of the log; the drawing shows where` : behind === 0 ? 'every component is up to date' : 'the drawing shows where')}
     ${tile('Dead letters', count(letters), letters === 0 ? 'none is open' : html`<a href="/dead-letters">see why</a>`)}
@@ -93,7 +93,7 @@ function components() {
   return html`<details>
     <summary>As a table</summary>
     ${table(
-      'Components and what they are behind',
+      'Lag of each component',
       { component: '', reads: '', end: 'number', behind: 'number' },
       lags.map(
         (/** @type {any} */ one) =>
@@ -201,7 +201,7 @@ const NO_TRAFFIC = html`<p class="quiet">
 </p>`;
 
 /**
- * A chart, which is drawn when its place is on the page, and the same as a table; or what stands there instead.
+ * A card with a chart and the same data as a table, or with `instead`. `update` draws the chart once the card is on the page.
  * @typedef {{ title: string, chart: import('./chart.js').Chart | undefined, instead: unknown }} Charted
  * @param {string} id @param {Charted} charted
  */
@@ -218,7 +218,7 @@ const chartCard = (id, { title, chart, instead }) =>
     ${chart ? asTable(title, chart) : state.overview ? instead : LOADING}
   </section>`;
 
-/** The charts by their places. @returns {Record<string, Charted>} */
+/** The charts by the id of their element. @returns {Record<string, Charted>} */
 function charts() {
   const { routing = [], confidence = [] } = state.overview ?? {};
   const models = state.models.toReversed();
@@ -254,7 +254,7 @@ function routingChart(routing) {
   };
 }
 
-/** @param {number[]} confidence of each twentieth @returns {import('./chart.js').Chart} */
+/** @param {number[]} confidence conversations per twentieth @returns {import('./chart.js').Chart} */
 function confidenceChart(confidence) {
   return {
     data: [confidence.map((_, bin) => (bin + 0.5) / confidence.length), confidence],
@@ -293,10 +293,10 @@ function update() {
 }
 
 async function slow() {
-  // The key figures read whole tables, so they may fail when everything else works.
+  // The key figures read whole tables, so they may fail while the other requests succeed.
   const figures = ask('/v1/kpis').then(
     ({ kpis }) => ({ kpis, stale: '' }),
-    ({ message }) => ({ stale: `The key figures are the last ones: ${message}` }),
+    ({ message }) => ({ stale: `The key figures could not be updated: ${message}` }),
   );
   const [overview, models, deployments, runList] = await Promise.all(
     ['/v1/overview', '/v1/models', '/v1/deployments?limit=1', '/v1/training-runs'].map((url) => ask(url)),
@@ -320,22 +320,22 @@ function listen() {
     update();
   };
   const away = (/** @type {string} */ why) => {
-    state.away = `${why}; these figures are the last ones. The page goes on asking.`;
+    state.away = `${why}; these figures are not current. The page keeps trying.`;
     update();
   };
   source.addEventListener('away', () => away('Kafka or Postgres does not answer at the moment'));
   source.onerror = () => {
     away('The server sends no figures at the moment');
-    // The browser gives up when the answer is not an event stream, as while the server starts; in other cases it
-    // reconnects itself.
+    // The browser gives up if the response is not an event stream, for example while the server starts. Otherwise it
+    // reconnects by itself.
     if (source.readyState === EventSource.CLOSED) setTimeout(listen, LISTEN_AGAIN_MS);
   };
 }
 
-/** Asks for what changes slowly, again and again; what can not be read is said, and the last that came stays. */
+/** Requests the slow figures at intervals. After a failure, the page says why and keeps the last figures. */
 async function goOn() {
   await slow().catch(({ message }) => {
-    state.stale = `Key figures, models and charts ${state.overview ? 'are the last ones' : 'can not be read'}: ${message}`;
+    state.stale = `Key figures, models and charts could not be ${state.overview ? 'updated' : 'read'}: ${message}`;
   });
   update();
   setTimeout(goOn, SLOW_MS);

@@ -1,5 +1,5 @@
 // @ts-check
-/** Draws the pipeline: columns from left to right, with each record's way through topics, processors and tables. */
+/** Draws the pipeline in columns from left to right: topics, processors and tables, with links in the direction of the records. */
 import { html, svg } from '/assets/lit-html/lit-html.js';
 import { count, rate } from './format.js';
 
@@ -18,7 +18,8 @@ const GAP_X = 26;
 const GAP_Y = 14;
 
 /**
- * A processor's own table topic is internal; it appears in the table, not in the drawing. @param {Topology} topology
+ * The links of the drawing. A processor's own table topic is left out if nothing else reads it.
+ * @param {Topology} topology
  */
 function edges({ topics, processors, projections }) {
   const own = new Set(processors.map(({ table }) => table));

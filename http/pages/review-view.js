@@ -1,5 +1,5 @@
 // @ts-check
-/** What the review page looks like. */
+/** The templates of the review page. */
 import { html, nothing } from '/assets/lit-html/lit-html.js';
 import { nameOf } from './label-picker.js';
 import { reason } from './words.js';
@@ -22,10 +22,10 @@ import { reason } from './words.js';
  *   filter(name: string, value: string): void, sign(event: Event): void }} Acts
  */
 
-/** A longer message is cut until it is asked for: nobody reads it whole. */
+/** A longer message is cut until the reviewer asks for all of it. */
 const MAX_SHOWN = 2000;
 
-/** What a reviewer may choose with one key: runners-up, then what people made of this prediction before.
+/** Labels that a reviewer can choose with one key: runners-up, then labels to which people corrected this prediction before.
  * @param {Task} task @returns {(Label & { note: string })[]} */
 export function choices({ nlu_module, nlu_intent, runners_up, suggestions }) {
   const all = [
@@ -33,7 +33,7 @@ export function choices({ nlu_module, nlu_intent, runners_up, suggestions }) {
       ...label,
       note: confidence === undefined ? '' : percent(confidence),
     })),
-    ...suggestions.map(({ times, ...label }) => ({ ...label, note: `corrected so ${String(times)} ×` })),
+    ...suggestions.map(({ times, ...label }) => ({ ...label, note: `corrected to this ${String(times)} ×` })),
   ];
   const seen = new Set([nameOf({ module: nlu_module, intent: nlu_intent })]);
   return all.filter((label) => !seen.has(nameOf(label)) && seen.add(nameOf(label))).slice(0, 6);
@@ -46,7 +46,7 @@ const percent = (share) => `${(100 * share).toFixed(0)} %`;
 export const signView = (acts) =>
   html`<form class="card form" @submit=${acts.sign}>
     <label
-      >Your name, as it is to stand beside your answers
+      >Your name, to be shown with your answers
       <input name="reviewer" required maxlength="200" autocomplete="username" />
     </label>
     <button class="main">Begin</button>
@@ -104,13 +104,16 @@ function barView({ filter, modules, languages, routes, loaded, waiting, progress
   </div>`;
 }
 
-/** What is filtered by can be seen, and left, though none of it waits any more. @param {Counts} counts @param {string} value @returns {Counts} */
+/**
+ * Adds the selected value if nothing of it waits any more, so that the filter stays visible and can be changed.
+ * @param {Counts} counts @param {string} value @returns {Counts}
+ */
 const withChosen = (counts, value) =>
   value === '' || counts.some(({ name }) => name === value) ? counts : [...counts, { name: value, waiting: 0 }];
 
 /** @param {State} state @param {Acts} acts */
 const noticesView = ({ trouble, unsent, ofOthers, refused }, acts) => html`
-  ${trouble === '' ? nothing : html`<p class="notice bad" role="alert" id="trouble">${trouble}${unsent > 0 ? ` ${String(unsent)} answers are kept here and go out by themselves.` : ''}</p>`}
+  ${trouble === '' ? nothing : html`<p class="notice bad" role="alert" id="trouble">${trouble}${unsent > 0 ? ` ${String(unsent)} answers are kept in this browser and will be sent automatically.` : ''}</p>`}
   ${[...ofOthers].map(([name, entries]) => othersView(name, entries, acts))}
   ${alikeRefused(refused).map(
     ({ keys, why, reviewer }) =>
@@ -124,7 +127,7 @@ const noticesView = ({ trouble, unsent, ofOthers, refused }, acts) => html`
   )}
 `;
 
-/** Answers kept for somebody who is not signed in, and perhaps never will be: to be thrown away, or kept as a file.
+/** Answers of a person who is not signed in, and may never sign in again: they can be downloaded or dismissed.
  * @param {string} name @param {import('./outbox.js').Entry[]} entries @param {Acts} acts */
 function othersView(name, entries, acts) {
   const answers = entries.flatMap(({ body }) =>
@@ -141,7 +144,7 @@ function othersView(name, entries, acts) {
   </div>`;
 }
 
-/** Refused answers of one person for one reason, together. @param {State['refused']} refused */
+/** Refused answers, grouped by person and reason. @param {State['refused']} refused */
 function alikeRefused(refused) {
   /** @type {Map<string, { keys: string[], why: string, reviewer: string }>} */
   const found = new Map();
@@ -157,7 +160,7 @@ const emptyView = (state) => html`<div class="card empty" id="empty">${whyEmpty(
 
 /** @param {State} state */
 function whyEmpty({ loaded, looking, trouble, filter }) {
-  if (trouble !== '') return 'What waits is not known now. The page goes on asking.';
+  if (trouble !== '') return 'The queue is not available now. The page keeps trying.';
   if (!loaded || looking) return 'Loading …';
   return Object.values(filter).some((value) => value !== '')
     ? 'Nothing waits in this part of the queue.'
@@ -207,7 +210,7 @@ function taskView(task, state, acts) {
           ${
             task.nlu_confidence === null
               ? html`<span class="quiet small"
-                  >${task.route === null ? 'Confidence is not shown here, so that it sways nobody.' : 'It gave no confidence.'}</span
+                  >${task.route === null ? 'Confidence is hidden here, so that it does not influence your answer.' : 'The model gave no confidence.'}</span
                 >`
               : html`<b>${percent(task.nlu_confidence)}</b>
                   <meter min="0" max="1" value=${task.nlu_confidence} aria-label="Confidence"></meter>`
@@ -217,7 +220,7 @@ function taskView(task, state, acts) {
       ${
         choices(task).length === 0
           ? nothing
-          : html`<ol class="choices" aria-label="Or rather">
+          : html`<ol class="choices" aria-label="Other labels">
               ${choices(task).map(
                 (choice, i) =>
                   html`<li>
@@ -232,7 +235,7 @@ function taskView(task, state, acts) {
     ${actionsView(state, acts)}`;
 }
 
-/** The message with its entities marked; as text, whatever it holds. @param {Task} task @param {boolean} whole */
+/** The message with its entities marked. It is rendered as text, never as HTML. @param {Task} task @param {boolean} whole */
 function messageView({ user_message, entities }, whole) {
   const text = whole ? user_message : user_message.slice(0, MAX_SHOWN);
   const spans = entities
@@ -248,14 +251,14 @@ function messageView({ user_message, entities }, whole) {
   return [...parts, text.slice(at)];
 }
 
-/** What is answered with an item: equal messages and joined ones unless unticked, other similar ones if ticked.
+/** Messages that are answered with an item: those of its group and joined ones unless unticked, other similar ones if ticked.
  * @param {Task} task @param {State['ticks']} ticks */
 export const goAlong = ({ group, similar }, ticks) => [
   ...group.filter(({ conversation_id: id }) => ticks.get(id) ?? true),
   ...similar.filter(({ conversation_id: id, joined }) => ticks.get(id) ?? joined),
 ];
 
-/** Those that say the same to the letter, together. @param {Alike[]} messages @returns {Alike[][]} */
+/** Messages grouped by identical text. @param {Alike[]} messages @returns {Alike[][]} */
 function byText(messages) {
   const texts = new Map();
   for (const one of messages) texts.set(one.user_message, [...(texts.get(one.user_message) ?? []), one]);
@@ -314,7 +317,7 @@ const actionsView = ({ undo }, acts) =>
 
 /** @param {State} state @param {Acts} acts */
 const sideView = ({ items, reviewer, tokens, keys, undo, unsent }, acts) =>
-  html`<aside class="side" aria-label="Beside the item">
+  html`<aside class="side" aria-label="Next items and status">
     <div class="card">
       <h2>Next</h2>
       ${

@@ -1,5 +1,5 @@
 // @ts-check
-/** The review page: one item after the other, answered by keyboard or by hand, and an outbox that loses nothing. */
+/** The review page: shows one item at a time, takes answers by keyboard or mouse, and sends them through the outbox. */
 import { render } from '/assets/lit-html/lit-html.js';
 import { ask, page, Refused, session as signedIn, signOut } from './api.js';
 import { nameOf, pickLabel } from './label-picker.js';
@@ -16,10 +16,10 @@ import { choices, goAlong, pageView, signView } from './review-view.js';
 const HELD = 6;
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
-/** The server keeps an undone item for its page this long while the queue does not have it again (`GRACE_SECONDS` of review/leases.ts). */
+/** How long the server reserves an undone item for this page until it is back in the queue (`GRACE_SECONDS` of review/leases.ts). */
 const GRACE_MS = 20_000;
 const MAX_UNDO = 50;
-/** Of one request. */
+/** The most answers per request. */
 const MAX_ANSWERS = 200;
 
 /** @type {import('./review-view.js').State} */
@@ -37,11 +37,11 @@ const state = {
 };
 /** @type {Done[]} */
 const done = [];
-/** Items whose answers were taken back here, and when they were known to be this page's last. @type {Map<string, { task: Task, known: number }>} */
+/** Items whose answers were undone here, and when this page last knew that they were lent to it. @type {Map<string, { task: Task, known: number }>} */
 const restored = new Map();
-/** Answered here, so never shown again until taken back. @type {Set<string>} */
+/** Ids of conversations answered here. They are not shown again unless the answer is undone. @type {Set<string>} */
 const answered = new Set();
-/** What counts of an answer at most (migrations/002_conversations.sql); one to many at once is one answer. */
+/** The most time that counts per answer (migrations/002_conversations.sql). An answer to many messages counts as one. */
 const MAX_ANSWER_MS = 600_000;
 let shownAt = performance.now();
 let shownId = '';
@@ -49,19 +49,19 @@ let [asking, again] = [false, false];
 /** @type {import('./label-picker.js').KnownLabel[] | undefined} */
 let labels;
 
-/** One open page; a reload goes on with the same items. */
+/** The id of this open page. It survives a reload, so that the page keeps its items. */
 const session = takeSession();
 const outbox = openOutbox(({ sent, held, refused }) => {
   bringBack(refused);
   if (sent || held || refused.length > 0) void load();
   if (sent) {
-    // What was taken back comes into the queue one by one; a second look has all of a group.
+    // Undone items return to the queue one by one; the second request gets the complete group.
     setTimeout(() => void load(), LOOK_AGAIN_MS);
   }
   draw();
 });
 
-/** What was not taken is as if it had not been said: its item waits again, or is gone. @param {any[]} refused */
+/** Undoes the effects of refused answers here: the item waits again, or after a refused undo it is removed. @param {any[]} refused */
 function bringBack(refused) {
   for (const { review_id, conversation_id: id, withdraws } of refused) {
     if (withdraws === undefined) answered.delete(id);
@@ -72,7 +72,7 @@ function bringBack(refused) {
   done.splice(0, done.length, ...left);
 }
 
-/** The filter stands in the address, so that it can be kept as a bookmark. */
+/** The filter from the address, which can be bookmarked. */
 function filterOfAddress() {
   const query = new URLSearchParams(location.search);
   const of = (/** @type {string} */ name) => query.get(name) ?? '';
@@ -89,7 +89,7 @@ function remember(key, value) {
   }
 }
 
-/** The session that the page before has left in this tab. It is taken out of there: a tab that is duplicated begins with a copy of all that is in. */
+/** The session that the previous page left in this tab. It is removed there, because a duplicated tab starts with a copy of the storage. */
 function takeSession() {
   try {
     const left = sessionStorage.getItem('samvad.session');
@@ -104,11 +104,11 @@ function leaveSession() {
   try {
     sessionStorage.setItem('samvad.session', session);
   } catch {
-    // not allowed: the next page begins a session of its own
+    // not allowed: the next page begins a new session
   }
 }
 
-/** `crypto.randomUUID` is there on secure origins only. */
+/** A random id. `crypto.randomUUID` exists on secure origins only. */
 function newId() {
   return [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, '0')).join('');
 }
@@ -128,8 +128,8 @@ function draw() {
 }
 
 /**
- * Asks for the next items, which also renews those that are held, and for the similar ones that were ticked. With `insist` it asks
- * once more where an answer is awaited already.
+ * Requests the next items and the ticked similar ones; this also renews the leases of held items. If a request is already under
+ * way, `insist` causes another one after it.
  */
 async function load(insist = false) {
   if (asking) again ||= insist;
@@ -143,7 +143,7 @@ async function load(insist = false) {
     const body = {
       reviewer: state.reviewer,
       session,
-      count: state.loaded ? HELD : 1, // one is there sooner than six
+      count: state.loaded ? HELD : 1, // a single item arrives sooner than six
       since: midnight.toISOString(),
       ...chosen,
       ...joining(),
@@ -155,10 +155,10 @@ async function load(insist = false) {
     state.tokens = needed;
     if (answer.reviewer !== body.reviewer) {
       goBy(answer.reviewer);
-      // Somebody else has signed in, in another tab: what this page holds is not theirs.
+      // Another person has signed in, in another tab, and must not see the items of this page.
       if (state.loaded) return location.reload();
     }
-    // A part of the queue that was chosen meanwhile is asked for next; this answer would be shown for a moment only.
+    // If the filter has changed meanwhile, this response is outdated, and the next request gets the right items.
     if (filter === state.filter) take(answer);
     again ||= !state.loaded || filter !== state.filter;
     state.loaded = true;
@@ -175,13 +175,13 @@ async function load(insist = false) {
   }
 }
 
-/** The name stands beside the answers, and is the one to begin with next time. @param {string} reviewer */
+/** Sets the reviewer's name, also for the next visit. @param {string} reviewer */
 function goBy(reviewer) {
   state.reviewer = reviewer;
   remember('samvad.reviewer', reviewer);
 }
 
-/** Similar items that go along and are not lent to this page yet. */
+/** Ticked similar items that are not lent to this page yet. */
 function joining() {
   const task = state.items[0];
   const wanted = task?.similar.filter(({ conversation_id: id, joined }) => !joined && state.ticks.get(id)) ?? [];
@@ -202,19 +202,19 @@ function take({ items, waiting, modules, languages, routes, progress }) {
   const back = [...restored.values()].map(({ task }) => task).reverse();
   const kept = current && [...back, ...fresh].find(({ conversation_id: id }) => id === current.conversation_id);
   if (current && !kept && !answered.has(current.conversation_id))
-    warn('Somebody else has answered the message that was here, or its time ran out.');
+    warn('Somebody else has answered the previous message, or its time ran out.');
   for (const task of items)
     if (restored.has(task.conversation_id)) takeAlike(restored.get(task.conversation_id)?.task, task);
   if (current && kept) untickLost(current, kept);
-  // What is being read stays; then comes what was taken back last.
+  // The current item stays first; then come undone items, the last one first.
   state.items = [...(kept ? [kept] : []), ...[...back, ...fresh].filter((task) => task !== kept)];
   Object.assign(state, { waiting, modules, languages, routes, progress });
 }
 
-/** What is lent together with an item. @param {Task} task @returns {Alike[]} */
+/** Messages that are lent together with an item. @param {Task} task @returns {Alike[]} */
 const lentWith = ({ group, similar }) => [...group, ...similar.filter((one) => one.joined)];
 
-/** An undone item that the server does not lend to this page any longer is somebody else's. @param {Task[]} items @param {Set<string>} unsent */
+/** Drops undone items that the server no longer lends to this page: somebody else may have them. @param {Task[]} items @param {Set<string>} unsent */
 function dropLost(items, unsent) {
   const lent = new Set(items.flatMap((task) => [task, ...lentWith(task)]).map(({ conversation_id: id }) => id));
   const now = performance.now();
@@ -226,7 +226,7 @@ function dropLost(items, unsent) {
   }
 }
 
-/** What has come to the group of an undone item, and what is similar to it. @param {Task | undefined} task @param {Task} fresh */
+/** Adds new members to the group of an undone item, and updates its similar messages. @param {Task | undefined} task @param {Task} fresh */
 function takeAlike(task, { group, similar }) {
   if (!task) return;
   const joined = task.similar.filter((one) => one.joined);
@@ -240,16 +240,16 @@ function union(first, more) {
   return [...first, ...more.filter(({ conversation_id: id }) => !has.has(id))];
 }
 
-/** Somebody else may have a similar item by now. @param {Task} before @param {Task} now */
+/** Unticks similar items that are gone, because somebody else has them. @param {Task} before @param {Task} now */
 function untickLost({ similar }, now) {
   const here = new Set([...now.group, ...now.similar].map(({ conversation_id: id }) => id));
   for (const { conversation_id: id, joined } of similar)
     if (!joined && state.ticks.get(id) && !here.has(id) && state.ticks.delete(id))
-      warn('Somebody else has a similar message that was ticked; it is left out.');
+      warn('Somebody else has one of the similar messages that you ticked; it is left out.');
 }
 
 /**
- * Answers the item that is shown, or another that was shown `since`, and its near-duplicates where they go along.
+ * Answers the shown item, or `task`, shown since `since`, together with the messages of `goAlong` unless answering as a group is off.
  * @param {'approve' | 'correct' | 'reject' | 'skip'} verdict @param {Option} [label]
  */
 function answer(verdict, label, task = state.items[0], since = shownAt) {
@@ -266,7 +266,8 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
     ...{ review_id: newId(), conversation_id, verdict, reviewed_at, shown, time_taken_ms: taken },
     ...(label && { corrected_module: label.module, corrected_intent: label.intent }),
   }));
-  // An undo has hidden them behind their item; now they come by themselves. Of another item some may be answered already.
+  // After an undo, the other messages of the group are hidden. Those that are not answered now may appear on their own again.
+  // For an item that was not undone, hidden ones are already answered and stay hidden.
   const hidden = restored.has(task.conversation_id) ? lentWith(task) : [];
   for (const one of hidden) if (!along.includes(one)) answered.delete(one.conversation_id);
   for (const { conversation_id } of members) {
@@ -288,13 +289,13 @@ function answer(verdict, label, task = state.items[0], since = shownAt) {
   done.push({ task: { ...task, ...goneAlong(task, along) }, said, reviews });
   if (done.length > MAX_UNDO) done.shift();
   tell(said);
-  // One that was given here before may not have come to the server's tables, or was taken back.
+  // A label that was new in an earlier answer may not be in the server's tables yet, or its answer was undone.
   const isNew = label !== undefined && (label.isNew || given.some((one) => nameOf(one) === nameOf(label)));
   if (label?.isNew) given.push({ module: label.module, intent: label.intent, conversations: members.length });
   send(answers, isNew ? { new_label: true } : {});
 }
 
-/** The group as it comes back after an undo. @param {Task} task @param {Alike[]} along */
+/** The group to restore after an undo. @param {Task} task @param {Alike[]} along */
 function goneAlong({ group, similar }, along) {
   const joined = similar.filter((one) => along.includes(one)).map((one) => ({ ...one, joined: true }));
   return { group: group.filter((one) => along.includes(one)), similar: joined };
@@ -328,28 +329,28 @@ function send(answers, more) {
   draw();
 }
 
-/** For those who hear the page: the others see what they have done. @param {string} said */
+/** Announces an action to screen readers only; other people see its effect. @param {string} said */
 function tell(said) {
   const next = state.items[0];
   state.news = `${said}. ${next ? `Next: ${next.user_message.slice(0, 200)}` : 'Nothing else waits.'}`;
   state.unasked = false;
 }
 
-/** For everybody: something has changed that the reviewer has not done. @param {string} news */
+/** Shows everybody a change that the reviewer did not cause. @param {string} news */
 function warn(news) {
   Object.assign(state, { news, unasked: true });
 }
 
-/** Labels that were given here for the first time; the server keeps its list for a moment, in which it is without them. @type {import('./label-picker.js').KnownLabel[]} */
+/** New labels from this page's answers; the server's list is cached and may lack them for a while. @type {import('./label-picker.js').KnownLabel[]} */
 const given = [];
 
-/** All labels that are known here; undefined before the server has said any. */
+/** The server's labels and the new ones; undefined before the server's have loaded. */
 function knownLabels() {
   const listed = new Set(labels?.map(nameOf));
   return labels && [...labels, ...given.filter((label) => !listed.has(nameOf(label)))];
 }
 
-/** The labels, kept for the next time; none where they can't be had, and then every label is a new one. */
+/** Loads the labels and keeps them for next time. If they can't be loaded, the list is empty and every label counts as new. */
 async function loadLabels() {
   labels = await ask('/v1/labels').catch(() => labels);
   return knownLabels() ?? [];
@@ -360,15 +361,15 @@ async function correct() {
   if (!opened) return;
   const label = await pickLabel(knownLabels(), loadLabels(), { module: opened.nlu_module, intent: opened.nlu_intent });
   if (!label) return;
-  // The items are asked for anew while the list is open: the same one may be another object by now, or gone. A late answer counts too.
+  // While the dialog is open, the items may be reloaded: the item may be a new object by now, or gone. A late answer counts too.
   const task = state.items.find(({ conversation_id: id }) => id === opened.conversation_id) ?? opened;
   if (label.module === task.nlu_module && label.intent === task.nlu_intent) answer('approve', undefined, task, since);
   else answer('correct', label, task, since);
 }
 
-/** What the browser does not keep ends with the page. */
+/** Asks for confirmation if leaving the page would lose answers. */
 function mayLeave() {
-  const asked = 'This browser keeps no answers, and the server does not have all of yours yet. Throw those away?';
+  const asked = 'This browser keeps no answers, and the server does not have all of yours yet. Discard them?';
   return !outbox.endsWithPage() || confirm(asked);
 }
 
@@ -402,7 +403,7 @@ const acts = {
   rename() {
     if (!mayLeave()) return;
     remember('samvad.reviewer', '');
-    location.reload(); // what this page holds is not the next person's; leaving it gives its items back
+    location.reload(); // the next person must not get this page's items; leaving the page returns them
   },
   signOut() {
     if (!mayLeave()) return;
@@ -423,7 +424,7 @@ const acts = {
   },
   forget: (keys) => outbox.forget(keys),
   discard(name, entries) {
-    if (confirm(`The server does not have these answers of ${name}. Throw them away?`))
+    if (confirm(`The server does not have these answers of ${name}. Discard them?`))
       outbox.forget(entries.map(({ key }) => key));
   },
   filter(name, value) {
@@ -458,7 +459,7 @@ const KEYS = {
 function onKey(event) {
   const { key, target, ctrlKey, metaKey, altKey, repeat } = event;
   const typing = target instanceof Element && target.closest('input:not([type=checkbox]), select, textarea');
-  if (document.querySelector('dialog[open]')) return; // after a click beside the list the page has the keys
+  if (document.querySelector('dialog[open]')) return; // a click next to the list moves the focus to the page
   if (!state.keys || ctrlKey || metaKey || altKey || repeat || typing || state.reviewer === '') return;
   const task = state.items[0];
   const choice = task && /^[1-9]$/.test(key) ? choices(task)[Number(key) - 1] : undefined;
@@ -486,7 +487,7 @@ addEventListener('pageshow', ({ persisted }) => {
 setInterval(() => void load(), RENEW_MS);
 setInterval(() => void ((state.items.length === 0 || state.trouble !== '') && load()), LOOK_AGAIN_MS);
 
-/** Begins with the name of last time; that of a token, by which the server goes in any case, comes with the first item. */
+/** Starts with the name of the last visit, or the token's. If they differ, the server's response has the token's name, which counts. */
 async function open() {
   if (state.reviewer === '') {
     const name = (await signedIn().catch(() => undefined))?.name ?? '';

@@ -1,5 +1,5 @@
 // @ts-check
-/** The routing policy: in force, before, and another one, whose effect on past traffic is seen before it is adopted. */
+/** The routing policy in force, its history, and a draft whose effect on past traffic must be seen before it can be adopted. */
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, complaint, session, show, showError } from './api.js';
 import { count, moment, share } from './format.js';
@@ -10,7 +10,7 @@ const state = {
   history: [],
   session: { needed: false, roles: [] },
   draft: '',
-  /** The draft that `report` is of. */
+  /** The draft that `report` describes. */
   tried: undefined,
   days: 7,
   reason: '',
@@ -68,11 +68,11 @@ const adopt = () =>
 const wrongs = ({ unknown, expected, interval, judged }) =>
   expected === null
     ? html`–
-        <div class="small quiet">nobody judged any</div>`
+        <div class="small quiet">none was judged</div>`
     : html`${expected.toFixed(1)}
         <div class="small quiet">${interval.map((/** @type {number} */ n) => n.toFixed(1)).join(' to ')}</div>
         <div class="small quiet">from ${count(judged)} answers</div>
-        ${unknown > 0 ? html`<div class="small">of ${count(unknown)} nothing is known</div>` : ''}`;
+        ${unknown > 0 ? html`<div class="small">${count(unknown)} not estimated</div>` : ''}`;
 
 /** @param {any} report */
 function reported(report) {
@@ -102,8 +102,8 @@ function reported(report) {
           </tr>`,
       ),
     )}
-    <h3>What would go another way</h3>
-    ${moved.length === 0 ? html`<p class="quiet">Nothing: each conversation would be routed as it was.</p>` : ''}
+    <h3>What would be routed differently</h3>
+    ${moved.length === 0 ? html`<p class="quiet">Nothing: every conversation would get the same route.</p>` : ''}
     ${moved.map(
       (/** @type {any} */ one) =>
         html`<p>
@@ -124,7 +124,7 @@ const exceptionLine = ({ module, intent, language, thresholds }) =>
     ${[module, intent, language].filter(Boolean).join(' / ')}: ${share(thresholds.trust)}, ${share(thresholds.doubt)}
   </div>`;
 
-/** Whether the effect of what would be adopted is on the page. */
+/** Whether the page shows the effect of the current draft. */
 const seen = () => state.report !== undefined && state.tried === state.draft;
 
 /** @param {any} event */
@@ -146,7 +146,7 @@ function view() {
       <dl class="facts">
         <dt>auto-approved above</dt>
         <dd>${share(thresholds.trust)} confidence</dd>
-        <dt>people first below</dt>
+        <dt>priority review below</dt>
         <dd>${share(thresholds.doubt)} confidence</dd>
         <dt>exceptions</dt>
         <dd>${exceptions.length === 0 ? 'none' : exceptions.map(exceptionLine)}</dd>
@@ -162,7 +162,7 @@ function view() {
       <h2>History</h2>
       ${table(
         'History',
-        { version: '', 'auto-approved above': 'number', 'people first below': 'number', since: '', why: '' },
+        { version: '', 'auto-approved above': 'number', 'priority review below': 'number', since: '', why: '' },
         state.history.toReversed().map(
           (/** @type {any} */ one) =>
             html`<tr>
@@ -198,8 +198,8 @@ function view() {
                 <button type="button" ?disabled=${state.busy || !seen()} @click=${adopt}>Adopt it</button>
               </div>
               <p class="quiet small">
-                See its effect first. Conversations that arrive from then on are routed by it; those before stay as they
-                are.
+                See its effect first. The policy applies to conversations that arrive after its adoption; earlier ones
+                keep their routes.
               </p>`
           : html`<p class="quiet small">Adopting it requires a token with the role operate.</p>`
       }
@@ -214,7 +214,7 @@ const update = () => show(view());
 try {
   [state.history, state.session] = await Promise.all([ask('/v1/policies'), session()]);
   const { policy } = state.history.at(-1);
-  // The number at its end, plus one; a version without one is the first.
+  // The draft gets the next number; a version without a number counts as the first.
   const [, name, number] = /^(.*?)(\d*)$/.exec(policy.version) ?? [];
   const version = number ? `${name}${Number(number) + 1}` : `${name}-2`;
   state.draft = JSON.stringify({ ...policy, version }, undefined, 2);

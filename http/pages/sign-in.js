@@ -3,8 +3,8 @@ import { html } from '/assets/lit-html/lit-html.js';
 import { ask, session, show, showError } from './api.js';
 
 /**
- * The page of this server that the browser came from; nothing else, whatever the address says. It is the whole address that was
- * looked at: a path alone, as of `/.//elsewhere`, would be read once more, and may then lead to another host.
+ * The page of this server to return to; `/` if the address names another server. Returns the complete URL that was checked, because
+ * a path alone, such as that of `/.//elsewhere`, would be parsed again and could lead to another host.
  */
 function destination() {
   const to = new URL(new URLSearchParams(location.search).get('to') ?? '/', location.origin);
@@ -17,7 +17,7 @@ async function signIn(event) {
   const token = new FormData(event.currentTarget).get('token');
   try {
     await ask('/v1/session', { method: 'POST', body: { token } });
-    location.reload(); // and on from there, as with whoever opens this page and is signed in
+    location.reload(); // the reloaded page redirects, because the person is now signed in
   } catch (error) {
     show(view(error instanceof Error ? error.message : String(error)));
   }
@@ -35,7 +35,7 @@ const view = (problem) => html`
   </form>
 `;
 
-/** Every role but this one brings the right to read. @param {string[]} roles */
+/** Every role except `ingest` includes the right to read. @param {string[]} roles */
 const opensPages = (roles) => roles.some((role) => role !== 'ingest');
 
 session().then(({ needed, name, roles }) => {

@@ -1,10 +1,10 @@
 // @ts-check
-/** Tables, which scroll by themselves where the screen is narrow. */
+/** Tables that scroll horizontally on narrow screens. */
 import { html } from '/assets/lit-html/lit-html.js';
 
 /**
- * A table with its columns' titles, to the right where they stand over numbers.
- * @param {string} label What it holds, for screen readers.
+ * A table with column titles; titles of number columns are right-aligned.
+ * @param {string} label Its content, for screen readers.
  * @param {Record<string, '' | 'number'>} columns
  * @param {unknown[]} rows Templates of `tr`.
  */

@@ -1,5 +1,5 @@
 // @ts-check
-/** The log's codes in words, the same on every page. */
+/** Codes of the log in words, the same on every page. */
 import { html } from '/assets/lit-html/lit-html.js';
 
 /** @type {Record<string, string>} */
@@ -14,7 +14,7 @@ const REASONS = {
   'drawn-by-chance': 'chosen by chance',
 };
 
-/** Why a conversation was routed as it was, in words. @param {string} code */
+/** The reason for a route, in words. @param {string} code */
 export const reason = (code) => REASONS[code] ?? code;
 
 /** @type {Record<string, string>} */
@@ -23,5 +23,5 @@ const ANSWERED = { approve: 'approved', correct: 'corrected', reject: 'rejected'
 /** What a reviewer did, in words. @param {string} verdict */
 export const answered = (verdict) => ANSWERED[verdict] ?? verdict;
 
-/** Texts as code where they stand between backticks, as the advice on key figures has commands. @param {string} text */
+/** Renders the parts between backticks as code, such as the commands in the advice on key figures. @param {string} text */
 export const prose = (text) => text.split('`').map((part, i) => (i % 2 === 0 ? part : html`<code>${part}</code>`));

@@ -150,7 +150,7 @@ describe('POST', () => {
     assert.equal(refused.statusCode, 403);
     assert.match(
       refused.json<Refused>().detail,
-      /^The token asha reviews as .* an answer of "ben" .* Nothing of the request was stored\.$/,
+      /^The token asha can only send reviews of .* an answer of "ben", .* Nothing of the request was stored\.$/,
     );
     assert.deepEqual(producer.events, []);
     assert.equal((await send('reviewer', [review, review])).statusCode, 202);
@@ -239,8 +239,7 @@ describe('POST', () => {
     for (const [body, type] of forms({}, 10_000)) {
       const { detail, problems } = (await post(app, '/v1/conversations', body, type)).json<Refused>();
       const [, invalid, looked] =
-        /^(\d+) of the first (\d+) records are invalid, and the others were not looked at; nothing of/.exec(detail) ??
-        [];
+        /^(\d+) of the first (\d+) records are invalid, and the others were not checked; nothing of/.exec(detail) ?? [];
       assert.ok(invalid !== undefined && invalid === looked && Number(looked) < 1000, detail);
       assert.equal(problems.length, 1000);
     }
@@ -518,7 +517,7 @@ describe('the frame', () => {
     assert.match(openapi, /^3\.1/);
     assert.match(
       paths['/v1/conversations']?.['post']?.description ?? '',
-      /^For tokens with the role `ingest`\. 10000 records at most/,
+      /^For tokens with the role `ingest`\. At most 10000 records/,
     );
     const described = [...urls].map((url) => url.replaceAll(/:(\w+)/g, '{$1}'));
     assert.deepEqual(Object.keys(paths).toSorted(), described.toSorted());

@@ -66,7 +66,7 @@ describe('tokens', () => {
     [`asha ${sha}`, /line 1: it must be/],
     [`\nasha admin ${sha}`, /line 2: there is no role admin; the roles are ingest/],
     [`asha read,read ${sha}\nasha read ${sha}`, /line 2: there are two tokens of asha/],
-    [`<b> read ${sha}`, /the name <b> may have/],
+    [`<b> read ${sha}`, /the name <b> is not valid/],
   ] as const) {
     it(`refuses ${JSON.stringify(text.slice(0, 30))} with a sentence that shows no secret`, () => {
       assert.throws(

@@ -17,7 +17,7 @@ it('samvad token new --file writes nothing that a server would not start with', 
   const before = await readFile(file, 'utf8');
   await assert.rejects(make('asha'), {
     name: 'UsageError',
-    message: `${file}, line 3: there are two tokens of asha; give each a name of its own.`,
+    message: `${file}, line 3: there are two tokens of asha; give each its own name.`,
   });
   assert.equal(await readFile(file, 'utf8'), before);
   assert.deepEqual(

@@ -118,7 +118,7 @@ describe('faults behind the door', { timeout: 600_000 }, () => {
     const post = () => filling.inject({ method: 'POST', url: '/v1/review-queue/answers', payload });
     const refused = await post();
     assert.deepEqual([refused.statusCode, refused.headers['retry-after'], sends], [503, '7', 2]);
-    assert.match(refused.body, /harmless to send again/);
+    assert.match(refused.body, /can safely be sent again/);
     await caughtUp();
     const reviewed = 'SELECT conversation_id AS id, count(*)::int AS n FROM conversation_reviews GROUP BY 1 ORDER BY 1';
     assert.deepEqual(await rows(reviewed), [{ id: 'full-0', n: 1 }]);

@@ -217,7 +217,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     assert.equal(await adopt.isEnabled(), false);
     await page.getByRole('button', { name: 'See its effect' }).click();
     await page.getByText('What strict-2 would have done').waitFor();
-    await page.getByRole('row', { name: 'wrong, expected' }).getByText('of 6 nothing is known').waitFor();
+    await page.getByRole('row', { name: 'wrong, expected' }).getByText('6 not estimated').waitFor();
     assert.equal(await adopt.isEnabled(), true);
     await draft.fill(first.replace('0.85', '0.99'));
     assert.equal(await adopt.isEnabled(), false, 'nobody has seen the effect of 0.99');
@@ -268,7 +268,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
         trained: [{ at: trained, version: 'router-v1.0.0' }],
       },
     });
-    await page.getByText('has learned from its sample').waitFor();
+    await page.getByText('was trained on its sample').waitFor();
     const steps = page.locator('.timeline strong');
     assert.deepEqual(await steps.allTextContents(), [
       'Captured',
@@ -402,7 +402,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await shown(page, 'c-1'); // which the queue may not have again yet
     await page.evaluate('{ const now = performance.now.bind(performance); performance.now = () => now() + 30_000; }');
     await look();
-    await page.locator('#news', { hasText: 'Somebody else has answered the message that was here' }).waitFor();
+    await page.locator('#news', { hasText: 'Somebody else has answered the previous message' }).waitFor();
     await shown(page, 'c-2');
     assert.equal(await page.locator('.next li').count(), 1, 'what was answered with it, and comes by itself now');
     await page.context().close();

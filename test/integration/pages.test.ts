@@ -185,7 +185,7 @@ describe('the pages in Chromium', () => {
     );
     assert.equal(await page.getByText('4 broken: right in production, wrong here').count(), 1);
     // Of the intents in turn every twelfth row was taken for the next one.
-    assert.match(await text('What is taken for what'), /food\/track_order food\/cancel_order 5$/);
+    assert.match(await text('Confusions'), /food\/track_order food\/cancel_order 5$/);
     for (const [language, { rows, accuracy }] of Object.entries(report.evaluation.byLanguage))
       assert.match(
         await text('Accuracy by language'),
@@ -275,7 +275,7 @@ describe('the pages in Chromium', () => {
         'SELECT conversation_id AS id FROM training_samples LIMIT 1',
       );
       await page.goto(`${http.url}/conversations?id=${id.rows[0]?.id ?? ''}`);
-      await page.getByText(`${VERSION} has learned from its sample`).waitFor();
+      await page.getByText(`${VERSION} was trained on its sample`).waitFor();
       await page.goto(`${http.url}/data-sets`);
       assert.equal(Number(await figure(page, 'Approved samples')), samples);
       assert.equal(
@@ -310,13 +310,13 @@ describe('the pages in Chromium', () => {
       const draft = await editor.inputValue();
       letter = new URL(page.url()).search;
       await editor.fill(draft.replace('"?"', '"??"'));
-      await page.getByRole('button', { name: 'Send it corrected' }).click();
+      await page.getByRole('button', { name: 'Send corrected' }).click();
       await page.getByRole('listitem').getByText('"??" is not a BCP 47 tag').waitFor();
       assert.match(await editor.inputValue(), /"\?\?"/);
       // The browser itself notes the refusal of a request; that is all that may stand in the console.
       assert.match(complaints.pop() ?? '', /status of 400/);
       await editor.fill(draft.replace('"?"', '"hi"'));
-      await page.getByRole('button', { name: 'Send it corrected' }).click();
+      await page.getByRole('button', { name: 'Send corrected' }).click();
       await page.getByText('sent again').first().waitFor();
       await untilCaughtUp(servers, pool);
       await page.goto(`${http.url}/conversations?id=letter-1`);
@@ -391,7 +391,7 @@ describe('the pages in Chromium', () => {
     await page.route('**/v1/kpis', (route) =>
       route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
     );
-    await page.getByText('The key figures are the last ones: The answer was 502 Bad Gateway').waitFor();
+    await page.getByText('The key figures could not be updated: The answer was 502 Bad Gateway').waitFor();
     await page.unrouteAll();
     await page.locator('#away').waitFor({ state: 'detached' });
     await page.context().close();

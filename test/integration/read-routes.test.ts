@@ -105,7 +105,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
       const { statusCode, body } = await other.inject({ url: '/v1/kpis' });
       const { type, detail } = JSON.parse(body) as { type: string; detail: string };
       assert.deepEqual([statusCode, type], [503, 'urn:samvad:problem:too-slow']);
-      assert.match(detail, /^No connection to the database came free/);
+      assert.match(detail, /^No database connection became free/);
     } finally {
       busy.release();
       await other.close();

@@ -186,7 +186,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.keyboard.press('Enter');
     await page.getByText('Last: corrected to late / other').waitFor();
     await saved(page);
-    const notice = page.locator('.notice', { hasText: 'Somebody else has answered the message that was here' });
+    const notice = page.locator('.notice', { hasText: 'Somebody else has answered the previous message' });
     assert.equal(await notice.count(), 0);
     const gone = await answeredByMeera();
     await notice.waitFor();
@@ -352,7 +352,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.route('**/v1/review-queue/next', (route) => route.abort());
     await page.goto(`${url}/review?module=unknown`);
     await page.getByText('The server does not answer.').waitFor();
-    assert.match(await page.locator('#empty').innerText(), /^What waits is not known now/);
+    assert.match(await page.locator('#empty').innerText(), /^The queue is not available now/);
     assert.equal(await page.locator('#waiting').count(), 0);
     await page.unrouteAll();
     await page.locator('.task').waitFor();

@@ -96,7 +96,7 @@ describe('what an annotation says', () => {
 
   it('tells in a sentence what holds no label', () => {
     const { problems } = change(task(annotation({ label: [] })));
-    assert.deepEqual(problems, ['Annotation 1 of task 9 is no label: nothing is chosen in `label`.']);
+    assert.deepEqual(problems, ['Annotation 1 of task 9 has no readable label: nothing is chosen in `label`.']);
     assert.deepEqual(change(task(annotation({ was_cancelled: true }))).problems, []);
   });
 });

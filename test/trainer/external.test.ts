@@ -64,10 +64,10 @@ describe('trainExternally', () => {
     await assert.rejects(run('fails', { onLine: (line) => lines.push(line) }), /failed with code 3.*no GPU here/s);
     assert.deepEqual(lines, ['loading', 'no GPU here']);
     await assert.rejects(run('silent'), /succeeded, but its file can't be read: ENOENT/);
-    await assert.rejects(run('foreign'), /that .*node has made is refused\. The file is not a whole ONNX model/);
-    await assert.rejects(run('scores'), /made is refused\. Its answers are no probabilities/);
+    await assert.rejects(run('foreign'), /from .*node is refused\. The file is not a whole ONNX model/);
+    await assert.rejects(run('scores'), /is refused\. Its answers are not probabilities/);
     await assert.rejects(run('forgets'), /does not know all intents of the training rows, such as food\/track_order/);
-    await assert.rejects(run('old'), /made is of other data/);
+    await assert.rejects(run('old'), /was trained on other data/);
     const program = { command: ['/no/such/program'], timeoutMs: 1000 } as const;
     await assert.rejects(trainExternally({ program, train: [], dev: [], manifest: {}, folder }), /can't be started/);
     assert.deepEqual(await readdir(folder), []);
@@ -77,7 +77,7 @@ describe('trainExternally', () => {
     const model = await loadModel(await run('nan'));
     await assert.rejects(
       model.classify(['cancel my order', 'cancel my pqxz']),
-      (error) => error instanceof ModelRefused && /for a text it gives NaN/.test(error.message),
+      (error) => error instanceof ModelRefused && /for one text it gives NaN/.test(error.message),
     );
     await model.close();
   });

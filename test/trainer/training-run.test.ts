@@ -222,7 +222,7 @@ describe('a training run', () => {
     const status = { ...firstModel().standing, status: 'rolled_back' as const };
     await ports.log.append(() => ({ models: [{ ...firstModel(), event_id: 'router-v1.0.0/2', standing: status }] }));
     const run = await executeRun(await ask(ports), ports, quiet);
-    assert.match(run?.failure ?? '', /of 720 samples 0 are kept.*720 labelled by a version rolled back/);
+    assert.match(run?.failure ?? '', /of 720 samples, 0 are reserved.*720 labelled by a version rolled back/);
   });
 
   it('trains again without what was erased after an earlier attempt had read it', async () => {
@@ -382,7 +382,7 @@ describe('a training run', () => {
     }
     assert.deepEqual([report.parent, report.passedOver], [null, 'router-v1.1.0']);
     const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
-    assert.match(page, /from nothing, on all rows: <code>router-v1.1.0<.code> has no room for new words/);
+    assert.match(page, /from scratch, on all rows: <code>router-v1.1.0<.code> has no room for new words/);
     assert.equal((await ports.log.read()).models.get('router-v1.2.0')?.standing.parent_version, null);
   });
 
@@ -468,7 +468,7 @@ describe('a training run', () => {
     const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
     assert.deepEqual([report.made.external, report.made.encoder], [{ by: 'test' }, { kind: 'tokens', maxLength: 32 }]);
     const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
-    assert.match(page, /program from elsewhere.*&quot;by&quot;:&quot;test&quot;/);
+    assert.match(page, /external program.*&quot;by&quot;:&quot;test&quot;/);
 
     // This trainer can't go on from it.
     await ports.log.append((log) => ({
@@ -646,10 +646,7 @@ describe('a training run', () => {
     const away = Object.assign(new Error('connect ECONNREFUSED 127.0.0.1:9092'), { code: 'ECONNREFUSED' });
     await assert.rejects(executeRun(id, meets(away), quiet), /ECONNREFUSED/);
     const run = await executeRun(id, meets(new RangeError('A confidence is NaN.')), quiet);
-    assert.deepEqual(
-      [run?.status, run?.failure],
-      ['failed', 'An error that nobody has foreseen: RangeError: A confidence is NaN.'],
-    );
+    assert.deepEqual([run?.status, run?.failure], ['failed', 'Unexpected error: RangeError: A confidence is NaN.']);
     await ports.log.append((log) => resumeRun(log, id, { by: 'asha', at: 3 }));
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
@@ -690,7 +687,7 @@ describe('a training run', () => {
 
   const bad: readonly (readonly [string, readonly Sample[], RegExp])[] = [
     ['zero samples', [], /nothing to train on: of 0 samples/],
-    ['all texts empty', rows.map((row) => ({ ...row, text: '' })), /of 720 samples 0 are kept.*720 empty text/],
+    ['all texts empty', rows.map((row) => ({ ...row, text: '' })), /of 720 samples, 0 are reserved.*720 empty text/],
     ['one class', samples(200, 1, ['ride/fare']), /ride\/fare; a classifier needs at least two/],
   ];
   for (const [name, of, reason] of bad)

@@ -26,7 +26,7 @@ export async function openDataSetFolder(parent: string): Promise<DataSetFolder> 
   await mkdir(parent, { recursive: true });
   for (const name of await readdir(parent).catch(() => [])) {
     const left = path.join(parent, name);
-    // One that can't be removed is another user's, for whom it is to clear.
+    // A folder that can't be removed belongs to another user, who must remove it.
     if (await isLeft(parent, name)) await rm(left, { recursive: true, force: true }).catch(() => undefined);
   }
   const own = path.join(parent, await ownedName());

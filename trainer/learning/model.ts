@@ -57,7 +57,7 @@ export async function loadModel(
   if (expectedSha256 !== undefined && sha256 !== expectedSha256)
     throw new ModelRefused(
       'hash-mismatch',
-      `The file has SHA-256 ${sha256}, not ${expectedSha256} as recorded. It is not loaded.`,
+      `The file has SHA-256 ${sha256}, but ${expectedSha256} is recorded. It is not loaded.`,
     );
   const file = checkModel(bytes);
   const encoder = await encoderOf(file, places);
@@ -159,14 +159,15 @@ async function run(
         throw new ModelRefused('foreign', `onnxruntime can't run its graph: ${reasonOf(cause)}.`, { cause });
       });
       const data = probabilities?.data;
-      if (!(data instanceof Float32Array)) throw new ModelRefused('foreign', 'Its output is not of 32-bit floats.');
+      if (!(data instanceof Float32Array))
+        throw new ModelRefused('foreign', 'Its output does not consist of 32-bit floats.');
       if (data.length !== (to - from) * labels)
         throw new ModelRefused(
           'foreign',
           `It gives ${data.length} probabilities for ${to - from} texts and ${labels} intents.`,
         );
       if (!data.every(Number.isFinite))
-        throw new ModelRefused('foreign', 'Its answers are no probabilities: for a text it gives NaN or Infinity.');
+        throw new ModelRefused('foreign', 'Its answers are not probabilities: for one text it gives NaN or Infinity.');
       for (const [row, i] of batch.slice(from, to).entries())
         result.set(data.subarray(row * labels, (row + 1) * labels), i * labels);
     }

@@ -14,7 +14,7 @@ export function readClassifier(model: CheckedModel, views: readonly View[]): Cla
   if (towers === undefined)
     throw new ModelRefused(
       'foreign',
-      'The file is of an external trainer: it can be served, but not trained further here.',
+      'The file is from an external trainer: it can be served, but not trained further here.',
     );
   const floats = (name: string) => new Float32Array(copy(model, name));
   const packed = views.map(({ name }) => {

@@ -60,13 +60,13 @@ function check(bytes: Uint8Array): CheckedModel {
   if (bytes.length === 0) throw new ModelRefused('damaged', 'The file is empty.');
   const model = readFields(bytes);
   const graph = messages(model, 7)[0];
-  if (!graph) throw new ModelRefused('damaged', 'The file has no graph; it may be cut off, or be no ONNX model.');
+  if (!graph) throw new ModelRefused('damaged', 'The file has no graph; it may be truncated, or not be an ONNX model.');
   for (const operators of messages(model, 8))
-    checkDomain(text(readFields(operators), 1), 'The file asks for operators');
+    checkDomain(text(readFields(operators), 1), 'The file requires operators');
   if (messages(model, 25).length > 0 || messages(model, 20).length > 0)
     throw new ModelRefused(
       'custom-operators',
-      'The file defines functions or training steps of its own; only plain graphs are run.',
+      'The file defines its own functions or training steps; only plain graphs are run.',
     );
   const tensors = new Map<string, StoredTensor>();
   const fields = readFields(graph);
@@ -113,7 +113,7 @@ function checkTensor(fields: readonly ReadField[]): void {
   if (!fields.some(({ number, value }) => number === 13 || (number === 14 && value !== 0n))) return;
   throw new ModelRefused(
     'external-data',
-    `The tensor ${text(fields, 8)} lies in another file; a model must be whole in its own.`,
+    `The tensor ${text(fields, 8)} is stored in another file; a model must be a single file.`,
   );
 }
 
@@ -134,7 +134,10 @@ function readMetadata(model: readonly ReadField[]): ModelMetadata {
   for (const [key, value] of entries)
     if (key.startsWith(METADATA_PREFIX)) read.set(key.slice(METADATA_PREFIX.length), parse(key, value));
   if (read.size === 0)
-    throw new ModelRefused('foreign', 'It is an ONNX file, but none of this trainer: it has no samvad.* properties.');
+    throw new ModelRefused(
+      'foreign',
+      'It is an ONNX file, but not a model of this trainer: it has no samvad.* properties.',
+    );
   const problem = metadataProblem(read);
   if (problem !== undefined) throw new ModelRefused('foreign', problem);
   return Object.fromEntries(read) as unknown as ModelMetadata;
@@ -160,7 +163,7 @@ function metadataProblem(read: ReadonlyMap<string, unknown>): string | undefined
     'intent' in label &&
     typeof label.module === 'string' &&
     typeof label.intent === 'string';
-  if (!Array.isArray(labels) || labels.length < 2 || !labels.every(isLabel)) return 'It names no two intents.';
+  if (!Array.isArray(labels) || labels.length < 2 || !labels.every(isLabel)) return 'It names fewer than two intents.';
   if (!labels.some(({ intent }: Label) => intent !== OUT_OF_SCOPE)) return 'It names no intent that is in scope.';
   const number = (key: string) => {
     const value = read.get(key);

@@ -78,7 +78,7 @@ export function readFields(bytes: Uint8Array): readonly ReadField[] {
         fields.push({ number: field, value: 0n, bytes: take(4) });
         break;
       default:
-        throw new WireError(`Field ${field} is of a kind that ONNX does not use.`);
+        throw new WireError(`Field ${field} has a wire type that ONNX does not use.`);
     }
   }
   return fields;

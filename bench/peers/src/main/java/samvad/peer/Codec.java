@@ -23,7 +23,7 @@ final class Codec {
   private BinaryDecoder decoder;
   private BinaryEncoder encoder;
 
-  /** `id` goes in front of what is encoded; what is decoded must be of this very schema, whatever its id. */
+  /** Encoded records are framed with `id`. Decoded records must have this exact schema; their id is ignored. */
   Codec(Schema schema, int id) {
     this.id = id;
     this.reader = new GenericDatumReader<>(schema);

@@ -39,9 +39,9 @@ import org.apache.kafka.streams.state.Stores;
  * Confidence-router on Kafka Streams: exactly_once_v2, commits every 100 ms, one thread, RocksDB. Processes `expected`
  * records and prints one line of JSON.
  *
- * <p>The clock runs from the first record that is processed to the moment at which the committed offsets cover the last
- * one. Streams commits them in the transaction of the outputs, so all outputs are visible then. What is counted is read
- * back read_committed after the clock has stopped.
+ * <p>The time is measured from the first processed record until the committed offsets cover the last one. Streams commits
+ * offsets in the transaction of the outputs, so all outputs are visible by then. The outputs are counted afterwards, by
+ * reading them with read_committed.
  */
 public final class ConfidenceRouter {
   private static final String USAGE =
@@ -114,7 +114,7 @@ public final class ConfidenceRouter {
         .addSink("decisions", output, new ByteArraySerializer(), new ByteArraySerializer(), "router");
   }
 
-  /** All named schemas of the folder; its files mention each other by name, in any order. */
+  /** All named schemas of the folder. Its files refer to each other by name, in any order. */
   private static Map<String, Schema> readSchemas(Path folder) throws Exception {
     SchemaParser parser = new SchemaParser();
     try (Stream<Path> files = Files.list(folder)) {
@@ -158,7 +158,7 @@ public final class ConfidenceRouter {
     Thread.sleep(5);
   }
 
-  /** The output's partitions. A missing topic is made with as many as the input has. */
+  /** The output's partitions. A missing topic is created with as many as the input has. */
   private Set<TopicPartition> ensureOutput(Admin admin) throws Exception {
     int partitions = admin.describeTopics(List.of(input)).allTopicNames().get().get(input).partitions().size();
     if (!admin.listTopics().names().get().contains(output)) {
@@ -183,7 +183,7 @@ public final class ConfidenceRouter {
     }
   }
 
-  /** Committed records of the output from these offsets to the ends. */
+  /** The number of committed records of the output from these offsets to the ends. */
   private long countFrom(Map<TopicPartition, Long> offsets) {
     try (KafkaConsumer<byte[], byte[]> consumer = reader()) {
       consumer.assign(offsets.keySet());

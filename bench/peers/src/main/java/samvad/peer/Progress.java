@@ -4,7 +4,7 @@ import java.util.Map;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 
-/** How far the stream thread has come; written by it alone, read by the main thread. */
+/** The progress of the stream thread, which alone writes it; the main thread reads it. */
 final class Progress {
   private final AtomicLong startedAt = new AtomicLong();
   private final AtomicLong processed = new AtomicLong();
@@ -28,7 +28,7 @@ final class Progress {
     return processed.get();
   }
 
-  /** Partition of the input → offset after the last record that was processed. */
+  /** Partition of the input → offset after the last processed record. */
   Map<Integer, Long> nextOffsets() {
     return nextOffsets;
   }

@@ -29,7 +29,7 @@ final class Routing {
     this.route = decision.getField("route").schema();
     this.status = decision.getField("review_status").schema();
     this.reasons = decision.getField("reasons").schema();
-    // Fields that the decision on a conversation leaves as the schema has them; all others are set one by one.
+    // Fields that the first decision leaves at the defaults of the schema; all others are set one by one.
     this.defaulted = decision.getFields().stream().filter(field -> !SET.contains(field.name()) && field.hasDefaultValue()).toList();
   }
 
