@@ -43,7 +43,7 @@ export function review(fields: Partial<ReviewSubmitted> = {}): ReviewSubmitted {
   };
 }
 
-/** A request to erase it, an hour later. */
+/** A request to erase the conversation, an hour after the review. */
 export function erasure(fields: Partial<ErasureRequested> = {}): ErasureRequested {
   return {
     conversation_id: 'conversation-1',
@@ -54,7 +54,7 @@ export function erasure(fields: Partial<ErasureRequested> = {}): ErasureRequeste
   };
 }
 
-/** A conversation as `POST /v1/conversations` takes it, which a person is asked about first. */
+/** A conversation in the form of `POST /v1/conversations`, which gets priority review. */
 export function sentConversation(conversation_id: string) {
   return {
     conversation_id,

@@ -1,9 +1,9 @@
-/** Who takes spans by OTLP/HTTP, as Jaeger or Tempo does. */
+/** A collector that receives spans by OTLP/HTTP, as Jaeger or Tempo does. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** A span as OTLP writes it in JSON; of the fields those that tests look at. */
+/** A span as OTLP writes it in JSON, with the fields that tests read. */
 export interface CollectedSpan {
   readonly traceId: string;
   readonly spanId: string;
@@ -39,7 +39,7 @@ export async function startCollector() {
     async until(names: readonly string[]): Promise<void> {
       const missing = () => names.filter((name) => !spans.some((span) => span.name === name));
       for (const deadline = Date.now() + 60_000; missing().length > 0; await sleep(100))
-        if (Date.now() > deadline) throw new Error(`No span came of ${missing().join(', ')}.`);
+        if (Date.now() > deadline) throw new Error(`There is no span of ${missing().join(', ')}.`);
     },
     async stop(): Promise<void> {
       server.closeAllConnections();

@@ -66,7 +66,7 @@ async function run(levels: readonly string[], fileMs: number): Promise<void> {
     },
   });
   const ended = new Promise<number | null>((resolve) => child.on('close', resolve));
-  // The last one of each: what failed is told again after the counts, at any length.
+  // Keeps the last count of each name; the reporter repeats what failed after the counts, at any length.
   const counts = new Map<string, number>();
   for await (const line of createInterface({ input: child.stdout })) {
     process.stdout.write(`${line}\n`);

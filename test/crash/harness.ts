@@ -27,9 +27,9 @@ export interface CrashPlan {
   readonly postgresKills: number;
 }
 
-/** What a run showed. */
+/** The result of a run. */
 export interface CrashReport extends WorkerCounts {
-  /** Events sent when the last server was there again: those after it met a system that nobody disturbs. */
+  /** Events sent by the time that the last killed server was back; later ones met no fault. */
   readonly sentAtLastFault: number;
   /** Each broken promise as a sentence. */
   readonly broken: readonly string[];
@@ -57,7 +57,7 @@ export async function crashRun(plan: CrashPlan): Promise<CrashReport> {
     const sentAtLastFault = await faults;
     const stuck = await drain(stack);
     const broken = [...stuck, ...(await brokenPromises(plan, stack)), ...workers.broken];
-    if (broken.length > 0) broken.push(`What there was to see is in ${await keepEvidence(stack)}.`);
+    if (broken.length > 0) broken.push(`The evidence is in ${await keepEvidence(stack)}.`);
     return { ...workers.counts, sentAtLastFault, broken };
   } finally {
     workers?.end();
@@ -81,14 +81,14 @@ async function injectFaults(
     await sleep(below(1500));
     await workers.replace(killed);
     await workers.untilTakenOverBy(killed, paused);
-    await sleep(500 + below(1000)); // what was taken over goes on
+    await sleep(500 + below(1000)); // the new owner works for a while
     workers.goOn(paused);
   }
   await workers.untilAllHold();
   for (let i = 0; i < brokerKills; i++) {
     await sleep(3000);
     platform.kill('kafka', 'SIGKILL');
-    await sleep(i === 0 ? 500 : 12_000); // once at once, once for longer than any call waits
+    await sleep(i === 0 ? 500 : 12_000); // first a short outage, then one longer than any call waits
     await platform.restart('kafka');
   }
   for (let i = 0; i < postgresKills; i++) {
@@ -100,8 +100,8 @@ async function injectFaults(
 }
 
 /**
- * Conversations, some twice, and reviews of some. While there are faults, never more at a time than a hundredth of what is
- * left: so there is something left at the last fault, however long they take. The rest comes at once.
+ * Sends conversations, some twice, and reviews of some. While there are faults, it sends at most a hundredth of the rest at a time,
+ * so that some are left at the last fault, however long the faults take. The rest follows without pauses.
  */
 async function produce(
   { events }: CrashPlan,
@@ -218,7 +218,7 @@ async function brokenPromises({ events }: CrashPlan, { prepared }: Stack): Promi
   return broken;
 }
 
-/** Copies the workers' logs and what the topics of their tables hold, because the servers go. */
+/** Copies the workers' logs and the records of all topics to a folder that outlives the servers. */
 async function keepEvidence(stack: Stack): Promise<string> {
   const { servers, codecs } = stack.prepared;
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-crash-'));

@@ -3,7 +3,7 @@ import { it } from 'node:test';
 import { rebalanceRun } from './rebalance.ts';
 
 it(
-  'two workers become four become one under load: nothing is lost, nothing comes twice',
+  'with two, then four, then one worker under load, nothing is lost or comes twice',
   { timeout: 1_200_000 },
   async () => {
     const { events, rebalances, broken } = await rebalanceRun(500, 8000);

@@ -26,7 +26,7 @@ export interface Rebalance {
   readonly pauseBeforeMs: number;
 }
 
-/** What a run showed. */
+/** The result of a run. */
 export interface RebalanceReport {
   readonly events: number;
   readonly rebalances: readonly Rebalance[];
@@ -36,12 +36,12 @@ export interface RebalanceReport {
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 const LOOK_MS = 50;
-/** For starting worker processes on a busy machine, which then join some twenty groups. */
+/** For worker processes to start on a busy machine and join some twenty groups. */
 const SETTLE_MS = 240_000;
 
 /**
- * Two workers become four become one, with `perSecond` conversations coming all the time; each stage goes on for `stageMs`
- * after its groups were shared out.
+ * Goes from two workers to four and then to one, with `perSecond` conversations all the time. Each stage lasts `stageMs` after its
+ * groups are balanced.
  */
 export async function rebalanceRun(perSecond: number, stageMs: number): Promise<RebalanceReport> {
   const stack = await startStack();
@@ -57,7 +57,7 @@ export async function rebalanceRun(perSecond: number, stageMs: number): Promise<
   };
   const leave = async (worker: ChildProcess) => {
     const ended = once(worker, 'exit') as Promise<[number | null, NodeJS.Signals | null]>;
-    if (!worker.kill('SIGTERM')) return; // it has ended by itself, which is noted
+    if (!worker.kill('SIGTERM')) return; // it has ended by itself, which is recorded
     const [code, signal] = await ended;
     if (code !== 0) broken.push(`A worker that was told to leave ended with ${signal ?? `code ${String(code)}`}.`);
   };
@@ -97,9 +97,9 @@ export async function rebalanceRun(perSecond: number, stageMs: number): Promise<
 }
 
 /**
- * Waits until each group has `count` members, as many of them with partitions as there are partitions for, and returns how many
- * have some in the group where that are most.
- * @throws Error with the groups that have not, after a while.
+ * Waits until each group has `count` members, as many of them with partitions as possible. Returns the largest number of members
+ * with partitions in any group.
+ * @throws Error with the groups that are not balanced in time.
  */
 async function untilShared({ prepared }: Stack, count: number): Promise<number> {
   const admin = kafkajsClient(prepared.servers.kafka, 'rebalance-groups').admin();
@@ -133,7 +133,7 @@ function partitionsIn(assignment: Buffer): number {
   return Object.values(byTopic).reduce((sum, partitions) => sum + partitions.length, 0);
 }
 
-/** Notes each moment at which the routing decisions had grown. */
+/** Records each time at which the routing decisions have grown. */
 async function watchProgress({ prepared }: Stack) {
   const admin = kafkajsClient(prepared.servers.kafka, 'rebalance-watch').admin();
   await admin.connect();

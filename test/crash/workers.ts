@@ -1,4 +1,4 @@
-/** The worker processes of the crash test: what is done to them, whether it had its effect, and what they do by themselves. */
+/** The worker processes of the crash test: kills and pauses them, and checks the effects. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync, readFileSync, statSync } from 'node:fs';
@@ -6,22 +6,22 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Stack } from '../integration/stack.ts';
 
-/** What was done to the workers, and what came of it. */
+/** What was done to the workers, and with which effect. */
 export interface WorkerCounts {
   /** By SIGKILL. */
   readonly kills: number;
   /** By SIGSTOP. */
   readonly pauses: number;
-  /** Pauses in which another worker had taken over all that the paused one held before it could go on. */
+  /** Pauses in which another worker took over all partitions of the paused one before that could continue. */
   readonly takeOvers: number;
 }
 
 /** Processes that run the pipeline, by slot. */
 export interface Workers {
   readonly counts: WorkerCounts;
-  /** Signals that met nobody, ends that nobody had asked for, take-overs that did not come; each as a sentence. */
+  /** Signals to a process that had ended, unexpected ends, and missing take-overs, each as a sentence. */
   readonly broken: readonly string[];
-  /** Resolves when each was given partitions since the last pause. */
+  /** Resolves when each worker was given partitions since the last pause. */
   untilAllHold(): Promise<void>;
   pause(slot: number): void;
   /** Kills one with SIGKILL and starts another in its slot. */
@@ -36,13 +36,13 @@ export interface Workers {
 interface Worker {
   readonly process: ChildProcess;
   readonly log: string;
-  /** Bytes of its log that were there when the last pause had ended, or when it began if that was later. */
+  /** The size of its log in bytes when the last pause ended, or when the worker started if that was later. */
   seen: number;
-  /** Whether its end was asked for. */
+  /** Whether the test has killed it. */
   killed: boolean;
 }
 
-/** The members of a group have 6 s to show that they live, then its partitions go to others, on a machine that does nothing else in ten. */
+/** A group gives away the partitions of a member that is silent for 6 s; on an idle machine, another has them within about ten. */
 const LIMIT_MS = 240_000;
 const LOOK_MS = 200;
 
@@ -73,11 +73,11 @@ export function startWorkers(count: number, source: string, stack: Stack): Worke
 
   function signal(slot: number, name: NodeJS.Signals): boolean {
     const met = workers[slot]?.process.kill(name) === true;
-    if (!met) broken.push(`Worker ${String(slot)} was no more when it was to get ${name}.`);
+    if (!met) broken.push(`Worker ${String(slot)} had ended before it got ${name}.`);
     return met;
   }
 
-  /** `missing` says what is not there yet; nothing when all is. Returns whether that came to be in time. */
+  /** Waits until `missing` returns an empty string instead of what is missing. Returns whether that happened in time. */
   async function demand(missing: () => string | Promise<string>): Promise<boolean> {
     for (const deadline = Date.now() + LIMIT_MS; ; await sleep(LOOK_MS)) {
       const still = await missing();
@@ -138,7 +138,7 @@ export function logOf({ home }: Pick<Stack, 'home'>, slot: number): string {
   return path.join(home, `worker-${String(slot)}.log`);
 }
 
-/** The partitions that the processors of a worker say they were given, as component and topic/partition. */
+/** The partitions that the processors of a worker have taken over according to its log, as component and topic/partition. */
 function takenOver({ log, seen }: Worker): ReadonlySet<string> {
   const found = new Set<string>();
   for (const line of readFileSync(log).subarray(seen).toString().split('\n')) {

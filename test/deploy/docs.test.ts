@@ -25,7 +25,7 @@ const anchorOf = (heading: string) =>
     .replace(/ /g, '-');
 const anchors = (page: string) => [...read(page).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) => anchorOf(heading));
 
-/** What the lint lets `folder` import of this project; undefined where it has no rule. The last pattern about other folders names them. */
+/** What the lint lets `folder` import from this project; undefined where it has no rule. The last pattern about other folders names them. */
 async function importsOf(eslint: ESLint, folder: string): Promise<string[] | undefined> {
   const { rules } = (await eslint.calculateConfigForFile(`${folder}/example.ts`)) as {
     rules: Record<string, [unknown, { patterns: { regex: string }[] }] | undefined>;
@@ -36,11 +36,11 @@ async function importsOf(eslint: ESLint, folder: string): Promise<string[] | und
 }
 
 describe('documentation', () => {
-  it('has the page of topics that the code gives', async () => {
+  it('has the page of topics that the code generates', async () => {
     assert.equal(read('docs/topics.md'), await topicsPage(), 'Run `npm run docs`.');
   });
 
-  it('has the page of licences that the lock file gives, and no licence that nobody has looked at', async () => {
+  it('has the page of licences that the lock file generates, and only licences that were checked', async () => {
     assert.equal(read('docs/licences.md'), await licencesPage(), 'Run `npm run docs`.');
     const known =
       /^\(?(MIT|ISC|0BSD|BSD-[23]-Clause|Apache-2\.0|BlueOak-1\.0\.0|LGPL-3\.0-or-later|CC0-1\.0| AND | OR )+\)?$/;
@@ -63,7 +63,7 @@ describe('documentation', () => {
   });
 
   for (const page of pages) {
-    it(`${page}: links lead somewhere`, () => {
+    it(`${page}: links have targets`, () => {
       for (const [, target = ''] of read(page).matchAll(/\]\((?!https?:|mailto:)([^)\s]+)\)/g)) {
         const [file = '', anchor] = target.split('#');
         const at = file === '' ? page : path.join(path.dirname(page), file);

@@ -87,7 +87,7 @@ describe('docker-compose.yml', () => {
       assert.match(port ?? '', /^(127\.0\.0\.1:|\$\{SAMVAD_PUBLISH:-127\.0\.0\.1:)/);
   });
 
-  it('is scraped whole by Prometheus', () => {
+  it('is scraped completely by Prometheus', () => {
     const { scrape_configs } = parse(read('deploy/prometheus/prometheus.yml')) as {
       scrape_configs: { dns_sd_configs: { names: string[]; port: number }[] }[];
     };
@@ -144,9 +144,9 @@ describe('deploy/prometheus', () => {
     assert.equal(status, 0, `promtool ${args.join(' ')} (Debian: apt-get install prometheus): ${stdout}${stderr}`);
   };
 
-  it('is a configuration that Prometheus takes', () => promtool('check', 'config', 'prometheus.yml'));
+  it('is a configuration that Prometheus accepts', () => promtool('check', 'config', 'prometheus.yml'));
 
-  it('alerts where something is wrong, each alert by a case of its own, and not otherwise', () => {
+  it('fires each alert in a case of its own, and not otherwise', () => {
     promtool('test', 'rules', 'alerts.test.yml');
     const cases = read('deploy/prometheus/alerts.test.yml');
     const alerts = [...read('deploy/prometheus/alerts.yml').matchAll(/alert: (\w+)/g)].map(([, name = '']) => name);
@@ -155,7 +155,7 @@ describe('deploy/prometheus', () => {
       assert.match(cases, new RegExp(`alertname(=|: )"?${name}\\b`), `${name} has no case that fires`);
   });
 
-  it('alerts where no process runs a service, whichever it is', () => {
+  it('alerts for every service that no process runs', () => {
     const rule = /alert: SamvadServiceMissing[^]*?labels:/.exec(read('deploy/prometheus/alerts.yml'))?.[0] ?? '';
     const named = [...rule.matchAll(/absent\(samvad_component_leading\{component="([\w-]+)"\}\)/g)].map(
       ([, name]) => name,
@@ -165,7 +165,7 @@ describe('deploy/prometheus', () => {
     assert.deepEqual(named.sort(), wanted.sort());
   });
 
-  it('knows every expression of the dashboard as PromQL', () => {
+  it('has valid PromQL in every expression of the dashboard', () => {
     const dashboard = read('deploy/grafana/dashboards/samvad.json');
     const expressions = [...dashboard.matchAll(/"expr": ("(?:[^"\\]|\\.)*")/g)].map(
       ([, text = '']) => JSON.parse(text) as string,
@@ -191,7 +191,7 @@ describe('metrics', () => {
     return (await Registry.merge([registry, measuredOnce().registry]).metrics()).split('\n');
   };
 
-  it('of the dashboard and the alerts are those that a process exports', async () => {
+  it('of the dashboard and the alerts are exported by a process', async () => {
     const exported = new Set((await families()).map((line) => /^[a-z][a-z0-9_]*/.exec(line)?.[0]));
     const used = [read('deploy/prometheus/alerts.yml'), read('deploy/grafana/dashboards/samvad.json')].flatMap((file) =>
       [...file.matchAll(/\b(?:samvad|process|nodejs)_[a-z0-9_]+\b/g)].map(([name]) => name),

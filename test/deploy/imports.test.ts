@@ -11,7 +11,7 @@ async function mayImport(file: string, place: string): Promise<boolean> {
   return !(result?.messages ?? []).some(({ ruleId }) => ruleId === '@typescript-eslint/no-restricted-imports');
 }
 
-describe('who may import whom', () => {
+describe('imports between folders', () => {
   for (const [file, place, may] of [
     ['policy/routing.ts', './validation.ts', true],
     ['policy/routing.ts', '../schemas/types.ts', true],

@@ -9,8 +9,8 @@ const LEFT_OUT = new Set(['node_modules', 'test', 'bench', 'docs', 'examples', '
 const WORKER = ['test/guards/worker.ts', 'test/guards/points.ts'];
 
 /**
- * Copies the program into `folder`, with its points.
- * @throws Error when the text of an edit is not there exactly once: what it changes has moved, and the edit must follow.
+ * Copies the program into `folder` and applies `edits`.
+ * @throws Error when the text of an edit does not occur exactly once: the code has changed, and the edit must follow.
  */
 export async function copyProgram(folder: string, edits: readonly Edit[]): Promise<void> {
   await mkdir(folder, { recursive: true });

@@ -1,4 +1,4 @@
-/** Runs the scenario of a guard on the complete program, or on one without it, and tells which promises were broken. */
+/** Runs the scenario of a guard on the complete program, or on a copy without the guard, and returns the broken promises. */
 import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -20,9 +20,9 @@ import type { Guard, Scenario } from './guards.ts';
 
 const RECORDS = 60;
 const LIMIT_MS = 150_000;
-/** For another worker to start, and to take over from one that is paused in a transaction. */
+/** For another worker to start, and to take over from a worker that is paused in a transaction. */
 const TAKE_OVER_MS = 75_000;
-/** The same where it must not succeed: on a machine that needs longer, a missing guard would be taken for missed, and no more than that. */
+/** The same without the guard, where it must not succeed. If a machine needs longer, the only harm is that any guard seems needed. */
 const TAKE_OVER_REMOVED_MS = 30_000;
 
 /** A run of a scenario. */
@@ -38,12 +38,12 @@ interface Run {
   readonly workers: Worker[];
 }
 
-/** A process that runs one component, and tells of its points. */
+/** A process that runs one component and reports its points. */
 interface Worker {
   readonly process: ChildProcess;
-  /** Resolves when it has come to the point so often; once when absent. */
+  /** Resolves when it has reached the point `times` times, by default once. */
   reached(point: string, times?: number): Promise<void>;
-  /** Lets it go on from the point at which it is held. */
+  /** Releases it from the point at which it is held. */
   goOn(): void;
 }
 
@@ -70,7 +70,7 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     const first = await startHeld(run, confidenceRouter.name, 'commit', sendCaptured);
     const second = startWorker(run, confidenceRouter.name);
     await first.reached('revoked');
-    if (run.removed) await second.reached('committed'); // with the guard it gets nothing before the first goes on
+    if (run.removed) await second.reached('committed'); // with the guard it gets nothing before the first continues
     first.goOn();
     await first.reached('handled');
     return decidedOnce(run);
@@ -91,12 +91,12 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     const first = await startHeld(run, confidenceRouter.name, 'checkpoint', sendCaptured);
     const second = startWorker({ ...run, home: `${run.home}-other-host` }, confidenceRouter.name);
     await first.reached('revoked');
-    if (!run.removed) first.goOn(); // without the guard it notes an end that lies behind what the second has done
+    if (!run.removed) first.goOn(); // without the guard it records an end after records that only the second has
     await second.reached('assigned');
     await sendReviews(run, 1);
     await demand(async () => {
       const counted = (await latestOf(run)).filter(({ revision }) => revision === 1).length;
-      return counted >= (run.removed ? RECORDS / 4 : RECORDS); // the first one still holds its own
+      return counted >= (run.removed ? RECORDS / 4 : RECORDS); // the first worker still holds its own partitions
     }, 'the first reviews counted');
     if (run.removed) first.goOn();
     await first.reached('checkpointed');
@@ -112,12 +112,12 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return decidedOnce(run);
   },
 
-  /** The first worker is paused in a transaction that has its offsets already, and goes on when the second, on another host, takes over. */
+  /** The first worker is paused in a transaction that has its offsets already, and continues when the second, on another host, takes over. */
   async 'paused in a transaction'(run) {
     const first = await startHeld(run, confidenceRouter.name, 'offsets sent', sendCaptured);
     first.process.kill('SIGSTOP');
     const second = startWorker({ ...run, home: `${run.home}-other-host` }, confidenceRouter.name);
-    // With the guard it waits for the end of the transaction, and has restored nothing.
+    // With the guard the second worker waits for the end of the transaction, and has restored nothing.
     await second.reached(run.removed ? 'restored' : 'taking over');
     first.goOn();
     first.process.kill('SIGCONT');
@@ -143,7 +143,7 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
     return (await comes(run, all)) ? [] : ['Rows of the batch that failed were passed over.'];
   },
 
-  /** The first worker is paused with rows in its hands; the second one writes them, and deletes them again. */
+  /** The first worker is paused with a batch of rows; the second one writes them, and deletes them again. */
   async 'paused with rows'(run) {
     const first = await startHeld(run, reviewQueue.name, 'commit', (to) => sendQueue(to, true));
     first.process.kill('SIGSTOP');
@@ -182,7 +182,7 @@ const scenarios: Readonly<Record<Scenario, (run: Run) => Promise<readonly string
   },
 };
 
-/** Pauses the first worker at a point, for good; the second one has to write what the first has in its hands. */
+/** Pauses the first worker at a point, for good; the second one has to write the rows of its batch. */
 async function writesAfterPause(run: Run, holdAt: string): Promise<readonly string[]> {
   const first = await startHeld(run, reviewQueue.name, holdAt, (to) => sendQueue(to, true));
   first.process.kill('SIGSTOP');
@@ -191,7 +191,7 @@ async function writesAfterPause(run: Run, holdAt: string): Promise<readonly stri
   return written ? [] : ['The second worker still waits for the rows of the first.'];
 }
 
-/** Starts the first worker and holds it at a point with what `send` sends in its hands. */
+/** Starts the first worker and holds it at a point, with the records of `send` in its batch. */
 async function startHeld(
   run: Run,
   component: string,
@@ -217,7 +217,7 @@ function startWorker({ stack, program, home, workers }: Run, component: string, 
     reached: (point, times = 1) =>
       demand(
         () => Promise.resolve(points.filter((one) => one === point).length >= times),
-        `a worker has come to its point ${point}`,
+        `a worker has reached its point ${point}`,
       ),
     goOn() {
       child.send('go on');
@@ -227,7 +227,7 @@ function startWorker({ stack, program, home, workers }: Run, component: string, 
   return worker;
 }
 
-/** Ends a worker, which leaves its group; one that can't, by force. */
+/** Stops a worker, which leaves its group; kills it if it has not ended after 5 s. */
 async function end({ process: child }: Worker): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
@@ -238,7 +238,7 @@ async function end({ process: child }: Worker): Promise<void> {
   clearTimeout(timer);
 }
 
-/** Sends more, so that whoever reads the partitions now must have gone past the records before, and counts. */
+/** Sends more records, so that the current owners of the partitions have passed the earlier ones, and counts the decisions. */
 async function decidedOnce(run: Run): Promise<readonly string[]> {
   const later: Run = { ...run, ids: run.ids.map((id) => `${id}/later`) };
   await sendCaptured(later);
@@ -331,7 +331,7 @@ async function send<V>({ stack, ids }: Run, topic: Topic<V>, value: (id: string)
   await disconnect(producer);
 }
 
-/** Whether it comes to be so in the time in which a worker starts, and takes over from one that is paused. */
+/** Whether `condition` becomes true in the time in which a worker starts and takes over from a paused one. */
 async function comes({ removed }: Run, condition: () => Promise<boolean>): Promise<boolean> {
   const limit = removed ? TAKE_OVER_REMOVED_MS : TAKE_OVER_MS;
   for (const deadline = Date.now() + limit; !(await condition()); await sleep(100))
@@ -341,6 +341,7 @@ async function comes({ removed }: Run, condition: () => Promise<boolean>): Promi
 
 async function demand(condition: () => Promise<boolean>, what: string): Promise<void> {
   for (const deadline = Date.now() + LIMIT_MS; !(await condition()); await sleep(100)) {
-    if (Date.now() > deadline) throw new Error(`It is still not so that ${what}, after ${String(LIMIT_MS / 1000)} s.`);
+    if (Date.now() > deadline)
+      throw new Error(`After ${String(LIMIT_MS / 1000)} s, it is still not true that ${what}.`);
   }
 }

@@ -8,9 +8,9 @@ import { runGuard } from './guard-run.ts';
 import { points } from './guards.ts';
 import type { Guard } from './guards.ts';
 
-/** Tests that each of `guards` is missed when it is taken out; on servers of its own, one after another. */
+/** Tests one after another, on servers of its own, that a promise breaks without each of `guards`. */
 export function testGuards(guards: readonly Guard[]): void {
-  describe('a guard that is taken out is missed', () => {
+  describe('without this guard a promise breaks', () => {
     let stack: Stack;
     let complete: string;
     before(async () => {

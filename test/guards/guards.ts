@@ -1,6 +1,6 @@
 /**
- * The guards of the runners: for each of them the line that is taken out, and what then happens to two workers, of which the
- * first is held at the point where it matters.
+ * The guards of the runners: for each of them the lines to remove, and a scenario with two workers, of which the first is held at
+ * the point where the guard matters.
  */
 
 /** A change of one file of `runtime/`: `from`, which must be there exactly once, becomes `to`. */
@@ -26,7 +26,7 @@ export type Scenario =
 /** One guard. */
 export interface Guard {
   readonly name: string;
-  /** Takes the guard out. */
+  /** Removes the guard. */
   readonly removal: readonly Edit[];
   readonly scenario: Scenario;
 }
@@ -38,7 +38,7 @@ const RDKAFKA = 'runtime/rdkafka.ts';
 const POOL = 'runtime/postgres-pool.ts';
 const PROJECTIONS = 'runtime/projection-store.ts';
 
-/** The points at which a worker tells where it is, and may be held; they are in every copy. */
+/** The points that a worker reports and may be held at; every copy has them. */
 export const points: readonly Edit[] = [
   after(SESSION, '    const staged = await member.stage(batch.messages);\n', "    await point('staged');\n"),
   before(SESSION, '  await member.commit(consumer, staged);', "  await point('commit');\n"),
@@ -50,7 +50,7 @@ export const points: readonly Edit[] = [
   before(SESSION, '  if (revoked) membership.epoch++;', "  if (revoked) void point('revoked');\n"),
   before(SESSION, '    onAssigned(membership.partitions.length);', "    if (!revoked) void point('assigned');\n"),
   before(PROCESSOR, '  await beginTransaction(producer);\n  // 5.', "  await point('committed');\n"),
-  // Offsets first, and time for another process to take over before the outputs; the broker must not end the transaction before.
+  // Sends the offsets first, to give another process time to take over before the outputs; the broker must not abort meanwhile.
   after(
     PROCESSOR,
     '  const sending = sendOffsets(producer, offsets, consumer);\n',
@@ -71,11 +71,11 @@ export const points: readonly Edit[] = [
   ),
   after(PROJECTION, '    await advance(client, projection, moves);\n', "    await point('moved');\n"),
   before('runtime/copy-rows.ts', '    yield HEADER;\n', "    await point('copying');\n"),
-  // It makes a checkpoint after each batch, and reads on while it is held.
+  // The worker makes a checkpoint after each batch, and reads on while it is held.
   {
     file: SESSION,
     from: 'const CHECKPOINT_MS = 60_000;',
-    to: "const CHECKPOINT_MS = process.env['SAMVAD_HOLD_AT'] === 'moved' ? 60_000 : -1;", // it would wait for the batch that is held
+    to: "const CHECKPOINT_MS = process.env['SAMVAD_HOLD_AT'] === 'moved' ? 60_000 : -1;", // a checkpoint would wait for the held batch
   },
   { file: SESSION, from: 'const BUSY_SHARE = 0.2;', to: 'const BUSY_SHARE = 0;' },
   {
@@ -90,7 +90,7 @@ export const points: readonly Edit[] = [
   },
 ];
 
-/** The guards of processors, and of what both runners have, that are taken out in turn. */
+/** The guards of processors, and of code that both runners share. */
 export const processorGuards: readonly Guard[] = [
   {
     name: 'a revocation waits for the running batch',
@@ -152,7 +152,7 @@ export const processorGuards: readonly Guard[] = [
     scenario: 'paused in a transaction',
   },
   {
-    name: 'the end of a table is noted by a member of the group alone',
+    name: 'only a member of the group records the end of a table',
     removal: [
       {
         file: PROCESSOR,
@@ -188,7 +188,7 @@ export const projectionGuards: readonly Guard[] = [
     scenario: 'paused between two statements',
   },
   {
-    name: 'a paused process does not keep them while it copies',
+    name: 'a paused process does not keep these rows while it copies',
     removal: [
       { file: PROJECTION, from: '    await sendBatch(client, projection, batch);\n', to: '' },
       {

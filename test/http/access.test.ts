@@ -19,7 +19,7 @@ const tokens = parseTokens([...made.values()].map(({ line }) => line).join('\n')
 const tokenOf = (role: Role) => made.get(role)?.token ?? '';
 const PASSED = 299;
 
-/** A server whose routes all answer 299 to whoever the guard lets in: what is behind them is not asked. */
+/** A server whose routes all answer 299 to a caller that the guard admits; their handlers do not run. */
 async function guarded(known = tokens): Promise<{ app: FastifyInstance; routes: Route[] }> {
   const app = createServer({ tokens: known } as unknown as ServerOptions);
   const registered: RouteOptions[] = [];
@@ -39,7 +39,7 @@ const bearer = (role: Role) => ({ authorization: `Bearer ${tokenOf(role)}` });
 const cookie = (role: Role) => ({ cookie: `a=b; samvad_token=${tokenOf(role)}` });
 
 describe('with tokens', () => {
-  it('every route names its role, and every documented one says it', async () => {
+  it('every route names its role, and so does its documentation', async () => {
     const { app, routes } = await guarded();
     assert.ok(routes.length > 20);
     assert.deepEqual(
@@ -52,7 +52,7 @@ describe('with tokens', () => {
         assert.match(description ?? '', /^For (anyone|tokens with the role `\w+`)\./, `${method} ${path}`);
   });
 
-  it('every route lets in whoever has its role, and nobody else', async () => {
+  it('every route admits callers with its role and nobody else', async () => {
     const { app, routes } = await guarded();
     for (const route of routes) {
       const { method, role = 'operate' } = route;
@@ -68,7 +68,7 @@ describe('with tokens', () => {
     }
   });
 
-  it('knows what a role brings with it', () => {
+  it('each role includes the weaker ones', () => {
     const held = (one: Role) => roles.filter((wanted) => allows([one], wanted));
     assert.deepEqual(Object.fromEntries(roles.map((role) => [role, held(role)])), {
       ingest: ['ingest'],
@@ -103,7 +103,7 @@ describe('with tokens', () => {
     assert.equal((await app.inject({ url: '/sign-in', headers })).statusCode, PASSED);
   });
 
-  it('takes a cookie from pages of its own only', async () => {
+  it('accepts a cookie only from its own pages', async () => {
     const { app } = await guarded();
     const post = async (headers: Record<string, string>) =>
       (await app.inject({ method: 'POST', url: '/v1/reviews', headers: { host: 'samvad.example', ...headers } }))
@@ -128,17 +128,17 @@ describe('without tokens', () => {
       .statusCode;
   };
 
-  it('answers under the names of this machine', async () => {
+  it('answers requests to the names of this machine', async () => {
     for (const host of ['localhost', 'localhost:8080', '127.0.0.1:8080', '[::1]:8080'])
       assert.equal(await ask({ host }), PASSED, host);
   });
 
-  it('refuses a foreign Host, as a rebound name has it', async () => {
+  it('refuses a foreign Host header, as DNS rebinding sends it', async () => {
     for (const host of ['evil.example', 'evil.example:8080', '127.0.0.1.evil.example', '10.0.0.7:8080'])
       assert.equal(await ask({ host }), 403, host);
   });
 
-  it('refuses what a page of another site sends, and lets a link open a page', async () => {
+  it('refuses requests from pages of other sites, but lets a link open a page', async () => {
     const host = '127.0.0.1:8080';
     for (const headers of [
       { host, origin: 'https://evil.example' },
@@ -157,7 +157,7 @@ describe('without tokens', () => {
   });
 });
 
-it('tells this machine from others', () => {
+it('isLoopback accepts only names of this machine', () => {
   for (const host of ['127.0.0.1', '127.1.2.3', '::1', 'localhost']) assert.ok(isLoopback(host), host);
   for (const host of ['0.0.0.0', '::', '10.0.0.1', 'localhost.evil.example', '127.0.0.1.evil.example', ''])
     assert.ok(!isLoopback(host), host);

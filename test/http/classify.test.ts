@@ -7,7 +7,7 @@ import { defaultPolicy } from '../../policy/routing.ts';
 import type { Question } from '../../serving/classifier.ts';
 
 describe('POST /v1/classify', () => {
-  it('asks the policy by the language in the case of its exceptions', async () => {
+  it('uses the language tag in canonical case, and "und" where there is none', async () => {
     const app = fastify();
     app.addSchema({ $id: 'Problem' });
     const asked: (string | null)[] = [];
@@ -28,7 +28,7 @@ describe('POST /v1/classify', () => {
     ['[{"text":"a"},null]', 2],
     ['7', undefined],
   ] as const)
-    it(`refuses ${body}, and names the place in a batch`, async () => {
+    it(`refuses ${body}, and names its line in a batch`, async () => {
       const app = fastify();
       app.addSchema({ $id: 'Problem' });
       app.setErrorHandler(refuse);

@@ -4,7 +4,7 @@ import { createServer } from '../../http/server.ts';
 import type { ServerOptions } from '../../http/server.ts';
 import type { PlacedDeadLetter } from '../../runtime/dead-letters.ts';
 
-/** Letters of one partition, the oldest first; those from `sentFrom` on were sent again. */
+/** Dead letters of one partition, oldest first; those from offset `sentFrom` were sent again. */
 async function* lettersOf(count: number, sentFrom: number): AsyncGenerator<PlacedDeadLetter> {
   for (let offset = 0; offset < count; offset++) {
     const replayed =
@@ -17,7 +17,7 @@ async function* lettersOf(count: number, sentFrom: number): AsyncGenerator<Place
   }
 }
 
-it('lists what is open although very many newer ones were sent again', async () => {
+it('lists open dead letters although very many newer ones were sent again', async () => {
   const deadLetters = { all: () => lettersOf(1200, 600), replayable: () => true };
   const app = createServer({ tokens: [], deadLetters } as unknown as ServerOptions);
   const { total, open, letters } = (await app.inject('/v1/dead-letters')).json<{

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { keptAnswers } from '../../http/kept-answers.ts';
 
-/** Answers that take `tookMs` by a clock that only the test moves, numbered as they are made. */
+/** Computes numbered answers, each of which takes `tookMs` on a clock that only the test moves. */
 function answering(tookMs: number) {
   const state = { at: 0, made: 0, broken: false };
   const ask = keptAnswers(
@@ -18,7 +18,7 @@ function answering(tookMs: number) {
 }
 
 describe('kept answers', () => {
-  it('are kept nineteen times as long as they took, and say how old they are', async () => {
+  it('are kept nineteen times as long as they took, and carry their age', async () => {
     const { state, ask } = answering(2000);
     assert.deepEqual(await ask('a'), { value: 'a 1', age: 2 });
     state.at += 38_000;
@@ -27,7 +27,7 @@ describe('kept answers', () => {
     assert.deepEqual(await ask('a'), { value: 'a 2', age: 2 });
   });
 
-  it('are made once for all who ask meanwhile, and for each question', async () => {
+  it('are computed once per question for all who ask meanwhile', async () => {
     const { state, ask } = answering(100);
     const all = await Promise.all([ask('a'), ask('a'), ask('b')]);
     assert.deepEqual(
@@ -37,7 +37,7 @@ describe('kept answers', () => {
     assert.equal(state.made, 2);
   });
 
-  it('are made anew at once after a failure', async () => {
+  it('are computed again at once after a failure', async () => {
     const { state, ask } = answering(1000);
     state.broken = true;
     await assert.rejects(ask('a'), /no answer/);
@@ -45,7 +45,7 @@ describe('kept answers', () => {
     assert.equal((await ask('a')).value, 'a 1');
   });
 
-  it('are forgotten, the oldest first, when there are more questions than a hundred', async () => {
+  it('are forgotten, oldest first, beyond a hundred questions', async () => {
     const { ask } = answering(1000);
     for (let i = 0; i < 101; i++) await ask(String(i));
     assert.equal((await ask('100')).value, '100 101');

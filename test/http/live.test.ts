@@ -8,7 +8,7 @@ import type { LiveFigures } from '../../http/live.ts';
 import { createServer } from '../../http/server.ts';
 import type { ServerOptions } from '../../http/server.ts';
 
-/** More than the system takes for a connection that nobody reads. */
+/** More than the operating system buffers for a connection that nobody reads. */
 const HUGE = 'x'.repeat(8 * 1024 * 1024);
 const figures = { at: 0, topics: {}, lags: [], runs: [{ run_id: HUGE }] } as unknown as LiveFigures;
 
@@ -27,7 +27,7 @@ async function watched(t: TestContext, live: () => LiveFigures) {
   return { app, url, connection: ((await connected) as [Socket])[0] };
 }
 
-it('lets go a viewer who stops reading, and only that one', { timeout: 120_000 }, async (t) => {
+it('disconnects a viewer that stops reading, and no other', { timeout: 120_000 }, async (t) => {
   let connected: boolean | undefined;
   const { url, connection } = await watched(t, () => {
     connected = !connection.destroyed;
@@ -41,11 +41,11 @@ it('lets go a viewer who stops reading, and only that one', { timeout: 120_000 }
         .split('\n\n').length - 1;
     if (seen === 5) break;
   }
-  assert.equal(connected, false, 'readings of 8 MiB are kept for a viewer who takes none');
+  assert.equal(connected, false, 'readings of 8 MiB are buffered for a viewer that reads none');
 });
 
 it(
-  'tells viewers that a server is away while a reading hangs, begins no other, and goes on when it comes',
+  'tells viewers that a server is away while a reading hangs, starts no other, and continues when it arrives',
   { timeout: 60_000 },
   async (t) => {
     let begun = 0;
@@ -69,7 +69,7 @@ it(
   },
 );
 
-it('ends although a viewer does not read', { timeout: 60_000 }, async (t) => {
+it('closes although a viewer does not read', { timeout: 60_000 }, async (t) => {
   let begun: () => void;
   const reading = new Promise<void>((resolve) => (begun = resolve));
   const { app } = await watched(t, () => {

@@ -5,7 +5,7 @@ import { createHealthServer } from '../../http/health-server.ts';
 import type { PipelineFigures } from '../../http/process-metrics.ts';
 import { everything, measuredOnce, oneComponent } from './metrics.ts';
 
-/** A health server whose pipeline stands as `read` says. */
+/** A health server that gets the figures of the pipeline from `read`. */
 function serverOf(read: () => Promise<PipelineFigures>) {
   return createHealthServer({
     readiness: () => Promise.resolve({ kafka: 'ok' }),
@@ -18,7 +18,7 @@ const scrape = async (server: ReturnType<typeof serverOf>) =>
   (await server.inject('/metrics')).body.split('\n').filter((line) => !line.startsWith('#'));
 
 describe('/metrics', () => {
-  it('has what was counted, measured and read', async () => {
+  it('exports what was counted, measured and read', async () => {
     const lines = await scrape(serverOf(() => Promise.resolve(everything)));
     for (const line of [
       'samvad_component_records_total{component="intake"} 7',
@@ -45,7 +45,7 @@ describe('/metrics', () => {
     assert.ok(!lines.some((line) => /^samvad_classify_duration_seconds.*version="v1"/.test(line)), 'v1 did not answer');
   });
 
-  it('shows every figure of a pipeline as it is at that moment, read once, and none while the servers are away', async () => {
+  it('reads the figures of the pipeline once per scrape, and exports none while the servers are away', async () => {
     let now: PipelineFigures | Error = everything;
     let reads = 0;
     const server = serverOf(() => {
@@ -67,7 +67,7 @@ describe('/metrics', () => {
     );
   });
 
-  it('answers before Prometheus gives up where the servers hang, with all that the process knows by itself', async () => {
+  it('answers before Prometheus gives up when the servers hang, with all that the process knows by itself', async () => {
     let reads = 0;
     let answer: (figures: PipelineFigures) => void = () => undefined;
     const server = serverOf(() => {

@@ -24,7 +24,7 @@ export const everything: PipelineFigures = {
   },
 };
 
-/** Measurements of a batch, of an answer, and of a text that nobody answered. */
+/** Measurements of a batch, of an answer, and of a text that no version answered. */
 export function measuredOnce() {
   const measurements = openMeasurements();
   measurements.committed('intake', { records: 3, seconds: 0.02 });

@@ -24,7 +24,7 @@ it('a page names every module that it will import, so that the browser fetches t
   for (const url of overview) assert.equal((await app.inject(url)).statusCode, 200, url);
 });
 
-it('sets every text of a user in its own direction', async () => {
+it('shows every text of a user in its own direction', async () => {
   const folder = path.join(import.meta.dirname, '..', '..', 'http', 'pages');
   for (const file of (await readdir(folder)).filter((name) => name.endsWith('.js')))
     for (const [tag] of (await readFile(path.join(folder, file), 'utf8')).matchAll(/<[^<>]* lang=\$\{[^<>]*>/g))

@@ -95,7 +95,7 @@ describe('POST', () => {
     assert.equal(producer.events[0]?.kind, 'conversation');
   });
 
-  it("takes the caller's trace for all of a request, a new one where it is malformed, and none where there is none", async () => {
+  it("uses the caller's trace for a whole request, a new one where it is malformed, and none where there is none", async () => {
     const producer = memoryProducer();
     const app = server({ producer });
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -117,13 +117,13 @@ describe('POST', () => {
     assert.equal(producer.events[0]?.kind, 'review');
   });
 
-  it('accepts a review while it can not be known whether the conversation was erased, and looks no conversation up', async () => {
+  it('accepts reviews and conversations while the database is away', async () => {
     const app = server({ query: () => Promise.reject(new Error('connect ECONNREFUSED')) });
     assert.equal((await post(app, '/v1/reviews', review)).statusCode, 202);
     assert.equal((await post(app, '/v1/conversations', conversation)).statusCode, 202);
   });
 
-  it('takes reviews of others from a token that may ingest or operate, and from a reviewer only his own', async () => {
+  it("accepts other people's reviews from a token that may ingest or operate, and only their own from a reviewer", async () => {
     const made = {
       reviewer: newToken('asha', ['review']),
       tool: newToken('tool', ['review', 'ingest']),
@@ -158,7 +158,7 @@ describe('POST', () => {
     assert.equal(producer.events.length, 6);
   });
 
-  it('accepts an array and NDJSON, in order, more than are sent at a time', async () => {
+  it('accepts an array and NDJSON, in order, with more records than it sends at a time', async () => {
     const many = Array.from({ length: 2500 }, (_, i) => ({ ...conversation, conversation_id: `c-${String(i)}` }));
     for (const [body, type] of [
       [JSON.stringify(many), 'application/json; charset=utf-8'],
@@ -216,7 +216,7 @@ describe('POST', () => {
       [`${JSON.stringify(record)}\n`.repeat(n), NDJSON],
     ] as const;
 
-  it('takes 10,000 records in a request, and looks at none where there are more', async () => {
+  it('accepts 10,000 records in a request, and reads none where there are more', async () => {
     const producer = memoryProducer();
     const app = server({ producer });
     for (const [body, type] of forms(conversation, 10_000))
@@ -234,7 +234,7 @@ describe('POST', () => {
     assert.equal(producer.events.length, taken);
   });
 
-  it('looks no further when it has found very many problems, and says so', async () => {
+  it('stops checking after very many problems, and says so', async () => {
     const app = server();
     for (const [body, type] of forms({}, 10_000)) {
       const { detail, problems } = (await post(app, '/v1/conversations', body, type)).json<Refused>();
@@ -245,7 +245,7 @@ describe('POST', () => {
     }
   });
 
-  it('looks at no entity where there are too many', async () => {
+  it('checks no entity where there are too many', async () => {
     for (const entities of [
       new Array(2_000_000).fill(1),
       Object.fromEntries(Array.from({ length: 201 }, (_, i) => [`k${i}`, 1])),
@@ -273,7 +273,7 @@ describe('POST', () => {
     assert.deepEqual(producer.events, []);
   });
 
-  it('names the place and the field of what could pass for a prototype, and keeps it from all other routes', async () => {
+  it('names line and field of a key such as __proto__, and refuses it at all other routes', async () => {
     const app = server();
     const poisoned = JSON.stringify([conversation, conversation, { ...conversation, entities: { name: 'x' } }]);
     const records = await post(app, '/v1/conversations', poisoned.replace('"name":', '"__proto__":'));
@@ -339,7 +339,7 @@ describe('POST', () => {
       assert.equal(response.json<{ type: string }>().type, type);
     });
 
-  it('shows no inside of an unexpected failure', async () => {
+  it('hides the details of an unexpected failure', async () => {
     const producer = memoryProducer(() => {
       throw new Error('secret of /var/lib');
     });
@@ -351,14 +351,14 @@ describe('POST', () => {
 });
 
 describe('GET', () => {
-  it('tells health, readiness and status', async () => {
+  it('reports health, readiness and status', async () => {
     const app = server();
     assert.deepEqual((await app.inject('/healthz')).json(), { status: 'ok' });
     assert.deepEqual((await app.inject('/readyz')).json(), { status: 'ok', parts: { kafka: 'ok' } });
     assert.deepEqual((await app.inject('/v1/status')).json(), { lag: [] });
   });
 
-  it('counts the labels once for all who ask within a moment', async () => {
+  it('counts the labels once for requests that come within a moment', async () => {
     let counted = 0;
     const app = server({
       query: async () => {
@@ -372,7 +372,7 @@ describe('GET', () => {
     assert.deepEqual([first.length, second, await ask(), counted], [1, first, first, 1]);
   });
 
-  it('limits each route by itself, and neither probes nor what a page loads', async () => {
+  it('limits the rate of each route by itself, but not of probes and of files that a page loads', async () => {
     const app = server();
     const left = async (url: string) => (await app.inject(url)).headers['x-ratelimit-remaining'];
     for (let asked = 1; asked <= 3; asked++)
@@ -388,7 +388,7 @@ describe('GET', () => {
     assert.deepEqual(response.json(), { status: 'not ready', parts });
   });
 
-  it('gives with each version how its rollout stands, where the log is read', async () => {
+  it('returns the state of the rollout with each version, once it has read the log', async () => {
     const version = 'router-v1.1.0';
     const query = () => Promise.resolve({ rows: [{ version }] });
     const [unknown] = (await server({ query }).inject('/v1/models')).json<object[]>();
@@ -411,7 +411,7 @@ describe('GET', () => {
       assert.deepEqual((await app.inject(url)).json(), { version, judged, no_trial: null });
   });
 
-  it('gives models, and a conversation by its id', async () => {
+  it('returns models, and a conversation by its id', async () => {
     const asked: unknown[] = [];
     const app = server({
       query: (sql, values) => {
@@ -432,7 +432,7 @@ describe('GET', () => {
   });
 
   for (const id of ['x'.repeat(200), 'हिन्दी/%'.repeat(25)]) {
-    it(`finds a conversation whose id is as long as may be: ${id.slice(0, 8)}…`, async () => {
+    it(`looks up a conversation whose id has the greatest length: ${id.slice(0, 8)}…`, async () => {
       const asked: unknown[] = [];
       const app = server({
         query: (_sql, values = []) => {
@@ -445,7 +445,7 @@ describe('GET', () => {
     });
   }
 
-  it('answers an id that is too long, and an address that is none, with problem details', async () => {
+  it('answers an id that is too long, and a malformed address, with problem details', async () => {
     const app = server();
     for (const [url, status] of [
       [`/v1/conversations/${'x'.repeat(201)}`, 414],
@@ -474,7 +474,7 @@ describe('GET', () => {
   });
 });
 
-describe('the frame', () => {
+describe('the server', () => {
   /** Both ways to listen: as one application, and as `samvad up` does, in front of several. */
   const listening = {
     'an application': async () => {
@@ -489,19 +489,15 @@ describe('the frame', () => {
     },
   };
   for (const [what, listen] of Object.entries(listening)) {
-    it(
-      `${what} ends at once though a browser keeps a connection that it has not used`,
-      { timeout: 10_000 },
-      async () => {
-        const listener = await listen();
-        const socket = connect(Number(new URL(listener.url).port), '127.0.0.1');
-        const closed = once(socket, 'close');
-        await once(socket, 'connect');
-        assert.equal((await fetch(`${listener.url}/healthz`)).status, 200); // so that the server has accepted what connected before
-        await listener.close();
-        await closed;
-      },
-    );
+    it(`as ${what} closes at once although a browser keeps an unused connection`, { timeout: 10_000 }, async () => {
+      const listener = await listen();
+      const socket = connect(Number(new URL(listener.url).port), '127.0.0.1');
+      const closed = once(socket, 'close');
+      await once(socket, 'connect');
+      assert.equal((await fetch(`${listener.url}/healthz`)).status, 200); // so that the server has accepted the connection before it
+      await listener.close();
+      await closed;
+    });
   }
 
   it('describes every route of the API', async () => {
@@ -523,7 +519,7 @@ describe('the frame', () => {
     assert.deepEqual(Object.keys(paths).toSorted(), described.toSorted());
   });
 
-  it('serves the pages and all that they load from here, without inline script or style', async () => {
+  it('serves the pages and all that they load by itself, without inline script or style', async () => {
     const app = server();
     for (const { path } of pages) {
       const { statusCode, body, headers } = await app.inject(path);

@@ -9,7 +9,7 @@ const { token, line } = newToken('asha', ['review']);
 const server = (tokens = parseTokens(line)) => createServer({ tokens } as unknown as ServerOptions);
 
 describe('signing in', () => {
-  it('turns a token into a cookie that scripts and other sites can not use, and back', async () => {
+  it('turns a token into a cookie that scripts and other sites cannot use, and removes it on sign-out', async () => {
     const app = server();
     const signedIn = await app.inject({ method: 'POST', url: '/v1/session', payload: { token: ` ${token} ` } });
     assert.deepEqual(signedIn.json(), { needed: true, name: 'asha', roles: ['review'] });
@@ -23,13 +23,13 @@ describe('signing in', () => {
     assert.match(String(out.headers['set-cookie']), /^samvad_token=; .*Max-Age=0$/);
   });
 
-  it('keeps the cookie to TLS where there is TLS in front', async () => {
+  it('restricts the cookie to TLS behind a proxy with TLS', async () => {
     const headers = { 'x-forwarded-proto': 'https' };
     const signedIn = await server().inject({ method: 'POST', url: '/v1/session', payload: { token }, headers });
     assert.match(String(signedIn.headers['set-cookie']), /; Secure$/);
   });
 
-  it('refuses an unknown token, a form of another site, and guessing', async () => {
+  it('refuses an unknown token, a form of another site, and many guesses', async () => {
     const app = server();
     const wrong = () => app.inject({ method: 'POST', url: '/v1/session', payload: { token: 'smv_wrong' } });
     assert.equal((await wrong()).statusCode, 401);
@@ -40,14 +40,14 @@ describe('signing in', () => {
     assert.ok(answers.some(({ statusCode }) => statusCode === 429));
   });
 
-  it('tells who asks where no token is needed', async () => {
+  it('says when no token is needed', async () => {
     const { needed, name } = (await server([]).inject('/v1/session')).json<{ needed: boolean; name: null }>();
     assert.deepEqual([needed, name], [false, null]);
   });
 });
 
 describe('tokens', () => {
-  it('are written down as a digest, and recognised', () => {
+  it('are stored as a digest, and recognised', () => {
     assert.ok(!line.includes(token));
     const others = newToken('ravi', ['ingest', 'operate']);
     const known = parseTokens(`# who may do what\n${line}\n\n${others.line} # from the gateway`);

@@ -6,7 +6,7 @@ import { it } from 'node:test';
 import { tokenCommand } from '../../cli/token.ts';
 import { parseTokens } from '../../http/tokens.ts';
 
-it('samvad token new --file writes nothing that a server would not start with', async (t) => {
+it('samvad token new --file never writes a file that a server would refuse', async (t) => {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-token-'));
   t.after(() => rm(folder, { recursive: true }));
   const file = path.join(folder, 'tokens.txt');

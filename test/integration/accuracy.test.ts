@@ -15,7 +15,7 @@ describe('production accuracy from the tables', () => {
   });
   after(() => database.stop());
 
-  /** Rows of conversations that wait or were answered, all alike but for these fields. */
+  /** Replaces all conversations by `rows`, which are equal apart from the given fields. */
   async function insert(rows: readonly Readonly<Record<string, unknown>>[]): Promise<void> {
     const usual = {
       ...{ user_message: 'where is it', language: 'en', nlu_intent: 'track_order', nlu_module: 'food' },
@@ -33,7 +33,7 @@ describe('production accuracy from the tables', () => {
   }
   const approved = { verdict: 'approve' };
 
-  it('counts equal texts with one prediction for what they are worth, in each slice', async () => {
+  it('counts equal texts with one prediction as one answer, in each slice', async () => {
     await insert([
       ...['Where is order 4521?', 'where is order 17', 'WHERE IS ORDER'].map((text) => ({
         user_message: text,
@@ -58,14 +58,14 @@ describe('production accuracy from the tables', () => {
     ]);
   });
 
-  it('counts each audit by itself, because chance drew each', async () => {
+  it('counts each audit by itself, because each was drawn by chance', async () => {
     const audit = { route: 'auto-approved', audit: true, audit_propensity: 0.05, nlu_confidence: 0.9, ...approved };
     await insert([audit, audit, audit]);
     const { all } = await readAccuracy(database.pool, range);
     assert.deepEqual([all.answers, all.effective], [3, 3]);
   });
 
-  it('takes a correction to what was predicted for an approval, in the suggestions of the inbox too', async () => {
+  it('counts a correction to the predicted label as an approval, also in the suggestions of the inbox', async () => {
     const corrected = { verdict: 'correct', corrected_module: 'food', corrected_intent: 'track_order' };
     await insert([
       { user_message: 'a', ...corrected },

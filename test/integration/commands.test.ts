@@ -55,7 +55,7 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
     assert.deepEqual(await samvad('--version'), { code: 0, out: `${codeVersion}\n`, err: '' });
   });
 
-  it('print data as JSON where they are asked to', async () => {
+  it('print JSON with --json', async () => {
     const json = async (...args: readonly string[]) => {
       const { code, out, err } = await samvad(...args, '--json');
       assert.match(out, /^[^\n]+\n$/, err);
@@ -83,7 +83,7 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
     );
   });
 
-  it('have exit code 2 when a policy is not in force yet, or an erasure not done', async () => {
+  it('have exit code 2 when a policy is not in force yet, or an erasure is not done yet', async () => {
     const file = path.join(stack.home, 'policy.json');
     await writeFile(file, JSON.stringify({ ...defaultPolicy, version: 'routing-v2' }));
     const [policy, erasure] = await Promise.all([
@@ -95,7 +95,7 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
     assert.deepEqual([policy.code, erasure.code], [2, 2]);
   });
 
-  it('have exit code 1 when a dead letter can not be sent again', async () => {
+  it("have exit code 1 when a dead letter can't be sent again", async () => {
     const [letter] = await deadLettersIn(stack.prepared);
     assert.equal(letter?.topic, topics.reviewQueue.name);
     for (const args of [[], [letter.id]]) {

@@ -19,7 +19,7 @@ const columns = {
 const CREATED = Date.UTC(2026, 9, 5, 12, 30, 0, 123);
 const BLANK: readonly Cell[] = ['', '[]', null, null, null, null, null, null];
 
-describe('rows as COPY takes them', { timeout: 60_000 }, () => {
+describe('rows encoded for COPY', { timeout: 60_000 }, () => {
   let database: Database;
   before(async () => {
     database = await startDatabase();
@@ -40,7 +40,7 @@ describe('rows as COPY takes them', { timeout: 60_000 }, () => {
     }
   }
 
-  /** As text and inside of JSON. */
+  /** Asserts that the database returns `shown` for `texts`, as text and inside JSON. */
   async function areStored(texts: readonly string[], shown: readonly string[]): Promise<void> {
     const found = await stored(texts.map((text, i) => [String(i), text, JSON.stringify([text]), ...BLANK.slice(2)]));
     assert.deepEqual(
@@ -53,7 +53,7 @@ describe('rows as COPY takes them', { timeout: 60_000 }, () => {
     );
   }
 
-  it('keep every type, and what is not there', async () => {
+  it('keep values of every type, and nulls', async () => {
     const [found] = await stored([['a', 'hello', '[{"a":1}]', -0.5, -3, -7, 2 ** 53 - 1, true, CREATED]]);
     assert.deepEqual(found, {
       id: 'a',
@@ -90,7 +90,7 @@ describe('rows as COPY takes them', { timeout: 60_000 }, () => {
     await areStored(texts, shown);
   });
 
-  it('take only the rows that are asked for', async () => {
+  it('contain only the requested rows', async () => {
     const rows = ['a', 'b', 'c', 'd'].map((id) => [id, ...BLANK]);
     assert.deepEqual(
       (await stored(rows, [3, 1])).map(({ id }) => id),

@@ -13,7 +13,7 @@ const inputs = {
   told: new Map<Day, number>(),
 };
 
-/** Conversations of which each has names of its own, of 100 letters of three bytes, and 200 more that have one name. */
+/** 3,000 conversations that each have names of their own, of 100 letters of three bytes, and 200 that share one name. */
 const INSERT = `
 INSERT INTO conversation_logs (conversation_id, user_message, language, nlu_intent, nlu_module, nlu_confidence, nlu_provider, model_version,
        entities, route, route_reasons, policy_version, audit, review_status, revision, created_at, log_partition, log_offset, overlap, runners_up)
@@ -21,14 +21,14 @@ SELECT 'c-' || i, 'hello', 'en-x-' || n, n, n, 0.5, 'indicbert', n, '[]',
        'needs-review', '[]', 'routing-v1', false, 'needs-review', 1, '${DAY}T09:30:00Z', i % 3, i, false, '[]'
   FROM generate_series(1, 3200) i, LATERAL (SELECT lpad(greatest(i, 200)::text, 100, '\u0915') AS n) names`;
 
-describe('the report on a day with ever new names', { timeout: 120_000 }, () => {
+describe('the report on a day with thousands of names', { timeout: 120_000 }, () => {
   let database: Database;
   before(async () => {
     database = await startDatabase();
   });
   after(() => database.stop());
 
-  it('has those with most conversations, and fits into its record', async () => {
+  it('lists the names with most conversations, and fits into its record', async () => {
     await database.pool.query(INSERT);
     const report = await readDailyReport(database.pool, DAY, inputs);
     assert.equal(report.conversations.conversations, 3200);

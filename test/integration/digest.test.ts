@@ -10,7 +10,7 @@ before(async () => {
 });
 after(() => endAll(() => database.stop()));
 
-/** The digest of a table of these rows, in this order. */
+/** The digest of a table with these rows, inserted in this order. */
 async function digestOf(...rows: readonly (readonly [a: string | null, b: string | null])[]): Promise<string> {
   const { pool } = database;
   await pool.query('DROP TABLE IF EXISTS digested; CREATE TABLE digested (a text, b text)');
@@ -18,7 +18,7 @@ async function digestOf(...rows: readonly (readonly [a: string | null, b: string
   return digestTable(pool, { table: 'digested' });
 }
 
-it('tables have the same digest where they have the same rows, each as often, in any order', async () => {
+it('tables have the same digest when they have the same rows, equally often, in any order', async () => {
   const digest = await digestOf(['x', '1'], ['x', '2'], ['y', null]);
   assert.match(digest, /^[0-9a-f]{32}$/);
   assert.equal(await digestOf(['y', null], ['x', '2'], ['x', '1']), digest);

@@ -16,7 +16,7 @@ import type { Stack } from './stack.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 
-/** Pages whose commands are run, in this order, beside a `samvad up` on empty servers. */
+/** Pages whose commands are run, in this order, against a `samvad up` on empty servers. */
 const PAGES = [
   'README.md',
   'docs/producing.md',
@@ -33,11 +33,11 @@ const PAGES = [
 
 /** Commands that are not run here, and why. */
 const NOT_RUN: readonly (readonly [RegExp, string])[] = [
-  [/^npm (ci|start)|^npm run demo|samvad (simulate|platform|up)|^cp -a/, 'other tests start servers of their own'],
+  [/^npm (ci|start)|^npm run demo|samvad (simulate|platform|up)|^cp -a/, 'starts servers of its own; other tests do'],
   [/samvad review$/, 'asks a person'],
   [/label-studio:sync/, 'label-studio.test.ts does, with a Label Studio'],
   [/samvad run/, 'runs until it is stopped; the crash tests do'],
-  [/train --(cancel|resume) RUN/, 'needs a run that is under way; training-run.test.ts does'],
+  [/train --(cancel|resume) RUN/, 'needs a run in progress; training-run.test.ts does'],
   [/train:router .* --register/, 'serving.test.ts and own-trainer.test.ts do'],
   [/samvad models register/, 'own-trainer.test.ts does'],
   [/samvad erase ID/, 'the reader has an id; erasure.test.ts does'],
@@ -47,18 +47,18 @@ const NOT_RUN: readonly (readonly [RegExp, string])[] = [
   [/^psql/, 'needs a client that not every machine has'],
 ];
 
-/** What a page takes for granted. */
+/** Commands that run before those of a page, for what the page takes for granted. */
 const BEFORE: Readonly<Record<string, string>> = {
   'docs/serving.md': `npx samvad promote router-v1.1.0
 until curl -s localhost:8080/v1/classify --json '{"text": "hello", "language": "en"}'; do [ $((tries += 1)) -lt 600 ]; sleep 0.2; done`,
 };
 
-/** Commands that say with their exit code what they found. */
+/** Commands whose exit code is not 0, and why. */
 const EXIT_CODES: readonly (readonly [RegExp, number, string])[] = [
   [/ingest examples\/conversations.jsonl/, 1, 'eight lines of the example are malformed'],
 ];
 
-/** What a reader is told to run: the lines of the `sh` blocks, with those that belong together joined. */
+/** The commands of the `sh` blocks of a page, with continued lines joined. */
 function commandsOf(text: string): readonly string[] {
   return [...text.matchAll(/^```sh\n(.*?)^```/gms)].flatMap(([, block = '']) => {
     const commands: string[] = [];
@@ -75,7 +75,7 @@ function commandsOf(text: string): readonly string[] {
   });
 }
 
-/** For one command: the longest trains. */
+/** For one command; the longest ones train. */
 const COMMAND_MS = 300_000;
 
 describe('the commands of the documentation', () => {
@@ -108,22 +108,22 @@ describe('the commands of the documentation', () => {
     const cases = Object.entries(scripts)
       .filter(([, script]) => script.startsWith('node bin/samvad.js '))
       .map(([name, script]) => `${name}) ${script.replace('node bin/samvad.js', samvad)} "$@";;`);
-    // As the reader's shell would find them, but for the port and a failed request, which curl would not tell.
+    // The commands as in the reader's shell, apart from the port; curl also fails when a request fails.
     preamble = `set -e -o pipefail
 npx() { if [ "$1" = samvad ]; then shift; ${samvad} "$@"; else command npx "$@"; fi; }
 npm() { local script="$2"; shift 2; [ "\${1:-}" != -- ] || shift; case "$script" in ${cases.join(' ')} *) return 1;; esac; }
 curl() { command curl --fail-with-body "\${@//@(localhost|127.0.0.1):8080/${http}}"; }
-letter() { # the one that a replay has made may still be on its way
+letter() { # the letter that a replay causes may still be on its way
   local id= tries=0
   while [ -z "$id" ]; do [ $((tries += 1)) -lt 60 ] || return 1; id=$(npx samvad dead-letters list --json | grep '"code":"bad-frame"' | head -1 | sed 's/.*"id":"\\([^"]*\\)".*/\\1/'); done
   echo "$id"
 }
 shopt -s extglob
 `;
-    // A letter that a reader may look at and correct: JSON where Avro should be.
+    // A dead letter that a reader can look at and correct: JSON where Avro should be.
     const bad = await connectProducer(librdkafkaConfig(stack.prepared.servers.kafka, 'bad'));
     bad.produce(topics.conversations.name, 0, Buffer.from(lines[4] ?? ''), 'bad');
-    await disconnect(bad); // sends what waits
+    await disconnect(bad); // sends waiting records
     for (const deadline = Date.now() + 120_000; ; await sleep(200)) {
       const answer = await fetch(`http://${http}/readyz`).catch(() => undefined);
       if (answer?.ok === true) break;
@@ -154,7 +154,7 @@ shopt -s extglob
       }
     });
 
-  it('are left out for reasons that still exist', async () => {
+  it('leave out only commands that the pages still contain', async () => {
     const all = (await Promise.all(PAGES.map((page) => readFile(path.join(root, page), 'utf8')))).flatMap(commandsOf);
     for (const [pattern, reason] of NOT_RUN)
       assert.ok(
@@ -171,7 +171,7 @@ shopt -s extglob
       stdio: ['ignore', 'pipe', 'pipe'],
       detached: true,
     });
-    // Its children too, which would keep its output open.
+    // Also kills its children, which would keep its output open.
     const late = setTimeout(() => child.pid !== undefined && process.kill(-child.pid, 'SIGKILL'), COMMAND_MS);
     let output = '';
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (output += data.toString()));

@@ -30,7 +30,7 @@ const compacted = Object.values<Topic>(topics).filter(
 const CLI = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 const TEXT = 'a text that nobody else wrote';
 const NOON = '2026-10-05T12:00:00Z';
-/** The tables that are made from the log and have rows of conversations. */
+/** The tables made from the log that have rows of conversations. */
 const TABLES = ['conversation_logs', 'conversation_reviews', 'training_sample_rows', 'review_queue'];
 
 describe('an erasure on real servers', () => {
@@ -96,7 +96,7 @@ describe('an erasure on real servers', () => {
     return found;
   }
 
-  it('leaves no row of an answered conversation, and its sample is no longer counted', async () => {
+  it('removes all rows of an answered conversation, and its sample from the count', async () => {
     await samvad('export', '-o', file);
     assert.match(await readFile(file, 'utf8'), new RegExp(TEXT));
     assert.deepEqual(await tablesWith('forgotten'), [
@@ -118,7 +118,7 @@ describe('an erasure on real servers', () => {
     assert.deepEqual([requested_by, reason], ['meera', 'case 17']);
   });
 
-  it('is what whoever asks about the conversation is told, and nothing of it gets in again', async () => {
+  it('is reported to anyone who asks about the conversation, and keeps later records of it out', async () => {
     const refusals = [
       await ask('GET', '/v1/conversations/forgotten'),
       await answer('forgotten'),
@@ -141,12 +141,12 @@ describe('an erasure on real servers', () => {
     );
   });
 
-  it('holds no review up while its table is rebuilt', async () => {
+  it('does not delay reviews while its table is rebuilt', async () => {
     const { servers, codecs, pool } = reviewing.stack.prepared;
     const codec = codecs.of(erasures.topic);
     let go: () => void = () => undefined;
     const held = new Promise<void>((resolve) => (go = resolve));
-    const prepare = () => held; // the table is locked by now
+    const prepare = () => held; // called while the table is locked
     const rebuilt = rebuildProjection({
       ...{ projection: erasures, kafka: servers.kafka, pool },
       codec: { ...codec, prepare },
@@ -165,7 +165,7 @@ describe('an erasure on real servers', () => {
     }
   });
 
-  it('is refused for what was never here, without a reason, and without a subject', async () => {
+  it('is refused for an unknown conversation or user, without a reason, and without a subject', async () => {
     const statuses = [
       await erase({ conversation_id: 'never' }),
       await erase({ user_id: 'never' }),
@@ -178,7 +178,7 @@ describe('an erasure on real servers', () => {
     assert.notDeepEqual(await tablesWith('kept'), []);
   });
 
-  it('keeps the conversation out of new exports, and an older export is not made again with other bytes', async () => {
+  it('keeps the conversation out of new exports, and refuses to repeat an older export with other bytes', async () => {
     const again = path.join(reviewing.stack.home, 'again.jsonl');
     await assert.rejects(
       samvad('export', '--manifest', `${file}.manifest.json`, '-o', again),
@@ -197,7 +197,7 @@ describe('an erasure on real servers', () => {
     assert.equal(status, 0);
   });
 
-  it('takes all conversations of a user from the command line, waiting ones too', async () => {
+  it('erases all conversations of a user from the command line, also waiting ones', async () => {
     assert.deepEqual(await tablesWith('waits'), ['conversation_logs', 'review_queue']);
     const { stdout } = await samvad('erase', '--user', 'u-9', '--reason', 'case 18', '--by', 'meera');
     assert.equal(stdout, '2 conversations erased: no table contains their text any longer.\n');
@@ -207,7 +207,7 @@ describe('an erasure on real servers', () => {
     );
   });
 
-  it('goes the way of the SDK too; of what is not here it stays as a dead letter', async () => {
+  it('can be requested through the SDK, and becomes a dead letter for an unknown conversation', async () => {
     await reviewing.capture([{ conversation_id: 'by-sdk' }]);
     for (const conversation_id of ['by-sdk', 'never'])
       await reviewing.producer.requestErasure({ conversation_id, requested_by: 'shop', reason: 'case 19' });
@@ -220,7 +220,7 @@ describe('an erasure on real servers', () => {
     assert.match(JSON.stringify(await draftOf(codecs, letter)), /"conversation_id":"never".*"requested_at":"2/);
   });
 
-  it('leaves topics within about 8 days; a month later, of decisions for good, who was away still learns of it', async () => {
+  it('removes data from topics within about 8 days, and keeps its tombstones a month, those of decisions forever', async () => {
     const lags = ['min.compaction.lag.ms', 'max.compaction.lag.ms'];
     const configNames = ['cleanup.policy', 'segment.ms', ...lags, 'delete.retention.ms'];
     const found = await asAdmin((admin) =>
@@ -244,7 +244,7 @@ describe('an erasure on real servers', () => {
     assert.ok(topics.routingDecisions.keepsTombstones);
   });
 
-  it('takes the bytes out of every topic that is kept, once Kafka has compacted it', async () => {
+  it('removes the text from every kept topic, once Kafka has compacted it', async () => {
     const { servers } = reviewing.stack.prepared;
     const texts = async () => {
       const found = [];
@@ -285,7 +285,7 @@ describe('an erasure on real servers', () => {
     );
   });
 
-  it('stays when every table is filled again from the log, and a what-if does not see the conversation', async () => {
+  it('survives a rebuild of every table, and a what-if does not see the conversation', async () => {
     const { servers, codecs, pool } = reviewing.stack.prepared;
     await reviewing.caughtUp();
     for (const projection of projections) {

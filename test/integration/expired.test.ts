@@ -25,7 +25,7 @@ after(() => endAll(() => stack?.stop()));
 const topic = topics.conversations.name;
 const partition = partitionOf('conversation-1', PARTITIONS);
 
-/** Sends conversation-1 so often; it is one conversation all the same. */
+/** Sends conversation-1 `count` times; it remains one conversation. */
 async function send({ servers, codecs }: Prepared, count: number): Promise<void> {
   const writer = await connectProducer(librdkafkaConfig(servers.kafka, 'test'));
   const value = codecs.of(topics.conversations).encode(conversation());
@@ -34,7 +34,7 @@ async function send({ servers, codecs }: Prepared, count: number): Promise<void>
   await disconnect(writer);
 }
 
-/** Runs intake until it has come to `offset`. Returns its errors. */
+/** Runs intake until it has reached `offset`. Returns the errors that it logs. */
 async function intakeUntil(prepared: Prepared, admin: Admin, offset: string): Promise<readonly object[]> {
   const lines: { readonly level: number }[] = [];
   const log = pino({ base: null }, { write: (line) => void lines.push(JSON.parse(line) as { level: number }) });
@@ -55,7 +55,7 @@ async function connected(t: TestContext, { servers }: Prepared): Promise<Admin> 
   return admin;
 }
 
-it('intake says how many records expired while it was stopped', { timeout: 180_000 }, async (t) => {
+it('intake logs how many records expired while it was stopped', { timeout: 180_000 }, async (t) => {
   assert.ok(stack);
   const { prepared } = stack;
   const admin = await connected(t, prepared);
@@ -70,7 +70,7 @@ it('intake says how many records expired while it was stopped', { timeout: 180_0
 });
 
 it(
-  'a topic that has lost what was read of it is read again by intake, and ends a projection',
+  'when a topic has lost records that were already read, intake reads it again and a projection ends',
   { timeout: 180_000 },
   async (t) => {
     assert.ok(stack);

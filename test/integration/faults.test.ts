@@ -27,7 +27,7 @@ import { deadLettersIn } from './letters.ts';
 import { startReviewing } from './reviewing.ts';
 import type { Reviewing } from './reviewing.ts';
 
-describe('faults behind the door', { timeout: 600_000 }, () => {
+describe('faults behind the API', { timeout: 600_000 }, () => {
   let reviewing: Reviewing | undefined;
   before(async () => {
     reviewing = await startReviewing();
@@ -67,13 +67,13 @@ describe('faults behind the door', { timeout: 600_000 }, () => {
     assert.match(await readFile(path.join(prepared.config.home, 'cluster-id'), 'utf8'), /^.{22}$/);
   });
 
-  it('bad bytes where processors write are a dead letter of each reader, and stop none of them', async () => {
+  it('bad bytes in internal topics become a dead letter of each reader and stop none of them', async () => {
     const { stack, capture } = started();
     const { servers, codecs } = stack.prepared;
     const writer = await connectProducer(librdkafkaConfig(servers.kafka, 'faults'));
     const foreign = codecs.of(topics.reviews).encode(review({ conversation_id: 'foreign' }));
     for (const topic of [topics.routingDecisions, topics.reviewQueue, topics.trainingSamples]) {
-      // Each before what is good, in its partition.
+      // Each in the partition of a good record, before it.
       writer.produce(topic.name, partitionOf('trusted', PARTITIONS), Buffer.from('{}'), 'bad');
       writer.produce(topic.name, partitionOf('doubtful', PARTITIONS), foreign, 'foreign');
     }
@@ -102,7 +102,7 @@ describe('faults behind the door', { timeout: 600_000 }, () => {
     assert.deepEqual(await rows('SELECT conversation_id AS id FROM training_samples'), [{ id: 'trusted' }]);
   });
 
-  it('answers of which some were stored before the spool was full may be sent again, and count once', async () => {
+  it('answers may be sent again when only some were stored before the spool was full, and count once', async () => {
     const { stack, capture, caughtUp, producer, server } = started();
     const ids = ['full-0', 'full-1', 'full-2'];
     await capture(ids.map((conversation_id) => ({ conversation_id, nlu_confidence: 0.5 })));
@@ -138,7 +138,7 @@ describe('faults behind the door', { timeout: 600_000 }, () => {
     await filling.close();
   });
 
-  it('a version without its file here scores the queue when the file comes', async () => {
+  it('a version whose file is missing scores the queue when the file arrives', async () => {
     const { stack, capture } = started();
     const { prepared } = stack;
     await capture([{ conversation_id: 'waits', nlu_confidence: 0.5 }]);

@@ -113,7 +113,7 @@ describe('the jobs on real servers', () => {
     assert.equal(of('test-accuracy'), model.accuracy);
   });
 
-  it('counts the answers of a day without conversations, and compares a day that has not ended with as much of the week before', async () => {
+  it('counts answers on a day without conversations, and compares an unfinished day with the same part of the week before', async () => {
     const { pool } = stack.prepared;
     const client = await pool.connect();
     try {
@@ -140,14 +140,18 @@ describe('the jobs on real servers', () => {
       assert.deepEqual(await hours(hour(12)), ['0.10', '0.10']);
       assert.deepEqual(await hours(hour(30)), ['0.10', '0.20']);
       await client.query('DELETE FROM conversation_reviews WHERE reviewed_at < $1', [hour(0)]);
-      assert.deepEqual(await hours(hour(30)), ['0.10', undefined], 'nothing is known of a week before the first');
+      assert.deepEqual(
+        await hours(hour(30)),
+        ['0.10', undefined],
+        'there is no figure for a week before the first answer',
+      );
     } finally {
       await client.query('ROLLBACK');
       client.release();
     }
   });
 
-  it('compares the version in production with the one that was there last before it', async () => {
+  it('compares the version in production with the last one before it', async () => {
     const client = await stack.prepared.pool.connect();
     try {
       await client.query('BEGIN; DELETE FROM model_versions; DELETE FROM model_deployments');
@@ -170,7 +174,7 @@ describe('the jobs on real servers', () => {
     }
   });
 
-  it('knows how often trainings come from two of them, or from one of a week ago', async () => {
+  it('shows the interval of trainings from two of them, or from one that is a week old', async () => {
     const client = await stack.prepared.pool.connect();
     try {
       await client.query('BEGIN');
@@ -216,7 +220,7 @@ describe('the jobs on real servers', () => {
     await server.stop();
   });
 
-  it('weights the answers of production with what they stand for, by version, intent and language', async () => {
+  it('weights the answers of production by the traffic that they represent, by version, intent and language', async () => {
     const { pool } = stack.prepared;
     const range = { from: '2000-01-01', to: day };
     const report = await readAccuracy(pool, range);
@@ -247,14 +251,14 @@ describe('the jobs on real servers', () => {
       );
       assert.ok(rowCount);
       const asked = await readAccuracy(client, range);
-      assert.deepEqual(asked.versions, report.versions, 'what the LLM answered in its place is not its own');
+      assert.deepEqual(asked.versions, report.versions, 'answers of the LLM do not count for the version');
     } finally {
       await client.query('ROLLBACK');
       client.release();
     }
   });
 
-  it('closes the days that are over, shows the measured accuracy, and writes the same files again', async () => {
+  it('closes finished days, shows the measured accuracy, and writes the same files again', async () => {
     const { prepared } = stack;
     const first = await daily({ now: Date.parse(day) + 1.5 * DAY_MS });
     assert.deepEqual(
@@ -281,7 +285,7 @@ describe('the jobs on real servers', () => {
     assert.equal(report.accuracy.versions.find(({ name }) => name === 'router-v1.0.0')?.corrected, versions.measured);
     assert.match(files.get(`${day}.html`) ?? '', /<title>Samvad, .*Auto-approval rate/s);
 
-    // Meanwhile a conversation of that day comes late; the day stays closed as it was, on another machine too.
+    // A conversation of that day arrives late; the day stays closed as it was, also on another machine.
     const producer = await createConversationProducer(producerOptions(prepared));
     const late = conversation({ conversation_id: 'late-1', created_at: Date.parse(day) + 1000 });
     await producer.send({ kind: 'conversation', record: late });
@@ -292,7 +296,7 @@ describe('the jobs on real servers', () => {
     assert.deepEqual(await readFiles(), new Map([...files].filter(([name]) => name.startsWith(day))));
     assert.match(again.steps.at(-1)?.detail ?? '', /0 closed now/);
 
-    // And somebody approves one of that day after it was closed.
+    // Somebody approves a conversation of that day after it was closed.
     const { conversation_id } = await row<{ conversation_id: string }>(
       `SELECT conversation_id FROM conversation_logs
         WHERE review_status = 'needs-review' AND (created_at AT TIME ZONE 'UTC')::date = $1::date LIMIT 1`,
@@ -311,7 +315,7 @@ describe('the jobs on real servers', () => {
     assert.deepEqual([after.conversations.reviews, after.conversations.training_samples], [1, 1]);
   });
 
-  it('tells of what came late once, however long after, and of those alone that came since', async () => {
+  it('reports late conversations once, however late they are', async () => {
     const lateIn = async (n: number) => {
       await daily({ now: Date.parse(day) + (n + 1.5) * DAY_MS, day: addDays(day, n) });
       return (JSON.parse((await readFiles()).get(`${addDays(day, n)}.json`) ?? '') as DailyReport).late;
@@ -340,7 +344,7 @@ describe('the jobs on real servers', () => {
     assert.ok((await closed()).has(at.day));
   });
 
-  it('makes up for missed days, and refuses one that is not over', async () => {
+  it('closes missed days later, and refuses a day that is not over', async () => {
     const { days } = await daily({ now: Date.parse(day) + 5.5 * DAY_MS });
     assert.deepEqual(
       days,
@@ -364,7 +368,7 @@ describe('the jobs on real servers', () => {
     assert.equal(new Set(stand.flatMap((all) => days.map((one) => all.get(one)?.closed_at))).size, 1);
   });
 
-  it('goes on when one step fails, and says so', async () => {
+  it('continues when one step fails, and says so', async () => {
     const { days, steps } = await daily({
       now: Date.parse(day) + 6.5 * DAY_MS,
       labelStudio: () => Promise.reject(new Error('Label Studio does not answer.')),
@@ -376,12 +380,12 @@ describe('the jobs on real servers', () => {
     assert.deepEqual(days, [addDays(day, 5)]);
   });
 
-  it('ends the command with exit code 1 when a step fails, and notes why Label Studio was not synchronised', async () => {
+  it('ends the command with exit code 1 when a step fails, and records why Label Studio was not synchronised', async () => {
     const usual = { ...process.env, ...stack.env, SAMVAD_REPORTS: reports };
     const env = { ...usual, LABEL_STUDIO_URL: 'http://127.0.0.1:9', LABEL_STUDIO_API_KEY: 'nobody-listens' };
     const bin = path.join(root, 'bin', 'samvad.js');
     const failed = await run(process.execPath, [bin, 'daily', '--date', day, '--json'], { env }).then(
-      () => assert.fail('it ended well'),
+      () => assert.fail('it succeeded'),
       (error: unknown) => error as { code: number; stdout: string },
     );
     assert.equal(failed.code, 1);
@@ -393,7 +397,7 @@ describe('the jobs on real servers', () => {
     await run(process.execPath, [bin, 'daily', '--date', day, '--json'], { env: usual });
   });
 
-  it('closes each day once though two schedulers run, and the one that is left takes over', async (t) => {
+  it('closes each day once although two schedulers run, and the remaining one takes over', async (t) => {
     const { prepared } = stack;
     const jobs = { daily: '* * * * * *', weekly: '0 3 1 1 *', reports };
     const config = { ...prepared.config, jobs };
@@ -407,7 +411,7 @@ describe('the jobs on real servers', () => {
     };
     const leaders = () => schedulers.filter((one) => one.stats()['scheduler']?.['leading'] === 1);
     await until('one has run the job', () => stats().some((one) => (one['daily'] ?? 0) >= 2));
-    // Who was superseded goes on for some seconds, so for that long two may think that they lead.
+    // A replaced leader continues for some seconds, in which two may believe that they lead.
     await until('one leads', () => leaders().length === 1);
     const [leader] = leaders();
     await leader?.stop();
@@ -422,7 +426,7 @@ describe('the jobs on real servers', () => {
     assert.ok(closed.includes(addDays(dayOf(Date.now()), -1)));
   });
 
-  it('asks for the weekly run once, and makes up one that was missed', async () => {
+  it('requests the weekly run once, and makes up for a missed one', async () => {
     const context = contextOf(stack.prepared, 'weekly');
     const [sunday, now] = ['2026-11-22T03:00:00Z', '2026-11-22T03:00:01Z'].map(Date.parse) as [number, number];
     const day = 86_400_000;
@@ -441,13 +445,13 @@ describe('the jobs on real servers', () => {
       /^0 approved samples are unused, and a run takes 500\.$/,
     );
     assert.equal(await missed(2, now + 16 * day), false);
-    // A machine in India: its Sunday, 3:00 is Saturday, 21:30 of UTC.
+    // A machine in India: Sunday 3:00 there is Saturday 21:30 UTC.
     await runWeekly(context, { now: sunday + 21 * day - 5.5 * 3_600_000 });
     assert.equal(await missed(3, now + 22 * day), false);
     assert.equal(await missed(4, now + 28 * day), true);
   });
 
-  it('scores what waits anew when a version comes into production, and writes it once', async () => {
+  it('scores the waiting queue again when a version comes into production, and writes each score once', async () => {
     const { prepared } = stack;
     const { servers, codecs, config } = prepared;
     const outcome = await train({ train: samples(12), dev: [], options: quick });
@@ -478,7 +482,7 @@ describe('the jobs on real servers', () => {
     await again.stop();
     assert.deepEqual(await topicEnds(servers.kafka, topics.queueScores.name), ends);
 
-    // On trial it answers one, which the version in production then scores too.
+    // A conversation that v1.2 answered on trial, which the version in production scores too.
     const producer = await createConversationProducer(producerOptions(prepared));
     await producer.captureConversation({
       ...{ conversation_id: 'own', user_message: 'where is my order?', language: 'en', created_at: new Date() },
@@ -550,7 +554,7 @@ describe('the jobs on real servers', () => {
   }
 });
 
-/** Sums in another order differ in the last digits. */
+/** Rounds figures, because sums in another order differ in the last digits. */
 function rounded(figures: ProductionAccuracy): unknown {
   return JSON.parse(
     JSON.stringify(figures, (_, value: unknown) => (typeof value === 'number' ? Number(value.toFixed(9)) : value)),

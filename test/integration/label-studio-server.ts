@@ -13,24 +13,24 @@ import { runProgram } from '../../platform/process.ts';
 import { readConfig } from '../../config.ts';
 
 const VERSION = '1.23.2';
-/** Up to 80 s were seen on two busy cores; the first start migrates the database. */
+/** The first start migrates the database; up to 80 s were measured on two busy cores. */
 const START_MS = 420_000;
 const INSTALL_MS = 15 * 60_000;
 const LEGACY_TOKEN = '0123456789abcdef0123456789abcdef01234567';
 
-/** A request as a user; throws where it is refused. */
+/** Sends a request as a user; throws when it is refused. */
 export type SendAsUser = (method: 'POST' | 'PATCH', path: string, body: object) => Promise<void>;
 
-/** A running Label Studio with one user, who may do everything. */
+/** A running Label Studio with one user, who has all permissions. */
 export interface LabelStudioServer {
   readonly url: string;
   readonly email: string;
   readonly personalAccessToken: string;
   /** Requests as that user, with the legacy token. */
   readonly send: Send;
-  /** Adds a user to the organisation, who has a browser's session. */
+  /** Adds a user to the organisation, and returns how to send requests in that user's browser session. */
   addUser(email: string): Promise<SendAsUser>;
-  /** Ends it as a power cut would, and resolves when it is gone. */
+  /** Kills it, as a power cut would, and resolves when it has ended. */
   kill(): Promise<void>;
   /** Starts it again on the same address and data. */
   restart(): Promise<void>;
@@ -114,7 +114,7 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
   }
 
   await start().catch(async (error: unknown) => {
-    await stop(); // whoever called has nothing to stop yet
+    await stop(); // the caller has nothing to stop yet
     throw error;
   });
   const { token } = (await send('POST', 'api/token/', {})) as { token: string };
@@ -125,7 +125,7 @@ export async function startLabelStudio(): Promise<LabelStudioServer> {
   };
 }
 
-/** The program, installed when it is not there. */
+/** The path of the program, which is installed when it is missing. */
 async function install(folder: string): Promise<string> {
   const complete = path.join(folder, '.complete');
   const program = path.join(folder, 'bin', 'label-studio');

@@ -31,16 +31,16 @@ import type { Stack } from './stack.ts';
 
 const ITEMS = 200;
 const ANNOTATED = 120;
-/** Nothing here takes a tenth of these on a machine of its own. */
+/** Generous limits: on an idle machine everything takes less than a tenth of them. */
 const WAIT_MS = 120_000;
 const START_MS = 600_000;
-/** The first time, Label Studio is installed. */
+/** The first run installs Label Studio. */
 const INSTALL_MS = 20 * 60_000;
 const TEST_MS = 300_000;
 const SECRET = 'a-secret-of-this-test';
 const SEVERAL = ['food/track_order', 'shop/track_order', 'ride/cancel_ride', 'general/complaint'];
 
-/** What Label Studio keeps of an answer. */
+/** The `result` of an annotation with this label. */
 function resultOf(label: string): readonly object[] {
   const value = { taxonomy: [label.split('/')] };
   return [{ from_name: 'label', to_name: 'message', type: 'taxonomy', value }];
@@ -48,22 +48,22 @@ function resultOf(label: string): readonly object[] {
 
 type Outcome = { readonly kind: 'label'; readonly label: string } | { readonly kind: 'skipped' | 'deleted' };
 
-describe('Label Studio, the real one', () => {
+describe('a real Label Studio', () => {
   let stack: Stack;
   let server: LabelStudioServer;
   let api: LabelStudioApi;
   let producer: ConversationProducer;
   let pipeline: RunningComponents;
   let http: RunningHttp;
-  /** What was started, to be ended in the opposite order, also when what comes after it fails. */
+  /** What was started, newest first, to be stopped even when a later start fails. */
   const running: { stop(): Promise<void> }[] = [];
   const ended = new AbortController();
   let sync: RunningComponents | undefined;
   let project = 0;
-  /** Conversation id → what the reviewer left. */
+  /** Conversation id → the last answer of the reviewer. */
   const outcomes = new Map<string, Outcome>();
 
-  /** Starts the component, after the one that ran. */
+  /** Starts the component, after it has stopped the previous one. */
   async function startSync(changes: Partial<LabelStudioConfig> = {}): Promise<void> {
     await sync?.stop();
     const labelStudio = {
@@ -80,7 +80,7 @@ describe('Label Studio, the real one', () => {
 
   async function until(what: string, holds: () => Promise<boolean>, waitMs = WAIT_MS): Promise<void> {
     for (const deadline = Date.now() + waitMs; Date.now() < deadline; await sleep(300)) {
-      ended.signal.throwIfAborted(); // a test that ran out of time goes on by itself otherwise
+      ended.signal.throwIfAborted(); // otherwise a test that ran out of time continues in the background
       if (await holds()) return;
     }
     const rows = await query('SELECT * FROM labelstudio_projects');
@@ -96,7 +96,7 @@ describe('Label Studio, the real one', () => {
     }
   }
 
-  /** Answers of this source that stand in the table, by conversation. */
+  /** The labels that this reviewer's answers have in the table, by conversation. */
   async function answers(): Promise<Map<string, string>> {
     const rows = await query<{ id: string; label: string }>(
       `SELECT conversation_id AS id, coalesce(corrected_module, nlu_module) || '/' || coalesce(corrected_intent, nlu_intent) AS label
@@ -112,7 +112,7 @@ describe('Label Studio, the real one', () => {
 
   const syncs = () => sync?.stats()['label-studio']?.['syncs'] ?? 0;
 
-  /** Keeps what it gives, to be stopped at the end. */
+  /** Remembers what was started, to stop it at the end. */
   async function keep<T extends { stop(): Promise<void> }>(starting: Promise<T>): Promise<T> {
     const started = await starting;
     running.unshift(started);
@@ -151,13 +151,13 @@ describe('Label Studio, the real one', () => {
 
   before(start, { timeout: INSTALL_MS });
   after(async () => {
-    // Whatever a test has broken, nothing may be left running.
+    // Nothing may be left running, even after a failed test.
     ended.abort(new Error('The test is over.'));
     for (const one of [...(sync ? [sync] : []), ...running])
       await one.stop().catch((error: unknown) => console.error(error));
   });
 
-  /** Asks again while Label Studio is away. */
+  /** Tries again while Label Studio is away. */
   async function persist<T>(what: string, ask: () => Promise<T>): Promise<T> {
     let result: { readonly value: T } | undefined;
     await until(
@@ -176,7 +176,7 @@ describe('Label Studio, the real one', () => {
     return result.value;
   }
 
-  /** Answers a task as a person does: once, and after a broken connection only when it is not there. */
+  /** Answers a task once, like a person: after a broken connection only when the answer is missing. */
   async function annotate(task: Task, label: string | undefined): Promise<number> {
     return persist(`task ${task.id} is answered`, async () => {
       const [now] = await api.tasks(project, { after: 0, ids: [task.id] });
@@ -197,12 +197,12 @@ describe('Label Studio, the real one', () => {
   async function remove(annotation: number): Promise<void> {
     await persist(`annotation ${annotation} is deleted`, () =>
       server.send('DELETE', `api/annotations/${annotation}/`).catch((error: unknown) => {
-        if (!(error instanceof LabelStudioRefused && error.status === 404)) throw error; // the answer to the first got lost
+        if (!(error instanceof LabelStudioRefused && error.status === 404)) throw error; // the answer to the first request got lost
       }),
     );
   }
 
-  /** What becomes of the i-th task that is answered: most approved or corrected, some changed later, skipped or deleted. */
+  /** Answers tasks: most are approved or corrected, some skipped, and some answers are changed or deleted later. */
   async function answer(tasks: readonly Task[], from: number, to: number): Promise<void> {
     for (let i = from; i < to; i++) {
       const task = tasks[i];
@@ -230,7 +230,7 @@ describe('Label Studio, the real one', () => {
   }
 
   it(
-    'creates the project and pushes 200 items, the most useful first, with the prediction filled in',
+    'gets the project and 200 items, the most useful first, with the prediction filled in',
     { timeout: TEST_MS },
     async () => {
       await startSync();
@@ -264,21 +264,21 @@ describe('Label Studio, the real one', () => {
     },
   );
 
-  it('fetches answers without webhooks', { timeout: TEST_MS }, async () => {
+  it('has its answers counted without webhooks', { timeout: TEST_MS }, async () => {
     await answer(await allTasks(), 0, 40);
     await until('they are counted', async () => isDeepStrictEqual(await answers(), labelled()));
   });
 
-  it('fetches answers with webhooks that are repeated and come in another order', { timeout: TEST_MS }, async () => {
+  it('has its answers counted with webhooks that are repeated and out of order', { timeout: TEST_MS }, async () => {
     const webhookUrl = `${http.url}/v1/label-studio/webhook`;
-    await startSync({ webhookUrl, webhookSecret: SECRET, syncSeconds: 600 }); // nothing but hints wakes it
+    await startSync({ webhookUrl, webhookSecret: SECRET, syncSeconds: 600 }); // only webhooks wake it
     await until('the webhook is registered', async () =>
       (await api.webhooks(project)).some(({ url }) => url === webhookUrl),
     );
     await until('the first scan is over', () => Promise.resolve(syncs() > 0));
     const tasks = await allTasks();
 
-    // Its own hints: each is sent once, and this one as often as it takes.
+    // Webhooks of Label Studio itself: each is sent once, so the answer is changed until one arrives.
     const [first] = tasks.slice(40);
     assert.ok(first);
     const annotation = await annotate(first, SEVERAL[0]);
@@ -290,7 +290,7 @@ describe('Label Studio, the real one', () => {
     });
     await remove(annotation);
 
-    // Any number of hints, in any order, whatever they carry.
+    // Any number of webhooks, in any order, with any content.
     const bulk = tasks.slice(40, 80).map(({ id }) => ({ id, result: [] }));
     const hints = [
       { action: 'ANNOTATIONS_CREATED', annotation: bulk.toReversed() },
@@ -318,7 +318,7 @@ describe('Label Studio, the real one', () => {
     await until('they are counted', async () => isDeepStrictEqual(await answers(), labelled()));
   });
 
-  it('counts each answer once while the server is killed half-way', { timeout: TEST_MS }, async () => {
+  it('has each answer counted once when it is killed half-way', { timeout: TEST_MS }, async () => {
     await startSync();
     const tasks = await allTasks();
     const answering = answer(tasks, 80, ANNOTATED);
@@ -344,7 +344,7 @@ describe('Label Studio, the real one', () => {
     const status = await query<{ s: string; n: string }>(
       'SELECT review_status AS s, count(*) AS n FROM conversation_logs GROUP BY 1 ORDER BY 1',
     );
-    // Whose answer was deleted waits again.
+    // A conversation whose answer was deleted waits again.
     assert.deepEqual(
       status.map(({ s, n }) => [s, Number(n)]),
       [
@@ -355,7 +355,7 @@ describe('Label Studio, the real one', () => {
     );
   });
 
-  it('has each review once in the log, with what the reviewer saw', { timeout: TEST_MS }, async () => {
+  it('has each of its reviews once in the log, with what the reviewer saw', { timeout: TEST_MS }, async () => {
     const codec = stack.prepared.codecs.of(topics.conversationEvents);
     const reviews: ReviewSubmitted[] = [];
     for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.conversationEvents.name)) {
@@ -373,14 +373,14 @@ describe('Label Studio, the real one', () => {
     assert.equal(standing.filter(({ verdict }) => verdict === 'skip').length, 12);
     for (const { review_id, reviewer, source, shown } of standing) {
       assert.deepEqual([reviewer, source], [server.email, 'label_studio']);
-      // An annotation that was seen before somebody edited it has its time with the first of the two.
+      // When an annotation was counted before an edit, its first version has the time.
       const annotation = review_id?.split('/').slice(0, 2).join('/') ?? '';
       const versions = reviews.filter((one) => one.review_id?.startsWith(`${annotation}/`));
       assert.equal(
         versions.reduce((sum, { time_taken_ms }) => sum + (time_taken_ms ?? 0), 0),
         2500,
       );
-      // What chance has drawn for review is shown without its model, so that nothing tells an audit from the rest.
+      // Items drawn by chance are shown without their model, so that an audit looks like the others.
       assert.match(shown?.model_version ?? 'drawn', /^(router-v1\.|drawn)/);
       assert.ok(SEVERAL.includes(`${shown?.module ?? ''}/${shown?.intent ?? ''}`));
     }
@@ -388,8 +388,8 @@ describe('Label Studio, the real one', () => {
     for await (const { value } of letters) assert.fail(`There is a dead letter: ${String(value)}`);
   });
 
-  it('takes out what was answered elsewhere, and leaves what somebody has begun', { timeout: TEST_MS }, async () => {
-    // Not those that wait for a second person after the first answer.
+  it('loses tasks answered elsewhere, and keeps those that somebody has begun', { timeout: TEST_MS }, async () => {
+    // Except conversations that wait for a second person after the first answer.
     const twice = await query<{ id: string }>('SELECT conversation_id AS id FROM conversation_logs WHERE overlap');
     const asked = new Set(twice.map(({ id }) => id));
     const open = (await allTasks()).filter(
@@ -415,7 +415,7 @@ describe('Label Studio, the real one', () => {
     assert.equal(closed.length, others.length);
   });
 
-  it('has the answer of whoever corrected an annotation last', { timeout: TEST_MS }, async () => {
+  it('has the answer of the person who corrected an annotation last', { timeout: TEST_MS }, async () => {
     const task = (await allTasks()).findLast(
       ({ annotations, draft_exists }) => annotations.length === 0 && !draft_exists,
     );
@@ -436,25 +436,29 @@ describe('Label Studio, the real one', () => {
     await counts('ravi@example.test', 'correct');
   });
 
-  it('pushes nothing twice after the tables were rebuilt, or its own were lost', { timeout: TEST_MS }, async () => {
-    const { prepared } = stack;
-    const before = (await allTasks()).map(({ id }) => id);
-    for (const projection of [conversationLogs, reviewQueue])
-      await rebuildProjection({
-        ...{ projection, kafka: prepared.servers.kafka, pool: prepared.pool },
-        codec: prepared.codecs.of<unknown>(projection.topic),
-      });
-    await sync?.stop();
-    await query('DELETE FROM labelstudio_tasks');
-    await startSync();
-    await until('it has looked', () => Promise.resolve(syncs() > 1));
-    assert.deepEqual(
-      (await allTasks()).map(({ id }) => id),
-      before,
-    );
-  });
+  it(
+    'gets nothing twice after the tables were rebuilt, or the bookkeeping was lost',
+    { timeout: TEST_MS },
+    async () => {
+      const { prepared } = stack;
+      const before = (await allTasks()).map(({ id }) => id);
+      for (const projection of [conversationLogs, reviewQueue])
+        await rebuildProjection({
+          ...{ projection, kafka: prepared.servers.kafka, pool: prepared.pool },
+          codec: prepared.codecs.of<unknown>(projection.topic),
+        });
+      await sync?.stop();
+      await query('DELETE FROM labelstudio_tasks');
+      await startSync();
+      await until('it has synchronised', () => Promise.resolve(syncs() > 1));
+      assert.deepEqual(
+        (await allTasks()).map(({ id }) => id),
+        before,
+      );
+    },
+  );
 
-  it('does the same by command, with its settings in a file', { timeout: TEST_MS }, async () => {
+  it('can be synchronised by command, with the settings in a file', { timeout: TEST_MS }, async () => {
     await sync?.stop();
     const file = path.join(stack.home, 'label-studio.env');
     await writeFile(

@@ -8,7 +8,7 @@ import { startPostgresProxy } from './postgres-proxy.ts';
 import type { Between } from './postgres-proxy.ts';
 import { startDatabase } from './stack.ts';
 
-/** Nothing comes from the client any more once it has the lock, as from a process that is paused there. */
+/** Passes on nothing from the client once it has the lock, as if its process were paused there. */
 const paused =
   (course: EventEmitter): Between =>
   (client, server) => {
@@ -24,7 +24,7 @@ const paused =
     });
   };
 
-it('a process that is paused while it lends items keeps the others waiting for seconds only', async () => {
+it('a process that is paused while it lends items delays others only for seconds', async () => {
   const database = await startDatabase();
   const course = new EventEmitter();
   const proxy = await startPostgresProxy(database.databaseUrl, paused(course));

@@ -15,11 +15,11 @@ import { readOrCreateState } from '../../platform/state.ts';
 const program = path.join(import.meta.dirname, 'lost-call.ts');
 
 test(
-  'a call into librdkafka that never comes back is given up, and holds up neither the work nor the end of the process',
+  'a call into librdkafka that never returns is abandoned, and blocks neither the work nor the end of the process',
   { timeout: 120_000 },
   async (t) => {
     const home = await mkdtemp(path.join(os.tmpdir(), 'samvad-lost-'));
-    // With one broker this topic can't be made, so that no group ever has a coordinator.
+    // With one broker, this topic of groups can't be created, so no group ever has a coordinator.
     const kafka = kafkaBroker({ properties: () => 'offsets.topic.replication.factor=3\n' });
     const state = await readOrCreateState(home);
     const context = { home, cache: readConfig().cache, state, progress: () => undefined };

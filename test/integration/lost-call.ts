@@ -1,4 +1,4 @@
-/** A program that moves offsets in a transaction where the group has no coordinator, and says what becomes of it. */
+/** A program that sends offsets in a transaction although the group has no coordinator, and prints the outcome. */
 import { librdkafkaConfig, librdkafkaConsumerConfig } from '../../runtime/kafka-clients.ts';
 import { call, connectConsumer, connectProducer, disconnect, sendOffsets } from '../../runtime/rdkafka.ts';
 

@@ -34,7 +34,7 @@ describe('the model log on real servers', () => {
   const rows = async (sql: string) => (await stack.prepared.pool.query<Record<string, unknown>>(sql)).rows;
   const caughtUp = async () => untilCaughtUp(stack.prepared.servers, stack.prepared.pool);
 
-  it('lets writers append at once, each on a log that ends right before its event', async () => {
+  it('lets writers append concurrently, each based on the log right before its event', async () => {
     const logs = await Promise.all([open(), open(), open()]);
     const next = (log: (typeof logs)[number]) =>
       log.append((now) => ({ models: register(now, nextVersion(now), blankStanding(act.at), act) }));
@@ -45,8 +45,8 @@ describe('the model log on real servers', () => {
     await Promise.all(logs.map((log) => log.close()));
   });
 
-  it('misses nothing whose commit is decided and not marked yet', async (t) => {
-    // Kafka answers a commit before its markers are written. An open transaction holds that moment for as long as it is open.
+  it('reads every event whose commit is decided, even before its marker is written', async (t) => {
+    // Kafka answers a commit before its markers are written. An open transaction stands in for that moment.
     const { kafka } = stack.prepared.servers;
     const writer = await connectProducer({
       ...librdkafkaConfig(kafka, 'slow-writer'),
@@ -66,7 +66,7 @@ describe('the model log on real servers', () => {
     assert.ok((await reading).models.has('router-v1.10.0'));
   });
 
-  it('shuts out a writer that was paused in the middle of a transaction', async () => {
+  it('fences a writer that was paused in the middle of a transaction', async () => {
     const { kafka } = stack.prepared.servers;
     const zombie = await connectProducer({
       ...librdkafkaConfig(kafka, 'zombie'),

@@ -66,7 +66,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
   const letters = async () => ((await ask('GET', '/v1/dead-letters')).body as { letters: Letter[] }).letters;
   const letterOf = async (id: string) => (await ask('GET', `/v1/dead-letters/${id}`)).body as Letter;
 
-  /** Sends bytes as another producer may; gives the letter that they became. */
+  /** Sends bytes as another producer might, and returns the dead letter that they become. */
   async function deadLetter(key: string, value: Buffer): Promise<Letter> {
     const { servers } = reviewing.stack.prepared;
     const known = new Set((await letters()).map(({ id }) => id));
@@ -82,7 +82,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
   const encoded = (changes: object) =>
     reviewing.stack.prepared.codecs.of(topics.conversations).encode({ ...conversation({}), ...changes });
 
-  it('a letter is corrected once: a wrong edit names its fields and loses nothing', async () => {
+  it('correct a dead letter once: a wrong edit names its fields and loses nothing', async () => {
     const { id, code } = await deadLetter('c-1', encoded({ conversation_id: 'c-1', language: '?', nlu_confidence: 7 }));
     assert.equal(code, 'invalid-value');
     const { draft } = await letterOf(id);
@@ -113,7 +113,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.deepEqual(await ask('POST', '/v1/dead-letters/replay', { ids: [id] }), { status: 200, body: { sent: 0 } });
   });
 
-  it('corrects on the command line what somebody sent as JSON', async () => {
+  it('correct on the command line a record that was sent as JSON', async () => {
     const { stack } = reviewing;
     const json = { conversation_id: 'c-2', user_message: 'track it', language: 'en', nlu_intent: 'track_order' };
     const { id, code } = await deadLetter('c-2', Buffer.from(JSON.stringify(json)));
@@ -135,7 +135,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal((await letterOf(id)).replayed?.corrected, true);
   });
 
-  it('sends a letter as it was, and what still fails comes back as a new one', async () => {
+  it('send a dead letter as it was, and one that still fails comes back as a new one', async () => {
     const { id } = await deadLetter('c-3', Buffer.from('neither Avro nor JSON'));
     assert.equal((await letterOf(id)).draft, null);
     const open = async () => (await letters()).filter(({ replayed }) => replayed === null).map((letter) => letter.id);
@@ -147,7 +147,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal((await letterOf(id)).replayed?.corrected, false);
   });
 
-  it('counts the letters that wait: fewer after a replay, and none whose time is over', async () => {
+  it('count open dead letters: fewer after a replay, and none that have expired', async () => {
     const { prepared } = reviewing.stack;
     const log = deadLetterLog(prepared);
     const index = new DeadLetterIndex(log);
@@ -163,7 +163,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal(await open(), before + 2);
     assert.equal(await replayDeadLetters(log, await findDeadLetters(log, new Set([id])).then(asResends), by), 1);
     await reviewing.caughtUp();
-    assert.equal(await open(), before + 2, 'it came back, and the first one waits no more');
+    assert.equal(await open(), before + 2, 'it came back, and the first one is no longer open');
     let at = Date.now();
     const live = liveReader(prepared.servers, new DeadLetterIndex(log), prepared.pool, () => at);
     assert.equal((await live()).dead_letters, before + 2);
@@ -177,13 +177,13 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     await admin.disconnect();
     assert.equal(await open(), 0);
     at += 60_000;
-    assert.equal((await live()).dead_letters, 0, 'the dashboard hears of those that left');
+    assert.equal((await live()).dead_letters, 0, 'the dashboard notices those that expired');
     assert.equal((await ask('GET', `/v1/dead-letters/${another.id}`)).status, 404);
     await deadLetter('c-5', Buffer.from('neither'));
     assert.equal(await open(), 1);
   });
 
-  it('keeps a letter as long as one of today, however old its record is; what Kafka refuses is neither written nor sent again', async () => {
+  it('keep the dead letter of an old record as long as any other, and report what Kafka refuses', async () => {
     const { prepared } = reviewing.stack;
     const writer = deadLetterWriter(prepared.servers.kafka, prepared.codecs, topics.deadLetters);
     const [key, timestamp] = [Buffer.from('old'), Date.UTC(2025, 0, 1)];
@@ -223,7 +223,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     await admin.disconnect();
   });
 
-  it('shows what a letter holds, which nothing has masked, to operators only', async () => {
+  it('show the unmasked content of a dead letter only to operators', async () => {
     const value = encoded({ conversation_id: 'c-4', language: '?', user_message: 'call 98765 43210' });
     const { id } = await deadLetter('c-4', value);
     for (const role of roles.filter((one) => one !== 'ingest')) {
@@ -242,7 +242,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     }
   });
 
-  it('refuses letters that are not there, and bodies that are not as described', async () => {
+  it('refuse dead letters that do not exist, and malformed bodies', async () => {
     const replay = '/v1/dead-letters/replay';
     const bodies = [{}, { ids: [] }, { ids: ['x'] }, { ids: ['0/0'], more: 1 }];
     for (const body of bodies) assert.equal((await ask('POST', replay, body)).status, 400, JSON.stringify(body));
@@ -255,7 +255,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
 
   const strict = { ...defaultPolicy, version: 'routing-v2', thresholds: { trust: 0.95, doubt: 0.6 } };
 
-  it('tries a policy on the last days, which changes nothing, and adopts it in the name of the token', async () => {
+  it('try a policy on the last days without changing anything, and adopt it in the name of the token', async () => {
     const now = new Date().toISOString();
     await reviewing.capture([
       { conversation_id: 'p-1', created_at: now, nlu_confidence: 0.9 },
@@ -277,7 +277,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.deepEqual(await ask('POST', '/v1/policies', adoption), known);
   });
 
-  it('refuses a policy with the field that is wrong', async () => {
+  it('refuse a policy and name the wrong field', async () => {
     const bad: readonly (readonly [url: string, body: object, wrong: RegExp])[] = [
       ['/v1/policies', { policy: { ...strict, audit_share: 0.2 }, reason: 'x' }, /version: routing-v2 was adopted/],
       ['/v1/policies', { policy: { ...strict, version: 'routing-v3' }, reason: '' }, /reason/],
@@ -293,7 +293,7 @@ describe("the operator's routes", { timeout: 300_000 }, () => {
     assert.equal(((await ask('GET', '/v1/policies')).body as readonly object[]).length, 2);
   });
 
-  it('refuses whoever has not the role, and nothing is done', async () => {
+  it('refuse callers without the role, and change nothing', async () => {
     const before = [await letters(), (await ask('GET', '/v1/policies')).body];
     const [open] = (await letters()).filter(({ replayed }) => replayed === null);
     const id = open?.id ?? '';

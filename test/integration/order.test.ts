@@ -16,7 +16,7 @@ const examples = path.join(import.meta.dirname, '..', '..', 'examples');
 
 type File = 'conversations' | 'reviews';
 
-/** What every table holds but for the place in the log, after `files` came in this order. */
+/** The content of every table, without places in the log, after `files` were sent in this order. */
 async function tablesAfter(files: readonly { readonly name: File; readonly text: string }[]) {
   const stack = await startStack();
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-order-'));
@@ -49,7 +49,7 @@ async function tablesAfter(files: readonly { readonly name: File; readonly text:
   }
 }
 
-/** The lines in an order that `seed` chooses; those of one conversation stay in theirs. */
+/** The lines in an order chosen by `seed`; those of one conversation keep their order. */
 function shuffled(text: string, seed: number): string {
   const byConversation = new Map<string, string[]>();
   for (const line of text.trimEnd().split('\n')) {
@@ -72,7 +72,7 @@ describe('the same traffic in another order', () => {
       { name: 'conversations', text: conversations },
       { name: 'reviews', text: reviews },
     ]);
-    // Reviews before what they are about, too: intake puts them behind it.
+    // Reviews come before their conversations too; intake puts them after these.
     const otherwise = await tablesAfter([
       { name: 'reviews', text: shuffled(reviews, 1) },
       { name: 'conversations', text: shuffled(conversations, 2) },

@@ -29,12 +29,12 @@ import type { Stack } from './stack.ts';
 
 const root = path.join(import.meta.dirname, '..', '..');
 const script = path.join(root, 'test', 'trainer', 'external-trainer.ts');
-/** The external trainer of the tests, as the environment has it. */
+/** The external trainer of the tests, as a value for the environment. */
 const command = (mode: string) =>
   JSON.stringify([process.execPath, '--import', import.meta.resolve('tsx'), script, mode]);
 const rows = samples(40).map((row, i) => ({ ...row, text: `${row.text} ${i % 7}` }));
 
-describe('an encoder and a trainer from elsewhere, on real servers', () => {
+describe('an encoder and a trainer of the user, on real servers', () => {
   let stack: Stack;
   let log: ModelLogPort;
   let pipeline: RunningComponents;
@@ -42,7 +42,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
   let data: string;
   let admin: Admin;
 
-  /** Runs the command line and gives what it prints; `env` has the settings beside those of the servers. */
+  /** Runs a command and returns its output; `env` holds settings in addition to those of the servers. */
   async function samvad(args: readonly string[], env: Record<string, string> = {}) {
     const cli = [path.join(root, 'bin', 'samvad.js'), ...args];
     const options = { env: { ...process.env, ...stack.env, ...env } };
@@ -53,7 +53,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     }
   }
 
-  /** A run by `samvad train` from nothing. */
+  /** Runs `samvad train --from-scratch`. */
   async function train(env: Record<string, string>): Promise<RunStanding & { readonly code: number }> {
     const { code, stdout, stderr } = await samvad(['train', '--from-scratch', '--json'], env);
     assert.match(stdout, /^{/, stderr);
@@ -62,10 +62,10 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
 
   const members = async () => (await admin.describeGroups(['trainer'])).groups[0]?.members.length;
 
-  /** As if the last trainer had left long ago: then no command waits for it to come back. */
+  /** Makes it look as if the last trainer left long ago, so that no command waits for it to come back. */
   const forgetTrainers = () => admin.deleteGroups(['trainer']);
 
-  /** Gives `version` the traffic, and waits until it answers a text as it is labelled. */
+  /** Gives `version` all traffic, and waits until it answers a text with its right label. */
   async function serves(version: string) {
     const promoted = await samvad(['promote', version, '--json']);
     assert.deepEqual(JSON.parse(promoted.stdout), { production: version, canary: null });
@@ -115,7 +115,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     await stack.stop();
   });
 
-  it('the trainer has a configured program make the version that is then served', async () => {
+  it('the trainer lets the configured program make a version, which is then served', async () => {
     const { prepared } = stack;
     const { training } = readConfig({ ...stack.env, SAMVAD_TRAINER_COMMAND: command('good') });
     const config = { ...prepared.config, training: { ...training, threshold: rows.length } };
@@ -137,7 +137,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     assert.deepEqual(made, { encoder: { kind: 'tokens', maxLength: 32 }, external: { by: 'test' } });
   });
 
-  it('a run that the program fails tells why, and the next one works, with a sentence encoder', async () => {
+  it('a run records why the program failed, and the next one succeeds with a sentence encoder', async () => {
     const failures: readonly (readonly [Record<string, string>, RegExp])[] = [
       [{ SAMVAD_TRAINER_COMMAND: command('fails') }, /failed with code 3\. It said:\nloading\nno GPU here/],
       [{ SAMVAD_TRAINER_COMMAND: command('foreign') }, /is refused\. The file is not a whole ONNX model/],
@@ -146,7 +146,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     for (const [i, [env, reason]] of failures.entries()) {
       const asked = train(env);
       if (i === 0) {
-        // A trainer has just left, and may come back.
+        // A trainer has just left and may come back, so the command waits.
         const waits = async () => [...(await log.read()).runs.values()].some(({ status }) => status === 'requested');
         for (const end = Date.now() + 30_000; !(await waits()); await sleep(50)) assert.ok(Date.now() < end);
         for (let looks = 0; looks < 10; looks++, await sleep(200))
@@ -163,7 +163,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     await serves('router-v1.2.0');
   });
 
-  it('a run that is asked for is carried out by the trainer that runs, and by the command once none does', async () => {
+  it('a requested run is executed by a running trainer, and by the command once there is none', async () => {
     const { prepared } = stack;
     const { training } = readConfig({ ...stack.env, SAMVAD_TRAINER_COMMAND: command('hangs') });
     const config = { ...prepared.config, training: { ...training, threshold: 1_000_000 } };
@@ -181,7 +181,7 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     assert.match(failure ?? '', /failed with code 3/);
   });
 
-  it('the program ends with its run, also where the process of the run is killed', async () => {
+  it('the program ends with its run, also when the process of the run is killed', async () => {
     await forgetTrainers();
     const asked = train({ SAMVAD_TRAINER_COMMAND: command('hangs') });
     const below = async (pid: number | string, words: string): Promise<string> => {
@@ -198,8 +198,8 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     process.kill(Number(runProcess), 'SIGKILL');
     for (const pid of [program, worker])
       for (const end = Date.now() + 20_000; !/^$|\) Z /.test(await readProc(`/proc/${pid}/stat`)); await sleep(20))
-        assert.ok(Date.now() < end, `${pid} goes on`);
-    // The run was taken up again meanwhile, and is cancelled now.
+        assert.ok(Date.now() < end, `${pid} still runs`);
+    // The run was resumed meanwhile, and is cancelled now.
     await below(await below(cli, 'run-process-main'), 'external-trainer');
     const open = [...(await log.read()).runs].find(([, { status }]) => status === 'running');
     assert.equal((await samvad(['train', '--cancel', open?.[0] ?? ''])).code, 0);
@@ -207,11 +207,11 @@ describe('an encoder and a trainer from elsewhere, on real servers', () => {
     assert.deepEqual([status, code], ['cancelled', 1]);
   });
 
-  it('train-router and models register make versions of files, compared with production', async () => {
+  it('train-router and models register make versions from files, compared with production', async () => {
     const model = path.join(stack.home, 'own.onnx');
     const registered = await samvad(
       ['train-router', data, '--command', command('good'), '--output', model, '--register', '--json'],
-      { SAMVAD_ENCODER: 'tiny' }, // the command line goes first
+      { SAMVAD_ENCODER: 'tiny' }, // the command line overrides it
     );
     assert.equal(registered.code, 0, registered.stderr);
     const first = JSON.parse(registered.stdout) as StoredReport;

@@ -6,13 +6,13 @@ import { createServer } from '../../http/server.ts';
 import type { ServerOptions } from '../../http/server.ts';
 import { defaultPolicy } from '../../policy/routing.ts';
 
-/** What the API answers here, by path and query: JSON, or how it fails. */
+/** The answers of the API by path and query: JSON, or a failure. */
 type Answers = Record<string, unknown>;
 
 const AWAY = { status: 503, json: { status: 503, detail: 'Postgres is away.' } };
 
 const NEXT = '/v1/review-queue/next';
-/** As when the page comes out of the browser's back/forward cache. */
+/** Simulates that the page comes out of the browser's back/forward cache. */
 const LOOK_AGAIN = "dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))";
 const ANSWERS = '/v1/review-queue/answers';
 
@@ -23,8 +23,8 @@ const turn = {
   created_at: '2026-10-05T00:00:00Z',
 };
 
-describe('the pages in Chromium, with answers that are rare', { timeout: 240_000 }, () => {
-  // A page that closes lets go of questions that have waited, and those of the dashboard come here.
+describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () => {
+  // A closing page releases its waiting requests, and those of the dashboard reach this server.
   const live = () => Promise.reject(new Error('not asked'));
   const app = createServer({ tokens: [], live } as unknown as ServerOptions);
   let url: string;
@@ -42,7 +42,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await app.close();
   });
 
-  /** A page whose questions are answered from `answers`, which may change; one that is not there has no answer at all. */
+  /** A page whose requests are answered from `answers`, which may change; a request that is not in it gets no answer. */
   async function open(path: string, answers: Answers, timezoneId = 'Asia/Kolkata'): Promise<Page> {
     const page = await (await browser.newContext({ timezoneId })).newPage();
     page.setDefaultTimeout(20_000);
@@ -50,7 +50,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
       const asked = new URL(route.request().url());
       const answer = answers[asked.pathname + asked.search];
       if (answer === undefined && asked.pathname === '/v1/session') return route.continue();
-      if (answer === undefined) return; // as where packets are dropped
+      if (answer === undefined) return; // as when packets are dropped
       return answer === AWAY ? route.fulfill(AWAY) : route.fulfill({ json: answer });
     });
     await page.goto(url + path);
@@ -65,7 +65,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     ...{ reviewer: 'asha', items: ids.map(item), waiting: ids.length, modules: [], languages: [] },
     ...{ routes: [], progress: { mine: 0, everyone: 0, median_ms: null } },
   });
-  /** The review page of asha, to whom `first` is lent until `answers` say otherwise. */
+  /** The review page of asha, who holds the items of `first` until `answers` changes. */
   async function openReview(first = lent('c-1', 'c-2', 'c-3')): Promise<{ page: Page; answers: Answers }> {
     const answers: Answers = {
       [NEXT]: first,
@@ -79,7 +79,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
   }
   const shown = (page: Page, id: string) => page.locator(`.task[data-id="${id}"]`).waitFor();
 
-  /** The directions of the elements of this name whose text is Arabic. */
+  /** The text directions of elements with this name that hold the Arabic text. */
   const directions = (page: Page, element: string) =>
     page.evaluate<string[]>(
       `[...document.querySelectorAll('${element}')].filter((one) => one.textContent.trim() === '${ARABIC}')
@@ -103,7 +103,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('the sign-in says that a token opens no page, and leads out', async () => {
+  it('the sign-in says that a token opens no page, and offers to sign out', async () => {
     const nobody = { needed: true, name: null, roles: [] };
     const answers: Answers = { '/v1/session': nobody };
     const page = await open('/sign-in', answers);
@@ -122,7 +122,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a dashboard that nobody sees keeps no connection to the server, and has its figures when it is seen again', async () => {
+  it('a hidden dashboard keeps no connection to the server, and gets its figures when it is shown again', async () => {
     const page = await open('/', { '/v1/topology': { topics: [], processors: [], projections: [], services: [] } });
     const turn = (hidden: boolean) =>
       page.evaluate(`Object.defineProperty(document, 'hidden', { value: ${String(hidden)}, configurable: true });
@@ -134,7 +134,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('what was read is not shown again to whoever goes back to it after a sign-out', async () => {
+  it('after a sign-out, going back shows nothing that was read before', async () => {
     const answers: Answers = { '/v1/conversations': [turn] };
     const page = await open('/conversations', answers);
     await page.getByRole('cell', { name: ARABIC }).waitFor();
@@ -170,7 +170,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a dashboard that is opened while a server is away says so, and gets its figures when it is back', async () => {
+  it('a dashboard that is opened while a server is away says so, and gets its figures when the server is back', async () => {
     const figures = {
       '/v1/overview': { routing: [], confidence: [] },
       '/v1/models': [],
@@ -188,14 +188,14 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page
       .locator('#away', { hasText: 'Key figures, models and charts can not be read: Postgres is away.' })
       .waitFor();
-    assert.equal(await page.getByText('No version gets traffic.').count(), 0, 'nobody knows that yet');
+    assert.equal(await page.getByText('No version gets traffic.').count(), 0, 'that is not known yet');
     Object.assign(answers, figures);
     await page.getByText('No version gets traffic.').waitFor();
     await page.locator('li', { hasText: 'run-1' }).getByText('failed').waitFor();
     await page.context().close();
   });
 
-  it('only the policy whose effect is on the page can be adopted', async () => {
+  it('only the policy whose effect is shown can be adopted', async () => {
     const [policy, adopted_at] = [{ ...defaultPolicy, version: 'strict' }, '2026-10-05T00:00:00Z'];
     const none = { conversations: 0, hours: 0, auto_approved: 0, expected: null };
     const page = await open('/settings', {
@@ -220,14 +220,14 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.getByRole('row', { name: 'wrong, expected' }).getByText('6 not estimated').waitFor();
     assert.equal(await adopt.isEnabled(), true);
     await draft.fill(first.replace('0.85', '0.99'));
-    assert.equal(await adopt.isEnabled(), false, 'nobody has seen the effect of 0.99');
+    assert.equal(await adopt.isEnabled(), false, 'the effect of 0.99 was not shown');
     await draft.fill(first);
     assert.equal(await adopt.isEnabled(), true);
     assert.deepEqual(await directions(page, 'span'), ['rtl']);
     await page.context().close();
   });
 
-  it('the form says what the list shows when one goes back', async () => {
+  it('the form matches the list after going back', async () => {
     const page = await open('/conversations', {
       '/v1/conversations': [turn],
       '/v1/conversations?route=needs-review': [{ ...turn, route: 'needs-review' }],
@@ -237,7 +237,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await route.selectOption('needs-review');
     await page.getByRole('button', { name: 'Search' }).click();
     await page.getByRole('cell', { name: 'needs-review' }).waitFor();
-    await route.selectOption('priority-review'); // and not asked for
+    await route.selectOption('priority-review'); // without a search
     await page.getByLabel('Intent').fill('track');
     await page.goBack();
     await page.getByRole('cell', { name: 'auto-approved' }).first().waitFor();
@@ -249,7 +249,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a timeline is in the order of time, and texts keep their own direction', async () => {
+  it('a timeline is in order of time, and texts keep their own direction', async () => {
     const [captured, trained, reviewed] = [
       '2026-10-05T00:00:00.000Z',
       '2026-10-06T00:00:00.000Z',
@@ -281,7 +281,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a label that was just given is in the list although the server has kept one without it', async () => {
+  it('a new label is in the list at once, although the server keeps an older list', async () => {
     const { page } = await openReview();
     const search = page.getByRole('combobox', { name: 'The right label' });
     const sent: unknown[] = [];
@@ -301,7 +301,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
       await search.press('Enter');
     }
     for (const end = Date.now() + 30_000; sent.length < 3 && Date.now() < end;) await page.waitForTimeout(20);
-    // The server may not have heard of the first when the second comes.
+    // The server may not know the first one when the second arrives.
     assert.deepEqual(
       sent.map((body) => (body as { new_label?: boolean }).new_label),
       [true, true, true],
@@ -309,7 +309,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a key that ends a word of an input method chooses no label, and the list keeps all keys to itself', async () => {
+  it('a key that ends a word of an input method chooses no label, and the open list receives all keys', async () => {
     const { page } = await openReview();
     await shown(page, 'c-1');
     await page.keyboard.press('c');
@@ -326,7 +326,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('answers that something before the server refuses wait until the server itself has said something', async () => {
+  it('answers that a proxy refuses wait until the server itself responds', async () => {
     const { page } = await openReview();
     await shown(page, 'c-1');
     const refusals = [
@@ -345,13 +345,13 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
       for (const end = Date.now() + 10_000; asked <= i && Date.now() < end;) await page.waitForTimeout(20);
       await page.getByText('1 answers on their way.').waitFor();
       assert.equal(await page.locator('.notice.bad, .notice.row').count(), 0, JSON.stringify(refusals[i]));
-      await page.evaluate("dispatchEvent(new Event('online'))"); // sooner than it would by itself
+      await page.evaluate("dispatchEvent(new Event('online'))"); // retries at once
     }
     await page.getByText('Everything is saved.').waitFor();
     await page.context().close();
   });
 
-  it('a question and an answer that hang are given up, and come again', async () => {
+  it('hanging requests and answers are abandoned and sent again', async () => {
     const { page, answers } = await openReview();
     await shown(page, 'c-1');
     await page.evaluate(
@@ -372,7 +372,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('an item that was taken back leaves when somebody else has it', async () => {
+  it('an item that was undone leaves when somebody else has it', async () => {
     const group = [item('c-4')];
     const first = lent('c-1', 'c-2', 'c-3');
     const { page, answers } = await openReview({
@@ -382,7 +382,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await shown(page, 'c-1');
     await page.keyboard.press('a');
     await shown(page, 'c-2');
-    answers[NEXT] = lent('c-2', 'c-3'); // until the queue has heard of the undo
+    answers[NEXT] = lent('c-2', 'c-3'); // until the queue has processed the undo
     await page.keyboard.press('u');
     await shown(page, 'c-1');
     await page.getByText('Everything is saved.').waitFor();
@@ -399,16 +399,16 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     }
     answers[NEXT] = lent('c-2', 'c-4');
     await look();
-    await shown(page, 'c-1'); // which the queue may not have again yet
+    await shown(page, 'c-1'); // the queue may not have it back yet
     await page.evaluate('{ const now = performance.now.bind(performance); performance.now = () => now() + 30_000; }');
     await look();
     await page.locator('#news', { hasText: 'Somebody else has answered the previous message' }).waitFor();
     await shown(page, 'c-2');
-    assert.equal(await page.locator('.next li').count(), 1, 'what was answered with it, and comes by itself now');
+    assert.equal(await page.locator('.next li').count(), 1, 'the item that was answered with it comes alone now');
     await page.context().close();
   });
 
-  it('a second tab that begins as a copy of the first has items of its own, and a reload goes on with the same', async () => {
+  it('a second tab that starts as a copy of the first has items of its own, and a reload keeps the items', async () => {
     const { page } = await openReview();
     await shown(page, 'c-1');
     const session = async (tab: Page, act: () => Promise<unknown>) => {
@@ -427,7 +427,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a version that was registered names its data set without a link, which would lead nowhere', async () => {
+  it('a registered version names its data set without a link, which would lead nowhere', async () => {
     const sha256 = 'a'.repeat(64);
     const model = { version: 'router-v9', status: 'shadow', reasons: [], report_sha256: null };
     const sample = {
@@ -448,7 +448,7 @@ describe('the pages in Chromium, with answers that are rare', { timeout: 240_000
     await page.context().close();
   });
 
-  it('a chart has a name and its values as a table', async () => {
+  it('a chart has a name and a table of its values', async () => {
     const at = Date.UTC(2026, 9, 5) / 1000;
     const page = await open('/', {
       '/v1/topology': { topics: [], processors: [], projections: [], services: [] },

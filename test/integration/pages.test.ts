@@ -26,7 +26,7 @@ const COUNT = 3000;
 const PER_SECOND = 500;
 const VERSION = 'router-v1.1.0';
 
-/** What axe found, as one line a rule. */
+/** The violations that axe found. */
 type Found = readonly { readonly id: string; readonly nodes: readonly { readonly html: string }[] }[];
 
 describe('the pages in Chromium', () => {
@@ -35,11 +35,11 @@ describe('the pages in Chromium', () => {
   let http: RunningHttp;
   let browser: Browser;
   let axe: string;
-  /** Query of the page of a dead letter. */
+  /** The query of the page of a dead letter. */
   let letter: string;
-  /** Of the data set of `VERSION`. */
+  /** The hash of the data set of `VERSION`. */
   let sha256: string;
-  /** Whatever a page must not do: errors in its console, requests to other hosts. */
+  /** What a page must not do: errors in its console, requests to other hosts. */
   const complaints: string[] = [];
 
   before(async () => {
@@ -63,7 +63,7 @@ describe('the pages in Chromium', () => {
     ),
   );
 
-  /** A page that notes every complaint. `bypassCSP` lets axe in; everything else runs under the policy. */
+  /** A page that records every complaint. `bypassCSP` allows axe; everything else runs under the policy. */
   async function open(path: string, options: { dark?: boolean; width?: number; forAxe?: boolean } = {}): Promise<Page> {
     const context = await browser.newContext({
       colorScheme: options.dark === true ? 'dark' : 'light',
@@ -86,7 +86,7 @@ describe('the pages in Chromium', () => {
 
   const figure = (page: Page, label: string) => page.locator(`[data-figure="${label}"]`).textContent();
 
-  it('the dashboard moves under live traffic, and its figures are those of SQL', { timeout: 180_000 }, async () => {
+  it('the dashboard follows live traffic, and its figures match SQL', { timeout: 180_000 }, async () => {
     const { prepared } = stack;
     const page = await open('/');
     await page.waitForSelector('[data-figure="Conversations"]');
@@ -137,7 +137,7 @@ describe('the pages in Chromium', () => {
     const { rows: spread } = await prepared.pool.query<{ n: number }>(
       'SELECT count(*)::int AS n FROM conversation_logs GROUP BY least(floor(nlu_confidence * 20), 19) ORDER BY least(floor(nlu_confidence * 20), 19)',
     );
-    // An answer is kept for a multiple of what it took.
+    // An answer is kept for a multiple of the time that it took.
     const histogram = async () =>
       ((await (await fetch(`${http.url}/v1/overview`)).json()) as { confidence: number[] }).confidence;
     const counted = spread.map(({ n }) => n);
@@ -146,32 +146,28 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it(
-    'the charts follow the width of the window and the colours, and the page stays alive',
-    { timeout: 60_000 },
-    async () => {
-      const page = await open('/');
-      const chart = page.locator('#routing canvas');
-      await chart.waitFor();
-      const width = async () => Math.round((await chart.boundingBox())?.width ?? 0);
-      const place = page.locator('#routing'); // its canvas is another one after each change
-      const [wide, light] = [await width(), await place.screenshot()];
-      const until = async (what: string, holds: () => Promise<boolean>) => {
-        for (const deadline = Date.now() + 10_000; !(await holds()); await sleep(100))
-          assert.ok(Date.now() < deadline, `${what}; the chart is ${await width()} wide, at first ${wide}`);
-      };
-      await page.setViewportSize({ width: 390, height: 844 });
-      await until('it did not become smaller', async () => (await width()) < wide);
-      await page.setViewportSize({ width: 1280, height: 900 });
-      await until('it did not become as large again', async () => (await width()) === wide);
-      assert.equal(await page.locator('#routing canvas').count(), 1);
-      await page.emulateMedia({ colorScheme: 'dark' });
-      await until('it is as light as before', async () => !(await place.screenshot()).equals(light));
-      await page.context().close();
-    },
-  );
+  it('the charts follow the width of the window and the colour scheme', { timeout: 60_000 }, async () => {
+    const page = await open('/');
+    const chart = page.locator('#routing canvas');
+    await chart.waitFor();
+    const width = async () => Math.round((await chart.boundingBox())?.width ?? 0);
+    const place = page.locator('#routing'); // its canvas is another one after each change
+    const [wide, light] = [await width(), await place.screenshot()];
+    const until = async (what: string, holds: () => Promise<boolean>) => {
+      for (const deadline = Date.now() + 10_000; !(await holds()); await sleep(100))
+        assert.ok(Date.now() < deadline, `${what}; the chart is ${await width()} wide, at first ${wide}`);
+    };
+    await page.setViewportSize({ width: 390, height: 844 });
+    await until('it did not become smaller', async () => (await width()) < wide);
+    await page.setViewportSize({ width: 1280, height: 900 });
+    await until('it did not become as large again', async () => (await width()) === wide);
+    assert.equal(await page.locator('#routing canvas').count(), 1);
+    await page.emulateMedia({ colorScheme: 'dark' });
+    await until('it is as light as before', async () => !(await place.screenshot()).equals(light));
+    await page.context().close();
+  });
 
-  it('a model shows what it fixed and broke, what it mixes up, and its whole report', { timeout: 60_000 }, async () => {
+  it('a model shows what it fixed and broke, what it confuses, and its whole report', { timeout: 60_000 }, async () => {
     const { prepared } = stack;
     const { report, manifest } = await registerReported(prepared, VERSION);
     sha256 = manifest.sha256;
@@ -184,7 +180,7 @@ describe('the pages in Chromium', () => {
       /message 1 food\/cancel_order food\/refund_status/,
     );
     assert.equal(await page.getByText('4 broken: right in production, wrong here').count(), 1);
-    // Of the intents in turn every twelfth row was taken for the next one.
+    // Of the intents in turn, every twelfth row was predicted as the next intent.
     assert.match(await text('Confusions'), /food\/track_order food\/cancel_order 5$/);
     for (const [language, { rows, accuracy }] of Object.entries(report.evaluation.byLanguage))
       assert.match(
@@ -198,7 +194,7 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it('versions say why a rollout stays where it is, or does not begin', { timeout: 60_000 }, async () => {
+  it('versions say why a rollout does not advance or does not begin', { timeout: 60_000 }, async () => {
     const page = await browser.newPage();
     const [none, doubt] = ['It waits: router-v1.8.0 is on trial.', 'Each version needs 50 labels.'];
     await page.route('**/v1/models', async (route) => {
@@ -224,7 +220,7 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it('a report that can not be read is not said to be none', { timeout: 60_000 }, async () => {
+  it("a report that can't be read is not shown as missing", { timeout: 60_000 }, async () => {
     const page = await browser.newPage();
     const path = `/v1/models/${VERSION}/report`;
     const detail = 'The database does not answer; try again soon.';
@@ -240,90 +236,75 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it(
-    'a version leads to its data set and back, and the figures of both are those of SQL',
-    { timeout: 60_000 },
-    async () => {
-      const { prepared } = stack;
-      const page = await open(`/models?version=${VERSION}`);
-      const sql = async (text: string) => (await prepared.pool.query<{ n: number }>(text)).rows[0]?.n ?? NaN;
-      const samples = await sql('SELECT count(*)::int AS n FROM training_samples');
-      await page.locator('a[href^="/data-sets?"]').click();
-      await page.getByRole('heading', { name: `${samples.toLocaleString('en-IN')} samples` }).waitFor();
-      assert.match(
-        await page.getByRole('region', { name: 'Samples by intent' }).innerText(),
-        new RegExp(`food/track_order\\s+${samples}`),
-      );
-      const { rows } = await prepared.pool.query<{ partition: number; next: string }>(
-        `SELECT log_partition AS partition, max(log_offset) + 1 AS next FROM training_sample_rows GROUP BY 1 ORDER BY 1`,
-      );
-      const ranges = (await page.getByRole('region', { name: 'Offsets' }).innerText())
-        .match(/\d[\d,]*/g)
-        ?.map((n) => Number(n.replaceAll(',', '')));
-      // Up to the end of the partition, where the marker of the last transaction stands.
-      assert.deepEqual(
-        rows.map(({ partition, next }) => [partition, 0, Number(next)]),
-        rows.map((_, i) => [
-          ranges?.[3 * i],
-          ranges?.[3 * i + 1],
-          Math.min(Number(rows[i]?.next), ranges?.[3 * i + 2] ?? 0),
-        ]),
-      );
-      await page.getByRole('link', { name: VERSION }).click();
-      await page.getByRole('heading', { name: VERSION }).waitFor();
-      const id = await prepared.pool.query<{ id: string }>(
-        'SELECT conversation_id AS id FROM training_samples LIMIT 1',
-      );
-      await page.goto(`${http.url}/conversations?id=${id.rows[0]?.id ?? ''}`);
-      await page.getByText(`${VERSION} was trained on its sample`).waitFor();
-      await page.goto(`${http.url}/data-sets`);
-      assert.equal(Number(await figure(page, 'Approved samples')), samples);
-      assert.equal(
-        Number(await figure(page, 'Unused')),
-        await sql('SELECT count(*)::int AS n FROM training_samples WHERE model_version_target IS NULL'),
-      );
-      assert.match((await figure(page, 'Towards the next run')) ?? '', /^\s*0 of 1,000\s*$/);
-      await page.context().close();
-    },
-  );
+  it('a version leads to its data set and back, and the figures of both match SQL', { timeout: 60_000 }, async () => {
+    const { prepared } = stack;
+    const page = await open(`/models?version=${VERSION}`);
+    const sql = async (text: string) => (await prepared.pool.query<{ n: number }>(text)).rows[0]?.n ?? NaN;
+    const samples = await sql('SELECT count(*)::int AS n FROM training_samples');
+    await page.locator('a[href^="/data-sets?"]').click();
+    await page.getByRole('heading', { name: `${samples.toLocaleString('en-IN')} samples` }).waitFor();
+    assert.match(
+      await page.getByRole('region', { name: 'Samples by intent' }).innerText(),
+      new RegExp(`food/track_order\\s+${samples}`),
+    );
+    const { rows } = await prepared.pool.query<{ partition: number; next: string }>(
+      `SELECT log_partition AS partition, max(log_offset) + 1 AS next FROM training_sample_rows GROUP BY 1 ORDER BY 1`,
+    );
+    const ranges = (await page.getByRole('region', { name: 'Offsets' }).innerText())
+      .match(/\d[\d,]*/g)
+      ?.map((n) => Number(n.replaceAll(',', '')));
+    // The range goes up to the end of the partition, where the marker of the last transaction is.
+    assert.deepEqual(
+      rows.map(({ partition, next }) => [partition, 0, Number(next)]),
+      rows.map((_, i) => [
+        ranges?.[3 * i],
+        ranges?.[3 * i + 1],
+        Math.min(Number(rows[i]?.next), ranges?.[3 * i + 2] ?? 0),
+      ]),
+    );
+    await page.getByRole('link', { name: VERSION }).click();
+    await page.getByRole('heading', { name: VERSION }).waitFor();
+    const id = await prepared.pool.query<{ id: string }>('SELECT conversation_id AS id FROM training_samples LIMIT 1');
+    await page.goto(`${http.url}/conversations?id=${id.rows[0]?.id ?? ''}`);
+    await page.getByText(`${VERSION} was trained on its sample`).waitFor();
+    await page.goto(`${http.url}/data-sets`);
+    assert.equal(Number(await figure(page, 'Approved samples')), samples);
+    assert.equal(
+      Number(await figure(page, 'Unused')),
+      await sql('SELECT count(*)::int AS n FROM training_samples WHERE model_version_target IS NULL'),
+    );
+    assert.match((await figure(page, 'Towards the next run')) ?? '', /^\s*0 of 1,000\s*$/);
+    await page.context().close();
+  });
 
-  it(
-    'a dead letter is corrected on its page; a wrong edit says what is wrong and stays',
-    { timeout: 60_000 },
-    async () => {
-      const { prepared } = stack;
-      const { servers, pool } = prepared;
-      const producer = await connectProducer(librdkafkaConfig(servers.kafka, 'test'));
-      const bad = { ...conversation({}), conversation_id: 'letter-1', language: '?' };
-      producer.produce(
-        topics.conversations.name,
-        null,
-        prepared.codecs.of(topics.conversations).encode(bad),
-        'letter-1',
-      );
-      await call('sending', (done) => producer.flush(10_000, (error) => done(error, undefined)));
-      await disconnect(producer);
-      await untilCaughtUp(servers, pool);
-      const page = await open('/dead-letters');
-      await page.getByRole('link', { name: /"\?" is not a BCP 47 tag/ }).click();
-      const editor = page.getByLabel('The record, as the API takes it');
-      const draft = await editor.inputValue();
-      letter = new URL(page.url()).search;
-      await editor.fill(draft.replace('"?"', '"??"'));
-      await page.getByRole('button', { name: 'Send corrected' }).click();
-      await page.getByRole('listitem').getByText('"??" is not a BCP 47 tag').waitFor();
-      assert.match(await editor.inputValue(), /"\?\?"/);
-      // The browser itself notes the refusal of a request; that is all that may stand in the console.
-      assert.match(complaints.pop() ?? '', /status of 400/);
-      await editor.fill(draft.replace('"?"', '"hi"'));
-      await page.getByRole('button', { name: 'Send corrected' }).click();
-      await page.getByText('sent again').first().waitFor();
-      await untilCaughtUp(servers, pool);
-      await page.goto(`${http.url}/conversations?id=letter-1`);
-      await page.getByText('Timeline').waitFor();
-      await page.context().close();
-    },
-  );
+  it('a dead letter is corrected on its page; a wrong edit is explained and kept', { timeout: 60_000 }, async () => {
+    const { prepared } = stack;
+    const { servers, pool } = prepared;
+    const producer = await connectProducer(librdkafkaConfig(servers.kafka, 'test'));
+    const bad = { ...conversation({}), conversation_id: 'letter-1', language: '?' };
+    producer.produce(topics.conversations.name, null, prepared.codecs.of(topics.conversations).encode(bad), 'letter-1');
+    await call('sending', (done) => producer.flush(10_000, (error) => done(error, undefined)));
+    await disconnect(producer);
+    await untilCaughtUp(servers, pool);
+    const page = await open('/dead-letters');
+    await page.getByRole('link', { name: /"\?" is not a BCP 47 tag/ }).click();
+    const editor = page.getByLabel('The record, as the API takes it');
+    const draft = await editor.inputValue();
+    letter = new URL(page.url()).search;
+    await editor.fill(draft.replace('"?"', '"??"'));
+    await page.getByRole('button', { name: 'Send it corrected' }).click();
+    await page.getByRole('listitem').getByText('"??" is not a BCP 47 tag').waitFor();
+    assert.match(await editor.inputValue(), /"\?\?"/);
+    // The browser itself logs the refused request; nothing else may be in the console.
+    assert.match(complaints.pop() ?? '', /status of 400/);
+    await editor.fill(draft.replace('"?"', '"hi"'));
+    await page.getByRole('button', { name: 'Send it corrected' }).click();
+    await page.getByText('sent again').first().waitFor();
+    await untilCaughtUp(servers, pool);
+    await page.goto(`${http.url}/conversations?id=letter-1`);
+    await page.getByText('Timeline').waitFor();
+    await page.context().close();
+  });
 
   it('every page is accessible, light and dark, wide and on a phone', { timeout: 300_000 }, async () => {
     const details = [
@@ -336,7 +317,7 @@ describe('the pages in Chromium', () => {
       `/v1/models/${VERSION}/report.html`,
     ];
     for (const path of [...pages.map((page) => page.path), '/sign-in', ...details]) {
-      // Contrast depends on the colours and layout on the width, so two looks see what four would.
+      // Contrast depends on the colours and layout on the width, so two looks cover all four combinations.
       for (const look of [{ dark: false }, { dark: true, width: 390 }]) {
         const page = await open(path, { ...look, forAxe: true });
         await page.waitForFunction('!document.querySelector("#page > p.quiet:only-child")');
@@ -351,7 +332,7 @@ describe('the pages in Chromium', () => {
     }
   });
 
-  it('the dashboard goes on by itself after the server was away', { timeout: 120_000 }, async () => {
+  it('the dashboard recovers by itself after the server was away', { timeout: 120_000 }, async () => {
     const { prepared } = stack;
     const page = await browser.newPage();
     const conversations = async () => Number((await figure(page, 'Conversations'))?.replaceAll(',', ''));
@@ -361,7 +342,7 @@ describe('the pages in Chromium', () => {
     await http.stop();
     await page.locator('#away', { hasText: 'The server sends no figures at the moment' }).waitFor();
     assert.equal(await conversations(), last, 'the last figures stay');
-    // As after a restart: it listens, and waits for the servers behind it.
+    // As after a restart: it listens, but still waits for the servers behind it.
     let begin: () => void = () => undefined;
     const ready = new Promise<void>((resolve) => (begin = resolve));
     const config = { ...prepared.config, http: { host: '127.0.0.1', port: Number(new URL(http.url).port) } };
@@ -384,7 +365,7 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it('the dashboard says which figures are old where only those can not be read', { timeout: 60_000 }, async () => {
+  it("the dashboard says which figures are old when only those can't be read", { timeout: 60_000 }, async () => {
     const page = await browser.newPage();
     await page.goto(`${http.url}/`);
     await page.waitForSelector('[data-figure="Conversations"]');
@@ -397,7 +378,7 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it('what a proxy refuses is shown as a sentence', { timeout: 60_000 }, async () => {
+  it('a refusal by a proxy is shown as a sentence', { timeout: 60_000 }, async () => {
     const page = await browser.newPage();
     const alert = page.getByRole('alert');
     await page.route('**/v1/dead-letters', (route) =>
@@ -415,7 +396,7 @@ describe('the pages in Chromium', () => {
     await page.context().close();
   });
 
-  it('no page wrote an error or asked another host', () => {
+  it('no page logged an error or made a request to another host', () => {
     assert.deepEqual(complaints, []);
   });
 });

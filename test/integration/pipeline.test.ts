@@ -48,14 +48,14 @@ async function count(stack: Stack, sql: string): Promise<number> {
   return Number(rows[0]?.count);
 }
 
-/** On a busy machine too nothing goes through the spool, from where a record may come twice, or after `close`. */
+/** A producer that uses no spool even on a busy machine: from a spool, a record may arrive twice, or after `close`. */
 function patientProducer(prepared: Prepared) {
   return createConversationProducer({ ...producerOptions(prepared), deliveryTimeoutMs: 120_000 });
 }
 
-/** The bytes of a record up to its list of entities, which then claims to have `count` of them. */
+/** The bytes of a record up to its list of entities, which claims to have `count` items. */
 function claimingEntities(record: Buffer, count: number): Buffer {
-  const field = 'router-v1.0.0'; // the one before
+  const field = 'router-v1.0.0'; // the value of the field before it
   const end = record.indexOf(field) + field.length;
   return Buffer.concat([record.subarray(0, end), avsc.Type.forSchema('long').toBuffer(count)]);
 }
@@ -70,7 +70,7 @@ async function digests(stack: Stack): Promise<string[]> {
   return Promise.all(projections.map((projection) => digestTable(stack.prepared.pool, projection)));
 }
 
-/** `bytes` with a number that needs ten bytes in the place of `number`, both as Avro writes them: zig-zag, seven bits a byte. */
+/** `bytes` with a number of ten bytes in place of `number`, both as Avro writes them: zig-zag, seven bits per byte. */
 function withNumber(bytes: Buffer, number: bigint): Buffer {
   const varint = (value: bigint): number[] => {
     const rest = value >> 7n;
@@ -118,7 +118,7 @@ describe('the example traffic on real servers', () => {
     ),
   );
 
-  /** The latest value of each key of a topic, where it is not deleted. */
+  /** The latest value of each key of a topic, without deleted keys. */
   async function latestPerKey<V>(topic: Topic<V>): Promise<Map<string, V>> {
     const { servers, codecs } = stack.prepared;
     const latest = new Map<string, V>();
@@ -155,7 +155,7 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('queues what waits, and only that, first the class, then one of each near-duplicate', async () => {
+  it('queues exactly the waiting conversations, ordered by class, with one of each group of near-duplicates first', async () => {
     const asked = "(route <> 'auto-approved' OR audit)";
     const answers =
       '(SELECT count(DISTINCT r.reviewer) FROM standing_reviews r WHERE r.conversation_id = c.conversation_id)';
@@ -179,7 +179,7 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('gives every eighth place to what chance has drawn, audits among it, and shows nothing that tells them apart', async () => {
+  it('gives every eighth place to items drawn by chance, and shows nothing that distinguishes audits among them', async () => {
     const { rows } = await stack.prepared.pool.query<Record<string, unknown>>(
       'SELECT q.*, c.audit FROM training_queue q JOIN conversation_logs c USING (conversation_id) ORDER BY review_priority',
     );
@@ -196,7 +196,7 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual(new Set(audits?.flatMap(Object.keys)), new Set(others?.flatMap(Object.keys)));
   });
 
-  it('tells monitors how many wait since when, and how large and long its transactions were', async () => {
+  it('measures how many conversations wait since when, and the size and duration of transactions', async () => {
     const { servers, pool, measurements } = stack.prepared;
     const { queue, lag } = await readPipelineFigures(servers, pool);
     const { rows } = await pool.query<{ class: number; waiting: string; oldest: Date }>(
@@ -218,7 +218,7 @@ describe('the example traffic on real servers', () => {
     }
   });
 
-  it('put exactly the eight conflicting ids into the dead letters', async () => {
+  it('puts exactly the eight conflicting ids into the dead letters', async () => {
     const letters = await deadLettersIn(stack.prepared);
     assert.deepEqual(
       letters.map(({ code }) => code),
@@ -250,11 +250,11 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('notes an export that Ctrl-C ends, and leaves nothing of it', async () => {
+  it('records an export that Ctrl-C ends, and leaves no files', async () => {
     const file = path.join(stack.home, 'interrupted.jsonl');
     const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
     const manifest = path.join(stack.home, 'held.manifest.json');
-    await promisify(execFile)('mkfifo', [manifest]); // the export stands still until somebody writes it
+    await promisify(execFile)('mkfifo', [manifest]); // the export waits until it is written
     const env = { ...process.env, ...stack.env };
     const child = spawn(process.execPath, [bin, 'export', '-o', file, '--manifest', manifest], {
       env,
@@ -288,7 +288,7 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual(await readdir(path.join(stack.prepared.config.home, DATA_SETS)), []);
   });
 
-  it('answers every query of the acceptance list with what the log says', async () => {
+  it('answers every acceptance query with the data of the log', async () => {
     const { servers, pool } = stack.prepared;
     const producer = await patientProducer(stack.prepared);
     for (let i = 0; i < 25; i++)
@@ -456,7 +456,7 @@ describe('the example traffic on real servers', () => {
       assert.ok((await stack.prepared.pool.query(question)).fields.length > 1, question);
   });
 
-  it('gives the same tables when they are rebuilt from the log, timestamps included, while the runners live', async () => {
+  it('gives the same tables when they are rebuilt from the log, including timestamps, while the runners run', async () => {
     const { servers, codecs, pool } = stack.prepared;
     const before = await digests(stack);
     for (const projection of projections)
@@ -466,7 +466,7 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual(await digests(stack), before);
   });
 
-  it('leaves everything as it was when a rebuild fails half-way, and goes on', async () => {
+  it('leaves everything unchanged when a rebuild fails half-way, and continues', async () => {
     const { servers, codecs, pool } = stack.prepared;
     for (const projection of projections.filter(({ table }) => ['conversation_logs', 'review_queue'].includes(table))) {
       const standing = async () => ({
@@ -523,7 +523,7 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual(await digests(stack), before);
   });
 
-  it('sends poison to the dead letters with its reason, and goes on', async () => {
+  it('sends poison to the dead letters with its reason, and continues', async () => {
     const { servers, codecs, pool } = stack.prepared;
     const letterCodes = async () => (await deadLettersIn({ servers, codecs })).map(({ code }) => code);
     const known = await letterCodes();
@@ -554,13 +554,13 @@ describe('the example traffic on real servers', () => {
         encode({ conversation_id: 'p3', entities: [{ name: '__proto__', value: 'x', start: null, end: null }] }),
       ],
       ['invalid-value', encode({ conversation_id: 'p8'.repeat(2500) })],
-      // Nanoseconds, and more than an int holds: what the types of other languages let through.
+      // Nanoseconds, and more than an int holds: values that the types of other languages permit.
       ['bad-avro', withNumber(encode({ conversation_id: 'p9', created_at: 1_789_000_000_123 }), 1_789_000_000_123n)],
       ['bad-avro', withNumber(encode({ conversation_id: 'p10', processing_time_ms: 123_456_789 }), 123_456_789n)],
     ];
     const producer = await connectProducer({
       ...librdkafkaConfig(servers.kafka, 'poison'),
-      'compression.codec': 'gzip', // megabytes of one letter pass the broker's limit when they are compressed
+      'compression.codec': 'gzip', // compressed, megabytes of one repeated letter pass the broker's limit
       'message.max.bytes': 8 * 1024 * 1024,
     });
     producer.produce(topics.conversations.name, 0, good, 'wrong partition perhaps');
@@ -577,7 +577,7 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('takes what says that it was said in some hours, as from a clock that is set wrong', async () => {
+  it('accepts times some hours ahead, as from a clock that is set wrong', async () => {
     const { pool, servers } = stack.prepared;
     const producer = await patientProducer(stack.prepared);
     const created_at = new Date(Date.now() + 5.5 * 3_600_000);
@@ -599,7 +599,7 @@ describe('the example traffic on real servers', () => {
       if (key?.toString().startsWith('from-later') === true) assert.ok(timestamp <= arrived, `${timestamp}`);
   });
 
-  it('draws a sampled trace from the capture to the rows, and none of one that is not sampled', async (t) => {
+  it('exports spans of a sampled trace from the capture to the rows, and none of an unsampled trace', async (t) => {
     const [traceId, other, caller] = ['0af7651916cd43dd8448eb211c80319c', `${'0'.repeat(31)}1`, 'b7ad6b7169203331'];
     const producer = await patientProducer(stack.prepared);
     t.after(() => producer.close());
@@ -634,7 +634,7 @@ describe('the example traffic on real servers', () => {
     assert.deepEqual([...new Set(collector.spans.map((one) => one.traceId))], [traceId]);
   });
 
-  it('carries the trace of a caller to every topic, the dead letter and the log; odd headers of others stop nothing', async (t) => {
+  it('carries the trace of a caller to every topic, the dead letter and the log, and ignores odd headers of other producers', async (t) => {
     const { servers, codecs, pool } = stack.prepared;
     const traceId = '4bf92f3577b34da6a3ce929d0e0e4736';
     const traceparent = `00-${traceId}-00f067aa0ba902b7-01`;
@@ -645,7 +645,7 @@ describe('the example traffic on real servers', () => {
       ...{ nlu_module: 'food', nlu_confidence: 0.4, nlu_provider: 'indicbert' as const },
     };
     await producer.captureConversation(input, { traceparent });
-    await untilCaughtUp(servers, pool); // what is answered within the batch that brought it never comes into the queue
+    await untilCaughtUp(servers, pool); // an answer in the same batch would keep the conversation out of the queue
     const approval = { conversation_id: 'traced', verdict: 'approve' as const, reviewer: 'asha' };
     await producer.submitReview(approval, { traceparent });
     await untilCaughtUp(servers, pool);
@@ -695,7 +695,7 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('does not start on a schema that can not read what is in the log, and names the field', async () => {
+  it("refuses to start with a schema that can't read the log, and names the field", async () => {
     const { schemaRegistryUrl } = stack.prepared.servers;
     const changed = { ...topics.conversations, name: 'nlu.changed' };
     const old = schemas.ConversationCaptured.replace(
@@ -715,7 +715,7 @@ describe('the example traffic on real servers', () => {
     );
   });
 
-  it('rebuilds and migrates as a user whose statements may take no longer than a moment', async (t) => {
+  it('rebuilds and migrates as a user with a short statement timeout', async (t) => {
     const { servers, codecs, pool } = stack.prepared;
     const [projection] = projections.filter(({ name }) => name === 'policies');
     assert.ok(projection);
@@ -726,7 +726,7 @@ describe('the example traffic on real servers', () => {
       await pool.query('ALTER ROLE CURRENT_USER RESET statement_timeout');
     });
     await assert.rejects(hurried.query('SELECT pg_sleep(1)'), { code: '57014' });
-    /** Whoever waits for this lock has a statement that takes a second. */
+    /** Holds a lock for a second, so that a statement that waits for it takes that long. */
     const held = async <T>(lock: string, during: () => Promise<T>): Promise<T> => {
       const holder = await pool.connect();
       await holder.query('BEGIN');

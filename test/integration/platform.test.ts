@@ -22,7 +22,7 @@ import { sharedClasses } from '../../platform/shared-classes.ts';
 // Real servers, about 40 seconds; the first run downloads them into the cache.
 const cache = process.env['SAMVAD_CACHE'] ?? join(homedir(), '.cache', 'samvad');
 
-process.env['PGSSLMODE'] = 'require'; // of the shell, for servers elsewhere
+process.env['PGSSLMODE'] = 'require'; // as from a user's shell, meant for other servers
 
 let home: string;
 let platform: RunningPlatform;
@@ -98,7 +98,7 @@ async function schemaById(id: number): Promise<number> {
 const pidsGone = async (pids: readonly number[]): Promise<boolean> =>
   (await Promise.all(pids.map(identify))).every((found) => found === undefined);
 
-test('kafka answers, and a topic survives kill -9 of the broker', async () => {
+test('a topic survives kill -9 of the broker', async () => {
   await withAdmin((admin) => admin.createTopics({ waitForLeaders: false, topics: [{ topic: 'kept' }] }));
   platform.kill('kafka', 'SIGKILL');
   await platform.restart('kafka');
@@ -122,7 +122,7 @@ test('a row survives kill -9 of postgres', async () => {
   assert.deepEqual(await query('SELECT n FROM kept'), [{ n: '42' }]);
 });
 
-test('a second start is refused and stopPlatform does nothing while the process that owns the servers lives', async () => {
+test('while the owner of the servers runs, a second start is refused and stopPlatform does nothing', async () => {
   const statuses = await platformStatus(home);
   assert.deepEqual(
     statuses.map(({ server, state }) => [server, state]),
@@ -136,7 +136,7 @@ test('a second start is refused and stopPlatform does nothing while the process 
   assert.deepEqual(await topics(), ['kept']);
 });
 
-test('stop ends every process, and the next start finds the data and the classes that were loaded', async () => {
+test('stop ends every process, and the next start finds the data and the shared classes', async () => {
   const pids = Object.values(platform.pids);
   assert.equal(pids.length, 3);
   await platform.stop();
@@ -150,7 +150,7 @@ test('stop ends every process, and the next start finds the data and the classes
     assert.match(await readFile(`/proc/${platform.pids[server]}/cmdline`, 'utf8'), /-XX:SharedArchiveFile=\S+\.jsa/);
 });
 
-test('shared classes are those of the same JVM, and a file without its header is none', async () => {
+test('shared classes are used only with the same JVM, and only from a file with a header', async () => {
   const folder = await mkdtemp(join(tmpdir(), 'samvad-classes-'));
   const [file = ''] = (await sharedClasses(folder, 'kafka', 'Java 17')).leave.map((option) => option.split('=')[1]);
   assert.ok(file.startsWith(join(folder, 'kafka-')));
@@ -167,7 +167,7 @@ test('shared classes are those of the same JVM, and a file without its header is
   await rm(folder, { recursive: true });
 });
 
-test('detached servers are used by a later start, left running by it, and ended by stopPlatform', async () => {
+test('a later start uses detached servers and leaves them running, and stopPlatform ends them', async () => {
   await platform.stop();
   const detached = await startPlatform({ ...options(), servers: new Set(['postgres']), detached: true });
   platform = await startPlatform({ ...options(), servers: new Set(['postgres']) });
@@ -196,7 +196,7 @@ test('a server left over by a killed owner is stopped first', async () => {
   assert.deepEqual(await query('SELECT n FROM kept'), [{ n: '42' }]);
 });
 
-test('a taken port and a failing start are explained, and nothing is left running', async () => {
+test('a port in use and a failing start are explained, and nothing is left running', async () => {
   await platform.stop();
   const { postgresPort } = JSON.parse(await readFile(join(home, 'platform.json'), 'utf8')) as { postgresPort: number };
   const squatter = createServer().listen(postgresPort, '127.0.0.1');

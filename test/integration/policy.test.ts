@@ -29,7 +29,7 @@ describe('a policy on real servers', () => {
 
   before(async () => {
     stack = await startStack();
-    components = await startComponents(['pipeline'], stack.prepared); // services write on their own account
+    components = await startComponents(['pipeline'], stack.prepared); // without services, which would write too
   });
   after(() =>
     endAll(
@@ -38,7 +38,7 @@ describe('a policy on real servers', () => {
     ),
   );
 
-  /** Sends conversations at a confidence of 0.9 and waits for their rows; gives how many each policy sent where. */
+  /** Sends conversations at a confidence of 0.9, waits for their rows, and returns their numbers by policy and route. */
   async function traffic(prefix: string): Promise<Record<string, unknown>[]> {
     const { prepared } = stack;
     const producer = await createConversationProducer(producerOptions(prepared));
@@ -65,7 +65,7 @@ describe('a policy on real servers', () => {
     return rows;
   }
 
-  /** Corrects three that wait: one to what was predicted, and one correction is taken back. */
+  /** Corrects three conversations that wait: one correction is the predicted label, and one is undone. */
   async function answers(): Promise<void> {
     const producer = await createConversationProducer(producerOptions(stack.prepared));
     const correct = (n: number, corrected_intent: string) =>
@@ -81,7 +81,7 @@ describe('a policy on real servers', () => {
     await producer.close();
   }
 
-  it('routes by the built-in policy until another is adopted, and by that one from then on', async () => {
+  it('is the built-in one until another is adopted, and that one afterwards', async () => {
     const { pool } = stack.prepared;
     assert.deepEqual(await traffic('before'), [{ policy_version: 'routing-v1', route: 'auto-approved', n: COUNT }]);
     assert.equal(await adoptPolicy(stack.prepared, adoption), 'in force');
@@ -102,7 +102,7 @@ describe('a policy on real servers', () => {
     );
   });
 
-  it('is not said to be in force where somebody else adopts other rules under its version meanwhile', async () => {
+  it('is not reported as in force when somebody else adopts other rules under its version meanwhile', async () => {
     const { servers, codecs, pool } = stack.prepared;
     const first = { ...adoption, policy: { ...strict, version: 'at-once', audit_share: 0.2 } };
     const second = { ...adoption, policy: { ...first.policy, audit_share: 0.3 } };
@@ -120,7 +120,7 @@ describe('a policy on real servers', () => {
     assert.deepEqual((await policyInForce(pool)).policy, first.policy);
   });
 
-  it('has its language tags in the case of those in the log, however it came there', async () => {
+  it('has its language tags in canonical case, however it was sent', async () => {
     const { servers, codecs, pool } = stack.prepared;
     const thresholds = { trust: 0.96, doubt: 0.8 };
     const policy = { ...strict, version: 'upper-case' };
@@ -130,7 +130,7 @@ describe('a policy on real servers', () => {
     assert.deepEqual((await policyInForce(pool)).policy.exceptions, [exception('ta')]);
   });
 
-  it('reports what another policy would do, and touches no topic, group or table', async () => {
+  it('can be compared with another in a report, which changes no topic, group or table', async () => {
     const { servers, pool } = stack.prepared;
     const admin = kafkajsClient(servers.kafka, 'test').admin();
     await admin.connect();
@@ -156,7 +156,7 @@ describe('a policy on real servers', () => {
       ['needs_review', 'auto_approved', COUNT],
     ]);
     assert.equal(report.review.after.conversations, 0);
-    // Of the three that were answered one answer was taken back, and one correction says what was predicted.
+    // Of the three answers, one was undone, and one correction is the predicted label.
     assert.deepEqual([report.wrong.after.judged, report.wrong.after.expected], [2, COUNT / 2]);
     const none = await whatIf(stack.prepared, { policy: loose, secondsPerAnswer: 20, examples: 1, to: 0 });
     assert.equal(none.conversations, 0);

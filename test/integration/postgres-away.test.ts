@@ -1,4 +1,4 @@
-/** What needs only the log, while Postgres is away: a training run, the commands on models, and answers to texts. */
+/** What works with the log alone while Postgres is away: a training run, commands on models, and classification. */
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -104,7 +104,7 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('a training run comes to its end', async () => {
+  it('a training run finishes', async () => {
     const { servers, config } = stack.prepared;
     await ask('default-by-hand');
     const order = { id: 'default-by-hand', servers, training: config.training, trainer: 'test' };
@@ -133,7 +133,7 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
 
   for (const [what, databaseUrl] of [
     ['with its address', {}],
-    ['without', { DATABASE_URL: '' }],
+    ['without its address', { DATABASE_URL: '' }],
   ] as const)
     it(`a processor that starts ${what} is ready`, async () => {
       const env = { ...process.env, ...stack.env, ...databaseUrl, SAMVAD_HEALTH_PORT: '0' };
@@ -155,7 +155,7 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
       assert.deepEqual(await ended, [0, null], output);
     });
 
-  it('a process that starts answers texts, by the policy in force', async () => {
+  it('a new process classifies texts, by the policy in force', async () => {
     const { servers, config } = stack.prepared;
     const http = { ...config.http, host: '127.0.0.1', port: 0 };
     const ground = standBy({ config: { ...config, http }, servers, stop: () => Promise.resolve() });

@@ -6,7 +6,7 @@ import { startPostgresProxy } from './postgres-proxy.ts';
 import type { Between } from './postgres-proxy.ts';
 import { startDatabase } from './stack.ts';
 
-/** What Postgres says to its clients when its postmaster was killed: https://www.postgresql.org/docs/current/protocol-message-formats.html */
+/** What Postgres sends its clients when its postmaster was killed: https://www.postgresql.org/docs/current/protocol-message-formats.html */
 function goodbye(): Buffer {
   const fields = Buffer.from('SFATAL\0VFATAL\0C57P01\0Mterminating connection due to unexpected postmaster exit\0\0');
   const head = Buffer.alloc(5);
@@ -15,7 +15,7 @@ function goodbye(): Buffer {
   return Buffer.concat([head, fields]);
 }
 
-/** Each connection is told goodbye in the packet that says that it is ready. */
+/** Ends each connection in the same packet that says that it is ready. */
 const dying: Between = (client, server) => {
   client.pipe(server);
   server.on('data', (bytes) => {
@@ -25,7 +25,7 @@ const dying: Between = (client, server) => {
   });
 };
 
-it('a connection that is lost in the moment it is handed out ends a transaction and not the process', async () => {
+it('a connection that is lost the moment it is handed out fails a transaction, not the process', async () => {
   const database = await startDatabase();
   const server = await startPostgresProxy(database.databaseUrl, dying);
   const pool = openPool(server.url);
@@ -41,7 +41,7 @@ it('a connection that is lost in the moment it is handed out ends a transaction 
   }
 });
 
-it('a statement that may take so long ends in time, also where Postgres is frozen and says nothing', async () => {
+it('a statement ends at its time limit, also when Postgres is frozen', async () => {
   const database = await startDatabase();
   const pool = openPool(database.databaseUrl, { max: 1, statementTimeoutMs: 500 });
   const frozen: number[] = [];
@@ -68,7 +68,7 @@ it('a statement that may take so long ends in time, also where Postgres is froze
   }
 });
 
-it('a transaction that waits for a lock, or for a Postgres that says nothing, ends in time, and may be tried again', async () => {
+it('a transaction that waits for a lock or for a frozen Postgres ends at its time limit, and may be tried again', async () => {
   const database = await startDatabase();
   const { pool } = database;
   let frozen: number | undefined;

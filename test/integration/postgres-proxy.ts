@@ -1,9 +1,9 @@
-/** A network between a client and Postgres with which something may be wrong. */
+/** A proxy between a client and Postgres that can cause faults. */
 import { once } from 'node:events';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 
-/** Passes on what comes from either side, or not. */
+/** Passes on data from either side, or drops it. */
 export type Between = (client: net.Socket, server: net.Socket) => void;
 
 /** Listens in front of the Postgres at `databaseUrl`; `between` gets each connection. */

@@ -74,7 +74,7 @@ describe('the producer through outages of Kafka', () => {
     ),
   );
 
-  it('spools while nothing answers, and sends it when Kafka and the registry come', async () => {
+  it('spools records while nothing answers, and sends them when Kafka and the registry start', async () => {
     producer = await createConversationProducer({
       ...servers,
       spoolFolder: path.join(home, 'spool'),
@@ -92,7 +92,7 @@ describe('the producer through outages of Kafka', () => {
     assert.deepEqual(kinds('up'), new Set(['kafka']));
   });
 
-  it('refuses a record that is too large for its topic, and what comes with it goes on', async () => {
+  it('refuses a record that is too large for its topic, and sends those beside it', async () => {
     const admin = kafkajsClient(servers.kafka, 'test').admin();
     await admin.connect();
     const type = kafkajs.ConfigResourceTypes.TOPIC;
@@ -128,7 +128,7 @@ describe('the producer through outages of Kafka', () => {
     await untilDrained();
   });
 
-  it('keeps the order of the answers of a person through an outage', async () => {
+  it("keeps the order of a person's reviews through an outage", async () => {
     const answer = (verdict: 'approve' | 'reject') =>
       producer.submitReview({ conversation_id: 'answered-twice', verdict, reviewer: 'asha' });
     platform.kill('kafka', 'SIGKILL');
@@ -146,7 +146,7 @@ describe('the producer through outages of Kafka', () => {
     assert.deepEqual([...new Set(verdicts)], ['approve', 'reject']);
   });
 
-  it('has every record in the topic, under the partition that Java would choose, and readable', async () => {
+  it('has every record in the topic, readable and in the partition that Java would choose', async () => {
     const codec = (await openCodecs(servers.schemaRegistryUrl, [topics.conversations])).of(topics.conversations);
     const seen = new Set<string>();
     for await (const { key, value, partition } of readTopic(servers.kafka, topics.conversations.name)) {

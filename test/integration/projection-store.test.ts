@@ -7,7 +7,7 @@ import { topics } from '../../topology.ts';
 import { startDatabase } from './stack.ts';
 import type { Database } from './stack.ts';
 
-/** What is said under a key; a text that begins with "forget " takes out whatever its rest was said by. */
+/** Texts by key; a text that begins with "forget " deletes the rows whose text is the rest. */
 const notes: Projection<string> = {
   name: 'notes',
   topic: { ...topics.conversations, name: 'nlu.notes' } as unknown as Projection<string>['topic'],
@@ -18,7 +18,7 @@ const notes: Projection<string> = {
   row: (text) => ['a', text],
 };
 
-describe('a row that is there from a later record', { timeout: 120_000 }, () => {
+describe('a row from a later record', { timeout: 120_000 }, () => {
   let database: Database | undefined;
   before(async () => {
     database = await startDatabase();
@@ -31,7 +31,7 @@ describe('a row that is there from a later record', { timeout: 120_000 }, () => 
     await apply(9, 'nine');
   });
 
-  /** Applies one record, as a process does that was overtaken by another. */
+  /** Applies one record, as a process does that another has overtaken. */
   async function apply(offset: number, text: string | null): Promise<void> {
     assert.ok(database);
     const value = text === null ? null : Buffer.from(text);
@@ -55,21 +55,21 @@ describe('a row that is there from a later record', { timeout: 120_000 }, () => 
     return (found?.rows ?? []).map(({ said, log_offset }) => [said, Number(log_offset)]);
   }
 
-  it('is not overwritten by an earlier one, and is by the next', async () => {
+  it('is not overwritten by an earlier record, but by the next one', async () => {
     await apply(5, 'five');
     assert.deepEqual(await rows(), [['nine', 9]]);
     await apply(10, 'ten');
     assert.deepEqual(await rows(), [['ten', 10]]);
   });
 
-  it('is not deleted by an earlier one, and is by the next', async () => {
+  it('is not deleted by an earlier record, but by the next one', async () => {
     await apply(5, null);
     assert.deepEqual(await rows(), [['nine', 9]]);
     await apply(10, null);
     assert.deepEqual(await rows(), []);
   });
 
-  it('is not forgotten by an earlier one, and is by the next', async () => {
+  it('is not forgotten through an earlier record, but through the next one', async () => {
     await apply(5, 'forget nine');
     assert.deepEqual(await rows(), [['nine', 9]]);
     await apply(10, 'forget nine');

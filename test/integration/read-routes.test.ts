@@ -13,7 +13,7 @@ import { endAll } from './stack.ts';
 
 const NUL = '\0';
 
-describe('what is read from Postgres', { timeout: 300_000 }, () => {
+describe('routes that read Postgres', { timeout: 300_000 }, () => {
   let reviewing: Reviewing;
   let app: ReturnType<Reviewing['server']>;
 
@@ -28,7 +28,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     ),
   );
 
-  it('gives every conversation once, page after page, when many are of one time', async () => {
+  it('return every conversation once, page after page, when many have the same time', async () => {
     const created_at = '2026-10-05T09:00:00.000Z';
     const ids = Array.from({ length: 120 }, (_, i) => `at-once-${i}`);
     await reviewing.capture([
@@ -54,7 +54,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     );
   });
 
-  it('finds an id by the primary key, and says in a sentence what takes too long', async () => {
+  it('find an id by the primary key, and say in a sentence when a query takes too long', async () => {
     await reviewing.capture([
       { conversation_id: 'by-id', user_message: 'find me' },
       { conversation_id: 'of at-once-1' },
@@ -97,7 +97,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     }
   });
 
-  it('says that no connection came free where it waited for a connection only', async () => {
+  it('say that no connection came free when they waited only for a connection', async () => {
     const scans = openPool(reviewing.stack.prepared.servers.databaseUrl, { max: 1, statementTimeoutMs: 500 });
     const other = reviewing.server([], scans);
     const busy = await scans.connect();
@@ -113,7 +113,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     }
   });
 
-  it('tells a caller in time that Postgres is frozen and says nothing', async () => {
+  it('answer in time when Postgres is frozen', async () => {
     const { prepared } = reviewing.stack;
     let frozen = false;
     const passing = (from: Socket, to: Socket) => from.on('data', (bytes) => frozen || to.write(bytes));
@@ -144,7 +144,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     }
   });
 
-  it('gives counts and offsets of runs, versions and deployments as numbers', async () => {
+  it('return counts and offsets of runs, versions and deployments as numbers', async () => {
     await reviewing.stack.prepared.pool.query(
       `INSERT INTO training_runs (run_id, data_set, trigger, status, attempt, approvals, reasons, epoch, epochs, requested_at, log_partition, log_offset)
        VALUES ('run-1', 'default', 'manual', 'requested', 1, 1000, '[]', 0, 0, now(), 0, 7)`,
@@ -164,7 +164,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
       for (const { log_offset } of await ask<Numbers[]>(url)) assert.equal(typeof log_offset, 'number');
   });
 
-  it('says that a run has failed, though an earlier attempt of it had come to a verdict', async () => {
+  it('report a run as failed although an earlier attempt had reached a verdict', async () => {
     const { pool, servers } = reviewing.stack.prepared;
     await pool.query(
       "UPDATE training_runs SET status = 'failed', verdict = 'promote', finished_at = now() WHERE run_id = 'run-1'",
@@ -191,7 +191,7 @@ describe('what is read from Postgres', { timeout: 300_000 }, () => {
     ['/v1/models/router-v1.0.0/lineage?after=99999999999/0'],
   ];
   for (const [url, payload] of refused) {
-    it(`answers 400 and a sentence to what Postgres can't hold: ${url} ${JSON.stringify(payload ?? '')}`, async () => {
+    it(`answer 400 with a sentence to what Postgres can't hold: ${url} ${JSON.stringify(payload ?? '')}`, async () => {
       const { statusCode, body } = await app.inject({
         method: payload ? 'POST' : 'GET',
         url,

@@ -20,7 +20,7 @@ import { confusion, reportPage } from '../../trainer/report.ts';
 import { reportedStanding } from '../../trainer/run-report.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 
-/** What stands in the log afterwards. */
+/** What is in the log afterwards. */
 export interface ReportedVersion {
   readonly version: string;
   readonly runId: string;
@@ -30,7 +30,7 @@ export interface ReportedVersion {
 
 const INTENTS = ['track_order', 'cancel_order', 'refund_status'] as const;
 
-/** Of 60 rows `right(i)` are answered rightly; the others as the next intent. */
+/** 60 rows: where `right(i)`, the answer is right; the others are answered with the next intent. */
 function judgedRows(right: (i: number) => boolean): readonly Judged[] {
   return Array.from({ length: 60 }, (_, i) => {
     const intent = INTENTS[i % 3] ?? INTENTS[0];
@@ -87,7 +87,7 @@ export async function registerReported(prepared: Prepared, version: string): Pro
   const made = { version, report_sha256, page_sha256, data_set_sha256: manifest.sha256, verdict, reasons };
   const log = await openModelLog(servers.kafka, codecs);
   try {
-    // All at once: the trainer that runs must not take the run up.
+    // All in one append, so that a running trainer does not start the run.
     await log.append((now) => {
       const request = { id: runId, dataSet: 'default', trigger: 'manual', approvals, watermark: upTo } as const;
       const asked = requestRun(now, request, { by: 'test', at }).runs ?? [];

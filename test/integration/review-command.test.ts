@@ -15,7 +15,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
   });
   after(() => reviewing.stop());
 
-  /** Runs the command with `lines` piped into it, after what happens `meanwhile`, when the first item is shown; that may type lines before. */
+  /** Runs the command and pipes `lines` into it: at once, or after `meanwhile`, which runs when the first item is shown and may type lines. */
   function review(
     args: readonly string[],
     lines: readonly string[] = [],
@@ -43,7 +43,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     return new Map(rows.map(({ id, said }) => [id, said]));
   };
 
-  it('takes every verdict from a pipe, explains what it does not take, and undoes in turn', async () => {
+  it('accepts every verdict from a pipe, explains what it does not accept, and undoes answers in turn', async () => {
     await reviewing.capture([
       { conversation_id: 'label', nlu_module: 'line', nlu_intent: 'wrong_item', nlu_confidence: 0.95 },
       ...['Where is it?', 'Too late.', 'Cold food.', 'Who pays?', 'Wrong dish.'].map((user_message, i) => ({
@@ -73,7 +73,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.deepEqual(said, ['approve', 'approve', 'correct line brand/new', 'reject', 'skip']);
   });
 
-  it('goes on to the next item when the one that is shown was erased', async () => {
+  it('continues with the next item when the shown one was erased', async () => {
     await reviewing.capture(
       ['Where?', 'When?', 'Who?'].map((user_message, i) => ({
         conversation_id: `gone-${i}`,
@@ -96,7 +96,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.match(out, /Nothing waits\.\n2 answers given\.\n$/);
   });
 
-  it('takes back what was not erased of several that were answered at once, and keeps the item that is shown', async () => {
+  it('undoes the answers to several items at once, except to an erased one, and keeps the shown item', async () => {
     const runners_up = [{ module: 'half', intent: 'gone/x', confidence: 0.1 }];
     const of = { nlu_module: 'half/gone', nlu_intent: 'x', runners_up };
     await reviewing.capture(
@@ -123,7 +123,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     assert.deepEqual([said.get('half-0'), said.get('half-2')], ['correct half gone/x', 'reject']);
   });
 
-  it('says what is wrong with a request, and begins with the conversation that was asked for', async () => {
+  it('says what is wrong with a request, and begins with the requested conversation', async () => {
     await reviewing.capture(
       ['First?', 'Second!', 'Third.'].map((user_message, i) => ({
         conversation_id: `wish-${i}`,
@@ -134,7 +134,7 @@ describe('samvad review', { timeout: 300_000 }, () => {
     const wish = ['--reviewer', 'ravi', '--module', 'wish'];
     const { out } = await review([...wish, '--first', 'wish-2'], ['r']);
     assert.match(out, /^Third\./);
-    assert.ok(!out.includes('\u001b[2J') && out.includes('␛[2J'), 'a message does not command the terminal');
+    assert.ok(!out.includes('\u001b[2J') && out.includes('␛[2J'), 'a message does not control the terminal');
     assert.deepEqual([...(await answersOf('ravi'))], [['wish-2', 'reject']]);
     assert.match((await review([...wish, '--first', 'wish-2'])).out, /^wish-2 does not wait for you: it was answered/);
     assert.match((await review([...wish, '--first', 'nobody'], ['q'])).out, /^nobody does not wait for you/);

@@ -18,7 +18,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
   let app: ReturnType<Reviewing['server']>;
   let url: string;
 
-  /** Listens as `samvad up` does, on the port of the one before. */
+  /** Starts a server on `port`. */
   async function listen(port: number): Promise<string> {
     app = reviewing.server();
     return app.listen({ port, host: '127.0.0.1' });
@@ -50,20 +50,20 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
       })),
     );
 
-  /** A page of its own browser profile, signed in by the name and looking at one module. */
+  /** Opens a page in a browser profile of its own, with the reviewer's name and one module. */
   async function open(reviewer: string, module: string, options: object = {}): Promise<Page> {
     const context = await browser.newContext(options);
     await context.addInitScript({ content: `localStorage.setItem('samvad.reviewer', '${reviewer}')` });
     const page = await context.newPage();
     page.on('pageerror', (error) => assert.fail(error));
     await page.goto(`${url}/review?module=${module}`);
-    await page.waitForSelector('.task'); // an empty queue is looked at again after some seconds
+    await page.waitForSelector('.task'); // the page checks an empty queue again after some seconds
     return page;
   }
 
   const shown = (page: Page) => page.locator('.task').getAttribute('data-id');
 
-  /** Presses a key and waits until another item, or none, is shown. */
+  /** Presses a key, waits until another item or none is shown, and returns the id of the item before. */
   async function press(page: Page, key: string): Promise<string> {
     await page.waitForSelector('.task');
     const id = (await shown(page)) ?? '';
@@ -73,7 +73,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
   }
   const saved = (page: Page) => page.getByText('Everything is saved.').waitFor();
 
-  it('takes 50 answers by keyboard, each as it was given', async () => {
+  it('stores 50 answers by keyboard, each as it was given', async () => {
     await many('fifty', 55);
     const page = await open('asha', 'fifty');
     const given = new Map<string, string>();
@@ -92,7 +92,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.context().close();
   });
 
-  it('corrects from a searched list by keyboard, and takes an answer back', async () => {
+  it('corrects from a searched list by keyboard, and undoes an answer', async () => {
     await capture([
       { conversation_id: 'label', nlu_module: 'payment', nlu_intent: 'refund_status', nlu_confidence: 0.95 },
     ]);
@@ -122,21 +122,21 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.context().close();
   });
 
-  /** Has the page ask for items once more, as after the browser's back button, and waits until it shows them. */
+  /** Makes the page request items again, as after the browser's back button, and waits until it shows them. */
   async function lookAgain(page: Page): Promise<void> {
     let asked: Request | undefined;
     page.once('request', function first(request) {
       if (request.url().endsWith('/v1/review-queue/next')) asked = request;
       else page.once('request', first);
     });
-    // While it waits for an answer that it asked for before, it asks for none.
+    // While an earlier request runs, the page sends no other.
     for (; !asked; await sleep(50))
       await page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))");
     await (await asked.response())?.finished();
     await page.evaluate('new Promise((resolve) => setTimeout(resolve, 100))');
   }
 
-  it('keeps what is being read on top, whatever was taken back', async (t) => {
+  it('keeps the shown item on top after undos', async (t) => {
     await many('back', 8);
     const page = await open('asha', 'back');
     t.after(() => page.context().close());
@@ -164,7 +164,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     );
   });
 
-  it('takes a correction that was chosen for what somebody else has answered meanwhile, and says that the item changed', async (t) => {
+  it('accepts a correction of an item that somebody else has answered meanwhile, and says when the shown item changed', async (t) => {
     await many('late', 4);
     const page = await open('asha', 'late');
     t.after(() => page.context().close());
@@ -190,7 +190,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     assert.equal(await notice.count(), 0);
     const gone = await answeredByMeera();
     await notice.waitFor();
-    assert.ok(((await notice.boundingBox())?.height ?? 0) > 10, 'it can be seen');
+    assert.ok(((await notice.boundingBox())?.height ?? 0) > 10, 'it is visible');
     await press(page, 's');
     await notice.waitFor({ state: 'detached' });
     await saved(page);
@@ -208,7 +208,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     );
   });
 
-  it('leaves nothing of one person to the next at the same browser but what is still to be sent', async (t) => {
+  it('leaves only unsent answers of one person to the next at the same browser', async (t) => {
     await many('next', 8);
     const context = await browser.newContext();
     t.after(() => context.close());
@@ -242,11 +242,11 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     );
   });
 
-  it('asks before answers that are still to be sent are lost, where the browser keeps none', async (t) => {
+  it('asks before unsent answers are lost, where the browser has no room for them', async (t) => {
     await many('unkept', 3);
     const context = await browser.newContext();
     t.after(() => context.close());
-    // Full, as it would be for anything longer than a name.
+    // The storage is full for answers, but not for a name.
     await context.addInitScript({
       content: `const set = Storage.prototype.setItem;
         Storage.prototype.setItem = function (key, value) {
@@ -279,7 +279,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     ]);
   });
 
-  it('shows the filter, and takes it off, when nothing of that part waits any more', async (t) => {
+  it('shows a filter whose part of the queue is empty, and removes it', async (t) => {
     await many('few', 2);
     await many('more', 3);
     const page = await open('asha', 'more');
@@ -298,7 +298,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
   });
 
   it('never shows two reviewers the same item', async () => {
-    await many('two', 40); // each page keeps some before it that the other one does not get
+    await many('two', 40); // each page holds some items that the other does not get
     const pages = await Promise.all([open('asha', 'two'), open('ravi', 'two')]);
     const seen = await Promise.all(
       pages.map(async (page) => {
@@ -320,7 +320,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await Promise.all(pages.map((page) => page.context().close()));
   });
 
-  it('stays open over a restart of the server and loses no answer', async () => {
+  it('stays open through a restart of the server and loses no answer', async () => {
     await many('restart', 12);
     const page = await open('john', 'restart');
     const port = Number(new URL(url).port);
@@ -344,7 +344,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.context().close();
   });
 
-  it('does not say that nothing waits where it can not know', async (t) => {
+  it("does not say that nothing waits when it can't know", async (t) => {
     await many('unknown', 1);
     const page = await browser.newPage();
     t.after(() => page.close());
@@ -359,7 +359,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     assert.ok(Number(await page.locator('#waiting').innerText()) > 0);
   });
 
-  it('answers near-duplicates at once: equal ones unless left out, similar ones where they are ticked', async (t) => {
+  it('answers near-duplicates together: equal ones unless they are unticked, similar ones if they are ticked', async (t) => {
     await capture(
       [
         ...['Where is my order 1 now?', 'where is my order 22 now', 'Where is my order 333 now'],
@@ -391,20 +391,20 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     const [effort] = await sql(
       "SELECT sum(time_taken_ms)::int AS ms FROM conversation_reviews WHERE conversation_id LIKE 'like-%'",
     );
-    assert.deepEqual(effort, { ms: 600_000 }, 'it counts ten minutes at most, all together');
+    assert.deepEqual(effort, { ms: 600_000 }, 'all together count at most ten minutes');
 
     await page.keyboard.press('u');
     await page.locator('.task[data-id="like-0"]').waitFor();
     await page.getByText('Answer 3 at once').waitFor();
     assert.deepEqual(await answered(), []);
-    await page.reload(); // gives everything back
+    await page.reload(); // releases all items
     await page.locator('.task[data-id="like-0"]').waitFor();
     assert.deepEqual(await ticked(), [true, true, false, false]);
     while ((await page.locator('.task').count()) > 0) await press(page, 'a');
     assert.deepEqual(await answered(), [0, 1, 2, 3, 4, 5]);
   });
 
-  it('brings an undone group back as the group that it was, after a reload too', async (t) => {
+  it('restores an undone group as it was, also after a reload', async (t) => {
     const members = Array.from({ length: 6 }, (_, i) => `twin-${i}`);
     await capture(
       members.map((conversation_id, i) => ({ conversation_id, nlu_module: 'twins', user_message: `Refund ${i}!` })),
@@ -415,7 +415,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     const page = await open('meera', 'twins');
     t.after(() => page.context().close());
     const grouped = page.locator('.task', { has: page.locator('.group') });
-    // What chance has drawn stands alone and may come first.
+    // Items drawn by chance stand alone and may come first.
     while ((await grouped.count()) === 0) await press(page, 'a');
     const alike = `${String(chosen.length - 1)} more that say nearly the same`;
     const answered = async () =>
@@ -449,7 +449,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.getByText(`${String(chosen.length - 2)} more that say nearly the same`).waitFor();
   });
 
-  it('shows a script as text, and a message as long as there can be', async () => {
+  it('shows a script as text, and a message of the greatest length', async () => {
     const script = '<img src=x onerror="window.pwned=1"><script>window.pwned=1</script>${7*7}{{7*7}}';
     await capture([
       { conversation_id: 'script', nlu_module: 'odd', user_message: script },
@@ -468,10 +468,10 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.context().close();
   });
 
-  it('says why an answer to what was erased is not taken, and goes on', async () => {
+  it('says why an answer to an erased conversation is refused, and continues', async () => {
     await many('erased', 3);
     const page = await open('asha', 'erased');
-    // The first item comes alone; the request for the others would take it away again if it met the deletion.
+    // The first item comes alone; the request for the others would remove it if that came after the deletion.
     await page.locator('.next li').nth(1).waitFor();
     const id = (await shown(page)) ?? '';
     await sql(`DELETE FROM conversation_logs WHERE conversation_id = '${id}'`);
@@ -484,7 +484,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     await page.context().close();
   });
 
-  it('refuses of many answers at once only the bad one, and shows again what was not taken', async (t) => {
+  it('refuses only the bad one of many answers at once, and shows refused items again', async (t) => {
     await capture(
       Array.from({ length: 4 }, (_, i) => ({
         ...{ conversation_id: `part-${i}`, nlu_module: 'part', user_message: `Where is parcel ${i}?` },
@@ -504,7 +504,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
       );
       return rows.map(({ said }) => said);
     };
-    // Once the server takes nothing, as with a label that somebody has mistyped.
+    // First the server accepts nothing, as with a mistyped label.
     await page.route('**/v1/review-queue/answers', (route) =>
       route.fulfill({
         status: 422,
@@ -523,7 +523,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
 
     const erased = await page.locator('.task').getAttribute('data-id');
     await sql(`INSERT INTO erasures VALUES ('${erased ?? ''}', 'meera', 'case 4', now(), 0, 0)`);
-    await page.keyboard.press('1'); // a label that only the model has thought of
+    await page.keyboard.press('1'); // a label that only the model has suggested
     await refused.filter({ hasText: 'An answer of asha was not taken' }).waitFor();
     const rest = [0, 1, 2, 3].map((i) => `part-${i}`).filter((id) => id !== erased);
     assert.deepEqual(
@@ -532,7 +532,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     );
   });
 
-  it('shows a part of the queue that was chosen while a request ran, and blames nobody', async (t) => {
+  it('shows a part of the queue that was chosen while a request ran, without a notice about somebody else', async (t) => {
     await many('slow', 2);
     await many('swift', 2);
     const page = await open('asha', 'slow');
@@ -543,7 +543,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
       await route.continue();
     });
     const running = page.waitForRequest('**/v1/review-queue/next');
-    await page.keyboard.press('a'); // after which more is asked for
+    await page.keyboard.press('a'); // after which the page requests more items
     await running;
     await page.locator('[data-filter=module]').selectOption('swift');
     await page.locator('.task[data-id^="swift-"]').waitFor({ timeout: 15_000 });
@@ -576,7 +576,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     };
     const ofAsha = (page: Page) => page.getByText('1 answer of asha waits for asha to sign in on this browser.');
 
-    it('goes by the name of the session, whatever name was typed before, and signs out', async (t) => {
+    it('uses the name of the session, whatever name was typed before, and signs out', async (t) => {
       await many('named', 3);
       const context = await browser.newContext();
       t.after(() => context.close());
@@ -598,8 +598,8 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
       assert.equal((await context.request.get(`${address}/v1/labels`)).status(), 401);
     });
 
-    it('keeps what one person answered for that person, when another signs in', async (t) => {
-      await many('kept', 14); // asha's page keeps some when its session ends
+    it('keeps the answers of a person for that person when another signs in', async (t) => {
+      await many('kept', 14); // asha's page still holds some when its session ends
       const context = await browser.newContext();
       t.after(() => context.close());
       const page = await context.newPage();
@@ -623,7 +623,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
       assert.deepEqual(await answersIn('kept'), new Map(Object.entries({ [second]: 'meera', [first]: 'asha' })));
     });
 
-    it('becomes the page of whoever signs in in another tab', async (t) => {
+    it('becomes the page of the person who signs in in another tab', async (t) => {
       await many('tabs', 6);
       const context = await browser.newContext();
       t.after(() => context.close());
@@ -652,7 +652,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
     });
   });
 
-  it('has no fault that axe finds, in light and dark, on a phone, with the list of labels open', async () => {
+  it('has no accessibility fault that axe finds, in light and dark, on a phone, with the list of labels open', async () => {
     const axe = await readFile(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
     await many('axe', 4);
     for (const options of [

@@ -72,7 +72,7 @@ describe('the review queue on real servers', () => {
     });
   const ids = (tasks: readonly ReviewTask[]) => tasks.map(({ conversation_id }) => conversation_id);
 
-  it('lists what waits in order, by module, language and route', async () => {
+  it('lists waiting items in order, by module, language and route', async () => {
     const list = async (query: string) =>
       (await app.inject({ url: `/v1/review-queue?${query}` })).json<{ waiting: number; items: ReviewTask[] }>();
     const all = await list('limit=200');
@@ -86,14 +86,14 @@ describe('the review queue on real servers', () => {
     assert.equal((await list('module=&language=')).waiting, 40);
   });
 
-  it('takes null for absent, and gives back nothing because of it', async () => {
+  it('treats null as absent, and releases no item because of it', async () => {
     const lent = await next('null', { count: 3 });
     const nothing = { module: null, language: null, route: null, first: null, join: null, since: null, count: null };
     assert.deepEqual(ids(await next('null', nothing)).slice(0, 3), ids(lent));
     await post('/v1/review-queue/release', { reviewer: 'null', session: 'null' });
   });
 
-  it('gives an item to one person at a time, also when many ask at once, and the same ones again to the same page', async () => {
+  it('lends an item to one person at a time, also when many ask at once, and the same items again to the same page', async () => {
     const reviewers = Array.from({ length: 8 }, (_, i) => `reviewer-${String(i)}`);
     const given = await Promise.all(reviewers.map((reviewer) => next(reviewer, { count: 5 })));
     const all = given.flatMap(ids);
@@ -115,7 +115,7 @@ describe('the review queue on real servers', () => {
     await post('/v1/review-queue/release', { reviewer: 'late', session: 'late' });
   });
 
-  it('gives what was lent to a page that fell silent to somebody else, and keeps its late answer', async () => {
+  it('lends an item of a silent page to somebody else, and accepts a late answer of that page', async () => {
     const [lent] = await next('sleepy', { count: 1, module: 'ride' });
     const id = lent?.conversation_id ?? '';
     await sql(`UPDATE review_leases SET expires_at = now() - interval '1 second' WHERE conversation_id = '${id}'`);
@@ -133,7 +133,7 @@ describe('the review queue on real servers', () => {
     );
   });
 
-  it('takes an answer out of the queue at once, counts it once however often it is sent, and an undo brings it back', async () => {
+  it('removes an answered item at once, counts the answer once however often it is sent, and restores the item after an undo', async () => {
     const [task] = await next('asha', { count: 1, language: 'en' });
     const id = task?.conversation_id ?? '';
     const shown = { intent: task?.nlu_intent, module: task?.nlu_module, confidence: task?.nlu_confidence };
@@ -153,7 +153,7 @@ describe('the review queue on real servers', () => {
     const undo = { conversation_id: id, verdict: 'skip', withdraws: review_id, reviewed_at: '2026-10-05T12:01:00Z' };
     assert.equal((await answer('asha', [undo])).status, 202);
     await post('/v1/review-queue/release', { reviewer: 'ravi', session: 'ravi' });
-    assert.ok(!ids(await next('ravi', { count: 50 })).includes(id), 'it is lent to whoever undid it');
+    assert.ok(!ids(await next('ravi', { count: 50 })).includes(id), 'it is lent to the person who undid the answer');
     await caughtUp();
     assert.equal((await row(id))?.['review_status'], 'needs-review');
     assert.ok(ids(await next('asha', { count: 50 })).includes(id));
@@ -164,7 +164,7 @@ describe('the review queue on real servers', () => {
     for (const reviewer of ['asha', 'ravi']) await post('/v1/review-queue/release', { reviewer, session: reviewer });
   });
 
-  it('does not give out again what was answered anew after an undo, while the queue has heard of no more than the undo', async () => {
+  it('does not lend an item that was answered again after an undo, while the queue has processed only the undo', async () => {
     await capture([{ conversation_id: 'anew', user_message: 'once more?', nlu_module: 'anew' }]);
     await sql("CREATE TABLE waiting AS SELECT * FROM review_queue WHERE conversation_id = 'anew'");
     assert.deepEqual(ids(await next('asha', { module: 'anew' })), ['anew']);
@@ -181,7 +181,7 @@ describe('the review queue on real servers', () => {
     await sql("DELETE FROM review_queue WHERE conversation_id = 'anew'; DROP TABLE waiting");
   });
 
-  it('answers near-duplicates of one prediction together, and lends none of them to another', async () => {
+  it('answers near-duplicates of one prediction together, and lends none of them to anybody else', async () => {
     await capture(
       ['Refund 1?', 'refund 22', 'REFUND, 333!'].map((user_message, i) => ({
         conversation_id: `dup-${String(i)}`,
@@ -191,7 +191,7 @@ describe('the review queue on real servers', () => {
         nlu_confidence: 0.6,
       })),
     );
-    // Chance may have drawn one; then it stands alone.
+    // An item that was drawn by chance stands alone.
     const drawn = await sql("SELECT conversation_id FROM review_queue WHERE drawn AND nlu_module = 'payment'");
     const tasks = await next('asha', { count: 5, module: 'payment' });
     const group = tasks.find((task) => task.group.length > 0);
@@ -229,7 +229,7 @@ describe('the review queue on real servers', () => {
     await caughtUp();
   });
 
-  it('offers similar messages, lends those that join, and takes them back one by one', async () => {
+  it('offers similar messages, lends those that join, and undoes their answers one by one', async () => {
     const texts = {
       'near-0': 'please tell me where my order is right now',
       'near-1': 'pls tell me where my order is right now',
@@ -259,7 +259,11 @@ describe('the review queue on real servers', () => {
     assert.deepEqual((await next('asha', { ...first, join })).map(shown), [alone], 'what ravi has is not offered');
     await post('/v1/review-queue/release', { reviewer: 'ravi', session: 'ravi' });
     const joined = { ...offered, similar: [['near-1', true]] };
-    assert.deepEqual((await next('asha', { ...first, join })).map(shown), [joined], 'neither what says something else');
+    assert.deepEqual(
+      (await next('asha', { ...first, join })).map(shown),
+      [joined],
+      'nor are messages with another meaning',
+    );
     assert.deepEqual(ids(await next('ravi', { count: 5, module: 'near' })).sort(), ['near-2', 'near-3']);
     await post('/v1/review-queue/release', { reviewer: 'ravi', session: 'ravi' });
 
@@ -305,7 +309,7 @@ describe('the review queue on real servers', () => {
     const look = async (id = '') => (await app.inject(`/v1/conversations/${id}`)).json<Record<string, unknown>>();
     const find = async (query: string) =>
       (await app.inject(`/v1/conversations?${query}`)).json<Record<string, unknown>[]>();
-    // What is one's own: the id, the message and where it lies in the log.
+    // Blanks what always differs: id, message, times, and place in the log.
     const alike = (conversation: Record<string, unknown>) =>
       JSON.stringify(conversation).replaceAll(/blind-\d+|blind x*|"2026-[^"]+"|"log_(offset|partition)":"?\d+"?/g, '…');
     assert.equal(alike(await look(audit)), alike(await look(other)));
@@ -320,7 +324,7 @@ describe('the review queue on real servers', () => {
     assert.equal((await look(audit))['audit'], true);
   });
 
-  it('hands out what chance has drawn every eighth time, the latest day first, whoever always takes the first', async () => {
+  it('lends an item drawn by chance every eighth time, the latest day first, to a reviewer who always takes the first item', async () => {
     await capture(
       Array.from({ length: 200 }, (_, i) => ({
         conversation_id: `turn-${String(i)}`,
@@ -351,7 +355,7 @@ describe('the review queue on real servers', () => {
     await caughtUp();
   });
 
-  it('asks a second person about a share, never the first one again, and measures how far they agree', async () => {
+  it('asks a second person about a share of the items, never the first one again, and measures how far they agree', async () => {
     const overlapped = await sql(
       "SELECT q.conversation_id FROM review_queue q JOIN conversation_logs c USING (conversation_id) WHERE c.overlap AND answered_by = '[]' ORDER BY 1",
     );
@@ -382,7 +386,7 @@ describe('the review queue on real servers', () => {
     );
   });
 
-  it('shows the kappa of two reviewers as the formula gives it, wherever it is shown', async () => {
+  it('shows the kappa of two reviewers everywhere as the formula gives it', async () => {
     await capture(
       Array.from({ length: 400 }, (_, i) => ({
         conversation_id: `pair-${String(i)}`,
@@ -394,7 +398,7 @@ describe('the review queue on real servers', () => {
       await sql("SELECT conversation_id FROM conversation_logs WHERE nlu_module = 'pair' AND overlap ORDER BY 1")
     ).map(({ conversation_id }) => conversation_id as string);
     assert.ok(both.length >= 12, 'some of 400');
-    // Uma rejects every third and Vik every second: each of the four outcomes comes.
+    // Uma rejects every third and Vik every second: each of the four outcomes occurs.
     const cells = { approved: 0, uma: 0, vik: 0, rejected: 0 };
     const rejects = (i: number) => ({ uma: i % 3 === 0, vik: i % 2 === 0 });
     for (const i of both.keys()) {
@@ -459,7 +463,7 @@ describe('the review queue on real servers', () => {
     assert.ok(stdout.includes(sentence), stdout);
   });
 
-  it('refuses what can not be an answer, with a sentence, and stores nothing of the request', async () => {
+  it('refuses an invalid answer with a sentence, and stores nothing of the request', async () => {
     await capture([
       {
         conversation_id: 'thought-of',
@@ -474,7 +478,7 @@ describe('the review queue on real servers', () => {
     const cases: readonly (readonly [number, string, Promise<{ status: number; body: Record<string, unknown> }>])[] = [
       [404, 'unknown-conversation', answer('asha', [good, { conversation_id: 'never-came' }])],
       [422, 'unknown-label', answer('asha', [good, { ...correct, corrected_intent: 'trak_order' }])],
-      // What the model thought of for another conversation.
+      // A label that the model suggested for another conversation.
       [422, 'unknown-label', answer('asha', [{ ...correct, corrected_intent: 'only_thought_of' }])],
       [400, 'invalid-records', answer('asha', [good, { ...correct, corrected_intent: '<script>' }])],
       [400, 'invalid-records', answer('asha', [good, { ...good, verdict: 'maybe' }])],
@@ -517,7 +521,7 @@ describe('the review queue on real servers', () => {
       assert.ok(labels.some(({ module, intent }) => module === 'food' && intent === added));
   });
 
-  it("lets a reviewer's token take back its own answers only, and those who send the answers of others all", async (t) => {
+  it("lets a reviewer's token undo only its own answers, and a token that sends the answers of others undo all", async (t) => {
     await capture([{ conversation_id: 'own', nlu_confidence: 0.5 }]);
     const made = {
       asha: newToken('asha', ['review']),
@@ -559,7 +563,7 @@ describe('the review queue on real servers', () => {
     assert.equal((await row('own'))?.['review_status'], 'needs-review');
   });
 
-  it('opens with ten thousand items that wait, and gives the first', async () => {
+  it('opens with ten thousand waiting items, and lends the first', async () => {
     await sql(`INSERT INTO review_queue
       SELECT (jsonb_populate_record(one.q, jsonb_build_object('conversation_id', 'crowd-' || n, 'user_message', 'crowd ' || n,
                'nlu_module', 'crowd', 'fingerprint', 'crowd-' || n, 'drawn', false, 'answered_by', '[]'::jsonb, 'score', n))).*
@@ -571,7 +575,7 @@ describe('the review queue on real servers', () => {
     await sql("DELETE FROM review_queue WHERE nlu_module = 'crowd'");
   });
 
-  it('refuses an answer to what is no longer there', async () => {
+  it('refuses an answer to a conversation that is no longer there', async () => {
     await capture([{ conversation_id: 'gone' }]);
     await sql("DELETE FROM conversation_logs WHERE conversation_id = 'gone'");
     await sql("DELETE FROM review_queue WHERE conversation_id = 'gone'");

@@ -8,7 +8,7 @@ import { topics } from '../../topology.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
-/** More than the client reports in one go. */
+/** More reviews than the client reports at a time. */
 const MANY = 150;
 const SEND_MS = 4000;
 
@@ -31,7 +31,7 @@ before(async () => {
 });
 after(() => stack.stop());
 
-it('reviews are sent when Kafka has all of them, and not before', { timeout: 300_000 }, async (t) => {
+it('sending reviews succeeds only when Kafka has all of them', { timeout: 300_000 }, async (t) => {
   const { servers, codecs } = stack.prepared;
   const sender = openReviewSender(servers.kafka, codecs, SEND_MS);
   t.after(() => sender.close()); // an open producer keeps the process

@@ -1,4 +1,4 @@
-/** The pipeline on real servers, and an HTTP server for everything that reviewing asks. */
+/** The pipeline on real servers, and HTTP servers for everything that reviewing requests. */
 import type { Pool } from 'pg';
 import { startComponents } from '../../app/components.ts';
 import { deadLetterLog, deadLettersOf } from '../../app/dead-letters.ts';
@@ -13,11 +13,11 @@ import { openPool } from '../../runtime/postgres-pool.ts';
 import { startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
 
-/** What is started. */
+/** What `startReviewing` starts. */
 export interface Reviewing {
   readonly stack: Stack;
   readonly producer: ConversationProducer;
-  /** A server as `samvad up` has it, without what reviewing does not ask; it sends through `through`. Whoever made it closes it. */
+  /** Creates a server as in `samvad up`, without what reviewing does not use. It sends through `through`. The caller closes it. */
   readonly server: (
     tokens?: readonly ApiToken[],
     scans?: Pick<Pool, 'query'>,
@@ -29,12 +29,12 @@ export interface Reviewing {
   readonly stop: () => Promise<void>;
 }
 
-/** Starts it. */
+/** Starts the servers, the pipeline and a producer. */
 export async function startReviewing(): Promise<Reviewing> {
   const stack = await startStack();
   const { prepared } = stack;
   const failed = async (error: unknown) => {
-    await stack.stop(); // it would keep the process of a test that has failed
+    await stack.stop(); // it would keep the process of a failed test alive
     throw error;
   };
   const components = await startComponents(['pipeline'], prepared).catch(failed);

@@ -99,20 +99,23 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
   }
 
   for (const [what, statements] of [
-    ['samples that come and are labelled anew', [approve(1, 600, 'auto'), approve(500, 700, 'human')]],
-    ['samples that are withdrawn', ['DELETE FROM training_sample_rows WHERE log_offset % 4 = 0']],
-    ['what is inserted', [upsert(1, 900, 'needs-review'), enqueue(1, 600)]],
-    ['what an upsert changes and adds', [upsert(800, 1200, 'auto-approved')]],
-    ['what leaves, the newest too', ['DELETE FROM conversation_logs WHERE log_offset > 1100 OR log_partition = 1']],
+    ['new and relabelled samples', [approve(1, 600, 'auto'), approve(500, 700, 'human')]],
+    ['withdrawals of samples', ['DELETE FROM training_sample_rows WHERE log_offset % 4 = 0']],
+    ['inserts', [upsert(1, 900, 'needs-review'), enqueue(1, 600)]],
+    ['an upsert that changes and adds rows', [upsert(800, 1200, 'auto-approved')]],
     [
-      'what waits for a second person only, and what does no more',
+      'deletions, also of the newest rows',
+      ['DELETE FROM conversation_logs WHERE log_offset > 1100 OR log_partition = 1'],
+    ],
+    [
+      'items that begin or cease to wait for a second person only',
       [
         `UPDATE review_queue SET answered_by = '["asha"]' WHERE log_offset < 60 OR log_offset % 5 = 0`,
         "UPDATE review_queue SET answered_by = '[]' WHERE log_offset % 10 = 0",
       ],
     ],
     [
-      'what leaves the queue',
+      'deletions from the queue and changes of class',
       [
         'DELETE FROM review_queue WHERE log_offset < 50',
         'UPDATE review_queue SET priority_class = 3 WHERE log_offset < 90',
@@ -125,7 +128,7 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
     ],
     ['an empty table', ['TRUNCATE conversation_logs, review_queue']],
   ] as const) {
-    it(`are those of the tables after ${what}`, async () => {
+    it(`match the tables after ${what}`, async () => {
       const client = await pool.connect();
       try {
         for (const statement of statements) await client.query(statement);
@@ -167,7 +170,7 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
     }
   });
 
-  it('take a language of any length, which stands in their key', async () => {
+  it('accept a language of any length, which is part of their key', async () => {
     const language = Array.from({ length: 450 }, () => Math.random().toString(36).slice(2, 10)).join('-'); // does not compress
     await pool.query(approve(9000, 9000, 'auto').replace("'l-' || i % 2", `'${language}'`));
     const { samplesByLanguage } = await readSummary(pool);
@@ -176,7 +179,7 @@ describe('counts that triggers keep', { timeout: 120_000 }, () => {
     await equalsTables();
   });
 
-  it('let writers of different partitions go on at the same time', async () => {
+  it('let writers of different partitions work at the same time', async () => {
     const [one, other] = [await pool.connect(), await pool.connect()];
     try {
       const partition = (n: number) =>

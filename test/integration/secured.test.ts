@@ -37,10 +37,10 @@ import type { Topic } from '../../stream/topic.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
 import { conversation, review } from '../fixtures.ts';
 
-// A CommonJS module whose names Node can't see from outside.
+// kafkajs is a CommonJS module whose named exports Node can't detect.
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } = kafkajs;
 
-/** The cluster's own user, which may do everything; the broker speaks to itself as it, too. */
+/** The user with all rights; the broker also uses it for its own connections. */
 const ADMIN = 'admin';
 const passwordOf = (user: string) => `${user}-secret`;
 
@@ -48,13 +48,13 @@ let home: string;
 let broker: { readonly server: Server; readonly identity: ProcessIdentity } | undefined;
 let platform: RunningPlatform | undefined;
 let admin: Admin;
-/** What every user has in common: all but the name and the password. */
+/** The settings that all users share: everything but the name and the password. */
 let addresses: Record<string, string>;
 let operator: Prepared;
-/** One for each component, as if each were a process of its own. */
+/** The running components by name, each with clients of its own as if it were a process. */
 const running = new Map<string, RunningComponents>();
 
-/** Certificates of an authority that nobody else knows, for a broker at 127.0.0.1. */
+/** Creates certificates of a private authority for a broker at 127.0.0.1. */
 function makeCertificates(): void {
   const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: home, stdio: 'pipe' });
   const key = ['-newkey', 'rsa:2048', '-nodes'];
@@ -66,7 +66,7 @@ function makeCertificates(): void {
 }
 const SAN = 'subjectAltName=IP:127.0.0.1';
 
-/** TLS, passwords and access control on the client's side; nobody may do what no entry grants. */
+/** A broker with TLS, passwords and access control for clients; what no entry grants is denied. */
 function securedKafka(): Server {
   const users = [ADMIN, ...kafkaUsers.map(({ name }) => name)];
   return {
@@ -87,7 +87,7 @@ ssl.truststore.location=${path.join(home, 'ca.pem')}
 authorizer.class.name=org.apache.kafka.metadata.authorizer.StandardAuthorizer
 allow.everyone.if.no.acl.found=false
 super.users=User:${ADMIN};User:ANONYMOUS
-`, // ANONYMOUS is who speaks on the controller's listener
+`, // ANONYMOUS is the user on the controller's listener
     }),
     async probe() {
       const asking = clientOf(ADMIN, { retry: { retries: 0 } }).admin();
@@ -145,7 +145,7 @@ function entry(user: string, { resource, name, prefixed, operation }: Grant): Ac
   };
 }
 
-/** This user gets its rights with the printed commands, as a person would give them. */
+/** This user gets its rights through the printed commands, as a person would run them. */
 const BY_TOOL = 'nlu-service';
 
 async function grantByTool(cache: string): Promise<void> {
@@ -171,7 +171,7 @@ ssl.truststore.location=${path.join(home, 'ca.pem')}
   });
 }
 
-/** Takes one right from a user for as long as `during` takes. */
+/** Revokes one right of a user while `during` runs. */
 async function without(user: string, grant: Grant, during: () => Promise<void>): Promise<void> {
   const taken = entry(user, grant);
   const { filterResponses } = await admin.deleteAcls({ filters: [taken] });
@@ -183,7 +183,7 @@ async function without(user: string, grant: Grant, during: () => Promise<void>):
   }
 }
 
-/** The value as soon as there is one. */
+/** Waits for a value and returns it. */
 async function until<T>(what: () => Promise<T | undefined> | T | undefined, why: () => string): Promise<T> {
   for (const deadline = Date.now() + 120_000; ; await sleep(100)) {
     const value = await what();
@@ -206,7 +206,7 @@ async function send(user: string, ids: readonly string[], answered: readonly str
     spoolFolder: path.join(home, 'spool', user),
     deliveryTimeoutMs: 60_000,
   });
-  const today = Date.now(); // no earlier days that the scheduler would close
+  const today = Date.now(); // so that there are no earlier days for the scheduler to close
   try {
     for (const [i, id] of ids.entries()) {
       const record = conversation({
@@ -304,14 +304,14 @@ test('every component runs as a user of its own, with the rights of the table an
     assert.equal(running.get(name)?.stats()[name]?.['leading'], 1, name);
 });
 
-test('who types `samvad train` may join the trainers', async (t) => {
+test('`samvad train` may join the trainers as the operator', async (t) => {
   const components = await startComponents(['trainer'], operator);
   t.after(() => components.stop());
   const bothAreIn = async () => (await admin.describeGroups(['trainer'])).groups[0]?.members.length === 2 || undefined;
   await until(bothAreIn, () => components.states()['trainer'] ?? 'It does not run.');
 });
 
-test("what comes in under another partition than its key's goes on to its own", async (t) => {
+test('a record in the wrong partition is moved to the partition of its key', async (t) => {
   const record = conversation({ conversation_id: 'strayed', created_at: Date.now() });
   const value = operator.codecs.of(topics.conversations).encode(record);
   const partition = (partitionOf(record.conversation_id, PARTITIONS) + 1) % PARTITIONS;
@@ -322,7 +322,7 @@ test("what comes in under another partition than its key's goes on to its own", 
   await until(hasRow('strayed'), () => stateOf('intake'));
 });
 
-test('the API runs as its own user too: it takes traffic, tells the lag and lists dead letters', async (t) => {
+test('the API runs as its own user too: it accepts traffic, reports the lag and lists dead letters', async (t) => {
   const ground = standBy(environmentOf('http'));
   const components = await startComponents([], ground);
   const http = await startHttp(ground, components);
@@ -348,7 +348,7 @@ test('the API runs as its own user too: it takes traffic, tells the lag and list
   await get('/v1/dead-letters');
 });
 
-test('a right that is taken away stops that component with the reason, and all goes on when it is given back', async () => {
+test('a revoked right stops that component with the reason, and everything continues when the right is restored', async () => {
   const read = { resource: 'topic', name: topics.conversationEvents.name, prefixed: false, operation: 'Read' } as const;
   await without('confidence-router', read, async () => {
     await send('nlu-service', ['without-read']);
@@ -364,7 +364,7 @@ test('a right that is taken away stops that component with the reason, and all g
   await until(hasRow('without-write'), () => stateOf('confidence-router'));
 });
 
-test('a service that may not ask for erasures is told so, all else of it goes on, and what was spooled goes once it may', async (t) => {
+test('a service without the right to request erasures gets an error, sends all else, and sends spooled erasures once it has the right', async (t) => {
   const write = { resource: 'topic', name: topics.erasures.name, prefixed: false, operation: 'Write' } as const;
   const spoolFolder = path.join(home, 'spool', 'without-erasures');
   const asked = { requested_by: 'crm', requested_at: Date.now(), reason: 'case 17' };
@@ -413,7 +413,7 @@ test('a service that may not ask for erasures is told so, all else of it goes on
   );
 });
 
-test('a service that may write to no topic is told so, spools nothing, and goes on once it may', async (t) => {
+test('a service that may write to no topic gets an error, spools nothing, and continues once it has the rights', async (t) => {
   const spoolFolder = path.join(home, 'spool', 'barred');
   const options = { ...producerOptions({ ...operator, ...environmentOf('nlu-service') }), spoolFolder };
   const write = (topic: Topic): Grant => ({ resource: 'topic', name: topic.name, prefixed: false, operation: 'Write' });
@@ -443,7 +443,7 @@ test('a service that may write to no topic is told so, spools nothing, and goes 
   assert.equal(stored.stored, 'kafka');
 });
 
-test('nobody can write to a topic that is not its own', async (t) => {
+test('no user can write to a topic that is not its own', async (t) => {
   const ends = async () =>
     Promise.all(Object.values<Topic>(topics).map(async ({ name }) => topicEnds(operator.servers.kafka, name)));
   await untilCaughtUp(operator.servers, operator.pool);
@@ -467,13 +467,13 @@ test('nobody can write to a topic that is not its own', async (t) => {
 
 for (const [what, changes, expected] of [
   ['a wrong password', { KAFKA_SASL_PASSWORD: 'wrong' }, /KAFKA_SASL_PASSWORD/],
-  ['a user that nobody knows', { KAFKA_SASL_USERNAME: 'nobody' }, /KAFKA_SASL_USERNAME/],
-  ['a mechanism that the cluster has not', { KAFKA_SASL_MECHANISM: 'plain' }, /KAFKA_SASL_MECHANISM/],
-  ['no user at all', { KAFKA_SASL_USERNAME: undefined, KAFKA_SASL_PASSWORD: undefined }, /KAFKA_SASL_USERNAME/],
+  ['an unknown user', { KAFKA_SASL_USERNAME: 'nobody' }, /KAFKA_SASL_USERNAME/],
+  ['a mechanism that the cluster does not have', { KAFKA_SASL_MECHANISM: 'plain' }, /KAFKA_SASL_MECHANISM/],
+  ['no user', { KAFKA_SASL_USERNAME: undefined, KAFKA_SASL_PASSWORD: undefined }, /KAFKA_SASL_USERNAME/],
   ['another authority', { KAFKA_TLS_CA_FILE: 'other.pem' }, /KAFKA_TLS_CA_FILE/],
   ['no TLS', { KAFKA_TLS_CA_FILE: undefined }, /KAFKA_TLS/],
 ] as const) {
-  test(`${what}: the component waits, and says which variable to look at`, async (t) => {
+  test(`${what}: the component waits, and names the variable to check`, async (t) => {
     const ca = 'KAFKA_TLS_CA_FILE' in changes && changes.KAFKA_TLS_CA_FILE !== undefined;
     const ground = standBy(
       environmentOf('intake', ca ? { KAFKA_TLS_CA_FILE: path.join(home, changes.KAFKA_TLS_CA_FILE) } : changes),

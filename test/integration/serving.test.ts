@@ -96,7 +96,7 @@ describe('serving over HTTP', () => {
     ),
   );
 
-  it('sends callers on while the version in charge has no file', async () => {
+  it('says that another system answers while the version in charge has no file', async () => {
     for (let i = 0; ; i++) {
       const { status, body } = await classify({ text: 'cancel my order' });
       assert.equal(status, 503);
@@ -121,7 +121,7 @@ describe('serving over HTTP', () => {
     assert.deepEqual((await classify([])).body, []);
   });
 
-  it('says what is wrong with a request, and answers nothing of it', async () => {
+  it('says what is wrong with a request, and answers no part of it', async () => {
     const cases: readonly (readonly [unknown, RegExp])[] = [
       [{ text: ' ' }, /"field":"text","message":"It is empty/],
       [{}, /"field":"text","message":"It is not a string/],
@@ -141,7 +141,7 @@ describe('serving over HTTP', () => {
 
   it('follows a promotion, a trial and a rollback', async () => {
     const ids = Array.from({ length: 300 }, (_, i) => `c-${i}`);
-    /** Who answers each of the conversations. */
+    /** The version that answers each of the conversations. */
     const by = async () => {
       const texts = ids.map((conversation_id) => ({ text: 'cancel my order', conversation_id }));
       return ((await classify(texts)).body as unknown as { version: string }[]).map(({ version }) => version);
@@ -151,7 +151,7 @@ describe('serving over HTTP', () => {
       const split = { production: V1, canary: { version: V2, traffic } };
       return ids.map((id) => versionFor(split, id));
     };
-    /** Waits until `version` answers the first conversation that is with it at 10 %. */
+    /** Waits until `version` answers the first conversation that belongs to V2 at 10 %. */
     const untilTrialBy = async (version: string) => {
       const conversation_id = ids[onTrial(10).indexOf(V2)];
       await until(version, { text: 'cancel my order', conversation_id });
@@ -162,7 +162,7 @@ describe('serving over HTTP', () => {
     assert.deepEqual(await by(), onTrial(10), 'its share, and the rest by production');
     await append((now) => rollBack(now, V2, act));
     await untilTrialBy(V1);
-    assert.deepEqual(await by(), all(V1), 'nobody is left with it');
+    assert.deepEqual(await by(), all(V1), 'no conversation is left with it');
     await append((now) => setTraffic(now, V2, 100, act));
     await untilBy(V2);
     assert.deepEqual(await by(), all(V2));
@@ -171,7 +171,7 @@ describe('serving over HTTP', () => {
     assert.deepEqual(await by(), all(V1));
   });
 
-  it('goes on with the version before when a file is damaged, and /v1/status says so', async () => {
+  it('answers with the version before when a file is damaged, and /v1/status says so', async () => {
     const broken = await artifactsOf(stack.prepared.config).put(Buffer.from('no model'));
     await add('router-v1.3.0', broken);
     await append((now) => setTraffic(now, 'router-v1.3.0', 100, act));
@@ -187,7 +187,7 @@ describe('serving over HTTP', () => {
     await untilBy(V1);
   });
 
-  it('tells where a version came from: run, offsets, samples, reviews; and who got traffic when', async () => {
+  it('shows where a version came from (run, offsets, samples, reviews), and which version got traffic when', async () => {
     const at = (minute: number) => new Date(Date.UTC(2026, 9, 5, 9, minute)).toISOString();
     const conversations = Array.from({ length: 3 }, (_, i) => ({
       conversation_id: `lineage-${i}`,
@@ -258,9 +258,9 @@ describe('serving over HTTP', () => {
       `SELECT conversation_id AS id, overlap FROM conversation_logs JOIN training_samples USING (conversation_id)
         WHERE audit AND conversation_id LIKE 'audited-%'`,
     );
-    const id = audits.rows.find(({ overlap }) => !overlap)?.id; // one whom a single answer judges
+    const id = audits.rows.find(({ overlap }) => !overlap)?.id; // one that a single answer judges
     assert.ok(id !== undefined, 'chance has drawn none of 120');
-    /** What the lineage of a new version lists that has read everything so far. */
+    /** The conversations in the lineage of a new version that has read everything so far. */
     const listed = async (version: string) => {
       const ends = await topicEnds(servers.kafka, topics.trainingSamples.name);
       const consumed = [...ends].map(([partition, next_offset]) => ({ partition, next_offset }));
@@ -278,7 +278,7 @@ describe('serving over HTTP', () => {
     assert.deepEqual((await listed('router-v1.4.2')).sort(), [...before, id].sort());
   });
 
-  it('takes a model that was trained on a file as a version, which gets traffic by hand', async () => {
+  it('registers a model that was trained on a file as a version, which gets traffic by hand', async () => {
     const file = path.join(stack.home, 'corpus.jsonl');
     const rows = samples(60, 3).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${i % 9}` }));
     await writeFile(file, `${rows.join('\n')}\n`);

@@ -26,7 +26,7 @@ describe('a simulation', () => {
   });
   after(() => rm(folder, { recursive: true, force: true }));
 
-  it('starts with the LLM alone, gives the first version all the traffic, and ends with a model that answers most, with fewer people asked', async () => {
+  it('starts with the LLM alone, gives the first version all traffic, and ends with a model that needs fewer reviews', async () => {
     const corpus = path.join(folder, 'corpus.jsonl');
     const rows = samples(180).map((row, i) => JSON.stringify({ ...row, text: `${row.text} ${String(i)}` }));
     await writeFile(corpus, rows.join('\n'));

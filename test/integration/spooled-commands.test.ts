@@ -1,4 +1,4 @@
-/** Commands from whose hands Kafka goes once it has answered them: what they say while it is away, and when it is back. */
+/** Commands that lose Kafka after it has answered them: what they print while it is away, and when it is back. */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -18,17 +18,17 @@ import { endAll } from './stack.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 const COMMANDS = ['erase', 'ingest', 'review'] as const;
-/** Longer than a command waits that does not wait for Kafka: 15 s for tables, 5 s to close its producer. */
+/** Longer than a command takes if it does not wait for Kafka: 15 s for tables, 5 s to close its producer. */
 const OUTAGE_MS = 25_000;
 
-describe('a command that Kafka leaves', { timeout: 300_000 }, () => {
+describe('a command that loses Kafka', { timeout: 300_000 }, () => {
   let reviewing: Reviewing;
   const outputs = new Map<string, { out: string; err: string }>();
   const ends = new Map<string, Promise<unknown>>();
   const children: ReturnType<typeof spawn>[] = [];
   const outputOf = (name: string) => outputs.get(name) ?? { out: '', err: '' };
 
-  /** Starts it with `input` at its prompt. */
+  /** Starts a command with `input` as its standard input. */
   function start(name: string, args: readonly string[], input = ''): void {
     const env = { ...process.env, ...reviewing.stack.env };
     const child = spawn(process.execPath, [bin, name, ...args], { env });
@@ -48,14 +48,14 @@ describe('a command that Kafka leaves', { timeout: 300_000 }, () => {
     await writeFile(file, `${JSON.stringify(sentConversation('sent'))}\nno JSON\n`);
     await capture([{ conversation_id: 'unwanted' }, { conversation_id: 'over-http' }]);
     await capture([{ conversation_id: 'asked', nlu_module: 'asked' }]);
-    // Each prepares the log first, then the tables, and waits there while this holds what migrations lock.
+    // Each command prepares the log first, then the tables, and waits there while this transaction holds the lock of migrations.
     const { pool } = stack.prepared;
     const gate = await pool.connect();
     try {
       await gate.query('BEGIN');
       await gate.query('LOCK TABLE schema_migrations');
       start('erase', ['unwanted', '--reason', 'case 17', '--by', 'meera']);
-      start('ingest', [file, '--rate', '0.2']); // so that its minute begins 10 s later
+      start('ingest', [file, '--rate', '0.2']); // so that its minute of waiting begins 10 s later
       start('review', ['--reviewer', 'asha', '--module', 'asked'], 'a\n');
       for (let waiting = 0; waiting < COMMANDS.length; await sleep(50)) {
         const { rows } = await pool.query("SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock'");
@@ -69,7 +69,7 @@ describe('a command that Kafka leaves', { timeout: 300_000 }, () => {
   });
   after(() => endAll(...children.map((child) => () => child.kill('SIGKILL')), () => reviewing.stop()));
 
-  it('waits for it, having said what was refused', async () => {
+  it('waits for it, after it has reported what was refused', async () => {
     const { prepared } = reviewing.stack;
     const deps = {
       pool: prepared.pool,
@@ -94,7 +94,7 @@ describe('a command that Kafka leaves', { timeout: 300_000 }, () => {
     );
   });
 
-  it('and ends as ever once it is back', async () => {
+  it('ends as usual once it is back', async () => {
     const { platform, prepared } = reviewing.stack;
     await platform.restart('kafka');
     const codes = new Map<string, unknown>();

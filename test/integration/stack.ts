@@ -31,8 +31,8 @@ export interface Database {
 }
 
 /**
- * Ends what a test has begun, each whatever becomes of the others: where the start has failed some are not there to be ended,
- * and what is must not go on. @throws the first failure.
+ * Calls all `ends`, whichever of them fail: after a failed start some things do not exist, and the others must still be stopped.
+ * @throws the first failure.
  */
 export async function endAll(...ends: readonly (() => unknown)[]): Promise<void> {
   const failures: unknown[] = [];
@@ -65,7 +65,7 @@ export async function startDatabase(): Promise<Database> {
 
 const platforms: RunningPlatform[] = [];
 
-/** A test file that takes too long is ended by SIGTERM, and its hooks are not called: no server may be left behind. */
+/** Kills all servers on SIGTERM, which ends a test file that takes too long without calling its hooks. */
 function endServers(): void {
   for (const platform of platforms)
     for (const name of serverNames)
@@ -112,7 +112,7 @@ export async function startStack(): Promise<Stack> {
     SAMVAD_HOME: home,
     SAMVAD_REPORTS: path.join(home, 'reports'),
     SAMVAD_LOG_LEVEL: 'warn',
-    LABEL_STUDIO_ENV_FILE: '', // not the one of whoever runs the tests
+    LABEL_STUDIO_ENV_FILE: '', // not that of the person who runs the tests
   };
   const config = { ...readConfig(env), cache };
   const prepared = await prepare({
@@ -120,7 +120,7 @@ export async function startStack(): Promise<Stack> {
     servers: { kafka: { brokers: kafkaBrokers }, schemaRegistryUrl, databaseUrl },
     stop: () => platform.stop(),
   }).catch(async (error: unknown) => {
-    await platform.stop(); // it would keep the process of a test that has failed
+    await platform.stop(); // it would keep the process of a failed test alive
     throw error;
   });
   return {

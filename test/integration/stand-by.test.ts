@@ -18,7 +18,7 @@ import { sentConversation } from '../fixtures.ts';
 import { endAll } from './stack.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
-/** With the time that a start takes, longer than any call to Kafka waits (30 s): a worker must outlive it. */
+/** Together with the time of a start, longer than any call to Kafka waits (30 s): a worker must survive it. */
 const LONG_OUTAGE_MS = 30_000;
 
 let home: string;
@@ -58,7 +58,7 @@ after(() =>
   ),
 );
 
-test('with all servers down, the process lives, says what it waits for and takes traffic', async () => {
+test('with all servers down, the process runs, says what it waits for and accepts traffic', async () => {
   const parts = await partsOnce((p) => /ECONNREFUSED/.test(p['kafka'] ?? '') && /ECONNREFUSED/.test(p['intake'] ?? ''));
   assert.match(parts['schema-registry'] ?? '', /ECONNREFUSED/);
   assert.match(parts['intake'] ?? '', /It waits for the topics and schemas: .*ECONNREFUSED/);
@@ -71,7 +71,7 @@ test('with all servers down, the process lives, says what it waits for and takes
   assert.match(output, /"what":"the tables","reason":"connect ECONNREFUSED /);
 });
 
-test('each server that comes is noticed, and what needs no more begins', async () => {
+test('each server that starts is noticed, and a component begins when it has the servers that it needs', async () => {
   await start('postgres');
   let parts = await partsOnce((p) => p['postgres'] === 'ok');
   assert.notEqual(parts['kafka'], 'ok');
@@ -88,7 +88,7 @@ for (const [server, part, outageMs] of [
   ['postgres', 'postgres', 0],
   ['kafka', 'kafka', LONG_OUTAGE_MS],
 ] as const) {
-  test(`${server} goes away while all runs, and comes back`, async () => {
+  test(`the process survives an outage of ${server}`, async () => {
     platforms.get(server)?.kill(server, 'SIGKILL');
     const parts = await partsOnce((p) => p[part] !== 'ok');
     assert.equal(/It waits for postgres/.test(parts['conversation-logs'] ?? ''), server === 'postgres');
@@ -102,7 +102,7 @@ for (const [server, part, outageMs] of [
   });
 }
 
-test('it ends cleanly', async () => {
+test('the process shuts down cleanly', async () => {
   const ended = new Promise((resolve) => child.on('close', resolve));
   child.kill('SIGTERM');
   assert.equal(await ended, 0, output);
@@ -129,7 +129,7 @@ function partsOnce(condition: (parts: Record<string, string>) => boolean): Promi
   );
 }
 
-/** Sends a conversation; gives where it is safe. */
+/** Sends a conversation, and returns where it was stored. */
 async function send(id: string): Promise<string | undefined> {
   const response = await fetch(`${api}/v1/conversations`, {
     method: 'POST',
@@ -153,6 +153,6 @@ async function until<T>(look: () => Promise<T | undefined>, why = () => Promise.
     const found = await look();
     if (found !== undefined) return found;
     assert.equal(child.exitCode, null, output);
-    if (Date.now() > deadline) assert.fail(`90 s in vain: ${await why()}\n${output}`);
+    if (Date.now() > deadline) assert.fail(`Not after 90 s: ${await why()}\n${output}`);
   }
 }

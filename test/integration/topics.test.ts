@@ -34,14 +34,14 @@ after(() =>
 
 const ADVICE = '\n`samvad topology --topics` prints the commands that set it.';
 
-/** What a start says of topics: nothing where it takes them. */
+/** The error of a start with these topics, or `taken` where it accepts them. */
 const start = (...wanted: readonly Topic[]) =>
   ensureTopics(kafka, wanted, PARTITIONS, 1).then(
     () => 'taken',
     (error: unknown) => (error instanceof TopicMismatch ? error.message.replace(ADVICE, '') : error),
   );
 
-/** Makes `topic` as an administrator might, with these settings and else the broker's, and starts on it. */
+/** Creates `topic` as an administrator might, with these settings and otherwise the broker's, and starts with it. */
 async function made(topic: Topic, name: string, config: Readonly<Record<string, string>> = {}): Promise<unknown> {
   const configEntries = Object.entries(config).map(([key, value]) => ({ name: key, value }));
   const numPartitions = topic.partitions ?? PARTITIONS;
@@ -49,14 +49,14 @@ async function made(topic: Topic, name: string, config: Readonly<Record<string, 
   return start({ ...topic, name: `nlu.${name}` });
 }
 
-it('says which topic Kafka does not make, and why', async () => {
+it('a start names the topic that Kafka refuses to create, and says why', async () => {
   const wanted = ['nlu.one', 'nlu.two'].map((name) => ({ ...topics.modelEvents, name }));
   const refusal = await ensureTopics(kafka, wanted, PARTITIONS, 3).catch((error: unknown) => error);
   assert.equal(reasonOf(refusal), 'nlu.one: Replication-factor is invalid (see SAMVAD_REPLICATION)');
   assert.equal(explain(refusal), `Kafka does not answer as it should: ${reasonOf(refusal)}.`);
 });
 
-it('does not start on topics that were made otherwise and would lose records, and says what to set', async () => {
+it('a start refuses topics with settings that would lose records, and says what to set', async () => {
   const kept = (keeps: Topic['keeps']) => ({ ...topics.modelEvents, keeps });
   const week = { 'cleanup.policy': 'delete', 'retention.ms': '604800000' };
   const both = { 'cleanup.policy': 'compact,delete', 'retention.ms': '-1', 'retention.bytes': '1000000' };
@@ -82,7 +82,7 @@ it('does not start on topics that were made otherwise and would lose records, an
   ]);
 });
 
-it('does not start on dead letters that would be refused or expire at once, nor on tombstones that would go', async () => {
+it('a start refuses topics that would refuse dead letters, expire them at once, or drop tombstones too early', async () => {
   const found = [
     await made(topics.deadLetters, 'small-letters', { 'message.timestamp.type': 'LogAppendTime' }),
     await made(topics.deadLetters, 'letters-of-last-year', { 'max.message.bytes': '4194304' }),
@@ -100,7 +100,7 @@ it('does not start on dead letters that would be refused or expire at once, nor 
   ]);
 });
 
-it('prints the commands that make topics, and set those that are there', async () => {
+it('the printed commands create topics, and correct the settings of existing ones', async () => {
   const named = (topic: Topic, name: string) => ({ ...topic, name: `nlu.${name}` });
   const wanted = [named(topics.deadLetters, 'made'), named(topics.routingDecisions, 'set')];
   await admin.createTopics({ topics: [{ topic: 'nlu.set', numPartitions: PARTITIONS }] });

@@ -38,7 +38,7 @@ const examples = path.join(import.meta.dirname, '..', '..', 'examples');
 const THRESHOLD = 2000;
 const WAIT_MS = 240_000;
 
-/** Ids of the processes of runs that this one has started. */
+/** Ids of the run processes that this process has started. */
 async function runProcesses(): Promise<readonly number[]> {
   const children = await childrenOf(process.pid);
   const commands = await Promise.all(children.map((pid) => readProc(`/proc/${pid}/cmdline`)));
@@ -50,7 +50,7 @@ describe('the training loop on real servers', () => {
   let log: ModelLogPort;
   let running: RunningComponents[];
 
-  /** The log once `holds`, looked at until then. */
+  /** Waits until `holds` is true of the log, and returns the log. */
   async function until(what: string, holds: (log: ModelLog) => boolean): Promise<ModelLog> {
     for (const deadline = Date.now() + WAIT_MS; Date.now() < deadline; await sleep(200)) {
       const now = await log.read();
@@ -74,7 +74,7 @@ describe('the training loop on real servers', () => {
     while (producer.stats().spoolBytes > 0) await sleep(100);
     await producer.close();
     await untilCaughtUp(prepared.servers, prepared.pool);
-    // Two trainers and two controllers side by side: one of each leads. On a busy machine the first run would be over before that.
+    // Two trainers and two controllers, of which one each leads. They start last: the first run must not end before the test begins.
     const services = ['trainer', 'deployment-controller'];
     for (let i = 0; i < 2; i++) running.push(await startComponents(services, { ...prepared, config }));
   });
@@ -86,7 +86,7 @@ describe('the training loop on real servers', () => {
     ),
   );
 
-  it('trains once for each crossing of the threshold, whoever else looks and though the process of a run is killed', async () => {
+  it('trains once for each crossing of the threshold, with two trainers and although the process of a run is killed', async () => {
     const { pool } = stack.prepared;
     let approvals = 0;
     for await (const { value } of readTopic(stack.prepared.servers.kafka, topics.trainingSamples.name))
@@ -107,7 +107,7 @@ describe('the training loop on real servers', () => {
       due.map((id) => [now.runs.get(id)?.status, now.runs.get(id)?.failure]),
       due.map(() => ['finished', null]),
     );
-    // More than two where the trainers took turns meanwhile.
+    // More than two attempts if the other trainer took the lead meanwhile.
     assert.ok((now.runs.get(first)?.attempt ?? 0) > 1);
     await untilCaughtUp(stack.prepared.servers, pool);
     const { rows } = await pool.query<{ version: string }>('SELECT version FROM model_versions ORDER BY created_at');
@@ -121,7 +121,7 @@ describe('the training loop on real servers', () => {
     while ((await runProcesses()).length > 0) await sleep(50, undefined, { signal: AbortSignal.timeout(20_000) });
   });
 
-  it('tells monitors how the runs went', async () => {
+  it('has figures for monitoring of how the runs ended', async () => {
     const { servers, pool } = stack.prepared;
     const { training } = await readPipelineFigures(servers, pool);
     const runs = [...(await log.read()).runs.values()];
@@ -144,12 +144,12 @@ describe('the training loop on real servers', () => {
          FROM model_versions v JOIN training_samples s ON s.model_version_target = v.version
         WHERE v.version = 'router-v1.1.0' GROUP BY 1, 3`,
     );
-    // A sample that was withdrawn or relabelled after the data set was made is not in the table as it was.
+    // A sample that was withdrawn or relabelled after the data set was made is no longer in the table as it was.
     const [first] = rows;
     assert.ok(first && Number(first.samples) > 0 && Number(first.samples) <= first.trained);
   });
 
-  it('makes the same data set and the same model again, with nothing but the log', async () => {
+  it('makes the same data set and the same model again from the log alone', async () => {
     const { kafka } = stack.prepared.servers;
     const [id, run] = [...(await log.read()).runs][0] as [string, RunStanding];
     const elsewhere = memoryModelLog();
@@ -187,20 +187,20 @@ describe('the training loop on real servers', () => {
     assert.deepEqual([again.data_set_sha256, again.artifact_sha256], [run.data_set_sha256, run.artifact_sha256]);
   });
 
-  it('gives a version more traffic on labels that are good, and none any more on responses that fail', async () => {
+  it('gives a version more traffic on good labels, and takes all traffic away on failed responses', async () => {
     const canary = await onTrial();
     const traffic = (now: ModelLog) => now.models.get(canary)?.standing.traffic_percentage;
     const started = traffic(await log.read()) ?? 0;
     const production = [...(await log.read()).models.values()].find(({ standing }) => standing.status === 'production');
     assert.ok(production);
 
-    // The version in production has no file, and whoever answers for it names none: there is nothing to compare with.
+    // The version in production has no file, and the system that answers for it names no version: there is nothing to compare with.
     await answer('alone', [canary, null], 60, () => true);
     await until('the first version gets more traffic by itself', (now) => (traffic(now) ?? 0) > started);
     assert.ok((await verdictsOn(canary)).includes(`success at ${started} %`));
 
     const more = traffic(await log.read()) ?? 0;
-    // Production first: on a busy machine the version on trial would be held against the floor before that has come, and get all the traffic.
+    // Production first: otherwise, on a busy machine, the version on trial could be judged against the floor, and get all the traffic.
     await answer('good', [production.version, canary], 150, () => true);
     await until('the good version gets more traffic', (now) => (traffic(now) ?? 0) > more);
     assert.ok((await verdictsOn(canary)).includes(`success at ${more} %`));
@@ -216,7 +216,7 @@ describe('the training loop on real servers', () => {
     assert.match(back.models.get(canary)?.judged?.reasons.join(' ') ?? '', /Failed responses/);
   });
 
-  it('takes a version back whose responses fail when it has all the traffic', async () => {
+  it('rolls back a version whose responses fail when it has all the traffic', async () => {
     const [canary] = [...(await log.read()).models.keys()].slice(-1) as [string];
     const { production } = deploymentOf(await log.read());
     const ends = offsetsOf(await topicEnds(stack.prepared.servers.kafka, topics.conversationEvents.name));
@@ -225,18 +225,18 @@ describe('the training loop on real servers', () => {
     await answer('again', [production, canary], 150, () => true);
     await until('it gets all the traffic', (now) => deploymentOf(now).production === canary);
     await answer('worse', [canary], 150, (i) => i % 2 === 0, false);
-    const back = await until('it is taken back', (now) => deploymentOf(now).production === production);
+    const back = await until('it is rolled back', (now) => deploymentOf(now).production === production);
     assert.equal(back.models.get(canary)?.standing.status, 'rolled_back');
     assert.deepEqual((await verdictsOn(canary)).slice(-2), ['success at 50 %', 'fail at 100 %']);
   });
 
-  it('gives each verdict again from the offsets that stand beside it', async () => {
+  it('reaches each verdict again from the offsets recorded with it', async () => {
     const judged = await judgedSteps();
     for (const wanted of ['success', 'fail']) assert.ok(judged.some(({ verdict }) => verdict === wanted));
     for (const [i, step] of judged.entries()) {
       const { version, against, verdict, reasons, labels } = step;
       const evidence = await readEvidence(stack.prepared, step);
-      // What has all the traffic is compared with what was there in the step before.
+      // A version with all the traffic is compared with the evidence on the other version in the step before.
       const last = step.traffic_percentage === 100 ? judged[i - 1] : undefined;
       const before = last && { before: (await readEvidence(stack.prepared, last)).of(against) };
       assert.deepEqual(verdictOn(await log.read(), { version, against, evidence, ...before }), {
@@ -274,7 +274,7 @@ describe('the training loop on real servers', () => {
       .map(({ verdict, traffic_percentage }) => `${verdict} at ${traffic_percentage} %`);
   }
 
-  /** The newest version on trial: by the controller where the evaluation said promote, else by hand. */
+  /** Returns the newest version once it is on trial: through the controller where the evaluation said promote, otherwise by hand. */
   async function onTrial(): Promise<string> {
     const [version, { standing }] = [...(await log.read()).models].at(-1) as [string, ModelRecord];
     if (standing.verdict === 'promote')
@@ -288,7 +288,7 @@ describe('the training loop on real servers', () => {
     return version;
   }
 
-  /** Conversations of `versions` that a person must see, each approved by one where they are `labelled`: approvals that bring no further run. */
+  /** Sends conversations of `versions` that a person must see, and approvals of them if `labelled`: too few to cause another run. */
   async function answer(
     name: string,
     versions: readonly (string | null)[],

@@ -10,7 +10,7 @@ import { sentConversation } from '../fixtures.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
-/** Polls `url` until its status is `status`; gives the body. */
+/** Polls `url` until its status is `status`, and returns the body. */
 async function until(url: string, status: number): Promise<Record<string, unknown>> {
   for (const deadline = Date.now() + 60_000; ;) {
     const response = await fetch(url);
@@ -21,7 +21,7 @@ async function until(url: string, status: number): Promise<Record<string, unknow
   }
 }
 
-/** `samvad ARGS` in a process of its own, on a folder of its own. */
+/** Starts `samvad ARGS` in a process of its own, with `folder` as its data folder. */
 function start(args: readonly string[], folder: string, more: Readonly<Record<string, string>> = {}) {
   const { KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL, ...env } = process.env;
   assert.deepEqual([KAFKA_BROKERS, SCHEMA_REGISTRY_URL, DATABASE_URL], [undefined, undefined, undefined]);
@@ -77,7 +77,7 @@ describe('samvad up', { timeout: 400_000 }, () => {
     await rm(folder, { recursive: true, force: true });
   });
 
-  it('takes conversations and reviews over HTTP, makes rows of them, and ends cleanly', async () => {
+  it('accepts conversations and reviews over HTTP, stores them as rows, and shuts down cleanly', async () => {
     const { child, ended, printed, output } = start(['up'], folder);
     try {
       const url = await printed(UP);
@@ -116,7 +116,7 @@ describe('samvad up', { timeout: 400_000 }, () => {
     }
   });
 
-  it('starts again where it was, ends in order though nobody reads what it says, and when a server has died', async () => {
+  it('starts again on its data, shuts down cleanly when nobody reads its output, and ends when a server dies', async () => {
     const first = start(['up'], folder);
     await first.printed(UP);
     first.child.stderr.destroy();
@@ -131,7 +131,7 @@ describe('samvad up', { timeout: 400_000 }, () => {
     assert.match(second.output(), /Kafka ended unexpectedly/);
   });
 
-  it('ends in order when it is stopped while its servers start, or while it waits for a process that starts them', async () => {
+  it('shuts down cleanly while its servers start, or while it waits for another process that starts them', async () => {
     const first = start(['up'], folder);
     const lock = path.join(folder, 'start.lock');
     while (!existsSync(lock)) await sleep(20);

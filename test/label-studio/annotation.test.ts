@@ -39,7 +39,7 @@ function task(...annotations: Annotation[]): Task {
 const change = (tasks: Task, before: readonly Counted[] = []) =>
   changeOf(tasks, reviewed, before, (user) => `user ${user ?? '?'}`);
 
-/** What is counted after these states of a task, and where the conversation stands. */
+/** The reviews that these states of a task yield, and the decision after them. */
 function after(...states: readonly Task[]) {
   let counted: Counted[] = [];
   let decision = decide(defaultPolicy, captured);
@@ -68,7 +68,7 @@ describe('what an annotation says', () => {
     ['nothing', { label: [] }, 'skip', [null, null]],
     ['a module alone', { label: [['shop']] }, 'skip', [null, null]],
     ['two labels', { label: [predicted, ['shop', 'refund_status']] }, 'skip', [null, null]],
-    ['a name that is none', { label: [['shop', '<script>']] }, 'skip', [null, null]],
+    ['an invalid name', { label: [['shop', '<script>']] }, 'skip', [null, null]],
     ['no result at all', { result: null }, 'skip', [null, null]],
   ] as const) {
     it(`${what} is the verdict ${verdict}`, () => {
@@ -82,19 +82,19 @@ describe('what an annotation says', () => {
     });
   }
 
-  it('takes a time that no clock can have measured as the nearest that one can', () => {
+  it('clamps a lead time to what a review can hold', () => {
     const times = [-1, -3e9, 0.4, 3e9].map(
       (lead_time) => change(task(annotation({ lead_time }))).reviews[0]?.time_taken_ms,
     );
     assert.deepEqual(times, [0, 0, 400, 2 ** 31 - 1]);
   });
 
-  it('is said by who saved it last', () => {
+  it('has the person who saved it last as its reviewer', () => {
     const by = (updated_by: number | null) => change(task(annotation({ updated_by }))).reviews[0]?.reviewer;
     assert.deepEqual([by(4), by(null)], ['user 4', 'user 3']);
   });
 
-  it('tells in a sentence what holds no label', () => {
+  it('reports in a sentence that it holds no label', () => {
     const { problems } = change(task(annotation({ label: [] })));
     assert.deepEqual(problems, ['Annotation 1 of task 9 has no readable label: nothing is chosen in `label`.']);
     assert.deepEqual(change(task(annotation({ was_cancelled: true }))).problems, []);
@@ -102,14 +102,14 @@ describe('what an annotation says', () => {
 });
 
 describe('versions of an annotation', () => {
-  it('are told apart below the millisecond, in any time zone', () => {
+  it('differ below the millisecond, in any time zone', () => {
     assert.notEqual(versionOf('2026-11-25T15:00:00.000001Z').text, versionOf('2026-11-25T15:00:00.000002Z').text);
     assert.equal(versionOf('2026-11-25T20:30:00.5+05:30').text, '2026-11-25T15:00:00.500000Z');
     assert.equal(versionOf('2026-11-25T15:00:00Z').text, '2026-11-25T15:00:00.000000Z');
   });
 
   const changed = annotation({ updated_at: '2026-11-25T15:00:00.000002Z', label: [['shop', 'refund_status']] });
-  it('count once each, and the later takes the place of the earlier', () => {
+  it('count once each, and a later one replaces the earlier', () => {
     const first = task(annotation());
     const { reviews, decision } = after(first, first, task(changed), task(changed), first);
     assert.deepEqual(
@@ -122,7 +122,7 @@ describe('versions of an annotation', () => {
     assert.equal(decision.review?.corrected_intent, 'refund_status');
   });
 
-  it('take the time since the last one that was counted, where it is known', () => {
+  it('have the time since the last counted version, where it is known', () => {
     const edited = (n: number, lead_time: number | null) =>
       task(annotation({ updated_at: `2026-11-25T15:00:0${n}Z`, lead_time }));
     const { reviews } = after(
@@ -139,7 +139,7 @@ describe('versions of an annotation', () => {
     );
   });
 
-  it('leave no label when the last was skipped, and none when it was deleted', () => {
+  it('leave no label when the last one was skipped or deleted', () => {
     for (const last of [task(annotation({ updated_at: '2026-11-25T15:30:00Z', was_cancelled: true })), task()]) {
       const { decision } = after(task(annotation()), task(changed), last);
       assert.notEqual(decision.review_status, 'approved');
@@ -147,12 +147,12 @@ describe('versions of an annotation', () => {
     }
   });
 
-  it('become a label when a skip is taken back', () => {
+  it('yield a label when an answer replaces a skip', () => {
     const { decision } = after(task(annotation({ was_cancelled: true })), task(changed));
     assert.equal(decision.review_status, 'approved');
   });
 
-  it('of several reviewers stand side by side', () => {
+  it('of one reviewer stay when those of another are deleted', () => {
     const second = annotation({
       id: 2,
       completed_by: 4,
@@ -166,7 +166,7 @@ describe('versions of an annotation', () => {
     );
   });
 
-  it('end where the last scan left them, whatever the scans before it saw', () => {
+  it('lead to the state of the last scan, whatever the scans before it saw', () => {
     const labels = [predicted, ['shop', 'refund_status'], ['food', 'cancel_order']];
     const steps = fc.array(
       fc.record({ kind: fc.constantFrom('label', 'skip', 'delete'), label: fc.nat(2), seen: fc.nat(2) }),

@@ -12,7 +12,7 @@ import type { StubServer } from './stub-server.ts';
 
 const PERSONAL = jwt({ token_type: 'refresh' });
 
-describe('the way to Label Studio', () => {
+describe('the HTTP client of Label Studio', () => {
   let stub: StubServer;
   before(async () => {
     stub = await startStub();
@@ -21,25 +21,25 @@ describe('the way to Label Studio', () => {
 
   const refreshes = () => stub.requests.filter((request) => request === 'POST /api/token/refresh/').length;
 
-  it('takes a legacy token as it is', async () => {
+  it('sends a legacy token as it is', async () => {
     const send = connectHttp({ url: stub.url, apiKey: 'legacy' });
     assert.deepEqual(await labelStudioApi(send).projectsByTitle('any'), []);
     assert.equal(refreshes(), 0);
   });
 
-  it('gets one access token for a personal access token, and another when that is not taken any more', async () => {
+  it('gets one access token for a personal access token, and another when the first is refused', async () => {
     const api = labelStudioApi(connectHttp({ url: stub.url, apiKey: PERSONAL }));
     const first = refreshes();
     await api.projectsByTitle('any');
     await api.projectsByTitle('any');
     assert.equal(refreshes(), first + 1);
-    // Somebody else's refresh: the stub takes the newest only.
+    // Another client refreshes: the stub accepts only the newest token.
     await labelStudioApi(connectHttp({ url: stub.url, apiKey: PERSONAL })).projectsByTitle('any');
     await api.projectsByTitle('any');
     assert.equal(refreshes(), first + 3);
   });
 
-  it('renews an access token before its end', async () => {
+  it('renews an access token before it expires', async () => {
     const own = await startStub({ lifeSeconds: 300 });
     let seconds = 0;
     const api = labelStudioApi(connectHttp({ url: own.url, apiKey: PERSONAL }, 2000, () => seconds * 1000));
@@ -53,18 +53,18 @@ describe('the way to Label Studio', () => {
       await api.projectsByTitle('any');
       assert.equal(own.requests.filter((request) => request.includes('refresh')).length, renewed, `at ${String(at)} s`);
     }
-    // One that the server did not take any more would have been asked a second time.
+    // A request with an expired token would have been sent a second time.
     assert.equal(own.requests.filter((request) => request === 'GET /api/projects/').length, 4);
     await own.close();
   });
 
-  it('tells the kinds of token apart', () => {
+  it('distinguishes the kinds of token', () => {
     assert.equal(isPersonalAccessToken(PERSONAL), true);
     for (const legacy of ['0123456789abcdef0123456789abcdef01234567', '', 'a.b', 'a.b.c'])
       assert.equal(isPersonalAccessToken(legacy), false);
   });
 
-  it('says in words what is wrong, and whether it may pass', async () => {
+  it('says in words what is wrong, and whether it is temporary', async () => {
     await assert.rejects(connectHttp({ url: stub.url, apiKey: 'wrong' })('GET', 'api/projects/'), (error: Error) => {
       return error instanceof LabelStudioRefused && error.status === 401 && /LABEL_STUDIO_API_KEY/.test(error.message);
     });

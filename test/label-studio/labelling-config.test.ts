@@ -25,7 +25,7 @@ describe("the repository's labelling configuration", async () => {
     assert.deepEqual(labels, intents);
   });
 
-  it('gets what traffic has besides, and stays as it is otherwise', () => {
+  it('gains the further labels of traffic, and is otherwise unchanged', () => {
     const wanted = new Map([
       ['food', new Set(['track_order', 'tip_rider'])],
       ['a "new" <module>', new Set(['x & y'])],
@@ -55,7 +55,7 @@ describe('a configuration of a project', () => {
 </View>
 `;
 
-  it('stays as its author wrote it, beside what is added', () => {
+  it('keeps what its author wrote, apart from additions', () => {
     const complete = withLabels(
       written,
       new Map([
@@ -87,7 +87,7 @@ describe('a configuration of a project', () => {
     );
   });
 
-  it('that can not be read is left alone', () => {
+  it("that can't be read is left alone", () => {
     for (const broken of [
       written.replace('</View>', ''),
       written.replace('hotkey="t"', 'hotkey="t'),
@@ -99,7 +99,7 @@ describe('a configuration of a project', () => {
     assert.equal(isReadable(written), true);
   });
 
-  it('without choices gets some', () => {
+  it('without choices gains some', () => {
     const complete = withLabels(
       '<View><Taxonomy name="label" toName="message"/></View>',
       new Map([['m', new Set(['i'])]]),
@@ -107,21 +107,21 @@ describe('a configuration of a project', () => {
     assert.deepEqual([...labelsOf(complete ?? '')], [['m', new Set(['i'])]]);
   });
 
-  it('may have other controls beside', () => {
+  it('may have other controls', () => {
     assert.deepEqual(
       configProblems({ parsed_label_config: { ...controls, note: { type: 'TextArea', to_name: ['message'] } } }),
       [],
     );
   });
 
-  it('that answers can not be read from is told in words', () => {
+  it("that can't give answers is explained in words", () => {
     assert.deepEqual(configProblems({ parsed_label_config: { label: { type: 'Choices', to_name: ['text'] } } }), [
       'it has no <Taxonomy name="label">',
       '`label` is not about <Text name="message">',
     ]);
   });
 
-  it('that is empty is one that nobody has made', () => {
+  it('that is empty counts as unconfigured', () => {
     const project = { id: 1, title: 'New Project #1', parsed_label_config: {} };
     assert.equal(isUnconfigured({ ...project, label_config: '<View></View>' }), true);
     assert.equal(isUnconfigured({ ...project, label_config: '<View><Text name="t" value="$t"/></View>' }), false);

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { labelStudio } from '../../label-studio/label-studio.ts';
 import type { ServiceContext } from '../../runtime/service.ts';
 
-it('where no Label Studio is configured its service waits, and has nothing to lead', async () => {
+it('without a configured Label Studio its service waits and leads nothing', async () => {
   const running = labelStudio.start({ config: { labelStudio: undefined } } as unknown as ServiceContext);
   await sleep(10);
   const { sessions, leading } = running.stats();

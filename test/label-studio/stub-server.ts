@@ -1,11 +1,11 @@
-/** A Label Studio as bad as can be: answers get lost, come late, or the request is carried out twice. */
+/** A stub of Label Studio with faults: answers get lost or come late, or a request is carried out twice. */
 import { createServer } from 'node:http';
 import type { IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { labelsOf } from '../../label-studio/labelling-config.ts';
 
-/** What goes wrong with a request: nothing when it is undefined. */
+/** What goes wrong with a request. */
 export type Fault =
   /** The connection breaks before anything is done. */
   | 'lose-request'
@@ -16,7 +16,7 @@ export type Fault =
   /** It is done twice. */
   | 'repeat'
   | 'unavailable'
-  /** It is answered with a no. */
+  /** It is refused with status 400. */
   | 'refuse';
 
 interface StubAnnotation {
@@ -39,23 +39,23 @@ export interface StubTask {
   draft_exists: boolean;
 }
 
-/** The stub, its data, and what it shall do wrong. */
+/** The stub, its data and its faults. */
 export interface StubServer {
   readonly url: string;
   readonly tasks: Map<number, StubTask>;
   readonly projects: { id: number; title: string; description?: string; label_config: string; model_version: string }[];
   readonly requests: string[];
-  /** Asked before each request. */
+  /** Called before each request; undefined lets it succeed. */
   fault: (method: string, path: string) => Fault | undefined;
-  /** As it is after an installation from zero: empty, and its numbers begin at 1 once more. */
+  /** Resets it to a new installation: empty, with numbers from 1. */
   startOver(): void;
   answer(task: StubTask, label: readonly [string, string] | undefined): void;
-  /** Resolves when everything is done that was put off. */
+  /** Resolves when all delayed requests are done. */
   settled(): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Starts a stub on a free port. It takes the tokens of `tokens`, and gives one access token after another. */
+/** Starts a stub on a free port. It accepts the legacy token `legacy` and the newest access token that it has handed out. */
 export async function startStub({ lifeSeconds = 300 } = {}): Promise<StubServer> {
   const tasks = new Map<number, StubTask>();
   const projects: StubServer['projects'] = [];
@@ -195,7 +195,7 @@ function described(project: StubServer['projects'][number]): object {
   };
 }
 
-/** A token that looks like one; nobody here checks its signature. */
+/** A JSON web token with a dummy signature, which nothing here checks. */
 export function jwt(payload: object): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'HS256' })}.${part(payload)}.c2lnbmF0dXJl`;

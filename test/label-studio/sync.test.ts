@@ -16,7 +16,7 @@ import type { Fault, StubServer } from './stub-server.ts';
 
 const label = ['food', 'track_order'] as const;
 
-describe('a synchronisation with a bad Label Studio', () => {
+describe('a synchronisation with a faulty Label Studio', () => {
   let database: Database;
   let pool: pg.Pool;
   let stub: StubServer;
@@ -49,7 +49,7 @@ describe('a synchronisation with a bad Label Studio', () => {
   });
   afterEach(() => stub.close());
 
-  /** Conversations that wait, the first with the highest score. */
+  /** Inserts conversations that wait, the first with the highest score. */
   async function wait(...ids: readonly string[]): Promise<void> {
     for (const [i, id] of ids.entries()) {
       await pool.query(
@@ -68,7 +68,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     }
   }
 
-  /** Somebody answered in the inbox. */
+  /** Answers a conversation in the inbox. */
   async function answerElsewhere(id: string): Promise<void> {
     await pool.query('DELETE FROM review_queue WHERE conversation_id = $1', [id]);
     await pool.query(
@@ -77,7 +77,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     );
   }
 
-  /** Its user wished it to be forgotten. */
+  /** Erases a conversation. */
   async function eraseElsewhere(id: string): Promise<void> {
     for (const table of ['review_queue', 'conversation_logs'])
       await pool.query(`DELETE FROM ${table} WHERE conversation_id = $1`, [id]);
@@ -86,7 +86,7 @@ describe('a synchronisation with a bad Label Studio', () => {
 
   const sync = (full = false) => synchronise(context, { full });
 
-  /** Synchronises until it goes through. */
+  /** Synchronises until it succeeds. */
   async function syncUntilWell(): Promise<SyncReport> {
     for (let attempt = 0; attempt < 50; attempt++) {
       try {
@@ -95,7 +95,7 @@ describe('a synchronisation with a bad Label Studio', () => {
         if (!(error instanceof LabelStudioError)) throw error;
       }
     }
-    return assert.fail('It has not gone through in 50 attempts.');
+    return assert.fail('It has not succeeded in 50 attempts.');
   }
 
   const conversationsThere = () => [...stub.tasks.values()].map(({ data }) => data['conversation_id']);
@@ -110,7 +110,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     stub.fault = (method, url) => (route.test(`${method} ${url}`) ? left.shift() : undefined);
   };
 
-  it('pushes the most useful first, as many as may be open', async () => {
+  it('pushes the most useful conversations first, as many as may be open', async () => {
     await wait('a', 'b', 'c', 'd');
     context = { ...context, config: { ...context.config, openTasks: 2 } };
     assert.deepEqual(await sync(), {
@@ -125,7 +125,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(taskOf('a').data['model_version'], 'router-v1.0.0');
   });
 
-  it('shows of what chance has drawn neither confidence nor model', async () => {
+  it('hides confidence and model of conversations drawn by chance', async () => {
     await wait('a', 'b');
     await pool.query("UPDATE review_queue SET drawn = true WHERE conversation_id = 'a'");
     await sync();
@@ -146,7 +146,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     ]);
   });
 
-  it('leaves what somebody has before them in the inbox', async () => {
+  it('does not push a conversation that a reviewer has leased in the inbox', async () => {
     await wait('a', 'b');
     await pool.query(`INSERT INTO review_leases (conversation_id, reviewer, session, led_by, leased_at, expires_at)
       VALUES ('a', 'asha', 's', 'a', now(), now() + interval '1 hour')`);
@@ -155,7 +155,7 @@ describe('a synchronisation with a bad Label Studio', () => {
   });
 
   for (const fault of ['lose-request', 'lose-answer', 'do-later', 'repeat', 'unavailable'] as const) {
-    it(`has one task a conversation when an import meets ${fault}`, async () => {
+    it(`has one task per conversation when an import meets ${fault}`, async () => {
       await wait('a', 'b', 'c');
       failAt(/import$/, fault, fault);
       await syncUntilWell();
@@ -173,7 +173,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     });
   }
 
-  it('creates one project, also when it does not hear of it', async () => {
+  it('creates one project, also when the answer gets lost', async () => {
     failAt(/POST \/api\/projects\/$/, 'lose-answer');
     await assert.rejects(sync(), /does not answer/);
     await sync();
@@ -206,7 +206,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     await assert.rejects(sync(), refusal);
   });
 
-  it('takes a project of nobody, and leaves its description', async () => {
+  it('takes a project without an owner, and keeps its description', async () => {
     stub.projects.push({ id: 77, title: 'mine', description: 'For the team.', label_config: '', model_version: '' });
     context = { ...context, config: { ...context.config, projectId: 77 } };
     await sync();
@@ -215,7 +215,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     await assert.rejects(sync(), /belongs to another/);
   });
 
-  it('knows the project of a server that is spelled otherwise now, and not the one of another server with its number', async (t) => {
+  it('recognises its project under another spelling of the address, but not the same number on another server', async (t) => {
     await wait('a', 'b');
     await sync();
     stub.answer(taskOf('a'), label);
@@ -226,7 +226,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     };
     at(stub.url.replace('127.0.0.1', 'localhost'));
     await sync();
-    assert.equal(sent.length, 1, 'its annotation was counted');
+    assert.equal(sent.length, 1, 'its annotation was counted before');
     const other = await startStub();
     t.after(() => other.close());
     at(other.url);
@@ -248,14 +248,14 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(rows, [{ url: stub.url.replace('127.0.0.1', 'localhost') }, { url: other.url }]);
   });
 
-  it('gives the project the labels that traffic has', async () => {
+  it('adds the labels of traffic to the project', async () => {
     await wait('a');
     await pool.query("UPDATE conversation_logs SET nlu_intent = 'never_seen'");
     await sync();
     assert.match(stub.projects[0]?.label_config ?? '', /<Choice value="never_seen" \/>/);
   });
 
-  it('says in words when the project is not made for it', async () => {
+  it("says in words why a project can't be used", async () => {
     stub.projects.push({
       id: 77,
       title: 'mine',
@@ -296,14 +296,14 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(new Set(sent.map(({ reviewer }) => reviewer)), new Set(['ravi@example.test']));
   });
 
-  it('sends no review that intake would not take, says so, and looks again', async () => {
+  it('sends no review that intake would refuse, warns, and checks it again later', async () => {
     await wait('a', 'b');
     await sync();
     stub.answer(taskOf('a'), label);
     stub.answer(taskOf('b'), label);
     const [annotation] = taskOf('a').annotations;
     assert.ok(annotation);
-    annotation.updated_at = '1999-12-31T23:59:59.000000Z'; // a clock that has lost its battery
+    annotation.updated_at = '1999-12-31T23:59:59.000000Z'; // from a clock that was reset
     const { warnings } = await sync(true);
     assert.match(
       warnings[0] ?? '',
@@ -321,7 +321,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     );
   });
 
-  it('withdraws what was deleted, and nothing when the whole task was', async () => {
+  it('withdraws a deleted annotation, but nothing when the whole task was deleted', async () => {
     await wait('a', 'b');
     await sync();
     for (const id of ['a', 'b']) stub.answer(taskOf(id), label);
@@ -339,7 +339,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(sent.length, 1);
   });
 
-  it('takes out what was answered elsewhere, not what somebody answers or has begun', async () => {
+  it('deletes tasks that were answered elsewhere, but not those that somebody has answered or begun here', async () => {
     await wait('a', 'b', 'c', 'd');
     await sync();
     for (const id of ['a', 'b', 'c']) await answerElsewhere(id);
@@ -359,7 +359,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     );
   });
 
-  it('pushes nothing that was answered while the queue does not know yet, but what waits for a second person', async () => {
+  it('pushes nothing answered that the queue still holds, except what waits for a second person', async () => {
     await wait('a', 'b', 'audit');
     const answered = "verdict = 'approve', review_status = 'approved', revision = 1";
     await pool.query(`UPDATE conversation_logs SET ${answered} WHERE conversation_id IN ('a', 'b')`);
@@ -372,7 +372,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(conversationsThere(), ['b', 'audit']);
   });
 
-  it('takes out what was pushed for a second person after that one had answered, when the queue knows', async () => {
+  it('deletes a task for a second person once the queue knows that this person has answered', async () => {
     await wait('a', 'b');
     await pool.query("UPDATE conversation_logs SET verdict = 'approve', review_status = 'approved', revision = 2");
     await pool.query(`UPDATE review_queue SET answered_by = '["meera"]'`);
@@ -384,7 +384,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(conversationsThere(), ['b']);
   });
 
-  it('deletes the tasks of erased conversations, answered or begun ones too, and forgets them', async () => {
+  it('deletes the tasks of erased conversations, also answered and begun ones, and forgets them', async () => {
     await wait('a', 'b', 'c', 'd');
     await sync();
     stub.answer(taskOf('b'), label);
@@ -403,7 +403,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual([(await sync(true)).closed, sent.length], [0, 1]);
   });
 
-  it('deletes the tasks of erased conversations in the projects of before too, and says where it does not reach them', async () => {
+  it("deletes the tasks of erased conversations in earlier projects too, and says where it can't reach them", async () => {
     await wait('a', 'b', 'c');
     await sync();
     const [first] = stub.projects;
@@ -440,7 +440,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(unseen.closed, 0);
   });
 
-  it('finds the task of an erased conversation, of which it was not known whether it had been imported', async () => {
+  it('deletes the task of an erased conversation when the outcome of its import was unknown', async () => {
     await wait('a');
     failAt(/import$/, 'lose-answer');
     await assert.rejects(sync());
@@ -450,7 +450,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(conversationsThere(), []);
   });
 
-  it('leaves the tasks of conversations that are not known at the time', async () => {
+  it('keeps the tasks of conversations that are unknown at the moment', async () => {
     await wait('a', 'b');
     await sync();
     stub.answer(taskOf('a'), label);
@@ -463,7 +463,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(sent.length, 1);
   });
 
-  it('pushes again what was deleted there and still waits', async () => {
+  it('pushes a conversation again when its task was deleted and it still waits', async () => {
     await wait('a');
     await sync();
     stub.tasks.clear();
@@ -471,7 +471,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual(conversationsThere(), ['a']);
   });
 
-  it('begins anew when the project was deleted', async () => {
+  it('starts over when the project was deleted', async () => {
     await wait('a');
     await sync();
     stub.projects.length = 0;
@@ -481,7 +481,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(stub.projects.length, 1);
   });
 
-  it('begins anew when the server was set up again, whose numbers come again', async () => {
+  it('starts over when the server was installed again and its numbers repeat', async () => {
     await wait('a', 'b');
     await sync();
     stub.answer(taskOf('a'), label);
@@ -511,7 +511,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     ]);
   });
 
-  it('takes no annotation for one of another conversation that had its number', async () => {
+  it('does not confuse an annotation with one of another conversation that had its number', async () => {
     await wait('a', 'b');
     await sync();
     stub.answer(taskOf('a'), label);
@@ -519,7 +519,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     const [before] = stub.projects;
     assert.ok(before);
     stub.startOver();
-    stub.projects.push(before); // somebody has made it again
+    stub.projects.push(before); // somebody has created it again
     await sync(true);
     for (const id of ['a', 'b']) stub.answer(taskOf(id), label);
     await sync();
@@ -532,7 +532,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.equal(sent.length, 4);
   });
 
-  it('goes on without a webhook where Label Studio refuses it, and says so', async () => {
+  it('continues without a webhook where Label Studio refuses it, and says so', async () => {
     await wait('a');
     context = { ...context, config: { ...context.config, webhookUrl: 'http://10.0.0.1/v1/label-studio/webhook' } };
     failAt(/POST \/api\/webhooks\/$/, 'refuse');
@@ -542,7 +542,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual((await sync()).warnings, []);
   });
 
-  it('passes over a conversation that is refused', async () => {
+  it('skips a conversation that Label Studio refuses', async () => {
     await wait('a', 'b', 'c');
     const whole = context.api;
     const api = {
@@ -559,13 +559,13 @@ describe('a synchronisation with a bad Label Studio', () => {
     assert.deepEqual((await sync(true)).warnings, []);
   });
 
-  it('lets one run at a time', async () => {
+  it('runs one at a time', async () => {
     await wait('a', 'b', 'c');
     await Promise.all([sync(), sync(), sync(true)]);
     assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
   });
 
-  /** Begins a sync that is paused at its first look at the tasks. */
+  /** Starts a sync that pauses when it first reads the tasks. */
   async function pause(silent: number) {
     const { api } = context;
     const course = new EventEmitter();
@@ -582,7 +582,7 @@ describe('a synchronisation with a bad Label Studio', () => {
     return { goOn: () => course.emit('go on'), ended };
   }
 
-  it('takes the turn of one that is paused, which does no more when it goes on', async () => {
+  it('replaces a paused one, which does nothing more when it continues', async () => {
     await wait('a', 'b');
     await sync();
     await wait('c');
@@ -595,10 +595,10 @@ describe('a synchronisation with a bad Label Studio', () => {
       'SELECT conversation_id, label_studio_task_id AS id, status FROM labelstudio_tasks ORDER BY 1',
     );
     const open = ['a', 'b', 'c'].map((id) => ({ conversation_id: id, id: taskOf(id).id, status: 'open' }));
-    assert.deepEqual(rows, open, 'and what the other one has noted stays');
+    assert.deepEqual(rows, open, 'what the other one has noted stays');
   });
 
-  it('waits for its turn for so long, and notes that it had none', async () => {
+  it('waits for its turn up to a limit, and notes that it had none', async () => {
     const { goOn, ended } = await pause(60_000);
     const waited = synchronise(context, { full: false, limits: { silent: 60_000, wait: 300 } });
     await assert.rejects(waited, LabelStudioError);

@@ -25,7 +25,7 @@ function server(webhookSecret: string | undefined) {
 }
 
 describe('the webhook', () => {
-  it('is a hint, whatever it carries', async () => {
+  it('is a hint, whatever its body', async () => {
     const { app, hints } = server(SECRET);
     const annotations = Array.from({ length: 5000 }, (_, id) => ({ id, result: 'x'.repeat(400) }));
     for (const payload of [
@@ -42,7 +42,7 @@ describe('the webhook', () => {
     assert.equal(hints(), 5);
   });
 
-  it('without the secret is none', async () => {
+  it('without the secret is refused', async () => {
     for (const [configured, given] of [
       [SECRET, undefined],
       [SECRET, 'another'],

@@ -19,7 +19,7 @@ const limits = { trust: 0.9, doubt: 0.7 };
 const nowhere = { module: null, intent: null, language: null };
 
 describe('policyProblems', () => {
-  it('finds nothing wrong with the default, with equal limits, and at the ends', () => {
+  it('accepts the default policy, equal thresholds, and values at the ends of their ranges', () => {
     assert.deepEqual(policyProblems(adopted({}), now), []);
     assert.deepEqual(policyProblems(adopted({ thresholds: { trust: 1, doubt: 1 }, audit_share: 0 }), now), []);
     assert.deepEqual(policyProblems(adopted({ thresholds: { trust: 0, doubt: 0 }, audit_share: 1 }), now), []);
@@ -63,7 +63,7 @@ describe('policyProblems', () => {
 });
 
 describe('rulesDigest', () => {
-  it('is that of the rules, not of the name or the case of a tag', () => {
+  it('depends on the rules, not on the version name or the case of language tags', () => {
     const { policy } = adopted({});
     assert.equal(rulesDigest(policy), rulesDigest(defaultPolicy));
     const forLanguage = (language: string) => ({
@@ -80,7 +80,7 @@ describe('rulesDigest', () => {
 });
 
 describe('parsePolicy', () => {
-  it('writes language tags in the case of those in the log', () => {
+  it('writes language tags in the case that the log uses', () => {
     const exceptions = ['TA', 'hi-latn-in'].map((language) => ({ language, thresholds: limits }));
     const parsed = parsePolicy({ version: 'v2', thresholds: limits, audit_share: 0.1, exceptions });
     assert.deepEqual(
@@ -89,7 +89,7 @@ describe('parsePolicy', () => {
     );
   });
 
-  it('fills in what is left out', () => {
+  it('fills in omitted fields', () => {
     const json = {
       version: 'v2',
       thresholds: limits,

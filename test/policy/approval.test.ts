@@ -34,7 +34,7 @@ describe('the count of approved samples', () => {
     assert.equal(count.next_offset, 2);
   });
 
-  it('does not count what it has counted, when the log is read again from the start', () => {
+  it('counts no sample twice when the log is read again from the start', () => {
     const count = countSample(countSample(undefined, event, at(0)), event, at(1));
     assert.deepEqual(countSample(count, event, at(0)), count);
     assert.deepEqual(countSample(count, event, at(1)), count);
@@ -42,7 +42,7 @@ describe('the count of approved samples', () => {
   });
 });
 
-describe('the count of ever new names', () => {
+describe('the count of more than 500 names', () => {
   const letters = '\u0915'.repeat(94);
   const labelled = (i: number): SampleApproved => {
     const name = `${letters}${String(100_000 + i)}`;
@@ -59,7 +59,7 @@ describe('the count of ever new names', () => {
   const ids = Array.from({ length: 1500 }, (_, i) => i);
   const full = count(ids.map(add));
 
-  it('puts all after the first 500 under one, so that its record stays within its topic', () => {
+  it('puts all names after the first 500 under "(other)", so that its record stays small enough for its topic', () => {
     for (const by of [full.by_module, full.by_intent, full.by_language]) {
       assert.equal(Object.keys(by).length, 501);
       assert.equal(by['(other)'], 1000);
@@ -67,7 +67,7 @@ describe('the count of ever new names', () => {
     assert.ok(Buffer.byteLength(JSON.stringify(full)) < 600_000);
   });
 
-  it('stays exact for the names that it has, and in all, in whatever order samples are withdrawn', () => {
+  it('stays exact for the listed names and in total, in whatever order samples are withdrawn', () => {
     const some = count([...ids.filter((i) => i % 3 === 0).map(withdraw), add(0), add(1), add(1)], full);
     for (const by of [some.by_module, some.by_intent, some.by_language])
       assert.equal(
@@ -83,7 +83,7 @@ describe('the count of ever new names', () => {
     );
   });
 
-  it('has names of their own again when the others are gone', () => {
+  it('lists a new name again once there is room', () => {
     const few = count(ids.slice(500).map(withdraw), full);
     assert.equal(count([withdraw(0), add(2000)], few).by_language['en2000'], 1);
   });
@@ -92,9 +92,9 @@ describe('the count of ever new names', () => {
 describe('a sample', () => {
   const decision = decide(defaultPolicy, conversation({ model_version: 'router-v1.3.0' }));
 
-  it('says which version answered', () => assert.equal(sampleOf(decision)?.model_version, 'router-v1.3.0'));
+  it('names the model version that answered', () => assert.equal(sampleOf(decision)?.model_version, 'router-v1.3.0'));
 
-  it('is not approved anew because it was kept before versions or propensities were', () => {
+  it('is not approved again because it was stored before samples had versions and propensities', () => {
     const now = sampleOf({ ...decision, audit: true, audit_propensity: 0.05 });
     assert.ok(now);
     assert.deepEqual(sampleChanges({ ...now, model_version: null, review_propensity: null }, now, decision), []);

@@ -45,18 +45,18 @@ describe('production accuracy', () => {
     assert.equal(result.missing, 0);
   });
 
-  it('knows exactly what was seen whole', () => {
+  it('is exact where people answered everything', () => {
     const { corrected, interval, bounds } = productionAccuracy([reviewed]);
     assert.deepEqual([corrected, interval, bounds], [0.5, [0.5, 0.5], [0.5, 0.5]]);
   });
 
-  it('has no figure where trusted traffic was never audited, and an interval that says so', () => {
+  it('has no figure and a wide interval where trusted traffic was never audited', () => {
     const { corrected, interval } = productionAccuracy([{ ...audited, right: 0, wrong: 0, squares: 0 }, reviewed]);
     assert.equal(corrected, null);
     assert.ok(interval[1] - interval[0] > 0.85);
   });
 
-  it('has a figure although people never answered a small part, and an interval that holds whatever is true of that', () => {
+  it('has a figure although nobody answered a small part, and an interval that covers whatever that part would show', () => {
     const seen = [
       cell({ ...audited, conversations: 3800, chosen: 380, right: 342, wrong: 38, squares: 380 }),
       reviewed,
@@ -75,7 +75,7 @@ describe('production accuracy', () => {
     assert.equal(productionAccuracy([...seen, cell({ ...part, conversations: 400 })]).corrected, null);
   });
 
-  it('has a figure that is no more than 1 where all was right', () => {
+  it('is at most 1 where every answer was right', () => {
     for (const unanswered of [1, 2, 3]) {
       const parts = [
         cell({ conversations: 62, chosen: 62, right: 62 }),
@@ -86,7 +86,7 @@ describe('production accuracy', () => {
     }
   });
 
-  it('has no figure of messages that were all rejected', () => {
+  it('has no figure where every message was rejected', () => {
     assert.equal(productionAccuracy([cell({ unusable: 100 })]).corrected, null);
     const { corrected, interval } = productionAccuracy([reviewed, cell({ route: 'priority-review', unusable: 100 })]);
     assert.deepEqual([corrected, interval], [0.5, [0.5, 0.5]]);
@@ -99,7 +99,7 @@ describe('production accuracy', () => {
     assert.ok(result.bounds[0] < 0.5 && result.bounds[1] > 0.5);
   });
 
-  it('takes equal texts for what they are worth: 30 in one group for one, ten groups of ten for ten', () => {
+  it('counts a group of equal texts as one answer: 30 in one group as one, ten groups of ten as ten', () => {
     const figures = (squares: number, right: number, wrong: number) =>
       productionAccuracy([cell({ conversations: 1000, chosen: 1000, right, wrong, squares })]);
     const one = figures(30 ** 2, 30, 0);
@@ -111,7 +111,7 @@ describe('production accuracy', () => {
     assert.deepEqual(ten.interval, [0.8 - seen * (0.8 - low), 0.8 + seen * (high - 0.8)]);
   });
 
-  it('says nothing of nothing', () => {
+  it('has no figures without conversations', () => {
     assert.deepEqual(productionAccuracy([]), {
       conversations: 0,
       answers: 0,
@@ -125,7 +125,7 @@ describe('production accuracy', () => {
     });
   });
 
-  it('stays within its interval, and that within 0 and 1, whatever the counts', () => {
+  it('lies within its interval, and the interval within 0 and 1, for any counts', () => {
     const counts = fc.record({
       route: fc.constantFrom('auto-approved', 'needs-review', 'priority-review'),
       band: fc.integer({ min: 0, max: 13 }),
@@ -145,7 +145,7 @@ describe('production accuracy', () => {
     );
   });
 
-  it('puts a missing confidence among the most doubtful', () => {
+  it('puts a missing confidence into the lowest band', () => {
     assert.deepEqual([null, 0, 0.3, 0.7, 0.85, 1].map(confidenceBand), [0, 0, 1, 7, 13, 13]);
   });
 });
@@ -158,7 +158,7 @@ describe('Wilson interval', () => {
     [0, 20, 0, 0.1611],
     [1, 29, 0.0061, 0.1718],
   ] as const)
-    it(`of ${successes} of ${n} is as published`, () => {
+    it(`of ${successes} of ${n} matches the published interval`, () => {
       const [l, h] = wilson(successes, n);
       assert.deepEqual([l.toFixed(4), h.toFixed(4)], [low.toFixed(4), high.toFixed(4)]);
     });
@@ -167,7 +167,7 @@ describe('Wilson interval', () => {
 describe("Cohen's kappa", () => {
   const pairs = (a: string, b: string, count: number) => Array.from({ length: count }, () => [a, b] as const);
 
-  it('is as in a worked example', () => {
+  it('matches a worked example', () => {
     const { observed, kappa } = cohensKappa([
       ...pairs('yes', 'yes', 20),
       ...pairs('yes', 'no', 5),
@@ -178,7 +178,7 @@ describe("Cohen's kappa", () => {
     assert.equal(kappa?.toFixed(6), '0.400000');
   });
 
-  it('is 1 for reviewers who agree, below 0 for those who never do, null where it means nothing', () => {
+  it('is 1 for reviewers who always agree, below 0 for those who never do, and null where it is undefined', () => {
     assert.equal(cohensKappa([...pairs('a', 'a', 3), ...pairs('b', 'b', 3)]).kappa, 1);
     assert.ok((cohensKappa([...pairs('a', 'b', 3), ...pairs('b', 'a', 3)]).kappa ?? 0) < 0);
     assert.equal(cohensKappa([]).kappa, null);

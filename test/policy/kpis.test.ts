@@ -23,14 +23,14 @@ function of(name: string, figures: Partial<KpiFigures>) {
 }
 
 describe('key figures', () => {
-  it('are the nine of the document, each on target at its limit', () => {
+  it('are the nine of the plan, each on target at its limit', () => {
     const kpis = kpisOf(good);
     assert.equal(kpis.length, 9);
     for (const { name, standing, advice } of kpis)
       assert.deepEqual([name, standing, advice], [name, 'on target', null]);
   });
 
-  it('are on target at a limit that a difference of shares does not quite meet', () => {
+  it('are on target at a limit that a difference of shares misses only by rounding', () => {
     for (const value of [0.88 - 0.85, 0.85 - 0.88])
       assert.equal(of('production-gap', { productionGap: { value, before: null } }).standing, 'on target');
     assert.equal(of('model-improvement', { improvement: { value: 0.98 - 0.95, before: null } }).standing, 'on target');
@@ -56,7 +56,7 @@ describe('key figures', () => {
       assert.match(advice ?? '', /^[A-Z].{20,}\.$/);
     });
 
-  it('say what is missing where a figure is not known', () => {
+  it('say what is missing where a figure is unknown', () => {
     for (const key of Object.keys(good).filter((name) => name !== 'approvedSamples')) {
       const unknown = kpisOf({ ...good, [key]: { value: null, before: 0.5 } }).find(({ value }) => value === null);
       assert.ok(unknown);
@@ -65,14 +65,14 @@ describe('key figures', () => {
     }
   });
 
-  it('show the trend, and none where the change would not be seen', () => {
+  it('show the trend: level for a change too small to see, none without an earlier value', () => {
     assert.equal(of('auto-approval-rate', {}).trend, 'up');
     assert.equal(of('queue', {}).trend, 'down');
     assert.equal(of('average-confidence', {}).trend, 'level');
     assert.equal(of('llm-fallback-rate', {}).trend, null);
   });
 
-  it('ask more of a system that has learned for months', () => {
+  it('have higher targets for a mature system', () => {
     const mature = { approvedSamples: MATURE_SAMPLES };
     assert.deepEqual(
       [of('test-accuracy', mature).standing, of('llm-fallback-rate', mature).standing],

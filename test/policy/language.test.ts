@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { canonicalTag } from '../../policy/language.ts';
 
 describe('canonicalTag', () => {
-  // The examples of RFC 5646, section 2.1.1, and deprecated tags, which stay what they are.
+  // The examples of RFC 5646, section 2.1.1, and deprecated tags, which are not replaced.
   for (const [tag, canonical] of [
     ['TA', 'ta'],
     ['hi-latn', 'hi-Latn'],

@@ -25,7 +25,7 @@ const withVersions = (...versions: string[]) =>
 const says = (pattern: RegExp) => (error: unknown) => error instanceof ModelLogRefused && pattern.test(error.message);
 
 describe('model log', () => {
-  it('begins with the version of before the first training', () => {
+  it('begins with the version from before the first training', () => {
     assert.deepEqual(deploymentOf(start), { production: 'router-v1.0.0', canary: null });
     assert.equal(nextVersion(start), 'router-v1.1.0');
     assert.equal(nextVersion(withVersions('router-v1.1.0', 'router-v1.9.0')), 'router-v1.10.0');
@@ -37,7 +37,7 @@ describe('model log', () => {
     assert.deepEqual(register(log, 'router-v1.1.0', of('default-1000'), act), []);
   });
 
-  it('registers no version that is of another run, or of none', () => {
+  it('refuses to register a version again for another run or without a run', () => {
     const of = (run_id: string | null) => ({ ...blankStanding(9), run_id });
     for (const [first, second] of [
       ['default-1000', 'default-2000'],
@@ -50,7 +50,7 @@ describe('model log', () => {
     }
   });
 
-  it('gives a canary its share, then production, and never two versions in production after any event', () => {
+  it('takes a canary step by step into production, with at most one version in production after each event', () => {
     let log = withVersions('router-v1.1.0');
     for (const traffic of [10, 25, 50, 100])
       for (const event of setTraffic(log, 'router-v1.1.0', traffic, act, [{ partition: 0, next_offset: 7 }])) {
@@ -104,7 +104,7 @@ describe('model log', () => {
     assert.deepEqual(log.models.get('router-v1.1.0')?.judged, { ...verdict, at: 3 });
   });
 
-  it('says what is wrong', () => {
+  it('refuses an impossible change and says why', () => {
     const log = withVersions('router-v1.1.0');
     assert.throws(
       () => setTraffic(log, 'router-v7.0.0', 10, act),

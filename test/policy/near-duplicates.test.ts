@@ -28,7 +28,7 @@ describe('the sketch of a text', () => {
       assert.ok(!alike(a, b), `${a} / ${b}`);
   });
 
-  it('comes from the text alone, and from every text', () => {
+  it('depends on the text alone, and exists for every text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
         const own = sketch(normalise(text));
@@ -40,7 +40,7 @@ describe('the sketch of a text', () => {
 });
 
 describe('messages that are answered together', () => {
-  it('may differ in case, digits, punctuation and spacing, not in what their pictures say', () => {
+  it('may differ in case, digits, punctuation and spacing, but not in their emoji', () => {
     for (const [a, b] of [
       ['Great 2!', 'great, 7'],
       ['👍', '👍👍'],

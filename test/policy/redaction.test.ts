@@ -18,7 +18,7 @@ describe('redactText', () => {
   ];
   for (const [text, masked] of cases) it(text, () => assert.equal(redactText(text), masked));
 
-  /** The digits from 0 of each script in which people write who talk to a service in India; the last are outside the basic plane. */
+  /** The digit zero of each script that users of a service in India write; the last two are outside the Basic Multilingual Plane. */
   const scripts = {
     Devanagari: '०',
     Bengali: '০',
@@ -53,7 +53,7 @@ describe('redactText', () => {
     assert.equal(redactText('call ९८७६५43210 or ＋９１９８７６５４３２１０'), 'call <phone> or <phone>');
   });
 
-  it('masks the addresses that a search from every letter finds', () => {
+  it('masks the same addresses as a search that starts at every character', () => {
     const addresses = [
       ['<email>', /[\p{L}\p{M}\p{N}._%+-]+@[\p{L}\p{M}\p{N}-]+(?:\.[\p{L}\p{M}\p{N}-]+)+/gu],
       ['<upi>', /[\p{L}\p{M}\p{N}._-]{2,}@[A-Za-z]{2,}/gu],
@@ -71,7 +71,7 @@ describe('redactText', () => {
   });
 
   for (const part of ['क', 'x', '7', '९', '𑓙', '९८७६ ', 'a.', 'a@', 'a@b.'])
-    it(`takes ${part} as often as a message holds it, without trying each letter anew`, () => {
+    it(`masks a message full of "${part}" within a second of processor time`, () => {
       const text = part.repeat(32_768 / part.length);
       const before = process.cpuUsage();
       redactText(text);
@@ -100,7 +100,7 @@ describe('redact', () => {
       { name: 'order_id', value: '77', start: null, end: null },
     ]);
   });
-  it('masks an entity that was read out of words, and leaves the others', () => {
+  it('masks an entity whose digits the message spells out, and leaves the others', () => {
     const date = { name: 'date', value: '2026-11-28', start: 29, end: 37 };
     const sent = conversation({
       user_message: 'call nine eight seven double… tomorrow',

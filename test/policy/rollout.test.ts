@@ -9,7 +9,7 @@ import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { versionFor } from '../../policy/traffic.ts';
 import { random } from '../../trainer/learning/random.ts';
 
-/** What a version did: `labels` of its conversations were labelled, `right` of them right, so many equal texts at a time. */
+/** The evidence of a version: `labels` of its conversations are labelled, `right` of them right, in groups of `groupsOf` equal texts. */
 function arm(fields: Partial<ArmEvidence> & { labels?: number; right?: number; groupsOf?: number } = {}): ArmEvidence {
   const { labels = 0, right = 0, groupsOf = 1, conversations = 400, ...rest } = fields;
   const cell: AuditCell = {
@@ -62,10 +62,10 @@ const table: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], Re
   ['failing, though labels are good', arm({ labels: 200, right: 195, failures: 100 }), 'fail', /Failed/],
 ];
 
-/** No conversation names the version in production, or an LLM has answered all that do. */
+/** Production when no conversation names its version, and when an LLM has answered all that do. */
 const nobody = arm({ conversations: 0, cells: [] });
 const llm = arm({ conversations: 3600, fallbacks: 3600, cells: [] });
-/** One request of somebody's test names it: it was trusted, and will have no label. */
+/** Production when only one test request names its version; its answer was trusted, so it gets no label. */
 const stray = arm({ conversations: 1, cells: [cell('auto-approved', 0.05, 1, 0, 0)] });
 const besides = [nobody, llm, stray];
 const alone: typeof table = [
@@ -114,36 +114,36 @@ describe('judgeStep', () => {
         assert.match(judged.reasons.join(' '), reason);
       }
     });
-  it('takes a version back whose responses fail, though nothing can be compared', () => {
+  it('rolls back a version whose responses fail, even with nothing to compare with', () => {
     for (const beside of [nobody, stray])
       for (const hasFile of [true, false]) {
         const judged = (failures: number) => judgeStep(arm({ failures }), beside, { hasFile }).verdict;
         assert.deepEqual([judged(400), judged(200), judged(100)], ['fail', 'fail', 'no-data']);
       }
   });
-  it('waits for responses of the other version where some are known, however many of its own fail', () => {
+  it('compares failed responses with those of the other version where it has any, however many of its own fail', () => {
     const half = arm({ conversations: 110, responses: 110, failures: 60 });
     const other = arm({ responses: 95, failures: 50 });
     assert.notEqual(judgeStep(half, other).verdict, 'fail');
     assert.notEqual(judgeProduction(half, other).verdict, 'fail');
   });
-  it('says what is missing where a version that has a file is named by no conversation', () => {
+  it('asks for `model_version` where no conversation names a version that has a file', () => {
     for (const beside of besides) {
       const { verdict, reasons } = judgeStep(arm({ labels: 200, right: 195 }), beside);
       assert.equal(verdict, 'inconclusive');
       assert.match(reasons.join(' '), /`model_version`/);
     }
   });
-  it('weighs an audited label for the traffic that it stands for', () => {
-    // Of 1,000 answers 900 are trusted, 60 of them audited and half of those wrong: that outweighs 100 right reviews.
+  it('weights an audited label by the traffic that it represents', () => {
+    // Of 1,000 answers, 900 are trusted, 60 of these audited, and 30 of these wrong: that outweighs 100 right reviews.
     const canary = arm({
       conversations: 1000,
       cells: [cell('auto-approved', 0.05, 900, 30, 30), cell('needs-review', 1, 100, 100, 0)],
     });
     assert.equal(judgeStep(canary, production).verdict, 'fail');
   });
-  it('decides though the step began with trusted conversations of which chance drew none, before another audit share was adopted', () => {
-    // The first 40 are never asked about: no label of theirs will ever come.
+  it('decides although chance audited none of the first trusted conversations, before another audit share was adopted', () => {
+    // Nobody is asked about the first 40, so they never get a label.
     const judged = (share: number) =>
       judgeStep(
         arm({
@@ -164,7 +164,7 @@ describe('judgeStep', () => {
   });
 });
 
-/** What a version in production did, the verdict against `production` above, and against a version that nobody names. */
+/** The evidence of a version in production, and the verdicts against `production` above and against a version that no conversation names. */
 const since: readonly (readonly [string, ArmEvidence, StepVerdict['verdict'], StepVerdict['verdict']])[] = [
   ['no labels', arm(), 'inconclusive', 'inconclusive'],
   ['as good', arm({ labels: 200, right: 170 }), 'inconclusive', 'inconclusive'],
@@ -185,7 +185,7 @@ describe('judgeProduction', () => {
         [compared, alone],
       );
     });
-  it('takes no equal version back, looked at after every 20 labels: of 100, at most 3', () => {
+  it('rolls back at most 3 of 100 equally good versions, judged after every 20 labels', () => {
     const right = (seed: number, i: number) => unitHash(`${seed}/after/${i}`) < 0.85;
     const before = (seed: number) =>
       arm({ labels: 200, right: Array.from({ length: 200 }, (_, i) => right(seed, -i)).filter(Boolean).length });
@@ -224,7 +224,7 @@ describe('actOn', () => {
 
 describe('versionFor', () => {
   const at = (traffic: number) => ({ production: 'router-v1.0.0', canary: { version: 'router-v1.1.0', traffic } });
-  it('is sticky: who is with the canary stays with it as it grows', () => {
+  it('is sticky: an id that gets the canary keeps it as the share grows', () => {
     fc.assert(
       fc.property(fc.string(), (id) => {
         const canary = [10, 25, 50, 100].map((traffic) => versionFor(at(traffic), id) === 'router-v1.1.0');
@@ -237,7 +237,7 @@ describe('versionFor', () => {
       }),
     );
   });
-  it('gives each about its share', () => {
+  it('gives each version about its share', () => {
     const share = Array.from({ length: 10_000 }, (_, i) => versionFor(at(25), `c-${i}`)).filter((v) =>
       v.endsWith('1.0'),
     ).length;
@@ -247,8 +247,8 @@ describe('versionFor', () => {
 
 /**
  * A rollout on a simulated clock: 400 conversations an hour, answered by production (85 % right) or the canary, every one
- * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen. No conversation names what
- * the `first` version stands beside.
+ * labelled `delayHours` later (never when it is Infinity), judged each hour on what the step has seen. For the `first` version,
+ * no conversation names the version in production.
  */
 function rollout(canaryAccuracy: number, delayHours: number, hours: number, labelsFrom = 0, first = false) {
   const history: { hour: number; traffic: number; verdict: string }[] = [];
@@ -284,7 +284,7 @@ function rollout(canaryAccuracy: number, delayHours: number, hours: number, labe
   return { end: 'canary', traffic, history };
 }
 
-/** How the first step of a version with 87 % ends against one with 85 %, judged after every 20 labels, all of them at once known. */
+/** How the first step of a version that is 87 % right ends against one that is 85 % right, judged after every 20 immediate labels. */
 function oftenJudged(seed: number): string {
   const counts = { canary: [0, 0], production: [0, 0] };
   for (let i = 0; i < 20_000; i++) {
@@ -300,7 +300,7 @@ function oftenJudged(seed: number): string {
   return 'undecided';
 }
 
-/** Whether a version that is as good as production is ever taken back, looked at after each of its labels, and after every tenth from 100 on. */
+/** Whether a version as good as production is ever rolled back, judged after each of its first 100 labels and then after every tenth. */
 function takenBack(next: () => number, share: number): boolean {
   const counts = { canary: [0, 0], production: [0, 0] };
   for (let i = 0; i < 10_000; i++) {
@@ -315,8 +315,8 @@ function takenBack(next: () => number, share: number): boolean {
 }
 
 /**
- * How the first step of a version that is as good as production ends, in groups of 15 equal texts that one keystroke answers, judged
- * after each group.
+ * How the first step of a version as good as production ends when one keystroke answers a group of 15 equal texts, judged after
+ * each group.
  */
 function judgedInGroups(seed: number): string {
   const counts = { canary: [0, 0], production: [0, 0] };
@@ -338,36 +338,36 @@ describe('a rollout on a simulated clock', () => {
     assert.equal(end, 'production');
     assert.deepEqual([...new Set(history.map(({ traffic }) => traffic))], [10, 25, 50]);
   });
-  it('rolls a worse one back within its first step', () => {
+  it('rolls back a worse model within its first step', () => {
     const { end, traffic } = rollout(0.7, 2, 200);
     assert.deepEqual([end, traffic], ['rolled back', 10]);
   });
-  it('holds while labels are silent, however long', () => {
+  it('holds as long as no labels arrive', () => {
     const { end, traffic, history } = rollout(0.92, Infinity, 500);
     assert.deepEqual([end, traffic], ['canary', 10]);
     assert.ok(history.every(({ verdict }) => verdict === 'no-data'));
   });
-  it('takes the first version to 100 %, or back, on its own labels, and holds it while these are silent', () => {
+  it('takes the first version to 100 % or back on its own labels, and holds it while none arrive', () => {
     const ends = [0.8, 0.4].map((accuracy) => rollout(accuracy, 2, 200, 0, true).end);
     assert.deepEqual([...ends, rollout(0.8, Infinity, 200, 0, true).end], ['production', 'rolled back', 'canary']);
   });
-  it('does not take a version back because it was looked at often: of 40 that are 2 points better, none', () => {
+  it('promotes all of 40 versions that are 2 points better, however often they are judged', () => {
     const ends = Array.from({ length: 40 }, (_, seed) => oftenJudged(seed));
     assert.deepEqual([...new Set(ends)], ['success']);
   });
-  it('takes few versions back that are as good, in all looks of a trial that nothing else ends: one in 40 at most', () => {
+  it('rolls back at most one in 40 equally good versions over all judgements of a trial that nothing else ends', () => {
     for (const share of [0.6, 0.85]) {
       const next = random(7);
       const back = Array.from({ length: 200 }, () => takenBack(next, share)).filter(Boolean).length;
       assert.ok(back <= 5, `${back} of 200 with ${share}`);
     }
   });
-  it('looks for the worse most closely at about 50 labels', () => {
+  it('is most sensitive to a worse version at about 50 labels', () => {
     const widths = Array.from({ length: 1000 }, (_, i) => anytimeZ(i + 1));
     const narrowest = 1 + widths.indexOf(Math.min(...widths));
     assert.ok(Math.abs(narrowest - 50) <= 1, String(narrowest));
   });
-  it('does not take a version back because equal texts were answered together: of 100 that are as good, at most 3', () => {
+  it('rolls back at most 3 of 100 equally good versions when equal texts are answered together', () => {
     const ends = Array.from({ length: 100 }, (_, seed) => judgedInGroups(seed));
     const failed = ends.filter((end) => end === 'fail').length;
     assert.ok(failed <= 3, `${failed} of 100`);

@@ -97,7 +97,7 @@ describe('reviews', () => {
     assert.equal(sampleOf(applyReview(corrected, review({ verdict: 'reject' }))), undefined);
   });
 
-  it('the sample events of any run of verdicts leave exactly the sample that stands', () => {
+  it('the sample events of any sequence of verdicts add up to the sample that stands', () => {
     const verdict = fc.constantFrom<Verdict>('approve', 'correct', 'reject', 'skip');
     fc.assert(
       fc.property(fc.double({ min: 0, max: 1 }), fc.array(verdict, { maxLength: 8 }), (nlu_confidence, sequence) => {
@@ -136,14 +136,14 @@ describe('review items', () => {
     assert.equal(useful({ nlu_confidence: null, nlu_provider: 'llm', response_success: false }), 1);
   });
 
-  it('doubts more where another label is nearly as likely', () => {
+  it('ranks an answer higher where another label is nearly as likely', () => {
     const beside = (confidence: number) =>
       useful({ nlu_confidence: 0.45, runners_up: [{ intent: 'cancel_order', module: 'food', confidence }] });
     assert.ok(beside(0.1) < beside(0.44));
-    assert.equal(beside(0.9), beside(0.45), 'a runner-up before the answer is no more than a tie');
+    assert.equal(beside(0.9), beside(0.45), 'a runner-up above the answer counts as a tie');
   });
 
-  it('keeps the score of the record as it always was, so that a replay gives the same bytes', () => {
+  it('never changes the formula of the stored score, so that a replay gives the same bytes', () => {
     assert.equal(item({ nlu_confidence: 0.5 })?.score, 0.6);
     assert.equal(item({ nlu_confidence: 0.05, response_success: false })?.score.toFixed(6), '0.421838');
   });
@@ -155,7 +155,7 @@ describe('review items', () => {
     assert.notEqual(normalise('की'), normalise('का'));
   });
 
-  it('puts audits into one lane with others that chance has drawn, for the same reason', () => {
+  it('puts audits into one lane with items drawn by chance, under the same reason', () => {
     const audited = reviewItem({ ...decide(defaultPolicy, conversation()), audit: true });
     const others = Array.from({ length: 800 }, (_, i) =>
       item({ conversation_id: `c-${String(i)}`, nlu_confidence: 0.75 }),

@@ -32,7 +32,7 @@ function approval(i: number): SampleEvent {
   return { conversation_id, approved, withdrawn: null, erased_at: null };
 }
 
-/** The runs asked for while `order` (conversation numbers) is counted, by trainers that look at the places `looks`. */
+/** The runs that trainers request while `order` (conversation numbers) is counted; they check at the positions in `looks`. */
 function runsOf(
   order: readonly number[],
   looks: ReadonlySet<number>,
@@ -66,12 +66,12 @@ describe('trigger', () => {
     [1999, 0, ['default-1000']],
     [2000, 0, ['default-1000', 'default-2000']],
     [2000, 1000, ['default-2000']],
-    // A weekly run at 1,700 used what was there: the next thousand begins behind it.
+    // A weekly run at 1,700 used all approvals until then, so the next thousand begins after it.
     [2699, 1700, []],
     [2700, 1700, ['default-2700']],
   ];
   for (const [approvals, asked, runs] of table)
-    it(`${approvals} approvals, ${asked} of them asked for → ${runs.join(', ') || 'nothing'}`, () => {
+    it(`${approvals} approvals, the last run at ${asked} → ${runs.join(', ') || 'nothing'}`, () => {
       assert.deepEqual(
         dueRuns('default', approvals, asked, 1000).map(({ id }) => id),
         runs,
@@ -82,7 +82,7 @@ describe('trigger', () => {
     assert.throws(() => dueRuns('default', 5, 0, 0), /threshold is 0/);
   });
 
-  it('gives the same runs in any order, delivered twice, looked at at any time, by two trainers', () => {
+  it('gives the same runs in any order of samples, delivered twice, checked at any time by two trainers', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(1000, 1999, 2000),
@@ -137,7 +137,7 @@ describe('watermarks', () => {
     return found;
   }
 
-  it('takes the earliest, a prefix of each partition, and withdrawals among them', async () => {
+  it('takes the earliest approvals as a prefix of each partition, with the withdrawals among them', async () => {
     const marks = [mark(0, 0, 10), mark(0, 1, 5), mark(0, 2, 30), mark(1, 0, 7), mark(1, 4, 12, false), mark(1, 5, 40)];
     const three = [
       [0, 2],
@@ -150,7 +150,7 @@ describe('watermarks', () => {
     assert.deepEqual(await first(1, marks, new Map(), 3), [three]);
     assert.deepEqual(await first(1, marks, new Map(), 4), [four]);
   });
-  it('takes all where there are too few, as after an erasure that compaction has seen', async () => {
+  it('takes all where there are too few, as after an erasure and a compaction', async () => {
     const all = [
       [0, 1],
       [1, 5],
@@ -158,7 +158,7 @@ describe('watermarks', () => {
     ];
     assert.deepEqual(await first(2, [mark(0, 0, 1), mark(1, 4, 2, false)], new Map([[2, 3]]), 2), [all, all]);
   });
-  it('goes on from a watermark', async () => {
+  it('continues from a watermark', async () => {
     const from = new Map([
       [0, 1],
       [3, 8],
@@ -169,7 +169,7 @@ describe('watermarks', () => {
     ];
     assert.deepEqual(await first(1, [mark(0, 1, 2)], from, 1), [one]);
   });
-  it('reads no further than the crossing, and ends its partitions', async () => {
+  it('reads no further than the threshold requires, and ends its readers', async () => {
     const read = { count: 0 };
     const marks = Array.from({ length: 9000 }, (_, i) => mark(i % 3, Math.floor(i / 3), i));
     const partitions = source(marks, read);
@@ -180,7 +180,7 @@ describe('watermarks', () => {
     for (const partition of partitions) assert.equal((await partition.next()).done, true);
   });
 
-  /** Marks in three partitions, whose times may run backwards. */
+  /** Marks in three partitions, with times that may run backwards. */
   const rows = fc.array(fc.tuple(fc.nat(2), fc.nat(50), fc.boolean()), { minLength: 1 }).map((tuples) => {
     const next = [0, 0, 0];
     return tuples.map(([partition, time, approves]) => {
@@ -190,7 +190,7 @@ describe('watermarks', () => {
     });
   });
 
-  it('gives in one pass what it gives one by one', () =>
+  it('gives the same watermarks in one pass as one by one', () =>
     fc.assert(
       fc.asyncProperty(rows, fc.integer({ min: 1, max: 9 }), async (marks, every) => {
         let from: Watermark = new Map();
@@ -202,7 +202,7 @@ describe('watermarks', () => {
         }
       }),
     ));
-  it('takes the marks in order of their time, clamped to run forwards', () =>
+  it('takes the marks in order of their time, which never runs backwards within a partition', () =>
     fc.assert(
       fc.asyncProperty(rows, fc.integer({ min: 1, max: 20 }), async (marks, every) => {
         const latest = [0, 0, 0];

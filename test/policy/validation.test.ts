@@ -14,7 +14,7 @@ describe('conversationProblems', () => {
       [],
     ));
 
-  it('accepts a sound conversation, and confidences at the limits, absent or not a number', () => {
+  it('accepts a valid conversation, and a confidence of 0, of 1, absent or NaN', () => {
     for (const nlu_confidence of [0, 1, null, NaN])
       assert.deepEqual(conversationProblems(conversation({ nlu_confidence }), arrived), []);
   });

@@ -32,7 +32,7 @@ describe('whatIf', () => {
     assert.equal(review.after.hours, (120 * 20) / 3600);
   });
 
-  it('counts the time of the second person where two are asked', () => {
+  it('counts the time of both people where two are asked', () => {
     const tally = startWhatIf({ ...options, policy: { ...strict, audit_share: 0, overlap_share: 1 } });
     tally.add(conversation({ nlu_confidence: 0.9 }), { ...strict, overlap_share: 0 }, undefined);
     const { before, after } = tally.report().review;
@@ -40,7 +40,7 @@ describe('whatIf', () => {
     assert.deepEqual([after.conversations, after.hours * 3600], [1, 40]);
   });
 
-  it('asks the policy in the case of its tags, whatever the case in which a conversation came', () => {
+  it('matches language tags whatever the case in which a conversation arrives', () => {
     const only = { module: null, intent: null, language: 'ta', thresholds: strict.thresholds };
     const tally = startWhatIf({ ...options, policy: { ...defaultPolicy, exceptions: [only] } });
     for (const language of ['TA', 'ta']) tally.add(conversation({ language, nlu_confidence: 0.9 }), null, undefined);
@@ -50,7 +50,7 @@ describe('whatIf', () => {
     );
   });
 
-  it('shows nothing of what waits blind for a person, and all of what was judged', () => {
+  it('shows no example that waits for a blind review, and every example that was judged', () => {
     const audited = (id: string) =>
       route(defaultPolicy, conversation({ conversation_id: id, nlu_confidence: 0.9 })).audit;
     const ids = Array.from({ length: 1000 }, (_, i) => `c-${String(i)}`);
@@ -70,7 +70,7 @@ describe('whatIf', () => {
     assert.deepEqual(shown('right'), ids);
   });
 
-  it('estimates wrong approvals near the truth from the audited alone, and the interval holds it', () => {
+  it('estimates wrong approvals near the truth from the audited ones alone, with an interval that covers it', () => {
     const tally = startWhatIf({ ...options, policy: defaultPolicy });
     let wrong = 0;
     for (let i = 0; i < 40_000; i++) {
@@ -85,7 +85,7 @@ describe('whatIf', () => {
     assert.ok(Math.abs((before.expected ?? NaN) - wrong) < wrong / 4);
   });
 
-  it('takes what people said of reviewed ones for what would be trusted, and says what nobody knows', () => {
+  it('uses reviews for conversations that would become trusted, and counts those that nobody has judged', () => {
     const tally = startWhatIf({ ...options, policy: loose });
     for (let i = 0; i < 100; i++)
       tally.add(

@@ -9,11 +9,11 @@ export class FakeClient extends EventEmitter {
   static readonly made: FakeClient[] = [];
   /** Topics that the client's user may not write to. */
   static readonly forbidden = new Set<string>();
-  /** Topics that take nothing, and say nothing of it. */
+  /** Topics whose records get no delivery report. */
   static readonly silent = new Set<string>();
-  /** Whether the clients' user may write to no topic at all: they get no producer id, which is fatal. */
+  /** Whether the clients' user may write to no topic: they get no producer id, which is fatal. */
   static barred = false;
-  /** Topic and key of all that was acknowledged. */
+  /** Topic and key of each acknowledged record. */
   static readonly taken: string[] = [];
   answering = FakeClient.made.length > 0;
   closed = false;

@@ -29,7 +29,7 @@ const erasure = (id: string): ProducedEvent => ({
   record: { conversation_id: id, requested_by: 'crm', requested_at: 1, reason: 'case 17' },
 });
 
-/** Kafka for a user who may not write conversations until that is `granted`. */
+/** Kafka for a user who may not write conversations until the right is `granted`. */
 function kafkaWithoutConversations() {
   const taken: string[] = [];
   const kafka = {
@@ -51,14 +51,14 @@ async function until(what: string, condition: () => boolean): Promise<void> {
   for (const deadline = Date.now() + 20_000; !condition(); await sleep(10)) assert.ok(Date.now() < deadline, what);
 }
 
-describe('a request to erase, where conversations wait for a right', { timeout: 60_000 }, () => {
-  it('waits behind those that are refused from the spool with it', async () => {
+describe('an erasure request while conversations wait for a right', { timeout: 60_000 }, () => {
+  it('waits behind conversations that Kafka refuses from the same spool', async () => {
     const kafka = kafkaWithoutConversations();
     const spool = await openSpool({ folder, maxBytes: 1e6 });
     for (const one of [said('c-1'), erasure('c-1')]) await spool.append(one);
     const held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
     await drainSpool(spool, kafka, undefined, { room: held }).finish(10_000);
-    await sleep(300); // its own drain would have sent it
+    await sleep(300); // the drain of the erasures would have sent it
     assert.deepEqual(kafka.taken, []);
     assert.equal(held.refusal('erasure'), undefined);
     kafka.granted = true;
@@ -69,7 +69,7 @@ describe('a request to erase, where conversations wait for a right', { timeout: 
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('waits behind those that a process before has left, also when it was left with them', async () => {
+  it('waits behind conversations that an earlier process has left, also when it was left with them', async () => {
     for (const one of [said('c-1'), erasure('c-1')]) {
       await mkdir(path.join(folder, 'held', one.kind), { recursive: true });
       const left = await openSpool({ folder: path.join(folder, 'held', one.kind), maxBytes: 1e6 });
@@ -90,7 +90,7 @@ describe('a request to erase, where conversations wait for a right', { timeout: 
     await spool.close();
   });
 
-  it('is not sent to Kafka at once', async (t) => {
+  it('goes to the spool and not to Kafka at once', async (t) => {
     const { Producer } = rdkafka;
     FakeClient.reset();
     Object.assign(rdkafka, { Producer: FakeClient });
@@ -131,7 +131,7 @@ describe('a request to erase, where conversations wait for a right', { timeout: 
   });
 });
 
-describe('a waiting room that can not be written', { timeout: 60_000 }, () => {
+describe("a waiting room that can't be written", { timeout: 60_000 }, () => {
   for (const [when, ahead] of Object.entries({ 'others wait there': true, 'Kafka has refused the record': false }))
     it(`is tried again where ${when}, and sets nothing aside`, async () => {
       const kafka = kafkaWithoutConversations();
@@ -154,7 +154,7 @@ describe('a waiting room that can not be written', { timeout: 60_000 }, () => {
       assert.deepEqual(await readdir(folder), []);
     });
 
-  it('does not make others be sent again and again', async () => {
+  it('does not cause other records to be sent again and again', async () => {
     const kafka = kafkaWithoutConversations();
     let tries = 0;
     const room: WaitingRoom = {

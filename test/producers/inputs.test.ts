@@ -28,7 +28,7 @@ function problemsOf(parse: () => unknown): InputError['problems'] {
 }
 
 describe('a conversation from JSON', () => {
-  it('gets null for what is absent, and the time in milliseconds', () => {
+  it('gets null for absent fields, and the time in milliseconds', () => {
     assert.deepEqual(parseConversation(conversation, NOW), {
       ...conversation,
       user_id: null,
@@ -123,7 +123,7 @@ describe('a conversation from JSON', () => {
     assert.equal(problem?.field, '__proto__');
   });
 
-  it('tells all that is wrong at once', () => {
+  it('names all problems at once', () => {
     const fields = problemsOf(() => parseConversation({}, NOW)).map(({ field }) => field);
     assert.deepEqual(
       fields.toSorted(),
@@ -153,7 +153,7 @@ describe('a conversation from JSON', () => {
 });
 
 describe('a review from JSON', () => {
-  it('gets null for what is absent', () => {
+  it('gets null for absent fields', () => {
     assert.deepEqual(parseReview(review, NOW), {
       ...review,
       corrected_intent: null,
@@ -167,7 +167,7 @@ describe('a review from JSON', () => {
     });
   });
 
-  it('takes what an inbox knows besides', () => {
+  it('takes the further fields that an inbox sends', () => {
     const shown = { intent: 'track_order', module: 'food', confidence: 0.7, model_version: 'router-v1.0.0' };
     const told = { review_id: 'annotation/7', source: 'label-studio', time_taken_ms: 4200, shown, withdraws: 'a/6' };
     assert.deepEqual(parseReview({ ...review, ...told }, NOW), {

@@ -38,7 +38,7 @@ async function fileOf(content: string | Buffer): Promise<string> {
 }
 
 describe('ingest of a file', () => {
-  it('takes every good line, and reports each bad one with its number', async () => {
+  it('sends every good line, and reports each bad one with its number', async () => {
     const bytes = Buffer.concat([
       Buffer.from(`\ufeff${line('c-1')}\r\n`),
       Buffer.from('\n'),
@@ -80,7 +80,7 @@ describe('ingest of a file', () => {
     );
   });
 
-  it('has many lines under way, and not all of them', async () => {
+  it('sends many lines at a time, but not all of them', async () => {
     let [now, most] = [0, 0];
     const file = await fileOf(Array.from({ length: 20_000 }, (_, i) => `${line(String(i))}\n`).join(''));
     const producer = memoryProducer();
@@ -113,7 +113,7 @@ describe('ingest of a file', () => {
     for (const [i, at] of sent.entries()) assert.ok(at >= i * 10 - 10, `line ${i + 1} after ${at} ms`);
   });
 
-  it('lets no line wait whose time has come', { timeout: 60_000 }, async (t) => {
+  it('sends a line at once when its time has passed', { timeout: 60_000 }, async (t) => {
     const file = await fileOf(`${line('c')}\n`.repeat(3));
     let now = Date.now();
     t.mock.method(Date, 'now', () => (now += 10 * 3_600_000));
@@ -131,13 +131,13 @@ describe('ingest of a file', () => {
     assert.equal(result.accepted, 1);
   });
 
-  it('makes no haste after a stall', async () => {
+  it('does not catch up in a burst after a stall', async () => {
     const file = await fileOf(`${line('c')}\n`.repeat(40));
     const sent: number[] = [];
     const producer = memoryProducer(() => void sent.push(Date.now()));
     let stall = 2000;
     const onProgress = (): void => {
-      for (const until = Date.now() + stall; Date.now() < until;); // a full spool holds up the reading of lines, too
+      for (const until = Date.now() + stall; Date.now() < until;); // a full spool also stops the reading of lines
       stall = 0;
     };
     await ingestJsonl({ file, kind: 'conversation', producer, rate: 20, onProgress });
@@ -145,7 +145,7 @@ describe('ingest of a file', () => {
     assert.ok(burst <= 28, `${burst} lines at once, of 20 a second`);
   });
 
-  it('keeps the order of the answers about a conversation where one waits for room', async () => {
+  it('keeps the order of reviews of a conversation where one waits for room', async () => {
     const answer = (verdict: string) =>
       JSON.stringify({ conversation_id: 'c', verdict, reviewer: 'asha', reviewed_at: '2025-10-05T09:30:00Z' });
     let full = 1;
@@ -181,7 +181,7 @@ describe('ingest of a file', () => {
   });
 });
 
-it('an erasure of many conversations leaves room for the records of others', async () => {
+it('an erasure of many conversations leaves room for other records', async () => {
   let [now, most] = [0, 0];
   const all = Array.from({ length: 2500 }, (_, i) => ({ conversation_id: `c-${i}`, forgotten: true }));
   const pool = { query: () => Promise.resolve({ rows: all }) } as unknown as ErasureDeps['pool'];
@@ -198,7 +198,7 @@ it('an erasure of many conversations leaves room for the records of others', asy
   assert.ok(most <= 1000, `${most} at a time`);
 });
 
-it('a command waits for as long as the spool becomes smaller, and a minute more', async (t) => {
+it('a command waits as long as the spool shrinks, and a minute more', async (t) => {
   let now = Date.now();
   t.mock.method(Date, 'now', () => (now += 10_000));
   const producerOf = (least: number) => {
@@ -210,7 +210,7 @@ it('a command waits for as long as the spool becomes smaller, and a minute more'
   await assert.rejects(untilDrained(producerOf(10)), /10 bytes wait in the spool/);
 });
 
-it('the demo goes on only when Kafka has what went to the spool, because its folder goes away', async () => {
+it('the demo continues only when Kafka has the spooled records, because it deletes its folder', async () => {
   const spool = { bytes: 1000 };
   const kafka = sleep(500).then(() => (spool.bytes = 0));
   const stats = () => ({ spoolBytes: spool.bytes }) as ReturnType<ConversationProducer['stats']>;

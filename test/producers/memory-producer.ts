@@ -2,7 +2,7 @@
 import type { ConversationProducer, Stored } from '../../producers/conversation-producer.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 
-/** Where records go in tests of what stands in front of a producer. */
+/** Stands in for a producer in tests of the code that calls one. */
 export function memoryProducer(
   obstacle: (event: ProducedEvent) => void = () => undefined,
 ): Pick<ConversationProducer, 'send'> & { readonly events: ProducedEvent[] } {

@@ -10,7 +10,7 @@ import { drainSpool } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openSpool } from '../../producers/spool.ts';
 
-// Nothing listens on port 9: no Kafka, no registry. That these answer is tested in test/integration.
+// Nothing listens on port 9, so there is no Kafka and no registry. test/integration tests a producer that has both.
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-outage-'));
@@ -35,7 +35,7 @@ const input: ConversationInput = {
 };
 
 describe('a producer without Kafka and registry', () => {
-  it('opens all the same, stores on disk, and leaves it to the next', async () => {
+  it('opens, stores records on disk, and leaves them to the next one', async () => {
     const producer = await create();
     const [first, second] = await Promise.all([
       producer.captureConversation(input),
@@ -64,7 +64,7 @@ describe('a producer without Kafka and registry', () => {
     await spool.close();
   });
 
-  it('spools the trace too, and says in which it was', async () => {
+  it('spools the trace too, and logs its id', async () => {
     const traceparent = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
     const lines: Record<string, unknown>[] = [];
     const write = (line: string) => lines.push(JSON.parse(line) as Record<string, unknown>);
@@ -109,7 +109,7 @@ describe('a producer without Kafka and registry', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('is bounded', async () => {
+  it('refuses records when its spool is full', async () => {
     const producer = await create({ maxSpoolBytes: 3000 });
     const outcomes = await Promise.allSettled(Array.from({ length: 20 }, () => producer.captureConversation(input)));
     const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason as unknown] : []));

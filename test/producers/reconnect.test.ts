@@ -53,11 +53,11 @@ async function startProducer(deliveryTimeoutMs = 60_000) {
 
 describe('after a fatal error of the client', { timeout: 120_000 }, () => {
   const ways = {
-    'after which it gives up its queue': ERR__PURGE_QUEUE,
-    'that it tells of a record': ERR__FATAL,
+    'it purges its queue': ERR__PURGE_QUEUE,
+    'the report of a record is fatal': ERR__FATAL,
   };
   for (const [way, code] of Object.entries(ways))
-    it(`${way} what waits goes to the spool, and a new client takes the next and the spool`, async (t) => {
+    it(`waiting records go to the spool, and a new client sends the next one and the spool: ${way}`, async (t) => {
       const { producer, send, close } = await startProducer();
       t.after(close);
       const waiting = ['a', 'b'].map(send);
@@ -70,7 +70,7 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
         { conversation_id: 'b', stored: 'spool' },
       ]);
       await until('there is another client', () => FakeClient.made.length === 2 && producer.stats().connected);
-      // What the broken one still tells is of records that were given up.
+      // A late report of the broken client is about a record that was given up.
       broken.report(reportedError(ERR__PURGE_QUEUE), broken.held[1] ?? 0);
       assert.deepEqual(await send('c'), { conversation_id: 'c', stored: 'kafka' });
       await until('the spool was sent on', () => producer.stats().spoolBytes === 0);
@@ -82,7 +82,7 @@ describe('after a fatal error of the client', { timeout: 120_000 }, () => {
 });
 
 describe('a record that the broker refuses for its size', { timeout: 120_000 }, () => {
-  it('is refused, and the next is taken', async (t) => {
+  it('is refused, and the next one is sent', async (t) => {
     const { send, close } = await startProducer();
     t.after(close);
     const refused = assert.rejects(send('large'), RecordTooLarge);
@@ -116,7 +116,7 @@ describe('a record that is not acknowledged while others are', { timeout: 120_00
 });
 
 describe('a client whose user may write to no topic', { timeout: 120_000 }, () => {
-  it('refuses what waits and what comes, and spools nothing of it', async (t) => {
+  it('refuses waiting and new records, and spools none of them', async (t) => {
     FakeClient.barred = true;
     const { producer, send, close } = await startProducer();
     t.after(close);
@@ -128,7 +128,7 @@ describe('a client whose user may write to no topic', { timeout: 120_000 }, () =
 });
 
 describe('where neither Kafka nor the disk takes a record', { timeout: 120_000 }, () => {
-  it('one record at a time asks Kafka, and all go there as soon as it answers', async (t) => {
+  it('one record at a time tries Kafka, and all go there as soon as it answers', async (t) => {
     const { producer, spoolFolder, send, close } = await startProducer(50);
     const own = path.join(spoolFolder, (await readdir(spoolFolder)).find((name) => name !== 'held') ?? '');
     await rm(own, { recursive: true });
@@ -138,7 +138,7 @@ describe('where neither Kafka nor the disk takes a record', { timeout: 120_000 }
       await close();
     });
     await until('it is connected', () => producer.stats().connected);
-    await assert.rejects(send('a'), /can't be written/); // Kafka stands still, which a time-out tells
+    await assert.rejects(send('a'), /can't be written/); // a time-out shows that Kafka does not answer
     const asking = assert.rejects(send('b'), /can't be written/);
     await assert.rejects(send('c'), /can't be written/);
     assert.equal(producer.stats().inFlight, 1);

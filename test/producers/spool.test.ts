@@ -84,7 +84,7 @@ async function killedChild(prefix: string, acknowledged: number): Promise<string
 }
 
 describe('the spool', () => {
-  it('gives records back in order, across segments, and leaves nothing behind', async () => {
+  it('returns records in order, across segments, and leaves no file behind', async () => {
     const spool = await open({ segmentBytes: 2000 });
     for (const id of ids(50)) await spool.append(event(id));
     assert.deepEqual(await drained(spool), ids(50));
@@ -93,7 +93,7 @@ describe('the spool', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('keeps the record as it was', async () => {
+  it('keeps a record unchanged', async () => {
     const spool = await open();
     await spool.append(event('c-0'));
     const seen: ProducedEvent[] = [];
@@ -103,7 +103,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('takes appends at any time while it is drained', async () => {
+  it('accepts appends at any time while it is drained', async () => {
     const spool = await open({ segmentBytes: 5000 });
     const kafka = link();
     const drain = drainSpool(spool, kafka, undefined);
@@ -120,7 +120,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('refuses what has no room, and has room again when Kafka has taken what waited', async () => {
+  it('refuses records when it is full, and has room again when Kafka has taken the waiting ones', async () => {
     const spool = await open({ maxBytes: 2000 });
     const outcomes = await Promise.allSettled(ids(10).map((id) => spool.append(event(id))));
     const stored = outcomes.filter(({ status }) => status === 'fulfilled').length;
@@ -135,7 +135,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('leaves what waits to the next process when it is closed', async () => {
+  it('leaves waiting records to the next process when it is closed', async () => {
     const first = await open();
     await append(first, ids(20));
     await first.close();
@@ -154,7 +154,7 @@ describe('the spool', () => {
     await second.close();
   });
 
-  it("leaves alone another host's folder and what is no spool", async () => {
+  it("leaves alone another host's folder and a folder that is not a spool", async () => {
     await mkdir(path.join(folder, 'elsewhere~12~boot.1~1d0c9b1e'));
     await mkdir(path.join(folder, 'notes'));
     const spool = await open();
@@ -162,7 +162,7 @@ describe('the spool', () => {
     assert.deepEqual((await readdir(folder)).sort(), ['elsewhere~12~boot.1~1d0c9b1e', 'notes']);
   });
 
-  it('takes over what it can where a folder can not be taken over', async () => {
+  it("takes over other folders when one can't be taken over", async () => {
     await leftOver(['c-0']);
     const broken = path.join(folder, 'free~0-broken');
     await mkdir(broken);
@@ -179,7 +179,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('takes the folder of a process that it can not see only once that has not been touched for a minute', async () => {
+  it("takes over the folder of a process that it can't see only when that was not touched for a minute", async () => {
     const name = `${os.hostname().replaceAll(/[^A-Za-z0-9.-]/g, '.')}~12~boot.1~4026532999~1d0c9b1e`;
     await mkdir(path.join(folder, name));
     await writeFile(path.join(folder, name, '000000000001.ndjson'), `${JSON.stringify(event('seen'))}\n`);
@@ -205,7 +205,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('loses nothing that it acknowledged before kill -9, and two successors share it without doubles', async () => {
+  it('loses nothing that it acknowledged before kill -9, and two successors share it without duplicates', async () => {
     const acknowledged = [...(await killedChild('a', 3000)), ...(await killedChild('b', 500))];
     assert.ok(acknowledged.length >= 3500);
     const successors = await Promise.all([open(), open()]);
@@ -252,7 +252,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('keeps what waits for a right aside, so that all else goes on, and sends it on in its order once it is granted', async () => {
+  it('sets records that wait for a right aside, sends all others, and sends those in order once the right is granted', async () => {
     const erasure = (id: string): ProducedEvent => ({
       kind: 'erasure',
       record: { conversation_id: id, requested_by: 'crm', requested_at: 1, reason: 'case 17' },
@@ -304,7 +304,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('sends on what other partitions and topics take, and in its order what they take later', async () => {
+  it('sends what other partitions and topics take, and the rest in order once they take it', async () => {
     const partition = partitionOf('c-0', PARTITIONS);
     const stuck = ids(500).filter((id) => partitionOf(id, PARTITIONS) === partition);
     let [leader, erasures] = [false, false];
@@ -331,10 +331,10 @@ describe('the spool', () => {
     const drain = drainSpool(spool, kafka, undefined);
     while (taken.length < 500 - stuck.length) await sleep(10);
     for (const id of stuck) await spool.append(said(id));
-    while (spool.bytes > bytes / 2) await sleep(10); // what went on gives its room back
+    while (spool.bytes > bytes / 2) await sleep(10); // records that were sent free their room
     erasures = true;
     while (!taken.includes('erasure c-1')) await sleep(10);
-    assert.ok(!taken.includes('erasure c-0'), 'its conversation is not there');
+    assert.ok(!taken.includes('erasure c-0'), 'its conversation was not sent yet');
     leader = true;
     await drain.finish(10_000);
     const of = (kind: string) => taken.filter((one) => one.startsWith(kind));
@@ -352,7 +352,7 @@ describe('the spool', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('asks with one record in a pass while Kafka does not answer, each time of another partition', async () => {
+  it('tries one record per pass while Kafka does not answer, each time of another partition', async () => {
     const asked: string[] = [];
     let passes = 0;
     const log = pino({}, { write: (line: string) => void (passes += Number(line.includes('could not be sent on'))) });
@@ -378,11 +378,11 @@ describe('the spool', () => {
     assert.deepEqual([asked.length, new Set(asked.map(partition)).size], [3, 3]);
     while (new Set(asked).size < 100) await sleep(10);
     await drain.finish(0);
-    assert.equal(files, 1, 'no pass makes a file of what came since');
+    assert.equal(files, 1, 'no pass seals a segment of later records');
     await spool.close();
   });
 
-  it('does not read again what waits for a partition that is away', async () => {
+  it('does not read records again while they wait for a partition that is away', async () => {
     const late = partitionOf('c-0', PARTITIONS);
     let passes = 0;
     const log = pino({}, { write: (line: string) => void (passes += Number(line.includes('could not be sent on'))) });
@@ -402,7 +402,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('loses nothing when the folder can not be synced after a segment was made smaller', async (t) => {
+  it("loses nothing when the folder can't be synced after a segment was made smaller", async (t) => {
     const late = partitionOf('c-0', PARTITIONS);
     let away = true;
     const kafka = link((id) => {
@@ -425,7 +425,7 @@ describe('the spool', () => {
     await spool.close();
   });
 
-  it('says so when the disk refuses, and stores what comes later', async () => {
+  it('fails with a clear error when the disk refuses, and stores later records', async () => {
     const spool = await open();
     await append(spool, ['c-0']);
     const own = path.join(folder, (await readdir(folder))[0] ?? '');

@@ -19,7 +19,7 @@ const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
 const CORPUS = path.join(import.meta.dirname, '..', '..', 'examples', 'corpus.jsonl');
 
-/** What a command without servers says. */
+/** Runs a command without servers. */
 const samvad = (...args: readonly string[]) => samvadIn(process.env, ...args);
 
 function samvadIn(env: NodeJS.ProcessEnv, ...args: readonly string[]) {
@@ -30,12 +30,12 @@ function samvadIn(env: NodeJS.ProcessEnv, ...args: readonly string[]) {
   });
 }
 
-it('what the demo and a change of the traffic print is there as JSON too', () => {
+it('demo, promote and rollback can print JSON', () => {
   for (const command of [demoCommand(), promoteCommand(), rollbackCommand()])
     assert.match(command.helpInformation(), /^ +--json /m, command.name());
 });
 
-it('who types is known by a number where the account has no name', (t) => {
+it('a person whose account has no name is identified by the user id', (t) => {
   t.mock.method(os, 'userInfo', () => {
     throw new Error('uv_os_get_passwd returned ENOENT');
   });
@@ -47,7 +47,7 @@ describe('a command that fails', () => {
     ['ingest', 'typo.jsonl'],
     ['demo', '--input', 'typo.jsonl'],
   ])
-    it(`names a file that is not there before anything starts: ${args.join(' ')}`, async () => {
+    it(`names a missing file before anything starts: ${args.join(' ')}`, async () => {
       const { code, out, err } = await samvad(...args);
       assert.deepEqual([code, out], [1, '']);
       assert.match(err, /^typo\.jsonl can't be read: ENOENT: [^\n]+\.\n$/);
@@ -61,16 +61,16 @@ describe('a command that fails', () => {
     new SpoolFull('The spool is full.', 7),
     new SpoolUnwritable("The spool can't be written: EROFS.", 30),
   ])
-    it(`says a sentence and no stack trace: ${error.name}`, () => {
+    it(`prints a sentence without a stack trace: ${error.name}`, () => {
       assert.equal(explain(error), error.message);
     });
 
-  it('shows the stack of what is a bug', () => {
+  it('prints the stack trace of a bug', () => {
     assert.match(explain(new TypeError('x is not a function')), /^TypeError: x is not a function\n +at /);
   });
 });
 
-/** Python has what Node lacks: pipes of a chosen size, and terminals. Gives what `program` prints. */
+/** Python has what Node lacks: pipes of a chosen size, and terminals. Resolves to what `program` prints. */
 async function python(program: string, args: readonly string[], env = process.env): Promise<string> {
   return new Promise((resolve, reject) => {
     execFile('python3', ['-c', program, process.execPath, bin, ...args], { env, timeout: 60_000 }, (error, out, err) =>
@@ -87,7 +87,7 @@ describe('train-router', () => {
     [['--output', '/tmp'], /^EISDIR: [^\n]+ '\/tmp'\n$/],
     [['--output', '/dev/null', '--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
   ] as const)
-    it(`looks for what its end needs before it trains: ${args.join(' ')}`, async () => {
+    it(`checks what it needs at its end before it trains: ${args.join(' ')}`, async () => {
       const { code, err } = await samvadIn(
         { ...process.env, SAMVAD_HOME: '/nowhere' },
         'train-router',
@@ -99,7 +99,7 @@ describe('train-router', () => {
     });
 });
 
-it('all of the output reaches a reader that is slow', async () => {
+it('all of the output reaches a slow reader', async () => {
   const slowly = `
 import fcntl, os, subprocess, sys, time
 r, w = os.pipe()
@@ -115,7 +115,7 @@ sys.exit(child.wait())`;
   assert.equal(await python(slowly, ['topology', '--acls']), out);
 });
 
-it('output that a full disk does not take is a failure', async () => {
+it('a command fails when a full disk does not take its output', async () => {
   const child = spawn(process.execPath, [bin, 'topology'], { stdio: ['ignore', openSync('/dev/full', 'w'), 'pipe'] });
   const [errors] = await Promise.all([child.stderr?.toArray(), once(child, 'exit')]);
   assert.match(String(errors), /^Not all of the output could be written: ENOSPC[^\n]+\n$/);
@@ -139,7 +139,7 @@ describe('a process that runs until it is stopped', () => {
   });
   after(() => rm(home, { recursive: true }));
 
-  it('says why a component failed that does so before all of the process has started', async () => {
+  it('says why a component failed while the process was starting', async () => {
     const { code, err } = await samvadIn(
       { ...env, KAFKA_TLS: 'true', KAFKA_TLS_CA_FILE: '/nowhere' },
       'run',
@@ -151,7 +151,7 @@ describe('a process that runs until it is stopped', () => {
     assert.doesNotMatch(err, /^ +at /m);
   });
 
-  it('ends in order when one Ctrl-C reaches it twice, as under npm', async () => {
+  it('shuts down cleanly when one Ctrl-C reaches it twice, as under npm', async () => {
     const child = spawn(process.execPath, [bin, 'run', 'pipeline', 'http'], {
       env,
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -179,14 +179,14 @@ child.wait()`;
     assert.equal(await python(closed, ['run', 'pipeline'], env), 'None\n');
   });
 
-  it('goes on while the disk of its log is full, and ends in order', async () => {
+  it('keeps running while the disk of its log is full, and shuts down cleanly', async () => {
     const full = path.join(home, 'full');
     const child = spawn(process.execPath, [bin, 'run', 'http'], {
       env: { ...env, SAMVAD_HOME: full },
       stdio: ['ignore', 'ignore', openSync('/dev/full', 'w')],
     });
     for (let i = 0; i < 300 && !existsSync(path.join(full, 'spool')); i++) await sleep(100);
-    await sleep(2000); // the servers that are away are in the log by then
+    await sleep(2000); // by then it has tried to log that the servers are away
     assert.equal(child.exitCode ?? child.signalCode, null);
     child.kill('SIGTERM');
     await Promise.race([once(child, 'exit'), sleep(20_000)]);

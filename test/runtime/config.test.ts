@@ -6,7 +6,7 @@ const KAFKA_BROKERS = 'kafka:9093';
 const user = { KAFKA_SASL_USERNAME: 'samvad', KAFKA_SASL_PASSWORD: 'secret' };
 
 describe('the configuration', () => {
-  it('takes an empty variable for none, as Docker Compose hands it on', () => {
+  it('treats an empty variable as unset, because Docker Compose passes unset ones on as empty', () => {
     const names = ['HOME', 'CACHE', 'LOG_LEVEL', 'HTTP_HOST', 'HTTP_PORT', 'HEALTH_PORT', 'REPLICATION', 'DAILY_AT'];
     const others = ['KAFKA_BROKERS', 'SCHEMA_REGISTRY_URL', 'DATABASE_URL', 'LABEL_STUDIO_URL'];
     const empty = Object.fromEntries([...names.map((name) => `SAMVAD_${name}`), ...others].map((name) => [name, '']));
@@ -15,20 +15,20 @@ describe('the configuration', () => {
     assert.deepEqual(readConfig({ KAFKA_BROKERS, ...none }).kafka, { brokers: KAFKA_BROKERS });
   });
 
-  it('has TLS and a user where they are asked for', () => {
+  it('has TLS and a user where the variables ask for them', () => {
     const { kafka } = readConfig({ KAFKA_BROKERS, KAFKA_TLS: 'true', ...user });
     const sasl = { mechanism: 'scram-sha-512', username: 'samvad', password: 'secret' };
     assert.deepEqual(kafka, { brokers: KAFKA_BROKERS, tls: {}, sasl });
     assert.deepEqual(readConfig({ KAFKA_BROKERS, KAFKA_TLS: 'false' }).kafka, { brokers: KAFKA_BROKERS });
   });
 
-  it('has addresses without the blanks around them', () => {
+  it('trims the spaces around addresses', () => {
     const env = { KAFKA_BROKERS: ' a:1, b:2 ', SCHEMA_REGISTRY_URL: 'http://r ', DATABASE_URL: ' postgresql://p/db' };
     const { kafka, schemaRegistryUrl, databaseUrl } = readConfig(env);
     assert.deepEqual([kafka?.brokers, schemaRegistryUrl, databaseUrl], ['a:1,b:2', 'http://r', 'postgresql://p/db']);
   });
 
-  it('does not tell the password in an address that it refuses', () => {
+  it('hides the password in an address that it refuses', () => {
     for (const name of ['SCHEMA_REGISTRY_URL', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'LABEL_STUDIO_URL'])
       for (const url of ['samvad:secret@r:8081', 'htp://samvad:sec@secret@r', 'http://samvad:secret@r:99999'])
         assert.throws(
@@ -52,7 +52,7 @@ describe('the configuration', () => {
   ];
   for (const env of refused) {
     const name = Object.keys(env).at(-1) ?? '';
-    it(`refuses ${JSON.stringify(env)}, and says which variable it is`, () => {
+    it(`refuses ${JSON.stringify(env)} and names the variable`, () => {
       const refusal = (error: unknown) => error instanceof ConfigError && error.message.includes(`${name} is `);
       assert.throws(() => readConfig({ KAFKA_BROKERS, ...env }), refusal);
     });

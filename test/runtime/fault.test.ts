@@ -8,10 +8,10 @@ import { it } from 'node:test';
 import { text } from 'node:stream/consumers';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
-/** A fault of the program, when it is asked for. */
+/** Makes the program throw when it gets SIGUSR2. */
 const FAULT = `process.once('SIGUSR2', () => { throw new Error('a fault of the program'); })`;
 
-it('a fault ends the process by force, with its reason: it must not stay in its groups and do nothing', async (t) => {
+it('a bug kills the process and prints its reason, so that the process does not stay idle in its consumer groups', async (t) => {
   const folder = await mkdtemp(path.join(os.tmpdir(), 'samvad-fault-'));
   t.after(() => rm(folder, { recursive: true }));
   const preload = path.join(folder, 'fault.cjs');

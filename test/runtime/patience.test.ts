@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import { patience, Transient } from '../../runtime/rdkafka.ts';
 
 describe('the patience of a reader', () => {
-  it('lasts for 300 empty reads of 100 ms in a row, and begins anew with each record', () => {
+  it('lasts for 300 empty reads of 100 ms in a row, and starts again with each record', () => {
     const waited = patience('reading a-topic');
     for (let round = 0; round < 3; round++) {
       for (let i = 0; i < 300; i++) waited(0);

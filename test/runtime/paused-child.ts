@@ -1,4 +1,4 @@
-/** Tells its parent whether a message came within so many milliseconds, once it has told that it waits: `paused-child.ts LIMIT_MS`. */
+/** Reports to its parent that it waits, and then whether a message arrived within the limit: `paused-child.ts LIMIT_MS`. */
 import { once } from 'node:events';
 import { within } from '../../runtime/within.ts';
 

@@ -7,7 +7,7 @@ import { Poison } from '../../stream/poison.ts';
 import { schemas } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
 
-/** A registry that knows one schema, behind something that answers for it when asked for others. */
+/** A registry with one schema, behind something that returns 404 and `answer` for any other request. */
 async function behind(answer: string): Promise<{ readonly url: string; readonly close: () => void }> {
   const server = createServer((request, response) => {
     const known = request.method === 'POST' && request.url?.startsWith('/subjects/');
@@ -22,7 +22,7 @@ async function behind(answer: string): Promise<{ readonly url: string; readonly 
 
 const framed = Buffer.from([0, 0, 0, 0, 7, 2]);
 
-it('who may only read at the registry starts where its schemas are registered, and is told where they are not', async (t) => {
+it('a user with read-only access starts when the schemas are registered, and gets a clear error when they are not', async (t) => {
   for (const [status, body] of [
     [401, '{"error_code":40101,"message":"User cannot access the resource."}'],
     [403, '{"error_code":40301,"message":"User is denied operation Write on Subject."}'],
@@ -45,7 +45,7 @@ it('who may only read at the registry starts where its schemas are registered, a
   }
 });
 
-it('a record whose schema the registry does not know is poison; what a proxy says in its place is no answer', async () => {
+it('a record whose schema the registry does not know is poison, but a 404 from a proxy means that the registry is away', async () => {
   const registry = await behind('{"error_code":40403,"message":"Schema not found"}');
   const codec = (await openCodecs(registry.url, [topics.conversations])).of(topics.conversations);
   await codec.prepare([framed]);

@@ -23,7 +23,7 @@ describe('a table that was left on disk', () => {
     await rm(folder, { recursive: true });
   });
   const read = (partition: number) => store.reader(partition).get('a')?.toString();
-  /** Nothing is read from Kafka where the copy is at the end of its topic. */
+  /** Reads nothing from Kafka when the copy is at the end of its topic. */
   const restore = (partition: number, high: number) =>
     restoreTable({
       ...{ topic: 'table', partition, store, kafka: { brokers: '127.0.0.1:9' } },
@@ -35,17 +35,17 @@ describe('a table that was left on disk', () => {
     assert.deepEqual([read(0), store.restoredTo(0, Infinity)], ['left', 42]);
   });
 
-  it('is dropped, and read from the beginning, when it was not kept up for half a day', (t) => {
+  it('is dropped, and read from the beginning, when it was not updated for half a day', (t) => {
     const written = Date.now();
     t.mock.method(Date, 'now', () => written + 11 * HOUR_MS);
     assert.equal(store.restoredTo(0, Infinity), 42);
-    store.apply(1, [], 43); // kept up
+    store.apply(1, [], 43); // updated
     t.mock.method(Date, 'now', () => written + 13 * HOUR_MS);
     assert.deepEqual([store.restoredTo(0, Infinity), read(0)], [0, undefined]);
     assert.deepEqual([store.restoredTo(1, Infinity), read(1)], [43, 'left']);
   });
 
-  it('is dropped when it holds what its topic has lost', async () => {
+  it('is dropped when it holds records that its topic has lost', async () => {
     const [place, value] = [{ topic: 'table', partition: 0, timestamp: 0, traceparent: null }, Buffer.from('lost')];
     const changes = new Map([[0, new Map([['a', { ...place, key: 'a', value }]])]]);
     await store.stage(changes).write();
@@ -55,7 +55,7 @@ describe('a table that was left on disk', () => {
     assert.equal(store.restoredTo(0, 44), 0);
   });
 
-  it('is dropped when its topic was made anew, and ends before it', async () => {
+  it('is dropped when its topic was created again and ends before it', async () => {
     assert.equal(await restore(0, 0), 0);
     assert.deepEqual([store.restoredTo(0, Infinity), read(0)], [0, undefined]);
     assert.deepEqual([store.restoredTo(1, Infinity), read(1)], [42, 'left']);

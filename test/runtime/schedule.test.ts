@@ -27,7 +27,7 @@ describe('days', () => {
     assert.deepEqual(['2026-02-28', '2026-02-29', '2026-2-8', 'yesterday'].map(isDay), [true, false, false, false]);
   });
 
-  it('are due from the first one with traffic on, without those closed, and yesterday always from then on', () => {
+  it('are due from the first day with traffic until yesterday, except closed days; yesterday is always due', () => {
     const closed = (...days: string[]) => new Map(days.map((day) => [day, true]));
     assert.deepEqual(daysDue(closed(), '2026-11-22', '2026-11-25'), ['2026-11-22', '2026-11-23', '2026-11-24']);
     assert.deepEqual(daysDue(closed('2026-11-22'), '2026-11-22', '2026-11-25'), ['2026-11-23', '2026-11-24']);
@@ -35,14 +35,14 @@ describe('days', () => {
       '2026-11-22',
       '2026-11-24',
     ]);
-    // Traffic of a day that was closed as empty before it came would be in no report.
+    // If a day were closed as empty before its traffic arrived, that traffic would be in no report.
     for (const first of [null, '2026-11-25']) assert.deepEqual(daysDue(closed(), first, '2026-11-25'), []);
     assert.equal(daysDue(closed(), '2020-01-01', '2026-11-25').length, 31);
   });
 });
 
 describe('the schedule', () => {
-  it('is the same in crontab.conf and in the scheduler, and calls scripts that there are', () => {
+  it('is the same in crontab.conf and in the scheduler, and calls scripts that exist', () => {
     const lines = readFileSync(path.join(root, 'crontab.conf'), 'utf8')
       .split('\n')
       .filter((line) => /^[\d*]/.test(line));
@@ -59,7 +59,7 @@ describe('the schedule', () => {
     assert.equal(weekly?.nextRun(wednesday)?.toISOString(), '2026-11-29T03:00:00.000Z');
   });
 
-  it('refuses a pattern that is none, by the name of the variable', () => {
+  it('refuses an invalid pattern and names the variable', () => {
     assert.throws(
       () => readConfig({ SAMVAD_DAILY_AT: 'at two' }),
       (error) => error instanceof ConfigError && /SAMVAD_DAILY_AT is at two/.test(error.message),
@@ -68,7 +68,7 @@ describe('the schedule', () => {
 });
 
 describe('the steps of a job', () => {
-  it('all run, whichever fail, in order', async () => {
+  it('all run in order, whichever of them fail', async () => {
     const step = (name: string, fails: boolean) => ({
       name,
       run: () => (fails ? Promise.reject(new Error(`${name} is broken.`)) : Promise.resolve(`${name} is done.`)),
@@ -83,7 +83,7 @@ describe('the steps of a job', () => {
 });
 
 describe('the page of a report', () => {
-  it('shows text from outside as text', () => {
+  it('escapes text from outside', () => {
     const slice = {
       name: '<script>alert(1)</script>',
       conversations: 1,
@@ -135,7 +135,7 @@ describe('the timetable on a simulated clock', () => {
       },
     });
     const jobs = [job('daily', '0 2 * * *'), job('weekly', '0 3 * * 0')];
-    /** Promises that follow from a timer are settled before the next one. */
+    /** Settles the promises that follow from a timer before the next timer. */
     const settle = () => new Promise((resolve) => setImmediate(resolve));
     return {
       done,
@@ -155,7 +155,7 @@ describe('the timetable on a simulated clock', () => {
     };
   }
 
-  it('makes up a weekly job that was missed, once, and keeps to the next time', async (t) => {
+  it('runs a missed weekly job once, and the next one at its usual time', async (t) => {
     const { done, on, off } = machine(t, '2026-11-20T12:00:00Z'); // a Friday
     await on(24);
     off(48); // over Sunday
@@ -169,7 +169,7 @@ describe('the timetable on a simulated clock', () => {
     assert.deepEqual(done.slice(0, 3), ['daily 2026-11-21T02:00', 'daily 2026-11-23T12:00', 'weekly 2026-11-23T12:00']);
   });
 
-  it('makes up one that failed, after the next daily one', async (t) => {
+  it('runs a failed weekly job again after the next daily one', async (t) => {
     const { done, failures, on } = machine(t, new Date(Date.parse(SUNDAY) - HOUR / 2).toISOString());
     failures.weekly = 1;
     await on(48);
@@ -199,7 +199,7 @@ describe('a job with a failed step', () => {
     assert.equal(job.runs(), 3);
   });
 
-  it('does not wait for the next run when it is to stop', async () => {
+  it('stops without waiting for its next run', async () => {
     const job = outcomes();
     const stop = new AbortController();
     const ended = runAgain(job.run, [3_600_000], stop.signal);

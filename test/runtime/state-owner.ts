@@ -1,6 +1,6 @@
 /**
- * A process that has a state store open: `state-owner.ts FOLDER [fill]`. Writes its name into it, tells it, and stays until it is killed; or
- * writes until the disk is full, tells why it stopped, closes the store and ends.
+ * A process that has a state store open: `state-owner.ts FOLDER [fill]`. It writes its name into the store, sends it to its parent,
+ * and stays until it is killed. With `fill`, it then writes until the disk is full, prints the error, closes the store and ends.
  */
 import { openStateStore } from '../../runtime/state-store.ts';
 

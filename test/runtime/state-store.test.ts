@@ -51,12 +51,12 @@ describe('the table of a processor on disk', () => {
     store.apply(0, [], 42);
     await store.close();
     const [name = ''] = await readdir(folder);
-    assert.equal(await ownershipOf(folder, name), 'orphaned'); // also for a container that sees no other's processes
+    assert.equal(await ownershipOf(folder, name), 'orphaned'); // also for a container that can't see processes of others
     store = await openStateStore(folder);
     assert.deepEqual([read('a'), store.restoredTo(0, Infinity)], ['kept', 42]);
   });
 
-  it('gives two owners at once a table each, and what both have left to those who come after them', async () => {
+  it('gives two owners at once a copy each, and passes both copies on to later owners', async () => {
     store.apply(0, [['a', Buffer.from('mine')]], 1);
     const other = await openStateStore(folder);
     assert.deepEqual([other.restoredTo(0, Infinity), other.reader(0).get('a')], [0, undefined]);
@@ -68,7 +68,7 @@ describe('the table of a processor on disk', () => {
     assert.equal((await readdir(folder)).length, 2);
   });
 
-  it('takes what a killed process has left, and never what a running one has', async () => {
+  it('takes over the copy of a killed process, and never that of a running one', async () => {
     const killed = await startOwner(folder);
     const running = await startOwner(folder);
     try {
@@ -85,7 +85,7 @@ describe('the table of a processor on disk', () => {
     }
   });
 
-  it('forgets partitions that are not its own any more half a day after they were last kept up, and leaves its own', async (t) => {
+  it('forgets partitions that it no longer has half a day after their last update, and keeps its own', async (t) => {
     const at = (ago: number) => t.mock.timers.setTime(real - ago * 3_600_000);
     const real = Date.now();
     t.mock.timers.enable({ apis: ['Date'], now: real });
@@ -103,7 +103,7 @@ describe('the table of a processor on disk', () => {
     assert.deepEqual([0, 1, 2].map(get), [undefined, undefined, 'may come back']);
   });
 
-  it('deletes what a worker that ended has left, half a day later, without a new start', async () => {
+  it('deletes the copy of a worker that ended, half a day later, without a restart', async () => {
     const other = await openStateStore(folder);
     other.apply(0, [['a', Buffer.from('erased meanwhile')]], 5);
     await other.close();
@@ -113,7 +113,7 @@ describe('the table of a processor on disk', () => {
     assert.equal((await readdir(folder)).length, 1);
   });
 
-  it('deletes what nobody has written to for half a day, whoever left it, and an earlier release among them', async () => {
+  it('deletes a copy that no process has written to for half a day, and the file of an earlier release', async () => {
     const longAgo = new Date(Date.now() - 13 * 3600 * 1000);
     for (const name of ['other-host~1~start~1~a', 'other-host~2~start~1~b']) await leave(name);
     await utimes(path.join(folder, 'other-host~1~start~1~a', 'data.mdb'), longAgo, longAgo);
@@ -122,7 +122,7 @@ describe('the table of a processor on disk', () => {
     assert.deepEqual(await others(), ['other-host~2~start~1~b']);
   });
 
-  it('deletes a copy that can not be opened, and takes another', async () => {
+  it("deletes a copy that can't be opened, and takes another", async () => {
     store.apply(0, [['a', Buffer.from('kept')]], 5);
     await store.close();
     const aMinuteAgo = new Date(Date.now() - 60_000);
@@ -133,7 +133,7 @@ describe('the table of a processor on disk', () => {
     assert.equal((await readdir(folder)).length, 1);
   });
 
-  it('takes what a process has left whose number another one has now', async () => {
+  it('takes over the copy of a process whose id another process has now', async () => {
     const [host, , , namespace] = (await readdir(folder))[0]?.split('~') ?? [];
     await leave(`${host}~${process.ppid}~before~${namespace}~a`);
     await (await openStateStore(folder)).close();
@@ -141,7 +141,7 @@ describe('the table of a processor on disk', () => {
     assert.equal((await readdir(folder)).length, 2);
   });
 
-  it('never takes what belongs to a container that it can not see into, and deletes what nobody there has touched for a minute', async () => {
+  it("never takes the copy of a container that it can't see into, and deletes one that was not touched for a minute", async () => {
     const [host] = (await readdir(folder))[0]?.split('~') ?? [];
     const name = `${host}~${process.pid}~start~1~a`;
     await leave(name);
@@ -153,7 +153,7 @@ describe('the table of a processor on disk', () => {
     assert.deepEqual(await others(), []);
   });
 
-  it('says in which folder the disk is full, and ends nothing by itself', async () => {
+  it('names the folder when its disk is full, and does not end the process', async () => {
     const owner = path.join(import.meta.dirname, 'state-owner.ts');
     const limited = `ulimit -f 20000; trap '' XFSZ; exec '${process.execPath}' --import tsx '${owner}' '${folder}' fill`;
     const { stdout } = await promisify(execFile)('sh', ['-c', limited]);
@@ -161,7 +161,7 @@ describe('the table of a processor on disk', () => {
     assert.match(stdout, /can't be written: Input\/output error\. Is the disk full\?$/);
   });
 
-  it('leaves, and tells once, what it can not delete', async (t) => {
+  it("leaves a copy that it can't delete, and logs that once", async (t) => {
     const name = 'not-ours';
     await leave(name);
     const lines: string[] = [];
@@ -179,13 +179,13 @@ describe('the table of a processor on disk', () => {
     assert.match(lines[0] ?? '', /not-ours.*can not be deleted/);
   });
 
-  /** Makes what a process of that name has left. */
+  /** Creates the copy that a process of that name leaves behind. */
   async function leave(name: string): Promise<void> {
     await mkdir(path.join(folder, name));
     await writeFile(path.join(folder, name, 'data.mdb'), '');
   }
 
-  /** Folders that are not of this process, nor left by it. */
+  /** Folders that this process neither uses nor has left behind. */
   async function others(): Promise<readonly string[]> {
     const known = await Promise.all(
       (await readdir(folder)).map(async (name) =>
@@ -204,7 +204,7 @@ function changes(entries: Record<string, string | null>): StateChanges {
   return new Map([[0, new Map(records)]]);
 }
 
-/** A process that has the table open, with its name in it. */
+/** Starts a process that has its own copy open, with its name in it. */
 async function startOwner(folder: string): Promise<{ readonly child: ChildProcess; readonly name: string }> {
   const child = fork(path.join(import.meta.dirname, 'state-owner.ts'), [folder]);
   const [name] = (await once(child, 'message')) as [string];

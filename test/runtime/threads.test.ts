@@ -7,7 +7,7 @@ import { it } from 'node:test';
 import { promisify } from 'node:util';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
-/** Says at the end of a program how many threads it has (proc(5)), without using libuv's pool itself. */
+/** Prints at the end of a program how many threads it has (proc(5)), without using libuv's pool itself. */
 const PROBE = `process.on('exit', () => require('node:fs').writeSync(2, 'threads ' + require('node:fs').readdirSync('/proc/self/task').length))`;
 
 it('the program has a thread for each consumer of a whole pipeline', { timeout: 60_000 }, async (t) => {

@@ -17,7 +17,7 @@ const conversation = {
   ...{ nlu_module: 'food', nlu_confidence: 0.4, nlu_provider: 'indicbert', created_at: '2026-10-05T09:30:00Z' },
 };
 
-it('a request of a sampled trace is a span under the caller, and what it sends goes on under that span', async (t) => {
+it('a request of a sampled trace is a span under the caller, and the records that it sends continue under that span', async (t) => {
   const collector = await startCollector();
   t.after(() => collector.stop());
   const log = pino({ level: 'silent' });

@@ -11,7 +11,7 @@ const LIMIT_MS = 5000;
 describe('a limit', { timeout: 60_000 }, () => {
   const late = () => new Error('late');
 
-  it('gives what comes in time, and throws when it is over', async () => {
+  it('returns what arrives in time, and throws when time is up', async () => {
     assert.equal(await within(1500, sleep(1200, 'done'), late), 'done');
     await assert.rejects(within(20, Promise.reject(new Error('broken')), late), /broken/);
     await assert.rejects(within(20, new Promise(() => undefined), late), /late/);
@@ -25,7 +25,7 @@ describe('a limit', { timeout: 60_000 }, () => {
     child.kill('SIGSTOP');
     await sleep(LIMIT_MS + 1000);
     const told = once(child, 'message');
-    child.send('here'); // it is there before the process goes on, as an answer that came meanwhile
+    child.send('here'); // it arrives before the process continues, like an answer that came meanwhile
     child.kill('SIGCONT');
     assert.equal((await told)[0], 'in time');
   });

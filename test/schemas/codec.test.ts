@@ -33,7 +33,7 @@ async function poison(bytes: Buffer): Promise<string> {
 }
 
 describe('codec', () => {
-  it('gives back what it wrote, in Confluent framing', () => {
+  it('decodes what it encoded, in Confluent framing', () => {
     assert.equal(good[0], 0);
     assert.equal(good.readInt32BE(1), 7);
     assert.deepEqual({ ...codec.decode(good) }.user_message, conversation().user_message);
@@ -72,7 +72,7 @@ describe('codec', () => {
     );
     assert.equal(await poison(frame(10, good.subarray(5))), 'unreadable-schema');
   });
-  it('refuses items that take no bytes, however the schema hides them, before they cost time', async () => {
+  it('quickly refuses items that take no bytes, however the schema hides them', async () => {
     const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
     const empty = { type: 'record', name: 'Empty', fields: [] };
     const hidden: Record<number, object[]> = {
@@ -88,7 +88,7 @@ describe('codec', () => {
         },
       ],
     };
-    // Blocks of as many items as bytes remain, to the end.
+    // Array blocks to the end, each claiming about as many items as bytes remain.
     const long = avsc.Type.forSchema('long');
     const blocks: Buffer[] = [];
     for (let left = 40_000; left > 100; left -= blocks.at(-1)?.length ?? 0)
@@ -117,7 +117,7 @@ describe('codec', () => {
     assert.equal(await poison(frame(23, good.subarray(5))), 'bad-avro');
     assert.ok(performance.now() - began < 500, `it took ${String(performance.now() - began)} ms`);
   });
-  it('refuses a chain of 5,000 records inside each other, and reads one of 20', async () => {
+  it('refuses 5,000 records nested inside each other, and reads 20', async () => {
     const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
     const link = { type: 'record', name: 'Link', fields: [{ name: 'next', type: ['null', 'samvad.Link'] }] };
     registered.set(24, JSON.stringify({ ...base, fields: [...base.fields, { name: 'link', type: link }] }));
@@ -141,7 +141,7 @@ describe('codec', () => {
     assert.equal(codec.decode(bytes).nlu_intent, 'track_order');
   });
 
-  it('reads every registered version of its subject once it has asked for them', async () => {
+  it('reads every registered version of its subject once it has fetched them', async () => {
     const base = JSON.parse(schemas.ConversationCaptured) as { fields: { name: string }[] };
     const older = { ...base, fields: base.fields.filter(({ name }) => name !== 'session_id') };
     registered.set(13, JSON.stringify(older));
@@ -151,7 +151,7 @@ describe('codec', () => {
     assert.equal(codec.decode(bytes).session_id, null);
   });
 
-  it('reads the versions that it knows while the registry is away, and says so of others until it is back', async () => {
+  it('reads the versions that it knows while the registry is away, and fails for others until it is back', async () => {
     const away = new Error('The schema registry does not answer.');
     let versions = () => Promise.reject<RegisteredSchema[]>(away);
     const own = createCodec(topics.conversations, 7, {
@@ -190,7 +190,7 @@ describe('codec', () => {
     assert.equal(own.decode(bytes).user_message, conversation().user_message);
   });
 
-  it('remembers so many unknown ids that a batch of nothing else can be read, and no more', async () => {
+  it('remembers enough unknown ids to read a batch of nothing else, and no more', async () => {
     let asked = 0;
     const own = createCodec(topics.conversations, 7, {
       schemaById: () => (asked++, Promise.resolve(undefined)),

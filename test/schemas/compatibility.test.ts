@@ -46,7 +46,7 @@ describe('incompatibilities', () => {
       );
     assert.deepEqual(changed(grow), []);
   });
-  it('names a branch that left a union', () => {
+  it('names a branch that was removed from a union', () => {
     assert.match(
       changed((fields) => fields.map((f) => (f.name === 'user_id' ? { ...f, type: ['null'] } : f)))[0] ?? '',
       /user_id: string is in no branch/,

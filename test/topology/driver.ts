@@ -32,7 +32,7 @@ export function largestValue(driver: Driver, topic: Topic): number {
 /** A pipeline in memory. */
 export type Driver = ReturnType<typeof start>;
 
-/** The samples that stand, by conversation. The number of their events depends on how many steps a batch takes at once, and is left out. */
+/** The samples that stand, by conversation. Their numbers of events depend on batch boundaries, so they are set to 0. */
 export function standingSamples(driver: Driver): Map<string, SampleApproved> {
   const samples = [...driver.table(topics.currentSamples)].filter(([, { stands }]) => stands);
   return new Map(samples.map(([id, sample]) => [id, { ...sample, events: 0 }]));

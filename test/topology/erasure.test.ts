@@ -36,7 +36,7 @@ function letters(driver: Driver) {
   return driver.records(topics.deadLetters).map(({ value }) => value);
 }
 
-/** What each table of the pipeline holds of `id`. */
+/** What the tables of decisions, queue and samples hold for `id`. */
 function remembered(driver: Driver, id: string) {
   return [topics.routingDecisions, topics.reviewQueue, topics.currentSamples].map((topic: Topic) =>
     driver.table(topic).get(id),
@@ -44,7 +44,7 @@ function remembered(driver: Driver, id: string) {
 }
 
 describe('an erasure', () => {
-  it('takes a trusted conversation out of every table and its sample out of the count', () => {
+  it('removes a trusted conversation from every table and its sample from the count', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.9 });
     capture(driver, { conversation_id: 'another', nlu_confidence: 0.9 });
@@ -58,7 +58,7 @@ describe('an erasure', () => {
     assert.ok(driver.table(topics.currentSamples).has('another'));
   });
 
-  it('is told to the data sets of earlier times too, where the sample was withdrawn before', () => {
+  it('reaches earlier data sets too when the sample was already withdrawn', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.9 });
     driver.send(topics.reviews, ID, review({ verdict: 'reject' }));
@@ -76,7 +76,7 @@ describe('an erasure', () => {
     assert.equal(approvedCount(driver), 0);
   });
 
-  it('takes one out that waits for a person, and one that a person has answered', () => {
+  it('removes a conversation that waits for a person, and one that a person has answered', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.75 });
     capture(driver, { conversation_id: 'answered', nlu_confidence: 0.75 });
@@ -88,7 +88,7 @@ describe('an erasure', () => {
     assert.equal(approvedCount(driver), 0);
   });
 
-  it('leaves of the conversation, in the table of intake, that it was erased and when', () => {
+  it('leaves only its time in the table of intake', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.75 });
     driver.send(topics.reviews, ID, review());
@@ -98,12 +98,12 @@ describe('an erasure', () => {
     assert.deepEqual(entry, { ...nothing, erased_at: erasure().requested_at });
   });
 
-  it('holds: what comes of the conversation later is refused with the time, and its letter has nothing of it', () => {
+  it('holds: later records of the conversation become dead letters with the time of the erasure and without content', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.9 });
     erase(driver);
     capture(driver, { nlu_confidence: 0.9 });
-    capture(driver, { nlu_confidence: 17 }); // invalid too: no rule is asked before this one
+    capture(driver, { nlu_confidence: 17 }); // also invalid: the check for erasure comes before any other
     driver.send(topics.reviews, ID, review());
     driver.drain();
     assert.deepEqual(
@@ -119,7 +119,7 @@ describe('an erasure', () => {
     assert.equal(driver.records(topics.conversationEvents).length, 2);
   });
 
-  it('asked for twice happens once; of an unknown conversation it is refused, and can be sent again when that has come', () => {
+  it('happens once when sent twice; for an unknown conversation it is refused and can be sent again after its arrival', () => {
     const driver = start(1);
     erase(driver);
     assert.deepEqual(
@@ -143,7 +143,7 @@ describe('an erasure', () => {
     assert.equal(approvedCount(driver), 1);
   });
 
-  it('is written over every event of its conversation and of no other, so that compaction takes all that they said', () => {
+  it('overwrites every event of its conversation and of no other, so that compaction removes their content', () => {
     const driver = start(1);
     capture(driver, { nlu_confidence: 0.9 });
     capture(driver, { conversation_id: 'another', nlu_confidence: 0.9 });
@@ -155,7 +155,7 @@ describe('an erasure', () => {
       for (const conversation_id of [ID, 'another'])
         driver.send(topics.reviews, conversation_id, review({ conversation_id, review_id, verdict }));
     driver.drain();
-    /** Of the two topics that keep everything until then. */
+    /** What compaction leaves of `id` in the two topics that keep everything until an erasure. */
     const kept = (id: string) => {
       const of = <V extends { readonly conversation_id: string }>(topic: Topic<V>) =>
         latest(driver.records(topic)).flatMap(({ value }) => (value?.conversation_id === id ? [value] : []));
@@ -176,7 +176,7 @@ describe('an erasure', () => {
     assert.deepEqual(kept('another'), other);
   });
 
-  it('stays in a replay: the canonical log alone, compacted too, gives the same tables, whatever the batch size', () => {
+  it('survives a replay: the canonical log alone, compacted or not, gives the same tables at any batch size', () => {
     const driver = start(1);
     for (let i = 0; i < 60; i++) {
       const conversation_id = `c-${String(i)}`;

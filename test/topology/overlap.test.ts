@@ -27,7 +27,7 @@ describe('an item for two reviewers', () => {
     assert.ok(share > 0.02 && share < 0.09, String(share));
   });
 
-  it('counts with the first answer and is finished by the second, of another person', () => {
+  it('counts with the first answer and is finished by the answer of another person', () => {
     const { driver, id } = withOverlap();
     answer(driver, id, 'asha');
     assert.equal(driver.table(topics.currentSamples).get(id)?.source, 'human');
@@ -48,7 +48,7 @@ describe('an item for two reviewers', () => {
     assert.equal(driver.table(topics.currentSamples).get(id)?.reviewer, 'asha');
   });
 
-  it('keeps a late second answer to what was finished already', () => {
+  it('keeps a second answer to an item that is already finished', () => {
     const { driver } = withOverlap();
     const alone = [...driver.table(topics.routingDecisions).values()].find(({ overlap }) => !overlap);
     const id = alone?.conversation_id ?? '';

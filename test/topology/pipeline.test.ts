@@ -18,7 +18,7 @@ function approved(driver: Driver): number {
   return [...driver.table(topics.approvedSampleCounts).values()].reduce((sum, count) => sum + count.approved, 0);
 }
 
-/** Traffic in which every route, verdict and kind of duplicate occurs, as one list of actions a conversation. */
+/** Traffic in which every route, verdict and kind of duplicate occurs, as one function per conversation. */
 function traffic(): ((driver: Driver) => void)[] {
   return Array.from({ length: 300 }, (_, i) => (driver: Driver) => {
     const conversation_id = `c-${String(i)}`;
@@ -47,7 +47,7 @@ function tables(driver: Driver): unknown {
 }
 
 describe('pipeline', () => {
-  it('is a sound graph', () => assert.deepEqual(graphProblems(processors, Object.values(topics)), []));
+  it('is a valid graph', () => assert.deepEqual(graphProblems(processors, Object.values(topics)), []));
 
   it('turns a trusted conversation into a sample and a count', () => {
     const driver = start();
@@ -71,7 +71,7 @@ describe('pipeline', () => {
     assert.deepEqual(count?.by_intent, { 'food/cancel_order': 1 });
   });
 
-  it('counts names that every object answers to as any others', () => {
+  it('counts names such as toString like any other name', () => {
     const driver = start();
     const names = ['toString', 'valueOf', 'hasOwnProperty', 'isPrototypeOf', 'toLocaleString'];
     for (const name of names) {
@@ -96,7 +96,7 @@ describe('pipeline', () => {
     );
   });
 
-  it('tells of each sample with which chance a person was asked', () => {
+  it('records with each sample the probability that a person was asked', () => {
     const driver = start();
     const ids = Array.from({ length: 80 }, (_, i) => `c-${String(i)}`);
     ids.forEach((conversation_id, i) => capture(driver, { conversation_id, nlu_confidence: i < 10 ? 0.5 : 0.9 }));
@@ -123,7 +123,7 @@ describe('pipeline', () => {
     assert.equal(driver.records(topics.trainingSamples).at(-1)?.value?.withdrawn?.reason, 'rejected');
   });
 
-  it('puts a review behind a conversation that comes later', () => {
+  it('puts a review that arrives first after its conversation', () => {
     const driver = start();
     driver.send(topics.reviews, 'conversation-1', review());
     driver.drain();
@@ -150,7 +150,7 @@ describe('pipeline', () => {
     );
   });
 
-  it('sends a record that arrived under the wrong partition to its own', () => {
+  it('moves a record from the wrong partition to its own', () => {
     const driver = start();
     const own = partitionOf('conversation-1', PARTITIONS);
     driver.send(topics.conversations, '', conversation(), { partition: (own + 1) % PARTITIONS });
@@ -162,7 +162,7 @@ describe('pipeline', () => {
     );
   });
 
-  it('masks personal data before the log', () => {
+  it('masks personal data before it enters the log', () => {
     const driver = start();
     capture(driver, { user_message: 'call me on 9876500001', entities: [] });
     driver.drain();

@@ -19,7 +19,7 @@ function adopt(driver: Driver, policy: RoutingPolicy, fields: Partial<PolicyAdop
   driver.drain();
 }
 
-/** Captures twelve conversations at a confidence of 0.9, which reach every partition; gives their routes. */
+/** Captures 24 conversations at a confidence of 0.9, which reach every partition; returns their policy versions and routes. */
 function routes(driver: Driver, prefix: string): string[] {
   const ids = Array.from({ length: 24 }, (_, i) => `${prefix}-${String(i)}`);
   for (const id of ids)
@@ -53,7 +53,7 @@ describe('a policy in the log', () => {
     assert.equal(driver.table(topics.routingDecisions).get('before-0')?.route, 'auto_approved');
   });
 
-  it('stands in the canonical log with each conversation, so that the log alone replays every decision', () => {
+  it('is in the canonical log with each conversation, so that the log alone replays every decision', () => {
     const driver = start();
     routes(driver, 'before');
     adopt(driver, strict);
@@ -65,7 +65,7 @@ describe('a policy in the log', () => {
     assert.deepEqual(replayed.table(topics.routingDecisions), driver.table(topics.routingDecisions));
   });
 
-  it('is written once to adopted-policies, whatever is sent again', () => {
+  it('is written once to adopted-policies when it is sent again', () => {
     const driver = start();
     adopt(driver, strict);
     adopt(driver, { ...strict, version: 'routing-v3', audit_share: 0.1 });
@@ -81,7 +81,7 @@ describe('a policy in the log', () => {
     assert.equal(codes(driver).size, 0);
   });
 
-  it('is refused as a dead letter when it is not valid or its version has other rules, and the one in force stays', () => {
+  it('becomes a dead letter when it is invalid or its version has other rules, and the policy in force stays', () => {
     const driver = start();
     adopt(driver, strict);
     adopt(driver, { ...strict, version: 'routing-v3', thresholds: { trust: 0.5, doubt: 0.9 } });
@@ -99,7 +99,7 @@ describe('a policy in the log', () => {
     assert.deepEqual(routes(driver, 'after'), ['routing-v2 needs_review']);
   });
 
-  it('holds for a language in whatever case its tag is sent or written, and the log has it in one', () => {
+  it('applies to a language whatever the case of its tag, and the log has one spelling', () => {
     const driver = start();
     const thresholds = { trust: 0.92, doubt: 0.7 };
     const exception = (language: string) => ({ module: 'food', intent: null, language, thresholds });
@@ -127,7 +127,7 @@ describe('a policy in the log', () => {
     assert.equal(driver.records(topics.conversationEvents).length, sent.length);
   });
 
-  it('finds its way from the wrong partition, and survives batches of one record', () => {
+  it('is moved from the wrong partition to its own, also in batches of one record', () => {
     const driver = start(1);
     for (const [i, key] of policyKeys(PARTITIONS).entries()) {
       const adopted = { key, policy: strict, adopted_by: 'asha', reason: 'test', adopted_at: Date.UTC(2026, 9, 6) };

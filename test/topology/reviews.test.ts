@@ -23,7 +23,7 @@ function answer(driver: Driver, fields: Partial<ReviewSubmitted>): void {
   driver.drain();
 }
 
-/** An undo of `withdraws`, a minute after noon at the earliest. */
+/** Sends an undo of the review `withdraws`, `minutes` after noon. */
 function undo(driver: Driver, withdraws: string, minutes: number): void {
   const reviewed_at = NOON + minutes * MINUTE_MS;
   answer(driver, { verdict: 'skip', withdraws, review_id: `undo ${withdraws}`, reviewed_at });
@@ -48,7 +48,7 @@ function deadCodes(driver: Driver) {
 }
 
 describe('the identity of a review', () => {
-  it('is its content without the fields that are absent, as it always was: an old one sent again counts once', () => {
+  it('is a hash of the fields that are present, so that an old review sent again counts once', () => {
     const driver = captured(0.5);
     // What intake computed before a review had an id, a source, a duration, a prediction and a withdrawal.
     const { review_id, source, time_taken_ms, shown, withdraws, ...old } = review();
@@ -62,7 +62,7 @@ describe('the identity of a review', () => {
     assert.deepEqual(driver.table(topics.intakeLedger).get(ID)?.review_digests, [textHash(JSON.stringify(old))]);
   });
 
-  it('is its id where it has one: again it is dropped, with other content it is refused and the first stands', () => {
+  it('is its id where it has one: a repetition is dropped, and other content under the same id is refused', () => {
     const driver = captured(0.5);
     answer(driver, { review_id: 'a', time_taken_ms: 900 });
     answer(driver, { review_id: 'a', time_taken_ms: 900 });
@@ -76,7 +76,7 @@ describe('the identity of a review', () => {
     assert.deepEqual(standing(driver), ['approved', 'human track_order']);
   });
 
-  it('holds for each of the 64 that a conversation can have: sent again they change nothing, and more are refused', () => {
+  it('is remembered for each of the 64 reviews that a conversation can have: repetitions change nothing, and more are refused', () => {
     const driver = captured(0.5);
     const send = () => {
       for (let i = 0; i < 65; i++)
@@ -92,7 +92,7 @@ describe('the identity of a review', () => {
     assert.deepEqual(deadCodes(driver), ['too-many-reviews', 'too-many-reviews']);
   });
 
-  it('holds for a review that waits for its conversation too', () => {
+  it('is also remembered for a review that waits for its conversation', () => {
     const driver = start(1);
     answer(driver, { review_id: 'a' });
     answer(driver, { review_id: 'a' });
@@ -103,7 +103,7 @@ describe('the identity of a review', () => {
 });
 
 describe('an undo', () => {
-  it('of the only answer puts the conversation back into the queue and takes its sample out, with time and reason', () => {
+  it('of the only answer puts the conversation back into the queue and withdraws its sample, with time and reason', () => {
     const driver = captured(0.5);
     answer(driver, { review_id: 'a', verdict: 'correct' });
     assert.deepEqual([...standing(driver), approvedCount(driver)], ['approved', 'human cancel_order', 1]);
@@ -114,7 +114,7 @@ describe('an undo', () => {
     assert.deepEqual([reason, withdrawn_at, intent], ['undone', NOON + 5 * MINUTE_MS, 'cancel_order']);
   });
 
-  it('of a correction lets the answer before it stand again', () => {
+  it('of a correction restores the answer before it', () => {
     const driver = captured(0.5);
     answer(driver, { review_id: 'a' });
     answer(driver, { review_id: 'b', verdict: 'correct', reviewer: 'ravi', reviewed_at: NOON + MINUTE_MS });
@@ -125,7 +125,7 @@ describe('an undo', () => {
     assert.deepEqual([...standing(driver), approvedCount(driver)], ['needs_review', undefined, 0]);
   });
 
-  it('of a rejection gives an auto-approved sample back', () => {
+  it('of a rejection restores an auto-approved sample', () => {
     const driver = captured(0.93);
     answer(driver, { review_id: 'a', verdict: 'reject', reviewed_at: NOON + MINUTE_MS });
     const rejection = driver.records(topics.trainingSamples).at(-1)?.value?.withdrawn;
@@ -135,14 +135,14 @@ describe('an undo', () => {
     assert.deepEqual([...standing(driver), approvedCount(driver)], ['auto_approved', 'auto track_order', 1]);
   });
 
-  it('that comes before its answer still takes it out', () => {
+  it('that arrives before its answer still withdraws it', () => {
     const driver = captured(0.5);
     undo(driver, 'a', 2);
     answer(driver, { review_id: 'a' });
     assert.deepEqual(standing(driver), ['needs_review', undefined]);
   });
 
-  it('may bring another answer with it', () => {
+  it('may carry another answer', () => {
     const driver = captured(0.5);
     answer(driver, { review_id: 'a' });
     answer(driver, { review_id: 'b', verdict: 'correct', withdraws: 'a' });
@@ -151,7 +151,7 @@ describe('an undo', () => {
     assert.deepEqual(standing(driver), ['needs_review', undefined]);
   });
 
-  it('of what is unknown or was undone already changes nothing', () => {
+  it('of an answer that is unknown or already undone changes nothing', () => {
     const driver = captured(0.5);
     answer(driver, { review_id: 'a' });
     undo(driver, 'x', 1);

@@ -1,4 +1,4 @@
-/** No valid record may become one that the broker does not take: it would be refused, and the processor try it for ever. */
+/** No valid record may lead to one that is too large for the broker: the processor would try to write it forever. */
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { defaultPolicy } from '../../policy/routing.ts';
@@ -45,7 +45,7 @@ describe('the largest valid records', () => {
     ['letters of three bytes', (length: number) => letters(length)],
     ['addresses, which masking makes longer', (length: number) => 'a@b.c '.repeat(length).slice(0, length)],
   ] as const)
-    it(`become none that the broker would not take: ${what}`, () => {
+    it(`lead to no record that is too large for the broker: ${what}`, () => {
       const driver = start();
       const sent = largest(text);
       const id = sent.conversation_id;

@@ -23,17 +23,17 @@ describe('a traceparent', () => {
     ['of version 00 stays as it is', TRACE, TRACE],
     ['keeps flags that are not known yet', TRACE.replace(/01$/, '03'), TRACE.replace(/01$/, '03')],
     ['of a later version becomes 00, with the flag that is known', `01-${TRACE_ID}-${SPAN}-07`, TRACE],
-    ['of a later version may go on', `cc-${TRACE_ID}-${SPAN}-00-what-else`, TRACE.replace(/01$/, '00')],
-    ['of version 00 may not', `${TRACE}-more`, null],
-    ['may not go on without a dash', `cc-${TRACE_ID}-${SPAN}-01x`, null],
-    ['of version ff is none', `ff-${TRACE_ID}-${SPAN}-01`, null],
-    ['has a trace', `00-${'0'.repeat(32)}-${SPAN}-01`, null],
-    ['has a parent', `00-${TRACE_ID}-${'0'.repeat(16)}-01`, null],
+    ['of a later version may have more fields', `cc-${TRACE_ID}-${SPAN}-00-what-else`, TRACE.replace(/01$/, '00')],
+    ['of version 00 may not have more fields', `${TRACE}-more`, null],
+    ['has no more text without a dash', `cc-${TRACE_ID}-${SPAN}-01x`, null],
+    ['of version ff is invalid', `ff-${TRACE_ID}-${SPAN}-01`, null],
+    ['has a trace id that is not all zeros', `00-${'0'.repeat(32)}-${SPAN}-01`, null],
+    ['has a parent id that is not all zeros', `00-${TRACE_ID}-${'0'.repeat(16)}-01`, null],
     ['is in lower case', TRACE.toUpperCase(), null],
     ['is hexadecimal', TRACE.replace('4bf9', '4bfg'), null],
     ['has the right lengths', TRACE.replace('-4', '-44'), null],
-    ['is one', `${TRACE}, ${OTHER}`, null],
-    ['has no space about it', ` ${TRACE}`, null],
+    ['is not a list', `${TRACE}, ${OTHER}`, null],
+    ['has no space around it', ` ${TRACE}`, null],
     ['is not empty', '', null],
   ] as const)
     it(what, () => assert.equal(parseTraceparent(text), expected));
@@ -46,7 +46,7 @@ describe('a traceparent', () => {
     assert.notEqual(one, two);
   });
 
-  it('is read from the headers of a record, the last of several, and a malformed one is none', () => {
+  it('is read from the headers of a record: the last of several, and none when it is malformed', () => {
     const of = (...headers: Record<string, string | Buffer>[]) =>
       rawRecord({ topic: 't', partition: 0, offset: 0, size: 1, value: null, ...(headers.length > 0 && { headers }) })
         .traceparent;
@@ -59,7 +59,7 @@ describe('a traceparent', () => {
 });
 
 describe('the trace of a conversation', () => {
-  /** Sends one conversation that a person must see, to `partition`, and its review; each in its own trace or in none. */
+  /** Sends a conversation that a person must see to `partition`, then its review and a conflicting duplicate in a second trace. */
   function play(traces: readonly [string?, string?], partition?: number): Driver {
     const driver = start(1);
     const [first, second] = traces.map((traceparent) => (traceparent === undefined ? {} : { traceparent }));
@@ -81,7 +81,7 @@ describe('the trace of a conversation', () => {
       ]),
     );
 
-  it('is that of the record because of which something was written, in every topic, dead letters too', () => {
+  it('is that of the record that caused the write, in every topic, also for dead letters', () => {
     const traces = tracesIn(play([TRACE, OTHER]));
     for (const topic of ['conversation-events', 'routing-decisions', 'review-queue', 'intake-ledger'])
       assert.deepEqual(traces[topic], [TRACE, OTHER], topic);
@@ -89,7 +89,7 @@ describe('the trace of a conversation', () => {
       assert.deepEqual(traces[topic], [OTHER], topic);
   });
 
-  it('goes along when a record is sent on to the partition of its key', () => {
+  it('stays with a record that is moved to the partition of its key', () => {
     const right = partitionOf(ID, PARTITIONS);
     const traces = tracesIn(play([TRACE], (right + 1) % PARTITIONS));
     assert.deepEqual(
@@ -99,7 +99,7 @@ describe('the trace of a conversation', () => {
     assert.deepEqual(traces['conversation-events'], [TRACE, null]);
   });
 
-  it('changes nothing but the header: keys, values and places are those without it', () => {
+  it('changes only the header: keys, values and offsets are the same without it', () => {
     const [traced, untraced] = [play([TRACE, OTHER]), play([])];
     for (const topic of Object.values<Topic>(topics)) {
       const records = (driver: Driver) => driver.records(topic).map((record) => ({ ...record, traceparent: null }));
@@ -112,7 +112,7 @@ describe('the trace of a conversation', () => {
     );
   });
 
-  it('is in the log of what could not be processed, under the name that the key has, and a flood is cut short', () => {
+  it('is logged with each dead letter, beside the key under its name, and a flood of lines is cut short', () => {
     const lines: Record<string, unknown>[] = [];
     const log = pino({ base: null }, { write: (line) => lines.push(JSON.parse(line) as Record<string, unknown>) });
     const letter = (offset: number, topic: string, traceparent: string | null) => {

@@ -16,7 +16,7 @@ const bytes = Buffer.from('a model');
 const says = (pattern: RegExp) => (error: unknown) => error instanceof ArtifactError && pattern.test(error.message);
 
 describe('artifact folder', () => {
-  it('gives back what was put, under its hash, and keeps it once', async () => {
+  it('returns what was put, under its hash, and keeps it once', async () => {
     const store = openArtifactFolder(path.join(home, 'a'));
     const sha256 = await store.put(bytes);
     assert.equal(sha256, hashOf(bytes));
@@ -25,7 +25,7 @@ describe('artifact folder', () => {
     assert.equal(await store.has(sha256), true);
     assert.deepEqual(await readdir(path.join(home, 'a', sha256.slice(0, 2))), [sha256]);
   });
-  it('says that a file is missing, or damaged, and mends a damaged one that is put again', async () => {
+  it('says that a file is missing or damaged, and repairs a damaged one that is put again', async () => {
     const folder = path.join(home, 'b');
     const store = openArtifactFolder(folder);
     await assert.rejects(store.get(hashOf(bytes)), says(/is not in .*train the model again/));
@@ -58,7 +58,7 @@ describe('artifact folder', () => {
     full = false;
     assert.deepEqual(await store.get(await store.put(bytes)), bytes);
   });
-  it('takes nothing but hashes as names', async () => {
+  it('accepts only hashes as names', async () => {
     await assert.rejects(openArtifactFolder(home).get('../../etc/passwd'), says(/not a SHA-256/));
   });
 });

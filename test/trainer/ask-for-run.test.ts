@@ -9,7 +9,7 @@ import { memoryModelLog } from './memory-model-log.ts';
 const watermark = new Map([[0, 7]]);
 const weekly = { trigger: 'weekly', atLeast: 500, fromScratch: false, by: 'test' } as const;
 
-/** The log when a run on `approvals` samples was asked for. */
+/** The log after a request for a run on `approvals` samples. */
 async function askedFor(approvals: number, atLeast?: number, log = memoryModelLog()) {
   const request = { ...runAt('default', approvals), dataSet: 'default', trigger: 'threshold', watermark } as const;
   await log.append((now) => requestRun(now, { ...request, ...(atLeast && { atLeast }) }, { by: 'test', at: 1 }));
@@ -17,14 +17,14 @@ async function askedFor(approvals: number, atLeast?: number, log = memoryModelLo
 }
 
 describe('asking for a run', () => {
-  it('asks for one where enough is unused', async () => {
+  it('asks for one where enough samples are unused', async () => {
     const log = await askedFor(1000);
     const all = { total: 1500, unused: 500, watermark };
     assert.deepEqual(await askForRun(log, all, weekly), { run: 'default-1500', unused: 500 });
     assert.deepEqual(await askForRun(log, { ...all, unused: 499 }, weekly), { run: undefined, unused: 499 });
   });
 
-  it('asks for none on samples that somebody else has asked for since they were counted', async () => {
+  it('asks for none on samples that another run has taken since they were counted', async () => {
     const log = await askedFor(1500);
     const counted = { total: 1503, unused: 503, watermark };
     assert.deepEqual(await askForRun(log, counted, weekly), { run: undefined, unused: 3 });
@@ -56,12 +56,12 @@ describe('asking for a run', () => {
       assert.deepEqual(few, { run: undefined, unused: 480, ended: 'default-1500' });
       assert.equal((await askForRun(log, all, weekly)).run, 'default-1500-anew-1');
       assert.equal((await askForRun(log, all, weekly)).run, 'default-1500-anew-1', 'which is joined');
-      assert.equal((await askForRun(log, { ...all, unused: 0 }, weekly)).ended, undefined, 'its samples are taken');
+      assert.equal((await askForRun(log, { ...all, unused: 0 }, weekly)).ended, undefined, 'its samples are in use');
       const run = (await log.read()).runs.get('default-1500-anew-1');
       assert.deepEqual([run?.approvals, run?.from_scratch, run?.trigger], [1500, false, 'weekly']);
     });
 
-  it('is not said to come from the trainer where the run at the threshold has failed', async () => {
+  it('does not promise a run of the trainer where the run at the threshold has failed', async () => {
     const log = await askedFor(1000);
     const taken = await log.append((now) => startRun(now, 'default-1000', 'test', 1));
     assert.deepEqual(progressOf(taken, 1050, 1000), { unused: 50, threshold: 1000, reached: false });
@@ -73,14 +73,14 @@ describe('asking for a run', () => {
     assert.match(progressInWords({ ...progress, reached: true }), /A running trainer starts a run/);
   });
 
-  it('gives a threshold that was decided on before the weekly run no second run', async () => {
+  it('starts no second run for a threshold that was decided on before the weekly run', async () => {
     for (const due of [1500, 2000]) {
       const { runs } = await (await askedFor(due, 1000, await askedFor(1503))).read();
       assert.deepEqual([...runs.keys()], ['default-1503']);
     }
   });
 
-  it('gives one more from nothing where no sample is unused, and a further one only when that has ended', async () => {
+  it('starts another run from scratch where no sample is unused, and a further one only when that has ended', async () => {
     const log = await askedFor(1000);
     const all = { total: 1000, unused: 0, watermark };
     const anew = async () =>
@@ -97,10 +97,10 @@ describe('asking for a run', () => {
         [1000, true],
       ],
     );
-    assert.equal(lastAsked(now, 'default').approvals, 1000, 'the threshold counts on from where it was');
+    assert.equal(lastAsked(now, 'default').approvals, 1000, 'the threshold continues to count from where it was');
   });
 
-  it('does not take an incremental run for one from nothing, and joins one that is', async () => {
+  it('does not join an incremental run when asked for one from scratch, and joins one from scratch', async () => {
     const wish = { trigger: 'manual', atLeast: 0, fromScratch: true, by: 'asha' } as const;
     const counted = { total: 2000, unused: 1000, watermark };
     const overtaken = await askedFor(2000, 1, await askedFor(1000));

@@ -11,11 +11,11 @@ const chosen = {
   factors: Float32Array.from(rows, (_, k) => k - 3),
 };
 const row = (of: Float32Array, r: number) => [...of.subarray(r * LENGTH, (r + 1) * LENGTH)];
-/** Fewer than four, four, and four with some left over; from the begin and from later. */
+/** Fewer than four rows, four, and more than four; from the start and from later. */
 const ranges = [0, 2].flatMap((from) => [0, 1, 3, 4, 5].map((count) => [from, from + count] as const));
 
 describe('chosen rows', () => {
-  it('are added, each by its factor', () => {
+  it('are added, each times its factor', () => {
     for (const [from, to] of ranges) {
       const vector = Float32Array.of(1, 2, 3);
       addRows(vector, matrix(), chosen, from, to);
@@ -40,7 +40,7 @@ describe('chosen rows', () => {
     }
   });
 
-  it('are moved, and no others', () => {
+  it('are updated, and no others', () => {
     const vector = Float32Array.of(2, -1, 3);
     for (const [from, to] of ranges) {
       const moved = matrix();

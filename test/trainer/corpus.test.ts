@@ -22,7 +22,7 @@ const lines =
   '\n{"text":"कहाँ है","intent":"oos","domain":"food","lang":"hi","id":7}\r\n{"text":"x","intent":"y"}';
 
 describe('a corpus', () => {
-  it('has rows by the names of an export and of other corpora, and counts of them', async () => {
+  it('has rows from the field names of an export or of other corpora, and their counts', async () => {
     const { rows, manifest } = await readCorpus(await fileOf('a.jsonl', lines));
     assert.deepEqual(rows, [
       { text: 'where is it', intent: 'track', module: 'food', language: 'en', source: 'auto' },
@@ -33,23 +33,23 @@ describe('a corpus', () => {
     assert.equal(manifest.rows, 3);
   });
 
-  it('has personal data masked, as what comes from the log', async () => {
+  it('has personal data masked, like data from the log', async () => {
     const { rows } = await readCorpus(await fileOf('masked.jsonl', '{"text":"call 9876543210","intent":"call_me"}'));
     assert.equal(rows[0]?.text, 'call <phone>');
   });
 
-  it('has texts and labels in composed form, as a data set has', async () => {
+  it('has texts and labels in composed form, like a data set', async () => {
     const row = { text: 'cafe\u0301', intent: 'e\u0301', module: 'e\u0301' };
     const { rows } = await readCorpus(await fileOf('decomposed.jsonl', JSON.stringify(row)));
     assert.deepEqual([rows[0]?.text, rows[0]?.intent, rows[0]?.module], ['caf\u00e9', '\u00e9', '\u00e9']);
   });
 
-  it('counts intents that every object answers to as any others', async () => {
+  it('counts intents such as toString like any other', async () => {
     const { manifest } = await readCorpus(await fileOf('names.jsonl', '{"text":"a","intent":"toString"}'));
     assert.deepEqual(manifest.by_intent, { toString: 1 });
   });
 
-  it('may be packed, and is the same then', async () => {
+  it('may be compressed, and has the same rows then', async () => {
     const [plain, packed] = [
       await readCorpus(await fileOf('b.jsonl', lines)),
       await readCorpus(await fileOf('b.jsonl.gz', gzipSync(lines))),
@@ -75,7 +75,7 @@ describe('a corpus', () => {
       });
     });
 
-  it('is refused when it is not there, or packed badly', async () => {
+  it('is refused when it is missing, or its compression is damaged', async () => {
     await assert.rejects(readCorpus(path.join(folder, 'none.jsonl')), /none\.jsonl can't be read/);
     await assert.rejects(readCorpus(await fileOf('c.jsonl.gz', 'no gzip')), /c\.jsonl\.gz can't be read/);
   });

@@ -60,7 +60,7 @@ const erase = (conversation_id: string): SampleEvent => ({
   erased_at: Date.UTC(2026, 10, 3),
 });
 
-/** The events as partitions of a log, null where compaction took one; read in the order of `partitions`. */
+/** The events as partitions of a log, null where compaction removed one; read in the order of `partitions`. */
 async function* log(
   events: readonly (readonly (SampleEvent | null)[])[],
   partitions: readonly number[],
@@ -104,7 +104,7 @@ describe('data set', () => {
     [approve({ conversation_id: 'c', confidence: 0.9 }), approve({ conversation_id: 'a' }), withdraw('a')],
   ];
 
-  it('holds what stands, sorted, the same bytes however the partitions are read', async () => {
+  it('holds the samples that stand, sorted, with the same bytes in whatever order the partitions are read', async () => {
     const one = await build(events);
     assert.deepEqual(one.ids, ['b', 'c', 'd']);
     assert.deepEqual(one.manifest.by_intent, { 'food/track_order': 2, 'ride/fare': 1 });
@@ -133,13 +133,13 @@ describe('data set', () => {
     ],
   ];
   for (const [name, request, ids] of filters)
-    it(`filters by ${name}, and its manifest asks for the same`, async () => {
+    it(`filters by ${name}, and its manifest repeats the request`, async () => {
       const made = await build(events, request);
       assert.deepEqual(made.ids, ids);
       assert.deepEqual((await build(events, requestOf(made.manifest), [1, 0])).manifest, made.manifest);
     });
 
-  it('tells beside a row with which chance a person was asked, and keeps its bytes', async () => {
+  it('returns with each row the probability that a person was asked, without changing its bytes', async () => {
     const asked = [[approve({ review_propensity: 0.05 }), approve({ conversation_id: 'c-2' })], []];
     const dataSet = await buildDataSet({ dataSet: 'default', upTo }, log(asked, [0]), '1.0.0', {
       folder: path.join(os.tmpdir(), 'samvad-test-data-sets'),
@@ -175,7 +175,7 @@ describe('data set', () => {
       ]),
     };
 
-    it('leaves out what it labelled itself, counts that, and its manifest makes the same again', async () => {
+    it('leaves out what that version labelled, counts it, and can be built again from its manifest', async () => {
       const made = await build(labelled, { ...read, rolledBack: ['router-v1.3.0'] });
       assert.deepEqual(made.ids, ['b', 'c', 'd']);
       assert.equal(made.byRolledBack, 1, 'withdrawn and erased ones are not counted');
@@ -183,7 +183,7 @@ describe('data set', () => {
       assert.deepEqual(again, made);
     });
 
-    it('makes data sets from before it as they were, all rows and the same manifest', async () => {
+    it('builds earlier data sets as they were, with all rows and the same manifest', async () => {
       const before = await build(labelled, read);
       assert.deepEqual(before.ids, ['a', 'b', 'c', 'd']);
       assert.ok(!('rolled_back' in before.manifest));
@@ -191,7 +191,7 @@ describe('data set', () => {
     });
   });
 
-  it('leaves out what was erased after its offsets, also where the sample was withdrawn before, and where compaction has taken it', async () => {
+  it('leaves out what was erased after its offsets, also where the sample was withdrawn earlier or compaction has removed it', async () => {
     const before = {
       upTo: new Map([
         [0, 4],
@@ -231,7 +231,7 @@ describe('the folder of a data set', () => {
   const one = () => log([[approve()]], [0]);
   const request = { dataSet: 'default', upTo };
 
-  it('goes with it; one that was left goes with the next, and that of a neighbour who runs stays', async () => {
+  it('is deleted with it; the next data set deletes one that was left behind, but not that of a running process', async () => {
     const folder = path.join(home, 'shared');
     const mine = await buildDataSet(request, one(), '1.0.0', { folder });
     const code = `const { openDataSetFolder } = await import('${new URL('../../trainer/data-set/data-set-folder.ts', import.meta.url).href}');
@@ -255,7 +255,7 @@ describe('the folder of a data set', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('says so when its disk is full, and is gone then', async () => {
+  it('is deleted when its disk is full, with an error that says so', async () => {
     const folder = path.join(home, 'full');
     const script = fileURLToPath(new URL('./full-disk.ts', import.meta.url));
     // A limit on the size of files, in units of 512 or 1024 bytes, gives the same failure of a write as a full disk.
@@ -265,7 +265,7 @@ describe('the folder of a data set', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('can be made beside one that was left and can not be removed', async (t) => {
+  it("can be created beside one that was left behind and can't be removed", async (t) => {
     const folder = path.join(home, 'refused');
     await mkdir(path.join(folder, 'free~of-another-user'), { recursive: true });
     const refused = t.mock.method(disk, 'rm', () => Promise.reject(new Error('EACCES: permission denied')));
@@ -278,14 +278,14 @@ describe('the folder of a data set', () => {
     assert.deepEqual(await readdir(folder), ['free~of-another-user']);
   });
 
-  it('says so when it can not be made', async () => {
+  it("is named in the error when it can't be created", async () => {
     const file = path.join(home, 'file');
     await writeFile(file, '');
     const made = buildDataSet(request, one(), '1.0.0', { folder: file });
     await assert.rejects(made, (error) => error instanceof TrainingError && error.message.includes(file));
   });
 
-  it('goes when the making is aborted, also between two rows', async () => {
+  it('is deleted when the build is aborted, also between two rows', async () => {
     const folder = path.join(home, 'aborted');
     const stop = new AbortController();
     async function* many(): AsyncGenerator<PlacedSample> {
@@ -302,7 +302,7 @@ describe('the folder of a data set', () => {
 });
 
 describe('row', () => {
-  it('composes its strings and moves the spans of entities', () => {
+  it('has composed strings and adjusted spans of entities', () => {
     const text = 'cafe\u0301 41 \u{1F600}';
     const row = rowOf(
       sample({
@@ -315,7 +315,7 @@ describe('row', () => {
     );
     assert.equal(row.text, 'caf\u00e9 41 \u{1F600}');
     assert.deepEqual(row.entities[0], { name: 'n', value: '41', start: 5, end: 7 });
-    // A span that ends within a composed character has no place any more.
+    // A span that ends within a composed character is dropped.
     assert.deepEqual(row.entities[1], { name: 'x', value: 'e', start: null, end: null });
   });
 });
@@ -348,7 +348,7 @@ const nasty = [
   return rowOf(sample({ conversation_id: `c-${i}`, text, entities }));
 });
 
-/** Labels that a format must not mix up, and entities that lie in each other or mean something else than their words. */
+/** Labels that a format must not mix up, and entities that overlap or have a value that differs from their words. */
 const labelled = [
   { text: 'come tomorrow at 5pm', intent: 'a/b', module: 'm', entities: [entity('date', '2026-11-28', 5, 13)] },
   { text: 'come at noon', intent: 'b', module: 'm/a', entities: [entity('time', '12:00 "sharp"', 8, 12)] },
@@ -388,7 +388,7 @@ interface RasaExample {
   readonly entities: readonly { entity: string; value: string; start: number; end: number }[];
 }
 
-/** As Rasa reads it (rasa/shared/nlu/training_data: formats/rasa_yaml.py, entities_parser.py): a line an example, stripped, then its markup. */
+/** As Rasa reads it (rasa/shared/nlu/training_data: formats/rasa_yaml.py, entities_parser.py): one line per example, stripped, then its markup. */
 function readRasa(written: ReadonlyMap<string, string>): { plain: RasaExample[]; literal: RasaExample[] } {
   const { nlu } = parse(written.get('nlu.yml') ?? '') as { nlu: { intent: string; examples: string }[] | null };
   const markup = /\[([^\]]+?)\](?:\(([^:)]+?)(?::([^)]+))?\)|\{([^}]+?)\})/g;
@@ -420,7 +420,7 @@ function readRasa(written: ReadonlyMap<string, string>): { plain: RasaExample[];
 }
 const codePointsOf = (text: string) => Array.from(text).length;
 
-describe('formats give back texts and spans that would break them', () => {
+describe('formats preserve texts and spans that could break them', () => {
   it('rasa', async () => {
     const { plain, literal } = readRasa(await files('rasa'));
     assert.deepEqual([...new Set([...plain, ...literal].map(({ intent }) => intent))], ['food.track_order']);
@@ -431,7 +431,7 @@ describe('formats give back texts and spans that would break them', () => {
     assert.deepEqual(back.sort(), expected);
     assert.ok(plain.length > 3, `${plain.length} in YAML`);
   });
-  it('rasa, with labels of their own and the values of entities', async () => {
+  it('rasa, with difficult labels and with values of entities', async () => {
     const { plain, literal } = readRasa(await files('rasa', labelled));
     const all = [...plain, ...literal];
     const labelOf = ({ intent }: RasaExample) => {
@@ -452,10 +452,10 @@ describe('formats give back texts and spans that would break them', () => {
     assert.deepEqual(
       plain.map(({ text }) => text).sort(),
       ['come at ten', 'come tomorrow at 5pm'],
-      'the others have what the markup can not hold',
+      'the markup cannot express the others',
     );
   });
-  it('rasa, whatever the words and names are', () => {
+  it('rasa, for any words and names', () => {
     const text = fc.string({ unit: fc.constantFrom(...Array.from('ab/.%"\\[](){}:-# \n\u2028\u0085é\u{1F600}')) });
     const row = fc.record({ text, module: text, intent: text, value: text, at: fc.nat(9), long: fc.nat(9) });
     fc.assert(
@@ -514,7 +514,7 @@ describe('formats give back texts and spans that would break them', () => {
         [0, 2, 'word'],
       ],
     });
-    assert.ok(!docs[0] || !('spans' in docs[0]), 'where none overlaps, spaCy need not read them');
+    assert.ok(!docs[0] || !('spans' in docs[0]), 'spans are written only where entities overlap');
   });
   it('label-studio', async () => {
     const tasks = JSON.parse((await files('label-studio')).get('tasks.json') ?? '') as {
@@ -529,7 +529,7 @@ describe('formats give back texts and spans that would break them', () => {
     ]);
     assert.deepEqual(back.sort(), expected);
   });
-  it('label-studio, for the controls of the project that Samvad makes', async () => {
+  it('label-studio, for the controls of the project that Samvad creates', async () => {
     const written = await files('label-studio', labelled);
     const tasks = JSON.parse(written.get('tasks.json') ?? '') as { annotations: { result: object[] }[] }[];
     const label = (taxonomy: string[][]) => ({
@@ -555,7 +555,7 @@ describe('formats give back texts and spans that would break them', () => {
       names.map(([, name]) => name),
       ['city', 'date', 'station', 'time', 'word'],
     );
-    assert.doesNotMatch(xml, /predicted/, 'nobody knows what a model said');
+    assert.doesNotMatch(xml, /predicted/, 'an export has no prediction');
     const none = await files('label-studio', labelled.slice(4, 5));
     assert.doesNotMatch(none.get('label-config.xml') ?? '', /Labels/);
     assert.deepEqual(JSON.parse((await files('label-studio', [])).get('tasks.json') ?? ''), []);
@@ -606,7 +606,7 @@ describe('an export', () => {
     return (await Promise.all(found)).sort().join('');
   };
 
-  it('leaves nothing of the one before in its folder, whatever that was, and nothing beside it', async () => {
+  it('leaves nothing of an earlier export in its folder, whatever its format, and nothing beside it', async () => {
     const folder = path.join(home, 'replaced');
     const [erased, kept] = [[rowOf(sample({ text: '[erased] words' }))], [rowOf(sample({ text: 'kept words' }))]];
     for (const format of ['rasa', 'hugging-face', 'spacy', 'label-studio', 'rasa'] as const) {
@@ -619,7 +619,7 @@ describe('an export', () => {
     assert.deepEqual(await readdir(path.dirname(folder)), ['replaced']);
   });
 
-  it('clears what one that was cut off has left', async () => {
+  it('clears what an interrupted export has left', async () => {
     const folder = path.join(home, 'cut', 'off');
     const left = path.join(home, 'cut', 'off.samvad-draft', unownedName(), 'before-0');
     await mkdir(left, { recursive: true });
@@ -629,7 +629,7 @@ describe('an export', () => {
   });
 
   for (const format of ['jsonl', 'hugging-face'] as const)
-    it(`as ${format} by many at once to one place is that of one of them, and whole`, async () => {
+    it(`as ${format} by many processes at once to one place is that of one of them, and complete`, async () => {
       const folder = path.join(home, `many-${format}`, 'data');
       const written = (at: string) => (format === 'jsonl' ? readFile(at, 'utf8') : textsIn(at));
       const dataSets = await Promise.all(
@@ -653,7 +653,7 @@ describe('an export', () => {
       );
     });
 
-  it('says early that the current folder and a mount point are not replaced', async () => {
+  it('refuses early to replace the current folder or a mount point', async () => {
     const current = { name: 'ExportRefused', message: /the current folder, and an export replaces the whole folder/ };
     for (const place of ['.', process.cwd(), path.dirname(process.cwd()), '/'])
       await assert.rejects(checkPlace('rasa', place), current);
@@ -662,11 +662,11 @@ describe('an export', () => {
       await assert.rejects(checkPlace('rasa', '/proc'), { name: 'ExportRefused', message: /\/proc is a mount point/ });
   });
 
-  it('says early that a device is not replaced', async () => {
+  it('refuses early to replace a device', async () => {
     await assert.rejects(checkPlace('jsonl', '/dev/null'), { name: 'ExportRefused', message: /null is a device/ });
   });
 
-  it('replaces no folder with anything else in it, and no file', async () => {
+  it('replaces no folder that holds anything else, and no file by a folder', async () => {
     const folder = path.join(home, 'mine');
     await writeExport(await dataSetOf(nasty), 'spacy', folder);
     await writeFile(path.join(folder, 'notes.txt'), 'mine');
@@ -700,7 +700,7 @@ describe('an export', () => {
       assert.equal(await textsIn(path.dirname(at)), before);
     });
 
-  it('of more than a string can hold to Label Studio needs no string as long as all of them', () => {
+  it('to Label Studio may be longer than a string can be', () => {
     const row = rowOf(sample({ text: 'x'.repeat(100_000) }));
     function* rows() {
       for (let i = 0; i < 5500; i++) yield row;
@@ -716,7 +716,7 @@ describe('an export', () => {
 });
 
 describe('offsets of a data set', () => {
-  it('are refused where the log ends before them, and not waited for', () => {
+  it('are refused at once where the log ends before them', () => {
     const ends = new Map([
       [0, 500],
       [1, 7],

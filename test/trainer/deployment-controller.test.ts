@@ -19,8 +19,8 @@ const V1 = 'router-v1.1.0';
 const nothing = { captured: null, reviewed: null, policy: null, erased: null };
 
 /**
- * A log with `V1` on trial, a way to note a verdict on its step, and how often somebody has appended, which shuts out whoever
- * else is about to. `meanwhile` happens between the decision to append and the append.
+ * A log with `V1` on trial, a function that notes a verdict on its step, and the number of appends, each of which fences other
+ * writers. `meanwhile` happens between the decision to append and the append.
  */
 async function onTrial(meanwhile?: (log: ModelLogPort) => Promise<unknown>) {
   const memory = memoryModelLog();
@@ -48,7 +48,7 @@ async function onTrial(meanwhile?: (log: ModelLogPort) => Promise<unknown>) {
 describe('the next version on trial', () => {
   const hand = { by: 'asha', reason: 'complaints', at: 6 };
 
-  /** The log after v1.1 came into production, and v1.2 and v1.3, both found better, were trained; v1.3 is on trial. */
+  /** A log with v1.1 in production, and v1.2 and v1.3, both trained and found better; v1.3 is on trial. */
   async function twoCandidates() {
     const log = memoryModelLog();
     const add = (version: string, compared_with: string | null, day: number) =>
@@ -69,7 +69,7 @@ describe('the next version on trial', () => {
     return { log, add };
   }
 
-  it('is no older one when a person has rolled one back, so that production can be rolled back too', async () => {
+  it('is not an older one after a person has rolled one back, so that production can be rolled back too', async () => {
     const { log, add } = await twoCandidates();
     const back = await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', hand) }));
     assert.equal(nextCandidate(back), undefined);
@@ -78,17 +78,17 @@ describe('the next version on trial', () => {
     assert.equal(nextCandidate(await add('router-v1.4.0', null, 4)), 'router-v1.4.0');
   });
 
-  it('is an older one when the controller itself has rolled one back', async () => {
+  it('is an older one after the controller itself has rolled one back', async () => {
     const { log } = await twoCandidates();
     const back = await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', act) }));
     assert.equal(nextCandidate(back), 'router-v1.2.0');
   });
 
-  it('is none that was compared with what is no longer in production, and people are told so', async () => {
+  it('is never one that was compared with a version no longer in production, and people see why', async () => {
     const { log } = await twoCandidates();
     const waiting = await log.read();
     assert.match(whyNoTrial(waiting, 'router-v1.2.0') ?? '', /^It waits: router-v1\.3\.0 is on trial/);
-    assert.equal(whyNoTrial(waiting, 'router-v1.3.0'), undefined, 'it is there');
+    assert.equal(whyNoTrial(waiting, 'router-v1.3.0'), undefined, 'it is on trial itself');
     const over = await log.append((now) => ({ models: setTraffic(now, 'router-v1.3.0', 100, act) }));
     assert.equal(nextCandidate(over), undefined);
     const why = 'It is passed over: it was compared with router-v1.1.0, and router-v1.3.0 is in production now.';
@@ -100,10 +100,10 @@ describe('the next version on trial', () => {
       .slice(-1);
     assert.equal(version, `router-v1.2.0: ${why}`);
     const back = await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', act) }));
-    assert.equal(nextCandidate(back), 'router-v1.2.0', 'its measure is in production again');
+    assert.equal(nextCandidate(back), 'router-v1.2.0', 'the version it was compared with is in production again');
   });
 
-  it('is told to whoever has trained it, or why there is none', async () => {
+  it('appears in the summary of its training run, or why there is no trial', async () => {
     const { log, add } = await twoCandidates();
     const made = (version: string, now: ModelLog) => {
       const { runs } = foldLog(now, requestRun(now, request, act));
@@ -118,7 +118,7 @@ describe('the next version on trial', () => {
     assert.match(made('router-v1.5.0', await add('router-v1.5.0', 'router-v1.3.0', 5)), /puts it on trial/);
   });
 
-  it('may be any by hand', async () => {
+  it('may be any version when a person chooses it', async () => {
     const { log } = await twoCandidates();
     await log.append((now) => ({ models: rollBack(now, 'router-v1.3.0', hand) }));
     const now = await log.append((before) => ({ models: setTraffic(before, 'router-v1.2.0', 10, hand) }));
@@ -126,10 +126,10 @@ describe('the next version on trial', () => {
   });
 });
 
-describe('a version that its rollout gave all the traffic', () => {
+describe('a version that has got all the traffic from its rollout', () => {
   const day = 24 * 60 * 60 * 1000;
 
-  /** The log after a rollout that `by` ended, and a way to note that production fails. */
+  /** The log after a rollout that `by` ended, and a function that notes that production fails. */
   async function rolledOut(by: string) {
     const { log } = await onTrial();
     await log.append((now) => ({ models: setTraffic(now, V1, 50, act) }));
@@ -151,7 +151,7 @@ describe('a version that its rollout gave all the traffic', () => {
     return { log, now, fail };
   }
 
-  it('is watched for a week, and taken back when it fails', async () => {
+  it('is watched for a week, and rolled back when it fails', async () => {
     const { log, now, fail } = await rolledOut(CONTROLLER);
     assert.equal(judgedNow(now, Date.now())?.version, V1);
     assert.equal(judgedNow(now, Date.now() + 8 * day), undefined);
@@ -167,10 +167,10 @@ describe('a version that its rollout gave all the traffic', () => {
     assert.deepEqual(deploymentOf(back), { production: 'router-v1.0.0', canary: null });
     assert.equal(back.models.get(V1)?.standing.status, 'rolled_back');
     assert.equal(back.models.get(V1)?.judged?.against, 'router-v1.0.0');
-    assert.equal(judgedNow(back, Date.now()), undefined, 'what was there before had its trial');
+    assert.equal(judgedNow(back, Date.now()), undefined, 'the version before it had its own trial');
   });
 
-  it('is not watched where a person gave it the traffic', async () => {
+  it('is not watched when a person gave it the traffic', async () => {
     const { now } = await rolledOut('asha');
     assert.equal(judgedNow(now, Date.now()), undefined);
   });
@@ -186,7 +186,7 @@ describe('a version that its rollout gave all the traffic', () => {
     await assert.rejects(fail);
   });
 
-  /** 300 conversations of it, so many of which failed. */
+  /** The evidence of 300 conversations, `count` of which failed. */
   function failing(count: number): RolloutEvidence {
     const evidence = new RolloutEvidence([V1]);
     for (let i = 0; i < 300; i++) {
@@ -198,7 +198,7 @@ describe('a version that its rollout gave all the traffic', () => {
 });
 
 describe('the verdict on a step', () => {
-  it('is given on its own labels where what is in production has no file and no conversation names it', async () => {
+  it('rests on its own labels where the version in production has no file and no conversation names it', async () => {
     const { log, note } = await onTrial();
     const evidence = new RolloutEvidence([V1, 'router-v1.0.0']);
     for (let i = 0; i < 60; i++) {
@@ -216,7 +216,7 @@ describe('the verdict on a step', () => {
     assert.equal((await log.read()).models.get(V1)?.standing.traffic_percentage, 25);
   });
 
-  it('is noted when it changes, and nobody is shut out of the log where it does not', async () => {
+  it('is noted when it changes, and fences no other writer when it does not', async () => {
     const { log, note, appends } = await onTrial();
     assert.equal(await note('no-data'), true);
     const events = log.models.length;
@@ -228,7 +228,7 @@ describe('the verdict on a step', () => {
     assert.equal(appends(), 2);
   });
 
-  it('is noted anew when its evidence has doubled, and people see the last one', async () => {
+  it('is noted again when its evidence has doubled, and people see the last one', async () => {
     const { log, note } = await onTrial();
     const none = (conversations: number) =>
       note('no-data', { reason: `None of its ${conversations} conversations.`, events: conversations });
@@ -240,7 +240,7 @@ describe('the verdict on a step', () => {
     assert.equal(rolloutOf(await log.read(), V1).judged?.labels, 10);
   });
 
-  it('is noted anew when its reason is of another kind, and not with each look where that goes to and fro', async () => {
+  it('is noted again when its reason is of another kind, but not at each check when the kind alternates', async () => {
     const { log, note } = await onTrial();
     const look = (events: number) =>
       note('inconclusive', { reason: events % 2 ? 'A part has no label.' : `It needs 50, has ${events}.`, events });
@@ -252,7 +252,7 @@ describe('the verdict on a step', () => {
     assert.ok(added > 10 && added < 60, String(added));
   });
 
-  it('is not acted on when somebody changes the rollout before it is written', async () => {
+  it('has no effect when somebody changes the rollout before it is written', async () => {
     const { note, log } = await onTrial((memory) =>
       memory.append((now) => ({ models: setTraffic(now, V1, 50, { ...act, by: 'asha' }) })),
     );

@@ -15,7 +15,7 @@ describe('HashedNgrams', () => {
     assert.deepEqual(tokens('என் ஆர்டர் எங்கே'), ['என்', 'ஆர்டர்', 'எங்கே']);
   });
 
-  it('tells words apart that differ in a vowel sign only', async () => {
+  it('distinguishes words that differ only in a vowel sign', async () => {
     for (const [a, b] of [
       ['की', 'का'],
       ['कि', 'की'],
@@ -39,11 +39,11 @@ describe('HashedNgrams', () => {
     assert.equal((await features('किताब', 'letters', byCodePoint)).size, 6);
   });
 
-  it('takes composed and decomposed text, and upper and lower case, for the same', async () => {
+  it('treats composed and decomposed text, and upper and lower case, alike', async () => {
     assert.deepEqual(await encoder.encode(['CAFE\u0301']), await encoder.encode(['café']));
   });
 
-  it('gives the same features for a text alone and among others', async () => {
+  it('gives a text the same features alone and among others', async () => {
     const [alone] = await encoder.encode(['book a cab']);
     const [among] = await encoder.encode(['x y z', 'book a cab']);
     assert.deepEqual(alone?.indices, among?.indices.slice(among.starts[1]));
@@ -57,7 +57,7 @@ describe('HashedNgrams', () => {
     );
   });
 
-  it('reads no more of a text without spaces than of one with them', async () => {
+  it('reads no more of a text without spaces than of one with spaces', async () => {
     const digits = Array.from({ length: 131_072 }, (_, i) => ((i * i * 31 + i * 7) % 65_537).toString(36)).join('');
     const rows = await encoder.encode([digits, 'ﷺ'.repeat(131_072)]);
     for (const { indices } of rows) assert.ok(indices.length < 80_000, `${indices.length} features`);

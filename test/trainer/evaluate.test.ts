@@ -50,7 +50,7 @@ describe('metrics, by hand', () => {
     close(auroc([1, 1], [1]), 0.5);
     assert.ok(Number.isNaN(auroc([], [1])));
     const inside = Array.from({ length: 10 }, (_, i) => (i + 1) / 10);
-    // One of ten may be turned away, so 0.2 is the limit; of the outsiders 0.05 and 0.15 are below it.
+    // One of ten may be rejected, so 0.2 is the limit; two rows out of scope, 0.05 and 0.15, are below it.
     close(recallAtAcceptance(inside, [0.05, 0.15, 0.2, 0.9], 0.9), 0.5);
   });
   it('percentiles by nearest rank', () => {
@@ -58,21 +58,21 @@ describe('metrics, by hand', () => {
     assert.equal(percentile([1, 2], 0.99), 2);
   });
   it('temperature that undoes a scale', () => {
-    // At the truth 0.8 to 0.2, logits ln 4 are right; three times that needs temperature 3.
+    // For shares of 0.8 and 0.2 the right logit is ln 4; three times that needs temperature 3.
     const logits = new Float32Array(2000).map((_, i) => (i % 2 === 0 ? 3 * Math.log(4) : 0));
     const labels = Int32Array.from({ length: 1000 }, (_, i) => (i % 10 < 8 ? 0 : 1));
     assert.ok(Math.abs(fitTemperature(logits, labels, 2) - 3) < 0.01);
     close(softmax(Float32Array.of(0, 0), 2, 1)[0] ?? 0, 0.5);
   });
-  it('temperature from few rows that all are right: as sure as their number allows', () => {
+  it('temperature from few rows that are all right: as sure as their number allows', () => {
     const sureOf = (rows: number) => {
       const logits = new Float32Array(2 * rows).map((_, i) => (i % 2 === 0 ? 2 : 0));
       return softmax(logits, 2, fitTemperature(logits, new Int32Array(rows), 2))[0] ?? 0;
     };
     for (const rows of [8, 98]) assert.ok(Math.abs(sureOf(rows) - (rows + 1.5) / (rows + 2)) < 1e-3, `${rows} rows`);
   });
-  it('temperature counts rows as often as they weigh', () => {
-    // 0.8 to 0.2 where a wrong row counts twice is 2 to 1: logits of 3 ln 4 need 3 ln 4 / ln 2 = 6.
+  it('temperature counts each row with its weight', () => {
+    // 0.8 to 0.2, with each wrong row counted twice, is 2 to 1: a logit of 3 ln 4 needs 3 ln 4 / ln 2 = 6.
     const logits = new Float32Array(2000).map((_, i) => (i % 2 === 0 ? 3 * Math.log(4) : 0));
     const labels = Int32Array.from({ length: 1000 }, (_, i) => (i % 10 < 8 ? 0 : 1));
     const weights = Float64Array.from(labels, (label) => 1 + label);
@@ -94,13 +94,13 @@ describe('weights of a calibration', () => {
     ]).subarray(0, 4),
   ];
 
-  it('are one each where nobody was audited', () => {
+  it('are one each where nothing was audited', () => {
     assert.deepEqual([...calibrationWeights([doubtful, automatic, unasked, { source: 'human' }])], [1, 1, 1, 1]);
   });
-  it('are those of the fair fit by half with 50 audits', () => {
+  it('are halfway to those of the fair fit with 50 audits', () => {
     weightsWith(50).forEach((weight, i) => close(weight, [1, 0.5, 0.5, 10.5][i] ?? NaN));
   });
-  it('come close to those of the fair fit with many', () => {
+  it('come close to those of the fair fit with many audits', () => {
     weightsWith(4950).forEach((weight, i) => close(weight, [1, 0.01, 0.01, 19.81][i] ?? NaN));
   });
 });
@@ -123,7 +123,7 @@ describe('evaluate, by hand', () => {
     assert.deepEqual(e.byLanguage, { en: { rows: 2, accuracy: 0.5 }, hi: { rows: 2, accuracy: 1 } });
     assert.deepEqual(e.byModule, { m: { rows: 4, accuracy: 0.75 } });
   });
-  it('counts as fallback what the policy doubts, not what the model marks', () => {
+  it('counts answers that the policy doubts as fallbacks, not those that the model marks', () => {
     const marked = (confidence: number) => {
       const one = judged('a', 'a', confidence);
       return { ...one, answer: { ...one.answer, outOfScope: true } };
@@ -131,7 +131,7 @@ describe('evaluate, by hand', () => {
     close(evaluate([marked(0.9), marked(0.7), marked(0.69), judged('a', 'a', 0.6)], defaultPolicy).fallbackRate, 0.5);
   });
   it('counts rejection, approval by the policy and fallback', () => {
-    // Right: the first, the third, and the outsider that was turned away.
+    // Right: the first, the third, and the row out of scope that was rejected.
     close(e.accuracyWithRejection, 3 / 6);
     // Above 0.85: 0.95, 0.9 and 0.9, of which one is right.
     close(e.autoApprovalRate, 3 / 6);
@@ -144,7 +144,7 @@ describe('evaluate, by hand', () => {
 });
 
 describe('compare', () => {
-  it('gives McNemar its exact value', () => {
+  it('computes the exact p value of McNemar', () => {
     close(mcnemarP(0, 5), 2 / 32);
     close(mcnemarP(2, 8), (2 * (1 + 10 + 45)) / 1024);
     close(mcnemarP(4, 4), 1);
@@ -153,7 +153,7 @@ describe('compare', () => {
   });
   const make = (right: readonly boolean[]) =>
     right.map((ok, i) => judged(i % 2 ? 'a' : 'b', ok ? (i % 2 ? 'a' : 'b') : 'z', 0.9, 'en', `text ${i}`));
-  it('reports what flipped, by intent, with an interval that holds the difference', () => {
+  it('reports flips by intent, with an interval that covers the difference', () => {
     const production = make(Array.from({ length: 100 }, (_, i) => i % 4 !== 0));
     const candidate = make(Array.from({ length: 100 }, (_, i) => i % 10 !== 1));
     const c = compare(candidate, production);
@@ -179,7 +179,7 @@ describe('compare', () => {
 });
 
 describe('report', () => {
-  it('is one page that fetches nothing and escapes what users wrote', () => {
+  it('is one page that loads nothing and escapes texts of users', () => {
     const rows = [judged('a', 'b', 0.9, 'en', '<script>alert(1)</script>'), judged('b', 'b', 0.8)];
     const better = rows.map((one) => ({ ...one, answer: { ...one.answer, intent: one.row.intent } }));
     const page = reportPage({
@@ -200,7 +200,7 @@ describe('report', () => {
       manifest: { x: '</pre><script>' },
     });
     assert.ok(!page.includes('<script'), 'a script got in');
-    assert.ok(!/(?:src|href)=|url\(|@import/.test(page), 'something is fetched');
+    assert.ok(!/(?:src|href)=|url\(|@import/.test(page), 'something is loaded');
     assert.match(page, /color-scheme:light dark/);
     assert.match(page, /a &lt; b/);
     assert.deepEqual(confusion(rows), {

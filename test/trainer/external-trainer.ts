@@ -1,6 +1,6 @@
 /**
- * An external trainer for tests: counts words. `external-trainer.ts MODE --train F --dev F --manifest F --output F`.
- * It writes the file as somebody else would: a graph of its own on token ids, with the tokenizer in the metadata.
+ * An external trainer for tests, which counts words: `external-trainer.ts MODE --train F --dev F --manifest F --output F`.
+ * Its file is as another program would write it: a graph of its own on token ids, with the tokenizer in the metadata.
  */
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
@@ -23,7 +23,7 @@ if (mode === 'fails') {
   process.exit(3);
 }
 if (mode === 'hangs') {
-  // With a worker, as a loader of data would be.
+  // With a child process, such as a data loader.
   const worker = spawn(process.execPath, ['-e', 'setTimeout(() => {}, 60_000)'], { stdio: 'inherit' });
   process.stderr.write(`worker ${worker.pid ?? ''}\n`);
   await sleep(60_000);
@@ -44,7 +44,7 @@ else if (mode !== 'silent') {
       const at = (words.indexOf(word) + 2) * names.length + names.indexOf(`${row.module}/${row.intent}`);
       table[at] = (table[at] ?? 0) + 0.05;
     }
-  if (mode === 'nan') table.fill(NaN, -names.length); // of a word that no row has
+  if (mode === 'nan') table.fill(NaN, -names.length); // the row of a word that no sample has
   const metadata = {
     format: '1',
     encoder: { kind: 'tokens', tokenizer: tinyTokenizer(words), tokenizerConfig: tinyTokenizerConfig, maxLength: 32 },

@@ -30,7 +30,7 @@ const run = (mode: string, control: ExternalControl = {}, timeoutMs = 30_000) =>
     control,
   );
 
-/** Whether a process is there and not only waits for its parent to ask how it ended. */
+/** Whether a process exists and is not a zombie. */
 async function lives(pid: string): Promise<boolean> {
   const stat = await readProc(`/proc/${pid}/stat`);
   return stat !== '' && !/\) Z /.test(stat);
@@ -59,7 +59,7 @@ describe('trainExternally', () => {
     assert.deepEqual([typeof groups[0], groups[1]], ['number', undefined]);
   });
 
-  it('tells how it failed, and leaves no files behind', async () => {
+  it('reports how the command failed, and leaves no files behind', async () => {
     const lines: string[] = [];
     await assert.rejects(run('fails', { onLine: (line) => lines.push(line) }), /failed with code 3.*no GPU here/s);
     assert.deepEqual(lines, ['loading', 'no GPU here']);
@@ -73,7 +73,7 @@ describe('trainExternally', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('has made a file that is refused when it gives no number for a text', async () => {
+  it('makes a model that refuses a text for which its file gives no number', async () => {
     const model = await loadModel(await run('nan'));
     await assert.rejects(
       model.classify(['cancel my order', 'cancel my pqxz']),
@@ -82,7 +82,7 @@ describe('trainExternally', () => {
     await model.close();
   });
 
-  it('has its files where data sets are, and tells where there is no room for them', async () => {
+  it('keeps its files in the folder of data sets, and names that folder when its disk is full', async () => {
     const code = 'console.error(process.argv[process.argv.indexOf("--train") + 1]); process.exit(3)';
     const program = { command: [process.execPath, '-e', code, '--'], timeoutMs: 10_000 } as const;
     const given = { program, train: samples(20), dev: [], manifest: {} };
@@ -108,7 +108,7 @@ describe('trainExternally', () => {
     assert.deepEqual(await readdir(folder), []);
   });
 
-  it('is started without what opens the servers', async () => {
+  it('starts the command without the credentials of the servers', async () => {
     const secret = { DATABASE_URL: 'postgres://secret', KAFKA_SASL_PASSWORD: 'secret', LABEL_STUDIO_API_KEY: 'secret' };
     Object.assign(process.env, secret, { SAMVAD_TEST_OF_PROGRAM: 'here' });
     try {
@@ -128,7 +128,7 @@ describe('trainExternally', () => {
     }
   });
 
-  it('ends it with its workers when it takes too long or is aborted', async () => {
+  it('ends the command and its child processes when it takes too long or is aborted', async () => {
     const workers: string[] = [];
     const onLine = (line: string) => workers.push(line.replace('worker ', ''));
     await assert.rejects(run('hangs', { onLine }, 3000), /still running after 3 s.*It said:\nworker/s);

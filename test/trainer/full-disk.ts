@@ -1,4 +1,4 @@
-/** Folds a data set that is larger than its disk, for a test: `full-disk.ts FOLDER`. Prints how that ended. */
+/** Builds a data set that is larger than its disk, for a test: `full-disk.ts FOLDER`. Prints the outcome. */
 import { buildDataSet } from '../../trainer/data-set/data-set.ts';
 import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';

@@ -13,7 +13,7 @@ describe('names of intents', () => {
     ]);
   });
 
-  it('relate intents that share a word, across modules, and out_of_scope to none', () => {
+  it('relate intents that share a word, across modules, but not out_of_scope', () => {
     const labels = [
       'alarm/alarm_set',
       'calendar/Set_calendar',

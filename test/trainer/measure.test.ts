@@ -25,7 +25,7 @@ const report = (cells: readonly AuditCell[]) => ({
 });
 
 describe('production accuracy in the model log', () => {
-  it('is noted once, and taken away when nobody can say any more', async () => {
+  it('is noted once, and removed when it can no longer be known', async () => {
     const log = memoryModelLog();
     const note = (cells: readonly AuditCell[]) => recordAccuracy(log, report(cells), { by: 'test', at: 1 });
     const figure = async () => (await log.read()).models.get(version)?.standing.production_accuracy;
@@ -39,7 +39,7 @@ describe('production accuracy in the model log', () => {
     assert.deepEqual(await note([audited, unseen]), []);
   });
 
-  it('is taken away, once, from a version with traffic that no conversation of the window names, and from no other', async () => {
+  it('is removed, once, from a version with traffic that no conversation of the window names, and from no other', async () => {
     const log = memoryModelLog();
     const act = { by: 'test', reason: 'It is better.', at: 2 };
     const note = (report: Parameters<typeof recordAccuracy>[1]) => recordAccuracy(log, report, { by: 'test', at: 1 });
@@ -56,7 +56,7 @@ describe('production accuracy in the model log', () => {
     assert.deepEqual(await note({ ...days, versions: [] }), []);
   });
 
-  it('stays what it was when a version without traffic has nothing left in the window', async () => {
+  it('stays when a version without traffic has nothing left in the window', async () => {
     const log = memoryModelLog();
     const note = (cells: readonly AuditCell[]) => recordAccuracy(log, report(cells), { by: 'test', at: 1 });
     await note([audited]);

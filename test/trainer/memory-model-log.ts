@@ -1,16 +1,16 @@
-/** The model log in memory, as strict as the one on Kafka: one append at a time, decided on the log right before it. */
+/** The model log in memory, as strict as the one on Kafka: one append at a time, decided on the state right before it. */
 import { emptyLog, firstModel, foldLog } from '../../policy/model-log.ts';
 import type { Appended, ModelLog } from '../../policy/model-log.ts';
 import type { ModelEvent, TrainingRunEvent } from '../../schemas/types.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
 
-/** A log with its events to look at. */
+/** A model log with its events. */
 export interface MemoryModelLog extends ModelLogPort {
   readonly runs: TrainingRunEvent[];
   readonly models: ModelEvent[];
 }
 
-/** A log with the first event in it. */
+/** A model log that holds the first event. */
 export function memoryModelLog(): MemoryModelLog {
   let log: ModelLog = foldLog(emptyLog, { models: [firstModel()] });
   const [runs, models]: [TrainingRunEvent[], ModelEvent[]] = [[], [firstModel()]];

@@ -22,7 +22,7 @@ let bytes: Buffer;
 const manifest = { sha256: 'abc', offsets: { '0': [0, 12] }, note: 'मेरा' };
 
 before(async () => {
-  // As with many rows, so that there are towers of both kinds.
+  // With the settings for many rows, so that there are towers of both kinds.
   outcome = await train({ train: samples(20), dev: [], options: { ...quick, certainRows: 0 } });
   bytes = writeModel(outcome.classifier, outcome.views, { encoder: outcome.encoder, manifest, training: { seed: 1 } });
 });
@@ -33,9 +33,9 @@ function noise(length: number): string {
   return Array.from({ length }, () => Math.floor(16 * next()).toString(16)).join('');
 }
 
-/** The answers of the file to texts of many lengths, which share batches, are those of the trainer. */
+/** Asserts that the file and the trainer give the same answers to texts of many lengths, which share batches. */
 async function same(classifier: Classifier): Promise<void> {
-  // The last two have too many features to go through the graph with others.
+  // The last two have too many features to share a batch with others.
   const long = [noise(131_072), `${noise(3000)} refund`];
   const texts = [...samples(10, 7).map(({ text }) => text), '', '😀', 'नमस्ते दुनिया', 'word '.repeat(500), ...long];
   const encoder = await createEncoder(outcome.encoder);
@@ -50,7 +50,7 @@ async function same(classifier: Classifier): Promise<void> {
 }
 
 describe('the file', () => {
-  it('is not to be registered with labels that intake refuses', () => {
+  it("can't be registered with labels that intake refuses", () => {
     const named = (intent: string, module = 'bank') => [{ module, intent }];
     const refused = (problem: RegExp) => ({ name: 'ModelLogRefused', message: problem });
     assert.throws(
@@ -65,7 +65,7 @@ describe('the file', () => {
 
   it('gives the same numbers in onnxruntime as in the trainer', () => same(outcome.classifier));
 
-  it('gives them too where the model knows the feature that pads shorter texts', async () => {
+  it('gives the same numbers where the model knows the feature that pads shorter texts', async () => {
     const { vocabularies } = outcome.classifier;
     const known = vocabularies.map(({ rowOf, idf }) => {
       const row = rowOf.find((place) => place > 0) ?? 0;
@@ -75,7 +75,7 @@ describe('the file', () => {
     await same({ ...outcome.classifier, vocabularies: known });
   });
 
-  it('gives the same numbers in whatever order the towers stand', async () => {
+  it('gives the same numbers in any order of the towers', async () => {
     const texts = samples(10, 7).map(({ text }) => text);
     const turned = { ...outcome.classifier, towers: outcome.classifier.towers.toReversed() };
     const models = await Promise.all(
@@ -105,7 +105,7 @@ describe('the file', () => {
     await model.close();
   });
 
-  it('has towers with maxima where there are rows enough', async () => {
+  it('has towers with maxima where there are enough rows', async () => {
     assert.deepEqual(
       outcome.classifier.towers.map(({ pooling, hidden }) => `${pooling} ${hidden}`),
       ['sum 12', 'sum 12', 'sum 12', 'sum 12', 'max 12', 'max 12', 'sum 12'],
@@ -125,7 +125,7 @@ describe('the file', () => {
     assert.ok(writeModel(again, outcome.views, { encoder, manifest, training: { seed: 1 } }).equals(bytes));
   });
 
-  it('of before towers could pool by maxima is read as one of sums', async () => {
+  it('from before towers could pool by maxima is read as one with sums', async () => {
     const sums = outcome.classifier.towers.filter(({ pooling }) => pooling === 'sum');
     const old = {
       ...outcome.classifier,
@@ -163,15 +163,15 @@ describe('the file', () => {
   });
 });
 
-describe('texts out of the ordinary', () => {
-  it('counts one without a known word as out of scope: empty, spaces, signs, another script', async () => {
+describe('unusual texts', () => {
+  it('are out of scope without a known word: empty, spaces, signs, another script', async () => {
     const model = await loadModel(bytes);
     for (const answer of await model.classify(['', ' \n\t', '\u0000', '𓀀𓀁', '']))
       assert.ok(answer.outOfScope && answer.confidence > 0, JSON.stringify(answer));
     await model.close();
   });
 
-  it('answers 100 kB, in one word or many, and the texts beside it as before', async () => {
+  it('may have 100 kB, in one word or many, and do not change the answers to other texts', async () => {
     const model = await loadModel(bytes);
     const [alone] = await model.classify(['cancel my order']);
     const long = ['cancel my order '.repeat(6400), 'x'.repeat(100_000), 'ि'.repeat(33_000)];
@@ -182,7 +182,7 @@ describe('texts out of the ordinary', () => {
     await model.close();
   });
 
-  it('answers 10,000 texts, each in its place', async () => {
+  it('may be 10,000 at once, with each answer in its place', async () => {
     const model = await loadModel(bytes);
     const rows = Array.from({ length: 10_000 }, (_, i) => ['cancel my order', 'book a cab'][i % 2] ?? '');
     const answers = await model.classify(rows);
@@ -209,7 +209,7 @@ describe('refused files', () => {
   const withGraph = (more: readonly Field[]) =>
     message([...modelFields(tiny).filter(([number]) => number !== 7), [7, [...graphOf(modelFields(tiny)), ...more]]]);
 
-  it('another hash than recorded', async () => {
+  it('with another hash than recorded', async () => {
     await assert.rejects(loadModel(bytes, '0'.repeat(64)), refusal('hash-mismatch', /but 0000/));
   });
   it('cut off, empty, or no ONNX at all', async () => {
@@ -221,13 +221,13 @@ describe('refused files', () => {
     await assert.rejects(loadModel(Buffer.alloc(0)), refusal('damaged', /empty/));
     await assert.rejects(loadModel(Buffer.from('<html>no model here</html>')), refusal('damaged', /./));
   });
-  it('whole outside, damaged inside', async () => {
+  it('valid outside, damaged inside', async () => {
     const broken = message(
       modelFields({ ...tiny, nodes: [{ op: 'NoSuchOperator', inputs: ['x'], output: 'y' }], metadata: metadata() }),
     );
     await assert.rejects(loadModel(broken), refusal('damaged', /onnxruntime can't load/));
   });
-  it('of somebody else', async () => {
+  it('of another program or format', async () => {
     await assert.rejects(loadModel(message(modelFields(tiny))), refusal('foreign', /samvad/));
     const other = message(modelFields({ ...tiny, metadata: metadata({ format: '2' }) }));
     await assert.rejects(loadModel(other), refusal('foreign', /format/));

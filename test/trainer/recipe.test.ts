@@ -9,13 +9,13 @@ const of = (env: NodeJS.ProcessEnv, choice = {}) =>
   recipeOf(readConfig({ SAMVAD_HOME: '/home', ...env }, choice).training);
 
 describe('what trains', () => {
-  it('is this trainer with n-grams where nothing is said, or variables are empty', () => {
+  it('is this trainer with n-grams where variables are unset or empty', () => {
     const places = { models: '/home/artifacts/encoders', cache: '/home/embeddings' };
     assert.deepEqual(of({}), { options: {}, places });
     assert.deepEqual(of({ SAMVAD_ENCODER: '', SAMVAD_TRAINER_COMMAND: '', SAMVAD_ENCODER_POOLING: '' }), of({}));
   });
 
-  it('is a sentence encoder of a folder, or of the hub', () => {
+  it('is a sentence encoder from a folder or from the hub', () => {
     const encoder = { kind: 'transformer', model: 'indicbert', pooling: 'mean' };
     assert.deepEqual(of({ SAMVAD_ENCODER: 'indicbert' }).options, { encoder });
     assert.deepEqual(
@@ -26,10 +26,14 @@ describe('what trains', () => {
     );
     const { training } = readConfig({ SAMVAD_ENCODERS: 'models', SAMVAD_EMBEDDINGS: '/ssd' });
     assert.deepEqual(recipeOf(training).places, { models: path.resolve('models'), cache: '/ssd' });
-    assert.deepEqual(servingPlaces(training), { models: path.resolve('models') }, 'what people ask is not kept');
+    assert.deepEqual(
+      servingPlaces(training),
+      { models: path.resolve('models') },
+      'embeddings of questions are not kept',
+    );
   });
 
-  it('is a program, by words or by a JSON array, with a time limit', () => {
+  it('is a program, given as words or as a JSON array, with a time limit', () => {
     const day = 24 * 60 * 60 * 1000;
     assert.deepEqual(of({ SAMVAD_TRAINER_COMMAND: ' python3  finetune.py --epochs 3 ' }).program, {
       command: ['python3', 'finetune.py', '--epochs', '3'],
@@ -44,7 +48,7 @@ describe('what trains', () => {
     );
   });
 
-  it('is what the command line says, whatever the environment says', () => {
+  it('is what the command line says, which overrides the environment', () => {
     const env = { SAMVAD_ENCODER: 'indicbert', SAMVAD_TRAINER_SECONDS: '90' };
     assert.deepEqual(of(env, { command: 'train' }).program, { command: ['train'], timeoutMs: 90_000 });
     assert.deepEqual(of(env, { command: 'train' }).options, {});
@@ -52,7 +56,7 @@ describe('what trains', () => {
     assert.deepEqual([program, options.encoder?.kind], [undefined, 'transformer']);
   });
 
-  it('gives a program the environment without what opens the servers', () => {
+  it('gives a program the environment without credentials of the servers', () => {
     const kept = { PATH: '/bin', SAMVAD_HOME: '/home', CUDA_VISIBLE_DEVICES: '0', HF_TOKEN: 'of the program' };
     const left = {
       ...{ DATABASE_URL: 'x', KAFKA_BROKERS: 'x', KAFKA_SASL_PASSWORD: 'x', SCHEMA_REGISTRY_URL: 'x' },

@@ -30,7 +30,7 @@ const answers = ({ cells }: { readonly cells: readonly AuditCell[] }) =>
   cells.map(({ chosen, right, wrong, unusable }) => [chosen, right, wrong, unusable]);
 
 describe('RolloutEvidence', () => {
-  it('counts what each version did itself, and what it left to the LLM as that alone', () => {
+  it('counts what each version answered itself, and its fallbacks to the LLM only as fallbacks', () => {
     const { cells, ...sums } = after(
       captured('a', { processing_time_ms: 30 }),
       captured('b', { response_success: false, processing_time_ms: 50, nlu_provider: 'llm', nlu_confidence: 0.1 }),
@@ -53,7 +53,7 @@ describe('RolloutEvidence', () => {
     );
   });
 
-  it('keeps labels apart whose names have slashes', () => {
+  it('distinguishes labels whose names have slashes', () => {
     const { cells } = after(
       captured('a', { nlu_module: 'food', nlu_intent: 'order/track' }),
       captured('b', { nlu_module: 'food/order', nlu_intent: 'track' }),
@@ -61,7 +61,7 @@ describe('RolloutEvidence', () => {
     assert.equal(cells.length, 2);
   });
 
-  it('takes no wait for an LLM for slowness: fallbacks within their margin fail nobody', () => {
+  it('does not count the time of an LLM as latency: fallbacks within their margin fail no version', () => {
     const evidence = new RolloutEvidence(['router-v1.0.0', 'router-v1.1.0']);
     const add = (model_version: string, every: number) => {
       for (let i = 0; i < 10_000; i++) {
@@ -79,7 +79,7 @@ describe('RolloutEvidence', () => {
     assert.equal(verdict, 'no-data', reasons.join(' '));
   });
 
-  it('counts the answer that stands: the latest, not one that was withdrawn, no skip', () => {
+  it('counts the answer that stands: the latest that is neither withdrawn nor a skip', () => {
     const first = reviewed('a', { verdict: 'approve', review_id: '1' });
     const second = reviewed('a', { verdict: 'correct', review_id: '2' });
     const skip = reviewed('a', { verdict: 'skip', review_id: '3' });
@@ -93,7 +93,7 @@ describe('RolloutEvidence', () => {
     assert.deepEqual(answers(after(captured('a'), reviewed('a', { verdict: 'reject' }))), [[1, 0, 0, 1]]);
   });
 
-  it('takes a correction to what was predicted for an approval', () => {
+  it('counts a correction to the predicted label as an approval', () => {
     const { nlu_intent: corrected_intent, nlu_module: corrected_module } = conversation();
     const same = reviewed('a', { verdict: 'correct', corrected_intent, corrected_module });
     assert.deepEqual(answers(after(captured('a'), same)), [[1, 1, 0, 0]]);
@@ -101,7 +101,7 @@ describe('RolloutEvidence', () => {
     assert.deepEqual(answers(after(captured('a'), elsewhere)), [[1, 0, 1, 0]]);
   });
 
-  it('counts equal texts with one prediction that were answered on a day as a group, until an answer is taken back', () => {
+  it('counts equal texts with one prediction that were answered on one day as a group, until an answer is withdrawn', () => {
     const squares = ({ cells }: { readonly cells: readonly AuditCell[] }) => cells.map((one) => one.squares);
     const alike = (id: string, fields = {}) =>
       captured(id, { user_message: `Where is order ${id.length}?`, ...fields });
@@ -117,7 +117,7 @@ describe('RolloutEvidence', () => {
     assert.deepEqual(squares(after(...three, said('bb', { verdict: 'reject', review_id: 'again' }))), [4]);
   });
 
-  it('counts each audit by itself, because chance drew each', () => {
+  it('counts each audit by itself, because each was drawn by chance', () => {
     const always = { ...defaultPolicy, audit_share: 1 };
     const audits = ['a', 'b', 'c'].flatMap((id) => [
       { ...captured(id, { nlu_confidence: 0.99 }), policy: always },
@@ -127,7 +127,7 @@ describe('RolloutEvidence', () => {
     assert.deepEqual([cell?.route, cell?.right, cell?.squares], ['auto-approved', 3, 3]);
   });
 
-  it('follows so many conversations of a version to their answers and no more, the same ones in any order', () => {
+  it('follows a limited number of conversations of a version to their answers, the same ones in any order', () => {
     const ids = Array.from({ length: 4000 }, (_, i) => `c-${i}`);
     const of = (order: readonly string[]) => {
       const evidence = new RolloutEvidence(['router-v1.0.0', 'router-v1.1.0'], 500);
@@ -147,7 +147,7 @@ describe('RolloutEvidence', () => {
     assert.deepEqual(answers(of(ids.toReversed()).of('router-v1.0.0')), answers(evidence.of('router-v1.0.0')));
   });
 
-  it('leaves out answers on trusted conversations that chance has not chosen', () => {
+  it('leaves out answers on trusted conversations that were not audited', () => {
     const policy = { version: 'p', audit_share: 0, audit_salt: '', overlap_share: 0, exceptions: [] };
     const trusted = {
       ...captured('a', { nlu_confidence: 0.99 }),

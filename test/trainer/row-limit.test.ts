@@ -13,23 +13,23 @@ const taken = (all: readonly Sample[], limit: number) => {
 const of = (all: readonly Sample[], intent: string) => all.filter((row) => row.intent === intent).length;
 
 describe('the limit of rows', () => {
-  it('takes all where there are no more', () => {
+  it('takes all rows where they are within it', () => {
     const all = [...rows('a', 900, 'auto'), ...rows('b', 100, 'auto')];
     assert.deepEqual(taken(all, 1000), all);
   });
 
-  it('takes all of small labels, and of large ones what is left', () => {
+  it('takes all rows of small labels, and shares the rest among large ones', () => {
     const all = [...rows('a', 6000, 'auto'), ...rows('b', 4000, 'auto'), ...rows('c', 50, 'auto')];
     const kept = taken(all, 2050);
     assert.equal(of(kept, 'c'), 50);
     for (const intent of ['a', 'b']) {
       const count = of(kept, intent);
-      assert.ok(Math.abs(count - 1000) < 150, `${intent} has ${count}; about 1,000 are its part`);
+      assert.ok(Math.abs(count - 1000) < 150, `${intent} has ${count}; its share is about 1,000`);
     }
     assert.deepEqual(taken(all, 2050), kept, 'the same again');
   });
 
-  it('takes what people said, always', () => {
+  it('always takes labels of people', () => {
     const all = [...rows('a', 5000, 'auto'), ...rows('a', 300, 'human')];
     const kept = taken(all, 500);
     assert.equal(kept.filter(({ source }) => source === 'human').length, 300);

@@ -11,7 +11,7 @@ describe('a run in a process of its own', { timeout: 180_000 }, () => {
   let registry: Server | undefined;
   afterEach(() => registry?.close());
 
-  /** Carries a run out with a registry that answers so to whoever registers a schema, and gives what it was refused with. */
+  /** Executes a run with a registry that answers registrations with `status` and `message`; resolves to the error of the run. */
   async function refusedBy(status: number, message: string): Promise<unknown> {
     registry = createServer(({ method = '', url = '' }, response) => {
       const [code, body] =
@@ -30,13 +30,13 @@ describe('a run in a process of its own', { timeout: 180_000 }, () => {
     return executeInProcess(order, new AbortController().signal).catch((error: unknown) => error);
   }
 
-  it('ends the trainer with what it says does not pass', async () => {
+  it('ends the trainer when it reports a permanent failure', async () => {
     const error = await refusedBy(409, 'The schema is incompatible.');
     assert.ok(error instanceof Error && !(error instanceof Transient), String(error));
     assert.match(error.message, /The registry refuses SampleEvent/);
   });
 
-  it('is tried again after what it says may pass', async () => {
+  it('is tried again after it reports a temporary failure', async () => {
     const error = await refusedBy(503, 'It is away.');
     assert.ok(error instanceof Transient, String(error));
   });

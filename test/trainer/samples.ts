@@ -1,4 +1,4 @@
-/** A small labelled corpus, made here, for tests of the trainer. */
+/** A small generated corpus with labels, for tests of the trainer. */
 import { random } from '../../trainer/learning/random.ts';
 import type { Sample } from '../../trainer/learning/split.ts';
 

@@ -98,7 +98,7 @@ describe('the classifier', () => {
       assert.equal(((await classifier.classify([question()], policy)) as [Classification])[0].route, expected);
   });
 
-  it('asks with personal data masked, as the texts are that models learn from', async () => {
+  it('masks personal data before it asks a model, as in the texts that models learn from', async () => {
     const model = await loadModel(await store().get(files[0] ?? ''));
     const asked: string[] = [];
     const classify = (texts: readonly string[]) => model.classify((asked.push(...texts), texts));
@@ -113,7 +113,7 @@ describe('the classifier', () => {
     assert.ok(asked.includes('cancel it and call <phone>'), asked.join());
   });
 
-  it('splits the traffic by conversation, and who is with the new version stays with it as its share grows', async () => {
+  it('splits the traffic by conversation, and a conversation with the new version keeps it as the share grows', async () => {
     classifier.follow(logOf(...onTrial(10)));
     const tenth = await versions();
     const share = tenth.filter((version) => version === V2).length / tenth.length;
@@ -126,7 +126,7 @@ describe('the classifier', () => {
     assert.deepEqual([...new Set(await versions())], [V1]);
   });
 
-  it('tells what each version answered of a request, and how long that took', async () => {
+  it('reports what each version answered of a request, and how long that took', async () => {
     const told: [version: string, answers: number, seconds: number][] = [];
     const measured = openClassifier(shelf(), pino({ level: 'silent' }), (results, seconds) =>
       told.push([[...new Set(results.map(({ version }) => version))].join(), results.length, seconds]),
@@ -143,7 +143,7 @@ describe('the classifier', () => {
     assert.ok(told.every(([, , seconds]) => seconds > 0));
   });
 
-  it('says who answers where the version in charge has no file', async () => {
+  it('says that another system answers where the version in charge has no file', async () => {
     classifier.follow(logOf());
     const [result] = await classifier.classify([question()], defaultPolicy);
     assert.deepEqual(result, {
@@ -153,7 +153,7 @@ describe('the classifier', () => {
     assert.equal(classifier.readiness(), 'ok');
   });
 
-  it('says so before the log was read', async () => {
+  it('is not ready before the log was read', async () => {
     assert.match(classifier.readiness(), /not been read yet/);
     assert.match(JSON.stringify(await classifier.classify([question()], defaultPolicy)), /not been read yet/);
   });
@@ -162,7 +162,7 @@ describe('the classifier', () => {
     ['damaged', (file: string) => writeFile(file, 'not a model'), /was damaged/],
     ['missing', (file: string) => rm(file), /is not in/],
   ] as const)
-    it(`goes on with the version before when a file is ${kind}, says why, and takes the file when it is back`, async () => {
+    it(`answers with the version before when a file is ${kind}, says why, and uses the file when it is back`, async () => {
       const file = fileOf(files[1] ?? '');
       const bytes = await readFile(file);
       try {
@@ -186,12 +186,12 @@ describe('the classifier', () => {
 
   for (const [what, config, pattern] of [
     [
-      'a folder that is not here',
+      'a folder that does not exist',
       { kind: 'transformer', model: 'no-such', sha256: 'a'.repeat(64), pooling: 'mean', dimensions: 8 },
       /encoder.*no-such/s,
     ],
     [
-      'one of the hub that is not pinned',
+      'one from the hub that is not pinned',
       { kind: 'transformer', model: 'team/tiny', revision: 'main', sha256: 'a'.repeat(64), pooling: 'mean' },
       /does not pin its sentence encoder/,
     ],
@@ -202,7 +202,7 @@ describe('the classifier', () => {
     ],
     ['a kind that only a newer program knows', { kind: 'whole-words' }, /encoder.*whole-words/s],
   ] as const)
-    it(`goes on with the version before when the encoder of one is ${what}`, async () => {
+    it(`answers with the version before when the encoder of a new one is ${what}`, async () => {
       const { classifier: trained, views } = await train({ train: samples(20), dev: [], options: quick });
       const encoder = config as unknown as EncoderConfig;
       const other = await store().put(writeModel(trained, views, { encoder, manifest: null, training: null }));
@@ -211,7 +211,7 @@ describe('the classifier', () => {
       assert.deepEqual([...new Set(await versions(50))], [V1]);
     });
 
-  it('gives the reason where no version before can answer either', async () => {
+  it('gives the reason where no earlier version can answer either', async () => {
     const foreign = await store().put(Buffer.from('<html>'));
     classifier.follow(logOf(registered(V1, foreign), traffic(V1, 100)));
     const [result] = await classifier.classify([question()], defaultPolicy);

@@ -30,7 +30,7 @@ describe('the players of a simulation', () => {
     assert.deepEqual([nobody.provider, nobody.version], ['llm', null]);
   });
 
-  it('have an LLM and reviewers that err as often as they are told to', () => {
+  it('have an LLM and reviewers that err as often as configured', () => {
     const llm = (draw: number) =>
       replyTo({ version: '', problem: '' }, gold, [gold, other], actors, always(draw)).intent;
     assert.deepEqual([llm(0.79), llm(0.8)], ['track', 'cancel']);

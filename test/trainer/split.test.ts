@@ -44,7 +44,7 @@ const anyRow: fc.Arbitrary<Sample> = fc.record(
 const wordOf = (i: number) => String(i).replaceAll(/\d/g, (digit) => 'abcdefghij'[Number(digit)] ?? '');
 
 describe('split', () => {
-  it('never leaves a text or a translation on two sides, and every row is somewhere once', () => {
+  it('never puts a text or its translation on two sides, and puts every row in one place', () => {
     fc.assert(
       fc.property(fc.array(anyRow, { maxLength: 60 }), (rows) => {
         const { train, dev, test, dropped, dropCounts } = split(rows, options);
@@ -84,7 +84,7 @@ describe('split', () => {
     assert.deepEqual([...sideOf(rows)].sort(), [...sideOf([...rows].reverse())].sort());
   });
 
-  it('puts about the shares asked for on each side', () => {
+  it('gives each side about its configured share', () => {
     const rows = Array.from({ length: 5000 }, (_, i) =>
       row({
         text: `word${String.fromCharCode(97 + (i % 26))}${String(i).replace(/\d/g, (d) => 'abcdefghij'[Number(d)] ?? '')}`,
@@ -116,7 +116,7 @@ describe('split', () => {
     });
   });
 
-  it('of a file with translations keeps no text to learn that is a test text in the log', () => {
+  it('of a file with translations leaves no text in training that is a test text in the log', () => {
     const languages = ['en', 'hi', 'ta'];
     const file = Array.from({ length: 600 }, (_, i) =>
       row({ text: wordOf(i), language: languages[i % 3] ?? '', translationId: String(Math.floor(i / 3)) }),
@@ -134,6 +134,6 @@ describe('split', () => {
     assert.deepEqual(kept.test, sides.test);
     assert.equal(kept.dropCounts['test-text-of-the-log'], learned(sides).length);
     const sum = kept.train.length + kept.dev.length + kept.test.length + kept.dropped.length;
-    assert.equal(sum, file.length, 'every row is somewhere once');
+    assert.equal(sum, file.length, 'every row is in one place');
   });
 });

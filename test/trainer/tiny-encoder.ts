@@ -1,4 +1,4 @@
-/** A sentence encoder made on the spot, as small as one can be: a table of word vectors behind a real tokenizer. */
+/** A minimal sentence encoder, generated for tests: a table of word vectors behind a real tokenizer. */
 import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { modelFields } from '../../trainer/learning/onnx-schema.ts';
@@ -8,7 +8,7 @@ import { random } from '../../trainer/learning/random.ts';
 /** Numbers in a vector. */
 export const TINY_DIMENSIONS = 24;
 
-/** What tokenizer.json holds: words of `words`, [UNK] for all others. */
+/** The content of tokenizer.json: the words of `words`, [UNK] for all others. */
 export function tinyTokenizer(words: readonly string[]): Readonly<Record<string, unknown>> {
   const vocab = Object.fromEntries(['[PAD]', '[UNK]', ...words].map((word, id) => [word, id]));
   const special = (id: number, content: string) => ({
@@ -45,7 +45,7 @@ export function tinyTokenizer(words: readonly string[]): Readonly<Record<string,
   };
 }
 
-/** tokenizer_config.json */
+/** The content of tokenizer_config.json. */
 export const tinyTokenizerConfig = {
   tokenizer_class: 'BertTokenizer',
   pad_token: '[PAD]',

@@ -20,7 +20,7 @@ const tower = () => {
 };
 
 describe('a tower with maxima', () => {
-  it('takes the largest of each unit, however much a feature weighs and however often others come', () => {
+  it('takes the largest value of each unit, whatever the weight of a feature and the number of the others', () => {
     const is = scores(tower(), [view([[1, 2], [2, 1, 2, 2], [2], []])]);
     const near = (places: readonly number[], expected: readonly number[]) =>
       places.forEach((at, i) => assert.ok(Math.abs((is[at] ?? 9) - (expected[i] ?? 0)) < 1e-6, `${is[at]} at ${at}`));
@@ -30,7 +30,7 @@ describe('a tower with maxima', () => {
     assert.deepEqual(scores(tower(), [view([[1, 2]], 0.1)]), is.slice(0, 2));
   });
 
-  it('moves what was largest and nothing else, and is surer of the text afterwards', () => {
+  it('learns only at the largest values, and is surer of the text afterwards', () => {
     const learned = tower();
     const learner = new TowerLearner(learned, rates, random(2));
     const text = [view([[1, 2]])];

@@ -39,7 +39,7 @@ describe('train', () => {
     assert.ok((history.at(-1)?.trainLoss ?? 9) < (history[0]?.trainLoss ?? 0));
   });
 
-  it('keeps labels apart whose names have slashes', async () => {
+  it('distinguishes labels whose names have slashes', async () => {
     const said = { 'where is my order': ['food', 'order/track'], 'cancel my cab': ['food/order', 'track'] } as const;
     const slashed = Object.entries(said).flatMap(([text, [module, intent]]) =>
       Array.from({ length: 20 }, () => ({ text, module, intent, language: 'en', source: 'human' as const })),
@@ -48,7 +48,7 @@ describe('train', () => {
     assert.deepEqual(classifier.labels.map(labelName), ['food%2Forder/track', 'food/order/track']);
   });
 
-  it('gives the same bytes for the same data and seed, in this thread or another, and others for another seed', async () => {
+  it('writes the same bytes for the same data and seed, in this thread or another, and other bytes for another seed', async () => {
     const input = { train: rows, dev: samples(5, 2), options: quick };
     const [one, two, other] = [
       await train(input),
@@ -59,7 +59,7 @@ describe('train', () => {
     assert.notEqual(hash(fileOf(one)), hash(fileOf(other)));
   });
 
-  it('holds some rows out where no dev rows are given, and learns from them in the end', async () => {
+  it('holds out some rows where no dev rows are given, and learns from them at the end', async () => {
     const outcome = await train({ train: rows, dev: [], options: quick });
     assert.equal(outcome.rows.heldOut, 12);
     assert.equal(
@@ -91,7 +91,7 @@ describe('train', () => {
     assert.ok(audited > 1.2 * plain, `${audited}, without audits ${plain}`);
   });
 
-  it('learns from dev rows in the end where there are few rows, unless they are to stay unlearned', async () => {
+  it('learns from dev rows at the end where there are few rows, unless it is told not to', async () => {
     const row = {
       text: 'koi hisaab do',
       intent: 'refund',
@@ -111,7 +111,7 @@ describe('train', () => {
     assert.ok(is > 0.8 && was < 0.5, `${is}, unlearned ${was}`);
   });
 
-  it('learns what an intent is called', async () => {
+  it('learns from the name of an intent', async () => {
     const flights = ['up in the sky over the city', 'above the clouds', 'by air with my family', 'no road for me'].map(
       (text) => ({ text, intent: 'charter_helicopter', module: 'ride', language: 'en', source: 'human' }) as const,
     );
@@ -124,7 +124,7 @@ describe('train', () => {
     assert.ok((is ?? 0) > 0.4 && (was ?? 1) < 0.2, `${is}, unnamed ${was}`);
   });
 
-  it('learns from one intent what another with the same word in its name means', async () => {
+  it('learns about an intent from others that share a word in their names', async () => {
     const texts = {
       alarm_set: ['put an alarm at six', 'put it on for the morning', 'put one at nine', 'put a loud one'],
       alarm_query: ['which alarm is on', 'which one rings first', 'which is the loud one', 'which rings at six'],
@@ -148,7 +148,7 @@ describe('train', () => {
     assert.ok((is ?? 0) > (was ?? 1) + 0.05, `${is}, not shared ${was}`);
   });
 
-  it('stops early when dev gets no better', async () => {
+  it('stops early when the dev rows get no better', async () => {
     const { history } = await train({ train: rows, dev: samples(5, 2), options: { ...quick, epochs: 50 } });
     assert.ok(history.length < 50, `${history.length} epochs`);
   });
@@ -173,7 +173,7 @@ describe('train', () => {
     await assert.rejects(train({ train: rows, dev: [], options: { epochs: 51 } }), /epochs is 51/);
   });
 
-  it('ends when it is aborted, in this thread and in another', async () => {
+  it('ends when it is aborted, in this thread or another', async () => {
     for (const run of [train, trainInWorker]) {
       const controller = new AbortController();
       const started = run(
@@ -229,7 +229,7 @@ describe('incremental training', () => {
     assert.ok((await accuracy(after.classifier, samples(20, 5, fresh))) > 0.9);
   });
 
-  it('goes on with each tower where it stands, whatever the order in the last file', async () => {
+  it('continues each tower, whatever their order in the last file', async () => {
     const options = { ...quick, certainRows: 0 };
     const { classifier } = await train({ train: rows, dev: [], options });
     const next = async (towers: Classifier['towers']) =>

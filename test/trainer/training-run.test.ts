@@ -41,7 +41,7 @@ after(async () => {
   await rm(home, { recursive: true, force: true });
 });
 
-/** Rows as the log of training-samples, in one partition; texts are made different so that few are repeats. */
+/** Rows as the log of training-samples, in one partition; a number is added to each text so that few are duplicates. */
 async function* logOf(
   rows: readonly (Sample & { readonly version?: string })[],
   upTo: ReadonlyMap<number, number>,
@@ -95,7 +95,7 @@ function world(
   };
 }
 
-/** `train`, and of each training the rows that it learned from. */
+/** `train`, and the number of rows that each training learned from. */
 function noted(): { readonly trainings: number[]; readonly train: RunPorts['train'] } {
   const trainings: number[] = [];
   return {
@@ -130,12 +130,12 @@ function isThere(group: number): boolean {
   }
 }
 
-/** A model of no run, whatever the log says of its number. */
+/** Registers a model without a run, even where the log already has its number. */
 const foreign = (version: string, standing: ModelStanding) =>
   register(emptyLog, version, standing, { by: 'test', reason: '', at: 1 });
 
 describe('a training run', () => {
-  it('makes a data set, a file, a report and a version, and ends in the log', async () => {
+  it('makes a data set, a file, a report and a version, and records its end in the log', async () => {
     const ports = world();
     const id = await ask(ports);
     const run = await executeRun(id, ports, quiet);
@@ -156,7 +156,7 @@ describe('a training run', () => {
     assert.equal(ports.log.models.length, 2);
   });
 
-  it('learns from some of the automatic rows where there are many, and says how many it left', async () => {
+  it('learns from some of the automatic rows where there are many, and reports how many it left out', async () => {
     const many = rows.map((row, i) => (i % 4 === 0 ? row : ({ ...row, source: 'auto' } as const)));
     const { trainings, train } = noted();
     const ports = world(many, { maxRows: rows.length / 3, train });
@@ -166,10 +166,10 @@ describe('a training run', () => {
     assert.ok(left > rows.length / 4 && left < (3 * rows.length) / 4, `${left} of ${rows.length} rows are left`);
     assert.ok((trainings[0] ?? 0) + left <= rows.length);
     const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
-    assert.equal(standing?.training_samples, rows.length, 'the data set is whole');
+    assert.equal(standing?.training_samples, rows.length, 'the data set has all rows');
   });
 
-  it('calibrates by the chance with which people were asked', async () => {
+  it('passes on the probability that people were asked, for calibration', async () => {
     const asked = rows.map((row, i) => ({ ...row, reviewPropensity: i % 2 === 0 ? 0.05 : null }));
     const chances = new Map<string, number>();
     const ports = world(asked, {
@@ -183,7 +183,7 @@ describe('a training run', () => {
     assert.deepEqual([...chances.keys()].sort(), ['0.05', 'null']);
   });
 
-  it('does not learn what a version labelled that was rolled back, says so, and decides that once', async () => {
+  it('does not learn labels of a version that was rolled back, says so, and decides that once', async () => {
     const wrong = { version: 'router-v1.1.0', intent: 'cancel_order', module: 'food' };
     const labelled = rows.map((row, i) =>
       i >= 400 && i % 2 === 0
@@ -202,7 +202,7 @@ describe('a training run', () => {
     };
     const id = await ask(ports);
     await assert.rejects(executeRun(id, { ...ports, onStep }, quiet), /killed/);
-    // The version gets another trial meanwhile: this run keeps to what it began with, the next one does not.
+    // The version gets another trial meanwhile: this run keeps its first decision, the next one learns the labels again.
     await ports.log.append((log) => ({ models: setTraffic(log, 'router-v1.1.0', 10, act) }));
     const run = await executeRun(id, ports, quiet);
     assert.equal(run?.failure, null);
@@ -217,7 +217,7 @@ describe('a training run', () => {
     assert.equal((await ports.log.read()).models.get('router-v1.3.0')?.standing.training_samples, rows.length + 1);
   });
 
-  it('says why nothing is left to learn where a version that was rolled back has labelled all', async () => {
+  it('says why nothing is left to learn where a version that was rolled back has labelled everything', async () => {
     const ports = world(rows.map((row) => ({ ...row, source: 'auto' as const, version: 'router-v1.0.0' })));
     const status = { ...firstModel().standing, status: 'rolled_back' as const };
     await ports.log.append(() => ({ models: [{ ...firstModel(), event_id: 'router-v1.0.0/2', standing: status }] }));
@@ -261,18 +261,18 @@ describe('a training run', () => {
         },
       };
       await assert.rejects(executeRun(id, dies, quiet), /killed/);
-      await ask(ports); // the crossing is delivered again
+      await ask(ports); // the crossing of the threshold is delivered again
       const run = await executeRun(id, ports, quiet);
       assert.equal(run?.status, 'finished', death);
       const { models, runs } = await ports.log.read();
       assert.deepEqual([...runs.keys()], [id]);
       assert.deepEqual([...models.keys()], ['router-v1.0.0', 'router-v1.1.0'], death);
       assert.equal(models.get('router-v1.1.0')?.standing.artifact_sha256, expected?.artifact_sha256, death);
-      assert.equal(trainings.length, 1, `${death}: what is done is not done again`);
+      assert.equal(trainings.length, 1, `${death}: training is not repeated`);
     }
   });
 
-  it('reports on the file that it registers, also where the one before was lost and another comes of it', async () => {
+  it('reports on the file that it registers, also when the first file was lost and training made another', async () => {
     const ports = world();
     const id = await ask(ports);
     const onStep = (step: string) => {
@@ -288,7 +288,7 @@ describe('a training run', () => {
     assert.notEqual(run.report_sha256, report_sha256);
   });
 
-  it('keeps its number from a model that is registered while it runs, and takes the next where one has it', async () => {
+  it('keeps its version number when a model is registered while it runs, and takes the next when another model has it', async () => {
     const whole = world();
     const first = await executeRun(await ask(whole, 400), whole, quiet);
     const report = JSON.parse((await whole.artifacts.get(first?.report_sha256 ?? '')).toString()) as StoredReport;
@@ -322,7 +322,7 @@ describe('a training run', () => {
     const page = await ports.artifacts.get(models.get('router-v1.2.0')?.standing.page_sha256 ?? '');
     assert.match(page.toString(), /Training report <code>router-v1.2.0/);
 
-    // As a program before this one did it: it took the number of a run.
+    // An earlier release registered a model under the number of a run.
     const old = world();
     const taken = await ask(old);
     const standing = { ...blankStanding(1), artifact_sha256: 'abc' };
@@ -339,7 +339,7 @@ describe('a training run', () => {
     assert.match(page2.toString(), /Training report <code>router-v1.2.0/);
   });
 
-  it('gives the same bytes again when all but the log is lost, also where one version goes on from another', async () => {
+  it('makes the same bytes again when all but the log is lost, also where one version continues from another', async () => {
     const chain = async () => {
       const ports = world();
       await executeRun(await ask(ports, 400), ports, quiet);
@@ -361,7 +361,7 @@ describe('a training run', () => {
     );
   });
 
-  it('learns new words where production has no room for them: it begins anew, and says so', async () => {
+  it('starts from nothing, and says so, where production has no room for new words', async () => {
     const words = { visa: ['zorp', 'quindle', 'dwiv', 'ulk'], luggage: ['frabble', 'moxit', 'jujube', 'agog'] };
     const fresh = Object.entries(words).flatMap(([intent, all]) =>
       Array.from({ length: 192 }, (_, i) => ({
@@ -386,14 +386,14 @@ describe('a training run', () => {
     assert.equal((await ports.log.read()).models.get('router-v1.2.0')?.standing.parent_version, null);
   });
 
-  it('goes on with the same sentence encoder, and from nothing with another', async () => {
+  it('continues from production with the same sentence encoder, and starts from nothing with another', async () => {
     const places = { models: path.join(home, 'models'), cache: path.join(home, 'embeddings') };
     const words = [...new Set([...rows.flatMap(({ text }) => tokens(text)), ...Array(97).keys()].map(String))];
     for (const [name, seed] of [['one', 1] as const, ['other', 2] as const])
       await writeTinyEncoder(path.join(places.models, name), words, seed);
     const of = (model: string) => ({ kind: 'transformer', model, pooling: 'mean' }) as const;
     const ports = world(rows, { places, options: { ...quick, encoder: of('one') } });
-    /** Trains on the first rows, gives the version all traffic, and tells what it went on from and what it could not go on from. */
+    /** Trains on the first `approvals` rows, gives the version all traffic, and returns the report. */
     const next = async (approvals: number, changes: Partial<RunPorts>) => {
       const run = await executeRun(await ask(ports, approvals), { ...ports, ...changes }, quiet);
       assert.equal(run?.failure, null);
@@ -427,7 +427,7 @@ describe('a training run', () => {
     assert.equal((await executeRun('default-710', ports, quiet))?.status, 'finished');
   });
 
-  it('times answers with a sentence encoder as they are given to texts that nobody has asked before', async (t) => {
+  it('measures the latency with a sentence encoder on texts that are not in its cache', async (t) => {
     const places = { models: path.join(home, 'models'), cache: path.join(home, 'timed') };
     await writeTinyEncoder(path.join(places.models, 'tiny'), [...new Set(rows.flatMap(({ text }) => tokens(text)))]);
     const encoder = { kind: 'transformer', model: 'tiny', pooling: 'mean' } as const;
@@ -438,14 +438,14 @@ describe('a training run', () => {
     };
     const run = await executeRun(await ask(ports), { ...ports, onStep }, quiet);
     const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
-    assert.equal(looks.mock.callCount(), report.rows.test, 'the test rows are judged, and no more is looked up');
+    assert.equal(looks.mock.callCount(), report.rows.test, 'only the judgement of the test rows looks embeddings up');
   });
 
-  it('has a program train in its place, from nothing, and is told how that went wrong', async () => {
+  it('can leave training to a program, which starts from nothing, and records how it fails', async () => {
     const script = path.join(import.meta.dirname, 'external-trainer.ts');
     const program = (mode: string, timeoutMs = 60_000) =>
       ({ command: [process.execPath, '--import', 'tsx', script, mode], timeoutMs }) as const;
-    const train = () => assert.fail('this trainer has nothing to do');
+    const train = () => assert.fail('the own trainer was called');
     const ports = world(rows, { program: program('good'), train });
     const id = await ask(ports, 700);
     const wrong = [
@@ -470,7 +470,7 @@ describe('a training run', () => {
     const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
     assert.match(page, /external program.*&quot;by&quot;:&quot;test&quot;/);
 
-    // This trainer can't go on from it.
+    // The own trainer can't continue from its model.
     await ports.log.append((log) => ({
       models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
     }));
@@ -501,19 +501,19 @@ describe('a training run', () => {
     const onGroup = () => stop.abort(new Error('stopping'));
     await assert.rejects(executeRun(id, { ...ports, onGroup }, stop.signal), /stopping/);
     assert.equal((await ports.log.read()).runs.get(id)?.status, 'requested');
-    // What was killed is gone once its parent, or init, has heard of it.
+    // A killed process is gone once its parent, or init, has reaped it.
     for (const deadline = Date.now() + 10_000; isThere(groups[0] ?? 0); await sleep(20))
       assert.ok(Date.now() < deadline, `The group ${groups[0] ?? ''} is still there.`);
   });
 
-  it('does not go on from a file that has learned the rows that it would be calibrated on', async () => {
+  it('does not continue from a file that has learned the rows for its calibration', async () => {
     const ports = world();
     const half = split([...samples(30, 1)]);
     const manifest = { rows: 180, sha256: '' };
     for (const [version, learnDev, learned, approvals, parent] of [
       ['router-v1.1.0', true, true, 300, null],
       ['router-v1.3.0', false, false, 400, 'router-v1.3.0'],
-      ['router-v1.5.0', true, false, rows.length, 'router-v1.5.0'], // as where there are many rows
+      ['router-v1.5.0', true, false, rows.length, 'router-v1.5.0'], // as with many rows
     ] as const) {
       const made = await train({ ...half, options: { ...quick, learnDev } });
       const outcome = { ...made, history: made.history.filter(({ stage }) => learned || stage === 'fit') };
@@ -547,7 +547,7 @@ describe('a training run', () => {
     assert.deepEqual([...new Set(report.history.map(({ stage }) => stage))], ['fit']);
   });
 
-  it('counts no row out of scope as proof of anything', async () => {
+  it('does not count rows out of scope as evidence', async () => {
     const outside = Array.from({ length: 600 }, (_, i) => ({
       text: `nothing that we do: ${String(i).replaceAll(/\d/g, (digit) => 'abcdefghij'[Number(digit)] ?? '')}`,
       intent: OUT_OF_SCOPE,
@@ -567,12 +567,12 @@ describe('a training run', () => {
     assert.ok(report.rows.test > 40 && compared < 20, `${compared} of ${report.rows.test} rows are compared`);
     assert.match(standing?.reasons.join() ?? '', new RegExp(`There are ${compared} test rows in scope`));
 
-    const first = world([...samples(20), ...outside]); // nor where nothing is in production
+    const first = world([...samples(20), ...outside]); // nor when nothing is in production
     const run = await executeRun(await ask(first, 720), first, quiet);
     assert.deepEqual([run?.verdict, run?.reasons], ['inconclusive', standing?.reasons]);
   });
 
-  it('does not let a trainer write that was paused while another took over', async () => {
+  it('fences a trainer that was paused while another took over', async () => {
     const ports = world();
     const id = await ask(ports);
     const paused = {
@@ -589,7 +589,7 @@ describe('a training run', () => {
     assert.equal((await ports.log.read()).models.size, 1);
   });
 
-  it('stops at its next word when it is cancelled, and goes on when it is resumed', async () => {
+  it('stops at its next progress event when it is cancelled, and continues when it is resumed', async () => {
     const ports = world();
     const id = await ask(ports);
     const act = { by: 'asha', at: 2 };
@@ -606,7 +606,7 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
-  it('stops when it is cancelled while it has no word to note, as a sentence encoder that reads has none', async () => {
+  it('stops when it is cancelled during a step without progress events, such as reading with a sentence encoder', async () => {
     const ports = world();
     const id = await ask(ports);
     const reads = (_input: unknown, { signal }: { readonly signal?: AbortSignal }) => {
@@ -619,7 +619,7 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, { ...ports, train: reads }, stop))?.status, 'cancelled');
   });
 
-  it('stays cancelled when what it does fails just after', async () => {
+  it('stays cancelled when its work fails just afterwards', async () => {
     const ports = world();
     const id = await ask(ports);
     const train = async () => {
@@ -630,7 +630,7 @@ describe('a training run', () => {
     assert.deepEqual([run?.status, run?.failure], ['cancelled', null]);
   });
 
-  it('gives a run up that kills every trainer', async () => {
+  it('gives up after it has killed every trainer', async () => {
     const ports = world();
     const id = await ask(ports);
     for (let i = 0; i < MAX_ATTEMPTS; i++) await ports.log.append((log) => startRun(log, id, 'dies', 1));
@@ -639,7 +639,7 @@ describe('a training run', () => {
     assert.match(run.failure ?? '', /5 attempts.*--resume/);
   });
 
-  it('fails with what nobody has foreseen, which does not end its trainer, and is tried again after what may pass', async () => {
+  it('fails on an unexpected error without ending its trainer, and is tried again after a temporary one', async () => {
     const ports = world();
     const id = await ask(ports);
     const meets = (error: Error) => ({ ...ports, policy: () => Promise.reject(error) });
@@ -651,7 +651,7 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
-  it('leaves the run to the next when its trainer is stopped, as often as it may be', async () => {
+  it('goes to the next trainer when its trainer is stopped, however often that happens', async () => {
     const ports = world();
     const id = await ask(ports);
     for (let i = 0; i <= MAX_ATTEMPTS; i++) {
@@ -668,7 +668,7 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
-  it('is given back when its trainer is stopped while the data set is read, and leaves nothing of that', async () => {
+  it('is given back when its trainer is stopped while it reads the data set, and leaves no files', async () => {
     const stop = new AbortController();
     async function* endless(): AsyncGenerator<PlacedSample> {
       for (let i = 0; ; i++) {
@@ -691,7 +691,7 @@ describe('a training run', () => {
     ['one class', samples(200, 1, ['ride/fare']), /ride\/fare; a classifier needs at least two/],
   ];
   for (const [name, of, reason] of bad)
-    it(`says what is wrong with ${name}, registers nothing, and the next run works`, async () => {
+    it(`says what is wrong with ${name}, registers nothing, and lets the next run succeed`, async () => {
       const ports = world(of);
       const id = await ask(ports, Math.max(1, of.length));
       const run = await executeRun(id, ports, quiet);
@@ -702,7 +702,7 @@ describe('a training run', () => {
       assert.equal((await executeRun(await ask(next, rows.length + 1), next, quiet))?.status, 'finished');
     });
 
-  it('says that the disk is full while the model is written, and goes on from there when there is room', async () => {
+  it('says that the disk was full when the model was written, and succeeds when it is resumed with room', async () => {
     let full = true;
     const real = openArtifactFolder(path.join(home, 'full'));
     const artifacts: ArtifactStore = {
@@ -721,7 +721,7 @@ describe('a training run', () => {
     assert.equal((await executeRun(id, ports, quiet))?.status, 'finished');
   });
 
-  it('refuses a damaged file of production, and nothing is lost', async () => {
+  it('refuses a damaged file of production, and succeeds when it is resumed with the right one', async () => {
     const ports = world();
     await executeRun(await ask(ports, 400), ports, quiet);
     await ports.log.append((log) => ({

@@ -35,7 +35,7 @@ after(async () => {
 });
 
 describe('TransformerEncoder', () => {
-  it('gives one unit vector a text, pooled over the tokens that are there, and not over padding', async () => {
+  it('gives one unit vector per text, pooled over its tokens and not over padding', async () => {
     const encoder = await createEncoder(config, places);
     const [together] = await encoder.encode(['book a cab', 'where is my order please hello']);
     const [alone] = await (await createEncoder(config, { models: places.models })).encode(['book a cab']);
@@ -46,7 +46,7 @@ describe('TransformerEncoder', () => {
     assert.ok(Math.abs(first.reduce((sum, value) => sum + value * value, 0) - 1) < 1e-5);
   });
 
-  it('keeps embeddings on disk, and drops one that a crash cut off', async () => {
+  it('keeps embeddings on disk, and drops one that a crash has truncated', async () => {
     const texts = ['send me a car', 'refund me'];
     const first = await createEncoder(config, places);
     const fresh = await first.encode(texts);
@@ -58,7 +58,7 @@ describe('TransformerEncoder', () => {
     assert.deepEqual(await second.encode(texts), fresh);
     await second.close();
     assert.equal((await stat(path.join(places.cache, file))).size, size);
-    await truncate(path.join(places.cache, file), 2 ** 30 + 1); // full: it is begun anew
+    await truncate(path.join(places.cache, file), 2 ** 30 + 1); // full: a new file is started
     const third = await createEncoder(config, places);
     assert.deepEqual(await third.encode(texts), fresh);
     await third.close();
@@ -81,7 +81,7 @@ describe('TransformerEncoder', () => {
     assert.notDeepEqual(await embedding(), before);
   });
 
-  it('cuts texts to what the encoder has positions for, whatever its tokenizer says', async () => {
+  it('cuts texts to the positions of the encoder, whatever its tokenizer says', async () => {
     const models = path.join(home, 'limits');
     const vector = async (model: string, text: string) => {
       const encoder = await createEncoder({ ...config, model }, { models });
@@ -106,7 +106,7 @@ describe('TransformerEncoder', () => {
     }
   });
 
-  it('takes a letter with a nukta for the same however it is written, as token ids too', async () => {
+  it('gives a letter with a nukta one result however it is encoded, as token ids too', async () => {
     const models = path.join(home, 'nukta');
     await writeTinyEncoder(path.join(models, 'tiny'), ['\u0921\u093c']); // as NFC has it
     const tokenizer = { tokenizer: tinyTokenizer(['\u0921\u093c']), tokenizerConfig: tinyTokenizerConfig };
@@ -117,7 +117,7 @@ describe('TransformerEncoder', () => {
     }
   });
 
-  it('trains a model that is served with the same encoder, and refuses another one', async () => {
+  it('trains a model that serves with the same encoder, and refuses another one', async () => {
     const outcome = await train({
       train: rows,
       dev: [],
@@ -172,7 +172,7 @@ describe('TransformerEncoder', () => {
     ])
       await assert.rejects(loadModel(bytesOf(other), undefined, places), refused);
 
-    // A program's file that pins it is taken, where the encoder is in the folder of encoders.
+    // A file of an external program that pins its encoder is accepted if the encoder is in the folder of encoders.
     const ready = path.join(home, 'ready.onnx');
     await writeFile(ready, bytesOf(pinned));
     const code = 'require("fs").copyFileSync(process.argv[1], process.argv[process.argv.indexOf("--output") + 1])';
@@ -183,7 +183,7 @@ describe('TransformerEncoder', () => {
     await assert.rejects(trainExternally({ ...given, places: elsewhere }), /is refused\. There is no encoder in/);
   });
 
-  it('goes on from the last file with new intents, and keeps the old ones by rehearsing half of their rows', async () => {
+  it('continues from the last file with new intents, and keeps the old ones by rehearsing half of their rows', async () => {
     const [old, fresh] = [samples(30, 1, intentNames.slice(0, 4)), samples(30, 1, intentNames.slice(4))];
     const options = { encoder: config, epochs: 40, hidden: 64, patience: 40 };
     const before = await train({ train: old, dev: [], places, options });
@@ -204,7 +204,7 @@ describe('TransformerEncoder', () => {
       const answers = await classify(test.map(({ text }) => text));
       return test.filter((row, i) => answers[i]?.intent === row.intent).length / test.length;
     };
-    // Of eight seeds with half of the rows: old ones 0.90 to 0.94, new ones 0.98 and more; trained anew 0.98 to 0.99 and 1.
+    // Of eight seeds with half of the rows: old ones 0.90 to 0.94, new ones 0.98 and more; trained from nothing 0.98 to 0.99 and 1.
     const kept = await right(half, intentNames.slice(0, 4));
     assert.ok(kept > 0.85, `old intents: ${kept}`);
     const learned = await right(half, intentNames.slice(4));

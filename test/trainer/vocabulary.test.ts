@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { Rows } from '../../trainer/learning/encoder.ts';
 import { learnVocabulary } from '../../trainer/learning/vocabulary.ts';
 
-/** One row a text: the features that it has, each once. */
+/** One row per text: the features that it has, each once. */
 function rowsOf(texts: readonly (readonly number[])[]): Rows {
   const indices = Int32Array.from(texts.flat());
   const starts = [0];
@@ -18,7 +18,7 @@ describe('weights of features', () => {
   const weights = ({ rowOf, idf }: ReturnType<typeof learnVocabulary>) =>
     [1, 2, 3].map((feature) => idf[rowOf[feature] ?? 0] ?? 0) as [number, number, number];
 
-  it('are of the number of texts alone, without labels', () => {
+  it('depend only on the number of texts, without labels', () => {
     const [sure, spread, once] = weights(learnVocabulary(texts, 8, 8));
     assert.equal(sure, spread);
     assert.ok(once > sure, `${once}, ${sure}`);
@@ -31,7 +31,7 @@ describe('weights of features', () => {
     // Three texts of one label and one spread over three: p = 10/12, 1/12, 1/12.
     const entropy = -(10 / 12) * Math.log(10 / 12) - (2 / 12) * Math.log(1 / 12);
     assert.ok(Math.abs(sure / plain - (1.2 - entropy / Math.log(3))) < 1e-5, `${sure / plain}`);
-    // Seen with every label alike, a feature has a fifth of its weight left.
+    // A feature that occurs equally with every label keeps a fifth of its weight.
     assert.ok(Math.abs(spread / plain - 0.2) < 1e-5, `${spread / plain}`);
   });
 
