@@ -19,12 +19,10 @@ export interface Projection<V = unknown> {
   keyOf?(value: V, offset: number): string;
   /** Deletes every row whose `column` equals the result of `of`; undefined for a record that deletes none. */
   readonly forgets?: { readonly column: string; of(value: V): string | undefined };
-  /** Whether this record concerns the table; others are skipped. */
-  about?(value: V): boolean;
   /** Column name → Postgres type; the key's among them. */
   readonly columns: Readonly<Record<string, string>>;
-  /** The cells of the record's row in the order of `columns`, or null to delete the row. */
-  row(value: V, offset: number): readonly Cell[] | null;
+  /** The cells of the record's row in the order of `columns`; null to delete the row, undefined for a record that has none. */
+  row(value: V, offset: number): readonly Cell[] | null | undefined;
 }
 
 /** The latest row of each key in a batch. */
@@ -67,8 +65,8 @@ export function foldBatch<V, R>(
         rows.set(`${column}\t${key}`, { column, key, partition, offset, row: null });
         continue;
       }
-      if (value !== undefined && projection.about?.(value) === false) continue;
       const cells = value === undefined ? null : projection.row(value, offset);
+      if (cells === undefined) continue;
       const key = storable(value === undefined ? recordKey : (projection.keyOf?.(value, offset) ?? recordKey));
       rows.set(key, { column: projection.key, key, partition, offset, row: cells && folding.keep(cells, record) });
     } catch (error) {
