@@ -7,7 +7,7 @@ import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { Poisoned, RawRecord } from '../stream/batch.ts';
-import { Poison } from '../stream/poison.ts';
+import type { Poison } from '../stream/poison.ts';
 import type { Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letters.ts';
@@ -129,10 +129,7 @@ async function stage(
   await codec.prepare(messages.map(({ value }) => value));
   const batch = encodeBatch(projection, messages.map(rawRecord), {
     decode: (bytes) => codec.decode(bytes),
-    onPoison(record, error) {
-      if (!(error instanceof Poison)) throw error;
-      poisoned.push([record, error]);
-    },
+    onPoison: (record, poison) => void poisoned.push([record, poison]),
   });
   return { batch, poisoned, records: messages.length, first, next };
 }
