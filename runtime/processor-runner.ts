@@ -17,6 +17,7 @@ import { logPoisoned } from './dead-letters.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
   beginTransaction,
+  callNow,
   commitTransaction,
   committedOffsets,
   connectProducer,
@@ -26,7 +27,6 @@ import {
   rawRecord,
   sendOffsets,
   TRANSACTION_TIMEOUT_MS,
-  Transient,
 } from './rdkafka.ts';
 import type { Codecs } from './schema-registry.ts';
 import { openStateStore } from './state-store.ts';
@@ -258,13 +258,10 @@ function moveTo({ positions }: Session, offsets: readonly TopicPartitionOffset[]
 }
 
 function produceAll(producer: Producer, { outgoing }: BatchResult): void {
-  for (const { topic, partition, key, value, timestamp, traceparent } of outgoing) {
-    try {
+  for (const { topic, partition, key, value, timestamp, traceparent } of outgoing)
+    callNow(`producing to ${topic}`, () => {
       producer.produce(topic, partition, value, key, timestamp, undefined, headersOf(traceparent));
-    } catch (cause) {
-      throw new Transient(`Producing to ${topic} failed: ${String(cause)}`, { cause });
-    }
-  }
+    });
 }
 
 function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {
