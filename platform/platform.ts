@@ -10,7 +10,7 @@ import { signalProcess } from './process.ts';
 import { isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
 import { registryServer } from './registry.ts';
-import { isRunning, readRunRecord } from './run-record.ts';
+import { readRunning } from './run-record.ts';
 import { serverNames } from './server.ts';
 import type { Server, ServerContext, ServerName } from './server.ts';
 import { readOrCreateState, readState } from './state.ts';
@@ -142,8 +142,8 @@ async function settleLeftovers(
 ): Promise<Members> {
   const members: Members = new Map();
   for (const name of names) {
-    const record = await readRunRecord(home, name);
-    if (record === undefined || !(await isRunning(record))) continue;
+    const record = await readRunning(home, name);
+    if (record === undefined) continue;
     if (record.owner === null) members.set(name, { identity: record, found: true });
     else if (await isAlive(record.owner))
       throw new PlatformError(
@@ -237,8 +237,8 @@ function addressesOf(state: PlatformState, names: readonly ServerName[]): Partia
 export async function stopPlatform(folderPath: string, progress: (message: string) => void): Promise<void> {
   const home = resolve(folderPath);
   for (const name of serverNames) {
-    const record = await readRunRecord(home, name);
-    if (record === undefined || !(await isRunning(record))) continue;
+    const record = await readRunning(home, name);
+    if (record === undefined) continue;
     if (record.owner !== null && (await isAlive(record.owner)))
       progress(`${ownedElsewhere(home, name, record.owner)}, which stops it when it ends`);
     else await stopServer(servers[name], record, home, progress);
@@ -251,9 +251,8 @@ export async function platformStatus(folderPath: string): Promise<readonly Serve
   const state = await readState(home);
   return Promise.all(
     serverNames.map(async (server): Promise<ServerStatus> => {
-      const record = await readRunRecord(home, server);
-      if (state === undefined || record === undefined || !(await isRunning(record)))
-        return { server, state: 'stopped' };
+      const record = await readRunning(home, server);
+      if (state === undefined || record === undefined) return { server, state: 'stopped' };
       return {
         server,
         state: 'running',
