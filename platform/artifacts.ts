@@ -1,5 +1,6 @@
 /** Programs from Maven Central, kept in a cache. */
-import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withLock } from './lock.ts';
@@ -53,14 +54,14 @@ export async function fetchArtifact(
   signal?: AbortSignal,
 ): Promise<string> {
   const target = join(cache, artifact.folder);
-  if (await exists(target)) return target;
+  if (existsSync(target)) return target;
   await requireMaven(artifact);
   await mkdir(cache, { recursive: true });
   const onWait = (holder: number): void => {
     progress(`waiting for process ${holder}, which is downloading ${artifact.title}`);
   };
   await withLock(`${target}.lock`, onWait, signal, async () => {
-    if (await exists(target)) return;
+    if (existsSync(target)) return;
     progress(`downloading ${artifact.title} (once, into ${cache})`);
     // Only a complete folder gets the final name, so an interrupted download starts again.
     const partial = `${target}.partial`;
@@ -103,12 +104,4 @@ async function unpackArchives(target: string): Promise<void> {
     if (code !== 0) throw new PlatformError(`${archive} could not be unpacked: ${output.trim()}`);
     await rm(archive);
   }
-}
-
-/** Whether a file or folder exists. */
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,8 +1,8 @@
 /** The embedded PostgreSQL. */
+import { existsSync } from 'node:fs';
 import { chmod, chown, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { exists } from './artifacts.ts';
 import { PlatformError, twoWaysOn } from './platform-error.ts';
 import { runProgram } from './process.ts';
 import { identify, isAlive } from '../runtime/process-identity.ts';
@@ -48,7 +48,7 @@ async function prepare({ home, state, progress }: ServerContext): Promise<Launch
   }
   await chmod(root, 0o700);
   const run = { cwd: root, ...(account === undefined ? {} : { account }) };
-  if (await exists(data)) await removeForeignPidFile(home, data);
+  if (existsSync(data)) await removeForeignPidFile(home, data);
   else {
     progress('creating the PostgreSQL data folder');
     await initialise(programs.initdb, root, data, state.postgresPassword, run);
