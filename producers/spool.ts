@@ -187,8 +187,8 @@ export class Spool {
     await appendFile(file, `${JSON.stringify({ reason, line })}\n`, { mode: 0o600, flush: true });
   }
 
-  /** Takes over the folders of processes that ended. Returns the number of segments. */
-  async adoptOrphans(): Promise<number> {
+  /** Takes over the folders of processes that ended. */
+  async adoptOrphans(): Promise<void> {
     const { folder } = this.#options;
     const adopted: Segment[] = [];
     for (const entry of await readdir(folder, { withFileTypes: true })) {
@@ -207,7 +207,6 @@ export class Spool {
     }
     this.#sealed.unshift(...adopted);
     this.#bytes += adopted.reduce((sum, { bytes }) => sum + bytes, 0);
-    return adopted.length;
   }
 
   async #adopt(orphan: string): Promise<readonly Segment[]> {
