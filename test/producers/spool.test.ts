@@ -21,7 +21,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { drainSpool } from '../../producers/drain.ts';
+import { Drain } from '../../producers/drain.ts';
 import type { DrainLink } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openHeld } from '../../producers/held.ts';
@@ -64,7 +64,7 @@ function link(refuse: (id: string) => void = () => undefined): DrainLink & { rea
 }
 
 async function drained(spool: Spool, kafka = link()): Promise<readonly string[]> {
-  const drain = drainSpool(spool, kafka, undefined);
+  const drain = new Drain(spool, kafka, undefined);
   await drain.finish(10_000);
   return kafka.taken;
 }
@@ -106,7 +106,7 @@ describe('the spool', () => {
   it('accepts appends at any time while it is drained', async () => {
     const spool = await open({ segmentBytes: 5000 });
     const kafka = link();
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     for (let i = 0; i < 20; i++) {
       await append(
         spool,
@@ -272,7 +272,7 @@ describe('the spool', () => {
     const spool = await open();
     for (const one of [erasure('c-1'), event('c-2'), erasure('c-3'), event('c-4')]) await spool.append(one);
     let held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
-    await drainSpool(spool, kafka, undefined, { room: held }).finish(10_000);
+    await new Drain(spool, kafka, undefined, { room: held }).finish(10_000);
     assert.deepEqual(taken, ['conversation c-2', 'conversation c-4']);
     assert.deepEqual([spool.bytes, held.isAheadOf('erasure'), held.isAheadOf('conversation')], [0, true, false]);
     assert.match(held.refusal('erasure')?.message ?? '', /no right to write to nlu\.erasures/);
@@ -294,7 +294,7 @@ describe('the spool', () => {
     const kafka = link((id) => {
       if (id === 'c-1700' && failures-- > 0) throw new Undelivered('Not now.');
     });
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     while (failures > 1) await sleep(10);
     assert.ok(spool.bytes > 0);
     await drain.finish(10_000);
@@ -328,7 +328,7 @@ describe('the spool', () => {
     const all = [erasure('c-1'), ...ids(500).map(event), ...stuck.map(said), erasure('c-0')];
     for (const one of all) await spool.append(one);
     const bytes = spool.bytes;
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     while (taken.length < 500 - stuck.length) await sleep(10);
     for (const id of stuck) await spool.append(said(id));
     while (spool.bytes > bytes / 2) await sleep(10); // records that were sent free their room
@@ -369,7 +369,7 @@ describe('the spool', () => {
     const spool = await open();
     kafka.healthy = false;
     await append(spool, ids(100));
-    const drain = drainSpool(spool, kafka, log);
+    const drain = new Drain(spool, kafka, log);
     while (passes < 3) {
       await append(spool, [`late-${String(passes)}`]);
       await sleep(10);
@@ -391,7 +391,7 @@ describe('the spool', () => {
     });
     const spool = await open({ segmentBytes: 20_000 });
     for (const id of ids(200)) await spool.append(event(id));
-    const drain = drainSpool(spool, kafka, log);
+    const drain = new Drain(spool, kafka, log);
     while (passes < 1) await sleep(10);
     const last = spool.sealed.at(-1);
     assert.ok(last && spool.sealed.length > 1);
@@ -419,7 +419,7 @@ describe('the spool', () => {
       throw new Error('EIO');
     });
     await handle.close();
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     while (refused === 0) await sleep(10);
     away = false;
     await drain.finish(10_000);
