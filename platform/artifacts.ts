@@ -27,17 +27,13 @@ export interface JavaArtifact {
 /** Checks that `java` is installed and recent enough; returns its version output. @throws PlatformError with two remedies. */
 export async function requireJava(): Promise<string> {
   const { code, output } = await runProgram('java', ['-version']);
-  const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
-  if (code !== 0)
-    throw new PlatformError(
-      `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` does not run here: ${ways}.`,
-    );
   const major = javaMajor(output);
-  if (major < OLDEST_JAVA)
-    throw new PlatformError(
-      `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` here is version ${major}: ${ways}.`,
-    );
-  return output;
+  if (code === 0 && !(major < OLDEST_JAVA)) return output; // also where the version can't be read
+  const found = code === 0 ? `here is version ${major}` : 'does not run here';
+  const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
+  throw new PlatformError(
+    `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` ${found}: ${ways}.`,
+  );
 }
 
 /** The major version that `java -version` printed; "1.8.0_392" is Java 8. */

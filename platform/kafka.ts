@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Kafka, logLevel } from 'kafkajs';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
 import { fetchArtifact, JAVA_ENVIRONMENT, requireJava } from './artifacts.ts';
 import type { JavaArtifact } from './artifacts.ts';
 import { PlatformError } from './platform-error.ts';
@@ -91,15 +91,8 @@ async function prepare({ home, cache, state, progress, signal }: ServerContext, 
 
 /** Lists the brokers of the cluster: metadata contains a broker only once it accepts requests. */
 async function probe(state: PlatformState): Promise<void> {
-  const kafka = new Kafka({
-    clientId: 'samvad-platform',
-    brokers: [address(state)],
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 1_000,
-    requestTimeout: 5_000,
-    retry: { retries: 0 },
-  });
-  const admin = kafka.admin();
+  const settings = { connectionTimeout: 1_000, requestTimeout: 5_000, retry: { retries: 0 } };
+  const admin = kafkajsClient({ brokers: address(state) }, 'samvad-platform', settings).admin();
   try {
     await admin.connect();
     const { brokers } = await admin.describeCluster();

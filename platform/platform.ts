@@ -6,9 +6,9 @@ import { describeEnd, startServer, stopServer } from './lifecycle.ts';
 import { thisProcess, withLock } from './lock.ts';
 import { PlatformError } from './platform-error.ts';
 import { postgresServer } from './postgres.ts';
-import { signalProcess } from './process.ts';
 import { isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
+import { signalProcess } from '../runtime/signal-process.ts';
 import { registryServer } from './registry.ts';
 import { readRunning } from './run-record.ts';
 import { serverNames } from './server.ts';
@@ -243,6 +243,17 @@ export async function stopPlatform(folderPath: string, progress: (message: strin
       progress(`${ownedElsewhere(home, name, record.owner)}, which stops it when it ends`);
     else await stopServer(servers[name], record, home, progress);
   }
+}
+
+/** The addresses of the servers of a data folder that run. */
+export async function runningAddresses(folderPath: string): Promise<Partial<PlatformAddresses>> {
+  const state = await readState(resolve(folderPath));
+  if (state === undefined) return {};
+  const running = (await platformStatus(folderPath)).filter((status) => status.state === 'running');
+  return addressesOf(
+    state,
+    running.map(({ server }) => server),
+  );
 }
 
 /** The status of each server of a data folder. */
