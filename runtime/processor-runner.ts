@@ -13,7 +13,7 @@ import type { BatchResult } from '../stream/batch.ts';
 import { runBatch } from '../stream/batch.ts';
 import type { Processor } from '../stream/processor.ts';
 import type { Topic } from '../stream/topic.ts';
-import { logPoisoned } from './dead-letters.ts';
+import { logPoisoned } from './dead-letter-writer.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
   beginTransaction,

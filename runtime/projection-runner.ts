@@ -10,7 +10,7 @@ import type { Poisoned, RawRecord } from '../stream/batch.ts';
 import type { Poison } from '../stream/poison.ts';
 import type { Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
-import { logPoisoned } from './dead-letters.ts';
+import { logPoisoned } from './dead-letter-writer.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
 import { BEGIN, inTransaction } from './postgres-pool.ts';
