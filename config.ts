@@ -113,6 +113,8 @@ export interface LabelStudioConfig {
   readonly webhookUrl?: string;
 }
 
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
 /** A setting in the environment that can't be used. */
 export class ConfigError extends Error {
   override readonly name = 'ConfigError';
@@ -135,7 +137,7 @@ export function readConfig(variables: NodeJS.ProcessEnv = process.env, trainer: 
   return {
     home,
     cache: path.resolve(env['SAMVAD_CACHE'] ?? path.join(os.homedir(), '.cache', 'samvad')),
-    logLevel: logLevel(env),
+    logLevel: oneOf(env, 'SAMVAD_LOG_LEVEL', LOG_LEVELS, 'info'),
     http: {
       host: env['SAMVAD_HTTP_HOST'] ?? '127.0.0.1',
       port: port(env, 'SAMVAD_HTTP_PORT', 8080),
@@ -178,9 +180,7 @@ function readTrainer(env: NodeJS.ProcessEnv, choice: TrainerChoice): Pick<Traini
   const seconds = positive(env, 'SAMVAD_TRAINER_SECONDS', 24 * 60 * 60);
   if (seconds > MOST_SECONDS)
     throw new ConfigError(`SAMVAD_TRAINER_SECONDS is ${seconds}; it may be at most ${MOST_SECONDS}.`);
-  const pooling = env['SAMVAD_ENCODER_POOLING'] ?? 'mean';
-  if (pooling !== 'mean' && pooling !== 'cls')
-    throw new ConfigError(`SAMVAD_ENCODER_POOLING is ${pooling}; it may be mean or cls.`);
+  const pooling = oneOf(env, 'SAMVAD_ENCODER_POOLING', ['mean', 'cls'], 'mean');
   return {
     ...(command !== undefined && { program: { command: words(command, commandName), timeoutMs: 1000 * seconds } }),
     ...(encoder !== undefined && { encoder: { ...encoderModel(encoder, encoderName), pooling } }),
@@ -252,7 +252,7 @@ function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
         `KAFKA_BROKERS is ${env['KAFKA_BROKERS']}; it must be host:port, or several, separated by commas.`,
       );
   const caFile = env['KAFKA_TLS_CA_FILE'];
-  const tls = flag(env, 'KAFKA_TLS') || caFile !== undefined;
+  const tls = oneOf(env, 'KAFKA_TLS', ['true', 'false'], 'false') === 'true' || caFile !== undefined;
   return { brokers: brokers.join(','), ...(tls && { tls: caFile === undefined ? {} : { caFile } }), ...readSasl(env) };
 }
 
@@ -260,7 +260,13 @@ function readKafka(env: NodeJS.ProcessEnv): KafkaConfig | undefined {
 function readSasl(env: NodeJS.ProcessEnv): Pick<KafkaConfig, 'sasl'> {
   const [username, password] = [env['KAFKA_SASL_USERNAME'], env['KAFKA_SASL_PASSWORD']];
   if (username !== undefined && password !== undefined)
-    return { sasl: { mechanism: saslMechanism(env), username, password } };
+    return {
+      sasl: {
+        mechanism: oneOf(env, 'KAFKA_SASL_MECHANISM', ['plain', 'scram-sha-256', 'scram-sha-512'], 'scram-sha-512'),
+        username,
+        password,
+      },
+    };
   const [set] = Object.keys(env).filter((name) => name.startsWith('KAFKA_SASL_'));
   if (set === undefined) return {};
   const absent = username === undefined ? 'KAFKA_SASL_USERNAME' : 'KAFKA_SASL_PASSWORD';
@@ -302,12 +308,6 @@ function readLabelStudio(env: NodeJS.ProcessEnv): LabelStudioConfig | undefined 
   };
 }
 
-function saslMechanism(env: NodeJS.ProcessEnv): 'plain' | 'scram-sha-256' | 'scram-sha-512' {
-  const mechanism = env['KAFKA_SASL_MECHANISM'] ?? 'scram-sha-512';
-  if (mechanism === 'plain' || mechanism === 'scram-sha-256' || mechanism === 'scram-sha-512') return mechanism;
-  throw new ConfigError(`KAFKA_SASL_MECHANISM is ${mechanism}; it may be plain, scram-sha-256 or scram-sha-512.`);
-}
-
 /** The variable holds either the lines or the name of a file with them. */
 function apiTokens({ SAMVAD_API_TOKENS: value }: NodeJS.ProcessEnv): { readonly tokens?: string } {
   if (value === undefined) return {};
@@ -320,14 +320,6 @@ function apiTokens({ SAMVAD_API_TOKENS: value }: NodeJS.ProcessEnv): { readonly 
   }
 }
 
-const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
-
-function logLevel(env: NodeJS.ProcessEnv): string {
-  const level = env['SAMVAD_LOG_LEVEL'] ?? 'info';
-  if (LOG_LEVELS.includes(level)) return level;
-  throw new ConfigError(`SAMVAD_LOG_LEVEL is ${level}; it may be ${LOG_LEVELS.join(', ')}.`);
-}
-
 function cronPattern(env: NodeJS.ProcessEnv, name: string, fallback: string): string {
   const pattern = env[name] ?? fallback;
   try {
@@ -338,10 +330,12 @@ function cronPattern(env: NodeJS.ProcessEnv, name: string, fallback: string): st
   }
 }
 
-function flag(env: NodeJS.ProcessEnv, name: string): boolean {
-  const text = env[name] ?? 'false';
-  if (text !== 'true' && text !== 'false') throw new ConfigError(`${name} is ${text}; it may be true or false.`);
-  return text === 'true';
+function oneOf<V extends string>(env: NodeJS.ProcessEnv, name: string, values: readonly V[], fallback: NoInfer<V>): V {
+  const text = env[name] ?? fallback;
+  const value = values.find((one) => one === text);
+  if (value !== undefined) return value;
+  const all = new Intl.ListFormat('en-GB', { type: 'disjunction' }).format(values);
+  throw new ConfigError(`${name} is ${text}; it may be ${all}.`);
 }
 
 function integer(env: NodeJS.ProcessEnv, name: string, fallback: number): number {

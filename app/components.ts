@@ -1,6 +1,6 @@
 /** Starts processors, projections and services by name, and reports the state of each. */
 import { processors, projections, services, writerOf } from '../pipeline.ts';
-import { deadLetterWriter } from '../runtime/dead-letters.ts';
+import { deadLetterWriter } from '../runtime/dead-letter-writer.ts';
 import type { CommittedBatch } from '../runtime/group-session.ts';
 import { startProcessor } from '../runtime/processor-runner.ts';
 import { startProjection } from '../runtime/projection-runner.ts';

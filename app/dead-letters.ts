@@ -17,7 +17,7 @@ const external = new Set(
  * Whether a letter can be sent again. Internal topics are excluded: they hold tables and decisions, where an old record would count as
  * the newest. So are large records: the letter may be truncated, and Kafka would refuse the whole transaction.
  */
-export function replayable({ topic, key, value }: PlacedDeadLetter): boolean {
+function replayable({ topic, key, value }: PlacedDeadLetter): boolean {
   return external.has(topic) && (key?.length ?? 0) + (value?.length ?? 0) <= MAX_EXTERNAL_BYTES;
 }
 

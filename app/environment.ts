@@ -6,7 +6,7 @@ import { readConfig } from '../config.ts';
 import type { Config, Servers } from '../config.ts';
 import { openMeasurements } from '../http/measurements.ts';
 import type { Measurements } from '../http/measurements.ts';
-import { platformStatus, startPlatform } from '../platform/platform.ts';
+import { runningAddresses, startPlatform } from '../platform/platform.ts';
 import type { PlatformAddresses } from '../platform/platform.ts';
 import type { ServerName } from '../platform/server.ts';
 import type { ProducerOptions } from '../producers/conversation-producer.ts';
@@ -99,7 +99,7 @@ export async function startEnvironment(config: Config, signal: AbortSignal): Pro
  * @throws UsageError when a server is neither configured nor running.
  */
 export async function findEnvironment(config: Config = readConfig(), { tables = true } = {}): Promise<Environment> {
-  const running = await runningServers(config);
+  const running = await runningAddresses(config.home);
   const servers = tables ? serversOf(config, running) : { ...serversOf(config, running, OF_THE_LOG), databaseUrl: '' };
   return { config, servers, stop: () => Promise.resolve() };
 }
@@ -111,7 +111,7 @@ export async function findEnvironment(config: Config = readConfig(), { tables = 
 export async function findLog(config: Config = readConfig()): Promise<PreparedLog> {
   const environment = {
     config,
-    servers: serversOf(config, await runningServers(config), OF_THE_LOG),
+    servers: serversOf(config, await runningAddresses(config.home), OF_THE_LOG),
   };
   return { ...environment, codecs: await prepareLog(environment) };
 }
@@ -188,21 +188,6 @@ export function artifactsOf(config: Config): ArtifactStore {
 /** The folder in which a component keeps its local files. */
 export function folderOf(config: Config, ...names: string[]): string {
   return path.join(config.home, ...names);
-}
-
-/** Addresses of the running embedded servers. */
-async function runningServers({ home }: Config): Promise<Partial<PlatformAddresses>> {
-  const running = new Map(
-    (await platformStatus(home)).map((server) => [
-      server.server,
-      server.state === 'running' ? server.address : undefined,
-    ]),
-  );
-  return {
-    ...(running.get('kafka') !== undefined && { kafkaBrokers: running.get('kafka') ?? '' }),
-    ...(running.get('registry') !== undefined && { schemaRegistryUrl: running.get('registry') ?? '' }),
-    ...(running.get('postgres') !== undefined && { databaseUrl: running.get('postgres') ?? '' }),
-  };
 }
 
 const TITLES: Readonly<Record<keyof Servers, string>> = {

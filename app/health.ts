@@ -6,19 +6,15 @@ import { readPipelineFigures } from './pipeline-figures.ts';
 import { readinessOf } from './readiness.ts';
 import type { StandBy } from './stand-by.ts';
 
-/** `withPipeline` adds metrics of the whole pipeline; only the process with the API sets it, so that they are reported once. */
-export interface HealthOptions {
-  readonly withPipeline: boolean;
-}
-
 /**
- * Starts the health endpoints for supervisors and Prometheus when `SAMVAD_HEALTH_PORT` is set.
+ * Starts the health endpoints for supervisors and Prometheus when `SAMVAD_HEALTH_PORT` is set. `withPipeline` adds metrics of the whole
+ * pipeline; only the process with the API sets it, so that they are reported once.
  * @throws UsageError when the port is taken.
  */
 export async function startHealth(
   standBy: StandBy,
   components: RunningComponents,
-  { withPipeline }: HealthOptions,
+  { withPipeline }: { readonly withPipeline: boolean },
 ): Promise<RunningHttp | undefined> {
   const { servers, pool, measurements } = standBy;
   const { health } = standBy.config;

@@ -1,17 +1,17 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
-import { deadLetterLog, deadLettersOf, replayable } from '../app/dead-letters.ts';
+import { deadLetterLog, deadLettersOf } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
 import { columns, print, printText, progress, UsageError } from '../app/terminal.ts';
-import { draftOf } from '../producers/corrections.ts';
+import { readConfig } from '../config.ts';
 import { inputTopics } from '../producers/input-topics.ts';
-import { InputError } from '../producers/inputs.ts';
-import { findDeadLetters, readDeadLetters } from '../runtime/dead-letters.ts';
-import type { DeadLetterLog, PlacedDeadLetter } from '../runtime/dead-letters.ts';
+import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
+import { readJson } from './options.ts';
 import { userName } from './user-name.ts';
+
+type DeadLetters = ReturnType<typeof deadLettersOf>;
 
 /** `samvad dead-letters`: lists records that could not be processed, and sends them again. */
 export function deadLettersCommand(): Command {
@@ -24,7 +24,7 @@ export function deadLettersCommand(): Command {
     .action(async ({ all, json }: { all?: boolean; json?: boolean }) => {
       const rows: string[][] = [];
       let hidden = 0;
-      for await (const letter of readDeadLetters(await openLog())) {
+      for await (const letter of (await openDeadLetters()).all()) {
         if (all !== true && !isOpen(letter)) hidden++;
         else if (json === true) printText(asJson(letter));
         else rows.push(tableRow(letter));
@@ -38,8 +38,8 @@ export function deadLettersCommand(): Command {
     .description('print the record of a letter as JSON, to edit it and send it with `replay ID --value FILE`')
     .argument('<id>', 'as `list` prints it, such as 3/17')
     .action(async (id: string) => {
-      const log = await openLog();
-      const draft = await draftOf(log.codecs, await findLetter(log, id));
+      const deadLetters = await openDeadLetters();
+      const draft = await deadLetters.draft(await findLetter(deadLetters, id));
       if (draft === null)
         throw new UsageError(`The record of ${id} can't be decoded; \`dead-letters list --json\` prints its bytes.`);
       printText(JSON.stringify(draft, undefined, 2));
@@ -63,25 +63,24 @@ interface ReplayFlags {
 }
 
 async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
-  const log = await openLog();
+  const deadLetters = await openDeadLetters();
   const by = userName();
-  const deps = deadLettersOf(log);
   if (value !== undefined) {
     if (id === undefined) throw new UsageError('Name the letter that the JSON replaces: `replay ID --value FILE`.');
-    const sent = await deps.correct(await openLetter(log, id), await readJson(value), by);
+    const sent = await deadLetters.correct(await openLetter(deadLetters, id), await readJson(value), by);
     if (!sent) throw new UsageError(`Another process has sent ${id} again meanwhile.`);
     return print(json, { sent: 1, not_sent: 0 }, `Sent the corrected record of ${id}.`);
   }
-  const letters = id === undefined ? readDeadLetters(log) : [await openLetter(log, id)];
+  const letters = id === undefined ? deadLetters.all() : [await openLetter(deadLetters, id)];
   let kept = 0;
   async function* chosen() {
     for await (const letter of letters) {
       if (!isOpen(letter) || (code !== undefined && letter.code !== code)) continue;
-      if (replayable(letter)) yield letter;
+      if (deadLetters.replayable(letter)) yield letter;
       else kept++;
     }
   }
-  const sent = await deps.replay(chosen(), by);
+  const sent = await deadLetters.replay(chosen(), by);
   print(json, { sent, not_sent: kept }, `Sent ${sent} again.`);
   if (kept === 0) return;
   process.exitCode = 1;
@@ -90,37 +89,26 @@ async function replay(id: string | undefined, { code, value, json }: ReplayFlags
   );
 }
 
-async function openLog(): Promise<DeadLetterLog> {
-  const { servers } = await findEnvironment();
+async function openDeadLetters(): Promise<DeadLetters> {
+  const { servers } = await findEnvironment(readConfig(), { tables: false });
   const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.deadLetters, ...inputTopics]);
-  return deadLetterLog({ servers, codecs });
+  return deadLettersOf(deadLetterLog({ servers, codecs }));
 }
 
 function isOpen({ replayed }: PlacedDeadLetter): boolean {
   return replayed === null;
 }
 
-async function openLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {
-  const letter = await findLetter(log, id);
+async function openLetter(deadLetters: DeadLetters, id: string): Promise<PlacedDeadLetter> {
+  const letter = await findLetter(deadLetters, id);
   if (isOpen(letter)) return letter;
   throw new UsageError(`${id} was already sent again.`);
 }
 
-async function findLetter(log: DeadLetterLog, id: string): Promise<PlacedDeadLetter> {
-  const [letter] = await findDeadLetters(log, new Set([id]));
+async function findLetter(deadLetters: DeadLetters, id: string): Promise<PlacedDeadLetter> {
+  const [letter] = await deadLetters.find([id]);
   if (letter) return letter;
   throw new UsageError(`There is no dead letter ${id}; \`samvad dead-letters list --all\` lists them.`);
-}
-
-async function readJson(file: string): Promise<unknown> {
-  const text = await readFile(file, 'utf8');
-  try {
-    return JSON.parse(text) as unknown;
-  } catch (cause) {
-    throw new InputError([
-      { field: file, message: `This is not JSON: ${cause instanceof Error ? cause.message : ''}.` },
-    ]);
-  }
 }
 
 function asJson({ key, value, ...letter }: PlacedDeadLetter): string {

@@ -11,6 +11,7 @@ import { rolloutOf } from '../policy/trial.ts';
 import type { Rollout } from '../policy/trial.ts';
 import { topicEnds } from '../runtime/read-topic.ts';
 import type { ModelStanding } from '../schemas/types.ts';
+import { symbol } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
 import { readCorpus } from '../trainer/data-set/corpus.ts';
 import { checkForeignFile } from '../trainer/external.ts';
@@ -129,7 +130,7 @@ export function versionTable(versions: readonly Version[]): string {
     ['version', 'status', 'traffic', 'test accuracy', 'in production', 'samples', 'verdict', 'created'],
     ...versions.map((v) => [
       v.version,
-      v.status.replace('_', '-'),
+      symbol(v.status),
       `${v.traffic_percentage} %`,
       share(v.test_accuracy),
       share(v.production_accuracy),

@@ -1,7 +1,13 @@
-/** Parsers of option values. What they refuse, commander reports with the option and the value, and ends the process. */
+/**
+ * Parsers of option values, and of files. What a parser of option values refuses, commander reports with the option and the value, and ends
+ * the process.
+ */
+import { readFile } from 'node:fs/promises';
 import { InvalidArgumentError } from 'commander';
+import { UsageError } from '../app/terminal.ts';
 import { isDay } from '../kpi/day.ts';
 import type { Day } from '../kpi/day.ts';
+import { reasonOf } from '../runtime/reason.ts';
 
 /** A whole number from `least` to `most`. */
 function wholeFrom(least: number, most = Number.MAX_SAFE_INTEGER): (text: string) => number {
@@ -47,4 +53,13 @@ export function time(text: string): Date {
 export function day(text: string): Day {
   if (isDay(text)) return text;
   throw new InvalidArgumentError('It must be a day such as 2026-11-25.');
+}
+
+/** The JSON in a file. @throws UsageError naming the file. */
+export async function readJson(file: string): Promise<unknown> {
+  try {
+    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+  } catch (cause) {
+    throw new UsageError(`${file} can't be read as JSON: ${reasonOf(cause)}.`);
+  }
 }

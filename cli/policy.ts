@@ -1,4 +1,3 @@
-import { readFile } from 'node:fs/promises';
 import { Command } from 'commander';
 import { withPrepared } from '../app/environment.ts';
 import { columns, NOT_YET, print, printText, style, UsageError } from '../app/terminal.ts';
@@ -7,8 +6,8 @@ import type { AdoptedPolicy } from '../operations/policy.ts';
 import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
-import { reasonOf } from '../runtime/reason.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
+import { readJson } from './options.ts';
 import { userName } from './user-name.ts';
 
 /** `samvad policy`: shows the routing policy and its history, and adopts another one. */
@@ -76,12 +75,7 @@ const OUTCOMES = {
 
 /** The policy in a file. @throws UsageError naming the file and each field that is wrong. */
 export async function readPolicy(file: string): Promise<RoutingPolicy> {
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(file, 'utf8'));
-  } catch (cause) {
-    throw new UsageError(`${file} can't be read as JSON: ${reasonOf(cause)}.`);
-  }
+  const json = await readJson(file);
   try {
     return parsePolicy(isShown(json) ? json.policy : json);
   } catch (error) {

@@ -1,6 +1,7 @@
 import { Command } from 'commander';
 import { findEnvironment } from '../app/environment.ts';
 import { columns, print, progress, style } from '../app/terminal.ts';
+import { readConfig } from '../config.ts';
 import { whatIf } from '../operations/what-if.ts';
 import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import type { WhatIfReport, WrongApprovals } from '../policy/what-if.ts';
@@ -31,7 +32,7 @@ export function replayCommand(): Command {
     .option('--json', 'the report as JSON')
     .action(async ({ policy: file, seconds, from, to, examples, json }: ReplayFlags) => {
       const policy = await readPolicy(file);
-      const { servers } = await findEnvironment();
+      const { servers } = await findEnvironment(readConfig(), { tables: false });
       const codecs = await openCodecs(servers.schemaRegistryUrl, [topics.conversationEvents]);
       progress('Reading the log twice, answers first …');
       const range = { ...(from && { from: from.getTime() }), ...(to && { to: to.getTime() }) };

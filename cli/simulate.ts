@@ -20,6 +20,7 @@ import { createConversationProducer } from '../producers/conversation-producer.t
 import type { Figures } from '../simulation/figures.ts';
 import { simulate } from '../simulation/simulate.ts';
 import type { Round, SimulationPorts } from '../simulation/simulate.ts';
+import { symbol } from '../stream/projection.ts';
 import { DATA_SET } from '../topology.ts';
 import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Sample } from '../trainer/learning/split.ts';
@@ -219,7 +220,7 @@ function standingOf(log: ModelLog, record: ModelRecord): Standing {
 function summary({ versions, standings }: Play): string {
   const ends = standings.map(({ version, status, traffic_percentage, reasons }) => [
     version,
-    status.replace('_', '-'),
+    symbol(status),
     `${traffic_percentage} %`,
     reasons.at(-1) ?? '',
   ]);

@@ -76,7 +76,7 @@ function drawAcls(): string {
 }
 
 /** A Mermaid flow chart: boxes are topics, rounded boxes processors, cylinders tables. */
-export function drawMermaid(): string {
+function drawMermaid(): string {
   const id = (name: string) => name.replaceAll(/[^a-z]/g, '_');
   const lines = Object.values(topics).map(({ name }) => `  ${id(name)}[${name}]`);
   for (const { name, inputs, outputs, table } of processors) {

@@ -1,5 +1,6 @@
 /** Programs from Maven Central, kept in a cache. */
-import { access, mkdir, readdir, rename, rm } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { withLock } from './lock.ts';
@@ -26,17 +27,13 @@ export interface JavaArtifact {
 /** Checks that `java` is installed and recent enough; returns its version output. @throws PlatformError with two remedies. */
 export async function requireJava(): Promise<string> {
   const { code, output } = await runProgram('java', ['-version']);
-  const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
-  if (code !== 0)
-    throw new PlatformError(
-      `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` does not run here: ${ways}.`,
-    );
   const major = javaMajor(output);
-  if (major < OLDEST_JAVA)
-    throw new PlatformError(
-      `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` here is version ${major}: ${ways}.`,
-    );
-  return output;
+  if (code === 0 && !(major < OLDEST_JAVA)) return output; // also where the version can't be read
+  const found = code === 0 ? `here is version ${major}` : 'does not run here';
+  const ways = twoWaysOn('apt-get install openjdk-17-jdk maven');
+  throw new PlatformError(
+    `The embedded Kafka and schema registry need Java ${OLDEST_JAVA} or later, and \`java\` ${found}: ${ways}.`,
+  );
 }
 
 /** The major version that `java -version` printed; "1.8.0_392" is Java 8. */
@@ -53,14 +50,14 @@ export async function fetchArtifact(
   signal?: AbortSignal,
 ): Promise<string> {
   const target = join(cache, artifact.folder);
-  if (await exists(target)) return target;
+  if (existsSync(target)) return target;
   await requireMaven(artifact);
   await mkdir(cache, { recursive: true });
   const onWait = (holder: number): void => {
     progress(`waiting for process ${holder}, which is downloading ${artifact.title}`);
   };
   await withLock(`${target}.lock`, onWait, signal, async () => {
-    if (await exists(target)) return;
+    if (existsSync(target)) return;
     progress(`downloading ${artifact.title} (once, into ${cache})`);
     // Only a complete folder gets the final name, so an interrupted download starts again.
     const partial = `${target}.partial`;
@@ -103,12 +100,4 @@ async function unpackArchives(target: string): Promise<void> {
     if (code !== 0) throw new PlatformError(`${archive} could not be unpacked: ${output.trim()}`);
     await rm(archive);
   }
-}
-
-/** Whether a file or folder exists. */
-export async function exists(path: string): Promise<boolean> {
-  return access(path).then(
-    () => true,
-    () => false,
-  );
 }

@@ -1,8 +1,9 @@
 /** The embedded Kafka. */
+import { existsSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { Kafka, logLevel } from 'kafkajs';
-import { exists, fetchArtifact, JAVA_ENVIRONMENT, requireJava } from './artifacts.ts';
+import { kafkajsClient } from '../runtime/kafka-clients.ts';
+import { fetchArtifact, JAVA_ENVIRONMENT, requireJava } from './artifacts.ts';
 import type { JavaArtifact } from './artifacts.ts';
 import { PlatformError } from './platform-error.ts';
 import { runProgram } from './process.ts';
@@ -60,7 +61,7 @@ async function prepare({ home, cache, state, progress, signal }: ServerContext, 
   const java = ['-Djava.awt.headless=true', `-Dlog4j2.configurationFile=${logging}`, '-cp', join(libraries, '*')];
   const classes = await sharedClasses(cache, artifact.folder, version);
   // The storage tool writes meta.properties last, so its presence means that formatting is complete.
-  if (!(await exists(join(data, 'meta.properties')))) {
+  if (!existsSync(join(data, 'meta.properties'))) {
     const format = [
       'kafka.tools.StorageTool',
       'format',
@@ -90,15 +91,8 @@ async function prepare({ home, cache, state, progress, signal }: ServerContext, 
 
 /** Lists the brokers of the cluster: metadata contains a broker only once it accepts requests. */
 async function probe(state: PlatformState): Promise<void> {
-  const kafka = new Kafka({
-    clientId: 'samvad-platform',
-    brokers: [address(state)],
-    logLevel: logLevel.NOTHING,
-    connectionTimeout: 1_000,
-    requestTimeout: 5_000,
-    retry: { retries: 0 },
-  });
-  const admin = kafka.admin();
+  const settings = { connectionTimeout: 1_000, requestTimeout: 5_000, retry: { retries: 0 } };
+  const admin = kafkajsClient({ brokers: address(state) }, 'samvad-platform', settings).admin();
   try {
     await admin.connect();
     const { brokers } = await admin.describeCluster();

@@ -6,11 +6,11 @@ import { describeEnd, startServer, stopServer } from './lifecycle.ts';
 import { thisProcess, withLock } from './lock.ts';
 import { PlatformError } from './platform-error.ts';
 import { postgresServer } from './postgres.ts';
-import { signalProcess } from './process.ts';
 import { isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
+import { signalProcess } from '../runtime/signal-process.ts';
 import { registryServer } from './registry.ts';
-import { isRunning, readRunRecord } from './run-record.ts';
+import { readRunning } from './run-record.ts';
 import { serverNames } from './server.ts';
 import type { Server, ServerContext, ServerName } from './server.ts';
 import { readOrCreateState, readState } from './state.ts';
@@ -142,8 +142,8 @@ async function settleLeftovers(
 ): Promise<Members> {
   const members: Members = new Map();
   for (const name of names) {
-    const record = await readRunRecord(home, name);
-    if (record === undefined || !(await isRunning(record))) continue;
+    const record = await readRunning(home, name);
+    if (record === undefined) continue;
     if (record.owner === null) members.set(name, { identity: record, found: true });
     else if (await isAlive(record.owner))
       throw new PlatformError(
@@ -237,12 +237,23 @@ function addressesOf(state: PlatformState, names: readonly ServerName[]): Partia
 export async function stopPlatform(folderPath: string, progress: (message: string) => void): Promise<void> {
   const home = resolve(folderPath);
   for (const name of serverNames) {
-    const record = await readRunRecord(home, name);
-    if (record === undefined || !(await isRunning(record))) continue;
+    const record = await readRunning(home, name);
+    if (record === undefined) continue;
     if (record.owner !== null && (await isAlive(record.owner)))
       progress(`${ownedElsewhere(home, name, record.owner)}, which stops it when it ends`);
     else await stopServer(servers[name], record, home, progress);
   }
+}
+
+/** The addresses of the servers of a data folder that run. */
+export async function runningAddresses(folderPath: string): Promise<Partial<PlatformAddresses>> {
+  const state = await readState(resolve(folderPath));
+  if (state === undefined) return {};
+  const running = (await platformStatus(folderPath)).filter((status) => status.state === 'running');
+  return addressesOf(
+    state,
+    running.map(({ server }) => server),
+  );
 }
 
 /** The status of each server of a data folder. */
@@ -251,9 +262,8 @@ export async function platformStatus(folderPath: string): Promise<readonly Serve
   const state = await readState(home);
   return Promise.all(
     serverNames.map(async (server): Promise<ServerStatus> => {
-      const record = await readRunRecord(home, server);
-      if (state === undefined || record === undefined || !(await isRunning(record)))
-        return { server, state: 'stopped' };
+      const record = await readRunning(home, server);
+      if (state === undefined || record === undefined) return { server, state: 'stopped' };
       return {
         server,
         state: 'running',

@@ -1,12 +1,12 @@
 /** The embedded PostgreSQL. */
+import { existsSync } from 'node:fs';
 import { chmod, chown, readFile, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import pg from 'pg';
-import { exists } from './artifacts.ts';
 import { PlatformError, twoWaysOn } from './platform-error.ts';
 import { runProgram } from './process.ts';
-import { identify } from '../runtime/process-identity.ts';
-import { isRunning, readRunRecord } from './run-record.ts';
+import { identify, isAlive } from '../runtime/process-identity.ts';
+import { readRunRecord } from './run-record.ts';
 import type { Account, Launch, Server, ServerContext } from './server.ts';
 import { folder, readTextIfPresent } from './state.ts';
 import type { PlatformState } from './state.ts';
@@ -48,7 +48,7 @@ async function prepare({ home, state, progress }: ServerContext): Promise<Launch
   }
   await chmod(root, 0o700);
   const run = { cwd: root, ...(account === undefined ? {} : { account }) };
-  if (await exists(data)) await removeForeignPidFile(home, data);
+  if (existsSync(data)) await removeForeignPidFile(home, data);
   else {
     progress('creating the PostgreSQL data folder');
     await initialise(programs.initdb, root, data, state.postgresPassword, run);
@@ -175,6 +175,6 @@ async function removeForeignPidFile(home: string, data: string): Promise<void> {
   const path = join(data, 'postmaster.pid');
   const pid = Number((await readTextIfPresent(path))?.split('\n', 1)[0]);
   const record = await readRunRecord(home, 'postgres');
-  if (!Number.isInteger(pid) || record?.pid !== pid || (await isRunning(record))) return;
+  if (!Number.isInteger(pid) || record?.pid !== pid || (await isAlive(record))) return;
   if ((await identify(pid)) !== undefined) await rm(path);
 }

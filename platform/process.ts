@@ -4,20 +4,11 @@ import { closeSync, openSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { identify, isAlive } from '../runtime/process-identity.ts';
 import type { ProcessIdentity } from '../runtime/process-identity.ts';
-import { isErrorCode } from '../runtime/reason.ts';
+import { signalProcess } from '../runtime/signal-process.ts';
 import type { Launch } from './server.ts';
 
 /** How a process ended. */
 export type ProcessEnd = { readonly code: number | null; readonly signal: NodeJS.Signals | null };
-
-/** Sends a signal. A process that has just ended is not an error. */
-export function signalProcess(pid: number, signal: NodeJS.Signals): void {
-  try {
-    process.kill(pid, signal);
-  } catch (cause) {
-    if (!isErrorCode(cause, 'ESRCH')) throw cause;
-  }
-}
 
 /** Ends a process with `signal`, and with SIGKILL after `graceMs`. Returns once it has ended; false when SIGKILL was needed. */
 export async function endProcess(identity: ProcessIdentity, signal: NodeJS.Signals, graceMs: number): Promise<boolean> {

@@ -26,6 +26,12 @@ export async function readRunRecord(home: string, name: ServerName): Promise<Run
   return { pid, startedAt, owner: isProcessIdentity(owner) ? owner : null };
 }
 
+/** Reads the pid file of a server that still runs: the same process, not another that got its pid. Undefined if it does not run. */
+export async function readRunning(home: string, name: ServerName): Promise<RunRecord | undefined> {
+  const record = await readRunRecord(home, name);
+  return record !== undefined && (await isAlive(record)) ? record : undefined;
+}
+
 /** Writes a pid file, in one step. */
 export async function writeRunRecord(home: string, name: ServerName, record: RunRecord): Promise<void> {
   await folder(home, 'run');
@@ -35,9 +41,4 @@ export async function writeRunRecord(home: string, name: ServerName, record: Run
 /** Removes a pid file, if it exists. */
 export async function removeRunRecord(home: string, name: ServerName): Promise<void> {
   await rm(recordFile(home, name), { force: true });
-}
-
-/** Whether the recorded server still runs: the same process, not another that got its pid. */
-export async function isRunning(record: RunRecord | undefined): Promise<boolean> {
-  return record !== undefined && (await isAlive(record));
 }

@@ -11,7 +11,7 @@ import { randomUUID } from 'node:crypto';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { Entity, NluProvider, RoutingTarget, RunnerUp, ShownPrediction, Verdict } from '../schemas/types.ts';
-import { drainSpool } from './drain.ts';
+import { Drain } from './drain.ts';
 import { openHeld } from './held.ts';
 import type { ProducedEvent } from './inputs.ts';
 import { InputError, parseEvent } from './inputs.ts';
@@ -152,7 +152,7 @@ export async function createConversationProducer(options: ProducerOptions): Prom
   const spool = await openSpool(spoolOptions);
   const link = new KafkaLink({ kafka, schemaRegistryUrl, deliveryTimeoutMs, ready, log });
   const held = await openHeld(spoolOptions, link);
-  const drain = drainSpool(spool, link, log, { room: held });
+  const drain = new Drain(spool, link, log, { room: held });
   const sending = new Set<Promise<unknown>>();
   /** The last unfinished `send` of each conversation. */
   const latest = new Map<string, Promise<unknown>>();

@@ -1,5 +1,6 @@
 /** Dead letters that people correct: a letter as JSON in the form of all inputs, and the corrected JSON as a record. */
 import { Poison } from '../stream/poison.ts';
+import { symbol } from '../stream/projection.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
 import { encodeInput, kindOf, topicOf } from './input-topics.ts';
@@ -50,7 +51,7 @@ function asInput(name: string, value: unknown): unknown {
   if (value === null || (Array.isArray(value) && value.length === 0)) return undefined;
   if (TIMES.has(name) && typeof value === 'number' && Math.abs(value) <= LAST_TIME)
     return new Date(value).toISOString();
-  return name === 'source' && typeof value === 'string' ? value.replaceAll('_', '-') : value;
+  return name === 'source' && typeof value === 'string' ? symbol(value) : value;
 }
 
 function jsonIn(value: Buffer): object | null {

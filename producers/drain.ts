@@ -49,12 +49,10 @@ export interface DrainOptions {
 /** The lanes that are blocked in one pass, each with the reason why its oldest record stays. */
 type Blocked = Map<string, unknown>;
 
-/** Starts draining. A segment is deleted once each of its records is acknowledged by Kafka, in the waiting room, or set aside. */
-export function drainSpool(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions = {}): Drain {
-  return new Drain(spool, link, log, options);
-}
-
-/** A spool that is being drained in the background; `drainSpool` makes one. */
+/**
+ * Drains a spool in the background until `finish`. A segment is deleted once each of its records is acknowledged by Kafka, in the waiting
+ * room, or set aside.
+ */
 export class Drain {
   readonly #spool: Spool;
   readonly #link: DrainLink;
@@ -71,7 +69,7 @@ export class Drain {
   #asking = false;
   readonly #running: Promise<void>;
 
-  constructor(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions) {
+  constructor(spool: Spool, link: DrainLink, log: Logger | undefined, options: DrainOptions = {}) {
     this.#spool = spool;
     this.#link = link;
     this.#log = log;

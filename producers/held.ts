@@ -6,8 +6,8 @@
  */
 import { rmdir } from 'node:fs/promises';
 import path from 'node:path';
-import { drainSpool } from './drain.ts';
-import type { Drain, DrainLink, WaitingRoom } from './drain.ts';
+import { Drain } from './drain.ts';
+import type { DrainLink, WaitingRoom } from './drain.ts';
 import type { EventKind } from './inputs.ts';
 import { NotPermitted } from './kafka-link.ts';
 import type { KafkaLink } from './kafka-link.ts';
@@ -37,7 +37,7 @@ export async function openHeld(options: SpoolOptions, link: DrainLink & Pick<Kaf
   const { folder, log } = options;
   const open = async (kind: EventKind, behind?: Spool): Promise<{ readonly spool: Spool; readonly drain: Drain }> => {
     const spool = await openSpool({ ...options, folder: path.join(folder, FOLDER, kind) });
-    return { spool, drain: drainSpool(spool, link, log, { ...(behind && { behind }) }) };
+    return { spool, drain: new Drain(spool, link, log, { ...(behind && { behind }) }) };
   };
   const conversation = await open('conversation');
   const byKind = {

@@ -134,16 +134,6 @@ export function inputSchema(kind: EventKind): object {
 }
 
 /**
- * A conversation from JSON. `arrivedAtMs` is now: an event can't be far ahead of its arrival.
- * @throws InputError with all that is wrong.
- */
-export function parseConversation(json: unknown, arrivedAtMs: number = Date.now()): ConversationCaptured {
-  const record = parse('conversation', conversationShape, json);
-  refuse(conversationProblems(record, arrivedAtMs));
-  return record;
-}
-
-/**
  * A review from JSON. `arrivedAtMs` is now: an event can't be far ahead of its arrival.
  * @throws InputError with all that is wrong.
  */
@@ -153,25 +143,21 @@ export function parseReview(json: unknown, arrivedAtMs: number = Date.now()): Re
   return record;
 }
 
-/**
- * A request to erase from JSON. `arrivedAtMs` is now.
- * @throws InputError with all that is wrong.
- */
-export function parseErasure(json: unknown, arrivedAtMs: number = Date.now()): ErasureRequested {
-  const record = parse('request to erase', erasureShape, json);
-  refuse(erasureProblems(record, arrivedAtMs));
-  return record;
-}
-
-/** A record of any kind. @throws InputError with all that is wrong. */
+/** A record of any kind from JSON; `arrivedAtMs` as in `parseReview`. @throws InputError with all that is wrong. */
 export function parseEvent(kind: EventKind, json: unknown, arrivedAtMs: number = Date.now()): ProducedEvent {
   switch (kind) {
-    case 'conversation':
-      return { kind, record: parseConversation(json, arrivedAtMs) };
+    case 'conversation': {
+      const record = parse('conversation', conversationShape, json);
+      refuse(conversationProblems(record, arrivedAtMs));
+      return { kind, record };
+    }
     case 'review':
       return { kind, record: parseReview(json, arrivedAtMs) };
-    case 'erasure':
-      return { kind, record: parseErasure(json, arrivedAtMs) };
+    case 'erasure': {
+      const record = parse('request to erase', erasureShape, json);
+      refuse(erasureProblems(record, arrivedAtMs));
+      return { kind, record };
+    }
   }
 }
 

@@ -7,7 +7,7 @@
  * are adopted.
  */
 import { createReadStream, existsSync } from 'node:fs';
-import { mkdir, open, readdir, rename, rm, rmdir, stat, utimes } from 'node:fs/promises';
+import { appendFile, mkdir, open, readdir, rename, rm, rmdir, stat, utimes, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
 import path from 'node:path';
 import type { Logger } from 'pino';
@@ -171,13 +171,7 @@ export class Spool {
     const folder = path.dirname(segment.file);
     const content = Buffer.from(lines.map(({ text = '' }) => `${text}\n`).join(''));
     const draft = path.join(folder, DRAFT);
-    const handle = await open(draft, 'w', 0o600);
-    try {
-      await handle.writeFile(content);
-      await handle.datasync();
-    } finally {
-      await handle.close();
-    }
+    await writeFile(draft, content, { mode: 0o600, flush: true });
     await rename(draft, segment.file);
     // From now on it is another segment, even if the folder can't be flushed: the numbers of the lines have changed.
     const kept = { file: segment.file, bytes: content.length };
@@ -189,17 +183,12 @@ export class Spool {
 
   /** Writes a line that can never be delivered to `refused.ndjson`, for a person to look at. */
   async setAside(line: string, reason: string): Promise<void> {
-    const handle = await open(path.join(this.#options.folder, 'refused.ndjson'), 'a', 0o600);
-    try {
-      await handle.writeFile(`${JSON.stringify({ reason, line })}\n`);
-      await handle.datasync();
-    } finally {
-      await handle.close();
-    }
+    const file = path.join(this.#options.folder, 'refused.ndjson');
+    await appendFile(file, `${JSON.stringify({ reason, line })}\n`, { mode: 0o600, flush: true });
   }
 
-  /** Takes over the folders of processes that ended. Returns the number of segments. */
-  async adoptOrphans(): Promise<number> {
+  /** Takes over the folders of processes that ended. */
+  async adoptOrphans(): Promise<void> {
     const { folder } = this.#options;
     const adopted: Segment[] = [];
     for (const entry of await readdir(folder, { withFileTypes: true })) {
@@ -218,7 +207,6 @@ export class Spool {
     }
     this.#sealed.unshift(...adopted);
     this.#bytes += adopted.reduce((sum, { bytes }) => sum + bytes, 0);
-    return adopted.length;
   }
 
   async #adopt(orphan: string): Promise<readonly Segment[]> {

@@ -16,13 +16,13 @@ interface Cursor {
   free: number;
 }
 type Walk = (cursor: Cursor) => void;
+/** A schema as avsc writes it: names are full, and a type is defined where it first occurs. */
 type Node =
   | string
   | Node[]
   | {
-      type: Node;
+      type: string;
       name?: string;
-      namespace?: string;
       fields?: { type: Node }[];
       symbols?: string[];
       items?: Node;
@@ -38,7 +38,7 @@ const FREE_PARTS_A_BYTE = 16;
 
 /** Returns a check for records of `type`. It throws Poison `bad-avro` or `bad-utf8`, and `unreadable-schema` for items that take no bytes. */
 export function avroGuard(type: avsc.Type): (bytes: Buffer, start: number) => void {
-  const walk = compile(JSON.parse(JSON.stringify(type.schema({ exportAttrs: false }))) as Node, new Map(), '');
+  const walk = compile(type.schema({ exportAttrs: false }) as Node, new Map());
   return (bytes, start) => {
     const cursor = { bytes, at: start, depth: 0, free: 0 };
     walk(cursor);
@@ -46,32 +46,28 @@ export function avroGuard(type: avsc.Type): (bytes: Buffer, start: number) => vo
   };
 }
 
-function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk {
+function compile(node: Node, named: Map<string, Walk>): Walk {
   if (Array.isArray(node)) {
-    const branches = node.map((branch) => compile(branch, named, namespace));
+    const branches = node.map((branch) => compile(branch, named));
     return (c) => at(branches, long(c), 'union branch')(c);
   }
-  if (typeof node === 'string') return primitive(node) ?? reference(node, named, namespace);
-  if (typeof node.type !== 'string') return compile(node.type, named, namespace);
-  const name =
-    node.name === undefined || node.name.includes('.') ? node.name : join(node.namespace ?? namespace, node.name);
+  if (typeof node === 'string') return primitive(node) ?? reference(node, named);
   const register = (walk: Walk): Walk => {
-    if (name !== undefined) named.set(name, walk);
+    if (node.name !== undefined) named.set(node.name, walk);
     return walk;
   };
   switch (node.type) {
     case 'record': {
       const fields: Walk[] = [];
-      register((c) => {
+      const walk = register((c) => {
         free(c);
         if (++c.depth > MAX_DEPTH)
           throw new Poison('bad-avro', `Records are nested more than ${String(MAX_DEPTH)} deep.`);
         for (const field of fields) field(c);
         c.depth--;
       });
-      const inner = name?.slice(0, Math.max(0, name.lastIndexOf('.'))) ?? namespace;
-      for (const field of node.fields ?? []) fields.push(compile(field.type, named, inner));
-      return named.get(name ?? '') ?? reference(name ?? '', named, namespace);
+      for (const field of node.fields ?? []) fields.push(compile(field.type, named));
+      return walk;
     }
     case 'enum': {
       const symbols = node.symbols ?? [];
@@ -85,16 +81,16 @@ function compile(node: Node, named: Map<string, Walk>, namespace: string): Walk 
       });
     }
     case 'array':
-      return blocks(compile(node.items ?? 'null', named, namespace));
+      return blocks(compile(node.items ?? 'null', named));
     case 'map': {
-      const value = compile(node.values ?? 'null', named, namespace);
+      const value = compile(node.values ?? 'null', named);
       return blocks((c) => {
         text(c);
         value(c);
       });
     }
     default:
-      return compile(node.type, named, namespace);
+      return compile(node.type, named);
   }
 }
 
@@ -124,9 +120,9 @@ function primitive(name: string): Walk | undefined {
   }
 }
 
-function reference(name: string, named: Map<string, Walk>, namespace: string): Walk {
+function reference(name: string, named: Map<string, Walk>): Walk {
   return (c) => {
-    const walk = named.get(name) ?? named.get(join(namespace, name));
+    const walk = named.get(name);
     if (!walk) throw new Poison('unreadable-schema', `The schema names a type ${name} that it does not define.`);
     walk(c);
   };
@@ -204,8 +200,4 @@ function at<T>(list: readonly T[], index: number, what: string): T {
   const found = list[index];
   if (found === undefined) throw new Poison('bad-avro', `There is no ${what} ${String(index)}.`);
   return found;
-}
-
-function join(namespace: string, name: string): string {
-  return namespace === '' ? name : `${namespace}.${name}`;
 }

@@ -41,9 +41,7 @@ export interface Codec<V> {
   prepareAll(): Promise<void>;
 }
 
-interface Reader {
-  decode(bytes: Buffer): unknown;
-}
+type Reader = (bytes: Buffer) => unknown;
 
 /** A codec that writes with schema `id`, and reads what any registered version wrote. */
 export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegistryClient | undefined): Codec<V> {
@@ -74,7 +72,7 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
     const writer = schemaId(bytes);
     const known = readers.get(writer);
     if (known instanceof Poison) throw known;
-    if (known !== undefined) return known.decode(bytes) as V;
+    if (known !== undefined) return known(bytes) as V;
     if (unknown.has(writer)) throw new Poison('unknown-schema', `No schema has the id ${String(writer)}.`);
     throw unanswered ?? new Error(`Schema ${String(writer)} was not prepared.`);
   }
@@ -149,17 +147,10 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
       throw new Poison('bad-avro', `It can't be decoded: ${String(error)}`);
     }
   }
-  return {
-    decode(bytes) {
-      const decoded = read(bytes);
-      if (decoded.offset !== bytes.length) {
-        throw new Poison(
-          'bad-avro',
-          decoded.offset < 0 ? 'The Avro record is cut off.' : 'Bytes follow the Avro record.',
-        );
-      }
-      return decoded.value;
-    },
+  return (bytes) => {
+    const { value, offset } = read(bytes);
+    if (offset === bytes.length) return value;
+    throw new Poison('bad-avro', offset < 0 ? 'The Avro record is cut off.' : 'Bytes follow the Avro record.');
   };
 }
 

@@ -1,5 +1,6 @@
 /** Compare-and-set on Kafka's transactions, for topics that several processes write, one at a time. */
 import type { KafkaConfig } from '../config.ts';
+import type { OutgoingRecord } from '../stream/batch.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
   beginTransaction,
@@ -10,17 +11,11 @@ import {
   TRANSACTION_TIMEOUT_MS,
 } from './rdkafka.ts';
 
-/** A record, encoded. */
-export interface EncodedRecord {
-  readonly topic: string;
+/** A record to write. */
+export interface EncodedRecord extends Omit<OutgoingRecord, 'partition' | 'traceparent'> {
   /** 0 where absent; null leaves the choice to the key. */
   readonly partition?: number | null;
-  readonly key: string | Buffer | null;
-  /** Null is a tombstone. */
-  readonly value: Buffer | null;
-  /** Event time, milliseconds since 1970. */
-  readonly timestamp: number;
-  /** W3C trace context to send with the record. */
+  /** The trace in which it is sent, if it has one. */
   readonly traceparent?: string | null;
 }
 

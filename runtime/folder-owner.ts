@@ -35,15 +35,13 @@ export function unownedName(): string {
   return [UNOWNED, randomUUID()].join(SEPARATOR);
 }
 
-/** Who owns the folder `name` in `parent`. A name without a namespace comes from an earlier release. */
+/** Who owns the folder `name` in `parent`. */
 export async function ownershipOf(parent: string, name: string): Promise<Ownership> {
   const parts = name.split(SEPARATOR);
   if (parts.length === 2 && parts[0] === UNOWNED) return 'orphaned';
-  const [host, pid, startedAt] = parts;
-  const namespace = parts.length === 5 ? parts[3] : await ownNamespace();
-  if (![4, 5].includes(parts.length) || host === undefined || startedAt === undefined || !/^\d+$/.test(pid ?? '')) {
+  const [host, pid, startedAt, namespace] = parts;
+  if (parts.length !== 5 || host === undefined || startedAt === undefined || !/^\d+$/.test(pid ?? ''))
     return 'no owner';
-  }
   if (host !== hostName()) return 'foreign';
   if (namespace !== (await ownNamespace())) return (await untouched(path.join(parent, name))) ? 'untouched' : 'alive';
   if ([host, pid, startedAt].join(SEPARATOR) === (await ownProcess())) return 'ours';

@@ -1,15 +1,11 @@
 /** A service that may run in any number of copies, of which one leads. */
 import type { Config } from '../config.ts';
 import { leadInTurn } from './leader.ts';
-import type { Access, Service, ServiceContext } from './service.ts';
+import type { Service, ServiceContext } from './service.ts';
 import { runSessions, untilAborted } from './sessions.ts';
 
-/** The parts of such a service; `C` are the names of its counters. */
-export interface LeadingService<C extends string> {
-  /** Also the consumer group that elects the leader. */
-  readonly name: string;
-  readonly does: string;
-  readonly access: Access;
+/** The parts of such a service, whose consumer group elects the leader; `C` are the names of its counters. */
+export interface LeadingService<C extends string> extends Omit<Service, 'start'> {
   /** A topic with one partition; its records are ignored. */
   readonly topic: string;
   readonly counters: readonly C[];

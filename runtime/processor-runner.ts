@@ -13,10 +13,11 @@ import type { BatchResult } from '../stream/batch.ts';
 import { runBatch } from '../stream/batch.ts';
 import type { Processor } from '../stream/processor.ts';
 import type { Topic } from '../stream/topic.ts';
-import { logPoisoned } from './dead-letters.ts';
+import { logPoisoned } from './dead-letter-writer.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
 import {
   beginTransaction,
+  callNow,
   commitTransaction,
   committedOffsets,
   connectProducer,
@@ -26,7 +27,6 @@ import {
   rawRecord,
   sendOffsets,
   TRANSACTION_TIMEOUT_MS,
-  Transient,
 } from './rdkafka.ts';
 import type { Codecs } from './schema-registry.ts';
 import { openStateStore } from './state-store.ts';
@@ -34,8 +34,8 @@ import type { StateStore } from './state-store.ts';
 import { restoreTable } from './restore.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
-import { memberState, runSessions } from './sessions.ts';
-import type { Background } from './sessions.ts';
+import { assignedTo, runMember } from './sessions.ts';
+import type { Member, MemberStats } from './sessions.ts';
 import { openWatermarks } from './watermarks.ts';
 import type { Watermarks } from './watermarks.ts';
 
@@ -54,56 +54,30 @@ export interface ProcessorRunnerOptions {
   readonly onCommit?: (batch: CommittedBatch) => void;
 }
 
-/** Counters since the start, for the status page and metrics. */
-export type ProcessorStats = {
-  readonly processed: number;
-  readonly transactions: number;
-  readonly deadLetters: number;
-  readonly sessions: number;
-  /** 1 while it is a member of its group, even without partitions. */
-  readonly joined: number;
-  readonly assigned: number;
-};
-
-/** A running processor. */
-export interface ProcessorRunner extends Background {
-  stats(): ProcessorStats;
-}
-
 /** Most records in a transaction. */
 const MAX_BATCH = 5000;
 
 /** Starts `processor`. Returns at once; sessions come and go in the background. */
-export function startProcessor(options: ProcessorRunnerOptions): ProcessorRunner {
-  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, joined: 0, assigned: 0 };
-  const background = runSessions({
-    session: (stopping) => runSession(options, stopping, stats),
-    progress: () => stats.transactions,
-    log: options.log,
-  });
-  return { ...background, stats: () => stats, state: () => memberState(background, stats) };
+export function startProcessor(options: ProcessorRunnerOptions): Member {
+  return runMember(options.log, (stopping, stats) => runSession(options, stopping, stats));
 }
-
-type Counters = { -readonly [K in keyof ProcessorStats]: ProcessorStats[K] };
 
 interface Session {
   readonly options: ProcessorRunnerOptions;
   readonly producer: Producer;
   readonly watermarks: Watermarks;
   readonly store: StateStore;
-  readonly stats: Counters;
+  readonly stats: MemberStats;
   /** Resolves when the changes of the last commit are in the store. */
   written: Promise<void>;
   /** The group's next offset of each partition, by `topic/partition`. */
   readonly positions: Map<string, TopicPartitionOffset>;
 }
 
-async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
+async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal, stats: MemberStats): Promise<void> {
   const { processor, kafka } = options;
   const id = `${processor.name}-${randomUUID()}`;
   const closers: (() => Promise<void>)[] = [];
-  stats.sessions++;
-  stats.joined = 0;
   try {
     const store = await openStateStore(options.stateFolder, options.log);
     closers.push(() => store.close());
@@ -141,10 +115,7 @@ async function runSession(options: ProcessorRunnerOptions, stopping: AbortSignal
         },
         checkpoint: (consumer, partitions) => checkpoint(session, consumer, partitions),
       },
-      (assigned) => {
-        stats.assigned = assigned;
-        stats.joined = 1;
-      },
+      assignedTo(stats),
     );
   } finally {
     for (const close of closers.reverse()) await close();
@@ -287,13 +258,10 @@ function moveTo({ positions }: Session, offsets: readonly TopicPartitionOffset[]
 }
 
 function produceAll(producer: Producer, { outgoing }: BatchResult): void {
-  for (const { topic, partition, key, value, timestamp, traceparent } of outgoing) {
-    try {
+  for (const { topic, partition, key, value, timestamp, traceparent } of outgoing)
+    callNow(`producing to ${topic}`, () => {
       producer.produce(topic, partition, value, key, timestamp, undefined, headersOf(traceparent));
-    } catch (cause) {
-      throw new Transient(`Producing to ${topic} failed: ${String(cause)}`, { cause });
-    }
-  }
+    });
 }
 
 function nextOffsets(messages: readonly Message[]): TopicPartitionOffset[] {

@@ -7,10 +7,10 @@ import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { Poisoned, RawRecord } from '../stream/batch.ts';
-import { Poison } from '../stream/poison.ts';
+import type { Poison } from '../stream/poison.ts';
 import type { Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
-import { logPoisoned } from './dead-letters.ts';
+import { logPoisoned } from './dead-letter-writer.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
 import { BEGIN, inTransaction } from './postgres-pool.ts';
@@ -25,8 +25,8 @@ import {
 } from './projection-store.ts';
 import type { EncodedBatch, HeldPartition } from './projection-store.ts';
 import { callNow, rawRecord } from './rdkafka.ts';
-import { memberState, runSessions } from './sessions.ts';
-import type { Background } from './sessions.ts';
+import { assignedTo, runMember } from './sessions.ts';
+import type { Member, MemberStats } from './sessions.ts';
 
 /** What a projection needs to run. */
 export interface ProjectionRunnerOptions {
@@ -41,22 +41,6 @@ export interface ProjectionRunnerOptions {
   readonly onCommit?: (batch: CommittedBatch) => void;
 }
 
-/** Counters since the start. */
-export type ProjectionStats = {
-  readonly processed: number;
-  readonly transactions: number;
-  readonly deadLetters: number;
-  readonly sessions: number;
-  /** 1 while it is a member of its group, even without partitions. */
-  readonly joined: number;
-  readonly assigned: number;
-};
-
-/** A running projection. */
-export interface ProjectionRunner extends Background {
-  stats(): ProjectionStats;
-}
-
 const MAX_BATCH = 10_000;
 /** How long offsets of batches without a row may stay unstored, unless a row, a dead letter or the end of a partition comes first. */
 const STORE_MS = 1000;
@@ -69,21 +53,13 @@ const MAX_TRANSACTION_MS = 240_000;
 const NO_ROWS: EncodedBatch = { upserts: undefined, deletes: [] };
 
 /** Starts `projection`. Returns at once; sessions come and go in the background. */
-export function startProjection(options: ProjectionRunnerOptions): ProjectionRunner {
-  const stats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, joined: 0, assigned: 0 };
-  const background = runSessions({
-    session: (stopping) => runSession(options, stopping, stats),
-    progress: () => stats.transactions,
-    log: options.log,
-  });
-  return { ...background, stats: () => stats, state: () => memberState(background, stats) };
+export function startProjection(options: ProjectionRunnerOptions): Member {
+  return runMember(options.log, (stopping, stats) => runSession(options, stopping, stats));
 }
-
-type Counters = { -readonly [K in keyof ProjectionStats]: ProjectionStats[K] };
 
 interface Session {
   readonly options: ProjectionRunnerOptions;
-  readonly stats: Counters;
+  readonly stats: MemberStats;
   /** The positions that Postgres has stored. */
   readonly held: Map<number, HeldPartition>;
   /** Next offsets by partition that are not stored yet, because no record before them gave a row. */
@@ -91,11 +67,9 @@ interface Session {
   storedAt: number;
 }
 
-async function runSession(options: ProjectionRunnerOptions, stopping: AbortSignal, stats: Counters): Promise<void> {
+async function runSession(options: ProjectionRunnerOptions, stopping: AbortSignal, stats: MemberStats): Promise<void> {
   const { projection, kafka } = options;
   const session: Session = { options, stats, held: new Map(), passed: new Map(), storedAt: 0 };
-  stats.sessions++;
-  stats.joined = 0;
   await runGroupSession(
     {
       kafka,
@@ -111,10 +85,7 @@ async function runSession(options: ProjectionRunnerOptions, stopping: AbortSigna
       atEnds: (consumer, ends) => storeEnds(session, consumer, ends),
       checkpoint: () => store(session),
     },
-    (assigned) => {
-      stats.assigned = assigned;
-      stats.joined = 1;
-    },
+    assignedTo(stats),
   );
 }
 
@@ -158,10 +129,7 @@ async function stage(
   await codec.prepare(messages.map(({ value }) => value));
   const batch = encodeBatch(projection, messages.map(rawRecord), {
     decode: (bytes) => codec.decode(bytes),
-    onPoison(record, error) {
-      if (!(error instanceof Poison)) throw error;
-      poisoned.push([record, error]);
-    },
+    onPoison: (record, poison) => void poisoned.push([record, poison]),
   });
   return { batch, poisoned, records: messages.length, first, next };
 }

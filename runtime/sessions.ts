@@ -62,10 +62,51 @@ export function runSessions(options: {
   };
 }
 
-/** The state of a component whose work is in a consumer group. */
-export function memberState(background: Background, { joined }: { readonly joined: number }): string {
-  const state = background.state();
-  return state === 'ok' && joined === 0 ? 'It is joining its group.' : state;
+/** What a processor or a projection has done since its start, for the status page and metrics. */
+export type MemberStats = {
+  processed: number;
+  transactions: number;
+  deadLetters: number;
+  sessions: number;
+  /** 1 while it is a member of its group, even without partitions. */
+  joined: number;
+  /** Partitions. */
+  assigned: number;
+};
+
+/** A component that works as a member of a consumer group. */
+export interface Member extends Background {
+  stats(): Readonly<MemberStats>;
+}
+
+/** Runs the sessions of such a component, which count their work in `stats`. Returns at once. */
+export function runMember(log: Logger, session: (stopping: AbortSignal, stats: MemberStats) => Promise<void>): Member {
+  const stats: MemberStats = { processed: 0, transactions: 0, deadLetters: 0, sessions: 0, joined: 0, assigned: 0 };
+  const background = runSessions({
+    session(stopping) {
+      stats.sessions++;
+      stats.joined = 0;
+      return session(stopping, stats);
+    },
+    progress: () => stats.transactions,
+    log,
+  });
+  return {
+    ...background,
+    stats: () => stats,
+    state() {
+      const state = background.state();
+      return state === 'ok' && stats.joined === 0 ? 'It is joining its group.' : state;
+    },
+  };
+}
+
+/** Counts the partitions that a session gets. An assignment, even of none, shows that the component is a member of its group. */
+export function assignedTo(stats: MemberStats): (partitions: number) => void {
+  return (partitions) => {
+    stats.assigned = partitions;
+    stats.joined = 1;
+  };
 }
 
 /** Resolves when `signal` is aborted. */

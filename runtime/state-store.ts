@@ -38,8 +38,8 @@ export interface StateStore {
    * not kept current for too long, or if the topic lost records that the copy holds, as in a power cut, or was recreated.
    */
   restoredTo(partition: number, end: number): number;
-  /** Applies entries and, where given, records that the topic was read up to `restoredTo`. */
-  apply(partition: number, entries: Iterable<readonly [string, Buffer | null]>, restoredTo?: number): void;
+  /** Applies entries, and records that the topic was read up to `restoredTo`. */
+  apply(partition: number, entries: Iterable<readonly [string, Buffer | null]>, restoredTo: number): void;
   /** Makes changes visible to the readers at once, before they are written. */
   stage(changes: StateChanges): StagedChanges;
   /**
@@ -117,7 +117,7 @@ export async function openStateStore(folder: string, log?: Logger): Promise<Stat
           if (bytes === null) db.removeSync(key);
           else db.putSync(key, bytes);
         }
-        if (restoredTo !== undefined) mark(partition, restoredTo);
+        mark(partition, restoredTo);
       });
     },
     stage(changes) {

@@ -9,7 +9,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LibrdKafkaError, Metadata } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
-import { librdkafkaReaderConfig } from './kafka-clients.ts';
+import { librdkafkaReaderConfig, READER_GROUP } from './kafka-clients.ts';
 import { call, connectConsumer, disconnect, Transient } from './rdkafka.ts';
 
 const CALL_MS = 10_000;
@@ -68,6 +68,12 @@ export async function openWatermarks(kafka: KafkaConfig, clientId: string): Prom
     },
     close: () => disconnect(client),
   };
+}
+
+/** The watermarks of all partitions of a topic, asked for once. @throws Transient when Kafka does not answer. */
+export async function watermarksOf(kafka: KafkaConfig, topic: string): Promise<ReadonlyMap<number, Watermark>> {
+  const watermarks = await openWatermarks(kafka, READER_GROUP);
+  return watermarks.ofAll(topic).finally(() => watermarks.close());
 }
 
 /** Kafka's LEADER_NOT_AVAILABLE and NOT_LEADER_OR_FOLLOWER, and the client's ERR__UNKNOWN_PARTITION: it knows no leader yet. */

@@ -15,7 +15,6 @@ export const conversationReviews: Projection<ConversationEvent> = {
   key: 'place',
   keyOf: ({ conversation_id }, offset) => placeOf(conversation_id, offset),
   forgets: { column: 'conversation_id', of: ({ erased }) => erased?.conversation_id },
-  about: ({ reviewed }) => reviewed !== null,
   columns: {
     place: 'text',
     conversation_id: 'text',
@@ -31,20 +30,22 @@ export const conversationReviews: Projection<ConversationEvent> = {
     reviewed_at: 'timestamptz',
   },
   row: ({ reviewed: r }, offset) =>
-    r && [
-      placeOf(r.conversation_id, offset),
-      r.conversation_id,
-      r.review_id,
-      r.verdict,
-      r.corrected_intent,
-      r.corrected_module,
-      r.reviewer,
-      r.source === null ? null : symbol(r.source),
-      r.time_taken_ms,
-      r.shown === null ? null : JSON.stringify(r.shown),
-      r.withdraws,
-      r.reviewed_at,
-    ],
+    r
+      ? [
+          placeOf(r.conversation_id, offset),
+          r.conversation_id,
+          r.review_id,
+          r.verdict,
+          r.corrected_intent,
+          r.corrected_module,
+          r.reviewer,
+          r.source === null ? null : symbol(r.source),
+          r.time_taken_ms,
+          r.shown === null ? null : JSON.stringify(r.shown),
+          r.withdraws,
+          r.reviewed_at,
+        ]
+      : undefined,
 };
 
 /** A review's place in the log: a conversation's events are all in one partition, so this names one record. */

@@ -10,7 +10,6 @@ export const erasures: Projection<ConversationEvent> = {
   lingers: true,
   key: 'conversation_id',
   keyOf: ({ conversation_id }) => conversation_id,
-  about: ({ erased }) => erased !== null,
   columns: { conversation_id: 'text', requested_by: 'text', reason: 'text', erased_at: 'timestamptz' },
-  row: ({ erased: e }) => e && [e.conversation_id, e.requested_by, e.reason, e.requested_at],
+  row: ({ erased: e }) => (e ? [e.conversation_id, e.requested_by, e.reason, e.requested_at] : undefined),
 };

@@ -20,13 +20,7 @@ export const modelDeployments: Projection<ModelEvent> = {
     deployed_at: 'timestamptz',
   },
   row: ({ event_id, version, standing, deployed, at }) =>
-    deployed && [
-      event_id,
-      version,
-      symbol(standing.status),
-      standing.traffic_percentage,
-      deployed.by,
-      deployed.reason,
-      at,
-    ],
+    deployed
+      ? [event_id, version, symbol(standing.status), standing.traffic_percentage, deployed.by, deployed.reason, at]
+      : undefined,
 };

@@ -1,5 +1,6 @@
 /** A projection as a value: a topic, a Postgres table, and the row that each record stands for. No I/O. */
 import type { RawRecord } from './batch.ts';
+import { Poison } from './poison.ts';
 import type { Topic } from './topic.ts';
 
 /** A value of a column: JSON as text, a point in time in milliseconds since 1970. NaN in a float8 column becomes null. */
@@ -19,12 +20,10 @@ export interface Projection<V = unknown> {
   keyOf?(value: V, offset: number): string;
   /** Deletes every row whose `column` equals the result of `of`; undefined for a record that deletes none. */
   readonly forgets?: { readonly column: string; of(value: V): string | undefined };
-  /** Whether this record concerns the table; others are skipped. */
-  about?(value: V): boolean;
   /** Column name → Postgres type; the key's among them. */
   readonly columns: Readonly<Record<string, string>>;
-  /** The cells of the record's row in the order of `columns`, or null to delete the row. */
-  row(value: V, offset: number): readonly Cell[] | null;
+  /** The cells of the record's row in the order of `columns`; null to delete the row, undefined for a record that has none. */
+  row(value: V, offset: number): readonly Cell[] | null | undefined;
 }
 
 /** The latest row of each key in a batch. */
@@ -33,7 +32,6 @@ export interface FoldedRow<R> {
   readonly column: string;
   /** As stored in the table. */
   readonly key: string;
-  readonly partition: number;
   readonly offset: number;
   /** The result of `keep`; null deletes the row. */
   readonly row: R | null;
@@ -45,8 +43,8 @@ export interface Folding<V, R> {
   decode(bytes: Buffer): V;
   /** Called with the cells of each record at once, so that they need not be kept longer. */
   keep(cells: readonly Cell[], record: RawRecord): R;
-  /** Called for each record that gives no row because of an error. */
-  onPoison(record: RawRecord, error: unknown): void;
+  /** Called for each record for which `decode` or the projection throws Poison. Any other error is thrown on. */
+  onPoison(record: RawRecord, poison: Poison): void;
 }
 
 /** Reduces a batch to one row for each key. */
@@ -57,21 +55,22 @@ export function foldBatch<V, R>(
 ): FoldedRow<R>[] {
   const rows = new Map<string, FoldedRow<R>>();
   for (const record of records) {
-    const { partition, offset } = record;
+    const { offset } = record;
     const recordKey = record.key?.toString() ?? '';
     try {
       const value = record.value === null ? undefined : folding.decode(record.value);
       const forgotten = value !== undefined && projection.forgets?.of(value);
       if (projection.forgets && typeof forgotten === 'string') {
         const [{ column }, key] = [projection.forgets, storable(forgotten)];
-        rows.set(`${column}\t${key}`, { column, key, partition, offset, row: null });
+        rows.set(`${column}\t${key}`, { column, key, offset, row: null });
         continue;
       }
-      if (value !== undefined && projection.about?.(value) === false) continue;
       const cells = value === undefined ? null : projection.row(value, offset);
+      if (cells === undefined) continue;
       const key = storable(value === undefined ? recordKey : (projection.keyOf?.(value, offset) ?? recordKey));
-      rows.set(key, { column: projection.key, key, partition, offset, row: cells && folding.keep(cells, record) });
+      rows.set(key, { column: projection.key, key, offset, row: cells && folding.keep(cells, record) });
     } catch (error) {
+      if (!(error instanceof Poison)) throw error;
       folding.onPoison(record, error);
     }
   }

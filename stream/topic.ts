@@ -28,12 +28,9 @@ export interface Topic<V = unknown> {
   readonly recordType?: V;
 }
 
-type Described<S extends keyof RecordTypes> = Pick<Topic, 'key' | 'keeps' | 'holds'> & {
+type Described<S extends keyof RecordTypes> = Omit<Topic, 'name' | 'schema' | 'external' | 'recordType'> & {
   readonly schema: S;
   readonly external?: boolean;
-  readonly keepsTombstones?: boolean;
-  readonly partitions?: number;
-  readonly maxRecordBytes?: number;
 };
 
 /** What the whole record key is, in words. */

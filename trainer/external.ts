@@ -8,7 +8,7 @@ import path from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import { programEnvironment } from '../config.ts';
 import type { TrainerProgram } from '../config.ts';
-import { killGroup } from '../runtime/process-group.ts';
+import { killGroup } from '../runtime/signal-process.ts';
 import { reasonOf } from '../runtime/reason.ts';
 import { noRoom, openDataSetFolder } from './data-set/data-set-folder.ts';
 import { labelName } from './learning/classifier.ts';

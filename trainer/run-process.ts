@@ -6,7 +6,7 @@ import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import type { Servers, TrainingConfig } from '../config.ts';
-import { killGroup } from '../runtime/process-group.ts';
+import { killGroup } from '../runtime/signal-process.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import type { RunStanding } from '../schemas/types.ts';
 

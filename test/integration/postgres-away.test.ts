@@ -37,8 +37,9 @@ const rows = samples(30);
 describe('while Postgres is away', { timeout: 300_000 }, () => {
   let stack: Stack;
   let log: ModelLogPort;
+  let env: NodeJS.ProcessEnv;
   const run = async (...args: string[]) =>
-    (await promisify(execFile)(process.execPath, [bin, ...args], { env: { ...process.env, ...stack.env } })).stdout;
+    (await promisify(execFile)(process.execPath, [bin, ...args], { env })).stdout;
   const ask = async (id: string) => {
     const watermark = await topicEnds(stack.prepared.servers.kafka, topics.trainingSamples.name);
     const request = {
@@ -54,6 +55,7 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
 
   before(async () => {
     stack = await startStack();
+    env = { ...process.env, ...stack.env };
     const { servers, codecs, config } = stack.prepared;
     const intake = await startComponents(['intake'], stack.prepared);
     await sendPolicy(servers.kafka, codecs, { policy: strict, adopted_by: 'asha', reason: 'fewer wrong labels' });
@@ -131,13 +133,24 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
     );
   });
 
+  it('dead letters are listed, and another policy is tried, without its address too', async () => {
+    env = { ...env, DATABASE_URL: '' };
+    assert.match(await run('dead-letters', 'list'), /There are none/);
+    const file = path.join(stack.home, 'policy.json');
+    await writeFile(file, JSON.stringify(strict));
+    assert.match(await run('replay', '--policy', file), /^0 conversations, routed by routing-v2 instead/);
+  });
+
   for (const [what, databaseUrl] of [
     ['with its address', {}],
     ['without its address', { DATABASE_URL: '' }],
   ] as const)
     it(`a processor that starts ${what} is ready`, async () => {
-      const env = { ...process.env, ...stack.env, ...databaseUrl, SAMVAD_HEALTH_PORT: '0' };
-      const child = spawn(process.execPath, [bin, 'run', 'intake'], { env, stdio: ['ignore', 'ignore', 'pipe'] });
+      const settings = { ...process.env, ...stack.env, ...databaseUrl, SAMVAD_HEALTH_PORT: '0' };
+      const child = spawn(process.execPath, [bin, 'run', 'intake'], {
+        env: settings,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
       let output = '';
       child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()));
       const ended = once(child, 'close');

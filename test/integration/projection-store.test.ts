@@ -38,8 +38,8 @@ describe('a row from a later record', { timeout: 120_000 }, () => {
     const place = { topic: notes.topic.name, partition: 0, timestamp: 0, traceparent: null };
     const batch = encodeBatch(notes, [{ ...place, offset, key: Buffer.from('a'), value }], {
       decode: (bytes) => bytes.toString(),
-      onPoison(_, error) {
-        throw error;
+      onPoison(_, poison) {
+        throw poison;
       },
     });
     await inTransaction(database.pool, async (client) => {

@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import rdkafka from 'node-rdkafka';
 import { createConversationProducer } from '../../producers/conversation-producer.ts';
-import { drainSpool } from '../../producers/drain.ts';
+import { Drain } from '../../producers/drain.ts';
 import type { WaitingRoom } from '../../producers/drain.ts';
 import { openHeld } from '../../producers/held.ts';
 import type { EventKind, ProducedEvent } from '../../producers/inputs.ts';
@@ -57,7 +57,7 @@ describe('an erasure request while conversations wait for a right', { timeout: 6
     const spool = await openSpool({ folder, maxBytes: 1e6 });
     for (const one of [said('c-1'), erasure('c-1')]) await spool.append(one);
     const held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
-    await drainSpool(spool, kafka, undefined, { room: held }).finish(10_000);
+    await new Drain(spool, kafka, undefined, { room: held }).finish(10_000);
     await sleep(300); // the drain of the erasures would have sent it
     assert.deepEqual(kafka.taken, []);
     assert.equal(held.refusal('erasure'), undefined);
@@ -80,7 +80,7 @@ describe('an erasure request while conversations wait for a right', { timeout: 6
     const spool = await openSpool({ folder, maxBytes: 1e6 });
     const held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
     await spool.append(erasure('c-2'));
-    await drainSpool(spool, kafka, undefined, { room: held }).finish(10_000);
+    await new Drain(spool, kafka, undefined, { room: held }).finish(10_000);
     await sleep(300);
     assert.deepEqual(kafka.taken, []);
     kafka.granted = true;
@@ -147,7 +147,7 @@ describe("a waiting room that can't be written", { timeout: 60_000 }, () => {
       };
       const spool = await openSpool({ folder, maxBytes: 1e6 });
       await spool.append(said('c-1'));
-      const drain = drainSpool(spool, kafka, undefined, { room });
+      const drain = new Drain(spool, kafka, undefined, { room });
       await drain.finish(10_000);
       assert.deepEqual([moved, drain.counts()], [['c-1'], { drained: 0, setAside: 0 }]);
       await spool.close();
@@ -167,7 +167,7 @@ describe("a waiting room that can't be written", { timeout: 60_000 }, () => {
       (_, i) => ({ ...erasure(`r-${String(i)}`), kind: 'review' }) as ProducedEvent,
     );
     for (const one of [...reviews.slice(0, 150), said('c-1'), ...reviews.slice(150)]) await spool.append(one);
-    await drainSpool(spool, kafka, undefined, { room }).finish(50_000);
+    await new Drain(spool, kafka, undefined, { room }).finish(50_000);
     assert.equal(new Set(kafka.taken).size, 300);
     assert.ok(kafka.taken.length < 800, `${String(kafka.taken.length)} deliveries of 300 reviews`);
     await spool.close();

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { InputError, parseConversation, parseEventText, parseReview } from '../../producers/inputs.ts';
+import { InputError, parseEvent, parseEventText, parseReview } from '../../producers/inputs.ts';
 import { avroType } from '../../runtime/codec.ts';
 import type { ConversationCaptured } from '../../schemas/types.ts';
 
@@ -17,6 +17,12 @@ const conversation = {
 };
 const review = { conversation_id: 'c-1', verdict: 'approve', reviewer: 'asha', reviewed_at: '2026-10-05T12:00:00Z' };
 
+function conversationFrom(json: unknown): ConversationCaptured {
+  const event = parseEvent('conversation', json, NOW);
+  assert.ok(event.kind === 'conversation');
+  return event.record;
+}
+
 function problemsOf(parse: () => unknown): InputError['problems'] {
   try {
     parse();
@@ -29,7 +35,7 @@ function problemsOf(parse: () => unknown): InputError['problems'] {
 
 describe('a conversation from JSON', () => {
   it('gets null for absent fields, and the time in milliseconds', () => {
-    assert.deepEqual(parseConversation(conversation, NOW), {
+    assert.deepEqual(conversationFrom(conversation), {
       ...conversation,
       user_id: null,
       session_id: null,
@@ -45,11 +51,11 @@ describe('a conversation from JSON', () => {
 
   it('may have null where a field may be absent', () => {
     const nulls = { user_id: null, entities: null, routing_target: null, nlu_confidence: null };
-    assert.equal(parseConversation({ ...conversation, ...nulls }, NOW).nlu_confidence, null);
+    assert.equal(conversationFrom({ ...conversation, ...nulls }).nlu_confidence, null);
   });
 
   it('may have its entities as an object', () => {
-    const { entities } = parseConversation({ ...conversation, entities: { dish: 'dosa', city: 'Pune' } }, NOW);
+    const { entities } = conversationFrom({ ...conversation, entities: { dish: 'dosa', city: 'Pune' } });
     assert.deepEqual(entities, [
       { name: 'dish', value: 'dosa', start: null, end: null },
       { name: 'city', value: 'Pune', start: null, end: null },
@@ -60,12 +66,12 @@ describe('a conversation from JSON', () => {
     const cut = 'hi 😀'.slice(0, 4);
     const span = { name: 'mood', start: 3, end: 4 };
     const sent = { ...conversation, user_message: cut, entities: [{ ...span, value: cut.slice(3) }] };
-    const { user_message, entities } = parseConversation(sent, NOW);
+    const { user_message, entities } = conversationFrom(sent);
     assert.deepEqual([user_message, entities], ['hi \ufffd', [{ ...span, value: '\ufffd' }]]);
   });
 
   it('has no confidence when the model computed NaN', () => {
-    assert.equal(parseConversation({ ...conversation, nlu_confidence: NaN }, NOW).nlu_confidence, null);
+    assert.equal(conversationFrom({ ...conversation, nlu_confidence: NaN }).nlu_confidence, null);
   });
 
   const bad: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
@@ -110,7 +116,7 @@ describe('a conversation from JSON', () => {
   ];
   for (const [field, change, message] of bad) {
     it(`is refused for ${JSON.stringify(change).slice(0, 60)}`, () => {
-      const [problem, ...others] = problemsOf(() => parseConversation({ ...conversation, ...change }, NOW));
+      const [problem, ...others] = problemsOf(() => conversationFrom({ ...conversation, ...change }));
       assert.deepEqual(others, []);
       assert.equal(problem?.field, field);
       assert.match(problem.message, message);
@@ -124,7 +130,7 @@ describe('a conversation from JSON', () => {
   });
 
   it('names all problems at once', () => {
-    const fields = problemsOf(() => parseConversation({}, NOW)).map(({ field }) => field);
+    const fields = problemsOf(() => conversationFrom({})).map(({ field }) => field);
     assert.deepEqual(
       fields.toSorted(),
       Object.keys(conversation)
@@ -140,15 +146,12 @@ describe('a conversation from JSON', () => {
   }
 
   it('fits into a Kafka record even when it is as large as the rules allow', () => {
-    const largest = parseConversation(
-      {
-        ...conversation,
-        user_message: '语'.repeat(32_768),
-        entities: Array.from({ length: 200 }, () => ({ name: '语'.repeat(100), value: '语'.repeat(1000) })),
-      },
-      NOW,
-    );
-    assert.ok(avroType('ConversationCaptured').toBuffer(largest satisfies ConversationCaptured).length < 900_000);
+    const largest = conversationFrom({
+      ...conversation,
+      user_message: '语'.repeat(32_768),
+      entities: Array.from({ length: 200 }, () => ({ name: '语'.repeat(100), value: '语'.repeat(1000) })),
+    });
+    assert.ok(avroType('ConversationCaptured').toBuffer(largest).length < 900_000);
   });
 });
 

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, it } from 'node:test';
 import { pino } from 'pino';
 import { createConversationProducer, InputError, SpoolFull } from '../../producers/conversation-producer.ts';
 import type { ConversationInput, ProducerOptions } from '../../producers/conversation-producer.ts';
-import { drainSpool } from '../../producers/drain.ts';
+import { Drain } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openSpool } from '../../producers/spool.ts';
 
@@ -82,7 +82,7 @@ describe('a producer without Kafka and registry', () => {
     const spool = await openSpool({ folder, maxBytes: 1e9 });
     const delivered: ProducedEvent[] = [];
     const deliver = (event: ProducedEvent) => Promise.resolve(void delivered.push(event));
-    await drainSpool(spool, { connected: true, healthy: true, deliver }, undefined).finish(10_000);
+    await new Drain(spool, { connected: true, healthy: true, deliver }, undefined).finish(10_000);
     await spool.close();
     assert.deepEqual(
       delivered.map((event) => event.traceparent),

@@ -21,7 +21,7 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { pino } from 'pino';
-import { drainSpool } from '../../producers/drain.ts';
+import { Drain } from '../../producers/drain.ts';
 import type { DrainLink } from '../../producers/drain.ts';
 import type { ProducedEvent } from '../../producers/inputs.ts';
 import { openHeld } from '../../producers/held.ts';
@@ -64,7 +64,7 @@ function link(refuse: (id: string) => void = () => undefined): DrainLink & { rea
 }
 
 async function drained(spool: Spool, kafka = link()): Promise<readonly string[]> {
-  const drain = drainSpool(spool, kafka, undefined);
+  const drain = new Drain(spool, kafka, undefined);
   await drain.finish(10_000);
   return kafka.taken;
 }
@@ -106,7 +106,7 @@ describe('the spool', () => {
   it('accepts appends at any time while it is drained', async () => {
     const spool = await open({ segmentBytes: 5000 });
     const kafka = link();
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     for (let i = 0; i < 20; i++) {
       await append(
         spool,
@@ -155,11 +155,11 @@ describe('the spool', () => {
   });
 
   it("leaves alone another host's folder and a folder that is not a spool", async () => {
-    await mkdir(path.join(folder, 'elsewhere~12~boot.1~1d0c9b1e'));
+    await mkdir(path.join(folder, 'elsewhere~12~boot.1~4026532999~1d0c9b1e'));
     await mkdir(path.join(folder, 'notes'));
     const spool = await open();
     await spool.close();
-    assert.deepEqual((await readdir(folder)).sort(), ['elsewhere~12~boot.1~1d0c9b1e', 'notes']);
+    assert.deepEqual((await readdir(folder)).sort(), ['elsewhere~12~boot.1~4026532999~1d0c9b1e', 'notes']);
   });
 
   it("takes over other folders when one can't be taken over", async () => {
@@ -187,7 +187,7 @@ describe('the spool', () => {
     assert.equal(spool.bytes, 0);
     const before = new Date(Date.now() - 61_000);
     await utimes(path.join(folder, name), before, before);
-    assert.equal(await spool.adoptOrphans(), 1);
+    await spool.adoptOrphans();
     assert.deepEqual(await drained(spool), ['seen']);
     await spool.close();
   });
@@ -272,7 +272,7 @@ describe('the spool', () => {
     const spool = await open();
     for (const one of [erasure('c-1'), event('c-2'), erasure('c-3'), event('c-4')]) await spool.append(one);
     let held = await openHeld({ folder, maxBytes: 1e6 }, kafka);
-    await drainSpool(spool, kafka, undefined, { room: held }).finish(10_000);
+    await new Drain(spool, kafka, undefined, { room: held }).finish(10_000);
     assert.deepEqual(taken, ['conversation c-2', 'conversation c-4']);
     assert.deepEqual([spool.bytes, held.isAheadOf('erasure'), held.isAheadOf('conversation')], [0, true, false]);
     assert.match(held.refusal('erasure')?.message ?? '', /no right to write to nlu\.erasures/);
@@ -294,7 +294,7 @@ describe('the spool', () => {
     const kafka = link((id) => {
       if (id === 'c-1700' && failures-- > 0) throw new Undelivered('Not now.');
     });
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     while (failures > 1) await sleep(10);
     assert.ok(spool.bytes > 0);
     await drain.finish(10_000);
@@ -328,7 +328,7 @@ describe('the spool', () => {
     const all = [erasure('c-1'), ...ids(500).map(event), ...stuck.map(said), erasure('c-0')];
     for (const one of all) await spool.append(one);
     const bytes = spool.bytes;
-    const drain = drainSpool(spool, kafka, undefined);
+    const drain = new Drain(spool, kafka, undefined);
     while (taken.length < 500 - stuck.length) await sleep(10);
     for (const id of stuck) await spool.append(said(id));
     while (spool.bytes > bytes / 2) await sleep(10); // records that were sent free their room
@@ -369,7 +369,7 @@ describe('the spool', () => {
     const spool = await open();
     kafka.healthy = false;
     await append(spool, ids(100));
-    const drain = drainSpool(spool, kafka, log);
+    const drain = new Drain(spool, kafka, log);
     while (passes < 3) {
       await append(spool, [`late-${String(passes)}`]);
       await sleep(10);
@@ -391,7 +391,7 @@ describe('the spool', () => {
     });
     const spool = await open({ segmentBytes: 20_000 });
     for (const id of ids(200)) await spool.append(event(id));
-    const drain = drainSpool(spool, kafka, log);
+    const drain = new Drain(spool, kafka, log);
     while (passes < 1) await sleep(10);
     const last = spool.sealed.at(-1);
     assert.ok(last && spool.sealed.length > 1);
@@ -412,12 +412,15 @@ describe('the spool', () => {
     await append(spool, ids(200));
     const bytes = spool.bytes;
     const handle = await openFile(folder);
-    const { mock } = t.mock.method(Object.getPrototypeOf(handle) as FileHandle, 'sync', () =>
-      Promise.reject(new Error('EIO')),
-    );
+    let refused = 0;
+    t.mock.method(Object.getPrototypeOf(handle) as FileHandle, 'sync', async function (this: FileHandle) {
+      if (!(await this.stat()).isDirectory()) return;
+      refused++;
+      throw new Error('EIO');
+    });
     await handle.close();
-    const drain = drainSpool(spool, kafka, undefined);
-    while (mock.callCount() === 0) await sleep(10);
+    const drain = new Drain(spool, kafka, undefined);
+    while (refused === 0) await sleep(10);
     away = false;
     await drain.finish(10_000);
     assert.deepEqual([...kafka.taken].sort(), ids(200).sort());

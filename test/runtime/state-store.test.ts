@@ -29,7 +29,7 @@ describe('the table of a processor on disk', () => {
   const read = (key: string) => store.reader(0).get(key)?.toString();
 
   it('shows staged changes at once, the newest first, and deletions too', async () => {
-    store.apply(0, [['a', Buffer.from('old')]]);
+    store.apply(0, [['a', Buffer.from('old')]], 1);
     const first = store.stage(changes({ a: 'one', b: 'one' }));
     const second = store.stage(changes({ a: 'two', b: null }));
     assert.deepEqual([read('a'), read('b')], ['two', undefined]);

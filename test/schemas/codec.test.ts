@@ -127,6 +127,27 @@ describe('codec', () => {
     await codec.prepare([chain(20)]);
     assert.equal(codec.decode(chain(20)).user_message, conversation().user_message);
   });
+  it('tells types of the same name in several namespaces apart', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    const part = (namespace: string, type: unknown) => ({
+      type: { type: 'record', name: 'Part', namespace, fields: [{ name: 'is', type }] },
+    });
+    const parts = [
+      { name: 'text', ...part('samvad', 'string') },
+      { name: 'number', ...part('other', { type: 'record', name: 'Inner', fields: [{ name: 'n', type: 'int' }] }) },
+      { name: 'truth', ...part('', 'boolean') },
+      { name: 'numberAgain', type: 'other.Inner' },
+      { name: 'textAgain', type: 'Part' },
+    ];
+    registered.set(25, JSON.stringify({ ...base, fields: [...base.fields, ...parts] }));
+    const record = (...bytes: number[]) => frame(25, Buffer.concat([good.subarray(5), Buffer.from(bytes)]));
+    const [hi, seven, yes] = [[4, 0x68, 0x69], [14], [1]];
+    const sound = record(...hi, ...seven, ...yes, ...seven, ...hi);
+    await codec.prepare([sound]);
+    assert.equal(codec.decode(sound).user_message, conversation().user_message);
+    assert.equal(await poison(record(...hi, ...seven, ...yes, ...seven, 4, 0xff, 0xff)), 'bad-utf8');
+    assert.equal(await poison(record(...hi, ...seven, 2, ...seven, ...hi)), 'bad-avro');
+  });
   it('refuses a schema that is not a conversation', async () => {
     registered.set(11, '"string"');
     assert.equal(await poison(frame(11, avsc.Type.forSchema('string').toBuffer('hi'))), 'unreadable-schema');

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { pino } from 'pino';
 import { traceFrom } from '../../producers/trace.ts';
-import { logPoisoned } from '../../runtime/dead-letters.ts';
+import { logPoisoned } from '../../runtime/dead-letter-writer.ts';
 import { rawRecord } from '../../runtime/rdkafka.ts';
 import { partitionOf } from '../../stream/partition.ts';
 import { Poison } from '../../stream/poison.ts';
