@@ -53,7 +53,7 @@ export function openModelShelf(options: ShelfOptions): ModelShelf {
   }
 
   async function load(sha256: string): Promise<Model> {
-    return loadModel(await artifacts.get(sha256), sha256, places);
+    return loadModel(await artifacts.get(sha256), places);
   }
 
   async function shrink(): Promise<void> {

@@ -33,11 +33,10 @@ export interface LoadedVersion {
 /** The input of a report. */
 export interface ReportInput {
   readonly version: string;
-  /** The model file, and its SHA-256 if known. */
+  /** The model file. */
   readonly bytes: Uint8Array;
-  readonly sha256?: string;
   /** Folders for an encoder that consists of files. */
-  readonly places?: EncoderPlaces;
+  readonly places: EncoderPlaces;
   /** The version that training was supposed to go on from. */
   readonly wanted?: string | null;
   readonly sides: Split<Sample>;
@@ -58,7 +57,7 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const { version, production, policy, manifest } = input;
   const { train, dev, test, dropCounts } = input.sides;
   const latency = await latencyOf(input);
-  const { metadata, judged } = await withModel(input, input.places, async (model) => ({
+  const { metadata, judged } = await withModel(input.bytes, input.places, async (model) => ({
     metadata: model.metadata,
     judged: await judge(model, test),
   }));
@@ -90,21 +89,17 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   };
 }
 
-async function withModel<T>(
-  { bytes, sha256 }: Pick<ReportInput, 'bytes' | 'sha256'>,
-  places: EncoderPlaces | undefined,
-  work: (model: Model) => Promise<T>,
-): Promise<T> {
-  const model = await loadModel(bytes, sha256, places);
+async function withModel<T>(bytes: Uint8Array, places: EncoderPlaces, work: (model: Model) => Promise<T>): Promise<T> {
+  const model = await loadModel(bytes, places);
   return work(model).finally(() => model.close());
 }
 
 /** The latency per answer, without cached embeddings, because texts in production are new. */
-async function latencyOf({ sides, places, ...file }: ReportInput): Promise<Latency | null> {
+async function latencyOf({ sides, places, bytes }: ReportInput): Promise<Latency | null> {
   const texts = sides.test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
   if (texts.length === 0) return null;
-  const uncached = places?.models === undefined ? {} : { models: places.models };
-  return withModel(file, uncached, (model) => measureLatency(model, texts, () => performance.now()));
+  const uncached = places.models === undefined ? {} : { models: places.models };
+  return withModel(bytes, uncached, (model) => measureLatency(model, texts, () => performance.now()));
 }
 
 /** The file's notes on its training. The notes of an external program have no fixed form. */
@@ -127,12 +122,12 @@ function notesOf({
 export async function loadProduction(
   { models }: ModelLog,
   artifacts: Pick<ArtifactStore, 'get'>,
-  places?: EncoderPlaces,
+  places: EncoderPlaces,
 ): Promise<LoadedVersion | undefined> {
   const production = [...models.values()].find(({ standing }) => standing.status === 'production');
   const sha256 = production?.standing.artifact_sha256;
   if (!production || sha256 == null) return undefined;
-  return { version: production.version, model: await loadModel(await artifacts.get(sha256), sha256, places) };
+  return { version: production.version, model: await loadModel(await artifacts.get(sha256), places) };
 }
 
 /** The part of a new version's standing that comes from its report. */

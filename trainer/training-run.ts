@@ -56,7 +56,7 @@ export interface RunPorts {
   /** Trains with this program instead of `train`. */
   readonly program?: TrainerProgram;
   /** Folders for encoders that consist of files. */
-  readonly places?: EncoderPlaces;
+  readonly places: EncoderPlaces;
   readonly onGroup?: ExternalControl['onGroup'];
   readonly codeVersion: string;
   /** Where the data set is kept while it is read, and while an external program trains on it. */
@@ -247,7 +247,7 @@ async function trainFile(
   const { program, places, dataSets, onGroup } = ports;
   if (program) {
     const { train, dev } = sides;
-    const given = { program, train, dev, manifest, folder: dataSets, ...(places && { places }) };
+    const given = { program, train, dev, manifest, folder: dataSets, places };
     const bytes = await whileOurs(ours, signal, (wanted) =>
       trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }),
     );
@@ -263,7 +263,7 @@ async function trainFile(
     dev: sides.dev,
     // The next version goes on from this one and is calibrated on these dev rows, so they must not be trained on.
     options: { learnDev: false, ...ports.options },
-    ...(places && { places }),
+    places,
     ...(previous && { previous }),
   };
   const outcome = await whileOurs(ours, signal, (wanted) =>
@@ -337,12 +337,12 @@ async function reportOnRun(
   ports: RunPorts,
 ): Promise<StoredReport> {
   const { artifacts, places, promotion } = ports;
-  const [version, wanted, sha256] = [run.version ?? '', run.parent_version, run.artifact_sha256 ?? ''];
-  const file = { bytes: await artifacts.get(sha256), sha256, ...(places && { places }) };
+  const [version, wanted] = [run.version ?? '', run.parent_version];
+  const bytes = await artifacts.get(run.artifact_sha256 ?? '');
   const production = await loadProduction(log, artifacts, places);
   try {
     const policy = await ports.policy();
-    return await reportOn({ version, wanted, ...file, sides, manifest, production, policy, promotion });
+    return await reportOn({ version, wanted, bytes, places, sides, manifest, production, policy, promotion });
   } finally {
     await production?.model.close();
   }

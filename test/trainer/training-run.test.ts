@@ -87,6 +87,7 @@ function world(
     policy: () => Promise.resolve(defaultPolicy),
     promotion: { ...defaultPromotionPolicy, minRows: 20, intentFloor: 0, languageFloor: 0 },
     options: quick,
+    places: {},
     codeVersion: '1.0.0',
     dataSets: path.join(home, 'data-sets'),
     trainer: 'test',
@@ -519,7 +520,16 @@ describe('a training run', () => {
       const outcome = { ...made, history: made.history.filter(({ stage }) => learned || stage === 'fit') };
       const bytes = await makeModelFile(outcome, { manifest, parent: null }, half.train);
       const [policy, promotion, production] = [defaultPolicy, ports.promotion, undefined];
-      const report = await reportOn({ version, bytes, sides: half, manifest, policy, promotion, production });
+      const report = await reportOn({
+        version,
+        bytes,
+        places: {},
+        sides: half,
+        manifest,
+        policy,
+        promotion,
+        production,
+      });
       const act = { by: 'test', reason: '', at: 1 };
       await registerModel(ports.log, ports.artifacts, { bytes, report, manifest }, act);
       await ports.log.append((log) => ({ models: setTraffic(log, version, 100, act) }));
