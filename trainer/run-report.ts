@@ -1,5 +1,4 @@
 /** Evaluates a new model on the test rows and against production, and derives the figures for the model log. */
-import { performance } from 'node:perf_hooks';
 import { blankStanding } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { decidePromotion } from '../policy/promotion.ts';
@@ -99,7 +98,7 @@ async function latencyOf({ sides, places, bytes }: ReportInput): Promise<Latency
   const texts = sides.test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
   if (texts.length === 0) return null;
   const uncached = places.models === undefined ? {} : { models: places.models };
-  return withModel(bytes, uncached, (model) => measureLatency(model, texts, () => performance.now()));
+  return withModel(bytes, uncached, (model) => measureLatency(model, texts));
 }
 
 /** The file's notes on its training. The notes of an external program have no fixed form. */
