@@ -4,7 +4,6 @@
  */
 import type { ConversationCaptured, ReviewItem, RoutingDecision } from '../schemas/types.ts';
 import { textHash, unitHash } from './hash.ts';
-import { answersOf } from './standing.ts';
 
 /** Weights of doubt, failure and fallback; they add up to 1. */
 const WEIGHTS = { doubt: 0.6, failure: 0.25, fallback: 0.15 } as const;
@@ -84,7 +83,7 @@ export function waits(decision: RoutingDecision): boolean {
 }
 
 function reviewersOf(decision: RoutingDecision): ReadonlySet<string> {
-  return new Set(answersOf(decision).map(({ reviewer }) => reviewer));
+  return new Set(decision.answers.map(({ reviewer }) => reviewer));
 }
 
 /** 1 priority review, 2 needs review, 3 audited. */

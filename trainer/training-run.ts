@@ -200,7 +200,7 @@ async function readRows(
   const upTo = watermarkOf(run.watermark);
   // Fixed by the first noted manifest, so that every attempt makes the same data set.
   const noted = run.manifest === null ? undefined : (JSON.parse(run.manifest) as Manifest);
-  const request = { dataSet: run.data_set, upTo, rolledBack: noted ? (noted.rolled_back ?? []) : rolledBack(log) };
+  const request = { dataSet: run.data_set, upTo, rolledBack: noted ? noted.rolled_back : rolledBack(log) };
   const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion, {
     folder: ports.dataSets,
     signal,

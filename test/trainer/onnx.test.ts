@@ -12,7 +12,6 @@ import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { message } from '../../trainer/learning/protobuf.ts';
 import type { Field } from '../../trainer/learning/protobuf.ts';
 import { random } from '../../trainer/learning/random.ts';
-import type { Tower } from '../../trainer/learning/tower.ts';
 import { train } from '../../trainer/learning/train.ts';
 import type { TrainingOutcome } from '../../trainer/learning/train.ts';
 import { checkLabels } from '../../trainer/register.ts';
@@ -122,26 +121,6 @@ describe('the file', () => {
     const again = readClassifier(checkModel(bytes), outcome.views);
     const { encoder } = outcome;
     assert.ok(writeModel(again, outcome.views, { encoder, manifest, training: { seed: 1 } }).equals(bytes));
-  });
-
-  it('from before towers could pool by maxima is read as one with sums', async () => {
-    const sums = outcome.classifier.towers.filter(({ pooling }) => pooling === 'sum');
-    const old = {
-      ...outcome.classifier,
-      towers: sums.map((tower) => ({ ...tower, pooling: undefined }) as unknown as Tower),
-    };
-    const file = writeModel(old, outcome.views, { encoder: outcome.encoder, manifest, training: { seed: 1 } });
-    const model = await loadModel(file);
-    const again = readClassifier(checkModel(file), outcome.views);
-    assert.deepEqual(
-      again.towers.map(({ pooling }) => pooling),
-      sums.map(() => 'sum'),
-    );
-    const texts = samples(3, 7).map(({ text }) => text);
-    const encoder = await createEncoder(outcome.encoder);
-    const [mine, theirs] = [probabilities(again, await encoder.encode(texts)), await model.probabilities(texts)];
-    mine.forEach((p, i) => assert.ok(Math.abs(p - (theirs[i] ?? 9)) < 1e-5, `${p} and ${theirs[i]} at ${i}`));
-    await model.close();
   });
 
   it('answers with runners-up in order, the same alone and in a batch', async () => {

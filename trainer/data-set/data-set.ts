@@ -38,8 +38,8 @@ export interface Manifest {
   readonly filters: Filters;
   /** Partition → offset; samples below it are left out, because an earlier version was trained on them. */
   readonly unused_since: Readonly<Record<string, number>> | null;
-  /** Versions whose own labels are left out; absent when there are none. */
-  readonly rolled_back?: readonly string[];
+  /** Versions whose own labels are left out. */
+  readonly rolled_back: readonly string[];
   /** The most rows, taken in order of conversation id. */
   readonly limit: number | null;
   readonly policy_versions: readonly string[];
@@ -334,8 +334,7 @@ async function manifestOf(
     offsets: Object.fromEntries(inOrder(upTo).map(([partition, to]) => [partition, [0, to] as const])),
     filters: JSON.parse(JSON.stringify(filters)) as Filters,
     unused_since: unusedSince ? Object.fromEntries(inOrder(unusedSince)) : null,
-    // Absent when empty, so that the manifests of older data sets do not change.
-    ...(rolledBack.length > 0 && { rolled_back: rolledBack }),
+    rolled_back: rolledBack,
     limit: limit ?? null,
     policy_versions: [...policies].sort(),
     schema_ids: [...schemaIds].sort((a, b) => a - b),
@@ -358,7 +357,7 @@ export function requestOf(manifest: Manifest): DataSetRequest {
     upTo: watermark(Object.fromEntries(Object.entries(manifest.offsets).map(([p, [, to]]) => [p, to]))),
     filters: manifest.filters,
     ...(manifest.unused_since && { unusedSince: watermark(manifest.unused_since) }),
-    ...(manifest.rolled_back && { rolledBack: manifest.rolled_back }),
+    rolledBack: manifest.rolled_back,
     ...(manifest.limit !== null && { limit: manifest.limit }),
   };
 }

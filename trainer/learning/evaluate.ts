@@ -63,7 +63,7 @@ export interface Evaluation {
   readonly autoApprovedAccuracy: number | null;
   /**
    * Share that the policy sends to people first: below its doubt threshold, not the model's, which a tenth of the texts
-   * in scope miss by design. Reports older than 28 November 2026 hold the share below the model's threshold.
+   * in scope miss by design.
    */
   readonly fallbackRate: number;
   readonly latencyMs: Latency | null;

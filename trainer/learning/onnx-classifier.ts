@@ -41,7 +41,6 @@ export function readClassifier(model: CheckedModel, views: readonly View[]): Cla
       at += tower.hidden;
       return {
         ...tower,
-        pooling: tower.pooling ?? 'sum',
         classes: labels.length,
         features,
         hiddenBias: floats(`tower${t}.bias`),
