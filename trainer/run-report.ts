@@ -15,7 +15,7 @@ import type { Model } from './learning/model.ts';
 import type { FileNotes } from './learning/model-file.ts';
 import type { ModelMetadata } from './learning/onnx-writer.ts';
 import type { Sample, Split } from './learning/split.ts';
-import { confusion } from './report.ts';
+import { confusion, reportPage } from './report.ts';
 import type { TrainingReport } from './report.ts';
 
 /** A report, and the version it compares with; null when the version in production has no file. */
@@ -127,6 +127,17 @@ export async function loadProduction(
   const sha256 = production?.standing.artifact_sha256;
   if (!production || sha256 == null) return undefined;
   return { version: production.version, model: await loadModel(await artifacts.get(sha256), places) };
+}
+
+/** Stores the report, as JSON and as a page. Returns the hashes that the log names them by. */
+export async function putReport(
+  artifacts: Pick<ArtifactStore, 'put'>,
+  report: StoredReport,
+): Promise<{ readonly report_sha256: string; readonly page_sha256: string }> {
+  return {
+    report_sha256: await artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`)),
+    page_sha256: await artifacts.put(Buffer.from(reportPage(report))),
+  };
 }
 
 /** The part of a new version's standing that comes from its report. */
