@@ -1,6 +1,7 @@
 /** A simulated month of traffic with known truth, in the form in which the estimator of production accuracy sees it. */
 import type { AuditCell } from '../policy/audit.ts';
-import { confidenceBand, groupBy } from '../policy/audit.ts';
+import { confidenceBand } from '../policy/audit.ts';
+import { groupBy } from '../policy/group-by.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 
 /** The parameters of a month. Shares are 0 to 1. */

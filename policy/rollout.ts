@@ -10,6 +10,7 @@ import { MAX_UNSEEN, productionAccuracy } from './audit.ts';
 import type { AuditCell, ProductionAccuracy } from './audit.ts';
 import { anytimeZ, wilson, Z95 } from './intervals.ts';
 import type { Interval } from './intervals.ts';
+import { percent } from './percent.ts';
 import { defaultPromotionPolicy } from './promotion.ts';
 
 /** Number, sum and sum of squares of a quantity. */
@@ -273,8 +274,4 @@ function variance({ n, sum, squares }: Moments): number {
 
 function because(verdict: StepVerdict['verdict'], reason: string): StepVerdict {
   return { verdict, reasons: [reason] };
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

@@ -2,7 +2,7 @@
  * Requests a training run on all approved samples, for the weekly job or an operator who does not want to wait for the
  * threshold.
  */
-import { anewId, lastGivenUp, requestRun, unusedOf } from '../policy/training-run.ts';
+import { anewId, isGivenUp, lastGivenUp, requestRun, unusedOf } from '../policy/training-run.ts';
 import { runAt, totalApprovals } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
@@ -71,7 +71,8 @@ export async function askForRun(
   const { id: asked, approvals } = runAt(DATA_SET, total);
   let id = asked;
   const after = await log.append((now) => {
-    const givenUp = ['failed', 'cancelled'].includes(now.runs.get(asked)?.status ?? '');
+    const before = now.runs.get(asked);
+    const givenUp = before !== undefined && isGivenUp(before);
     id = atLeast === 0 || givenUp ? anewId(now, asked, fromScratch) : asked;
     const request = { id, approvals, dataSet: DATA_SET, trigger, watermark, atLeast, fromScratch };
     return requestRun(now, request, { by, at: Date.now() });

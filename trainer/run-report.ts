@@ -1,5 +1,5 @@
 /** Evaluates a new model on the test rows and against production, and derives the figures for the model log. */
-import { blankStanding } from '../policy/model-log.ts';
+import { blankStanding, productionOf } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { decidePromotion } from '../policy/promotion.ts';
 import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
@@ -119,11 +119,11 @@ function notesOf({
  * missing.
  */
 export async function loadProduction(
-  { models }: ModelLog,
+  log: ModelLog,
   artifacts: Pick<ArtifactStore, 'get'>,
   places: EncoderPlaces,
 ): Promise<LoadedVersion | undefined> {
-  const production = [...models.values()].find(({ standing }) => standing.status === 'production');
+  const production = productionOf(log);
   const sha256 = production?.standing.artifact_sha256;
   if (!production || sha256 == null) return undefined;
   return { version: production.version, model: await loadModel(await artifacts.get(sha256), places) };

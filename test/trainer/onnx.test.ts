@@ -117,7 +117,7 @@ describe('the file', () => {
     );
   });
 
-  it('can be read back into the classifier that was written, to the same bytes', async () => {
+  it('can be read back into the classifier that was written, to the same bytes', () => {
     const again = readClassifier(checkModel(bytes), outcome.views);
     const { encoder } = outcome;
     assert.ok(writeModel(again, outcome.views, { encoder, manifest, training: { seed: 1 } }).equals(bytes));

@@ -1,4 +1,5 @@
 /** Measures a model on rows that people labelled, with the answers of its file. */
+import { groupBy } from '../../policy/group-by.ts';
 import { route } from '../../policy/routing.ts';
 import type { RoutingPolicy } from '../../policy/routing.ts';
 import type { Route } from '../../schemas/types.ts';
@@ -156,12 +157,9 @@ function routeOf({ row, answer }: Judged, policy: RoutingPolicy): Route {
 }
 
 function slices(judged: readonly Judged[], of: (one: Judged) => string): Readonly<Record<string, SliceScore>> {
-  const names = [...new Set(judged.map(of))].sort();
+  const groups = [...groupBy(judged, of)].sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(
-    names.map((name) => {
-      const rows = judged.filter((one) => of(one) === name);
-      return [name, { rows: rows.length, accuracy: share(rows, isRight) }];
-    }),
+    groups.map(([name, rows]) => [name, { rows: rows.length, accuracy: share(rows, isRight) }]),
   );
 }
 
