@@ -16,7 +16,6 @@ import { percent } from '../policy/percent.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { lastAsked, openRuns } from '../policy/training-run.ts';
 import { nextCandidate, whyNoTrial } from '../policy/trial.ts';
-import { totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { Figures } from '../simulation/figures.ts';
 import { simulate } from '../simulation/simulate.ts';
@@ -25,7 +24,7 @@ import { DATA_SET } from '../topology.ts';
 import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { openCounts } from '../trainer/trainer.ts';
+import { openCounts } from '../trainer/sample-counts.ts';
 import { count, share, whole } from './options.ts';
 import { readPolicy } from './policy.ts';
 
@@ -129,7 +128,7 @@ async function play(
     },
     async trained() {
       const rest = async () => {
-        const total = totalApprovals(await counts.read(), DATA_SET);
+        const { approvals: total } = await counts.read();
         let now = await log.read();
         for (; !atRest(now, total, options.threshold); now = await log.read()) {
           liveLine(`training ${openRuns(now).join(', ')}`);

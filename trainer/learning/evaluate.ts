@@ -42,8 +42,6 @@ export interface Evaluation {
   /** Over the rows in scope; an answer is right when intent and module match. */
   readonly accuracy: number;
   readonly macroF1: number;
-  /** Accuracy when "none of these" counts as an answer: an out-of-scope row is right when the model rejects it. */
-  readonly accuracyWithRejection: number;
   readonly byIntent: Readonly<Record<string, IntentScore>>;
   readonly byModule: Readonly<Record<string, SliceScore>>;
   readonly byLanguage: Readonly<Record<string, SliceScore>>;
@@ -55,8 +53,6 @@ export interface Evaluation {
     readonly auroc: number;
     /** Share of out-of-scope rows rejected at the threshold that accepts 90 % of the others. */
     readonly recallAt90Acceptance: number;
-    /** Share rejected at the model's own threshold. */
-    readonly recallAtThreshold: number;
   } | null;
   /** Share that the policy would auto-approve. */
   readonly autoApprovalRate: number;
@@ -112,9 +108,6 @@ export function evaluate(
     outOfScopeRows: outside.length,
     accuracy: share(inScope, isRight),
     macroF1: mean([...byIntent.values()].map(({ f1 }) => f1)),
-    accuracyWithRejection: share(judged, ({ row, answer }) =>
-      row.intent === OUT_OF_SCOPE ? answer.outOfScope : !answer.outOfScope && isRight({ row, answer }),
-    ),
     byIntent: Object.fromEntries(byIntent),
     byModule: slices(inScope, ({ row }) => row.module),
     byLanguage: slices(inScope, ({ row }) => row.language),
@@ -126,7 +119,6 @@ export function evaluate(
         : {
             auroc: auroc(inside, out),
             recallAt90Acceptance: recallAtAcceptance(inside, out, 0.9),
-            recallAtThreshold: share(outside, ({ answer }) => answer.outOfScope),
           },
     autoApprovalRate: judged.length === 0 ? 0 : approved.length / judged.length,
     autoApprovedAccuracy: approved.length === 0 ? null : share(approved, isRight),
