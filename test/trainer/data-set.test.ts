@@ -22,28 +22,8 @@ import { openDataSetFolder } from '../../trainer/data-set/data-set-folder.ts';
 import { checkPlace, writeExport } from '../../trainer/data-set/export.ts';
 import { filesOf } from '../../trainer/data-set/formats.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';
+import { sample } from '../fixtures.ts';
 
-function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
-  return {
-    conversation_id: 'c-1',
-    text: 'where is my order',
-    language: 'en',
-    intent: 'track_order',
-    module: 'food',
-    entities: [],
-    source: 'human',
-    confidence: 0.75,
-    reviewer: 'asha',
-    policy_version: 'routing-v1',
-    model_version: 'router-v1.0.0',
-    review_propensity: null,
-    captured_at: Date.UTC(2026, 10, 1),
-    approved_at: Date.UTC(2026, 10, 2),
-    stands: true,
-    events: 0,
-    ...fields,
-  };
-}
 const approve = (fields: Partial<SampleApproved> = {}): SampleEvent => {
   const approved = sample(fields);
   return { conversation_id: approved.conversation_id, approved, withdrawn: null, erased_at: null };
