@@ -17,10 +17,11 @@ import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { canonicalLine, rowOf } from '../../trainer/data-set/data-row.ts';
 import type { DataRow } from '../../trainer/data-set/data-row.ts';
 import { buildDataSet, checkReach, requestOf } from '../../trainer/data-set/data-set.ts';
-import type { DataSet, DataSetRequest, Manifest, PlacedSample } from '../../trainer/data-set/data-set.ts';
+import type { DataSet, DataSetRequest, Manifest } from '../../trainer/data-set/data-set.ts';
 import { openDataSetFolder } from '../../trainer/data-set/data-set-folder.ts';
 import { checkPlace, writeExport } from '../../trainer/data-set/export.ts';
 import { filesOf } from '../../trainer/data-set/formats.ts';
+import type { PlacedSample } from '../../trainer/data-set/sample-table.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';
 import { sample } from '../fixtures.ts';
 

@@ -1,6 +1,6 @@
 /** Builds a data set that is larger than its disk, for a test: `full-disk.ts FOLDER`. Prints the outcome. */
 import { buildDataSet } from '../../trainer/data-set/data-set.ts';
-import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
+import type { PlacedSample } from '../../trainer/data-set/sample-table.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';
 import { sample } from '../fixtures.ts';
 

@@ -14,7 +14,7 @@ import { Transient } from '../../runtime/rdkafka.ts';
 import type { ModelStanding } from '../../schemas/types.ts';
 import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
-import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
+import type { PlacedSample } from '../../trainer/data-set/sample-table.ts';
 import { OUT_OF_SCOPE } from '../../trainer/learning/classifier.ts';
 import { EmbeddingCache } from '../../trainer/learning/embedding-cache.ts';
 import { tokens } from '../../trainer/learning/hashed-ngrams.ts';
