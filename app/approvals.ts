@@ -1,7 +1,5 @@
 /** The number of approvals that the sample counter has counted, for the page of data sets. */
-import { totalApprovals } from '../policy/trigger.ts';
-import { DATA_SET } from '../topology.ts';
-import { openCounts } from '../trainer/trainer.ts';
+import { openCounts } from '../trainer/sample-counts.ts';
 import type { Prepared } from './environment.ts';
 
 /** Reads the counts from the log. The first read opens the topic; later reads continue from there. */
@@ -12,7 +10,7 @@ export function approvalsReader(prepared: Pick<Prepared, 'servers' | 'codecs'>) 
   async function readOnce(): Promise<number> {
     counts ??= openCounts({ kafka: prepared.servers.kafka, codecs: prepared.codecs });
     counts.catch(() => (counts = undefined));
-    return totalApprovals(await (await counts).read(), DATA_SET);
+    return (await (await counts).read()).approvals;
   }
 
   return {

@@ -66,11 +66,6 @@ export function columns(rows: readonly (readonly (string | number)[])[]): string
     .join('\n');
 }
 
-/** A share of 0 to 1 in percent; a dash when it is unknown. */
-export function percent(share: number | null): string {
-  return share === null ? '–' : `${(100 * share).toFixed(1)} %`;
-}
-
 /** A bar of up to `width` cells for a share of 0 to 1. */
 export function bar(share: number, width = 30): string {
   return '█'.repeat(Math.round(share * width)).padEnd(width, '·');

@@ -45,7 +45,7 @@ for (const part of task.parts(seed)) {
   fileMb = Math.max(fileMb, bytes.length / 1e6);
   const model = await loadModel(bytes);
   const texts = part.test.map((row) => row.text);
-  const latency = await measureLatency(model, texts.slice(0, 500), () => performance.now());
+  const latency = await measureLatency(model, texts.slice(0, 500));
   [p50Ms, p99Ms] = [Math.max(p50Ms, latency.p50), Math.max(p99Ms, latency.p99)];
   const batched = performance.now();
   judged.push(...(await judge(model, part.test)));

@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { gunzipSync } from 'node:zlib';
 import { OUT_OF_SCOPE } from '../trainer/learning/classifier.ts';
-import { random, shuffle } from '../trainer/learning/random.ts';
+import { random, shuffled } from '../trainer/learning/random.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 
 /** The rows of one model. */
@@ -75,15 +75,11 @@ export function whole(set: string, language?: string): Part {
 
 /** `count` rows of each intent, drawn by seed. */
 function few(rows: readonly Sample[], count: number, seed: number): readonly Sample[] {
-  const order = Int32Array.from(rows.keys());
-  shuffle(order, random(seed));
   const taken = new Map<string, number>();
-  return [...order].flatMap((i) => {
-    const row = rows[i];
-    const before = taken.get(row?.intent ?? '') ?? 0;
-    if (!row || before >= count) return [];
-    taken.set(row.intent, before + 1);
-    return [row];
+  return shuffled(rows, random(seed)).filter(({ intent }) => {
+    const before = taken.get(intent) ?? 0;
+    if (before < count) taken.set(intent, before + 1);
+    return before < count;
   });
 }
 

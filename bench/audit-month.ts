@@ -1,6 +1,7 @@
 /** A simulated month of traffic with known truth, in the form in which the estimator of production accuracy sees it. */
 import type { AuditCell } from '../policy/audit.ts';
-import { confidenceBand, groupBy } from '../policy/audit.ts';
+import { confidenceBand } from '../policy/audit.ts';
+import { groupBy } from '../policy/group-by.ts';
 import { takeTurns } from '../policy/review-turns.ts';
 
 /** The parameters of a month. Shares are 0 to 1. */
@@ -81,7 +82,7 @@ export function simulate(month: Month, next: () => number): SimulatedMonth {
   const answered = new Set(seenOf(month, turns, next).filter(({ text }) => !text.skipped));
   const usable = turns.filter(({ text }) => !text.unusable);
   return {
-    cells: [...groupBy(turns, groupOf).values()].map((alike) => cell(alike, answered)),
+    cells: cellsOf(turns, answered),
     truth: usable.filter(({ text }) => text.right).length / usable.length,
   };
 }
@@ -133,11 +134,12 @@ function seenOf(month: Month, turns: readonly Turn[], next: () => number): reado
     // The real lane orders a day at random. Here the order of arrival is already random, except for equal texts.
     lane = [...(month.repeats > 1 ? shuffled(of(true), next) : of(true)), ...lane];
     main = [...main, ...of(false)].sort((a, b) => rank(a) - rank(b) || a.text.confidence - b.text.confidence);
+    const drawn = new Set(lane);
     const waiting = groupBy(main, ({ text }) => text);
     const leads = [...waiting.values()].flatMap(([lead]) => lead ?? []);
     const taken = takeTurns(leads, lane, keystrokes, Math.round((month.reviews * day) / DAYS) - keystrokes);
     keystrokes += taken.length;
-    const gone = new Set(taken.flatMap((one) => (lane.includes(one) ? one : (waiting.get(one.text) ?? []))));
+    const gone = new Set(taken.flatMap((one) => (drawn.has(one) ? one : (waiting.get(one.text) ?? []))));
     seen.push(...gone);
     main = main.filter((one) => !gone.has(one));
     lane = lane.filter((one) => !gone.has(one));
@@ -161,21 +163,27 @@ function groupOf(turn: Turn): Turn | Text {
   return turn.text.route === 'auto-approved' ? turn : turn.text;
 }
 
-/** The cell of a group. */
-function cell(alike: readonly Turn[], answered: ReadonlySet<Turn>): AuditCell {
-  const [{ text, propensity }] = alike as [Turn];
-  const { route, confidence, right, unusable } = text;
-  const answers = alike.filter((one) => answered.has(one)).length;
-  const judged = unusable ? 0 : answers;
-  return {
-    route,
-    propensity,
-    band: confidenceBand(confidence),
-    conversations: alike.length,
-    chosen: alike.filter(({ chosen }) => chosen).length,
-    right: right ? judged : 0,
-    wrong: right ? 0 : judged,
-    unusable: unusable ? answers : 0,
-    squares: judged ** 2,
-  };
+/** One cell for each route, propensity and band, as Postgres counts them. */
+function cellsOf(turns: readonly Turn[], answered: ReadonlySet<Turn>): readonly AuditCell[] {
+  const cells = new Map<number, { -readonly [field in keyof AuditCell]: AuditCell[field] }>();
+  for (const alike of groupBy(turns, groupOf).values()) {
+    const [{ text, propensity }] = alike as [Turn];
+    const { route, confidence, right, unusable } = text;
+    const band = confidenceBand(confidence);
+    const key = 2 * band + propensity; // each band belongs to one route
+    let cell = cells.get(key);
+    if (!cell) {
+      const none = { conversations: 0, chosen: 0, right: 0, wrong: 0, unusable: 0, squares: 0 };
+      cells.set(key, (cell = { route, propensity, band, ...none }));
+    }
+    const answers = alike.filter((one) => answered.has(one)).length;
+    const judged = unusable ? 0 : answers;
+    cell.conversations += alike.length;
+    cell.chosen += alike.filter(({ chosen }) => chosen).length;
+    cell.right += right ? judged : 0;
+    cell.wrong += right ? 0 : judged;
+    cell.unusable += unusable ? answers : 0;
+    cell.squares += judged ** 2;
+  }
+  return [...cells.values()];
 }

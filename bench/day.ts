@@ -14,11 +14,12 @@ import { parseArgs, promisify } from 'node:util';
 import { producerOptions } from '../app/environment.ts';
 import { untilCaughtUp } from '../app/lag.ts';
 import { startServing } from '../app/serving.ts';
-import { columns, percent } from '../app/terminal.ts';
+import { columns } from '../app/terminal.ts';
 import { processors, projections } from '../pipeline.ts';
 import { deploymentOf, ModelLogRefused, rollBack, setTraffic } from '../policy/model-log.ts';
+import { percent } from '../policy/percent.ts';
 import { lastAsked, offsetsOf, openRuns } from '../policy/training-run.ts';
-import { dueRuns, totalApprovals } from '../policy/trigger.ts';
+import { dueRuns } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import { readTopic, topicEnds } from '../runtime/read-topic.ts';
 import { digestTable } from '../runtime/rebuild.ts';
@@ -33,7 +34,8 @@ import type { Sample } from '../trainer/learning/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
 import { deploymentController } from '../trainer/rollout/deployment-controller.ts';
 import { queueRescorer } from '../trainer/rollout/queue-rescorer.ts';
-import { openCounts, trainer } from '../trainer/trainer.ts';
+import { openCounts } from '../trainer/sample-counts.ts';
+import { trainer } from '../trainer/trainer.ts';
 import { bin, mib, startProcess, stopProcess, watch, watchChildren } from './processes.ts';
 
 const HOURS = 24;
@@ -98,10 +100,10 @@ async function day({ prepared }: Stack): Promise<void> {
   closers.push(() => counts.close());
   /** The number of runs that have not ended, including those that the trainer will request at its next check. */
   const runsToCome = async () => {
-    const [now, total] = [await log.read(), totalApprovals(await counts.read(), DATA_SET)];
+    const [now, { approvals }] = [await log.read(), await counts.read()];
     return (
       openRuns(now).length +
-      dueRuns(DATA_SET, total, lastAsked(now, DATA_SET).approvals, Number(values.threshold)).length
+      dueRuns(DATA_SET, approvals, lastAsked(now, DATA_SET).approvals, Number(values.threshold)).length
     );
   };
 
@@ -252,9 +254,7 @@ async function invariants({ prepared: { servers, pool, codecs } }: Stack): Promi
   const rows = await count('SELECT count(*) AS n FROM conversation_logs');
   holds('each has a row', rows === conversations, rows);
   const counts = await openCounts({ kafka: servers.kafka, codecs });
-  let counted = 0; // samples that stand; `approvals` also counts the withdrawn ones
-  for (const { data_set, approved: standing } of await counts.read()) if (data_set === DATA_SET) counted += standing;
-  await counts.close();
+  const { approved: counted } = await counts.read().finally(() => counts.close());
   const approved = await count("SELECT count(*) AS n FROM training_samples WHERE review_status = 'approved'");
   holds(
     'the counter is the number of approved samples',

@@ -1,6 +1,6 @@
 /** Traffic for `npm run bench:queue`: the first labelled rows, the messages that arrive, and the test rows. */
 import { OUT_OF_SCOPE } from '../trainer/learning/classifier.ts';
-import { random, shuffle } from '../trainer/learning/random.ts';
+import { random, shuffled } from '../trainer/learning/random.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { whole } from './accuracy-tasks.ts';
 
@@ -26,12 +26,12 @@ export const experiments: Readonly<Record<string, (seed: number, part: Part) => 
   /** Real messages of a shop bot, with their original frequencies. Each part tests on one half of its test set. */
   hint3: (seed, part) => {
     const { train, test } = whole('hint3-sofmattress');
-    const order = shuffled(test, 1);
+    const order = shuffled(test, random(1));
     const half = Math.floor(order.length / 2);
     const [first, second] = [order.slice(0, half), order.slice(half)];
     // The other half is part of the traffic, including its out-of-scope messages.
     const [asked, tested] = part === 'tune' ? [second, first] : [first, second];
-    const all = shuffled([...train, ...asked], seed);
+    const all = shuffled([...train, ...asked], random(seed));
     return { name: 'hint3', known: all.slice(0, 40), stream: all.slice(40), test: inScope(tested) };
   },
 };
@@ -43,31 +43,23 @@ const TESTED = 1500;
 function clinc(name: string, seed: number, part: Part, weight: (rank: number) => number): Traffic {
   const { train, dev, test } = whole('clinc150');
   const next = random(seed);
-  const intents = shuffled([...new Set(train.map(({ intent }) => intent))], seed);
+  const intents = shuffled([...new Set(train.map(({ intent }) => intent))], random(seed));
   const total = intents.reduce((sum, _, i) => sum + weight(i + 1), 0);
-  const rows = shuffled(train, seed);
+  const rows = shuffled(train, random(seed));
   const taken = intents.flatMap((intent, i) => {
     const own = rows.filter((row) => row.intent === intent);
     const wanted = Math.min(own.length, Math.ceil(((KNOWN + STREAM) * weight(i + 1)) / total));
     return own.slice(0, wanted);
   });
-  const order = Int32Array.from(taken.keys());
-  shuffle(order, next);
-  const all = [...order].flatMap((i) => taken[i] ?? []);
+  const all = shuffled(taken, next);
   return {
     name,
     known: all.slice(0, KNOWN),
     stream: all.slice(KNOWN),
-    test: inScope(shuffled(part === 'tune' ? dev : test, 1).slice(0, TESTED)),
+    test: inScope(shuffled(part === 'tune' ? dev : test, random(1)).slice(0, TESTED)),
   };
 }
 
 function inScope(rows: readonly Sample[]): readonly Sample[] {
   return rows.filter(({ intent }) => intent !== OUT_OF_SCOPE);
-}
-
-function shuffled<T>(rows: readonly T[], seed: number): readonly T[] {
-  const order = Int32Array.from(rows.keys());
-  shuffle(order, random(seed));
-  return [...order].map((i) => rows[i] as T);
 }

@@ -1,5 +1,5 @@
 /** The orders that `npm run bench:queue` compares. */
-import { random, shuffle } from '../trainer/learning/random.ts';
+import { random, shuffled } from '../trainer/learning/random.ts';
 import type { Order, Waiting } from './queue-play.ts';
 
 const entropy = (p: number) => (p <= 0 || p >= 1 ? 0 : -(p * Math.log2(p) + (1 - p) * Math.log2(1 - p)));
@@ -94,11 +94,7 @@ function inTurn(doubt: (item: Waiting) => number, weight: number, near: boolean)
 }
 
 export const orders: Readonly<Record<string, Order>> = {
-  random: (items, _, seed) => {
-    const order = Int32Array.from(items.keys());
-    shuffle(order, random(seed));
-    return [...order].flatMap((i) => items[i] ?? []);
-  },
+  random: (items, _, seed) => shuffled(items, random(seed)),
   confidence: (items) => sorted(items, ({ confidence }) => [confidence]),
   margin: (items) => sorted(items, ({ margin }) => [margin]),
   'class-margin': byScore(equal, ({ margin }) => 1 - margin, 0),

@@ -1,11 +1,12 @@
 import { Command } from 'commander';
 import { withPrepared } from '../app/environment.ts';
-import { columns, percent, print, style } from '../app/terminal.ts';
+import { columns, print, style } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
 import { agreementInWords } from '../policy/agreement.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
+import { percent } from '../policy/percent.ts';
 import { day } from './options.ts';
 
 interface Options {

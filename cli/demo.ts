@@ -7,13 +7,14 @@ import { onFreshServers } from '../app/fresh.ts';
 import { lagLine, untilCaughtUp } from '../app/lag.ts';
 import { readSummary } from '../app/summary.ts';
 import type { Counts, Summary } from '../app/summary.ts';
-import { bar, columns, liveLine, percent, print, progress, style } from '../app/terminal.ts';
+import { bar, columns, liveLine, print, progress, style } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
 import type { IngestResult } from '../producers/jsonl.ts';
 import { DeadLetterIndex } from '../runtime/dead-letters.ts';
 import { deadLetterLog } from '../app/dead-letters.ts';
+import { percent } from '../policy/percent.ts';
 import { checkFile, reportRefusals, untilDrained } from './ingest.ts';
 
 const EXAMPLES = path.join(import.meta.dirname, '..', 'examples');

@@ -1,7 +1,8 @@
 /** Registers a model file as the next version, without a training run. */
 import { artifactsOf, onLog } from '../app/environment.ts';
-import { columns, percent } from '../app/terminal.ts';
+import { columns } from '../app/terminal.ts';
 import { nextVersion } from '../policy/model-log.ts';
+import { percent } from '../policy/percent.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { readPolicyInForce } from '../trainer/adopted-policy.ts';
 import type { Corpus } from '../trainer/data-set/corpus.ts';

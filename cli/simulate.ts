@@ -8,14 +8,14 @@ import type { Prepared } from '../app/environment.ts';
 import { onFreshServers } from '../app/fresh.ts';
 import { untilCaughtUp } from '../app/lag.ts';
 import { startServing } from '../app/serving.ts';
-import { bar, columns, liveLine, percent, print, printText, progress, style } from '../app/terminal.ts';
+import { bar, columns, liveLine, print, printText, progress, style } from '../app/terminal.ts';
 import { adoptPolicy } from '../operations/policy.ts';
 import { deploymentOf, setTraffic } from '../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../policy/model-log.ts';
+import { percent } from '../policy/percent.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { lastAsked, openRuns } from '../policy/training-run.ts';
 import { nextCandidate, whyNoTrial } from '../policy/trial.ts';
-import { totalApprovals } from '../policy/trigger.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { Figures } from '../simulation/figures.ts';
 import { simulate } from '../simulation/simulate.ts';
@@ -25,7 +25,7 @@ import { DATA_SET } from '../topology.ts';
 import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { openModelLog } from '../trainer/model-log.ts';
-import { openCounts } from '../trainer/trainer.ts';
+import { openCounts } from '../trainer/sample-counts.ts';
 import { count, share, whole } from './options.ts';
 import { readPolicy } from './policy.ts';
 
@@ -129,7 +129,7 @@ async function play(
     },
     async trained() {
       const rest = async () => {
-        const total = totalApprovals(await counts.read(), DATA_SET);
+        const { approvals: total } = await counts.read();
         let now = await log.read();
         for (; !atRest(now, total, options.threshold); now = await log.read()) {
           liveLine(`training ${openRuns(now).join(', ')}`);

@@ -3,11 +3,12 @@ import { withPrepared } from '../app/environment.ts';
 import { readLag } from '../app/lag.ts';
 import type { Lag } from '../app/lag.ts';
 import { readSummary } from '../app/summary.ts';
-import { columns, percent, print } from '../app/terminal.ts';
+import { columns, print } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
 import type { ProductionAccuracy } from '../policy/audit.ts';
+import { percent } from '../policy/percent.ts';
 import { renderKpis } from './kpis.ts';
 
 /** `samvad status`: the lag of each component and the key figures. */

@@ -1,3 +1,5 @@
+import { random } from '../trainer/learning/random.ts';
+
 /** A source of repeatable draws: the same seed gives the same sequence on every machine. */
 export interface Draw {
   /** A number in [0, 1). */
@@ -11,15 +13,9 @@ export interface Draw {
   readonly weighted: <T>(list: readonly (readonly [T, number])[]) => T;
 }
 
-/** Mulberry32 (Tommy Ettinger, public domain): 32 bits of state are plenty for a few thousand lines. */
+/** The draws of a seed. */
 export const createDraw = (seed: number): Draw => {
-  let state = seed >>> 0;
-  const unit = (): number => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
+  const unit = random(seed);
   const whole = (low: number, high: number): number => low + Math.floor(unit() * (high - low + 1));
   const pick = <T>(list: readonly T[]): T => {
     if (list.length === 0)

@@ -2,6 +2,7 @@
 import type { Pool } from 'pg';
 import { cohensKappa } from '../policy/agreement.ts';
 import type { Agreement } from '../policy/agreement.ts';
+import { groupBy } from '../policy/group-by.ts';
 import type { Day } from './day.ts';
 
 /** Agreement on conversations with two answers: overall and for each pair of reviewers. */
@@ -28,13 +29,7 @@ export async function readAgreement(
       ORDER BY a, b, conversation_id`,
     days && [days.from, days.to],
   );
-  const pairs = new Map<string, typeof rows>();
-  for (const row of rows) {
-    const name = JSON.stringify([row.a, row.b]);
-    const pair = pairs.get(name);
-    if (pair) pair.push(row);
-    else pairs.set(name, [row]);
-  }
+  const pairs = groupBy(rows, ({ a, b }) => JSON.stringify([a, b]));
   return {
     ...kappaOf(rows),
     by_reviewers: [...pairs.values()].map((some) => ({

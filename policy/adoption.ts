@@ -1,7 +1,6 @@
 /** Checks whether a routing policy may be adopted. The command line, HTTP and intake apply the same rules. */
 import type { PolicyAdopted, PolicyException, RoutingPolicy, Thresholds } from '../schemas/types.ts';
 import { textHash } from './hash.ts';
-import { withCanonicalTags } from './language.ts';
 import { idProblems, languageProblems, nameProblems, reasonProblems, timeProblems, unless } from './validation.ts';
 import type { Problem } from './validation.ts';
 
@@ -38,11 +37,10 @@ export function ruleProblems(policy: RoutingPolicy): readonly Problem[] {
 
 /**
  * A digest of the routing rules without the version: equal for two policies that route every conversation alike and
- * send the same ones to people. An overlap share of 0 is left out, so digests of policies older than that field do not
- * change.
+ * send the same ones to people. Language tags must be in canonical case.
  */
 export function rulesDigest(policy: RoutingPolicy): string {
-  const { thresholds, exceptions, audit_share, audit_salt, overlap_share } = withCanonicalTags(policy);
+  const { thresholds, exceptions, audit_share, audit_salt, overlap_share } = policy;
   const limits = ({ trust, doubt }: Thresholds) => [trust, doubt];
   const rules = exceptions.map(({ module, intent, language, ...rest }) => [
     module,
@@ -50,8 +48,7 @@ export function rulesDigest(policy: RoutingPolicy): string {
     language,
     limits(rest.thresholds),
   ]);
-  const overlap = overlap_share > 0 ? [overlap_share] : [];
-  return textHash(JSON.stringify([limits(thresholds), rules, audit_share, audit_salt, ...overlap]));
+  return textHash(JSON.stringify([limits(thresholds), rules, audit_share, audit_salt, overlap_share]));
 }
 
 function thresholdProblems(field: string, { trust, doubt }: Thresholds): readonly Problem[] {

@@ -1,4 +1,6 @@
 /** How far two reviewers of the same conversations agree. */
+import { tally } from './group-by.ts';
+import { percent } from './percent.ts';
 
 /** Agreement of two reviewers over the conversations that both judged. */
 export interface Agreement {
@@ -20,7 +22,7 @@ export function cohensKappa(pairs: readonly (readonly [first: string, second: st
   const n = pairs.length;
   if (n === 0) return { pairs: 0, observed: null, kappa: null, standardError: null };
   const observed = pairs.filter(([a, b]) => a === b).length / n;
-  const [firsts, seconds] = [frequencies(pairs.map(([a]) => a)), frequencies(pairs.map(([, b]) => b))];
+  const [firsts, seconds] = [tally(pairs.map(([a]) => a)), tally(pairs.map(([, b]) => b))];
   let expected = 0;
   for (const [label, count] of firsts) expected += (count / n) * ((seconds.get(label) ?? 0) / n);
   if (expected >= 1) return { pairs: n, observed, kappa: null, standardError: null };
@@ -35,12 +37,5 @@ export function cohensKappa(pairs: readonly (readonly [first: string, second: st
 /** The agreement as a sentence for people. */
 export function agreementInWords({ pairs, kappa, observed }: Agreement): string {
   if (observed === null) return 'No conversation was judged by two reviewers.';
-  const share = `${(100 * observed).toFixed(1)} %`;
-  return `Two reviewers judged ${pairs} conversations and agreed on ${share}; Cohen's kappa is ${kappa?.toFixed(2) ?? 'not defined'}.`;
-}
-
-function frequencies(labels: readonly string[]): Map<string, number> {
-  const counts = new Map<string, number>();
-  for (const label of labels) counts.set(label, (counts.get(label) ?? 0) + 1);
-  return counts;
+  return `Two reviewers judged ${pairs} conversations and agreed on ${percent(observed)}; Cohen's kappa is ${kappa?.toFixed(2) ?? 'not defined'}.`;
 }

@@ -61,17 +61,18 @@ export function sampleChanges(
 }
 
 /**
- * The events that overwrite every sample event of a conversation erased at `erased_at` (milliseconds since 1970). One
- * event is written even when the table shows no samples: older tables did not keep withdrawn ones.
+ * The events that overwrite every sample event of a conversation erased at `erased_at` (milliseconds since 1970), also
+ * those of a sample that was withdrawn earlier. None when it never gave a sample.
  */
 export function erasures(
   conversation_id: string,
   last: SampleApproved | undefined,
   erased_at: number,
 ): readonly SampleEvent[] {
+  if (!last) return [];
   const erased = { conversation_id, approved: null, withdrawn: null, erased_at };
-  const leaves = last?.stands === true ? withdrawn(last, 'erased', erased_at) : null;
-  return [...Array<SampleEvent>(Math.max(0, (last?.events ?? 0) - 1)).fill(erased), { ...erased, withdrawn: leaves }];
+  const leaves = last.stands ? withdrawn(last, 'erased', erased_at) : null;
+  return [...Array<SampleEvent>(last.events - 1).fill(erased), { ...erased, withdrawn: leaves }];
 }
 
 function withdrawal(
@@ -79,7 +80,7 @@ function withdrawal(
   after: SampleApproved | undefined,
   decision: RoutingDecision,
 ): SampleWithdrawn {
-  const at = decision.standing_since ?? decision.review?.reviewed_at ?? decision.conversation.created_at;
+  const at = decision.standing_since ?? decision.conversation.created_at;
   return withdrawn(before, withdrawalReason(before, after, decision), at);
 }
 
@@ -101,10 +102,7 @@ function withdrawalReason(
   return before.intent === after.intent && before.module === after.module ? 'relabelled' : 'corrected';
 }
 
-/**
- * Whether label, source, reviewer and time are the same. Other fields are not compared, so that samples older than the
- * fields for model version and propensity still match.
- */
+/** Whether label, source, reviewer and time are the same; reviews change nothing else about a sample. */
 function sameLabel(a: SampleApproved, b: SampleApproved): boolean {
   return (
     a.intent === b.intent &&

@@ -28,6 +28,7 @@
  * confidence, conversations that are unanswered (or skipped) are right as often as the answered ones. `bounds` does not
  * need the second assumption.
  */
+import { groupBy } from './group-by.ts';
 import { effectiveNumber, wilson } from './intervals.ts';
 import type { Interval } from './intervals.ts';
 
@@ -206,18 +207,6 @@ function total(cells: readonly AuditCell[]): AuditCell {
     unusable: a.unusable + b.unusable,
     squares: a.squares + b.squares,
   }));
-}
-
-/** Groups items by key, in the order in which each key first appears. */
-export function groupBy<T, K>(items: readonly T[], key: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const name = key(item);
-    const group = groups.get(name);
-    if (group) group.push(item);
-    else groups.set(name, [item]);
-  }
-  return groups;
 }
 
 function sum<T>(items: readonly T[], value: (item: T) => number): number {

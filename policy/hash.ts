@@ -21,7 +21,8 @@ function fnv1a(text: string, seed: number): number {
   return hash;
 }
 
-function mix(value: number): number {
+/** The finaliser of MurmurHash3: every bit of the input affects every bit of the result, 32 bits. */
+export function mix(value: number): number {
   let h = value;
   h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
   h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);

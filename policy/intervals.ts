@@ -7,11 +7,12 @@ export type Interval = readonly [low: number, high: number];
 export const Z95 = 1.959963984540054;
 
 /**
- * Wilson's score interval for `successes` out of `n` trials (Wilson 1927; Brown, Cai and DasGupta 2001 on its coverage
+ * Wilson's 95 % score interval for `successes` out of `n` trials (Wilson 1927; Brown, Cai and DasGupta 2001 on its coverage
  * at small n). [0, 1] when n is 0.
  */
-export function wilson(successes: number, n: number, z = Z95): Interval {
+export function wilson(successes: number, n: number): Interval {
   if (n === 0) return [0, 1];
+  const z = Z95;
   const p = successes / n;
   const centre = (p + (z * z) / (2 * n)) / (1 + (z * z) / n);
   const half = (z * Math.sqrt((p * (1 - p)) / n + (z * z) / (4 * n * n))) / (1 + (z * z) / n);

@@ -2,6 +2,7 @@
  * The key figures of the user's document: target, current value, and what to do when a figure is off target. Pure
  * functions; `kpi/read-kpis.ts` reads the values.
  */
+import { percent } from './percent.ts';
 
 /** The target range, both ends included; null for an open end. Unit as in `Kpi`. */
 export interface KpiTarget {
@@ -127,7 +128,7 @@ export function formatKpi(value: number | null, unit: KpiUnit): string {
   if (value === null) return '–';
   switch (unit) {
     case 'share':
-      return `${(100 * value).toFixed(1)} %`;
+      return percent(value);
     case 'points':
       return `${value > 0 ? '+' : ''}${(100 * value).toFixed(1)} points`;
     case 'count':

@@ -1,7 +1,6 @@
 /**
  * Canonical case of language tags. BCP 47 tags are case-insensitive, but policies, counts and filters compare them
- * letter by letter, so every tag is written in one case. Records that are already in the log, and their decisions, do
- * not change.
+ * letter by letter, so intake writes every tag in one case.
  */
 import type { RoutingPolicy } from '../schemas/types.ts';
 

@@ -132,13 +132,17 @@ export function rolledBack({ models }: ModelLog): readonly string[] {
     .sort();
 }
 
+/** The version in production; undefined when there is none. */
+export function productionOf({ models }: Pick<ModelLog, 'models'>): ModelRecord | undefined {
+  return [...models.values()].find(({ standing }) => standing.status === 'production');
+}
+
 /** The versions that get traffic now. @throws ModelLogRefused when nothing is in production. */
 export function deploymentOf({ models }: ModelLog): Deployment {
-  const all = [...models.values()];
-  const production = all.find(({ standing }) => standing.status === 'production');
+  const production = productionOf({ models });
   if (!production)
     throw new ModelLogRefused('No version is in production; give one the traffic with `samvad promote VERSION`.');
-  const canary = all.find(({ standing }) => standing.status === 'canary');
+  const canary = [...models.values()].find(({ standing }) => standing.status === 'canary');
   return {
     production: production.version,
     canary: canary ? { version: canary.version, traffic: canary.standing.traffic_percentage } : null,

@@ -1,4 +1,5 @@
 /** Decides whether a trained model may replace the one in production. Pure functions: no clock, no randomness. */
+import { percent } from './percent.ts';
 
 /** What a candidate must reach. Shares are 0 to 1. */
 export interface PromotionPolicy {
@@ -109,8 +110,4 @@ function belowFloor(
 
 function verdict(value: PromotionDecision['verdict'], reason: string): PromotionDecision {
   return { verdict: value, reasons: [reason] };
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

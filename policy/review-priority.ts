@@ -4,7 +4,6 @@
  */
 import type { ConversationCaptured, ReviewItem, RoutingDecision } from '../schemas/types.ts';
 import { textHash, unitHash } from './hash.ts';
-import { answersOf } from './standing.ts';
 
 /** Weights of doubt, failure and fallback; they add up to 1. */
 const WEIGHTS = { doubt: 0.6, failure: 0.25, fallback: 0.15 } as const;
@@ -25,12 +24,12 @@ export function reviewItem(decision: RoutingDecision): ReviewItem | undefined {
     conversation_id: decision.conversation_id,
     conversation,
     priority_class: priorityClass(decision),
-    score: score(conversation, entropy(conversation.nlu_confidence)),
+    score: usefulness(conversation),
     reasons: [
       ...(drawn ? ['drawn-by-chance'] : decision.reasons),
       ...(conversation.response_success === false ? ['failed-response'] : []),
     ],
-    fingerprint: textHash(normalise(conversation.user_message)),
+    fingerprint: groupKey(conversation.user_message),
     policy_version: decision.policy_version,
     drawn,
     answered_by: [...reviewersOf(decision)],
@@ -58,7 +57,7 @@ export type Outcome = Pick<ConversationCaptured, 'response_success' | 'nlu_provi
  * How useful an answer to an item would be, 0 to 1; ranks the queue within a class. Doubt is 1 − the margin between the
  * two most likely labels (Scheffer, Decomain and Wrobel 2001); without runners-up, 1 − the confidence.
  */
-export function usefulness({ conversation }: ReviewItem): number {
+function usefulness(conversation: ConversationCaptured): number {
   const { nlu_confidence, runners_up } = conversation;
   return usefulnessBy({ confidence: nlu_confidence, runnerUp: runners_up[0]?.confidence ?? 0 }, conversation);
 }
@@ -84,23 +83,12 @@ export function waits(decision: RoutingDecision): boolean {
 }
 
 function reviewersOf(decision: RoutingDecision): ReadonlySet<string> {
-  return new Set(answersOf(decision).map(({ reviewer }) => reviewer));
+  return new Set(decision.answers.map(({ reviewer }) => reviewer));
 }
 
 /** 1 priority review, 2 needs review, 3 audited. */
 export function priorityClass(decision: RoutingDecision): number {
   return { priority_review: 1, needs_review: 2, auto_approved: 3 }[decision.route];
-}
-
-/**
- * Binary entropy of the confidence, in bits: 1 at one half, 0 at certainty; 1 without a confidence. The score in the
- * record keeps this formula, so that a replay gives the same records. It is not a good order, because it rates an
- * answer at 0.05 as less doubtful than one at 0.5; `usefulness` ranks the queue instead.
- */
-function entropy(p: number | null): number {
-  if (p === null || Number.isNaN(p)) return 1;
-  if (p === 0 || p === 1) return 0;
-  return -(p * Math.log2(p) + (1 - p) * Math.log2(1 - p));
 }
 
 /** The text without what near-duplicates differ in. Combining marks stay: in Indic scripts they are vowels. */
@@ -116,8 +104,8 @@ export function normalise(text: string): string {
 const PICTURES = /\p{Extended_Pictographic}|\p{Regional_Indicator}{2}/gu;
 
 /**
- * Equal for messages that are answered together. `normalise` drops emoji, and the record's fingerprint depends on it;
- * but 👍 and 👎 alone mean the opposite, so this key also includes the emoji.
+ * Equal for messages that are answered together. `normalise` drops emoji, but 👍 and 👎 alone mean the opposite, so this
+ * key also includes the emoji.
  */
 export function groupKey(text: string): string {
   const plain = text.replaceAll(/[\uFE0E\uFE0F]/g, ''); // variation selectors: text or colour

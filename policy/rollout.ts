@@ -10,6 +10,7 @@ import { MAX_UNSEEN, productionAccuracy } from './audit.ts';
 import type { AuditCell, ProductionAccuracy } from './audit.ts';
 import { anytimeZ, wilson, Z95 } from './intervals.ts';
 import type { Interval } from './intervals.ts';
+import { percent } from './percent.ts';
 import { defaultPromotionPolicy } from './promotion.ts';
 
 /** Number, sum and sum of squares of a quantity. */
@@ -34,43 +35,33 @@ export interface ArmEvidence {
   readonly confidence: Moments;
 }
 
+/** The traffic shares of a rollout in percent, rising. */
+export const ROLLOUT_STEPS = [10, 25, 50, 100] as const;
+
 /** Limits of a rollout. Shares are 0 to 1. */
-export interface RolloutPolicy {
-  /** Rising traffic shares in percent; the last is 100. */
-  readonly steps: readonly number[];
+const limits = {
   /**
    * The least number of labels of each version for a success. Equal texts count with their effective number, see
    * policy/audit.ts.
    */
-  readonly minLabels: number;
-  /** The least number of labels of the canary for a failure by labels. */
-  readonly minLabelsToFail: number;
-  /** The least number of conversations of each version for its signals to count. */
-  readonly minConversations: number;
-  /** The accuracy loss that is tolerated: for a success, the interval of the difference must stay above −margin. */
-  readonly accuracyMargin: number;
-  /** The tolerated increase of failures, or of fallbacks. */
-  readonly failureMargin: number;
-  readonly fallbackMargin: number;
-  /** Mean latency may be at most this many times that of production. */
-  readonly latencyFactor: number;
-  /** Mean confidence may fall by at most this much. */
-  readonly confidenceDrop: number;
-  /** Without a version to compare with: the least share of right labels, and of responses that did not fail. */
-  readonly floor: number;
-}
-
-/** The defaults. The floor equals the language floor of a promotion. */
-export const defaultRolloutPolicy: RolloutPolicy = {
-  steps: [10, 25, 50, 100],
   minLabels: 50,
+  /** The least number of labels of the canary for a failure by labels. */
   minLabelsToFail: 15,
+  /** The least number of conversations of each version for its signals to count. */
   minConversations: 100,
+  /** The accuracy loss that is tolerated: for a success, the interval of the difference must stay above −margin. */
   accuracyMargin: 0.03,
+  /** The tolerated increase of failures, or of fallbacks. */
   failureMargin: 0.03,
   fallbackMargin: 0.05,
+  /** Mean latency may be at most this many times that of production. */
   latencyFactor: 1.5,
+  /** Mean confidence may fall by at most this much. */
   confidenceDrop: 0.1,
+  /**
+   * Without a version to compare with: the least share of right labels, and of responses that did not fail. Equals the
+   * language floor of a promotion.
+   */
   floor: defaultPromotionPolicy.languageFloor,
 };
 
@@ -95,9 +86,8 @@ export function judgeStep(
   canary: ArmEvidence,
   production: ArmEvidence,
   { hasFile }: { readonly hasFile: boolean } = { hasFile: true },
-  policy: RolloutPolicy = defaultRolloutPolicy,
 ): StepVerdict {
-  const bad = badSignals(canary, production, policy);
+  const bad = badSignals(canary, production);
   if (bad.length > 0) return { verdict: 'fail', reasons: bad };
   const [a, b] = [productionAccuracy(future(canary.cells)), productionAccuracy(future(production.cells))];
   const nothingBeside = isNextToNothing(production, canary);
@@ -108,7 +98,7 @@ export function judgeStep(
       'inconclusive',
       'Nothing can be compared: hardly a conversation names the version in production as the `model_version` that answered it.',
     );
-  if (a.corrected !== null && nothingBeside) return judgeAlone(a, a.corrected, policy);
+  if (a.corrected !== null && nothingBeside) return judgeAlone(a, a.corrected);
   if (a.corrected === null || b.corrected === null)
     return because(
       'inconclusive',
@@ -117,11 +107,11 @@ export function judgeStep(
   const difference = a.corrected - b.corrected;
   const [low, high] = differenceInterval([a.corrected, a.interval], [b.corrected, b.interval]);
   const range = `${percent(a.corrected)} right against ${percent(b.corrected)} of production: ${percent(difference)} (95 % interval ${percent(low)} to ${percent(high)}) on ${labels(a)} and ${labels(b)} labels`;
-  if (highest(difference, high, a) < 0 && a.effective >= policy.minLabelsToFail)
+  if (highest(difference, high, a) < 0 && a.effective >= limits.minLabelsToFail)
     return because('fail', `It is worse than production. ${range}.`);
-  if (Math.min(a.effective, b.effective) < policy.minLabels)
-    return because('inconclusive', `Each version needs ${policy.minLabels} labels. ${range}.`);
-  if (low > -policy.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);
+  if (Math.min(a.effective, b.effective) < limits.minLabels)
+    return because('inconclusive', `Each version needs ${limits.minLabels} labels. ${range}.`);
+  if (low > -limits.accuracyMargin) return because('success', `It is not worse than production. ${range}.`);
   return because('inconclusive', `The labels leave open whether it is worse. ${range}.`);
 }
 
@@ -141,20 +131,16 @@ function isNextToNothing(arm: ArmEvidence, other: ArmEvidence): boolean {
  * the last step, or against the floor. The two arms cover different days, so signals of load or doubt are ignored, and
  * labels must be worse by more than the margin. The verdict is fail or inconclusive.
  */
-export function judgeProduction(
-  production: ArmEvidence,
-  before: ArmEvidence,
-  policy: RolloutPolicy = defaultRolloutPolicy,
-): StepVerdict {
-  const failing = failedResponses(production, before, 'the version before', policy);
+export function judgeProduction(production: ArmEvidence, before: ArmEvidence): StepVerdict {
+  const failing = failedResponses(production, before, 'the version before');
   if (failing.length > 0) return { verdict: 'fail', reasons: failing };
   const [a, b] = [productionAccuracy(future(production.cells)), productionAccuracy(future(before.cells))];
-  if (a.corrected === null || a.effective < policy.minLabelsToFail)
+  if (a.corrected === null || a.effective < limits.minLabelsToFail)
     return because('inconclusive', 'Too few of its conversations are labelled.');
   const [share, interval, margin]: readonly [number, Interval, number] =
     b.corrected === null
-      ? [policy.floor, [policy.floor, policy.floor], 0]
-      : [b.corrected, b.interval, policy.accuracyMargin];
+      ? [limits.floor, [limits.floor, limits.floor], 0]
+      : [b.corrected, b.interval, limits.accuracyMargin];
   const difference = a.corrected - share;
   const [, high] = differenceInterval([a.corrected, a.interval], [share, interval]);
   if (highest(difference, high, a) >= -margin) return because('inconclusive', 'Nothing speaks against it.');
@@ -166,14 +152,14 @@ export function judgeProduction(
 }
 
 /** Judges a version by its own labels only. */
-function judgeAlone(a: ProductionAccuracy, corrected: number, policy: RolloutPolicy): StepVerdict {
+function judgeAlone(a: ProductionAccuracy, corrected: number): StepVerdict {
   const [low, high] = a.interval;
-  const floor = `${percent(policy.floor)}, the floor where there is nothing to compare with`;
+  const floor = `${percent(limits.floor)}, the floor where there is nothing to compare with`;
   const range = `${percent(corrected)} right (95 % interval ${percent(low)} to ${percent(high)}) on ${labels(a)} labels`;
-  if (highest(corrected, high, a) < policy.floor && a.effective >= policy.minLabelsToFail)
+  if (highest(corrected, high, a) < limits.floor && a.effective >= limits.minLabelsToFail)
     return because('fail', `It is below ${floor}. ${range}.`);
-  if (a.effective < policy.minLabels) return because('inconclusive', `It needs ${policy.minLabels} labels. ${range}.`);
-  if (low > policy.floor) return because('success', `It is above ${floor}. ${range}.`);
+  if (a.effective < limits.minLabels) return because('inconclusive', `It needs ${limits.minLabels} labels. ${range}.`);
+  if (low > limits.floor) return because('success', `It is above ${floor}. ${range}.`);
   return because('inconclusive', `The labels leave open whether it is above ${floor}. ${range}.`);
 }
 
@@ -186,9 +172,9 @@ function highest(estimate: number, high: number, { effective }: ProductionAccura
 }
 
 /** The action after a verdict at `traffic` percent: success advances, fail rolls back, everything else holds. */
-export function actOn(verdict: string, traffic: number, { steps } = defaultRolloutPolicy): RolloutAction {
+export function actOn(verdict: string, traffic: number): RolloutAction {
   if (verdict === 'fail') return { kind: 'roll-back' };
-  const next = verdict === 'success' ? steps.find((step) => step > traffic) : undefined;
+  const next = verdict === 'success' ? ROLLOUT_STEPS.find((step) => step > traffic) : undefined;
   return next === undefined ? { kind: 'hold' } : { kind: 'set-traffic', traffic: next };
 }
 
@@ -217,48 +203,46 @@ function labels({ answers, effective }: ProductionAccuracy): string {
   return worth < answers ? `${answers} (equal texts: worth ${worth})` : String(answers);
 }
 
-function badSignals(canary: ArmEvidence, production: ArmEvidence, policy: RolloutPolicy): readonly string[] {
-  const enough = (a: number, b: number) => Math.min(a, b) >= policy.minConversations;
+function badSignals(canary: ArmEvidence, production: ArmEvidence): readonly string[] {
+  const enough = (a: number, b: number) => Math.min(a, b) >= limits.minConversations;
   const reasons = [
-    ...failedResponses(canary, production, 'production', policy),
+    ...failedResponses(canary, production, 'production'),
     ...moreOften(
       'Fallbacks',
       [canary.fallbacks, canary.conversations],
       [production.fallbacks, production.conversations],
-      policy.fallbackMargin,
+      limits.fallbackMargin,
       'production',
-      policy,
     ),
   ];
   const [slow, usual] = [canary.latencyMs, production.latencyMs];
   if (
     enough(slow.n, usual.n) &&
-    mean(slow) - policy.latencyFactor * mean(usual) >
-      Z95 * Math.sqrt(variance(slow) + policy.latencyFactor ** 2 * variance(usual))
+    mean(slow) - limits.latencyFactor * mean(usual) >
+      Z95 * Math.sqrt(variance(slow) + limits.latencyFactor ** 2 * variance(usual))
   )
     reasons.push(`Latency: ${mean(slow).toFixed(1)} ms on average against ${mean(usual).toFixed(1)} ms of production.`);
   const [now, before] = [canary.confidence, production.confidence];
   if (
     enough(now.n, before.n) &&
-    mean(before) - mean(now) - policy.confidenceDrop > Z95 * Math.sqrt(variance(now) + variance(before))
+    mean(before) - mean(now) - limits.confidenceDrop > Z95 * Math.sqrt(variance(now) + variance(before))
   )
     reasons.push(`Confidence: ${mean(now).toFixed(3)} on average against ${mean(before).toFixed(3)} of production.`);
   return reasons;
 }
 
-function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string, policy: RolloutPolicy): readonly string[] {
+function failedResponses(arm: ArmEvidence, other: ArmEvidence, name: string): readonly string[] {
   const { failures, responses } = arm;
   if (other.responses * NEXT_TO_NOTHING >= responses)
     return moreOften(
       'Failed responses',
       [failures, responses],
       [other.failures, other.responses],
-      policy.failureMargin,
+      limits.failureMargin,
       name,
-      policy,
     );
   const [low] = wilson(failures, responses);
-  if (responses < policy.minConversations || low <= 1 - policy.floor) return [];
+  if (responses < limits.minConversations || low <= 1 - limits.floor) return [];
   return [
     `Failed responses: ${percent(failures / responses)} of ${responses} conversations, and nothing to compare with.`,
   ];
@@ -271,9 +255,8 @@ function moreOften(
   [otherCount, otherN]: readonly [count: number, n: number],
   margin: number,
   name: string,
-  { minConversations }: RolloutPolicy,
 ): readonly string[] {
-  if (Math.min(n, otherN) < minConversations) return [];
+  if (Math.min(n, otherN) < limits.minConversations) return [];
   const [p, q] = [count / n, otherCount / otherN];
   const [low] = differenceInterval([p, wilson(count, n)], [q, wilson(otherCount, otherN)]);
   if (low <= margin) return [];
@@ -291,8 +274,4 @@ function variance({ n, sum, squares }: Moments): number {
 
 function because(verdict: StepVerdict['verdict'], reason: string): StepVerdict {
   return { verdict, reasons: [reason] };
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }

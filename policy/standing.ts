@@ -85,7 +85,7 @@ export function judgement(
 
 /** The decision after one more review. The last answer counts, but a skip never replaces an answer. */
 export function applyReview(decision: RoutingDecision, review: ReviewSubmitted): RoutingDecision {
-  const { answers, withdrawn } = withReview({ answers: answersOf(decision), withdrawn: decision.withdrawn }, review);
+  const { answers, withdrawn } = withReview(decision, review);
   const counts = countingAnswer(answers);
   const changed = identity(counts) !== identity(decision.review);
   return {
@@ -98,11 +98,6 @@ export function applyReview(decision: RoutingDecision, review: ReviewSubmitted):
     standing_since: changed ? review.reviewed_at : decision.standing_since,
     undone: changed ? counts !== review : decision.undone,
   };
-}
-
-/** The answers in force, oldest first. Older decisions have no list and keep only the answer that counts. */
-export function answersOf({ answers, review }: RoutingDecision): readonly ReviewSubmitted[] {
-  return answers.length === 0 && review !== null ? [review] : answers;
 }
 
 function answersAfter<A extends Answer>({ answers, withdrawn }: Answers<A>, review: A): readonly A[] {

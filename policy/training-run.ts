@@ -1,7 +1,7 @@
 /** The life of a training run as events. Pure functions, like all decisions on the model log. */
 import type { OffsetUpTo, RunStanding, RunTrigger, TrainingRunEvent } from '../schemas/types.ts';
 import type { Act, Appended, ModelLog } from './model-log.ts';
-import { ModelLogRefused } from './model-log.ts';
+import { ModelLogRefused, productionOf } from './model-log.ts';
 import type { Watermark } from './trigger.ts';
 
 /** The request for a run. */
@@ -93,7 +93,8 @@ export function lastGivenUp(log: ModelLog, dataSet: string): string | undefined 
   return all.at(-1)?.[0];
 }
 
-function isGivenUp({ status }: RunStanding): boolean {
+/** Whether the run ended without a version. */
+export function isGivenUp({ status }: RunStanding): boolean {
   return status === 'failed' || status === 'cancelled';
 }
 
@@ -148,7 +149,7 @@ export function startRun(log: ModelLog, id: string, trainer: string, at: number)
       at,
     );
   const attempt = run.attempt + 1;
-  const production = [...log.models.values()].find(({ standing }) => standing.status === 'production');
+  const production = productionOf(log);
   const parent = run.from_scratch || production?.standing.artifact_sha256 == null ? null : production.version;
   const parent_version = run.started_at === null ? parent : run.parent_version;
   const standing: RunStanding = {

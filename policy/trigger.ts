@@ -27,13 +27,11 @@ export function totalApprovals(counts: Iterable<ApprovedSampleCount>, dataSet: s
 }
 
 /**
- * The runs that are due, oldest first: one for each whole `threshold` above `asked`, the approvals that the last run
+ * The runs that are due, oldest first: one for each whole `threshold` (1 or more) above `asked`, the approvals that the last run
  * was requested for. 1,999 approvals give one run at a threshold of 1,000, and 2,000 give two, whether they are seen
  * one by one or at once.
  */
 export function dueRuns(dataSet: string, approvals: number, asked: number, threshold: number): readonly DueRun[] {
-  if (!Number.isInteger(threshold) || threshold < 1)
-    throw new Error(`The training threshold is ${threshold}; it must be a whole number from 1.`);
   return Array.from({ length: Math.max(0, Math.floor((approvals - asked) / threshold)) }, (_, i) =>
     runAt(dataSet, asked + (i + 1) * threshold),
   );

@@ -5,7 +5,6 @@
  */
 import type { ConversationCaptured, Route } from '../schemas/types.ts';
 import { effectiveNumber, wilson } from './intervals.ts';
-import { withCanonicalTag } from './language.ts';
 import { drawnByChance } from './review-priority.ts';
 import { answersWanted, defaultPolicy, route } from './routing.ts';
 import type { RoutingPolicy, Routing } from './routing.ts';
@@ -115,8 +114,7 @@ export function startWhatIf({ policy, secondsPerAnswer, examples }: WhatIfOption
     add(conversation, routedBy, judgement) {
       const inForce = routedBy ?? defaultPolicy;
       const before = route(inForce, conversation);
-      // Older records may have tags in another case; route them like new ones.
-      const after = route(policy, withCanonicalTag(conversation));
+      const after = route(policy, conversation);
       const cell = cellOf(before.route, after.route);
       cell.conversations++;
       ask(policy, conversation, after, 'after');

@@ -24,22 +24,21 @@ export const UNSEEN: IntakeEntry = {
   erased_at: null,
 };
 
-/**
- * The policy by which conversations of this partition are routed now; null is the built-in one. Its language tags are in canonical case,
- * like those of conversations, however it was adopted.
- */
+/** The policy by which conversations of this partition are routed now; null is the built-in one. */
 export function policyInForce(ledger: Table<IntakeEntry>): RoutingPolicy | null {
-  const policy = ledger.get(IN_FORCE)?.policy ?? null;
-  return policy && withCanonicalTags(policy);
+  return ledger.get(IN_FORCE)?.policy ?? null;
 }
 
-/** Adopts a policy. A version that is or was in force changes nothing: to go back, adopt its rules under a new name. */
+/**
+ * Adopts a policy, with its language tags in canonical case, like those of conversations. A version that is or was in
+ * force changes nothing: to go back, adopt its rules under a new name.
+ */
 export function adoptPolicy(
   { value, partition, timestamp }: LogRecord<PolicyAdopted>,
   ledger: Table<IntakeEntry>,
 ): readonly Emission[] {
   refuse(policyProblems(value, timestamp));
-  const { policy } = value;
+  const policy = withCanonicalTags(value.policy);
   const digest = rulesDigest(policy);
   const builtIn = policy.version === defaultPolicy.version ? rulesDigest(defaultPolicy) : null;
   const used = ledger.get(keyOfVersion(policy.version))?.captured_digest ?? builtIn;
@@ -50,6 +49,6 @@ export function adoptPolicy(
   return [
     emit(topics.intakeLedger, IN_FORCE, { ...UNSEEN, policy }, at),
     emit(topics.intakeLedger, keyOfVersion(policy.version), { ...UNSEEN, captured_digest: digest }, at),
-    ...(partition === WITNESS ? [emit(topics.adoptedPolicies, policy.version, value, at)] : []),
+    ...(partition === WITNESS ? [emit(topics.adoptedPolicies, policy.version, { ...value, policy }, at)] : []),
   ];
 }

@@ -1,5 +1,6 @@
 /** Answers texts with the versions that the model log gives traffic; each conversation always gets the same version. */
 import type { Logger } from 'pino';
+import { groupBy } from '../policy/group-by.ts';
 import { deploymentOf } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { redactText } from '../policy/redaction.ts';
@@ -141,14 +142,8 @@ export function openClassifier(
 }
 
 function byVersion(deployment: Deployment, questions: readonly Question[]): ReadonlyMap<string, readonly number[]> {
-  const groups = new Map<string, number[]>();
-  questions.forEach(({ conversationId, text }, i) => {
-    const version = versionFor(deployment, conversationId ?? text);
-    const group = groups.get(version);
-    if (group) group.push(i);
-    else groups.set(version, [i]);
-  });
-  return groups;
+  const versions = questions.map(({ conversationId, text }) => versionFor(deployment, conversationId ?? text));
+  return groupBy(versions.keys(), (i) => versions[i] ?? '');
 }
 
 /**

@@ -5,7 +5,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
-import { withCanonicalTags } from '../policy/language.ts';
 import { emptyLog, foldLog } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { defaultPolicy } from '../policy/routing.ts';
@@ -54,7 +53,7 @@ async function follow(
     partitions: 1, // intake writes all policies to the first partition
     onRecords(records) {
       const last = valuesOf(records).at(-1)?.policy;
-      if (last) policy = withCanonicalTags(last);
+      if (last) policy = last;
       changed = true;
     },
   });

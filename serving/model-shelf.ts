@@ -23,28 +23,26 @@ export interface ShelfOptions {
   readonly capacity?: number;
   /** Milliseconds after which a refused file is tried again. */
   readonly retryMs?: number;
-  /** A clock in milliseconds; only differences matter. */
-  readonly now?: () => number;
 }
 
 interface Slot {
   readonly model: Promise<Model>;
   users: number;
-  /** When a refused file is tried again. */
+  /** When a refused file is tried again, by `performance.now()`. */
   retryAt: number;
 }
 
 /** An empty shelf. */
 export function openModelShelf(options: ShelfOptions): ModelShelf {
-  const { artifacts, places = {}, capacity = 4, retryMs = 5000, now = () => performance.now() } = options;
+  const { artifacts, places = {}, capacity = 4, retryMs = 5000 } = options;
   /** Least recently used first. */
   const slots = new Map<string, Slot>();
 
   function take(sha256: string): Slot {
     let slot = slots.get(sha256);
-    if (!slot || (slot.users === 0 && now() >= slot.retryAt)) {
+    if (!slot || (slot.users === 0 && performance.now() >= slot.retryAt)) {
       const fresh: Slot = { model: load(sha256), users: 0, retryAt: Infinity };
-      fresh.model.catch(() => (fresh.retryAt = now() + retryMs));
+      fresh.model.catch(() => (fresh.retryAt = performance.now() + retryMs));
       slot = fresh;
     }
     slots.delete(sha256);
@@ -53,7 +51,7 @@ export function openModelShelf(options: ShelfOptions): ModelShelf {
   }
 
   async function load(sha256: string): Promise<Model> {
-    return loadModel(await artifacts.get(sha256), sha256, places);
+    return loadModel(await artifacts.get(sha256), places);
   }
 
   async function shrink(): Promise<void> {

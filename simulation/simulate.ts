@@ -4,11 +4,12 @@
  * Only the LLM and the people are simulated. Time runs as fast as the pipeline does.
  */
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
+import { groupBy } from '../policy/group-by.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import type { Classifier } from '../serving/classifier.ts';
 import { labelName } from '../trainer/learning/classifier.ts';
 import type { Label } from '../trainer/learning/classifier.ts';
-import { random, shuffle } from '../trainer/learning/random.ts';
+import { random, shuffled } from '../trainer/learning/random.ts';
 import type { Sample } from '../trainer/learning/split.ts';
 import { replyTo, verdictOn } from './actors.ts';
 import type { Actors, Reply } from './actors.ts';
@@ -53,12 +54,11 @@ export async function* simulate(
   ports: SimulationPorts,
 ): AsyncGenerator<Round, ReadonlyMap<string, Figures>> {
   const { rows, round, seed, from, to } = options;
-  const [order, draw] = [Int32Array.from(rows.keys()), random(seed)];
-  shuffle(order, draw);
-  const traffic = [...order].flatMap((i) => rows[i] ?? []);
+  const draw = random(seed);
+  const traffic = shuffled(rows, draw);
   const labels = [...new Map(rows.map((row) => [labelName(row), row])).values()];
   const timeOf = (place: number) => new Date(Math.floor(from + ((to - from) * place) / traffic.length));
-  const byVersion = new Map<string, Outcome[]>();
+  const all: { readonly asked: string; readonly outcome: Outcome }[] = [];
   let version = await ports.trained();
   for (let start = 0; start < traffic.length; start += round) {
     const batch = traffic.slice(start, start + round);
@@ -69,16 +69,14 @@ export async function* simulate(
     const outcomes = [...replies].map(([id, { gold, reply }]) => {
       const right = labelName(gold) === labelName(reply);
       const outcome = { right, byModel: reply.provider === 'indicbert', reviewed: reviewed.has(id) };
-      const asked = reply.version ?? version;
-      const known = byVersion.get(asked) ?? [];
-      known.push(outcome);
-      byVersion.set(asked, known);
+      all.push({ asked: reply.version ?? version, outcome });
       return outcome;
     });
     yield { version, ...figuresOf(outcomes) };
     if (start + round < traffic.length) version = await ports.trained();
   }
-  return new Map([...byVersion].map(([name, outcomes]) => [name, figuresOf(outcomes)]));
+  const byVersion = groupBy(all, ({ asked }) => asked);
+  return new Map([...byVersion].map(([name, some]) => [name, figuresOf(some.map(({ outcome }) => outcome))]));
 
   /** Sends the replies to a batch into the log. Returns them by conversation id. */
   async function answer(batch: readonly Sample[], start: number) {

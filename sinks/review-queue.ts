@@ -1,5 +1,5 @@
 import { sketch } from '../policy/near-duplicates.ts';
-import { groupKey, normalise, usefulness } from '../policy/review-priority.ts';
+import { normalise } from '../policy/review-priority.ts';
 import type { ReviewItem } from '../schemas/types.ts';
 import type { Projection } from '../stream/projection.ts';
 import { topics } from '../topology.ts';
@@ -44,9 +44,9 @@ export const reviewQueue: Projection<ReviewItem> = {
       c.nlu_provider,
       JSON.stringify(c.entities),
       item.priority_class,
-      usefulness(item),
+      item.score,
       JSON.stringify(item.reasons),
-      groupKey(c.user_message),
+      item.fingerprint,
       JSON.stringify(sketch(normalise(c.user_message))),
       item.policy_version,
       c.model_version,

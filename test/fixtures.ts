@@ -1,5 +1,5 @@
 /** Records that tests start from. */
-import type { ConversationCaptured, ErasureRequested, ReviewSubmitted } from '../schemas/types.ts';
+import type { ConversationCaptured, ErasureRequested, ReviewSubmitted, SampleApproved } from '../schemas/types.ts';
 
 /** A trusted conversation, with `fields` changed; another message has no entities unless they are given. */
 export function conversation(fields: Partial<ConversationCaptured> = {}): ConversationCaptured {
@@ -39,6 +39,29 @@ export function review(fields: Partial<ReviewSubmitted> = {}): ReviewSubmitted {
     time_taken_ms: null,
     shown: null,
     withdraws: null,
+    ...fields,
+  };
+}
+
+/** A sample that a person approved. */
+export function sample(fields: Partial<SampleApproved> = {}): SampleApproved {
+  return {
+    conversation_id: 'c-1',
+    text: 'where is my order',
+    language: 'en',
+    intent: 'track_order',
+    module: 'food',
+    entities: [],
+    source: 'human',
+    confidence: 0.75,
+    reviewer: 'asha',
+    policy_version: 'routing-v1',
+    model_version: 'router-v1.0.0',
+    review_propensity: null,
+    captured_at: Date.UTC(2026, 10, 1),
+    approved_at: Date.UTC(2026, 10, 2),
+    stands: true,
+    events: 0,
     ...fields,
   };
 }

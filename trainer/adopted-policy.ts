@@ -1,6 +1,5 @@
 /** Reads the routing policy in force from the log, so that training needs no Postgres. */
 import type { KafkaConfig } from '../config.ts';
-import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../policy/routing.ts';
 import { readRecords } from '../runtime/read-topic.ts';
@@ -11,6 +10,6 @@ import { topics } from '../topology.ts';
 export async function readPolicyInForce(kafka: KafkaConfig, codecs: Codecs): Promise<RoutingPolicy> {
   let inForce: RoutingPolicy = defaultPolicy;
   for await (const { value } of readRecords({ kafka, codecs }, topics.adoptedPolicies))
-    if (value) inForce = withCanonicalTags(value.policy);
+    if (value) inForce = value.policy;
   return inForce;
 }

@@ -2,14 +2,14 @@
  * Requests a training run on all approved samples, for the weekly job or an operator who does not want to wait for the
  * threshold.
  */
-import { anewId, lastGivenUp, requestRun, unusedOf } from '../policy/training-run.ts';
-import { runAt, totalApprovals } from '../policy/trigger.ts';
+import { anewId, isGivenUp, lastGivenUp, requestRun, unusedOf } from '../policy/training-run.ts';
+import { runAt } from '../policy/trigger.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import type { ServiceContext } from '../runtime/service.ts';
 import type { RunTrigger } from '../schemas/types.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { DATA_SET } from '../topology.ts';
-import { countedUpTo, openCounts } from './trainer.ts';
+import { openCounts } from './sample-counts.ts';
 
 /**
  * How many approvals there are, and how many no run has trained on or will train on. A sample may have several
@@ -28,10 +28,9 @@ export async function countUnused(
   log: ModelLogPort,
 ): Promise<Unused> {
   const view = await openCounts(context);
-  const counts = await view.read().finally(() => view.close());
-  const total = totalApprovals(counts, DATA_SET);
+  const { approvals: total, watermark } = await view.read().finally(() => view.close());
   const unused = unusedOf(await log.read(), DATA_SET, total);
-  return { total, unused, watermark: countedUpTo(counts) };
+  return { total, unused, watermark };
 }
 
 /** The options of a request. */
@@ -71,7 +70,8 @@ export async function askForRun(
   const { id: asked, approvals } = runAt(DATA_SET, total);
   let id = asked;
   const after = await log.append((now) => {
-    const givenUp = ['failed', 'cancelled'].includes(now.runs.get(asked)?.status ?? '');
+    const before = now.runs.get(asked);
+    const givenUp = before !== undefined && isGivenUp(before);
     id = atLeast === 0 || givenUp ? anewId(now, asked, fromScratch) : asked;
     const request = { id, approvals, dataSet: DATA_SET, trigger, watermark, atLeast, fromScratch };
     return requestRun(now, request, { by, at: Date.now() });

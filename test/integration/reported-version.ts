@@ -16,8 +16,8 @@ import { compare } from '../../trainer/learning/compare.ts';
 import { evaluate } from '../../trainer/learning/evaluate.ts';
 import type { Judged } from '../../trainer/learning/evaluate.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
-import { confusion, reportPage } from '../../trainer/report.ts';
-import { reportedStanding } from '../../trainer/run-report.ts';
+import { confusion } from '../../trainer/report.ts';
+import { putReport, reportedStanding } from '../../trainer/run-report.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 
 /** What is in the log afterwards. */
@@ -78,13 +78,12 @@ export async function registerReported(prepared: Prepared, version: string): Pro
     manifest,
   };
   const artifacts = artifactsOf(config);
-  const report_sha256 = await artifacts.put(Buffer.from(JSON.stringify(report)));
-  const page_sha256 = await artifacts.put(Buffer.from(reportPage(report)));
+  const stored = await putReport(artifacts, report);
   const approvals = manifest.rows;
   const runId = `default-${approvals}`;
   const at = Date.now();
   const { verdict, reasons } = report.decision;
-  const made = { version, report_sha256, page_sha256, data_set_sha256: manifest.sha256, verdict, reasons };
+  const made = { version, ...stored, data_set_sha256: manifest.sha256, verdict, reasons };
   const log = await openModelLog(servers.kafka, codecs);
   try {
     // All in one append, so that a running trainer does not start the run.
@@ -101,7 +100,7 @@ export async function registerReported(prepared: Prepared, version: string): Pro
         { finished: { version } },
         at,
       );
-      const standing = { ...reportedStanding(report, manifest, at), report_sha256, page_sha256, run_id: runId };
+      const standing = { ...reportedStanding(report, manifest, at), ...stored, run_id: runId };
       return {
         runs: [...asked, ...started, finished],
         models: register(begun, version, { ...standing, consumed: offsetsOf(upTo) }, { by: 'test', reason: '', at }),

@@ -176,6 +176,7 @@ describe('the training loop on real servers', () => {
         policy: () => Promise.resolve(defaultPolicy),
         promotion: defaultPromotionPolicy,
         options: {},
+        places: {},
         codeVersion,
         dataSets: path.join(stack.home, 'elsewhere-data-sets'),
         trainer: 'elsewhere',

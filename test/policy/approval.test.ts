@@ -3,26 +3,9 @@ import { describe, it } from 'node:test';
 import { countSample, sampleChanges, sampleOf } from '../../policy/approval.ts';
 import { decide, defaultPolicy } from '../../policy/routing.ts';
 import type { ApprovedSampleCount, SampleApproved, SampleEvent } from '../../schemas/types.ts';
-import { conversation } from '../fixtures.ts';
+import { conversation, sample } from '../fixtures.ts';
 
-const approved: SampleApproved = {
-  conversation_id: 'c-1',
-  text: 'where is my order?',
-  language: 'en',
-  intent: 'track_order',
-  module: 'food',
-  entities: [],
-  source: 'auto',
-  confidence: 0.9,
-  reviewer: null,
-  policy_version: 'routing-v1',
-  model_version: 'router-v1.0.0',
-  review_propensity: null,
-  captured_at: 0,
-  approved_at: 0,
-  stands: true,
-  events: 0,
-};
+const approved = sample({ source: 'auto', reviewer: null });
 const event: SampleEvent = { conversation_id: 'c-1', approved, withdrawn: null, erased_at: null };
 const at = (offset: number) => ({ dataSet: 'default', partition: 0, offset });
 

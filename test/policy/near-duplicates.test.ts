@@ -28,12 +28,10 @@ describe('the sketch of a text', () => {
       assert.ok(!alike(a, b), `${a} / ${b}`);
   });
 
-  it('depends on the text alone, and exists for every text', () => {
+  it('has four different numbers for every text', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'grapheme', maxLength: 40 }), (text) => {
-        const own = sketch(normalise(text));
-        assert.deepEqual(own, sketch(normalise(text)));
-        assert.equal(new Set(own).size, 4);
+        assert.equal(new Set(sketch(normalise(text))).size, 4);
       }),
     );
   });

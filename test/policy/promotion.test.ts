@@ -59,9 +59,14 @@ const table: readonly (readonly [string, Partial<PromotionEvidence>, string, Reg
     /language x is at 50\.0 % of 20 rows, below its floor of 60\.0 %/,
   ],
   ['an intent falls below its floor', { intents: slice(10, 0.49, 0.8) }, 'reject', /intent x.*production has 80\.0 %/],
-  ['an intent at its floor', { intents: slice(10, 0.5, 0.8) }, 'promote', /./],
-  ['an intent below its floor, but better than production', { intents: slice(10, 0.4, 0.3) }, 'promote', /./],
-  ['a slice too small to judge', { intents: slice(9, 0, 1) }, 'promote', /./],
+  ['an intent at its floor', { intents: slice(10, 0.5, 0.8) }, 'promote', /better than production/],
+  [
+    'an intent below its floor, but better than production',
+    { intents: slice(10, 0.4, 0.3) },
+    'promote',
+    /better than production/,
+  ],
+  ['a slice too small to judge', { intents: slice(9, 0, 1) }, 'promote', /better than production/],
 ];
 
 describe('decidePromotion', () => {

@@ -40,16 +40,6 @@ describe('whatIf', () => {
     assert.deepEqual([after.conversations, after.hours * 3600], [1, 40]);
   });
 
-  it('matches language tags whatever the case in which a conversation arrives', () => {
-    const only = { module: null, intent: null, language: 'ta', thresholds: strict.thresholds };
-    const tally = startWhatIf({ ...options, policy: { ...defaultPolicy, exceptions: [only] } });
-    for (const language of ['TA', 'ta']) tally.add(conversation({ language, nlu_confidence: 0.9 }), null, undefined);
-    assert.deepEqual(
-      tally.report().transitions.map(({ to, conversations }) => [to, conversations]),
-      [['needs_review', 2]],
-    );
-  });
-
   it('shows no example that waits for a blind review, and every example that was judged', () => {
     const audited = (id: string) =>
       route(defaultPolicy, conversation({ conversation_id: id, nlu_confidence: 0.9 })).audit;

@@ -21,6 +21,12 @@ function frame(id: number, body: Buffer): Buffer {
   return Buffer.concat([head, body]);
 }
 
+/** Processor time, because other processes may take the processor meanwhile. */
+function millisecondsSince(began: NodeJS.CpuUsage): number {
+  const { user, system } = process.cpuUsage(began);
+  return (user + system) / 1000;
+}
+
 async function poison(bytes: Buffer): Promise<string> {
   await codec.prepare([bytes]);
   try {
@@ -96,9 +102,9 @@ describe('codec', () => {
     const body = Buffer.concat(blocks);
     for (const [id, fields] of Object.entries(hidden)) {
       registered.set(Number(id), JSON.stringify({ ...base, fields: [...fields, ...base.fields] }));
-      const began = performance.now();
+      const began = process.cpuUsage();
       assert.equal(await poison(frame(Number(id), body)), 'unreadable-schema');
-      assert.ok(performance.now() - began < 500, `schema ${id} took ${String(performance.now() - began)} ms`);
+      assert.ok(millisecondsSince(began) < 500, `schema ${id} took ${String(millisecondsSince(began))} ms`);
     }
   });
   it('refuses a record whose parts take no bytes and double from level to level', async () => {
@@ -113,9 +119,9 @@ describe('codec', () => {
       part = { type: 'record', name: `R${String(i)}`, fields };
     }
     registered.set(23, JSON.stringify({ ...base, fields: [{ name: 'part', type: part }, ...base.fields] }));
-    const began = performance.now();
+    const began = process.cpuUsage();
     assert.equal(await poison(frame(23, good.subarray(5))), 'bad-avro');
-    assert.ok(performance.now() - began < 500, `it took ${String(performance.now() - began)} ms`);
+    assert.ok(millisecondsSince(began) < 500, `it took ${String(millisecondsSince(began))} ms`);
   });
   it('refuses 5,000 records nested inside each other, and reads 20', async () => {
     const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };

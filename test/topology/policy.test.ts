@@ -125,6 +125,12 @@ describe('a policy in the log', () => {
     );
     assert.equal(codes(driver).size, 0);
     assert.equal(driver.records(topics.conversationEvents).length, sent.length);
+    assert.deepEqual(
+      driver
+        .records(topics.adoptedPolicies)
+        .map(({ value }) => value?.policy.exceptions.map(({ language: one }) => one)),
+      [['ta', 'hi-Latn']],
+    );
   });
 
   it('is moved from the wrong partition to its own, also in batches of one record', () => {

@@ -168,5 +168,7 @@ describe('an undo', () => {
     for (let i = 0; i < 20; i++) answer(driver, { review_id: `skip ${String(i)}`, verdict: 'skip' });
     assert.deepEqual(standing(driver), ['approved', 'human track_order']);
     assert.equal(driver.table(topics.routingDecisions).get(ID)?.answers.length, 8);
+    undo(driver, 'first', 30);
+    assert.deepEqual(standing(driver), ['skipped', undefined]);
   });
 });

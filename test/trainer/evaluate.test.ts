@@ -130,16 +130,15 @@ describe('evaluate, by hand', () => {
     };
     close(evaluate([marked(0.9), marked(0.7), marked(0.69), judged('a', 'a', 0.6)], defaultPolicy).fallbackRate, 0.5);
   });
-  it('counts rejection, approval by the policy and fallback', () => {
-    // Right: the first, the third, and the row out of scope that was rejected.
-    close(e.accuracyWithRejection, 3 / 6);
+  it('counts approval by the policy, fallback and what is rejected', () => {
     // Above 0.85: 0.95, 0.9 and 0.9, of which one is right.
     close(e.autoApprovalRate, 3 / 6);
     close(e.autoApprovedAccuracy ?? 0, 1 / 3);
     close(e.fallbackRate, 2 / 6);
     // Pairs: 0.95>0.3, 0.95>0.9, 0.9>0.3, 0.9=0.9, 0.8>0.3, 0.8<0.9, 0.4>0.3, 0.4<0.9.
     close(e.outOfScope?.auroc ?? 0, 5.5 / 8);
-    close(e.outOfScope?.recallAtThreshold ?? 0, 0.5);
+    // The threshold that accepts three of the four rows in scope is 0.4.
+    close(e.outOfScope?.recallAt90Acceptance ?? 0, 0.5);
   });
 });
 

@@ -12,7 +12,7 @@ import { trainExternally } from '../../trainer/external.ts';
 import type { ExternalControl } from '../../trainer/external.ts';
 import { loadModel } from '../../trainer/learning/model.ts';
 import { readClassifier } from '../../trainer/learning/onnx-classifier.ts';
-import { ModelRefused } from '../../trainer/learning/onnx-reader.ts';
+import { checkModel, ModelRefused } from '../../trainer/learning/onnx-reader.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';
 import { samples } from './samples.ts';
 
@@ -26,6 +26,7 @@ const run = (mode: string, control: ExternalControl = {}, timeoutMs = 30_000) =>
       dev: samples(4, 2),
       manifest: { sha256: 'abc', none: undefined },
       folder,
+      places: {},
     },
     control,
   );
@@ -48,13 +49,14 @@ describe('trainExternally', () => {
 
   it('runs a command from JSONL to an ONNX file with its own graph and tokenizer, which is then served', async () => {
     const groups: (number | undefined)[] = [];
-    const model = await loadModel(await run('good', { onGroup: (group) => groups.push(group) }));
+    const bytes = await run('good', { onGroup: (group) => groups.push(group) });
+    const model = await loadModel(bytes);
     const test = samples(10, 5);
     const answers = await model.classify(test.map(({ text }) => text));
     const right = test.filter((row, i) => answers[i]?.intent === row.intent).length;
     assert.ok(right / test.length > 0.8, `${right} of ${test.length}`);
     assert.deepEqual(model.metadata.manifest, { sha256: 'abc' });
-    assert.throws(() => readClassifier(model.file, []), /external trainer.*not trained further/);
+    assert.throws(() => readClassifier(checkModel(bytes), []), /external trainer.*not trained further/);
     await model.close();
     assert.deepEqual([typeof groups[0], groups[1]], ['number', undefined]);
   });
@@ -69,7 +71,10 @@ describe('trainExternally', () => {
     await assert.rejects(run('forgets'), /does not know all intents of the training rows, such as food\/track_order/);
     await assert.rejects(run('old'), /was trained on other data/);
     const program = { command: ['/no/such/program'], timeoutMs: 1000 } as const;
-    await assert.rejects(trainExternally({ program, train: [], dev: [], manifest: {}, folder }), /can't be started/);
+    await assert.rejects(
+      trainExternally({ program, train: [], dev: [], manifest: {}, folder, places: {} }),
+      /can't be started/,
+    );
     assert.deepEqual(await readdir(folder), []);
   });
 
@@ -85,7 +90,7 @@ describe('trainExternally', () => {
   it('keeps its files in the folder of data sets, and names that folder when its disk is full', async () => {
     const code = 'console.error(process.argv[process.argv.indexOf("--train") + 1]); process.exit(3)';
     const program = { command: [process.execPath, '-e', code, '--'], timeoutMs: 10_000 } as const;
-    const given = { program, train: samples(20), dev: [], manifest: {} };
+    const given = { program, train: samples(20), dev: [], manifest: {}, places: {} };
     await assert.rejects(trainExternally({ ...given, folder }), (error: Error) =>
       error.message.includes(`It said:\n${folder}${path.sep}`),
     );
@@ -100,7 +105,7 @@ describe('trainExternally', () => {
     const train = `Array(20).fill({ text: 'x'.repeat(2 ** 20) })`;
     const big = `const { trainExternally } = await import('${url}');
       const program = { command: ['true'], timeoutMs: 1000 };
-      const given = { program, train: ${train}, dev: [], manifest: {}, folder: ${JSON.stringify(folder)} };
+      const given = { program, train: ${train}, dev: [], manifest: {}, folder: ${JSON.stringify(folder)}, places: {} };
       await trainExternally(given).catch((error) => console.log(error.name, error.message));`;
     const shell = `trap '' XFSZ; ulimit -f 8000; exec "$0" --import tsx --input-type=module -e "$1"`;
     const { stdout } = await promisify(execFile)('sh', ['-c', shell, process.execPath, big]);
@@ -116,7 +121,7 @@ describe('trainExternally', () => {
         'console.error(Object.entries(process.env).map((one) => one.join("=")).join("\\n")); process.exit(3)';
       const said: string[] = [];
       const program = { command: [process.execPath, '-e', code, '--'], timeoutMs: 10_000 } as const;
-      const given = { program, train: [], dev: [], manifest: {}, folder };
+      const given = { program, train: [], dev: [], manifest: {}, folder, places: {} };
       await assert.rejects(trainExternally(given, { onLine: (line) => said.push(line) }), /failed with code 3/);
       assert.ok(said.includes('SAMVAD_TEST_OF_PROGRAM=here'));
       assert.deepEqual(

@@ -1,7 +1,8 @@
 /** Builds a data set that is larger than its disk, for a test: `full-disk.ts FOLDER`. Prints the outcome. */
 import { buildDataSet } from '../../trainer/data-set/data-set.ts';
-import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
+import type { PlacedSample } from '../../trainer/data-set/sample-table.ts';
 import { TrainingError } from '../../trainer/learning/train.ts';
+import { sample } from '../fixtures.ts';
 
 const [, , folder = ''] = process.argv;
 
@@ -9,24 +10,7 @@ async function* samples(): AsyncGenerator<PlacedSample> {
   for (let offset = 0; offset < 60_000; offset++) {
     await Promise.resolve();
     const conversation_id = `c-${String(offset)}`;
-    const approved = {
-      conversation_id,
-      text: `${String(offset)} ${'words '.repeat(100)}`,
-      language: 'en',
-      intent: 'track_order',
-      module: 'food',
-      entities: [],
-      source: 'human' as const,
-      confidence: 0.8,
-      reviewer: null,
-      policy_version: 'routing-v1',
-      model_version: null,
-      captured_at: offset,
-      review_propensity: null,
-      approved_at: offset,
-      stands: true,
-      events: 0,
-    };
+    const approved = sample({ conversation_id, text: `${String(offset)} ${'words '.repeat(100)}` });
     yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null, erased_at: null } };
   }
 }

@@ -5,13 +5,13 @@ import type { Classifier } from '../../trainer/learning/classifier.ts';
 import { createEncoder } from '../../trainer/learning/encoder.ts';
 import { loadModel } from '../../trainer/learning/model.ts';
 import { readClassifier } from '../../trainer/learning/onnx-classifier.ts';
+import { checkModel } from '../../trainer/learning/onnx-reader.ts';
 import { modelFields } from '../../trainer/learning/onnx-schema.ts';
 import type { OnnxModel } from '../../trainer/learning/onnx-schema.ts';
 import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { message } from '../../trainer/learning/protobuf.ts';
 import type { Field } from '../../trainer/learning/protobuf.ts';
 import { random } from '../../trainer/learning/random.ts';
-import type { Tower } from '../../trainer/learning/tower.ts';
 import { train } from '../../trainer/learning/train.ts';
 import type { TrainingOutcome } from '../../trainer/learning/train.ts';
 import { checkLabels } from '../../trainer/register.ts';
@@ -117,32 +117,10 @@ describe('the file', () => {
     );
   });
 
-  it('can be read back into the classifier that was written, to the same bytes', async () => {
-    const model = await loadModel(bytes);
-    const again = readClassifier(model.file, outcome.views);
-    await model.close();
+  it('can be read back into the classifier that was written, to the same bytes', () => {
+    const again = readClassifier(checkModel(bytes), outcome.views);
     const { encoder } = outcome;
     assert.ok(writeModel(again, outcome.views, { encoder, manifest, training: { seed: 1 } }).equals(bytes));
-  });
-
-  it('from before towers could pool by maxima is read as one with sums', async () => {
-    const sums = outcome.classifier.towers.filter(({ pooling }) => pooling === 'sum');
-    const old = {
-      ...outcome.classifier,
-      towers: sums.map((tower) => ({ ...tower, pooling: undefined }) as unknown as Tower),
-    };
-    const file = writeModel(old, outcome.views, { encoder: outcome.encoder, manifest, training: { seed: 1 } });
-    const model = await loadModel(file);
-    const again = readClassifier(model.file, outcome.views);
-    assert.deepEqual(
-      again.towers.map(({ pooling }) => pooling),
-      sums.map(() => 'sum'),
-    );
-    const texts = samples(3, 7).map(({ text }) => text);
-    const encoder = await createEncoder(outcome.encoder);
-    const [mine, theirs] = [probabilities(again, await encoder.encode(texts)), await model.probabilities(texts)];
-    mine.forEach((p, i) => assert.ok(Math.abs(p - (theirs[i] ?? 9)) < 1e-5, `${p} and ${theirs[i]} at ${i}`));
-    await model.close();
   });
 
   it('answers with runners-up in order, the same alone and in a batch', async () => {
@@ -203,36 +181,32 @@ describe('refused files', () => {
     nodes: [{ op: 'Add', inputs: ['x', 'c'], output: 'y' }],
     metadata: [],
   };
-  const refusal = (code: string, pattern: RegExp) => (error: unknown) =>
-    error instanceof Error && 'code' in error && error.code === code && pattern.test(error.message);
+  const refusal = (message: RegExp) => ({ name: 'ModelRefused', message });
   const graphOf = (fields: readonly Field[]) => fields.find(([number]) => number === 7)?.[1] as readonly Field[];
   const withGraph = (more: readonly Field[]) =>
     message([...modelFields(tiny).filter(([number]) => number !== 7), [7, [...graphOf(modelFields(tiny)), ...more]]]);
 
-  it('with another hash than recorded', async () => {
-    await assert.rejects(loadModel(bytes, '0'.repeat(64)), refusal('hash-mismatch', /but 0000/));
-  });
   it('cut off, empty, or no ONNX at all', async () => {
     for (const part of [0.1, 0.5, 0.999])
       await assert.rejects(
         loadModel(bytes.subarray(0, Math.floor(bytes.length * part))),
-        refusal('damaged', /not a whole ONNX|no graph/),
+        refusal(/not a whole ONNX|no graph/),
       );
-    await assert.rejects(loadModel(Buffer.alloc(0)), refusal('damaged', /empty/));
-    await assert.rejects(loadModel(Buffer.from('<html>no model here</html>')), refusal('damaged', /./));
+    await assert.rejects(loadModel(Buffer.alloc(0)), refusal(/empty/));
+    await assert.rejects(loadModel(Buffer.from('<html>no model here</html>')), refusal(/not a whole ONNX/));
   });
   it('valid outside, damaged inside', async () => {
     const broken = message(
       modelFields({ ...tiny, nodes: [{ op: 'NoSuchOperator', inputs: ['x'], output: 'y' }], metadata: metadata() }),
     );
-    await assert.rejects(loadModel(broken), refusal('damaged', /onnxruntime can't load/));
+    await assert.rejects(loadModel(broken), refusal(/onnxruntime can't load/));
   });
   it('of another program or format', async () => {
-    await assert.rejects(loadModel(message(modelFields(tiny))), refusal('foreign', /samvad/));
+    await assert.rejects(loadModel(message(modelFields(tiny))), refusal(/samvad/));
     const other = message(modelFields({ ...tiny, metadata: metadata({ format: '2' }) }));
-    await assert.rejects(loadModel(other), refusal('foreign', /format/));
+    await assert.rejects(loadModel(other), refusal(/format/));
     const unfit = message(modelFields({ ...tiny, metadata: metadata() }));
-    await assert.rejects(loadModel(unfit), refusal('foreign', /do not fit its encoder/));
+    await assert.rejects(loadModel(unfit), refusal(/do not fit its encoder/));
   });
   it('with tensors in other files, at the top or inside an attribute', async () => {
     const outside: Field = [
@@ -251,7 +225,7 @@ describe('refused files', () => {
         [14, 1],
       ],
     ];
-    await assert.rejects(loadModel(withGraph([outside])), refusal('external-data', /weights/));
+    await assert.rejects(loadModel(withGraph([outside])), refusal(/weights/));
     const [, tensor] = outside;
     const inAttribute: Field = [
       1,
@@ -268,7 +242,7 @@ describe('refused files', () => {
         ],
       ],
     ];
-    await assert.rejects(loadModel(withGraph([inAttribute])), refusal('external-data', /weights/));
+    await assert.rejects(loadModel(withGraph([inAttribute])), refusal(/weights/));
   });
   it('with operators that are not of the standard, at the top or in a branch', async () => {
     const custom: Field = [
@@ -280,7 +254,7 @@ describe('refused files', () => {
         [7, 'com.example'],
       ],
     ];
-    await assert.rejects(loadModel(withGraph([custom])), refusal('custom-operators', /Evil.*com\.example/));
+    await assert.rejects(loadModel(withGraph([custom])), refusal(/Evil.*com\.example/));
     const branch: Field = [
       1,
       [
@@ -297,7 +271,7 @@ describe('refused files', () => {
         ],
       ],
     ];
-    await assert.rejects(loadModel(withGraph([branch])), refusal('custom-operators', /Evil/));
+    await assert.rejects(loadModel(withGraph([branch])), refusal(/Evil/));
     const imported = message([
       ...modelFields(tiny),
       [
@@ -308,7 +282,7 @@ describe('refused files', () => {
         ],
       ],
     ]);
-    await assert.rejects(loadModel(imported), refusal('custom-operators', /com\.microsoft/));
+    await assert.rejects(loadModel(imported), refusal(/com\.microsoft/));
   });
 
   function metadata(changes: Readonly<Record<string, unknown>> = {}): readonly (readonly [string, string])[] {

@@ -35,7 +35,7 @@ describe('a tower with maxima', () => {
     const learner = new TowerLearner(learned, rates, random(2));
     const text = [view([[1, 2]])];
     const before = softmax(scores(learned, text), 2, 1);
-    const loss = learner.learn(text, 0, 1, 1, 0.05);
+    const loss = learner.learn(text, 0, 1, 0.05);
     const moved = [...(learned.features[0] ?? [])].map((w, i) => w !== tower().features[0]?.[i]);
     assert.deepEqual(moved, [false, false, true, false, false, true]);
     assert.ok(Math.abs(loss + Math.log(before[1] ?? 0)) < 1e-5, `loss ${loss}`);

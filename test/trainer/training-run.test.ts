@@ -14,7 +14,7 @@ import { Transient } from '../../runtime/rdkafka.ts';
 import type { ModelStanding } from '../../schemas/types.ts';
 import { ArtifactError, openArtifactFolder } from '../../trainer/artifacts.ts';
 import type { ArtifactStore } from '../../trainer/artifacts.ts';
-import type { PlacedSample } from '../../trainer/data-set/data-set.ts';
+import type { PlacedSample } from '../../trainer/data-set/sample-table.ts';
 import { OUT_OF_SCOPE } from '../../trainer/learning/classifier.ts';
 import { EmbeddingCache } from '../../trainer/learning/embedding-cache.ts';
 import { tokens } from '../../trainer/learning/hashed-ngrams.ts';
@@ -27,6 +27,7 @@ import { reportOn } from '../../trainer/run-report.ts';
 import type { StoredReport } from '../../trainer/run-report.ts';
 import { executeRun } from '../../trainer/training-run.ts';
 import type { RunPorts } from '../../trainer/training-run.ts';
+import { sample } from '../fixtures.ts';
 import { memoryModelLog } from './memory-model-log.ts';
 import type { MemoryModelLog } from './memory-model-log.ts';
 import { quick, samples } from './samples.ts';
@@ -49,24 +50,14 @@ async function* logOf(
   for (const [offset, row] of rows.slice(0, upTo.get(0)).entries()) {
     await Promise.resolve();
     const conversation_id = `c-${String(offset).padStart(6, '0')}`;
-    const approved = {
-      conversation_id,
+    const { language, intent, module, source, version = null, reviewPropensity = null } = row;
+    const approved = sample({
+      ...{ conversation_id, language, intent, module, source, captured_at: offset, approved_at: offset },
       text: row.text === '' ? '' : `${row.text} ${offset % 97}`,
-      language: row.language,
-      intent: row.intent,
-      module: row.module,
-      entities: [],
-      source: row.source,
-      confidence: 0.8,
       reviewer: null,
-      policy_version: 'routing-v1',
-      model_version: row.version ?? null,
-      review_propensity: row.reviewPropensity ?? null,
-      captured_at: offset,
-      approved_at: offset,
-      stands: true,
-      events: 0,
-    };
+      model_version: version,
+      review_propensity: reviewPropensity,
+    });
     yield { partition: 0, offset, schemaId: 1, event: { conversation_id, approved, withdrawn: null, erased_at: null } };
   }
 }
@@ -87,6 +78,7 @@ function world(
     policy: () => Promise.resolve(defaultPolicy),
     promotion: { ...defaultPromotionPolicy, minRows: 20, intentFloor: 0, languageFloor: 0 },
     options: quick,
+    places: {},
     codeVersion: '1.0.0',
     dataSets: path.join(home, 'data-sets'),
     trainer: 'test',
@@ -118,6 +110,16 @@ async function ask({ log }: RunPorts, approvals = rows.length) {
   );
   return id;
 }
+/** The stored report of a run or a version. */
+async function reportOf({ artifacts }: RunPorts, sha256: string | null | undefined): Promise<StoredReport> {
+  return JSON.parse((await artifacts.get(sha256 ?? '')).toString()) as StoredReport;
+}
+
+/** Gives the version all the traffic. */
+async function promote({ log }: RunPorts, version: string): Promise<void> {
+  await log.append((now) => ({ models: setTraffic(now, version, 100, { by: 'test', reason: '', at: 1 }) }));
+}
+
 const quiet = new AbortController().signal;
 
 /** Whether a process group has a member. */
@@ -147,7 +149,7 @@ describe('a training run', () => {
     assert.equal(standing.training_samples, rows.length);
     assert.deepEqual(standing.consumed, [{ partition: 0, next_offset: rows.length }]);
     assert.ok((standing.test_accuracy ?? 0) > 0.8);
-    const report = JSON.parse((await ports.artifacts.get(standing.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(ports, standing.report_sha256);
     assert.equal(standing.average_latency_ms, report.evaluation.latencyMs?.mean);
     const page = (await ports.artifacts.get(standing.page_sha256 ?? '')).toString();
     assert.match(page, /Training report <code>router-v1.1.0/);
@@ -161,7 +163,7 @@ describe('a training run', () => {
     const { trainings, train } = noted();
     const ports = world(many, { maxRows: rows.length / 3, train });
     const run = await executeRun(await ask(ports), ports, quiet);
-    const { dropped } = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    const { dropped } = await reportOf(ports, run?.report_sha256);
     const left = dropped['over-the-limit'] ?? 0;
     assert.ok(left > rows.length / 4 && left < (3 * rows.length) / 4, `${left} of ${rows.length} rows are left`);
     assert.ok((trainings[0] ?? 0) + left <= rows.length);
@@ -206,7 +208,7 @@ describe('a training run', () => {
     await ports.log.append((log) => ({ models: setTraffic(log, 'router-v1.1.0', 10, act) }));
     const run = await executeRun(id, ports, quiet);
     assert.equal(run?.failure, null);
-    const report = JSON.parse((await ports.artifacts.get(run.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(ports, run.report_sha256);
     assert.equal(report.dropped['labelled-by-a-version-rolled-back'], own);
     const page = (await ports.artifacts.get(run.page_sha256 ?? '')).toString();
     assert.match(page, new RegExp(`${own} labelled by a version rolled back`));
@@ -291,7 +293,7 @@ describe('a training run', () => {
   it('keeps its version number when a model is registered while it runs, and takes the next when another model has it', async () => {
     const whole = world();
     const first = await executeRun(await ask(whole, 400), whole, quiet);
-    const report = JSON.parse((await whole.artifacts.get(first?.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(whole, first?.report_sha256);
     const other = { bytes: Buffer.from('other'), report, manifest: { rows: 7, sha256: '' } };
     const act = { by: 'test', reason: '', at: 1 };
     const ports = world();
@@ -343,9 +345,7 @@ describe('a training run', () => {
     const chain = async () => {
       const ports = world();
       await executeRun(await ask(ports, 400), ports, quiet);
-      await ports.log.append((log) => ({
-        models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
-      }));
+      await promote(ports, 'router-v1.1.0');
       await executeRun(await ask(ports, rows.length), ports, quiet);
       const { models } = await ports.log.read();
       return ['router-v1.1.0', 'router-v1.2.0'].map((version) => {
@@ -371,11 +371,9 @@ describe('a training run', () => {
     );
     const ports = world([...rows.slice(0, 400), ...fresh], { options: { ...quick, features: 60 } });
     await executeRun(await ask(ports, 400), ports, quiet);
-    await ports.log.append((log) => ({
-      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
-    }));
+    await promote(ports, 'router-v1.1.0');
     const run = await executeRun(await ask(ports, 400 + fresh.length), ports, quiet);
-    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(ports, run?.report_sha256);
     for (const name of Object.keys(words)) {
       const { rows: asked = 0, recall = 0 } = report.evaluation.byIntent[`travel/${name}`] ?? {};
       assert.ok(asked > 5 && recall > 0.9, `${name}: ${recall} of ${asked}`);
@@ -398,8 +396,8 @@ describe('a training run', () => {
       const run = await executeRun(await ask(ports, approvals), { ...ports, ...changes }, quiet);
       assert.equal(run?.failure, null);
       const version = run.version ?? '';
-      await ports.log.append((log) => ({ models: setTraffic(log, version, 100, { by: 'test', reason: '', at: 1 }) }));
-      return JSON.parse((await ports.artifacts.get(run.report_sha256 ?? '')).toString()) as StoredReport;
+      await promote(ports, version);
+      return await reportOf(ports, run.report_sha256);
     };
     const [first, second, third, last] = [
       await next(400, {}),
@@ -437,7 +435,7 @@ describe('a training run', () => {
       if (step === 'trained') looks.mock.resetCalls();
     };
     const run = await executeRun(await ask(ports), { ...ports, onStep }, quiet);
-    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(ports, run?.report_sha256);
     assert.equal(looks.mock.callCount(), report.rows.test, 'only the judgement of the test rows looks embeddings up');
   });
 
@@ -465,18 +463,16 @@ describe('a training run', () => {
     assert.deepEqual([run?.status, run?.version, run?.failure], ['finished', 'router-v1.1.0', null]);
     const standing = (await ports.log.read()).models.get('router-v1.1.0')?.standing;
     assert.ok((standing?.test_accuracy ?? 0) > 0.8);
-    const report = JSON.parse((await ports.artifacts.get(run?.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(ports, run?.report_sha256);
     assert.deepEqual([report.made.external, report.made.encoder], [{ by: 'test' }, { kind: 'tokens', maxLength: 32 }]);
     const page = (await ports.artifacts.get(run?.page_sha256 ?? '')).toString();
     assert.match(page, /external program.*&quot;by&quot;:&quot;test&quot;/);
 
     // The own trainer can't continue from its model.
-    await ports.log.append((log) => ({
-      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
-    }));
+    await promote(ports, 'router-v1.1.0');
     const own = world(rows, { log: ports.log, artifacts: ports.artifacts });
     const next = await executeRun(await ask(own), own, quiet);
-    const after = JSON.parse((await ports.artifacts.get(next?.report_sha256 ?? '')).toString()) as StoredReport;
+    const after = await reportOf(ports, next?.report_sha256);
     assert.deepEqual([after.parent, after.passedOver, after.comparedWith], [null, 'router-v1.1.0', 'router-v1.1.0']);
   });
 
@@ -519,10 +515,19 @@ describe('a training run', () => {
       const outcome = { ...made, history: made.history.filter(({ stage }) => learned || stage === 'fit') };
       const bytes = await makeModelFile(outcome, { manifest, parent: null }, half.train);
       const [policy, promotion, production] = [defaultPolicy, ports.promotion, undefined];
-      const report = await reportOn({ version, bytes, sides: half, manifest, policy, promotion, production });
+      const report = await reportOn({
+        version,
+        bytes,
+        places: {},
+        sides: half,
+        manifest,
+        policy,
+        promotion,
+        production,
+      });
       const act = { by: 'test', reason: '', at: 1 };
       await registerModel(ports.log, ports.artifacts, { bytes, report, manifest }, act);
-      await ports.log.append((log) => ({ models: setTraffic(log, version, 100, act) }));
+      await promote(ports, version);
       const run = await executeRun(await ask(ports, approvals), ports, quiet);
       assert.equal((await ports.log.read()).models.get(run?.version ?? '')?.standing.parent_version, parent);
     }
@@ -531,18 +536,12 @@ describe('a training run', () => {
   it('compares with production on the same rows', async () => {
     const ports = world();
     await executeRun(await ask(ports, 400), ports, quiet);
-    await ports.log.append((log) => ({
-      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
-    }));
+    await promote(ports, 'router-v1.1.0');
     await executeRun(await ask(ports), ports, quiet);
     const standing = (await ports.log.read()).models.get('router-v1.2.0')?.standing;
     assert.equal(standing?.compared_with, 'router-v1.1.0');
-    const report = JSON.parse((await ports.artifacts.get(standing.report_sha256 ?? '')).toString()) as {
-      comparison: { rows: number };
-      rows: { test: number };
-      history: { stage: string }[];
-    };
-    assert.equal(report.comparison.rows, report.rows.test);
+    const report = await reportOf(ports, standing.report_sha256);
+    assert.equal(report.comparison?.rows, report.rows.test);
     // Dev rows stay unlearned: the version after this one is calibrated on them.
     assert.deepEqual([...new Set(report.history.map(({ stage }) => stage))], ['fit']);
   });
@@ -557,12 +556,10 @@ describe('a training run', () => {
     }));
     const ports = world([...samples(20), ...outside]);
     await executeRun(await ask(ports, 120), ports, quiet);
-    await ports.log.append((log) => ({
-      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
-    }));
+    await promote(ports, 'router-v1.1.0');
     await executeRun(await ask(ports, 720), ports, quiet);
     const standing = (await ports.log.read()).models.get('router-v1.2.0')?.standing;
-    const report = JSON.parse((await ports.artifacts.get(standing?.report_sha256 ?? '')).toString()) as StoredReport;
+    const report = await reportOf(ports, standing?.report_sha256);
     const compared = report.comparison?.rows ?? 0;
     assert.ok(report.rows.test > 40 && compared < 20, `${compared} of ${report.rows.test} rows are compared`);
     assert.match(standing?.reasons.join() ?? '', new RegExp(`There are ${compared} test rows in scope`));
@@ -724,9 +721,7 @@ describe('a training run', () => {
   it('refuses a damaged file of production, and succeeds when it is resumed with the right one', async () => {
     const ports = world();
     await executeRun(await ask(ports, 400), ports, quiet);
-    await ports.log.append((log) => ({
-      models: setTraffic(log, 'router-v1.1.0', 100, { by: 'test', reason: '', at: 1 }),
-    }));
+    await promote(ports, 'router-v1.1.0');
     const sha256 = (await ports.log.read()).models.get('router-v1.1.0')?.standing.artifact_sha256 ?? '';
     const good = await ports.artifacts.get(sha256);
     const file = path.join(home, String(folders - 1), sha256.slice(0, 2), sha256);

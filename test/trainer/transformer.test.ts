@@ -12,6 +12,7 @@ import { createEncoder } from '../../trainer/learning/encoder.ts';
 import { tokens } from '../../trainer/learning/hashed-ngrams.ts';
 import { loadModel } from '../../trainer/learning/model.ts';
 import { readClassifier } from '../../trainer/learning/onnx-classifier.ts';
+import { checkModel } from '../../trainer/learning/onnx-reader.ts';
 import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { train } from '../../trainer/learning/train.ts';
 import { EncoderError } from '../../trainer/learning/transformer-encoder.ts';
@@ -129,7 +130,7 @@ describe('TransformerEncoder', () => {
       manifest: null,
       training: null,
     });
-    const model = await loadModel(bytes, undefined, places);
+    const model = await loadModel(bytes, places);
     const test = samples(20, 7);
     const answers = await model.classify(test.map(({ text }) => text));
     const right = test.filter((row, i) => answers[i]?.intent === row.intent).length / test.length;
@@ -138,13 +139,12 @@ describe('TransformerEncoder', () => {
     await writeTinyEncoder(path.join(home, 'others', 'tiny'), words, 2);
     const refusal = {
       name: 'ModelRefused',
-      code: 'encoder',
       message: /onnx\/model\.onnx in .*: the SHA-256 is .*Bring back/,
     };
-    await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), refusal);
+    await assert.rejects(loadModel(bytes, { models: path.join(home, 'others') }), refusal);
     await writeTinyEncoder(path.join(home, 'others', 'tiny'), words.toReversed());
     const settings = { ...refusal, message: /tokenizer\.json, .*: the SHA-256 is .*Bring back/ };
-    await assert.rejects(loadModel(bytes, undefined, { models: path.join(home, 'others') }), settings);
+    await assert.rejects(loadModel(bytes, { models: path.join(home, 'others') }), settings);
   });
 
   it('refuses a file that does not pin its encoder, before anything is fetched', async () => {
@@ -160,7 +160,6 @@ describe('TransformerEncoder', () => {
       writeModel(classifier, views, { encoder: other, manifest: { sha256: 'abc' }, training: null });
     const refused = {
       name: 'ModelRefused',
-      code: 'encoder',
       message: 'It does not pin its sentence encoder by SHA-256 and commit.',
     };
     for (const other of [
@@ -170,7 +169,7 @@ describe('TransformerEncoder', () => {
       { ...pinned, revision: 'main' },
       { ...pinned, revision: commit.slice(1) },
     ])
-      await assert.rejects(loadModel(bytesOf(other), undefined, places), refused);
+      await assert.rejects(loadModel(bytesOf(other), places), refused);
 
     // A file of an external program that pins its encoder is accepted if the encoder is in the folder of encoders.
     const ready = path.join(home, 'ready.onnx');
@@ -189,14 +188,12 @@ describe('TransformerEncoder', () => {
     const before = await train({ train: old, dev: [], places, options });
     const bytesOf = ({ classifier, views, encoder }: typeof before) =>
       writeModel(classifier, views, { encoder, manifest: null, training: null });
-    const model = await loadModel(bytesOf(before), undefined, places);
-    const previous = readClassifier(model.file, before.views);
-    await model.close();
+    const previous = readClassifier(checkModel(bytesOf(before)), before.views);
     const after = async (rehearsalPerIntent: number) => {
       const incremental = { epochs: 1, learningRate: 0.5, rehearsalPerIntent };
       const seen = old.map((row) => ({ ...row, seen: true }));
       const next = { train: [...seen, ...fresh], dev: [], places, previous, options: { ...options, incremental } };
-      return loadModel(bytesOf(await train(next)), undefined, places);
+      return loadModel(bytesOf(await train(next)), places);
     };
     const [half, none] = [await after(15), await after(0)];
     const right = async ({ classify }: typeof half, intents: readonly string[]) => {

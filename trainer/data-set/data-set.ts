@@ -10,21 +10,19 @@
  * memory.
  */
 import { createHash } from 'node:crypto';
-import path from 'node:path';
-import { setImmediate } from 'node:timers/promises';
-import { open } from 'lmdb';
 import type { Database } from 'lmdb';
 import type { KafkaConfig } from '../../config.ts';
 import type { Watermark } from '../../policy/trigger.ts';
 import { readRecords, topicEnds } from '../../runtime/read-topic.ts';
 import type { Codecs } from '../../runtime/schema-registry.ts';
-import type { SampleApproved, SampleEvent } from '../../schemas/types.ts';
 import { topics } from '../../topology.ts';
 import { labelName } from '../learning/classifier.ts';
 import { TrainingError } from '../learning/train.ts';
-import { canonicalLine, passes, rowOf } from './data-row.ts';
-import type { DataRow, Filters } from './data-row.ts';
+import { canonicalLine, passes } from './data-row.ts';
+import type { Filters } from './data-row.ts';
 import { noRoom, openDataSetFolder } from './data-set-folder.ts';
+import { fold, inTurns, openTable, openWriter } from './sample-table.ts';
+import type { FoldedSample, PlacedRow, PlacedSample } from './sample-table.ts';
 
 /**
  * The description from which a data set can be made again. Equal data sets have equal manifests: no clock, no machine.
@@ -38,8 +36,8 @@ export interface Manifest {
   readonly filters: Filters;
   /** Partition → offset; samples below it are left out, because an earlier version was trained on them. */
   readonly unused_since: Readonly<Record<string, number>> | null;
-  /** Versions whose own labels are left out; absent when there are none. */
-  readonly rolled_back?: readonly string[];
+  /** Versions whose own labels are left out. */
+  readonly rolled_back: readonly string[];
   /** The most rows, taken in order of conversation id. */
   readonly limit: number | null;
   readonly policy_versions: readonly string[];
@@ -67,17 +65,6 @@ export interface DataSetRequest {
   readonly limit?: number;
 }
 
-/** A row and the position of its approval in the log. */
-export interface PlacedRow {
-  readonly row: DataRow;
-  /**
-   * `review_propensity` of the sample. Not part of the row, because the bytes of existing data sets must not change.
-   */
-  readonly reviewPropensity: number | null;
-  readonly partition: number;
-  readonly offset: number;
-}
-
 /** A data set on disk. `close` it when it is no longer needed. */
 export interface DataSet {
   readonly manifest: Manifest;
@@ -87,14 +74,6 @@ export interface DataSet {
   readonly byRolledBack: number;
   rows(): Iterable<PlacedRow>;
   close(): Promise<void>;
-}
-
-/** A record of training-samples. */
-export interface PlacedSample {
-  readonly partition: number;
-  readonly offset: number;
-  readonly schemaId: number;
-  readonly event: SampleEvent;
 }
 
 /**
@@ -125,9 +104,6 @@ export function checkReach(upTo: Watermark, ends: Watermark): void {
       );
   }
 }
-
-/** The most samples queued for writing, and the most rows processed before other work of the process gets a turn. */
-const FLUSH = 10_000;
 
 /** The folder of a data set while it is open, and the signal that aborts its making. */
 export interface DataSetPlace {
@@ -167,106 +143,6 @@ export async function buildDataSet(
     await close();
     throw error;
   }
-}
-
-function openTable(folder: string): Database<FoldedSample, string> {
-  try {
-    return open({ path: path.join(folder, 'data.mdb'), noSubdir: true, encoding: 'json', noSync: true });
-  } catch (cause) {
-    throw noRoom(folder, cause);
-  }
-}
-
-/** The items, with a pause after every FLUSH of them. @throws the signal's reason when aborted. */
-export async function* inTurns<T>(items: Iterable<T>, signal: AbortSignal): AsyncGenerator<T> {
-  let turn = 0;
-  for (const item of items) {
-    if (++turn % FLUSH === 0) {
-      await setImmediate();
-      signal.throwIfAborted();
-    }
-    yield item;
-  }
-}
-
-/** A table with asynchronous writes. */
-interface Writer {
-  /** The committed value. */
-  get(id: string): FoldedSample | undefined;
-  put(id: string, sample: FoldedSample): void;
-  remove(id: string): void;
-  /** Waits until all writes are committed. @throws TrainingError when one failed. */
-  committed(): Promise<void>;
-}
-
-function openWriter(table: Database<FoldedSample, string>, folder: string): Writer {
-  let failure: { readonly cause: unknown } | undefined;
-  const watch = async (write: PromiseLike<unknown>) => {
-    try {
-      await write;
-    } catch (error) {
-      // LMDB's reason is a separate promise, whose rejection would end the process if it were not handled.
-      const reason: unknown = (error as { commitError?: unknown }).commitError ?? error;
-      const cause: unknown = reason instanceof Promise ? await reason.catch((told: unknown) => told) : reason;
-      failure ??= { cause };
-    }
-  };
-  let last: Promise<unknown> = Promise.resolve();
-  const write = (written: Promise<unknown>) => {
-    last = watch(written);
-  };
-  return {
-    get: (id) => table.get(id),
-    put: (id, sample) => write(table.put(id, sample)),
-    remove: (id) => write(table.remove(id)),
-    async committed() {
-      await last;
-      await watch(table.committed);
-      if (failure) throw noRoom(folder, failure.cause);
-    },
-  };
-}
-
-/** A row in its state at the end of the offsets. */
-interface FoldedSample extends PlacedRow {
-  /** The version that gave the label; null when a person confirmed it. */
-  readonly labelledBy: string | null;
-  /** Whether its conversation was erased since. */
-  readonly erased?: true;
-}
-
-/** Folds all `samples` below `upTo` by conversation. Returns the schema ids and the number of later erasures. */
-async function fold(
-  table: Writer,
-  samples: AsyncIterable<PlacedSample>,
-  upTo: Watermark,
-  signal: AbortSignal,
-): Promise<{ readonly schemaIds: ReadonlySet<number>; readonly erased: ReadonlySet<string> }> {
-  const schemaIds = new Set<number>();
-  const erased = new Set<string>();
-  let read = 0;
-  for await (const { partition, offset, schemaId, event } of samples) {
-    signal.throwIfAborted();
-    if (offset >= (upTo.get(partition) ?? 0)) {
-      await table.committed(); // a get does not see uncommitted puts
-      const stood = table.get(event.conversation_id);
-      if (stood) table.put(event.conversation_id, { ...stood, erased: true });
-      erased.add(event.conversation_id);
-      continue;
-    }
-    schemaIds.add(schemaId);
-    if (event.approved) table.put(event.conversation_id, foldedSample(event.approved, partition, offset));
-    else if (event.withdrawn) table.remove(event.conversation_id);
-    if (++read % FLUSH === 0) await table.committed(); // otherwise a fast reader would queue the whole log in memory
-  }
-  await table.committed();
-  signal.throwIfAborted();
-  return { schemaIds, erased };
-}
-
-function foldedSample(approved: SampleApproved, partition: number, offset: number): FoldedSample {
-  const labelledBy = approved.source === 'auto' ? approved.model_version : null;
-  return { row: rowOf(approved), reviewPropensity: approved.review_propensity, labelledBy, partition, offset };
 }
 
 function isByRolledBack({ labelledBy }: FoldedSample, { rolledBack = [] }: DataSetRequest): boolean {
@@ -334,8 +210,7 @@ async function manifestOf(
     offsets: Object.fromEntries(inOrder(upTo).map(([partition, to]) => [partition, [0, to] as const])),
     filters: JSON.parse(JSON.stringify(filters)) as Filters,
     unused_since: unusedSince ? Object.fromEntries(inOrder(unusedSince)) : null,
-    // Absent when empty, so that the manifests of older data sets do not change.
-    ...(rolledBack.length > 0 && { rolled_back: rolledBack }),
+    rolled_back: rolledBack,
     limit: limit ?? null,
     policy_versions: [...policies].sort(),
     schema_ids: [...schemaIds].sort((a, b) => a - b),
@@ -358,7 +233,7 @@ export function requestOf(manifest: Manifest): DataSetRequest {
     upTo: watermark(Object.fromEntries(Object.entries(manifest.offsets).map(([p, [, to]]) => [p, to]))),
     filters: manifest.filters,
     ...(manifest.unused_since && { unusedSince: watermark(manifest.unused_since) }),
-    ...(manifest.rolled_back && { rolledBack: manifest.rolled_back }),
+    rolledBack: manifest.rolled_back,
     ...(manifest.limit !== null && { limit: manifest.limit }),
   };
 }

@@ -44,7 +44,7 @@ const FLIPS_KEPT = 50;
  * Compares the answers of two models to the same rows in the same order.
  * @throws when the rows differ.
  */
-export function compare(candidate: readonly Judged[], production: readonly Judged[], seed = 1): Comparison {
+export function compare(candidate: readonly Judged[], production: readonly Judged[]): Comparison {
   const pairs = pairUp(candidate, production);
   const gains = Int8Array.from(pairs, ([c, p]) => Number(isRight(c)) - Number(isRight(p)));
   const changed = (gain: number) => pairs.filter((_, i) => gains[i] === gain).map(flipOf);
@@ -56,7 +56,7 @@ export function compare(candidate: readonly Judged[], production: readonly Judge
     candidateAccuracy: right(0),
     productionAccuracy: right(1),
     difference: (better.length - worse.length) / rows,
-    interval: bootstrap(gains, seed),
+    interval: bootstrap(gains),
     mcnemar: {
       onlyCandidate: better.length,
       onlyProduction: worse.length,
@@ -81,9 +81,9 @@ export function mcnemarP(a: number, b: number): number {
 }
 
 /** Percentile interval of the mean over 2,000 bootstrap resamples (Efron 1979). */
-function bootstrap(gains: Int8Array, seed: number): readonly [number, number] {
+function bootstrap(gains: Int8Array): readonly [number, number] {
   if (gains.length === 0) return [0, 0];
-  const next = random(seed);
+  const next = random(1);
   const means = Array.from({ length: 2000 }, () => {
     let sum = 0;
     for (let i = 0; i < gains.length; i++) sum += gains[Math.floor(next() * gains.length)] ?? 0;

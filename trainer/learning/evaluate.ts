@@ -1,4 +1,5 @@
 /** Measures a model on rows that people labelled, with the answers of its file. */
+import { groupBy } from '../../policy/group-by.ts';
 import { route } from '../../policy/routing.ts';
 import type { RoutingPolicy } from '../../policy/routing.ts';
 import type { Route } from '../../schemas/types.ts';
@@ -41,8 +42,6 @@ export interface Evaluation {
   /** Over the rows in scope; an answer is right when intent and module match. */
   readonly accuracy: number;
   readonly macroF1: number;
-  /** Accuracy when "none of these" counts as an answer: an out-of-scope row is right when the model rejects it. */
-  readonly accuracyWithRejection: number;
   readonly byIntent: Readonly<Record<string, IntentScore>>;
   readonly byModule: Readonly<Record<string, SliceScore>>;
   readonly byLanguage: Readonly<Record<string, SliceScore>>;
@@ -54,8 +53,6 @@ export interface Evaluation {
     readonly auroc: number;
     /** Share of out-of-scope rows rejected at the threshold that accepts 90 % of the others. */
     readonly recallAt90Acceptance: number;
-    /** Share rejected at the model's own threshold. */
-    readonly recallAtThreshold: number;
   } | null;
   /** Share that the policy would auto-approve. */
   readonly autoApprovalRate: number;
@@ -63,7 +60,7 @@ export interface Evaluation {
   readonly autoApprovedAccuracy: number | null;
   /**
    * Share that the policy sends to people first: below its doubt threshold, not the model's, which a tenth of the texts
-   * in scope miss by design. Reports older than 28 November 2026 hold the share below the model's threshold.
+   * in scope miss by design.
    */
   readonly fallbackRate: number;
   readonly latencyMs: Latency | null;
@@ -78,20 +75,16 @@ export async function judge(model: Model, rows: readonly Sample[]): Promise<read
   });
 }
 
-/** Measures `texts` one by one, after a short warm-up. `now` is in milliseconds. */
-export async function measureLatency(
-  model: Model,
-  texts: readonly string[],
-  now: () => number,
-): Promise<Latency & { readonly texts: number }> {
+/** Measures `texts` one by one, after a short warm-up. */
+export async function measureLatency(model: Model, texts: readonly string[]): Promise<Latency> {
   const times: number[] = [];
   for (const text of texts.slice(0, 20)) await model.classify([text]);
   for (const text of texts) {
-    const start = now();
+    const start = performance.now();
     await model.classify([text]);
-    times.push(now() - start);
+    times.push(performance.now() - start);
   }
-  return { mean: mean(times), p50: percentile(times, 0.5), p99: percentile(times, 0.99), texts: times.length };
+  return { mean: mean(times), p50: percentile(times, 0.5), p99: percentile(times, 0.99) };
 }
 
 /** Computes all measures of one model. */
@@ -115,9 +108,6 @@ export function evaluate(
     outOfScopeRows: outside.length,
     accuracy: share(inScope, isRight),
     macroF1: mean([...byIntent.values()].map(({ f1 }) => f1)),
-    accuracyWithRejection: share(judged, ({ row, answer }) =>
-      row.intent === OUT_OF_SCOPE ? answer.outOfScope : !answer.outOfScope && isRight({ row, answer }),
-    ),
     byIntent: Object.fromEntries(byIntent),
     byModule: slices(inScope, ({ row }) => row.module),
     byLanguage: slices(inScope, ({ row }) => row.language),
@@ -129,7 +119,6 @@ export function evaluate(
         : {
             auroc: auroc(inside, out),
             recallAt90Acceptance: recallAtAcceptance(inside, out, 0.9),
-            recallAtThreshold: share(outside, ({ answer }) => answer.outOfScope),
           },
     autoApprovalRate: judged.length === 0 ? 0 : approved.length / judged.length,
     autoApprovedAccuracy: approved.length === 0 ? null : share(approved, isRight),
@@ -160,12 +149,9 @@ function routeOf({ row, answer }: Judged, policy: RoutingPolicy): Route {
 }
 
 function slices(judged: readonly Judged[], of: (one: Judged) => string): Readonly<Record<string, SliceScore>> {
-  const names = [...new Set(judged.map(of))].sort();
+  const groups = [...groupBy(judged, of)].sort(([a], [b]) => (a < b ? -1 : 1));
   return Object.fromEntries(
-    names.map((name) => {
-      const rows = judged.filter((one) => of(one) === name);
-      return [name, { rows: rows.length, accuracy: share(rows, isRight) }];
-    }),
+    groups.map(([name, rows]) => [name, { rows: rows.length, accuracy: share(rows, isRight) }]),
   );
 }
 

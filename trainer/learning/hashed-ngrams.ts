@@ -2,9 +2,10 @@
  * The encoder that needs no download: words, pairs of words and character n-grams of any script, hashed to a fixed
  * number of features (Weinberger et al. 2009, "Feature hashing for large scale multitask learning").
  */
+import { mix } from '../../policy/hash.ts';
 import type { Encoder, Rows, View } from './encoder.ts';
 
-/** The configuration. N-gram lengths are in user-perceived characters, not in code points. */
+/** The configuration. N-gram lengths are in code points. */
 export interface HashedNgramsConfig {
   readonly kind: 'hashed-ngrams';
   /** Features per view, as a power of two. */
@@ -13,8 +14,6 @@ export interface HashedNgramsConfig {
   readonly letters: readonly [from: number, to: number];
   /** N-grams of the running text, across words. */
   readonly runs: readonly [from: number, to: number];
-  /** The unit of the n-grams: a base character with its marks, or a code point. */
-  readonly unit: 'character' | 'code-point';
 }
 
 /** The defaults, for every data set. */
@@ -23,7 +22,6 @@ export const hashedNgrams: HashedNgramsConfig = {
   bits: 18,
   letters: [2, 5],
   runs: [3, 6],
-  unit: 'code-point',
 };
 
 /**
@@ -38,8 +36,6 @@ const MAX_WORDS = 400;
 const MAX_UNITS = 8192;
 /** A word of letters, marks and digits (in Indic scripts the vowel signs are marks), or a single symbol. */
 const WORD = /[\p{L}\p{M}\p{N}\u200c\u200d]+|[^\s\p{L}\p{M}\p{N}]/gu;
-/** A base character with its marks. Not Intl.Segmenter, because its result changes with the version of Unicode. */
-const CHARACTER = /\P{M}\p{M}*|\p{M}+/gu;
 const EDGE = 0x10_ffff;
 
 type Builders = readonly [RowsBuilder, RowsBuilder, RowsBuilder, RowsBuilder];
@@ -71,7 +67,7 @@ export class HashedNgrams implements Encoder {
   }
 
   #encodeOne(text: string, [words, gaps, letters, runs]: Builders): void {
-    const units = tokens(text).map((word) => this.#units(word));
+    const units = tokens(text).map((word) => Array.from(word, (char) => char.codePointAt(0) ?? 0));
     if (units.length === 0) return;
     const hashes = [1, ...units.map((unit) => sequenceHash(unit, 0, unit.length)), 2];
     for (let i = 0; i < hashes.length; i++) {
@@ -83,14 +79,6 @@ export class HashedNgrams implements Encoder {
     }
     for (const unit of units) ngrams([EDGE, ...unit, EDGE], this.config.letters, letters, true);
     ngrams([EDGE, ...units.flatMap((unit) => [...unit, EDGE])], this.config.runs, runs, false);
-  }
-
-  #units(word: string): readonly number[] {
-    if (this.config.unit === 'code-point') return Array.from(word, (char) => char.codePointAt(0) ?? 0);
-    return (word.match(CHARACTER) ?? []).map((character) => {
-      const points = Array.from(character, (char) => char.codePointAt(0) ?? 0);
-      return points.length === 1 ? (points[0] ?? 0) : sequenceHash(points, 0, points.length);
-    });
   }
 }
 
@@ -116,19 +104,11 @@ function ngrams(
 function sequenceHash(units: readonly number[], from: number, to: number): number {
   let hash = 0x811c9dc5;
   for (let i = from; i < to; i++) hash = Math.imul(hash ^ (units[i] ?? 0), 0x01000193) ^ (hash >>> 15);
-  return finish(hash);
+  return mix(hash);
 }
 
 function pairHash(a: number, b: number, kind: number): number {
-  return finish(Math.imul(a ^ Math.imul(kind, 0x9e3779b9), 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35) ^ (b >>> 13));
-}
-
-/** The finalizer of MurmurHash3 (Appleby): every input bit affects every output bit. */
-function finish(value: number): number {
-  let h = value;
-  h = Math.imul(h ^ (h >>> 16), 0x85ebca6b);
-  h = Math.imul(h ^ (h >>> 13), 0xc2b2ae35);
-  return (h ^ (h >>> 16)) >>> 0;
+  return mix(Math.imul(a ^ Math.imul(kind, 0x9e3779b9), 0x85ebca6b) ^ Math.imul(b, 0xc2b2ae35) ^ (b >>> 13));
 }
 
 /** Collects features row by row. A value is 1 + ln(count), because repetitions add less and less information. */

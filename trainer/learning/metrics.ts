@@ -1,4 +1,5 @@
 /** Measures of a classifier, as functions of its answers and the truth. */
+import { tally } from '../../policy/group-by.ts';
 
 /** One answer and the truth. */
 export interface Judgement {
@@ -16,12 +17,7 @@ export interface IntentScore {
 
 /** Precision, recall and F1 of each class of `truth`. For a class that was never predicted, precision and F1 are 0. */
 export function scoresByClass(truth: readonly string[], said: readonly string[]): ReadonlyMap<string, IntentScore> {
-  const count = (names: readonly string[]) => {
-    const counts = new Map<string, number>();
-    for (const name of names) counts.set(name, (counts.get(name) ?? 0) + 1);
-    return counts;
-  };
-  const [rows, answers, hits] = [count(truth), count(said), count(truth.filter((name, i) => said[i] === name))];
+  const [rows, answers, hits] = [tally(truth), tally(said), tally(truth.filter((name, i) => said[i] === name))];
   return new Map(
     [...rows.entries()].sort(byName).map(([name, total]) => {
       const right = hits.get(name) ?? 0;

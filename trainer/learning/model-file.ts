@@ -46,7 +46,7 @@ async function checkFile(
   places: EncoderPlaces,
 ): Promise<void> {
   const texts = rows.map(({ text }) => text);
-  const model = await loadModel(bytes, undefined, places);
+  const model = await loadModel(bytes, places);
   const encoder = await createEncoder(outcome.encoder, places);
   try {
     const [served, own] = [
@@ -55,10 +55,7 @@ async function checkFile(
     ];
     const worst = own.reduce((most, p, i) => Math.max(most, Math.abs(p - (served[i] ?? Infinity))), 0);
     if (!(worst < 1e-3))
-      throw new ModelRefused(
-        'damaged',
-        `The file's answers differ from the trainer's: a probability differs by ${worst}.`,
-      );
+      throw new ModelRefused(`The file's answers differ from the trainer's: a probability differs by ${worst}.`);
   } finally {
     await encoder.close();
     await model.close();

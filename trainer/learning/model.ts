@@ -1,5 +1,4 @@
 /** A model for serving, loaded from the bytes of an ONNX file and run by onnxruntime. */
-import { createHash } from 'node:crypto';
 import * as onnx from 'onnxruntime-node';
 import { reasonOf } from '../../runtime/reason.ts';
 import { ArtifactError } from '../artifacts.ts';
@@ -25,10 +24,7 @@ export interface Answer extends Label {
 
 /** A loaded model. `close` it when it is no longer needed. */
 export interface Model {
-  readonly sha256: string;
   readonly metadata: ModelMetadata;
-  /** The checked file, for incremental training. */
-  readonly file: CheckedModel;
   /** One answer per text, in order. */
   readonly classify: (texts: readonly string[]) => Promise<readonly Answer[]>;
   /**
@@ -46,19 +42,9 @@ const RUNNERS_UP = 3;
 
 /**
  * Loads a model from the bytes of its file; exactly the bytes that were checked are run.
- * @throws ModelRefused with a code and a sentence when the file must not be run.
+ * @throws ModelRefused with a sentence when the file must not be run.
  */
-export async function loadModel(
-  bytes: Uint8Array,
-  expectedSha256?: string,
-  places: EncoderPlaces = {},
-): Promise<Model> {
-  const sha256 = createHash('sha256').update(bytes).digest('hex');
-  if (expectedSha256 !== undefined && sha256 !== expectedSha256)
-    throw new ModelRefused(
-      'hash-mismatch',
-      `The file has SHA-256 ${sha256}, but ${expectedSha256} is recorded. It is not loaded.`,
-    );
+export async function loadModel(bytes: Uint8Array, places: EncoderPlaces = {}): Promise<Model> {
   const file = checkModel(bytes);
   const encoder = await encoderOf(file, places);
   const session = await createSession(bytes).catch(async (error: unknown) => {
@@ -77,9 +63,7 @@ export async function loadModel(
   }
   const probabilities = (texts: readonly string[]) => run(session, encoder, file.metadata.labels.length, texts);
   return {
-    sha256,
     metadata: file.metadata,
-    file,
     probabilities,
     classify: async (texts) => answers(file.metadata, await probabilities(texts)),
     close,
@@ -99,7 +83,7 @@ async function createSession(bytes: Uint8Array): Promise<onnx.InferenceSession> 
       logSeverityLevel: 3,
     });
   } catch (error) {
-    throw new ModelRefused('damaged', `onnxruntime can't load the file: ${reasonOf(error)}.`, { cause: error });
+    throw new ModelRefused(`onnxruntime can't load the file: ${reasonOf(error)}.`, { cause: error });
   }
 }
 
@@ -115,7 +99,7 @@ async function encoderOf({ metadata: { encoder } }: CheckedModel, places: Encode
     return await createEncoder(encoder, places);
   } catch (cause) {
     const why = cause instanceof EncoderError ? cause.message : `Its encoder can't be made here: ${reasonOf(cause)}.`;
-    throw new ModelRefused('encoder', why, { cause });
+    throw new ModelRefused(why, { cause });
   }
 }
 
@@ -131,7 +115,6 @@ function checkInputs(file: CheckedModel, encoder: Encoder): void {
   ];
   if (missing.length > 0 || !file.outputs.includes('probabilities'))
     throw new ModelRefused(
-      'foreign',
       `Its inputs and outputs do not fit its encoder (${[...missing, ...file.outputs].join(', ')}).`,
     );
 }
@@ -148,7 +131,7 @@ async function run(
   for (let start = 0; start < order.length; start += BATCH) {
     const batch = order.slice(start, start + BATCH);
     const views = await encoder.encode(batch.map((i) => texts[i] ?? '')).catch((cause: unknown) => {
-      throw new ModelRefused('encoder', `Its encoder can't read a text: ${reasonOf(cause)}.`, { cause });
+      throw new ModelRefused(`Its encoder can't read a text: ${reasonOf(cause)}.`, { cause });
     });
     const longest = Math.max(...views.map((rows) => longestRow(rows, 0, batch.length)));
     const size = Math.max(1, Math.floor(MAX_FEATURES / longest));
@@ -156,18 +139,14 @@ async function run(
       const to = Math.min(from + size, batch.length);
       const feeds = Object.fromEntries(encoder.views.flatMap(({ name }, v) => tensors(name, views[v], from, to)));
       const { probabilities } = await session.run(feeds).catch((cause: unknown) => {
-        throw new ModelRefused('foreign', `onnxruntime can't run its graph: ${reasonOf(cause)}.`, { cause });
+        throw new ModelRefused(`onnxruntime can't run its graph: ${reasonOf(cause)}.`, { cause });
       });
       const data = probabilities?.data;
-      if (!(data instanceof Float32Array))
-        throw new ModelRefused('foreign', 'Its output does not consist of 32-bit floats.');
+      if (!(data instanceof Float32Array)) throw new ModelRefused('Its output does not consist of 32-bit floats.');
       if (data.length !== (to - from) * labels)
-        throw new ModelRefused(
-          'foreign',
-          `It gives ${data.length} probabilities for ${to - from} texts and ${labels} intents.`,
-        );
+        throw new ModelRefused(`It gives ${data.length} probabilities for ${to - from} texts and ${labels} intents.`);
       if (!data.every(Number.isFinite))
-        throw new ModelRefused('foreign', 'Its answers are not probabilities: for one text it gives NaN or Infinity.');
+        throw new ModelRefused('Its answers are not probabilities: for one text it gives NaN or Infinity.');
       for (const [row, i] of batch.slice(from, to).entries())
         result.set(data.subarray(row * labels, (row + 1) * labels), i * labels);
     }

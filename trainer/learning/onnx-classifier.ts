@@ -12,10 +12,7 @@ import { unpackView } from './quantise.ts';
 export function readClassifier(model: CheckedModel, views: readonly View[]): Classifier {
   const { labels, temperature, threshold, towers } = model.metadata;
   if (towers === undefined)
-    throw new ModelRefused(
-      'foreign',
-      'The file is from an external trainer: it can be served, but not trained further here.',
-    );
+    throw new ModelRefused('The file is from an external trainer: it can be served, but not trained further here.');
   const floats = (name: string) => new Float32Array(copy(model, name));
   const packed = views.map(({ name }) => {
     const weights = new Int8Array(copy(model, `${name}.weights`));
@@ -37,15 +34,13 @@ export function readClassifier(model: CheckedModel, views: readonly View[]): Cla
         const column = from[view] ?? 0;
         from[view] = column + tower.hidden;
         const pack = packed[view];
-        if (!pack)
-          throw new ModelRefused('damaged', `Tower ${t} looks at view ${view}, which its encoder does not have.`);
+        if (!pack) throw new ModelRefused(`Tower ${t} looks at view ${view}, which its encoder does not have.`);
         return unpackView(pack, column, tower.hidden);
       });
       const start = at;
       at += tower.hidden;
       return {
         ...tower,
-        pooling: tower.pooling ?? 'sum',
         classes: labels.length,
         features,
         hiddenBias: floats(`tower${t}.bias`),
@@ -59,7 +54,7 @@ export function readClassifier(model: CheckedModel, views: readonly View[]): Cla
 /** The bytes of a tensor, aligned for typed arrays. */
 function copy(model: CheckedModel, name: string): ArrayBuffer {
   const tensor = model.tensor(name);
-  if (!tensor) throw new ModelRefused('damaged', `The file has no tensor ${name}.`);
+  if (!tensor) throw new ModelRefused(`The file has no tensor ${name}.`);
   const bytes = new Uint8Array(tensor.bytes.length);
   bytes.set(tensor.bytes);
   return bytes.buffer;

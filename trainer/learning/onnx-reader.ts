@@ -9,18 +9,9 @@ import type { ModelMetadata } from './onnx-writer.ts';
 import { readFields, WireError } from './protobuf.ts';
 import type { ReadField } from './protobuf.ts';
 
-/** Why a file is refused. */
-export type RefusalCode = 'damaged' | 'foreign' | 'external-data' | 'custom-operators' | 'hash-mismatch' | 'encoder';
-
 /** A model file was refused. The message says why. */
 export class ModelRefused extends Error {
   override readonly name = 'ModelRefused';
-  readonly code: RefusalCode;
-
-  constructor(code: RefusalCode, message: string, options?: ErrorOptions) {
-    super(message, options);
-    this.code = code;
-  }
 }
 
 /** A tensor of the file; its bytes are not copied yet. */
@@ -52,22 +43,19 @@ export function checkModel(bytes: Uint8Array): CheckedModel {
     return check(bytes);
   } catch (error) {
     if (!(error instanceof WireError)) throw error;
-    throw new ModelRefused('damaged', `The file is not a whole ONNX model: ${error.message}`, { cause: error });
+    throw new ModelRefused(`The file is not a whole ONNX model: ${error.message}`, { cause: error });
   }
 }
 
 function check(bytes: Uint8Array): CheckedModel {
-  if (bytes.length === 0) throw new ModelRefused('damaged', 'The file is empty.');
+  if (bytes.length === 0) throw new ModelRefused('The file is empty.');
   const model = readFields(bytes);
   const graph = messages(model, 7)[0];
-  if (!graph) throw new ModelRefused('damaged', 'The file has no graph; it may be truncated, or not be an ONNX model.');
+  if (!graph) throw new ModelRefused('The file has no graph; it may be truncated, or not be an ONNX model.');
   for (const operators of messages(model, 8))
     checkDomain(text(readFields(operators), 1), 'The file requires operators');
   if (messages(model, 25).length > 0 || messages(model, 20).length > 0)
-    throw new ModelRefused(
-      'custom-operators',
-      'The file defines its own functions or training steps; only plain graphs are run.',
-    );
+    throw new ModelRefused('The file defines its own functions or training steps; only plain graphs are run.');
   const tensors = new Map<string, StoredTensor>();
   const fields = readFields(graph);
   checkGraph(fields, 0, tensors);
@@ -81,7 +69,7 @@ function check(bytes: Uint8Array): CheckedModel {
 }
 
 function checkGraph(graph: readonly ReadField[], depth: number, tensors?: Map<string, StoredTensor>): void {
-  if (depth > MAX_DEPTH) throw new ModelRefused('foreign', `Its graphs are nested more than ${MAX_DEPTH} deep.`);
+  if (depth > MAX_DEPTH) throw new ModelRefused(`Its graphs are nested more than ${MAX_DEPTH} deep.`);
   for (const tensor of messages(graph, 5)) {
     const fields = readFields(tensor);
     checkTensor(fields);
@@ -111,18 +99,12 @@ function checkSparse(sparse: Uint8Array): void {
 /** external_data is field 13, data_location is field 14; 1 means outside the file. */
 function checkTensor(fields: readonly ReadField[]): void {
   if (!fields.some(({ number, value }) => number === 13 || (number === 14 && value !== 0n))) return;
-  throw new ModelRefused(
-    'external-data',
-    `The tensor ${text(fields, 8)} is stored in another file; a model must be a single file.`,
-  );
+  throw new ModelRefused(`The tensor ${text(fields, 8)} is stored in another file; a model must be a single file.`);
 }
 
 function checkDomain(domain: string, what: string): void {
   if (STANDARD_DOMAINS.has(domain)) return;
-  throw new ModelRefused(
-    'custom-operators',
-    `${what} from ${JSON.stringify(domain)}; only operators of the ONNX standard are run.`,
-  );
+  throw new ModelRefused(`${what} from ${JSON.stringify(domain)}; only operators of the ONNX standard are run.`);
 }
 
 function readMetadata(model: readonly ReadField[]): ModelMetadata {
@@ -134,12 +116,9 @@ function readMetadata(model: readonly ReadField[]): ModelMetadata {
   for (const [key, value] of entries)
     if (key.startsWith(METADATA_PREFIX)) read.set(key.slice(METADATA_PREFIX.length), parse(key, value));
   if (read.size === 0)
-    throw new ModelRefused(
-      'foreign',
-      'It is an ONNX file, but not a model of this trainer: it has no samvad.* properties.',
-    );
+    throw new ModelRefused('It is an ONNX file, but not a model of this trainer: it has no samvad.* properties.');
   const problem = metadataProblem(read);
-  if (problem !== undefined) throw new ModelRefused('foreign', problem);
+  if (problem !== undefined) throw new ModelRefused(problem);
   return Object.fromEntries(read) as unknown as ModelMetadata;
 }
 
@@ -147,7 +126,7 @@ function parse(key: string, value: string): unknown {
   try {
     return JSON.parse(value) as unknown;
   } catch (error) {
-    throw new ModelRefused('damaged', `The property ${key} is not JSON.`, { cause: error });
+    throw new ModelRefused(`The property ${key} is not JSON.`, { cause: error });
   }
 }
 

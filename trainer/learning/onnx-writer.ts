@@ -20,9 +20,9 @@ export interface ModelMetadata {
   readonly threshold: number;
   /**
    * Views (by index), hidden units and kind of each tower, for incremental training; absent in files of external
-   * programs. Older files have no `pooling`: they sum.
+   * programs.
    */
-  readonly towers?: readonly (Pick<Tower, 'views' | 'hidden' | 'rectified'> & Partial<Pick<Tower, 'pooling'>>)[];
+  readonly towers?: readonly Pick<Tower, 'views' | 'hidden' | 'pooling' | 'rectified'>[];
   /** The data set it was trained on, as described by its builder; any JSON. */
   readonly manifest: unknown;
   /** Seed and options of the trainer; any JSON. */

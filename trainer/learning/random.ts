@@ -20,3 +20,10 @@ export function shuffle(items: Int32Array, next: () => number): void {
     items[j] = held;
   }
 }
+
+/** The items in random order. */
+export function shuffled<T>(items: readonly T[], next: () => number): readonly T[] {
+  const order = Int32Array.from(items.keys());
+  shuffle(order, next);
+  return [...order].map((i) => items[i] as T);
+}

@@ -45,12 +45,11 @@ export type LeftReason = 'over-the-limit' | 'labelled-by-a-version-rolled-back' 
 /** Numbers of dropped rows by reason. All reasons of the split are present. */
 export type DropCounts = Readonly<Record<DropReason, number>> & Readonly<Partial<Record<LeftReason, number>>>;
 
-/** The three sides and the dropped rows. */
+/** The three sides, and how many rows are in none. */
 export interface Split<S extends Sample> {
   readonly train: readonly S[];
   readonly dev: readonly S[];
   readonly test: readonly S[];
-  readonly dropped: readonly { readonly row: S; readonly reason: DropReason | LeftReason }[];
   readonly dropCounts: DropCounts;
 }
 
@@ -64,27 +63,17 @@ export interface Split<S extends Sample> {
  */
 export function split<S extends Sample>(rows: readonly S[], options: SplitOptions = defaultSplit): Split<S> {
   const sides = { train: [] as S[], dev: [] as S[], test: [] as S[] };
-  const dropped: { row: S; reason: DropReason }[] = [];
+  const dropCounts = { 'empty-text': 0, duplicate: 0, 'test-text-with-automatic-label': 0, 'contradicting-labels': 0 };
   const groups = groupsOf(rows);
   const disputed = disputedTexts(rows);
   const repeats = repeatsOf(rows);
   rows.forEach((row, i) => {
     const side = sideOf(groups[i] ?? '', options);
     const reason = dropReason(row, side, repeats.has(i), disputed);
-    if (reason) dropped.push({ row, reason });
+    if (reason) dropCounts[reason]++;
     else sides[side].push(row);
   });
-  const count = (reason: DropReason) => dropped.filter((drop) => drop.reason === reason).length;
-  return {
-    ...sides,
-    dropped,
-    dropCounts: {
-      'empty-text': count('empty-text'),
-      duplicate: count('duplicate'),
-      'test-text-with-automatic-label': count('test-text-with-automatic-label'),
-      'contradicting-labels': count('contradicting-labels'),
-    },
-  };
+  return { ...sides, dropCounts };
 }
 
 /**
@@ -94,13 +83,12 @@ export function split<S extends Sample>(rows: readonly S[], options: SplitOption
  */
 export function withoutTestTextsOfLog<S extends Sample>(sides: Split<S>): Split<S> {
   const isTested = ({ text }: S) => sideOf(textKey(text), defaultSplit) === 'test';
-  const left = [...sides.train, ...sides.dev].filter(isTested);
+  const left = [...sides.train, ...sides.dev].filter(isTested).length;
   return {
     train: sides.train.filter((row) => !isTested(row)),
     dev: sides.dev.filter((row) => !isTested(row)),
     test: sides.test,
-    dropped: [...sides.dropped, ...left.map((row) => ({ row, reason: 'test-text-of-the-log' as const }))],
-    dropCounts: { ...sides.dropCounts, 'test-text-of-the-log': left.length },
+    dropCounts: { ...sides.dropCounts, 'test-text-of-the-log': left },
   };
 }
 

@@ -164,7 +164,7 @@ export class TowerLearner {
   }
 
   /** Trains on row `row` of `views` with class `label`. Returns the loss before the update. */
-  learn(views: readonly Rows[], row: number, label: number, weight: number, rate: number): number {
+  learn(views: readonly Rows[], row: number, label: number, rate: number): number {
     const { hidden, pooling, rectified, classes, features, hiddenBias, output, outputBias } = this.tower;
     const { featureDropout, hiddenDropout, smoothing, nameSharing } = this.#rates;
     const [kept, sums, gradient, hiddenGradient] = [this.#kept, this.#sums, this.#gradient, this.#hiddenGradient];
@@ -213,7 +213,7 @@ export class TowerLearner {
     const loss = -Math.log(gradient[label]! / total + 1e-30);
     let outputSquares = 0;
     for (let c = 0; c < classes; c++) {
-      const g = weight * (gradient[c]! / total - smoothing / classes - (c === label ? 1 - smoothing : 0));
+      const g = gradient[c]! / total - smoothing / classes - (c === label ? 1 - smoothing : 0);
       gradient[c] = g;
       outputSquares += g * g;
       this.#biasSums[c]! += g * g;

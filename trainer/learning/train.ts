@@ -2,6 +2,7 @@
  * The trainer as a straight line: labelled texts in, a calibrated classifier out. The same data and seed give
  * bit-identical numbers. In the manner of karpathy/nanoGPT, every choice is in the block below.
  */
+import { groupBy } from '../../policy/group-by.ts';
 import { textHash } from '../../policy/hash.ts';
 import { calibrationWeights, crossEntropy, fitTemperature } from './calibration.ts';
 import { labelName, OUT_OF_SCOPE, softmax, vote } from './classifier.ts';
@@ -58,11 +59,6 @@ export const defaults = {
    * n-grams.
    */
   nameSharing: 0.5,
-  /**
-   * The weight of an intent in the loss is (mean rows per intent / its rows) to this power: 0 weighs rows equally, 1
-   * intents.
-   */
-  balance: 0,
   /** Share of the training rows held out when no dev rows are given; they are trained on afterwards. */
   heldOut: 0.1,
   /**
@@ -196,7 +192,6 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       weigh(selectRows(rows, watched), vocabularies[i] ?? missing('vocabulary')),
     );
     const watchedLabels = pick(truth, watched);
-    const weights = classWeights(targets, labels.length, o.balance);
     const planned = towerViews(plans, views);
     const known = continued(planned, previous?.towers ?? []);
     const learners = planned.map((plan, t) => {
@@ -217,9 +212,8 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
       for (const { learner, next, order: towerOrder } of learners) {
         shuffle(towerOrder, next);
         towerOrder.forEach((row, i) => {
-          const label = targets[row] ?? 0;
           const done = (step + i) / (epochs * order.length);
-          loss += learner.learn(weighed, row, label, weights[label] ?? 1, rate * (1 - done));
+          loss += learner.learn(weighed, row, targets[row] ?? 0, rate * (1 - done));
         });
         // Lets the abort signal and other work of this thread run.
         await new Promise((resolve) => setImmediate(resolve));
@@ -307,13 +301,8 @@ function labelsOf(rows: readonly Sample[], known: readonly Label[]): readonly La
  * forgotten.
  */
 function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32Array, number] {
-  const old = new Map<string, number[]>();
-  rows.forEach((row, i) => {
-    if (row.seen !== true) return;
-    const places = old.get(labelName(row));
-    if (places) places.push(i);
-    else old.set(labelName(row), [i]);
-  });
+  const seen = [...rows.keys()].filter((i) => rows[i]?.seen === true);
+  const old = groupBy(seen, (i) => labelName(rows[i] ?? missing('row')));
   const kept = new Set([...old.values()].flatMap((places) => inHashOrder(rows, places).slice(0, perIntent)));
   const order = placesFrom(0, rows.length).filter((i) => rows[i]?.seen !== true || kept.has(i));
   return [order, kept.size];
@@ -321,13 +310,7 @@ function rehearsal(rows: readonly Sample[], perIntent: number): readonly [Int32A
 
 /** About `share` of the rows of each intent, chosen by hash; none from intents with fewer than five rows. */
 function heldOutRows(rows: readonly Sample[], order: Int32Array, share: number): Int32Array {
-  const byIntent = new Map<string, number[]>();
-  for (const i of order) {
-    const name = labelName(rows[i] ?? missing('row'));
-    const places = byIntent.get(name);
-    if (places) places.push(i);
-    else byIntent.set(name, [i]);
-  }
+  const byIntent = groupBy(order, (i) => labelName(rows[i] ?? missing('row')));
   const held = [...byIntent.values()].flatMap((places) =>
     places.length < 5 ? [] : inHashOrder(rows, places).slice(0, Math.round(places.length * share)),
   );
@@ -390,13 +373,6 @@ function continued(
     const at = left.findIndex((tower) => kind(tower) === kind(plan));
     return at < 0 ? undefined : left.splice(at, 1)[0];
   });
-}
-
-function classWeights(targets: Int32Array, classes: number, power: number): Float32Array {
-  const counts = new Float32Array(classes);
-  for (const target of targets) counts[target] = (counts[target] ?? 0) + 1;
-  const present = counts.filter((count) => count > 0).length;
-  return counts.map((count) => (count === 0 ? 0 : (targets.length / present / count) ** power));
 }
 
 /** Loss at the best temperature, and accuracy, of scores against labels. */

@@ -21,10 +21,7 @@ export interface TransformerConfig {
   readonly revision?: string;
   /** SHA-256 of onnx/model.onnx. Training fills it in; serving refuses another file. */
   readonly sha256?: string;
-  /**
-   * SHA-256 over config.json, tokenizer.json and tokenizer_config.json in this order; absent in files older than 28
-   * November 2026.
-   */
+  /** SHA-256 over config.json, tokenizer.json and tokenizer_config.json in this order. Training fills it in. */
   readonly settingsSha256?: string;
   readonly pooling: 'mean' | 'cls';
   /** The length of a vector. Training fills it in; another length is refused. */

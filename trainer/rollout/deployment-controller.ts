@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { productionAccuracy } from '../../policy/audit.ts';
 import { CONTROLLER, deploymentOf, foldLog, judgedEvent, rollBack, setTraffic } from '../../policy/model-log.ts';
 import type { ModelLog, ModelRecord } from '../../policy/model-log.ts';
-import { actOn, defaultRolloutPolicy, judgeProduction, judgeStep } from '../../policy/rollout.ts';
+import { actOn, judgeProduction, judgeStep, ROLLOUT_STEPS } from '../../policy/rollout.ts';
 import type { ArmEvidence, StepVerdict } from '../../policy/rollout.ts';
 import { offsetsOf, watermarkOf } from '../../policy/training-run.ts';
 import { nextCandidate } from '../../policy/trial.ts';
@@ -83,13 +83,7 @@ async function startNext(context: ServiceContext, log: ModelLogPort, now: ModelL
     if (version === undefined) return {};
     const reason = latest.models.get(version)?.standing.reasons.join(' ') ?? '';
     return {
-      models: setTraffic(
-        latest,
-        version,
-        defaultRolloutPolicy.steps[0] ?? 10,
-        { by: CONTROLLER, reason, at: Date.now() },
-        ends,
-      ),
+      models: setTraffic(latest, version, ROLLOUT_STEPS[0], { by: CONTROLLER, reason, at: Date.now() }, ends),
     };
   });
 }

@@ -88,7 +88,7 @@ async function lead(
 async function modelOf({ config: { training } }: ServiceContext, sha256: string | null): Promise<Model | null> {
   if (sha256 === null) return null;
   const bytes = await openArtifactFolder(training.artifacts).get(sha256);
-  return loadModel(bytes, sha256, servingPlaces(training));
+  return loadModel(bytes, servingPlaces(training));
 }
 
 /**

@@ -66,21 +66,20 @@ const MAX_FOLLOWED = 1_000_000;
  * on the order of events; the others count as unanswered, which does not bias the estimates.
  */
 export class RolloutEvidence {
-  readonly #arms: ReadonlyMap<string, Arm>;
-  readonly #followed: ReadonlyMap<string, Followed>;
+  readonly #versions: ReadonlyMap<string, { readonly arm: Arm; readonly followed: Followed }>;
   readonly #maxFollowed: number;
 
   constructor(versions: readonly string[], maxFollowed = MAX_FOLLOWED) {
-    this.#arms = new Map(versions.map((version) => [version, emptyArm()]));
-    this.#followed = new Map(versions.map((version) => [version, { asked: new Map<string, Asked>(), share: 1 }]));
+    const empty = () => ({ arm: emptyArm(), followed: { asked: new Map<string, Asked>(), share: 1 } });
+    this.#versions = new Map(versions.map((version) => [version, empty()]));
     this.#maxFollowed = maxFollowed;
   }
 
   /** Adds the next event. The answer in force counts, as everywhere (policy/standing.ts). */
   add({ conversation_id, captured, reviewed, policy }: ConversationEvent): void {
-    const version = captured?.model_version ?? '';
-    const [arm, followed] = [this.#arms.get(version), this.#followed.get(version)];
-    if (captured && arm && followed) {
+    const version = this.#versions.get(captured?.model_version ?? '');
+    if (captured && version) {
+      const { arm, followed } = version;
       count(arm, captured);
       if (captured.nlu_provider === 'llm') return; // the correctness of the LLM's answer says nothing about the version
       const routing = route(policy ?? defaultPolicy, captured);
@@ -93,7 +92,8 @@ export class RolloutEvidence {
       }
     }
     if (!reviewed) return;
-    for (const { asked } of this.#followed.values()) {
+    for (const { followed } of this.#versions.values()) {
+      const { asked } = followed;
       const known = asked.get(conversation_id);
       if (known) asked.set(conversation_id, answered(known, reviewed));
     }
@@ -101,7 +101,7 @@ export class RolloutEvidence {
 
   /** The evidence on `version` so far. */
   of(version: string): ArmEvidence {
-    const arm = this.#arms.get(version) ?? emptyArm();
+    const { arm } = this.#versions.get(version) ?? { arm: emptyArm() };
     return { ...arm, cells: [...arm.cells.values()] };
   }
 }
