@@ -182,11 +182,11 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     answers['/v1/topology'] = { topics: [], processors: [], projections: [], services: [] };
     const page = await open('/', answers);
     await page
-      .locator('#away', { hasText: 'Key figures, models and charts can not be read: The server does not answer.' })
+      .locator('#away', { hasText: 'Key figures, models and charts could not be read: The server does not answer.' })
       .waitFor({ timeout: 40_000 });
     for (const path of Object.keys(figures)) answers[path] = AWAY;
     await page
-      .locator('#away', { hasText: 'Key figures, models and charts can not be read: Postgres is away.' })
+      .locator('#away', { hasText: 'Key figures, models and charts could not be read: Postgres is away.' })
       .waitFor();
     assert.equal(await page.getByText('No version gets traffic.').count(), 0, 'that is not known yet');
     Object.assign(answers, figures);

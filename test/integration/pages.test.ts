@@ -385,7 +385,7 @@ describe('the pages in Chromium', () => {
       route.fulfill({ status: 502, contentType: 'text/html', body: '<h1>Bad Gateway</h1>' }),
     );
     await page.goto(`${http.url}/dead-letters`);
-    await alert.getByText('The answer was 502 Bad Gateway, without a reason').waitFor();
+    await alert.getByText('The answer was 502 Bad Gateway, without a readable reason').waitFor();
     await page.context().close();
   });
 
