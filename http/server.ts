@@ -134,7 +134,7 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
 
 /** A server with limits, headers, errors and description, and the routes that `add` adds. */
 function frame(
-  { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
+  { log, tokens }: { readonly log?: FastifyBaseLogger } & SessionDeps,
   add: (scope: FastifyInstance) => void,
   otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
 ): FastifyInstance {
@@ -174,7 +174,7 @@ function frame(
     // The server can't know whether a proxy terminates TLS; that proxy sets this header.
     strictTransportSecurity: false,
   });
-  if (tokens) guardRoutes(app, tokens);
+  guardRoutes(app, tokens);
   // Routes without their own limit would share one counter, so that a busy route would block the others.
   app.addHook('onRoute', (route) => {
     route.config = { rateLimit: {}, ...route.config };
