@@ -3,7 +3,7 @@ import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from '
 import type { Pool } from 'pg';
 import { idProblems } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
-import { AnswerRefused, refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
+import { refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
 import type { QueueFilter } from '../review/filter.ts';
 import { readLabels } from '../review/labels.ts';
@@ -185,12 +185,8 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     const reviews = parseAnswers(request.body, who, Date.now());
     const newLabels = request.body.new_label ?? false;
     const own = ownNameOnly(request.caller);
-    const allowed = own === undefined ? Promise.resolve() : refuseWithdrawalsOfOthers(pool, own, reviews);
-    const stored = await allowed
-      .then(() => submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }))
-      .catch((error: unknown) => {
-        throw error instanceof AnswerRefused ? answerProblem(error) : error;
-      });
+    if (own !== undefined) await refuseWithdrawalsOfOthers(pool, own, reviews);
+    const stored = await submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) });
     return reply.code(202).send({ accepted: stored.length, ids: reviews.map(({ review_id }) => review_id) });
   });
   app.post<{ Body: HolderBody }>(
@@ -243,13 +239,6 @@ function answersOptions() {
       response: refusals(400, 404, 409, 410, 422, 503),
     },
   } as const;
-}
-
-const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422, 'not-yours': 422 } as const;
-
-/** The problem details for refused answers. */
-export function answerProblem({ why, message, problems }: AnswerRefused): HttpProblem {
-  return new HttpProblem(REFUSED[why], message, { type: why, problems });
 }
 
 /** With a token, its name is the reviewer; without, the request names one. */
