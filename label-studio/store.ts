@@ -1,6 +1,6 @@
 /** The state of the sync in Postgres; one statement per function. */
 import type { Pool, PoolClient } from 'pg';
-import type { ReviewSubmitted, ShownPrediction, Verdict } from '../schemas/types.ts';
+import type { ReviewSubmitted, ShownPrediction } from '../schemas/types.ts';
 import type { Counted } from './annotation.ts';
 import type { Waiting } from './task.ts';
 
@@ -318,7 +318,7 @@ interface TaskOf {
 
 /** The counted annotations of these tasks, by task. */
 export async function countedAt(db: Db, project: number, tasks: readonly TaskOf[]): Promise<Map<number, Counted[]>> {
-  const { rows } = await db.query<Counted & { verdict: Verdict }>(
+  const { rows } = await db.query<Counted>(
     `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn, lead_time_ms FROM labelstudio_annotations
       WHERE project = $1 AND (label_studio_task_id, conversation_id) IN (SELECT * FROM unnest($2::int[], $3::text[]))`,
     [project, tasks.map(({ id }) => id), tasks.map(({ conversation_id }) => conversation_id)],
