@@ -12,17 +12,16 @@ import { HttpProblem, shorten } from './problem.ts';
 
 /** The dependencies of the routes. */
 export interface KpiDeps {
-  readonly pool: Pick<Pool, 'query'>;
+  readonly scans: Pick<Pool, 'query'>;
 }
 
 const day = (description: string) => ({ type: 'string', description: `${description}, such as 2026-11-25` }) as const;
 
 /** Adds `GET /v1/kpis`, `GET /v1/accuracy`, `GET /v1/review-agreement` and the daily reports. */
-export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
-  const { pool } = deps;
-  reportRoutes(app, deps);
-  const kpis = keptAnswers((date) => readKpis(pool, date));
-  const accuracy = keptAnswers((range) => readAccuracy(pool, JSON.parse(range) as AccuracyRange));
+export function kpiRoutes(app: FastifyInstance, { scans }: KpiDeps): void {
+  reportRoutes(app, scans);
+  const kpis = keptAnswers((date) => readKpis(scans, date));
+  const accuracy = keptAnswers((range) => readAccuracy(scans, JSON.parse(range) as AccuracyRange));
   const tags = ['read'];
   app.get<{ Querystring: { date?: string } }>(
     '/v1/kpis',
@@ -76,7 +75,7 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
       return value;
     },
   );
-  const agreement = keptAnswers(() => readAgreement(pool));
+  const agreement = keptAnswers(() => readAgreement(scans));
   app.get(
     '/v1/review-agreement',
     {
@@ -97,7 +96,7 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
 }
 
 /** Adds `GET /v1/daily-reports` and `/v1/daily-reports/:day`. */
-function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
+function reportRoutes(app: FastifyInstance, scans: KpiDeps['scans']): void {
   const tags = ['read'];
   app.get(
     '/v1/daily-reports',
@@ -105,7 +104,7 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
       config: { role: 'read' },
       schema: { tags, summary: 'The closed days (UTC), newest first', response: refusals(503) },
     },
-    async () => (await pool.query<object>('SELECT day, closed_at FROM daily_reports ORDER BY day DESC')).rows,
+    async () => (await scans.query<object>('SELECT day, closed_at FROM daily_reports ORDER BY day DESC')).rows,
   );
   app.get<{ Params: { day: string } }>(
     '/v1/daily-reports/:day',
@@ -120,7 +119,7 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
     },
     async ({ params }) => {
       const wanted = checked('day', params.day);
-      const { rows } = await pool.query<{ report: string }>('SELECT report FROM daily_reports WHERE day = $1', [
+      const { rows } = await scans.query<{ report: string }>('SELECT report FROM daily_reports WHERE day = $1', [
         wanted,
       ]);
       if (rows[0]) return JSON.parse(rows[0].report) as object;

@@ -81,7 +81,6 @@ export interface ServerOptions
 
 /** Adds the groups of routes, in the order of the API's description. */
 function routes(app: FastifyInstance, options: ServerOptions): void {
-  const scanning = { ...options, pool: options.scans };
   ingestRoutes(app, options);
   conversationRoutes(app, options);
   reviewQueueRoutes(app, options);
@@ -89,9 +88,9 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   modelRoutes(app, options);
   modelReportRoutes(app, options);
   dataSetRoutes(app, options);
-  kpiRoutes(app, scanning);
+  kpiRoutes(app, options);
   labelStudioRoutes(app, options);
-  searchRoutes(app, scanning);
+  searchRoutes(app, options);
   policiesRoutes(app, options);
   erasureRoutes(app, options);
   deadLetterRoutes(app, options);
