@@ -2,11 +2,12 @@
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { dayOf, isDay } from '../kpi/day.ts';
+import type { Day } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyRange } from '../kpi/read-accuracy.ts';
 import { readAgreement } from '../kpi/read-agreement.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
-import { keptAnswers } from './kept-answers.ts';
+import { keptAnswers, withAge } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
@@ -20,8 +21,8 @@ const day = (description: string) => ({ type: 'string', description: `${descript
 /** Adds `GET /v1/kpis`, `GET /v1/accuracy`, `GET /v1/review-agreement` and the daily reports. */
 export function kpiRoutes(app: FastifyInstance, { scans }: KpiDeps): void {
   reportRoutes(app, scans);
-  const kpis = keptAnswers((date) => readKpis(scans, date));
-  const accuracy = keptAnswers((range) => readAccuracy(scans, JSON.parse(range) as AccuracyRange));
+  const kpis = keptAnswers((date: Day) => readKpis(scans, date));
+  const accuracy = keptAnswers((range: AccuracyRange) => readAccuracy(scans, range));
   const tags = ['read'];
   app.get<{ Querystring: { date?: string } }>(
     '/v1/kpis',
@@ -37,11 +38,7 @@ export function kpiRoutes(app: FastifyInstance, { scans }: KpiDeps): void {
         response: refusals(400, 503),
       },
     },
-    async ({ query: { date } }, reply) => {
-      const { value, age } = await kpis(checked('date', date) ?? dayOf(Date.now()));
-      reply.header('age', Math.floor(age));
-      return value;
-    },
+    async ({ query: { date } }, reply) => withAge(reply, await kpis(checked('date', date) ?? dayOf(Date.now()))),
   );
   app.get<{ Querystring: { from?: string; to?: string; version?: string } }>(
     '/v1/accuracy',
@@ -64,15 +61,12 @@ export function kpiRoutes(app: FastifyInstance, { scans }: KpiDeps): void {
     },
     async ({ query: { from, to, version } }, reply) => {
       const range = accuracyRange(checked('to', to) ?? dayOf(Date.now()));
-      const { value, age } = await accuracy(
-        JSON.stringify({
-          to: range.to,
-          from: checked('from', from) ?? range.from,
-          ...(version !== undefined && { version: version.replaceAll('\0', '') }),
-        } satisfies AccuracyRange),
-      );
-      reply.header('age', Math.floor(age));
-      return value;
+      const kept = await accuracy({
+        to: range.to,
+        from: checked('from', from) ?? range.from,
+        ...(version !== undefined && { version: version.replaceAll('\0', '') }),
+      });
+      return withAge(reply, kept);
     },
   );
   const agreement = keptAnswers(() => readAgreement(scans));
@@ -87,11 +81,7 @@ export function kpiRoutes(app: FastifyInstance, { scans }: KpiDeps): void {
         response: refusals(503),
       },
     },
-    async (_, reply) => {
-      const { value, age } = await agreement('');
-      reply.header('age', Math.floor(age));
-      return value;
-    },
+    async (_, reply) => withAge(reply, await agreement()),
   );
 }
 

@@ -13,7 +13,7 @@ import { readProgress } from '../review/progress.ts';
 import { countWaiting, readQueue, readTasks } from '../review/tasks.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import { ownNameOnly } from './access.ts';
-import { keptAnswers } from './kept-answers.ts';
+import { keptAnswers, withAge } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -107,11 +107,7 @@ function listRoutes(app: FastifyInstance, { pool, scans }: ReviewDeps): void {
         response: refusals(503),
       },
     },
-    async (_request, reply) => {
-      const { value, age } = await labels('');
-      reply.header('age', Math.floor(age));
-      return value;
-    },
+    async (_request, reply) => withAge(reply, await labels()),
   );
 }
 
