@@ -3,7 +3,6 @@ import type { FastifyInstance } from 'fastify';
 import { adoptPolicy, policyHistory } from '../operations/policy.ts';
 import type { PolicyDeps } from '../operations/policy.ts';
 import { whatIf } from '../operations/what-if.ts';
-import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
@@ -84,8 +83,6 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
     async ({ body, caller }) => {
       const { policy, reason, adopted_by } = fieldsOf(body);
       const adoption = { policy: read(policy), reason: text(reason), adopted_by: caller?.name ?? text(adopted_by) };
-      const problems = policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now());
-      if (problems.length > 0) throw refused(new InputError([...problems]));
       const outcome = await adoptPolicy(policies, adoption).catch((error: unknown) => {
         throw error instanceof InputError ? refused(error) : error;
       });

@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
-import { rulesDigest } from '../policy/adoption.ts';
+import { policyProblems, rulesDigest } from '../policy/adoption.ts';
 import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import { InputError } from '../producers/inputs.ts';
@@ -101,10 +101,11 @@ export interface PolicyDeps {
  * Checks an adoption without sending anything: whether the policy is new or known. @throws InputError when
  * `adoptPolicy` would refuse it.
  */
-export async function checkAdoption(
-  pool: Pick<Pool, 'query'>,
-  { policy }: Pick<Adoption, 'policy'>,
-): Promise<'new' | 'known'> {
+export async function checkAdoption(pool: Pick<Pool, 'query'>, adoption: Adoption): Promise<'new' | 'known'> {
+  const { policy } = adoption;
+  const now = Date.now();
+  const problems = policyProblems({ ...adoption, key: '', adopted_at: now }, now);
+  if (problems.length > 0) throw new InputError(problems);
   const used = (await policyHistory(pool)).find((known) => known.policy.version === policy.version);
   if (!used) return 'new';
   if (rulesDigest(used.policy) === rulesDigest(policy)) return 'known';
