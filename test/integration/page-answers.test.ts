@@ -343,7 +343,7 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     await page.keyboard.press('a');
     for (const [i] of refusals.entries()) {
       for (const end = Date.now() + 10_000; asked <= i && Date.now() < end;) await page.waitForTimeout(20);
-      await page.getByText('1 answers on their way.').waitFor();
+      await page.getByText('1 answer on its way.').waitFor();
       assert.equal(await page.locator('.notice.bad, .notice.row').count(), 0, JSON.stringify(refusals[i]));
       await page.evaluate("dispatchEvent(new Event('online'))"); // retries at once
     }
@@ -362,7 +362,7 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     const again = page.waitForEvent('requestfailed', (request) => request.url().endsWith(ANSWERS));
     await page.keyboard.press('a');
     await again;
-    await page.getByText('1 answers on their way.').waitFor();
+    await page.getByText('1 answer on its way.').waitFor();
     answers[ANSWERS] = accepted;
     await page.getByText('Everything is saved.').waitFor();
     await page.getByText('The server does not answer.').waitFor();
