@@ -81,9 +81,8 @@ function statement(query: Query, q: 'id' | 'message'): Statement {
   const conditions = FILTERS.flatMap((name) => {
     const value = query[name];
     if (value === undefined || value === '') return [];
-    if (name !== 'language') return [`${name} = ${parameter(clean(value))}`];
-    // Older rows keep their language tags in the original case, so both cases are searched.
-    return [`language IN (${parameter(clean(value))}, ${parameter(canonicalTag(clean(value)))})`];
+    // Intake writes language tags in one case.
+    return [`${name} = ${parameter(clean(name === 'language' ? canonicalTag(value) : value))}`];
   });
   const { before, before_id } = query;
   const wanted = clean(query.q ?? '');
