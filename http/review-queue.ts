@@ -1,7 +1,7 @@
 /** The review queue over HTTP: the list, the next items, and answers. */
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify';
 import type { Pool } from 'pg';
-import { idProblems } from '../policy/validation.ts';
+import { idProblems, MAX_ID } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
 import { refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
@@ -27,7 +27,7 @@ export interface ReviewDeps extends AnswerDeps {
 
 const tags = ['review'];
 const config = { role: 'review' } as const;
-const name = { type: 'string', minLength: 1, maxLength: 200 } as const;
+const name = { type: 'string', minLength: 1, maxLength: MAX_ID } as const;
 const filter = {
   module: { type: 'string', maxLength: 100 },
   language: { type: 'string', maxLength: 100 },
