@@ -202,7 +202,6 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
      SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::jsonb[])
      ON CONFLICT (project, conversation_id) DO UPDATE
        SET label_studio_task_id = excluded.label_studio_task_id, status = excluded.status, updated_at = now(),
-           pushed_at = CASE WHEN excluded.status = 'pushing' THEN now() ELSE t.pushed_at END,
            shown = coalesce(excluded.shown, t.shown),
            waited_at_revision = CASE WHEN t.status = 'answered' AND excluded.status = 'open'
                                      THEN (SELECT revision FROM conversation_logs c WHERE c.conversation_id = t.conversation_id)
