@@ -3,7 +3,6 @@ import type { Pool } from 'pg';
 import { isUndo } from '../policy/standing.ts';
 import type { Problem } from '../policy/validation.ts';
 import type { ConversationProducer, Stored } from '../producers/conversation-producer.ts';
-import { sendAll } from '../producers/send-all.ts';
 import { traceFrom } from '../producers/trace.ts';
 import type { Traced } from '../producers/trace.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
@@ -46,10 +45,9 @@ export async function submitAnswers(
   await refuseUnknownConversations(pool, reviews);
   if (!newLabels) await refuseUnknownLabels(pool, reviews);
   const traced = traceFrom(trace);
-  const stored = await sendAll(
-    producer,
-    reviews.map((record) => ({ kind: 'review', record, ...traced })),
-  );
+  const stored: Stored[] = [];
+  // One after another, so that after a failure none is stored whose predecessor, perhaps of the same conversation, is not.
+  for (const record of reviews) stored.push(await producer.send({ kind: 'review', record, ...traced }));
   const ids = (undo: boolean) => reviews.filter((one) => isUndo(one) === undo).map((one) => one.conversation_id);
   await markAnswered(pool, holder, ids(false));
   await takeBack(pool, holder, ids(true));
