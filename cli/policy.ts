@@ -3,7 +3,6 @@ import { withPrepared } from '../app/environment.ts';
 import { columns, NOT_YET, print, printText, style, UsageError } from '../app/terminal.ts';
 import { adoptPolicy, checkAdoption, policyHistory, policyInForce } from '../operations/policy.ts';
 import type { AdoptedPolicy } from '../operations/policy.ts';
-import { policyProblems } from '../policy/adoption.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
@@ -47,7 +46,6 @@ export function policyCommand(): Command {
     )
     .action(async (file: string, options: { reason: string; by: string; dryRun?: boolean }) => {
       const adoption = { policy: await readPolicy(file), adopted_by: options.by, reason: options.reason };
-      refuse(policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now()), file);
       const outcome = await withPrepared((prepared) =>
         options.dryRun === true ? checkAdoption(prepared.pool, adoption) : adoptPolicy(prepared, adoption),
       ).catch((error: unknown) => {

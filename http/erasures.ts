@@ -2,12 +2,13 @@
 import type { FastifyInstance } from 'fastify';
 import { erase, NothingToErase } from '../operations/erasure.ts';
 import type { ErasureDeps, ErasureSubject } from '../operations/erasure.ts';
+import { MAX_ID } from '../policy/validation.ts';
 import { InputError } from '../producers/inputs.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
 const tags = ['operate'];
-const id = { type: 'string', minLength: 1, maxLength: 200 } as const;
+const id = { type: 'string', minLength: 1, maxLength: MAX_ID } as const;
 const SHOWN = 100;
 
 interface ErasureBody {

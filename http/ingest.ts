@@ -21,7 +21,6 @@ import { readJson } from './json-body.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
-import { answerProblem } from './review-queue.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
 /** The dependencies of the ingest routes. */
@@ -71,10 +70,14 @@ function addRoutes(app: FastifyInstance, { producer, lookups, tracing = untraced
       const caller = traceFrom(traceOf(request)).traceparent;
       const stored = await tracing.request(`POST ${url}`, caller, async (traceparent) => {
         const events = eventsOf(kind, request.body, Date.now());
-        refuseOtherNames(request.caller, events);
-        await keepToOwn(request.caller, lookups, events);
-        if (lookups) await tellOfErased(lookups, events);
-        if (lookups && !takesNewLabels(request.query)) await tellOfSlips(lookups, events);
+        const reviews = events.flatMap((event) => (event.kind === 'review' ? [event.record] : []));
+        refuseOtherNames(request.caller, reviews);
+        await keepToOwn(request.caller, lookups, reviews);
+        // Conversations, which come by the thousand, are not looked up.
+        if (lookups && reviews.length > 0) {
+          await courtesy(refuseErased(lookups, reviews));
+          if (!takesNewLabels(request.query)) await courtesy(refuseSlips(lookups, reviews));
+        }
         return sendAll(
           producer,
           traceparent === undefined ? events : events.map((event) => ({ ...event, traceparent })),
@@ -96,9 +99,9 @@ function addRoutes(app: FastifyInstance, { producer, lookups, tracing = untraced
  * Refuses reviews under other names: a caller with the role `review` only may answer in the name of its token. A review
  * tool that sends other people's answers has the role `ingest` too. @throws HttpProblem
  */
-function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[]): void {
+function refuseOtherNames(caller: Caller | null, reviews: readonly ReviewSubmitted[]): void {
   const own = ownNameOnly(caller);
-  const other = reviewsAmong(events).find(({ reviewer }) => own !== undefined && reviewer !== own);
+  const other = reviews.find(({ reviewer }) => own !== undefined && reviewer !== own);
   if (own === undefined || !other) return;
   throw new HttpProblem(
     403,
@@ -108,25 +111,12 @@ function refuseOtherNames(caller: Caller | null, events: readonly ProducedEvent[
 }
 
 /**
- * Tells a reviewer at once that the conversation was erased. This is a courtesy, because intake refuses the review in
- * any case. So traffic continues if Postgres is down, frozen or being rebuilt, and conversations, which come by the
- * thousand, are not looked up.
+ * Tells a reviewer at once that the conversation was erased, or that a label may be a typing error, as the inbox does.
+ * This is a courtesy, so reviews are accepted also if Postgres is down, frozen or being rebuilt. @throws AnswerRefused
  */
-async function tellOfErased(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
-  const reviews = reviewsAmong(events);
-  if (reviews.length === 0) return;
-  await refuseErased(lookups, reviews).catch((error: unknown) => {
-    if (error instanceof AnswerRefused) throw answerProblem(error);
-  });
-}
-
-/**
- * An unknown label may be a typing error, as in the inbox. If Postgres can't be asked, the review is accepted. @throws
- * HttpProblem
- */
-async function tellOfSlips(lookups: Pick<Pool, 'query'>, events: readonly ProducedEvent[]): Promise<void> {
-  await refuseSlips(lookups, reviewsAmong(events)).catch((error: unknown) => {
-    if (error instanceof AnswerRefused) throw answerProblem(error);
+async function courtesy(check: Promise<void>): Promise<void> {
+  await check.catch((error: unknown) => {
+    if (error instanceof AnswerRefused) throw error;
   });
 }
 
@@ -136,27 +126,23 @@ function takesNewLabels(query: unknown): boolean {
 }
 
 /**
- * A caller limited to one name may withdraw only answers of that name; if that can't be looked up, none. @throws
- * HttpProblem
+ * A caller limited to one name may withdraw only answers of that name; if that can't be looked up, none.
+ * @throws HttpProblem, AnswerRefused
  */
 async function keepToOwn(
   caller: Caller | null,
   lookups: Pick<Pool, 'query'> | undefined,
-  events: readonly ProducedEvent[],
+  reviews: readonly ReviewSubmitted[],
 ): Promise<void> {
   const own = ownNameOnly(caller);
-  const undos = reviewsAmong(events).filter(({ withdraws }) => withdraws !== null);
+  const undos = reviews.filter(({ withdraws }) => withdraws !== null);
   if (own === undefined || undos.length === 0) return;
   const away = "The reviewer of the answer can't be looked up while Postgres is away or busy. Send it again later.";
   if (!lookups) throw new HttpProblem(503, away);
   await refuseWithdrawalsOfOthers(lookups, own, undos).catch((error: unknown) => {
-    if (error instanceof AnswerRefused) throw answerProblem(error);
-    throw mayPass(error) ? new HttpProblem(503, away) : error;
+    // A refusal quotes names, which `mayPass` could take for the message of a server that is away.
+    throw error instanceof AnswerRefused || !mayPass(error) ? error : new HttpProblem(503, away);
   });
-}
-
-function reviewsAmong(events: readonly ProducedEvent[]): readonly ReviewSubmitted[] {
-  return events.flatMap((event) => (event.kind === 'review' ? [event.record] : []));
 }
 
 function routeOptions(kind: EventKind): RouteShorthandOptions {

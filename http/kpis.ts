@@ -2,27 +2,27 @@
 import type { FastifyInstance } from 'fastify';
 import type { Pool } from 'pg';
 import { dayOf, isDay } from '../kpi/day.ts';
+import type { Day } from '../kpi/day.ts';
 import { accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyRange } from '../kpi/read-accuracy.ts';
 import { readAgreement } from '../kpi/read-agreement.ts';
 import { readKpis } from '../kpi/read-kpis.ts';
-import { keptAnswers } from './kept-answers.ts';
+import { keptAnswers, withAge } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem, shorten } from './problem.ts';
 
 /** The dependencies of the routes. */
 export interface KpiDeps {
-  readonly pool: Pick<Pool, 'query'>;
+  readonly scans: Pick<Pool, 'query'>;
 }
 
 const day = (description: string) => ({ type: 'string', description: `${description}, such as 2026-11-25` }) as const;
 
 /** Adds `GET /v1/kpis`, `GET /v1/accuracy`, `GET /v1/review-agreement` and the daily reports. */
-export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
-  const { pool } = deps;
-  reportRoutes(app, deps);
-  const kpis = keptAnswers((date) => readKpis(pool, date));
-  const accuracy = keptAnswers((range) => readAccuracy(pool, JSON.parse(range) as AccuracyRange));
+export function kpiRoutes(app: FastifyInstance, { scans }: KpiDeps): void {
+  reportRoutes(app, scans);
+  const kpis = keptAnswers((date: Day) => readKpis(scans, date));
+  const accuracy = keptAnswers((range: AccuracyRange) => readAccuracy(scans, range));
   const tags = ['read'];
   app.get<{ Querystring: { date?: string } }>(
     '/v1/kpis',
@@ -38,11 +38,7 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
         response: refusals(400, 503),
       },
     },
-    async ({ query: { date } }, reply) => {
-      const { value, age } = await kpis(checked('date', date) ?? dayOf(Date.now()));
-      reply.header('age', Math.floor(age));
-      return value;
-    },
+    async ({ query: { date } }, reply) => withAge(reply, await kpis(checked('date', date) ?? dayOf(Date.now()))),
   );
   app.get<{ Querystring: { from?: string; to?: string; version?: string } }>(
     '/v1/accuracy',
@@ -65,18 +61,15 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
     },
     async ({ query: { from, to, version } }, reply) => {
       const range = accuracyRange(checked('to', to) ?? dayOf(Date.now()));
-      const { value, age } = await accuracy(
-        JSON.stringify({
-          to: range.to,
-          from: checked('from', from) ?? range.from,
-          ...(version !== undefined && { version: version.replaceAll('\0', '') }),
-        } satisfies AccuracyRange),
-      );
-      reply.header('age', Math.floor(age));
-      return value;
+      const kept = await accuracy({
+        to: range.to,
+        from: checked('from', from) ?? range.from,
+        ...(version !== undefined && { version: version.replaceAll('\0', '') }),
+      });
+      return withAge(reply, kept);
     },
   );
-  const agreement = keptAnswers(() => readAgreement(pool));
+  const agreement = keptAnswers(() => readAgreement(scans));
   app.get(
     '/v1/review-agreement',
     {
@@ -88,16 +81,12 @@ export function kpiRoutes(app: FastifyInstance, deps: KpiDeps): void {
         response: refusals(503),
       },
     },
-    async (_, reply) => {
-      const { value, age } = await agreement('');
-      reply.header('age', Math.floor(age));
-      return value;
-    },
+    async (_, reply) => withAge(reply, await agreement()),
   );
 }
 
 /** Adds `GET /v1/daily-reports` and `/v1/daily-reports/:day`. */
-function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
+function reportRoutes(app: FastifyInstance, scans: KpiDeps['scans']): void {
   const tags = ['read'];
   app.get(
     '/v1/daily-reports',
@@ -105,7 +94,7 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
       config: { role: 'read' },
       schema: { tags, summary: 'The closed days (UTC), newest first', response: refusals(503) },
     },
-    async () => (await pool.query<object>('SELECT day, closed_at FROM daily_reports ORDER BY day DESC')).rows,
+    async () => (await scans.query<object>('SELECT day, closed_at FROM daily_reports ORDER BY day DESC')).rows,
   );
   app.get<{ Params: { day: string } }>(
     '/v1/daily-reports/:day',
@@ -120,7 +109,7 @@ function reportRoutes(app: FastifyInstance, { pool }: KpiDeps): void {
     },
     async ({ params }) => {
       const wanted = checked('day', params.day);
-      const { rows } = await pool.query<{ report: string }>('SELECT report FROM daily_reports WHERE day = $1', [
+      const { rows } = await scans.query<{ report: string }>('SELECT report FROM daily_reports WHERE day = $1', [
         wanted,
       ]);
       if (rows[0]) return JSON.parse(rows[0].report) as object;

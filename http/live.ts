@@ -3,11 +3,22 @@ import { PassThrough } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyInstance } from 'fastify';
 import { within } from '../runtime/within.ts';
-import { rates } from './rates.ts';
-import type { Positions } from './rates.ts';
+import { shared } from './shared.ts';
 
 /** The figures at one moment. */
-export interface LiveFigures extends Positions {
+export interface LiveFigures {
+  /** Milliseconds since 1970. */
+  readonly at: number;
+  /** Name → sum of the ends of its partitions, including transaction markers. */
+  readonly topics: Readonly<Record<string, number>>;
+  /** The positions of components; `ahead` counts records that a component has processed and the topic has lost. */
+  readonly lags: readonly {
+    readonly component: string;
+    readonly topic: string;
+    readonly end: number;
+    readonly lag: number;
+    readonly ahead: number;
+  }[];
   readonly totals: { readonly conversations: number; readonly waiting: number; readonly samples: number };
   /** The waiting conversations: number per class (1 first), and time of the oldest, RFC 3339. */
   readonly queue: { readonly classes: Readonly<Record<string, number>>; readonly oldest: string | null };
@@ -35,12 +46,10 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
   let running = false;
   let last: LiveFigures | undefined;
   let message: string | undefined;
-  let reading: Promise<LiveFigures> | undefined;
+  const reading = shared(live);
 
-  /** While a reading hangs, no second one is started. */
   function read(): Promise<LiveFigures> {
-    reading ??= live().finally(() => (reading = undefined));
-    return within(READ_MS, reading, () => new Error(`The figures did not come within ${String(READ_MS / 1000)} s.`));
+    return within(READ_MS, reading(), () => new Error(`The figures did not come within ${String(READ_MS / 1000)} s.`));
   }
 
   async function watch(): Promise<void> {
@@ -94,4 +103,15 @@ export function liveRoutes(app: FastifyInstance, { live }: LiveDeps): void {
     viewers.clear();
     done();
   });
+}
+
+/** Records per second into each topic between two readings. */
+function rates(before: LiveFigures, now: LiveFigures): Record<string, number> {
+  const seconds = (now.at - before.at) / 1000;
+  return Object.fromEntries(
+    Object.entries(now.topics).map(([name, end]) => [
+      name,
+      seconds > 0 ? Math.max(0, (end - (before.topics[name] ?? end)) / seconds) : 0,
+    ]),
+  );
 }

@@ -33,7 +33,7 @@ export function overviewRoutes(app: FastifyInstance, { pool, topology }: Overvie
         response: refusals(503),
       },
     },
-    async () => (await overview('')).value,
+    async () => (await overview()).value,
   );
   app.get(
     '/v1/training-runs',

@@ -1,9 +1,10 @@
 /** Routing policies over HTTP: history, what-if and adoption. */
 import type { FastifyInstance } from 'fastify';
+import { DAY_MS } from '../kpi/day.ts';
 import { adoptPolicy, policyHistory } from '../operations/policy.ts';
 import type { PolicyDeps } from '../operations/policy.ts';
 import { whatIf } from '../operations/what-if.ts';
-import { policyProblems } from '../policy/adoption.ts';
+import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
@@ -15,7 +16,6 @@ export interface PoliciesDeps {
   readonly policies: PolicyDeps;
 }
 
-const DAY_MS = 86_400_000;
 /** A what-if reads the log twice; more at a time would only slow each other down. */
 const MAX_WHAT_IFS_A_MINUTE = 12;
 const tags = ['operate'];
@@ -54,8 +54,8 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
       if (days !== undefined && !(typeof days === 'number' && days > 0))
         throw new HttpProblem(400, `days is ${JSON.stringify(days)}; it must be a number above 0.`);
       const policy = read(proposed);
-      const options = { policy, secondsPerAnswer: 20, examples: 3, ...(days && { from: Date.now() - days * DAY_MS }) };
-      return whatIf(policies, options);
+      const from = days && { from: Date.now() - days * DAY_MS };
+      return whatIf(policies, { policy, secondsPerAnswer: SECONDS_PER_ANSWER, examples: 3, ...from });
     },
   );
   app.post<{ Body: unknown }>(
@@ -84,8 +84,6 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
     async ({ body, caller }) => {
       const { policy, reason, adopted_by } = fieldsOf(body);
       const adoption = { policy: read(policy), reason: text(reason), adopted_by: caller?.name ?? text(adopted_by) };
-      const problems = policyProblems({ ...adoption, key: '', adopted_at: Date.now() }, Date.now());
-      if (problems.length > 0) throw refused(new InputError([...problems]));
       const outcome = await adoptPolicy(policies, adoption).catch((error: unknown) => {
         throw error instanceof InputError ? refused(error) : error;
       });

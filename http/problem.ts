@@ -5,6 +5,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
 import { SpoolFull, SpoolUnwritable } from '../producers/spool.ts';
+import { AnswerRefused } from '../review/answers.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { requestFields } from './traced.ts';
 
@@ -79,8 +80,15 @@ function sendProblem(reply: FastifyReply, { status, message, details }: HttpProb
     });
 }
 
+/** The status for each reason why answers are refused. */
+const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422, 'not-yours': 422 } as const;
+
 function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): HttpProblem {
   if (error instanceof HttpProblem) return error;
+  if (error instanceof AnswerRefused) {
+    const { why, message, problems } = error;
+    return new HttpProblem(REFUSED[why], message, { type: why, problems });
+  }
   if (error instanceof RecordTooLarge) return new HttpProblem(413, error.message, { type: 'too-large' });
   if (error instanceof NotPermitted) return new HttpProblem(503, error.message, { retryAfterSeconds: 60 });
   if (error instanceof SpoolUnwritable) {

@@ -1,6 +1,7 @@
 /** Prometheus metrics of one process: the work of its components, their state, and resource use. */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { shared } from './shared.ts';
 
 /** The current figures. */
 export interface ProcessFigures {
@@ -166,17 +167,9 @@ const READ_MS = 4000;
  * outdated figure.
  */
 function pipelineMetrics(registers: Registry[], read: () => Promise<PipelineFigures>): void {
-  let reading: Promise<PipelineFigures | undefined> | undefined;
-  let asking: Promise<PipelineFigures | undefined> | undefined;
-  // All gauges are collected at once and share one reading. While a reading hangs, no second one is started.
-  const readOnce = () => {
-    reading ??= read()
-      .catch(() => undefined)
-      .finally(() => (reading = undefined));
-    return (asking ??= Promise.race([reading, sleep(READ_MS, undefined, { ref: false })]).finally(
-      () => (asking = undefined),
-    ));
-  };
+  const reading = shared(() => read().catch(() => undefined));
+  // All gauges are collected at once.
+  const readOnce = shared(() => Promise.race([reading(), sleep(READ_MS, undefined, { ref: false })]));
   for (const [name, help, labelNames, samples] of PIPELINE) {
     new Gauge({
       ...{ name, help, registers, labelNames },

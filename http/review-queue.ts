@@ -1,9 +1,9 @@
 /** The review queue over HTTP: the list, the next items, and answers. */
 import type { FastifyInstance, FastifyRequest, preValidationHookHandler } from 'fastify';
 import type { Pool } from 'pg';
-import { idProblems } from '../policy/validation.ts';
+import { idProblems, MAX_ID } from '../policy/validation.ts';
 import { InputError, parseReview } from '../producers/inputs.ts';
-import { AnswerRefused, refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
+import { refuseWithdrawalsOfOthers, submitAnswers } from '../review/answers.ts';
 import type { AnswerDeps } from '../review/answers.ts';
 import type { QueueFilter } from '../review/filter.ts';
 import { readLabels } from '../review/labels.ts';
@@ -13,7 +13,7 @@ import { readProgress } from '../review/progress.ts';
 import { countWaiting, readQueue, readTasks } from '../review/tasks.ts';
 import type { ReviewSubmitted } from '../schemas/types.ts';
 import { ownNameOnly } from './access.ts';
-import { keptAnswers } from './kept-answers.ts';
+import { keptAnswers, withAge } from './kept-answers.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
@@ -27,7 +27,7 @@ export interface ReviewDeps extends AnswerDeps {
 
 const tags = ['review'];
 const config = { role: 'review' } as const;
-const name = { type: 'string', minLength: 1, maxLength: 200 } as const;
+const name = { type: 'string', minLength: 1, maxLength: MAX_ID } as const;
 const filter = {
   module: { type: 'string', maxLength: 100 },
   language: { type: 'string', maxLength: 100 },
@@ -107,11 +107,7 @@ function listRoutes(app: FastifyInstance, { pool, scans }: ReviewDeps): void {
         response: refusals(503),
       },
     },
-    async (_request, reply) => {
-      const { value, age } = await labels('');
-      reply.header('age', Math.floor(age));
-      return value;
-    },
+    async (_request, reply) => withAge(reply, await labels()),
   );
 }
 
@@ -185,12 +181,8 @@ function workRoutes(app: FastifyInstance, deps: ReviewDeps): void {
     const reviews = parseAnswers(request.body, who, Date.now());
     const newLabels = request.body.new_label ?? false;
     const own = ownNameOnly(request.caller);
-    const allowed = own === undefined ? Promise.resolve() : refuseWithdrawalsOfOthers(pool, own, reviews);
-    const stored = await allowed
-      .then(() => submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) }))
-      .catch((error: unknown) => {
-        throw error instanceof AnswerRefused ? answerProblem(error) : error;
-      });
+    if (own !== undefined) await refuseWithdrawalsOfOthers(pool, own, reviews);
+    const stored = await submitAnswers(deps, who, reviews, { newLabels, ...traceOf(request) });
     return reply.code(202).send({ accepted: stored.length, ids: reviews.map(({ review_id }) => review_id) });
   });
   app.post<{ Body: HolderBody }>(
@@ -243,13 +235,6 @@ function answersOptions() {
       response: refusals(400, 404, 409, 410, 422, 503),
     },
   } as const;
-}
-
-const REFUSED = { 'unknown-conversation': 404, erased: 410, 'unknown-label': 422, 'not-yours': 422 } as const;
-
-/** The problem details for refused answers. */
-export function answerProblem({ why, message, problems }: AnswerRefused): HttpProblem {
-  return new HttpProblem(REFUSED[why], message, { type: why, problems });
 }
 
 /** With a token, its name is the reviewer; without, the request names one. */

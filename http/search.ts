@@ -7,7 +7,7 @@ import { refusals } from './openapi.ts';
 
 /** The dependencies of the route. */
 export interface SearchDeps {
-  readonly pool: Pick<Pool, 'query'>;
+  readonly scans: Pick<Pool, 'query'>;
 }
 
 /** Columns that can be filtered by an exact value. */
@@ -26,7 +26,7 @@ type Query = Partial<Record<(typeof FILTERS)[number] | 'q' | 'before' | 'before_
 };
 
 /** Adds the route. */
-export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
+export function searchRoutes(app: FastifyInstance, { scans }: SearchDeps): void {
   app.get<{ Querystring: Query }>(
     '/v1/conversations',
     {
@@ -58,7 +58,7 @@ export function searchRoutes(app: FastifyInstance, { pool }: SearchDeps): void {
       },
     },
     async ({ query }) => {
-      const found = async ({ sql, values }: Statement) => (await pool.query<object>(sql, values)).rows;
+      const found = async ({ sql, values }: Statement) => (await scans.query<object>(sql, values)).rows;
       const byId = query.q && query.before === undefined ? await found(statement(query, 'id')) : [];
       return byId.length > 0 ? byId : found(statement(query, 'message'));
     },
@@ -81,9 +81,8 @@ function statement(query: Query, q: 'id' | 'message'): Statement {
   const conditions = FILTERS.flatMap((name) => {
     const value = query[name];
     if (value === undefined || value === '') return [];
-    if (name !== 'language') return [`${name} = ${parameter(clean(value))}`];
-    // Older rows keep their language tags in the original case, so both cases are searched.
-    return [`language IN (${parameter(clean(value))}, ${parameter(canonicalTag(clean(value)))})`];
+    // Intake writes language tags in one case.
+    return [`${name} = ${parameter(clean(name === 'language' ? canonicalTag(value) : value))}`];
   });
   const { before, before_id } = query;
   const wanted = clean(query.q ?? '');

@@ -81,7 +81,6 @@ export interface ServerOptions
 
 /** Adds the groups of routes, in the order of the API's description. */
 function routes(app: FastifyInstance, options: ServerOptions): void {
-  const scanning = { ...options, pool: options.scans };
   ingestRoutes(app, options);
   conversationRoutes(app, options);
   reviewQueueRoutes(app, options);
@@ -89,9 +88,9 @@ function routes(app: FastifyInstance, options: ServerOptions): void {
   modelRoutes(app, options);
   modelReportRoutes(app, options);
   dataSetRoutes(app, options);
-  kpiRoutes(app, scanning);
+  kpiRoutes(app, options);
   labelStudioRoutes(app, options);
-  searchRoutes(app, scanning);
+  searchRoutes(app, options);
   policiesRoutes(app, options);
   erasureRoutes(app, options);
   deadLetterRoutes(app, options);
@@ -134,7 +133,7 @@ export function createWaitingServer(options: WaitingOptions): FastifyInstance {
 
 /** A server with limits, headers, errors and description, and the routes that `add` adds. */
 function frame(
-  { log, tokens }: { readonly log?: FastifyBaseLogger } & Partial<SessionDeps>,
+  { log, tokens }: { readonly log?: FastifyBaseLogger } & SessionDeps,
   add: (scope: FastifyInstance) => void,
   otherwise: (request: FastifyRequest, reply: FastifyReply) => unknown = notFound,
 ): FastifyInstance {
@@ -174,7 +173,7 @@ function frame(
     // The server can't know whether a proxy terminates TLS; that proxy sets this header.
     strictTransportSecurity: false,
   });
-  if (tokens) guardRoutes(app, tokens);
+  guardRoutes(app, tokens);
   // Routes without their own limit would share one counter, so that a busy route would block the others.
   app.addHook('onRoute', (route) => {
     route.config = { rateLimit: {}, ...route.config };

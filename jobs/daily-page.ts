@@ -34,7 +34,7 @@ ${kpiTable(report.kpis)}
 <p>${prose(progressInWords(training))}</p>
 <h2>Accuracy in production</h2>
 ${accuracyTable(report.accuracy)}
-${agreementLine(report.accuracy.agreement)}
+<p>${escape(agreementInWords(report.accuracy.agreement))}</p>
 <h2>The day's traffic</h2>
 ${sliceTable('Module', report.modules)}
 ${sliceTable('Language', report.languages)}
@@ -76,10 +76,6 @@ function accuracyTable({ from, to, all, versions }: DailyReport['accuracy']): st
     `<p class="quiet">Conversations of ${from} to ${to}, corrected for which conversations people see; the naive share is without that correction.</p>\n` +
     table(['Version', 'Corrected', '95 % interval', 'Naive', 'Answers', 'Conversations'], rows)
   );
-}
-
-function agreementLine(agreement: DailyReport['accuracy']['agreement']): string {
-  return agreement === undefined ? '' : `<p>${escape(agreementInWords(agreement))}</p>`;
 }
 
 function sliceTable(title: string, slices: readonly DaySlice[]): string {

@@ -38,10 +38,7 @@ export interface DailyReport {
     readonly llm_fallbacks: number;
     readonly auto_approval_rate: number | null;
     readonly average_confidence: number | null;
-    /**
-     * Samples that were approved on the day and are still approved, of conversations of any day. Reports from before 27 November 2026
-     * have the samples of the day's conversations instead.
-     */
+    /** Samples that were approved on the day and are still approved, of conversations of any day. */
     readonly training_samples: number;
     /** Answers given on the day, to conversations of any day, and the hours that they took. */
     readonly reviews: number;
@@ -53,8 +50,8 @@ export interface DailyReport {
   readonly doubtful_intents: readonly DaySlice[];
   readonly training: TrainingProgress;
   readonly accuracy: Pick<AccuracyReport, 'from' | 'to' | 'all' | 'versions'> & {
-    /** Over all pairs of reviewers, without their names. Absent in reports from before 26 November 2026. */
-    readonly agreement?: Agreement;
+    /** Over all pairs of reviewers, without their names. */
+    readonly agreement: Agreement;
   };
   readonly kpis: KpiList['kpis'];
   /** Earlier days, with the number of their conversations that arrived after all reports that count them. */

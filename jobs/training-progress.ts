@@ -12,7 +12,7 @@ export interface TrainingProgress {
   readonly threshold: number;
   /** Whether `threshold` samples were approved since the last run was requested, even if that failed: then the trainer requests the next. */
   readonly reached: boolean;
-  /** The last failed or cancelled run whose samples are among the unused. Absent in reports from before 27 November 2026. */
+  /** The last failed or cancelled run whose samples are among the unused. */
   readonly ended?: string;
 }
 

@@ -1,6 +1,7 @@
 /** Days of event time. A day is a UTC day everywhere: in tables, reports, key figures and the schedule. */
 
-const DAY_MS = 24 * 60 * 60 * 1000;
+/** Milliseconds in a day. */
+export const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** A day as text, such as `2026-11-25`. */
 export type Day = string;

@@ -2,10 +2,8 @@
 import type { Pool } from 'pg';
 import { kpisOf, targetsOf } from '../policy/kpis.ts';
 import type { Figure, Kpi, KpiFigures } from '../policy/kpis.ts';
-import { addDays, dayOf } from './day.ts';
+import { addDays, DAY_MS, dayOf } from './day.ts';
 import type { Day } from './day.ts';
-
-const DAY_MS = 24 * 60 * 60 * 1000;
 
 /** Days in the window of a rate. */
 const WINDOW_DAYS = 7;

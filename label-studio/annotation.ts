@@ -3,7 +3,7 @@
  * and a deleted annotation is withdrawn. Pure functions: what was counted before is an argument, and what is counted
  * now is part of the result.
  */
-import { reviewProblems } from '../policy/validation.ts';
+import { nameProblems } from '../policy/validation.ts';
 import type { ReviewSubmitted, ShownPrediction, Verdict } from '../schemas/types.ts';
 import type { Annotation, Task } from './api.ts';
 import { CONTROLS } from './labelling-config.ts';
@@ -119,25 +119,9 @@ function answerOf(
     return { answer: SKIP, problem: 'its label is not a module and an intent.' };
   const [module, intent] = path.map(String) as [string, string];
   if (module === shown.module && intent === shown.intent) return { answer: { ...SKIP, verdict: 'approve' } };
-  const answer: Answer = { verdict: 'correct', corrected_intent: intent, corrected_module: module };
-  const [problem] = labelProblems(answer);
-  return problem === undefined ? { answer } : { answer: SKIP, problem };
-}
-
-/** Applies the same rules for names as all other inputs. */
-function labelProblems(answer: Answer): readonly string[] {
-  const review: ReviewSubmitted = {
-    ...answer,
-    conversation_id: 'any',
-    reviewer: 'any',
-    reviewed_at: Date.UTC(2026),
-    review_id: null,
-    source: null,
-    time_taken_ms: null,
-    shown: null,
-    withdraws: null,
-  };
-  return reviewProblems(review, Date.UTC(2026)).map(({ message }) => message);
+  const [problem] = [...nameProblems('corrected_intent', intent), ...nameProblems('corrected_module', module)];
+  if (problem) return { answer: SKIP, problem: problem.message };
+  return { answer: { verdict: 'correct', corrected_intent: intent, corrected_module: module } };
 }
 
 /**

@@ -10,14 +10,14 @@ import {
   erasedTasks,
   forgetTasks,
   nextWaiting,
+  noteClosed,
   noteTasks,
   projectsWithErased,
   tasksIn,
 } from './store.ts';
-import type { KnownTask } from './store.ts';
+import type { KnownTask, WaitingItem } from './store.ts';
 import type { SyncContext } from './sync.ts';
 import { shownIn, taskOf } from './task.ts';
-import type { Waiting } from './task.ts';
 
 /** Tasks per request. Small, so that a request with an unknown outcome leaves few tasks in doubt. */
 const BATCH = 50;
@@ -30,15 +30,11 @@ export async function close({ api, pool }: SyncContext, { known, labelStudioId }
   const done = await answeredElsewhere(pool, known.id);
   let count = 0;
   for (const batch of inBatches(done)) {
-    const ids = batch.flatMap(({ label_studio_task_id: id }) => (id === null ? [] : [id]));
+    const ids = batch.map((task) => task.label_studio_task_id);
     await api.deleteTasks(labelStudioId, ids, 'untouched');
     const left = new Set((await api.tasks(labelStudioId, { after: 0, ids })).map(({ id }) => id));
-    const closed = batch.filter(({ label_studio_task_id: id }) => id !== null && !left.has(id));
-    await noteTasks(
-      pool,
-      known.id,
-      closed.map((task) => ({ ...task, status: 'closed' as const, label_studio_task_id: null })),
-    );
+    const closed = batch.filter((task) => !left.has(task.label_studio_task_id));
+    await noteClosed(pool, known.id, closed);
     count += closed.length;
   }
   return count;
@@ -137,11 +133,7 @@ export async function push(context: SyncContext, project: ReadyProject): Promise
  * Notes the conversations before the request: if it fails or the process ends, the next sync looks for their tasks
  * before it pushes any of them again.
  */
-async function pushBatch(
-  context: SyncContext,
-  project: ReadyProject,
-  batch: readonly (Waiting & { revision: number | null })[],
-): Promise<Pushed> {
+async function pushBatch(context: SyncContext, project: ReadyProject, batch: readonly WaitingItem[]): Promise<Pushed> {
   const { api, pool } = context;
   const note = (status: KnownTask['status'], ids: readonly number[] = []) =>
     noteTasks(

@@ -121,15 +121,16 @@ async function jsonOf(response: Response, what = 'asking for an access token'): 
   }
 }
 
+const MOVED = 'LABEL_STUDIO_URL redirects to another address; set that address instead.';
 const WHY: Readonly<Record<number, string>> = {
   401:
     'Label Studio does not take the token in LABEL_STUDIO_API_KEY. Take a personal access token from its page Account & ' +
     'Settings; a legacy token works only where the organisation allows those.',
   403: "The user of LABEL_STUDIO_API_KEY may not do this in Label Studio's project.",
-  301: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
-  302: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
-  307: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
-  308: 'LABEL_STUDIO_URL redirects to another address; set that address instead.',
+  301: MOVED,
+  302: MOVED,
+  307: MOVED,
+  308: MOVED,
 };
 
 function shorten(text: string): string {

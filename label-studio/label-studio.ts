@@ -8,7 +8,6 @@ import type { ServiceContext } from '../runtime/service.ts';
 import { topics } from '../topology.ts';
 import { labelStudioApi } from './api.ts';
 import { hearHints } from './hint.ts';
-import type { Hints } from './hint.ts';
 import { connectHttp, LabelStudioError } from './http.ts';
 import { openReviewSender } from './review-sender.ts';
 import { synchronise } from './sync.ts';
@@ -59,7 +58,8 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats):
   client.on('error', (error) => broken.abort(error));
   const sync = openSync(context, config);
   try {
-    await keepInStep(sync, await hearHints(client), AbortSignal.any([signal, broken.signal]), stats);
+    const ends = AbortSignal.any([signal, broken.signal]);
+    await keepInStep(sync, await hearHints(client, ends), ends, stats);
     if (broken.signal.aborted) throw broken.signal.reason;
   } finally {
     await sync.reviews.close();
@@ -67,7 +67,12 @@ async function lead(context: ServiceContext, signal: AbortSignal, stats: Stats):
   }
 }
 
-async function keepInStep(sync: SyncContext, hints: Hints, ends: AbortSignal, stats: Stats): Promise<void> {
+async function keepInStep(
+  sync: SyncContext,
+  hintWithin: (milliseconds: number) => Promise<void>,
+  ends: AbortSignal,
+  stats: Stats,
+): Promise<void> {
   let backoff = 0;
   let full = true; // changes before the start were not seen, and some do not show in `updated_at`
   while (!ends.aborted) {
@@ -82,7 +87,7 @@ async function keepInStep(sync: SyncContext, hints: Hints, ends: AbortSignal, st
       backoff = Math.min(Math.max(backoff * 2, FIRST_BACKOFF_MS), MAX_BACKOFF_MS);
       sync.log.warn({ error: error.message, backoff }, 'Label Studio was not synchronised; everything else goes on');
     }
-    await hints.next(backoff > 0 ? backoff : sync.config.syncSeconds * 1000, ends);
+    await hintWithin(backoff > 0 ? backoff : sync.config.syncSeconds * 1000);
   }
 }
 

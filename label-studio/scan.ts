@@ -8,7 +8,17 @@ import { changeOf, versionOf } from './annotation.ts';
 import type { Counted } from './annotation.ts';
 import { LabelStudioRefused } from './http.ts';
 import type { ReadyProject } from './project.ts';
-import { countedAt, enqueue, knownTasks, noteCounted, noteScan, noteTasks, shownOf, tasksIn } from './store.ts';
+import {
+  countedAt,
+  enqueue,
+  knownTasks,
+  noteClosed,
+  noteCounted,
+  noteScan,
+  noteTasks,
+  shownOf,
+  tasksIn,
+} from './store.ts';
 import type { KnownTask } from './store.ts';
 import type { SyncContext } from './sync.ts';
 
@@ -48,7 +58,8 @@ export async function scan(context: SyncContext, project: ReadyProject): Promise
     problems.push(...page.problems);
     for (const { id, updated_at } of tasks) {
       seen.add(id);
-      latest = later(latest, versionOf(updated_at).text);
+      const version = versionOf(updated_at).text;
+      if (version > latest) latest = version;
     }
     after = tasks.at(-1)?.id ?? after;
     if (tasks.length < PAGE) break;
@@ -154,11 +165,10 @@ function differs(task: KnownTask, row: KnownTask | undefined): boolean {
  */
 async function noteGone({ pool }: SyncContext, project: number, seen: ReadonlySet<number>): Promise<void> {
   const rows = await tasksIn(pool, project, 'pushing', 'open', 'answered');
-  const gone = rows.filter(({ label_studio_task_id: id }) => !seen.has(id ?? 0));
-  await noteTasks(
+  await noteClosed(
     pool,
     project,
-    gone.map((task) => ({ ...task, status: 'closed' as const, label_studio_task_id: null })),
+    rows.filter(({ label_studio_task_id: id }) => !seen.has(id ?? 0)),
   );
 }
 
@@ -170,8 +180,4 @@ async function reviewerNames({ api, log }: SyncContext): Promise<Names> {
     return new Map<number, string>();
   });
   return (user) => (user === null ? 'label-studio' : (users.get(user) ?? `label-studio-user-${user}`));
-}
-
-function later(a: string, b: string): string {
-  return a > b ? a : b;
 }

@@ -1,6 +1,6 @@
 /** The state of the sync in Postgres; one statement per function. */
 import type { Pool, PoolClient } from 'pg';
-import type { ReviewSubmitted, ShownPrediction, Verdict } from '../schemas/types.ts';
+import type { ReviewSubmitted, ShownPrediction } from '../schemas/types.ts';
 import type { Counted } from './annotation.ts';
 import type { Waiting } from './task.ts';
 
@@ -202,7 +202,6 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
      SELECT $1, * FROM unnest($2::text[], $3::int[], $4::text[], $5::int[], $6::jsonb[])
      ON CONFLICT (project, conversation_id) DO UPDATE
        SET label_studio_task_id = excluded.label_studio_task_id, status = excluded.status, updated_at = now(),
-           pushed_at = CASE WHEN excluded.status = 'pushing' THEN now() ELSE t.pushed_at END,
            shown = coalesce(excluded.shown, t.shown),
            waited_at_revision = CASE WHEN t.status = 'answered' AND excluded.status = 'open'
                                      THEN (SELECT revision FROM conversation_logs c WHERE c.conversation_id = t.conversation_id)
@@ -218,18 +217,30 @@ export async function noteTasks(db: Db, project: number, tasks: readonly KnownTa
   );
 }
 
+/** Notes that tasks are gone from Label Studio. */
+export async function noteClosed(
+  db: Db,
+  project: number,
+  tasks: readonly Pick<KnownTask, 'conversation_id'>[],
+): Promise<void> {
+  await db.query(
+    `UPDATE labelstudio_tasks SET status = 'closed', label_studio_task_id = NULL, updated_at = now()
+      WHERE project = $1 AND conversation_id = ANY ($2)`,
+    [project, tasks.map((task) => task.conversation_id)],
+  );
+}
+
+/** A waiting conversation and its revision while it waits; null if not known. */
+export type WaitingItem = Waiting & { readonly revision: number | null };
+
 /**
  * Waiting conversations that have no task and no lease in the inbox, most useful first, as a reviewer may see them.
  * Already answered ones are excluded although the queue may still list them, because nothing would ever remove their
  * task. A conversation that waits for a second person has no revision: the second answer may exist before the queue
  * shows it.
  */
-export async function nextWaiting(
-  db: Db,
-  project: number,
-  limit: number,
-): Promise<(Waiting & { readonly revision: number | null })[]> {
-  const { rows } = await db.query<Waiting & { revision: number | null }>(
+export async function nextWaiting(db: Db, project: number, limit: number): Promise<WaitingItem[]> {
+  const { rows } = await db.query<WaitingItem>(
     `SELECT q.conversation_id, q.user_message, q.language, q.nlu_intent, q.nlu_module, q.nlu_confidence, q.nlu_provider,
             q.model_version, CASE WHEN q.review_status = 'needs-review' THEN c.revision END AS revision
        FROM training_queue q JOIN conversation_logs c USING (conversation_id)
@@ -243,12 +254,15 @@ export async function nextWaiting(
   return rows;
 }
 
+/** A task whose number in Label Studio is known. */
+type TaskThere = KnownTask & { readonly label_studio_task_id: number };
+
 /**
  * Open tasks whose conversation no longer waits. Limited to conversations in the table: while it is being rebuilt, a
  * missing row means nothing.
  */
-export async function answeredElsewhere(db: Db, project: number): Promise<KnownTask[]> {
-  const { rows } = await db.query<KnownTask>(
+export async function answeredElsewhere(db: Db, project: number): Promise<TaskThere[]> {
+  const { rows } = await db.query<TaskThere>(
     `SELECT t.conversation_id, t.label_studio_task_id, t.status FROM labelstudio_tasks t JOIN conversation_logs c USING (conversation_id)
       WHERE t.project = $1 AND t.status = 'open' AND t.label_studio_task_id IS NOT NULL AND c.review_status <> 'needs-review'
         AND (t.waited_at_revision IS NULL OR c.revision > t.waited_at_revision)
@@ -318,7 +332,7 @@ interface TaskOf {
 
 /** The counted annotations of these tasks, by task. */
 export async function countedAt(db: Db, project: number, tasks: readonly TaskOf[]): Promise<Map<number, Counted[]>> {
-  const { rows } = await db.query<Counted & { verdict: Verdict }>(
+  const { rows } = await db.query<Counted>(
     `SELECT annotation_id, label_studio_task_id, version, review_id, verdict, withdrawn, lead_time_ms FROM labelstudio_annotations
       WHERE project = $1 AND (label_studio_task_id, conversation_id) IN (SELECT * FROM unnest($2::int[], $3::text[]))`,
     [project, tasks.map(({ id }) => id), tasks.map(({ conversation_id }) => conversation_id)],

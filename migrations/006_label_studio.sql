@@ -42,7 +42,6 @@ CREATE TABLE labelstudio_tasks (
   shown                jsonb,
   -- At this revision in conversation_logs the conversation waited; only a later one can say that somebody has answered.
   waited_at_revision   int,
-  pushed_at            timestamptz NOT NULL DEFAULT now(),
   updated_at           timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY (project, conversation_id)
 );

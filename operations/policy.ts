@@ -2,14 +2,14 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
-import { rulesDigest } from '../policy/adoption.ts';
+import { policyProblems, rulesDigest } from '../policy/adoption.ts';
 import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import { InputError } from '../producers/inputs.ts';
 import { sendPolicy } from '../producers/policies.ts';
 import type { Adoption } from '../producers/policies.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
-import type { PolicyException, RoutingPolicy } from '../schemas/types.ts';
+import type { RoutingPolicy } from '../schemas/types.ts';
 
 /** A policy that came into force. The built-in one has no adopter. */
 export interface AdoptedPolicy {
@@ -33,46 +33,20 @@ const POLL_MS = 100;
 
 /** Every policy that came into force, oldest first, in the order that routing uses; the last one is in force. */
 export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly AdoptedPolicy[]> {
-  const { rows } = await pool.query<{
-    version: string;
-    trust: number;
-    doubt: number;
-    exceptions: PolicyException[];
-    audit_share: number;
-    audit_salt: string;
-    overlap_share: number;
-    adopted_by: string;
-    reason: string;
-    adopted_at: Date;
-  }>('SELECT * FROM policies ORDER BY log_offset');
+  // json, because jsonb would sort the fields.
+  const { rows } = await pool.query<Omit<AdoptedPolicy, 'adopted_at'> & { readonly adopted_at: Date }>(
+    `SELECT json_build_object('version', version, 'thresholds', json_build_object('trust', trust, 'doubt', doubt),
+                              'exceptions', exceptions, 'audit_share', audit_share, 'audit_salt', audit_salt,
+                              'overlap_share', overlap_share) AS policy,
+            adopted_by, reason, adopted_at FROM policies ORDER BY log_offset`,
+  );
   return [
     BUILT_IN,
-    ...rows.map(
-      ({
-        version,
-        trust,
-        doubt,
-        exceptions,
-        audit_share,
-        audit_salt,
-        overlap_share,
-        adopted_by,
-        reason,
-        adopted_at,
-      }) => ({
-        policy: withCanonicalTags({
-          version,
-          thresholds: { trust, doubt },
-          exceptions,
-          audit_share,
-          audit_salt,
-          overlap_share,
-        }),
-        adopted_by,
-        reason,
-        adopted_at: adopted_at.toISOString(),
-      }),
-    ),
+    ...rows.map((row) => ({
+      ...row,
+      policy: withCanonicalTags(row.policy),
+      adopted_at: row.adopted_at.toISOString(),
+    })),
   ];
 }
 
@@ -101,10 +75,11 @@ export interface PolicyDeps {
  * Checks an adoption without sending anything: whether the policy is new or known. @throws InputError when
  * `adoptPolicy` would refuse it.
  */
-export async function checkAdoption(
-  pool: Pick<Pool, 'query'>,
-  { policy }: Pick<Adoption, 'policy'>,
-): Promise<'new' | 'known'> {
+export async function checkAdoption(pool: Pick<Pool, 'query'>, adoption: Adoption): Promise<'new' | 'known'> {
+  const { policy } = adoption;
+  const now = Date.now();
+  const problems = policyProblems({ ...adoption, key: '', adopted_at: now }, now);
+  if (problems.length > 0) throw new InputError(problems);
   const used = (await policyHistory(pool)).find((known) => known.policy.version === policy.version);
   if (!used) return 'new';
   if (rulesDigest(used.policy) === rulesDigest(policy)) return 'known';

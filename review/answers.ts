@@ -44,8 +44,10 @@ export async function submitAnswers(
   await refuseErased(pool, reviews);
   await refuseUnknownConversations(pool, reviews);
   if (!newLabels) await refuseUnknownLabels(pool, reviews);
+  const traced = traceFrom(trace);
   const stored: Stored[] = [];
-  for (const record of reviews) stored.push(await producer.send({ kind: 'review', record, ...traceFrom(trace) }));
+  // One after another, so that after a failure none is stored whose predecessor, perhaps of the same conversation, is not.
+  for (const record of reviews) stored.push(await producer.send({ kind: 'review', record, ...traced }));
   const ids = (undo: boolean) => reviews.filter((one) => isUndo(one) === undo).map((one) => one.conversation_id);
   await markAnswered(pool, holder, ids(false));
   await takeBack(pool, holder, ids(true));

@@ -1,4 +1,5 @@
 /** Filters of the queue, and the condition for items that belong together. */
+import { canonicalTag } from '../policy/language.ts';
 
 /** Absent or empty means all. Drawn items have no visible route and match every route. */
 export interface QueueFilter {
@@ -8,12 +9,12 @@ export interface QueueFilter {
 }
 
 /** A condition on rows of `review_queue` or `review_ranking`; `filterValues` are its parameters $1 to $3. */
-export const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR lower(language) = lower($2))
+export const MATCHES = `($1::text IS NULL OR nlu_module = $1) AND ($2::text IS NULL OR language = $2)
   AND ($3::text IS NULL OR drawn OR priority_class = CASE $3 WHEN 'priority-review' THEN 1 WHEN 'needs-review' THEN 2 END)`;
 
-/** The parameters of `MATCHES`. */
+/** The parameters of `MATCHES`. Intake writes language tags in one case, so the asked one is compared in that case. */
 export function filterValues({ module, language, route }: QueueFilter): (string | null)[] {
-  return [module, language, route].map((value) => (value === '' ? null : (value ?? null)));
+  return [module, language && canonicalTag(language), route].map((value) => (value === '' ? null : (value ?? null)));
 }
 
 /**

@@ -3,15 +3,7 @@ import type { Pool } from 'pg';
 import { unanswered } from '../policy/routing.ts';
 import { blindStory, timeline } from '../policy/timeline.ts';
 import type { TimelineEntry } from '../policy/timeline.ts';
-import type {
-  ConversationCaptured,
-  ReviewSource,
-  ReviewSubmitted,
-  Route,
-  RoutingDecision,
-  ShownPrediction,
-  Verdict,
-} from '../schemas/types.ts';
+import type { ConversationCaptured, ReviewSource, ReviewSubmitted, Route, RoutingDecision } from '../schemas/types.ts';
 
 /** A row of `shown_conversations` with its timeline. Times of the timeline are RFC 3339. */
 export type ConversationHistory = Record<string, unknown> & {
@@ -30,19 +22,10 @@ type LogRow = Omit<ConversationCaptured, 'created_at'> & {
   readonly created_at: Date;
 };
 
-interface ReviewRow {
-  readonly conversation_id: string;
-  readonly review_id: string | null;
-  readonly verdict: Verdict;
-  readonly corrected_intent: string | null;
-  readonly corrected_module: string | null;
-  readonly reviewer: string;
+type ReviewRow = Omit<ReviewSubmitted, 'source' | 'reviewed_at'> & {
   readonly source: string | null;
-  readonly time_taken_ms: number | null;
-  readonly shown: ShownPrediction | null;
-  readonly withdraws: string | null;
   readonly reviewed_at: Date;
-}
+};
 
 /** The conversation with this id; undefined when there is none. */
 export async function readHistory(pool: Pick<Pool, 'query'>, id: string): Promise<ConversationHistory | undefined> {

@@ -1,5 +1,6 @@
 /** Reads the queue as a reviewer sees it. */
 import type { Pool } from 'pg';
+import type { Entity, RunnerUp } from '../schemas/types.ts';
 import { alike, filterValues, MATCHES } from './filter.ts';
 import type { QueueFilter } from './filter.ts';
 import type { Holder } from './leases.ts';
@@ -28,13 +29,9 @@ export interface ReviewTask {
   readonly nlu_confidence: number | null;
   readonly nlu_provider: string | null;
   readonly model_version: string | null;
-  readonly entities: readonly {
-    readonly name: string;
-    readonly value: string;
-    start: number | null;
-    end: number | null;
-  }[];
-  readonly runners_up: readonly { readonly intent: string; readonly module: string; readonly confidence?: number }[];
+  readonly entities: readonly Entity[];
+  /** Drawn items have them without confidence. */
+  readonly runners_up: readonly (Pick<RunnerUp, 'intent' | 'module'> & Partial<RunnerUp>)[];
   readonly route: string | null;
   readonly reasons: readonly string[];
   readonly created_at: Date;

@@ -58,15 +58,8 @@ function problemOf({ status, statusText }, answer) {
   return { type: '', title: statusText, status, detail };
 }
 
-/**
- * The message for an error while JSON that a person typed was parsed or sent.
- * @param {string} typed what the JSON describes
- * @param {unknown} error
- */
-export function complaint(typed, error) {
-  if (error instanceof SyntaxError) return `The ${typed} is not JSON: ${error.message}`;
-  return error instanceof Error ? error.message : String(error);
-}
+/** The sentence about an error. @param {unknown} error */
+export const reasonOf = (error) => (error instanceof Error ? error.message : String(error));
 
 /** @type {Promise<{ needed: boolean, name: string | null, roles: string[] }> | undefined} */
 let asked;
@@ -92,13 +85,15 @@ function goToSignIn() {
 /** The element that a page fills. */
 export const page = /** @type {HTMLElement} */ (document.getElementById('page'));
 
+let loading = true;
+
 /**
  * Shows a template as the page's content.
  * @param {unknown} content
  */
 export function show(content) {
-  if (page.firstElementChild?.matches('.quiet') && !page.dataset['shown']) page.replaceChildren();
-  page.dataset['shown'] = 'yes';
+  if (loading) page.replaceChildren();
+  loading = false;
   render(content, page);
 }
 
@@ -107,5 +102,5 @@ export function show(content) {
  * @param {unknown} error
  */
 export function showError(error) {
-  show(html`<p class="notice bad" role="alert">${error instanceof Error ? error.message : String(error)}</p>`);
+  show(html`<p class="notice bad" role="alert">${reasonOf(error)}</p>`);
 }

@@ -3,7 +3,7 @@
 import { html } from '/assets/lit-html/lit-html.js';
 import { ask, show, showError } from './api.js';
 import { count, moment, tone } from './format.js';
-import { table } from './table.js';
+import { table, tile } from './table.js';
 
 /** @param {string} sha256 */
 const link = (sha256) => html`<a class="mono" href=${`?sha256=${sha256}`} title=${sha256}>${sha256.slice(0, 12)}</a>`;
@@ -14,27 +14,17 @@ const versionLink = (version) => html`<a href=${`/models?version=${version}`}>${
 /** @param {any} samples */
 const tiles = (samples) =>
   html`<div class="tiles">
-    <div class="tile">
-      <div class="label">Approved samples</div>
-      <div class="figure" data-figure="Approved samples">${count(samples.standing)}</div>
-      <div class="quiet small">${count(samples.by_people)} by people, ${count(samples.automatic)} automatic</div>
-    </div>
-    <div class="tile">
-      <div class="label">Unused</div>
-      <div class="figure" data-figure="Unused">${count(samples.unused)}</div>
-      <div class="quiet small">no version was trained on them</div>
-    </div>
-    <div class="tile">
-      <div class="label">Towards the next run</div>
-      <div class="figure" data-figure="Towards the next run">
-        ${count(samples.approvals_since_last_run)} <span class="quiet">of ${count(samples.threshold)}</span>
-      </div>
-      <progress
+    ${tile('Approved samples', count(samples.standing), `${count(samples.by_people)} by people, ${count(samples.automatic)} automatic`)}
+    ${tile('Unused', count(samples.unused), 'no version was trained on them')}
+    ${tile(
+      'Towards the next run',
+      html`${count(samples.approvals_since_last_run)} <span class="quiet">of ${count(samples.threshold)}</span>`,
+      html`<progress
         max=${samples.threshold}
         value=${Math.min(samples.threshold, samples.approvals_since_last_run)}
         aria-label="Approvals towards the next run"
-      ></progress>
-    </div>
+      ></progress>`,
+    )}
   </div>`;
 
 /** The runs and exports that used a data set. @param {any} one */

@@ -1,9 +1,10 @@
 // @ts-check
 /** Dead letters, and sending them again: unchanged after the cause was fixed, or corrected here. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, complaint, Refused, session, show, showError } from './api.js';
+import { ask, session, show, showError } from './api.js';
 import { count, moment } from './format.js';
 import { table } from './table.js';
+import { idle, told, working } from './work.js';
 
 /** @type {any} */
 const state = {
@@ -11,28 +12,10 @@ const state = {
   letter: undefined,
   draft: '',
   roles: [],
-  said: '',
-  problems: [],
-  bad: false,
-  busy: false,
+  ...idle,
 };
 
-/** @param {() => Promise<string>} work */
-async function doing(work) {
-  Object.assign(state, { busy: true, said: '', problems: [] });
-  update();
-  try {
-    Object.assign(state, { said: await work(), bad: false });
-  } catch (error) {
-    Object.assign(state, {
-      said: complaint('record', error),
-      problems: error instanceof Refused ? (error.problem.problems ?? []) : [],
-      bad: true,
-    });
-  }
-  state.busy = false;
-  update();
-}
+const doing = working(state, () => update(), 'record');
 
 /** @param {string[]} ids */
 const replay = (ids) =>
@@ -51,20 +34,6 @@ const correct = () =>
   });
 
 const may = () => state.roles.includes('operate');
-
-const told = () =>
-  state.said === ''
-    ? ''
-    : html`<div class="notice ${state.bad ? 'bad' : ''}" role="status">
-        <p>${state.said}</p>
-        ${
-          state.problems.length === 0
-            ? ''
-            : html`<ul>
-                ${state.problems.map((/** @type {any} */ one) => html`<li><strong>${one.field}</strong> ${one.message}</li>`)}
-              </ul>`
-        }
-      </div>`;
 
 /** @param {any} letter */
 const origin = (letter) =>
@@ -108,7 +77,7 @@ function list() {
   const waiting = letters.filter((/** @type {any} */ letter) => !letter.replayed);
   const sent = letters.filter((/** @type {any} */ letter) => letter.replayed);
   const ids = waiting.filter((/** @type {any} */ letter) => letter.replayable).map((/** @type {any} */ one) => one.id);
-  return html`${told()}
+  return html`${told(state)}
     <section class="card">
       <h2>${open === 0 ? 'None is open' : `${count(open)} open`}</h2>
       ${total === 0 ? html`<p class="quiet">Every record of the last 30 days could be processed.</p>` : ''}
@@ -172,7 +141,7 @@ function detail() {
   return html`<p><a href="/dead-letters">All dead letters</a></p>
     <section class="card">
       <h2>${heading(letter)}</h2>
-      ${letter.replayed ? again(letter.replayed) : ''}${origin(letter)}${editor(letter)}${told()}
+      ${letter.replayed ? again(letter.replayed) : ''}${origin(letter)}${editor(letter)}${told(state)}
     </section>
     <section class="card">
       ${may() ? bytes(letter) : html`<p class="small quiet">The content may include personal data that was not masked. Only tokens with the role operate can see it.</p>`}

@@ -5,7 +5,7 @@ import { ask, show, showError } from './api.js';
 import { asTable, draw } from './chart.js';
 import { ago, count, figure, moment, rate, share, target, tone } from './format.js';
 import { drawing, layOut } from './pipeline-drawing.js';
-import { table } from './table.js';
+import { table, tile } from './table.js';
 import { prose } from './words.js';
 
 const LOADING = html`<p class="quiet">Loading …</p>`;
@@ -29,14 +29,6 @@ const CLASSES = /** @type {Record<string, [name: string, inbox: string]>} */ ({
   2: ['needs review', '/review?route=needs-review'],
   3: ['audit', '/review'],
 });
-
-/** @param {string} label @param {unknown} value @param {unknown} [below] */
-const tile = (label, value, below) =>
-  html`<div class="tile">
-    <div class="label">${label}</div>
-    <div class="figure" data-figure=${label}>${value}</div>
-    ${below ? html`<div class="quiet small">${below}</div>` : ''}
-  </div>`;
 
 /** @param {any} live */
 function headline(live) {

@@ -340,7 +340,9 @@ const sideView = ({ items, reviewer, tokens, keys, undo, unsent }, acts) =>
     </div>
     <div class="card small">
       <p id="last">${undo === '' ? 'Your last answer appears here.' : `Last: ${undo}`}</p>
-      <p class="quiet">${unsent === 0 ? 'Everything is saved.' : `${String(unsent)} answers on their way.`}</p>
+      <p class="quiet">
+        ${unsent === 0 ? 'Everything is saved.' : unsent === 1 ? '1 answer on its way.' : `${String(unsent)} answers on their way.`}
+      </p>
       <p>
         ${reviewer}
         <button type="button" class="link" @click=${tokens ? acts.signOut : acts.rename}>

@@ -1,9 +1,10 @@
 // @ts-check
 /** The routing policy in force, its history, and a draft whose effect on past traffic must be seen before it can be adopted. */
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, complaint, session, show, showError } from './api.js';
+import { ask, session, show, showError } from './api.js';
 import { count, moment, share } from './format.js';
 import { table } from './table.js';
+import { idle, told, working } from './work.js';
 
 /** @type {any} */
 const state = {
@@ -16,26 +17,10 @@ const state = {
   reason: '',
   by: '',
   report: undefined,
-  said: '',
-  bad: false,
-  busy: false,
+  ...idle,
 };
 
-/** @param {() => Promise<string>} work */
-async function doing(work) {
-  Object.assign(state, { busy: true, said: '' });
-  update();
-  try {
-    Object.assign(state, { said: await work(), bad: false });
-  } catch (error) {
-    Object.assign(state, {
-      said: complaint('policy', error),
-      bad: true,
-    });
-  }
-  state.busy = false;
-  update();
-}
+const doing = working(state, () => update(), 'policy');
 
 const tryIt = () =>
   doing(async () => {
@@ -203,8 +188,7 @@ function view() {
               </p>`
           : html`<p class="quiet small">Adopting it requires a token with the role operate.</p>`
       }
-      ${state.busy ? html`<p role="status">Working …</p>` : ''}
-      ${state.said === '' ? '' : html`<p class="notice ${state.bad ? 'bad' : ''}" role="status">${state.said}</p>`}
+      ${state.busy ? html`<p role="status">Working …</p>` : ''} ${told(state)}
     </section>
     ${state.report ? reported(state.report) : ''}`;
 }

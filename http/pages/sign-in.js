@@ -1,6 +1,6 @@
 // @ts-check
 import { html } from '/assets/lit-html/lit-html.js';
-import { ask, session, show, showError } from './api.js';
+import { ask, reasonOf, session, show, showError } from './api.js';
 
 /**
  * The page of this server to return to; `/` if the address names another server. Returns the complete URL that was checked, because
@@ -19,7 +19,7 @@ async function signIn(event) {
     await ask('/v1/session', { method: 'POST', body: { token } });
     location.reload(); // the reloaded page redirects, because the person is now signed in
   } catch (error) {
-    show(view(error instanceof Error ? error.message : String(error)));
+    show(view(reasonOf(error)));
   }
 }
 

@@ -1,5 +1,5 @@
 // @ts-check
-/** Tables that scroll horizontally on narrow screens. */
+/** Tables that scroll horizontally on narrow screens, and tiles with one figure each. */
 import { html } from '/assets/lit-html/lit-html.js';
 
 /**
@@ -20,4 +20,12 @@ export const table = (label, columns, rows) =>
         ${rows}
       </tbody>
     </table>
+  </div>`;
+
+/** A figure with its name, and a remark. @param {string} label @param {unknown} value @param {unknown} [below] */
+export const tile = (label, value, below) =>
+  html`<div class="tile">
+    <div class="label">${label}</div>
+    <div class="figure" data-figure=${label}>${value}</div>
+    ${below ? html`<div class="quiet small">${below}</div>` : ''}
   </div>`;

@@ -6,7 +6,7 @@ import { keptAnswers } from '../../http/kept-answers.ts';
 function answering(tookMs: number) {
   const state = { at: 0, made: 0, broken: false };
   const ask = keptAnswers(
-    async (question) => {
+    async (question: string) => {
       await Promise.resolve();
       state.at += tookMs;
       if (state.broken) throw new Error('no answer');

@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { describe, it } from 'node:test';
 import { ConfigError, readConfig } from '../../config.ts';
 import { createServer } from '../../http/server.ts';
@@ -76,8 +79,16 @@ describe('tokens', () => {
     });
   }
 
-  it('come from the variable or from the file that it names', () => {
+  it('come from the variable or from the file that it names', async (t) => {
     assert.equal(readConfig({ SAMVAD_API_TOKENS: line }).http.tokens, line);
+    const folder = await mkdtemp(path.join(tmpdir(), 'samvad-tokens-'));
+    t.after(() => rm(folder, { recursive: true }));
+    const file = path.join(folder, 'tokens');
+    await writeFile(file, `# who may do what\n${line}\n`);
+    assert.equal(
+      recognise(parseTokens(readConfig({ SAMVAD_API_TOKENS: file }).http.tokens ?? ''), token)?.name,
+      'asha',
+    );
     assert.equal(readConfig({}).http.tokens, undefined);
     assert.throws(() => readConfig({ SAMVAD_API_TOKENS: '/nowhere/tokens' }), /names a file that can't be read/);
   });

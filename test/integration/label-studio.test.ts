@@ -371,6 +371,7 @@ describe('a real Label Studio', () => {
     });
     assert.equal(standing.length, ANNOTATED - 12);
     assert.equal(standing.filter(({ verdict }) => verdict === 'skip').length, 12);
+    assert.ok(standing.some(({ shown }) => shown?.model_version != null));
     for (const { review_id, reviewer, source, shown } of standing) {
       assert.deepEqual([reviewer, source], [server.email, 'label_studio']);
       // When an annotation was counted before an edit, its first version has the time.

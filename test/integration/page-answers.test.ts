@@ -182,11 +182,11 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     answers['/v1/topology'] = { topics: [], processors: [], projections: [], services: [] };
     const page = await open('/', answers);
     await page
-      .locator('#away', { hasText: 'Key figures, models and charts can not be read: The server does not answer.' })
+      .locator('#away', { hasText: 'Key figures, models and charts could not be read: The server does not answer.' })
       .waitFor({ timeout: 40_000 });
     for (const path of Object.keys(figures)) answers[path] = AWAY;
     await page
-      .locator('#away', { hasText: 'Key figures, models and charts can not be read: Postgres is away.' })
+      .locator('#away', { hasText: 'Key figures, models and charts could not be read: Postgres is away.' })
       .waitFor();
     assert.equal(await page.getByText('No version gets traffic.').count(), 0, 'that is not known yet');
     Object.assign(answers, figures);
@@ -343,7 +343,7 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     await page.keyboard.press('a');
     for (const [i] of refusals.entries()) {
       for (const end = Date.now() + 10_000; asked <= i && Date.now() < end;) await page.waitForTimeout(20);
-      await page.getByText('1 answers on their way.').waitFor();
+      await page.getByText('1 answer on its way.').waitFor();
       assert.equal(await page.locator('.notice.bad, .notice.row').count(), 0, JSON.stringify(refusals[i]));
       await page.evaluate("dispatchEvent(new Event('online'))"); // retries at once
     }
@@ -362,7 +362,7 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     const again = page.waitForEvent('requestfailed', (request) => request.url().endsWith(ANSWERS));
     await page.keyboard.press('a');
     await again;
-    await page.getByText('1 answers on their way.').waitFor();
+    await page.getByText('1 answer on its way.').waitFor();
     answers[ANSWERS] = accepted;
     await page.getByText('Everything is saved.').waitFor();
     await page.getByText('The server does not answer.').waitFor();
@@ -473,27 +473,43 @@ describe('the pages in Chromium, with rare answers', { timeout: 240_000 }, () =>
     await page.context().close();
   });
 
-  it('the chart of routing has the days of UTC, also west of it', async () => {
-    const day = Date.UTC(2026, 9, 5) / 1000;
-    const routing = [0, 1, 2, 3, 4].map((i) => ({
-      ...{ at: day + 86_400 * i, auto_approved: 5, needs_review: 1, priority_review: 0 },
-    }));
-    const page = await open('/data-sets', {}, 'America/New_York');
-    const shown = await page.evaluate<string[]>(`(async () => {
+  /** The texts on a chart after it was drawn with each of these lists of times, in seconds. */
+  const textsOf = (page: Page, ...times: readonly (readonly number[])[]) =>
+    page.evaluate<string[]>(`(async () => {
       const { draw } = await import('/pages/chart.js');
-      const texts = [];
+      let texts = [];
       const fillText = CanvasRenderingContext2D.prototype.fillText;
       CanvasRenderingContext2D.prototype.fillText = function (text, ...place) {
         texts.push(text);
         return fillText.call(this, text, ...place);
       };
       const place = document.body.appendChild(document.createElement('div'));
-      const rows = ${JSON.stringify(routing)};
-      draw(place, { data: [rows.map(({ at }) => at), rows.map((row) => row.auto_approved)], time: true, series: [{ label: 'a', colour: 'auto' }] });
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return texts.filter((text) => / Oct$/.test(text));
+      for (const at of ${JSON.stringify(times)}) {
+        texts = [];
+        const xRange = at.length === 1 ? { xRange: [at[0] - 3600, at[0] + 3600] } : {};
+        draw(place, { data: [at, at.map(() => 5)], time: true, ...xRange, series: [{ label: 'a', colour: 'auto' }] });
+        await new Promise((resolve) => setTimeout(resolve, 100));
+      }
+      return texts;
     })()`);
-    assert.deepEqual([shown[0], shown.at(-1)], ['5 Oct', '9 Oct']);
+
+  it('the chart of routing has the days of UTC, also west of it', async () => {
+    const day = Date.UTC(2026, 9, 5) / 1000;
+    const page = await open('/data-sets', {}, 'America/New_York');
+    const texts = await textsOf(
+      page,
+      [0, 1, 2, 3, 4].map((i) => day + 86_400 * i),
+    );
+    const days = texts.filter((text) => / Oct$/.test(text));
+    assert.deepEqual([days[0], days.at(-1)], ['5 Oct', '9 Oct']);
+    await page.context().close();
+  });
+
+  it('the chart of routing grows with the traffic after its first hour', async () => {
+    const hour = (i: number) => Date.UTC(2026, 9, 5, i) / 1000;
+    const page = await open('/data-sets', {});
+    const texts = await textsOf(page, [hour(9)], [9, 10, 11, 12, 13].map(hour));
+    assert.ok(texts.includes('13:00'), texts.join());
     await page.context().close();
   });
 });

@@ -216,7 +216,13 @@ test('a port in use and a failing start are explained, and nothing is left runni
 });
 
 test('progress names each server with its port and time', () => {
-  assert.ok(messages.some((message) => /^Kafka ready on 127\.0\.0\.1:\d+ \(\d+\.\d s\)$/.test(message)));
+  for (const title of ['PostgreSQL', 'Kafka', 'Schema registry']) {
+    const ready = new RegExp(`^${title} ready on 127\\.0\\.0\\.1:\\d+ \\(\\d+\\.\\d s\\)$`);
+    assert.ok(
+      messages.some((message) => ready.test(message)),
+      title,
+    );
+  }
 });
 
 async function until(condition: () => boolean): Promise<void> {

@@ -607,7 +607,7 @@ describe('the review page in Chromium', { timeout: 420_000 }, () => {
       await signIn(page, 'asha');
       await page.route('**/v1/review-queue/answers', (route) => route.abort());
       const first = await press(page, 'a');
-      await page.getByText('1 answers on their way.').waitFor();
+      await page.getByText('1 answer on its way.').waitFor();
       await context.clearCookies();
       await page.reload();
       await page.unrouteAll();

@@ -78,7 +78,7 @@ describe('the review queue on real servers', () => {
     const all = await list('limit=200');
     assert.equal(all.waiting, 40);
     assert.ok((await list('module=ride&limit=200')).items.every(({ nlu_module }) => nlu_module === 'ride'));
-    assert.equal((await list('language=hi')).waiting, 10);
+    for (const tag of ['hi', 'HI']) assert.equal((await list(`language=${tag}`)).waiting, 10, tag);
     assert.deepEqual(await list('language=hi&offset=50'), { waiting: 10, items: [] });
     const first = (await list('route=priority-review&limit=200')).items.map(({ route }) => route);
     assert.deepEqual(new Set(first.filter((route) => route !== null)), new Set(['priority-review']));
@@ -453,7 +453,6 @@ describe('the review queue on real servers', () => {
       told: new Map<string, number>(),
     };
     const report = await readDailyReport(stack.prepared.pool, day, inputs);
-    assert.ok(report.accuracy.agreement);
     holds('the daily report', report.accuracy.agreement);
     const sentence = `kappa is ${kappa.toFixed(2)}.`;
     assert.ok(dailyPage(report).includes(sentence));

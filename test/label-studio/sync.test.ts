@@ -561,7 +561,20 @@ describe('a synchronisation with a faulty Label Studio', () => {
 
   it('runs one at a time', async () => {
     await wait('a', 'b', 'c');
-    await Promise.all([sync(), sync(), sync(true)]);
+    const calls: number[] = [];
+    /** A context whose calls to Label Studio are noted under a number. */
+    const noted = (n: number): SyncContext => ({
+      ...context,
+      api: new Proxy(context.api, {
+        get(api, name) {
+          calls.push(n);
+          return Reflect.get(api, name) as unknown;
+        },
+      }),
+    });
+    await Promise.all([1, 2, 3].map((n) => synchronise(noted(n), { full: n === 3 })));
+    const turns = calls.filter((n, i) => n !== calls[i - 1]);
+    assert.deepEqual(turns.sort(), [1, 2, 3]);
     assert.deepEqual(conversationsThere(), ['a', 'b', 'c']);
   });
 
