@@ -3,7 +3,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { Servers } from '../config.ts';
 import { policyProblems, rulesDigest } from '../policy/adoption.ts';
-import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import { InputError } from '../producers/inputs.ts';
 import { sendPolicy } from '../producers/policies.ts';
@@ -40,14 +39,7 @@ export async function policyHistory(pool: Pick<Pool, 'query'>): Promise<readonly
                               'overlap_share', overlap_share) AS policy,
             adopted_by, reason, adopted_at FROM policies ORDER BY log_offset`,
   );
-  return [
-    BUILT_IN,
-    ...rows.map((row) => ({
-      ...row,
-      policy: withCanonicalTags(row.policy),
-      adopted_at: row.adopted_at.toISOString(),
-    })),
-  ];
+  return [BUILT_IN, ...rows.map((row) => ({ ...row, adopted_at: row.adopted_at.toISOString() }))];
 }
 
 /** The policy in force: it routes conversations that arrive now. */
