@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { deadLetterLog, deadLettersOf } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
 import { columns, print, printText, progress, UsageError } from '../app/terminal.ts';
@@ -6,6 +6,7 @@ import { readConfig } from '../config.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
+import { poisonCodes } from '../stream/poison.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
 import { readJson } from './options.ts';
@@ -48,7 +49,7 @@ export function deadLettersCommand(): Command {
     .command('replay')
     .description('send the records again to the topics they came from, once the cause is fixed; each is sent once')
     .argument('[id]', 'only this one')
-    .option('--code <code>', 'only those with this code')
+    .addOption(new Option('--code <code>', 'only those with this code').choices(poisonCodes))
     .option('--value <file>', 'send this JSON instead of the original record of ID')
     .option('--json', 'how many were sent and how many were not, as JSON')
     .addHelpText('after', '\nThe exit code is 1 when a requested letter can not be sent.')
@@ -63,6 +64,8 @@ interface ReplayFlags {
 }
 
 async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
+  if (id !== undefined && code !== undefined)
+    throw new UsageError(`Name one letter or a code, not both: \`dead-letters list\` shows the code of ${id}.`);
   const deadLetters = await openDeadLetters();
   const by = userName();
   if (value !== undefined) {

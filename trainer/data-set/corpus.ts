@@ -1,10 +1,8 @@
 /** Reads labelled texts from a file with one JSON object per line: an export of this program or another corpus. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import path from 'node:path';
-import { pipeline } from 'node:stream';
-import { createGunzip } from 'node:zlib';
 import { redactText } from '../../policy/redaction.ts';
+import { bytesOfFile } from '../../producers/file-bytes.ts';
 import { linesOf } from '../../producers/lines.ts';
 import type { Line } from '../../producers/lines.ts';
 import { reasonOf } from '../../runtime/reason.ts';
@@ -77,10 +75,7 @@ export async function readCorpus(file: string): Promise<Corpus> {
 }
 
 function linesOfFile(file: string): AsyncIterable<Line> {
-  const bytes = createReadStream(file);
-  // An error of either stream ends the other, and is thrown where its lines are read; `compose` would also throw it in no one's hands.
-  const chunks = file.endsWith('.gz') ? pipeline(bytes, createGunzip(), () => undefined) : bytes;
-  return unreadable(file, linesOf(chunks as AsyncIterable<Uint8Array>));
+  return unreadable(file, linesOf(bytesOfFile(file)));
 }
 
 async function* unreadable(file: string, lines: AsyncIterable<Line>): AsyncGenerator<Line> {
