@@ -1,7 +1,7 @@
 import { Command, Option } from 'commander';
 import { deadLetterLog, deadLettersOf } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, print, printText, progress, UsageError } from '../app/terminal.ts';
+import { columns, plain, print, printText, progress, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
@@ -120,7 +120,8 @@ function asJson({ key, value, ...letter }: PlacedDeadLetter): string {
 
 const TABLE_HEAD = ['id', 'code', 'from', 'trace', 'sent again', 'reason'];
 
-function tableRow(letter: PlacedDeadLetter): string[] {
+/** The line of a letter in the list. */
+export function tableRow(letter: PlacedDeadLetter): string[] {
   const { id, code, topic, partition, offset, traceparent, message, replayed } = letter;
   return [
     id,
@@ -128,6 +129,6 @@ function tableRow(letter: PlacedDeadLetter): string[] {
     `${topic}/${partition}@${offset}`,
     traceparent === null ? '' : traceIdOf(traceparent),
     replayed === null ? '' : `${new Date(replayed.at).toISOString()} by ${replayed.by}`,
-    message.slice(0, 90),
+    plain(message).slice(0, 90).replaceAll('\n', ' '),
   ];
 }

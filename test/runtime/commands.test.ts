@@ -8,13 +8,19 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { demoCommand } from '../../cli/demo.ts';
+import { tableRow } from '../../cli/dead-letters.ts';
 import { explain } from '../../cli/explain.ts';
 import { reportRefusals } from '../../cli/ingest.ts';
 import { promoteCommand, rollbackCommand } from '../../cli/models.ts';
+import { render } from '../../cli/replay.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { startWhatIf } from '../../policy/what-if.ts';
 import { InputError } from '../../producers/inputs.ts';
 import { UnreadableFile } from '../../producers/jsonl.ts';
 import { NotPermitted, RecordTooLarge } from '../../producers/kafka-link.ts';
 import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
+import type { PlacedDeadLetter } from '../../runtime/dead-letters.ts';
+import { conversation } from '../fixtures.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
@@ -71,6 +77,22 @@ describe('a command that fails', () => {
       explain(new InputError([{ field: 'a\u001b[2J', message: 'It is\u0007 \u009b.' }])),
       'a␛[2J: It is␇ �.',
     );
+  });
+
+  it('shows the control characters of messages and dead letters that it lists', () => {
+    const example = {
+      ...{ conversation_id: 'c-1', nlu_confidence: 0.5, nlu_module: 'food', nlu_intent: 'track_order', language: 'en' },
+      user_message: 'where\u001b[2J',
+    };
+    const tally = startWhatIf({ policy: defaultPolicy, secondsPerAnswer: 20, examples: 1 });
+    tally.add(
+      conversation({ ...example, nlu_confidence: 0.1 }),
+      { ...defaultPolicy, thresholds: { trust: 0, doubt: 0 } },
+      undefined,
+    );
+    assert.match(render(tally.report()), /where␛\[2J/);
+    const letter = { id: '3/17', code: 'bad-avro', topic: 't', partition: 0, offset: 1, message: 'It is \u001b[2J\nx' };
+    assert.equal(tableRow({ ...letter, traceparent: null, replayed: null } as PlacedDeadLetter).at(-1), 'It is ␛[2J x');
   });
 
   it('shows the control characters in the lines that ingest refuses', (t) => {
