@@ -20,14 +20,14 @@ import { UsageError } from './terminal.ts';
 export const componentNames: readonly string[] = [...processors, ...projections, ...services].map(({ name }) => name);
 
 /** Names that stand for several components. */
-const groups: Readonly<Record<string, readonly string[]>> = {
-  all: componentNames,
-  pipeline: [...processors, ...projections].map(({ name }) => name),
-};
+const groups: ReadonlyMap<string, readonly string[]> = new Map([
+  ['all', componentNames],
+  ['pipeline', [...processors, ...projections].map(({ name }) => name)],
+]);
 
 /** The components that `names` stand for. */
 function named(names: readonly string[]): ReadonlySet<string> {
-  return new Set(names.flatMap((name) => groups[name] ?? [name]));
+  return new Set(names.flatMap((name) => groups.get(name) ?? [name]));
 }
 
 /** Whether any of the components needs Postgres. Only processors do not. */

@@ -140,7 +140,7 @@ export async function onLog<T>(work: (log: ModelLogPort, prepared: PreparedLog) 
 /** The environment with its connection pool, measurements, tracing and logger. */
 export function connect(environment: Environment): Connected {
   const pool = openPool(environment.servers.databaseUrl);
-  const log = openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) });
+  const log = logOf(environment);
   const tracing = openTracing({ endpoint: environment.config.otlpEndpoint, log });
   return {
     ...environment,
@@ -156,12 +156,17 @@ export function connect(environment: Environment): Connected {
   };
 }
 
+function logOf(environment: LogEnvironment): Logger {
+  return openLog({ level: environment.config.logLevel, secrets: secretsOf(environment) });
+}
+
 /** Checks that the data folder belongs to this cluster, creates topics, registers schemas and writes the first event of the model log. Idempotent. */
-export async function prepareLog({ config, servers }: LogEnvironment): Promise<Codecs> {
+export async function prepareLog(environment: LogEnvironment, log: Logger = logOf(environment)): Promise<Codecs> {
+  const { config, servers } = environment;
   const admin = kafkajsClient(servers.kafka, 'samvad-setup');
   await keepToCluster(admin, config.home, folderOf(config, 'spool'));
   await ensureTopics(admin, Object.values(topics), PARTITIONS, config.replication);
-  const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics));
+  const codecs = await openCodecs(servers.schemaRegistryUrl, Object.values(topics), log);
   if ((await topicEnds(servers.kafka, topics.modelEvents.name)).size === 0)
     await (await openModelLog(servers.kafka, codecs)).close();
   return codecs;

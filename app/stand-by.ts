@@ -39,7 +39,7 @@ export function standBy(environment: Environment): StandBy {
   const { servers, pool, log } = connected;
   const stopping = new AbortController();
   const watch = watchServers(servers, pool, log);
-  const openLog = effort('the topics and schemas', () => prepareLog(connected), log, stopping.signal);
+  const openLog = effort('the topics and schemas', () => prepareLog(connected, log), log, stopping.signal);
   const openTables =
     servers.databaseUrl === ''
       ? inPlace(undefined)

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { withPrepared } from '../app/environment.ts';
-import { columns, print, style } from '../app/terminal.ts';
+import { columns, print, style, UsageError } from '../app/terminal.ts';
 import { dayOf } from '../kpi/day.ts';
 import { ACCURACY_DAYS, accuracyRange, readAccuracy } from '../kpi/read-accuracy.ts';
 import type { AccuracyReport, AccuracySlice } from '../kpi/read-accuracy.ts';
@@ -26,16 +26,17 @@ export function accuracyCommand(): Command {
     .option('--to <day>', 'last day; today by default', day)
     .option('--version <version>', 'only answers of this version')
     .option('--json', 'as JSON')
-    .action(({ from, to, version, json }: Options) =>
-      withPrepared(async ({ pool }) => {
+    .action(({ from, to = dayOf(Date.now()), version, json }: Options) => {
+      if (from !== undefined && from > to) throw new UsageError(`--from ${from} is after --to ${to}.`);
+      return withPrepared(async ({ pool }) => {
         const report = await readAccuracy(pool, {
-          ...accuracyRange(to ?? dayOf(Date.now())),
+          ...accuracyRange(to),
           ...(from !== undefined && { from }),
           ...(version !== undefined && { version }),
         });
         print(json, report, render(report));
-      }),
-    );
+      });
+    });
 }
 
 function render({ from, to, all, versions, intents, languages, agreement }: AccuracyReport): string {

@@ -1,11 +1,12 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { deadLetterLog, deadLettersOf } from '../app/dead-letters.ts';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, print, printText, progress, UsageError } from '../app/terminal.ts';
+import { columns, plain, print, printText, progress, UsageError } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { inputTopics } from '../producers/input-topics.ts';
 import type { PlacedDeadLetter } from '../runtime/dead-letters.ts';
 import { openCodecs } from '../runtime/schema-registry.ts';
+import { poisonCodes } from '../stream/poison.ts';
 import { traceIdOf } from '../stream/trace.ts';
 import { topics } from '../topology.ts';
 import { readJson } from './options.ts';
@@ -48,7 +49,7 @@ export function deadLettersCommand(): Command {
     .command('replay')
     .description('send the records again to the topics they came from, once the cause is fixed; each is sent once')
     .argument('[id]', 'only this one')
-    .option('--code <code>', 'only those with this code')
+    .addOption(new Option('--code <code>', 'only those with this code').choices(poisonCodes))
     .option('--value <file>', 'send this JSON instead of the original record of ID')
     .option('--json', 'how many were sent and how many were not, as JSON')
     .addHelpText('after', '\nThe exit code is 1 when a requested letter can not be sent.')
@@ -63,6 +64,8 @@ interface ReplayFlags {
 }
 
 async function replay(id: string | undefined, { code, value, json }: ReplayFlags): Promise<void> {
+  if (id !== undefined && code !== undefined)
+    throw new UsageError(`Name one letter or a code, not both: \`dead-letters list\` shows the code of ${id}.`);
   const deadLetters = await openDeadLetters();
   const by = userName();
   if (value !== undefined) {
@@ -117,7 +120,8 @@ function asJson({ key, value, ...letter }: PlacedDeadLetter): string {
 
 const TABLE_HEAD = ['id', 'code', 'from', 'trace', 'sent again', 'reason'];
 
-function tableRow(letter: PlacedDeadLetter): string[] {
+/** The line of a letter in the list. */
+export function tableRow(letter: PlacedDeadLetter): string[] {
   const { id, code, topic, partition, offset, traceparent, message, replayed } = letter;
   return [
     id,
@@ -125,6 +129,6 @@ function tableRow(letter: PlacedDeadLetter): string[] {
     `${topic}/${partition}@${offset}`,
     traceparent === null ? '' : traceIdOf(traceparent),
     replayed === null ? '' : `${new Date(replayed.at).toISOString()} by ${replayed.by}`,
-    message.slice(0, 90),
+    plain(message).slice(0, 90).replaceAll('\n', ' '),
   ];
 }

@@ -72,6 +72,7 @@ export function exportCommand(): Command {
     .option('--json', 'print the manifest as JSON')
     .action(async (options: Options) => {
       await checkPlace(options.format, options.output);
+      if (options.manifest !== undefined) await manifestIn(options.manifest); // refused before servers are contacted
       const prepared = await findLog();
       const stopping = new AbortController();
       void untilStopped().then(() => stopping.abort(new Error('interrupted')));
@@ -130,7 +131,7 @@ async function requested(
   options: Options,
 ): Promise<{ request: DataSetRequest; expected: Manifest | undefined }> {
   if (options.manifest !== undefined) {
-    const expected = parseManifest(await readFile(options.manifest, 'utf8'), options.manifest);
+    const expected = await manifestIn(options.manifest);
     return { request: requestOf(expected), expected };
   }
   const log = await openModelLog(servers.kafka, codecs);
@@ -162,6 +163,13 @@ async function requested(
     ...(limit !== undefined && { limit }),
   };
   return { request, expected: undefined };
+}
+
+async function manifestIn(file: string): Promise<Manifest> {
+  const text = await readFile(file, 'utf8').catch((cause: unknown) => {
+    throw new UsageError(`${file} can't be read: ${reasonOf(cause)}.`, { cause });
+  });
+  return parseManifest(text, file);
 }
 
 function parseManifest(text: string, where: string): Manifest {

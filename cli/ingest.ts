@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { producerOptions, withPrepared } from '../app/environment.ts';
 import { untilPassed } from '../app/lag.ts';
-import { liveLine, printText, progress, UsageError } from '../app/terminal.ts';
+import { liveLine, plain, printText, progress, UsageError } from '../app/terminal.ts';
 import { createConversationProducer } from '../producers/conversation-producer.ts';
 import type { ConversationProducer } from '../producers/conversation-producer.ts';
 import { ingestJsonl } from '../producers/jsonl.ts';
@@ -17,7 +17,7 @@ const DRAIN_MS = 60_000;
 export function ingestCommand(): Command {
   return new Command('ingest')
     .description('send a file of conversations or reviews, one JSON object per line')
-    .argument('<file>', 'JSONL file; invalid lines are reported, the others are sent')
+    .argument('<file>', 'JSONL file, may be .gz; invalid lines are reported, the others are sent')
     .option('--reviews', 'the lines are reviews')
     .option('--rate <n>', 'at most this many lines per second', positive)
     .option('--wait', 'wait until all of it is in the tables')
@@ -81,6 +81,6 @@ export async function untilDrained(
 /** Prints each refused line with its reason. */
 export function reportRefusals(file: string, { refusals }: IngestResult): void {
   for (const { line, problems } of refusals) {
-    for (const { field, message } of problems) progress(`${file}:${String(line)}: ${field}: ${message}`);
+    for (const { field, message } of problems) progress(plain(`${file}:${String(line)}: ${field}: ${message}`));
   }
 }

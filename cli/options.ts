@@ -7,6 +7,7 @@ import { InvalidArgumentError } from 'commander';
 import { UsageError } from '../app/terminal.ts';
 import { isDay } from '../kpi/day.ts';
 import type { Day } from '../kpi/day.ts';
+import { timestamp } from '../producers/inputs.ts';
 import { reasonOf } from '../runtime/reason.ts';
 
 /** A whole number from `least` to `most`. */
@@ -44,8 +45,9 @@ export function share(text: string): number {
 
 /** A time in RFC 3339, or a day, which begins at 0:00 UTC. */
 export function time(text: string): Date {
-  const value = new Date(text);
-  if (!Number.isNaN(value.getTime())) return value;
+  if (isDay(text)) return new Date(text);
+  const read = timestamp.safeParse(text);
+  if (read.success) return new Date(read.data);
   throw new InvalidArgumentError('It must be a time such as 2026-11-01 or 2026-11-01T08:00:00Z.');
 }
 
@@ -58,7 +60,7 @@ export function day(text: string): Day {
 /** The JSON in a file. @throws UsageError naming the file. */
 export async function readJson(file: string): Promise<unknown> {
   try {
-    return JSON.parse(await readFile(file, 'utf8')) as unknown;
+    return JSON.parse((await readFile(file, 'utf8')).replace(/^\uFEFF/, '')) as unknown; // a byte order mark, as Windows writes it
   } catch (cause) {
     throw new UsageError(`${file} can't be read as JSON: ${reasonOf(cause)}.`);
   }

@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { findEnvironment } from '../app/environment.ts';
-import { columns, print, progress, style } from '../app/terminal.ts';
+import { columns, plain, print, progress, style } from '../app/terminal.ts';
 import { readConfig } from '../config.ts';
 import { whatIf } from '../operations/what-if.ts';
 import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
@@ -41,7 +41,8 @@ export function replayCommand(): Command {
     });
 }
 
-function render({ policy, conversations, transitions, review, wrong }: WhatIfReport): string {
+/** The report as text for a terminal. */
+export function render({ policy, conversations, transitions, review, wrong }: WhatIfReport): string {
   const moves = transitions.filter(({ from, to }) => from !== to);
   const hours = (n: number) => n.toFixed(1);
   const examples = moves.flatMap(({ from, to, examples: shown }) => [
@@ -51,7 +52,7 @@ function render({ policy, conversations, transitions, review, wrong }: WhatIfRep
         e.nlu_confidence?.toFixed(3) ?? '–',
         `${e.nlu_module}/${e.nlu_intent}`,
         e.language,
-        e.user_message.slice(0, 60).replaceAll('\n', ' '),
+        plain(e.user_message).slice(0, 60).replaceAll('\n', ' '),
       ]),
     ),
   ]);

@@ -4,7 +4,7 @@ import { printText, progress, UsageError } from '../app/terminal.ts';
 import { ConfigError } from '../config.ts';
 import { roles } from '../http/roles.ts';
 import { newToken, parseTokens } from '../http/tokens.ts';
-import { isErrorCode } from '../runtime/reason.ts';
+import { isErrorCode, reasonOf } from '../runtime/reason.ts';
 
 /** `samvad token`: makes tokens, which the HTTP API requires when it listens beyond this machine. */
 export function tokenCommand(): Command {
@@ -32,9 +32,10 @@ export function tokenCommand(): Command {
 
 /** Adds `line` to `file` after checking that servers can read the result. */
 async function append(file: string, line: string): Promise<void> {
+  const unusable = (cause: unknown) => new UsageError(`${file} can't be used: ${reasonOf(cause)}.`, { cause });
   const before = await readFile(file, 'utf8').catch((error: unknown) => {
     if (isErrorCode(error, 'ENOENT')) return '';
-    throw error;
+    throw unusable(error);
   });
   const separator = before === '' || before.endsWith('\n') ? '' : '\n';
   try {
@@ -43,15 +44,24 @@ async function append(file: string, line: string): Promise<void> {
     if (error instanceof ConfigError) throw new UsageError(error.message.replace('SAMVAD_API_TOKENS', file));
     throw error;
   }
-  await appendFile(file, `${separator}${line}\n`, { mode: 0o600 });
-  await chmod(file, 0o600);
+  await appendFile(file, `${separator}${line}\n`, { mode: 0o600 })
+    .then(() => chmod(file, 0o600))
+    .catch((error: unknown) => {
+      throw unusable(error);
+    });
 }
 
 function make(name: string, allowed: readonly string[]): ReturnType<typeof newToken> {
+  const unknown = allowed.find((role) => !(roles as readonly string[]).includes(role));
+  if (unknown !== undefined)
+    throw new UsageError(`There is no role ${unknown}; the roles are ${roles.join(', ')}, with commas between.`);
   try {
     return newToken(name, allowed);
   } catch (error) {
-    if (error instanceof ConfigError) throw new UsageError(error.message.replace(/^.*?line \d+: t/, 'T'));
-    throw error;
+    // Only the name can be wrong. Spaces and some other characters in it are taken for the end of the name, or of the line.
+    if (!(error instanceof ConfigError)) throw error;
+    throw new UsageError(
+      `The name ${name} is not valid: at most 64 letters, digits and . _ @ + -, starting with a letter or digit.`,
+    );
   }
 }

@@ -1,4 +1,4 @@
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import { describePipeline } from '../app/describe-pipeline.ts';
 import { aclCommands, kafkaUsers } from '../app/rights.ts';
 import { columns, print, printText, style } from '../app/terminal.ts';
@@ -20,9 +20,16 @@ interface Flags {
 export function topologyCommand(): Command {
   return new Command('topology')
     .description('draw the pipeline')
-    .option('--mermaid', 'as a Mermaid flow chart')
-    .option('--topics', 'print the commands that create the topics and configure existing ones')
-    .option('--acls', "print the commands that give each component's Kafka user its rights")
+    .addOption(new Option('--mermaid', 'as a Mermaid flow chart').conflicts(['topics', 'acls', 'json']))
+    .addOption(
+      new Option('--topics', 'print the commands that create the topics and configure existing ones').conflicts([
+        'acls',
+        'json',
+      ]),
+    )
+    .addOption(
+      new Option('--acls', "print the commands that give each component's Kafka user its rights").conflicts('json'),
+    )
     .option('--json', 'as JSON')
     .action(({ mermaid, topics: made, acls, json }: Flags) => {
       if (made === true) return printText(drawTopics(readConfig().replication));

@@ -6,7 +6,7 @@ import { liveLine, plain, print, progress, untilStopped, UsageError } from '../a
 import { readConfig } from '../config.ts';
 import { defaultPromotionPolicy } from '../policy/promotion.ts';
 import { defaultPolicy } from '../policy/routing.ts';
-import { isErrorCode } from '../runtime/reason.ts';
+import { asError, isErrorCode, reasonOf } from '../runtime/reason.ts';
 import { hashOf } from '../trainer/artifacts.ts';
 import { readCorpus } from '../trainer/data-set/corpus.ts';
 import type { Corpus } from '../trainer/data-set/corpus.ts';
@@ -96,7 +96,7 @@ export function trainRouterCommand(): Command {
 async function checkEnds({ output, report, register: asVersion }: Options): Promise<void> {
   for (const file of [output, report]) if (file !== undefined) await checkWritable(file);
   if (asVersion !== true) return;
-  if (output === undefined) await access('.', constants.W_OK);
+  if (output === undefined) await checkWritable(fallbackOf(Buffer.alloc(0)));
   await onLog((log) => log.read());
 }
 
@@ -105,8 +105,8 @@ async function checkWritable(file: string): Promise<void> {
   try {
     await (await open(file, constants.O_WRONLY)).close();
   } catch (error) {
-    if (!isErrorCode(error, 'ENOENT')) throw error;
-    await access(path.dirname(file), constants.W_OK);
+    const why = isErrorCode(error, 'ENOENT') ? await access(path.dirname(file), constants.W_OK).catch(asError) : error;
+    if (why !== undefined) throw new UsageError(`${file} can't be written: ${reasonOf(why)}.`, { cause: why });
   }
 }
 

@@ -1,5 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
 import type { Admin } from 'kafkajs';
 import { startComponents } from '../app/components.ts';
 import type { RunningComponents } from '../app/components.ts';
@@ -37,7 +37,7 @@ export function trainCommand(): Command {
     .description('train on all approved samples and wait for the run to end')
     .option('--from-scratch', 'do not continue from the version in production')
     .option('--resume <run>', 'resume a failed or cancelled run')
-    .option('--cancel <run>', 'cancel a run')
+    .addOption(new Option('--cancel <run>', 'cancel a run').conflicts(['resume', 'fromScratch']))
     .option('--json', 'print the run as JSON, null when there is none')
     .addHelpText(
       'after',

@@ -11,9 +11,12 @@ export function dayOf(time: number): Day {
   return new Date(time).toISOString().slice(0, 10);
 }
 
-/** Whether `text` is a day that exists. */
+/**
+ * Whether `text` is a day that exists, from the year 2000 to 2999. It must leave room for the days around it that the figures use, whose
+ * year must have four digits too, and Postgres knows no year 0.
+ */
 export function isDay(text: string): boolean {
-  return /^\d{4}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && dayOf(Date.parse(text)) === text;
+  return /^2\d{3}-\d{2}-\d{2}$/.test(text) && !Number.isNaN(Date.parse(text)) && dayOf(Date.parse(text)) === text;
 }
 
 /** The day `days` later; earlier when negative. */

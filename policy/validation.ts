@@ -51,7 +51,7 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
     ...unless(
       c.entities.length <= MAX_ENTITIES,
       'entities',
-      () => `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are kept.`,
+      () => `There are ${String(c.entities.length)}; at most ${String(MAX_ENTITIES)} are allowed.`,
     ),
     ...c.entities
       .slice(0, MAX_ENTITIES)
@@ -61,7 +61,7 @@ export function conversationProblems(c: ConversationCaptured, arrivedAtMs: numbe
     ...unless(
       c.runners_up.length <= MAX_RUNNERS_UP,
       'runners_up',
-      () => `There are ${String(c.runners_up.length)}; at most ${String(MAX_RUNNERS_UP)} are kept.`,
+      () => `There are ${String(c.runners_up.length)}; at most ${String(MAX_RUNNERS_UP)} are allowed.`,
     ),
     ...c.runners_up.slice(0, MAX_RUNNERS_UP).flatMap((label, i) => labelProblems(`runners_up[${String(i)}]`, label)),
   ];

@@ -50,8 +50,12 @@ const optionalText = orNull(text);
  */
 const said = text.transform((value) => value.toWellFormed());
 const int32 = z.int32({ error: notA('a whole number of 32 bits') });
-const timestamp = z.iso
-  .datetime({ offset: true, error: notA('an RFC 3339 time such as 2026-10-05T09:30:00Z') })
+const RFC_3339 = 'an RFC 3339 time such as 2026-10-05T09:30:00Z';
+/** An RFC 3339 time, which may have its T and Z in lower case, as milliseconds since 1970. */
+export const timestamp = z
+  .string({ error: notA(RFC_3339) })
+  .overwrite((time) => time.replace(/(?<=\d)[tz]/g, (letter) => letter.toUpperCase()))
+  .check(z.iso.datetime({ offset: true, error: notA(RFC_3339) }))
   .transform((time) => Date.parse(time));
 
 const entity = z.strictObject(
@@ -220,15 +224,21 @@ function entityList(entities: unknown): unknown {
  * checked, because a million problems take half a minute.
  */
 function listOf<T extends z.ZodType>(most: number, list: z.ZodArray<T>, read = (json: unknown) => json) {
-  const bounded = z.preprocess((json, { issues }) => {
+  return atMost(most, list, read)
+    .nullish()
+    .transform((items) => items ?? []);
+}
+
+/** A list as `listOf` takes it, except that it must not be null. */
+export function atMost<T extends z.ZodType>(most: number, list: z.ZodArray<T>, read = (json: unknown) => json) {
+  return z.preprocess((json, { issues }) => {
     const items = read(json);
     if (Array.isArray(items) && items.length > most) {
-      const message = `There are ${String(items.length)}; at most ${String(most)} are kept.`;
+      const message = `There are ${String(items.length)}; at most ${String(most)} are allowed.`;
       issues.push({ code: 'custom', message, input: items });
     }
     return items;
   }, list);
-  return bounded.nullish().transform((items) => items ?? []);
 }
 
 /** Absent and null are the same. */

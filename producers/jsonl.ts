@@ -1,10 +1,9 @@
 /** Conversations and reviews from files, one JSON object a line. */
-import { once } from 'node:events';
-import { createReadStream } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Problem } from '../policy/validation.ts';
 import { reasonOf } from '../runtime/reason.ts';
 import type { ConversationProducer } from './conversation-producer.ts';
+import { bytesOfFile } from './file-bytes.ts';
 import type { EventKind, ProducedEvent } from './inputs.ts';
 import { InputError, parseEventText } from './inputs.ts';
 import { RecordTooLarge } from './kafka-link.ts';
@@ -51,7 +50,7 @@ const PROGRESS_MS = 200;
 const MAX_BEHIND_MS = 1000;
 
 /**
- * Sends each line of `file`, many at a time. A bad line is reported and does not stop the others; a full spool makes it
+ * Sends each line of `file` (gzip if its name ends in `.gz`), many at a time. A bad line is reported and does not stop the others; a full spool makes it
  * wait. Memory does not grow with the file.
  * @throws UnreadableFile
  */
@@ -86,7 +85,7 @@ export async function ingestJsonl({ file, kind, producer, rate, onProgress }: In
     if (latest.get(conversation_id) === delivered) latest.delete(conversation_id);
   }
 
-  for await (const line of await linesOfFile(file)) {
+  for await (const line of linesOfFile(file)) {
     lines = line.number;
     if (line.text?.trim() === '') continue;
     const event = eventOf(kind, line);
@@ -155,22 +154,12 @@ async function sendPatiently(producer: Pick<ConversationProducer, 'send'>, event
   }
 }
 
-async function linesOfFile(file: string): Promise<AsyncGenerator<Line>> {
-  const stream = createReadStream(file);
-  const unreadable = (cause: unknown) => new UnreadableFile(`${file} can't be read: ${reasonOf(cause)}.`, { cause });
+async function* linesOfFile(file: string): AsyncGenerator<Line> {
   try {
-    await once(stream, 'open');
+    yield* linesOf(bytesOfFile(file));
   } catch (cause) {
-    throw unreadable(cause);
+    throw new UnreadableFile(`${file} can't be read: ${reasonOf(cause)}.`, { cause });
   }
-  async function* read(): AsyncGenerator<Line> {
-    try {
-      yield* linesOf(stream as AsyncIterable<Buffer>);
-    } catch (cause) {
-      throw unreadable(cause);
-    }
-  }
-  return read();
 }
 
 /** The returned function is called after each line and waits until the next one is due. A delay of more than a second is not made up for. */

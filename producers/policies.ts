@@ -8,7 +8,7 @@ import { partitionOf } from '../stream/partition.ts';
 import { PARTITIONS, topics } from '../topology.ts';
 import { InputError } from './inputs.ts';
 
-/** Transactional id that gives adoptions one order: of two people who adopt at the same time, the later one fences the earlier. */
+/** Transactional id that gives adoptions one order: of two processes that adopt at the same time, the later one fences the earlier. */
 export const ADOPTION_ID = 'samvad-policies';
 
 /** What is to be adopted, and by whom. */

@@ -1,10 +1,10 @@
 /** A routing policy as people write it: a JSON file, or a request's body. */
 import { z } from 'zod';
-import { ruleProblems } from '../policy/adoption.ts';
+import { MAX_EXCEPTIONS, ruleProblems } from '../policy/adoption.ts';
 import { withCanonicalTags } from '../policy/language.ts';
 import { defaultPolicy } from '../policy/routing.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
-import { InputError, notA, orNull, parse, text } from './inputs.ts';
+import { atMost, InputError, notA, orNull, parse, text } from './inputs.ts';
 
 const share = z.number({ error: notA('a number from 0 to 1') }).meta({ minimum: 0, maximum: 1 });
 const thresholds = z
@@ -19,8 +19,7 @@ const policyShape = z.strictObject(
   {
     version: text.describe('A new name for each policy, for example routing-v2.'),
     thresholds,
-    exceptions: z
-      .array(exception, { error: notA('an array of exceptions') })
+    exceptions: atMost(MAX_EXCEPTIONS, z.array(exception, { error: notA('an array of exceptions') }))
       .default([])
       .describe(
         'Other thresholds for a module, an intent, a language, or several of these; the first that matches wins.',

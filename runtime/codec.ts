@@ -71,7 +71,7 @@ export function createCodec<V>(topic: Topic<V>, id: number, registry: SchemaRegi
   function decode(bytes: Buffer): V {
     const writer = schemaId(bytes);
     const known = readers.get(writer);
-    if (known instanceof Poison) throw known;
+    if (known instanceof Poison) throw new Poison(known.code, known.message); // a reader may add the record's place to it
     if (known !== undefined) return known(bytes) as V;
     if (unknown.has(writer)) throw new Poison('unknown-schema', `No schema has the id ${String(writer)}.`);
     throw unanswered ?? new Error(`Schema ${String(writer)} was not prepared.`);
@@ -141,9 +141,8 @@ function readerOf(external: boolean, writer: avsc.Type, reader: avsc.Type): Read
       check?.(bytes, HEADER_BYTES);
       return reader.decode(bytes, HEADER_BYTES, resolver);
     } catch (error) {
-      // No record of an internal topic may be skipped, so the error stays. One of an external topic must not end the process, even if the
-      // check missed the fault.
-      if (!external || error instanceof Poison) throw error;
+      // Whoever may write to a topic, a foreign record in it must not end the process, even if the check missed the fault.
+      if (error instanceof Poison) throw error;
       throw new Poison('bad-avro', `It can't be decoded: ${String(error)}`);
     }
   }

@@ -3,6 +3,7 @@ import type { DeadLetter } from '../schemas/types.ts';
 import type { Topic } from '../stream/topic.ts';
 import { fencedWrite } from './fenced-write.ts';
 import type { EncodedRecord } from './fenced-write.ts';
+import { oneAtATime } from './one-at-a-time.ts';
 import { readRecords } from './read-topic.ts';
 import type { Source } from './read-topic.ts';
 import { watermarksOf } from './watermarks.ts';
@@ -51,7 +52,7 @@ export class DeadLetterIndex {
   readonly #log: DeadLetterLog;
   readonly #from: ReadonlyMap<number, number> | undefined;
   readonly #partitions = new Map<number, Known>();
-  #looking: Promise<unknown> = Promise.resolve();
+  readonly #exclusively = oneAtATime();
 
   /** Of all letters; with `from`, only of its partitions, from those offsets on. */
   constructor(log: DeadLetterLog, from?: ReadonlyMap<number, number>) {
@@ -61,9 +62,7 @@ export class DeadLetterIndex {
 
   /** Reads what is new and returns the end of each partition. @throws Transient when Kafka does not answer. */
   update(): Promise<ReadonlyMap<number, number>> {
-    const look = this.#looking.then(() => this.#read());
-    this.#looking = look.catch(() => undefined);
-    return look;
+    return this.#exclusively(() => this.#read());
   }
 
   /** The number of letters that were not sent again. */

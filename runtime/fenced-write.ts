@@ -2,6 +2,8 @@
 import type { KafkaConfig } from '../config.ts';
 import type { OutgoingRecord } from '../stream/batch.ts';
 import { librdkafkaConfig, MAX_MESSAGE_BYTES } from './kafka-clients.ts';
+import { oneAtATime } from './one-at-a-time.ts';
+import type { OneAtATime } from './one-at-a-time.ts';
 import {
   beginTransaction,
   commitTransaction,
@@ -22,10 +24,24 @@ export interface EncodedRecord extends Omit<OutgoingRecord, 'partition' | 'trace
 /**
  * Writes the records that `decide` returns in one transaction. (1) Initialises `transactionalId`, which aborts the transaction of any
  * other producer with this id and fences that producer; (2) lets `decide` read the log to its end and decide; (3) writes and commits.
- * Kafka refuses the commit when another producer has initialised the id in between.
+ * Kafka refuses the commit when another producer has initialised the id in between. Calls of one process with the same id follow one
+ * another, so they do not fence each other.
  * @throws Transient when the commit was refused or Kafka does not answer. Nothing was written; the caller may try again.
  */
-export async function fencedWrite(
+export function fencedWrite(
+  kafka: KafkaConfig,
+  transactionalId: string,
+  decide: () => Promise<readonly EncodedRecord[]>,
+): Promise<void> {
+  const inTurn = turns.get(transactionalId) ?? oneAtATime();
+  turns.set(transactionalId, inTurn);
+  return inTurn(() => write(kafka, transactionalId, decide));
+}
+
+/** By transactional id. A process uses few. */
+const turns = new Map<string, OneAtATime>();
+
+async function write(
   kafka: KafkaConfig,
   transactionalId: string,
   decide: () => Promise<readonly EncodedRecord[]>,

@@ -7,12 +7,14 @@ import type { Pool, PoolClient } from 'pg';
 import type { Logger } from 'pino';
 import type { KafkaConfig } from '../config.ts';
 import type { Poisoned, RawRecord } from '../stream/batch.ts';
+import { at, placeOf } from '../stream/place.ts';
 import type { Poison } from '../stream/poison.ts';
 import type { Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
 import { logPoisoned } from './dead-letter-writer.ts';
 import { runGroupSession } from './group-session.ts';
 import type { CommittedBatch } from './group-session.ts';
+import { mayPass } from './may-pass.ts';
 import { BEGIN, inTransaction } from './postgres-pool.ts';
 import {
   advance,
@@ -139,12 +141,25 @@ async function commit(session: Session, { batch, poisoned, records, first, next 
   const { projection, log, onPoison } = options;
   pass(session, next, first);
   for (const [record, poison] of poisoned) await onPoison(record, poison);
-  if (!isEmpty(batch)) await store(session, batch);
+  if (!isEmpty(batch))
+    await store(session, batch).catch((error: unknown) => {
+      // An error that may pass is not about these rows.
+      throw mayPass(error) ? error : at(rowsOf(projection, first, next), error);
+    });
   else if (poisoned.length > 0 || Date.now() - session.storedAt >= STORE_MS) await store(session);
   stats.processed += records;
   stats.transactions++;
   stats.deadLetters += poisoned.length;
   logPoisoned(log, [projection.topic], poisoned);
+}
+
+/** Where the rows of a batch come from. */
+function rowsOf({ name, topic }: Projection, first: Offsets, next: Offsets): string {
+  const ranges = [...first].map(([partition, from]) => {
+    const to = (next.get(partition) ?? from + 1) - 1;
+    return `${placeOf({ topic: topic.name, partition, offset: from })}${to > from ? ` to ${String(to)}` : ''}`;
+  });
+  return `${name}, rows from ${ranges.join(', ')}`;
 }
 
 /** Sets the next offsets after a batch that starts at the offsets `first`. @throws LostRecords when `first` is before what is stored. */

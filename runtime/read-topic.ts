@@ -3,6 +3,8 @@ import type { Message, TopicPartitionOffset } from 'node-rdkafka';
 import type { KafkaConfig } from '../config.ts';
 import type { RawRecord } from '../stream/batch.ts';
 import type { Topic } from '../stream/topic.ts';
+import { at, placeOf } from '../stream/place.ts';
+import { Poison } from '../stream/poison.ts';
 import { schemaId } from './codec.ts';
 import type { Codec } from './codec.ts';
 import { librdkafkaReaderConfig, READER_GROUP } from './kafka-clients.ts';
@@ -30,10 +32,43 @@ export interface Range {
 export type TopicRecord<V> = Omit<RawRecord, 'value'> &
   ({ readonly value: V; readonly schemaId: number } | { readonly value: null; readonly schemaId: null });
 
-/** Decodes a record whose writer's schema is prepared. @throws Poison */
-export function decodeRecord<V>(codec: Codec<V>, { value, ...record }: RawRecord): TopicRecord<V> {
+/** Codes of records that no schema explains. Processors and projections skip them too, as dead letters. */
+const FOREIGN: ReadonlySet<string> = new Set(['bad-frame', 'bad-avro']);
+
+/**
+ * The records of a topic, decoded; their writers' schemas must be prepared. Foreign records are left out, and logged.
+ * @throws Poison for a record whose schema is unknown or unreadable. More likely the registry was lost than one record is foreign, and what
+ * is computed from the topic must not shrink unnoticed.
+ */
+export function* decodeRecords<V>(
+  codecs: Codecs,
+  topic: Topic<V>,
+  records: Iterable<RawRecord>,
+): Generator<TopicRecord<V>> {
+  const codec = codecs.of(topic);
+  for (const record of records) {
+    let decoded: TopicRecord<V> | undefined;
+    try {
+      decoded = decodeRecord(codec, record);
+    } catch (error) {
+      if (!(error instanceof Poison)) throw at(placeOf(record), error);
+      if (!FOREIGN.has(error.code)) throw at(placeOf(record), withAdvice(error));
+      codecs.leftOut(record, error);
+    }
+    if (decoded) yield decoded;
+  }
+}
+
+function decodeRecord<V>(codec: Codec<V>, { value, ...record }: RawRecord): TopicRecord<V> {
   if (value === null) return { ...record, value, schemaId: null };
   return { ...record, value: codec.decode(value), schemaId: schemaId(value) };
+}
+
+function withAdvice({ code, message }: Poison): Poison {
+  return new Poison(
+    code,
+    `${message} If the registry has lost schemas, restore it; docs/troubleshooting.md says what to do about a single record.`,
+  );
 }
 
 /** The values of records, without tombstones. */
@@ -49,15 +84,14 @@ export async function topicEnds(kafka: KafkaConfig, topic: string): Promise<Map<
   );
 }
 
-/** The records of `readTopic`, decoded. @throws Transient, and Poison for a record that can't be decoded. */
+/** The records of `readTopic`, decoded as `decodeRecords` does. @throws Transient and Poison */
 export async function* readRecords<V>(
   { kafka, codecs }: Source,
   topic: Topic<V>,
   range?: Range,
 ): AsyncGenerator<TopicRecord<V>> {
-  const codec = codecs.of(topic);
-  await codec.prepareAll();
-  for await (const record of readTopic(kafka, topic.name, range)) yield decodeRecord(codec, record);
+  await codecs.of(topic).prepareAll();
+  for await (const batch of readBatches(kafka, topic.name, BATCH, range)) yield* decodeRecords(codecs, topic, batch);
 }
 
 /**

@@ -3,8 +3,10 @@
  */
 import type { Pool, PoolClient } from 'pg';
 import type { KafkaConfig } from '../config.ts';
+import { at } from '../stream/place.ts';
 import type { Projection } from '../stream/projection.ts';
 import type { Codec } from './codec.ts';
+import { mayPass } from './may-pass.ts';
 import { inTransaction } from './postgres-pool.ts';
 import { copyInto, rowEncoder } from './copy-rows.ts';
 import type { EncodedRows } from './copy-rows.ts';
@@ -39,7 +41,9 @@ export function rebuildProjection(options: RebuildOptions): Promise<number> {
     const indexes = await dropIndexes(client, table);
     const ends = await topicEnds(kafka, topic.name);
     const read = { records: 0 };
-    await copyTopic(client, projection, encodedTopic(options, ends, read));
+    await copyTopic(client, projection, encodedTopic(options, ends, read)).catch((error: unknown) => {
+      throw mayPass(error) ? error : at(`${name}, rows from ${topic.name}`, error);
+    });
     // 3. The latest row of each key stays, unless the key was deleted after it.
     await dropOutdated(client, projection);
     for (const statement of indexes) await client.query(statement);

@@ -1,11 +1,15 @@
 /** The schema registry, through @kafkajs/confluent-schema-registry. */
 import { COMPATIBILITY, SchemaRegistry, SchemaType } from '@kafkajs/confluent-schema-registry';
 import type { Schema } from 'avsc';
+import type { Logger } from 'pino';
 import { incompatibilities } from '../schemas/compatibility.ts';
 import { schemas } from '../schemas/types.ts';
+import type { RawRecord } from '../stream/batch.ts';
+import type { Poison } from '../stream/poison.ts';
 import type { Topic } from '../stream/topic.ts';
 import { createCodec } from './codec.ts';
 import type { Codec } from './codec.ts';
+import { openLog } from './log.ts';
 import { reasonOf } from './reason.ts';
 
 const ANSWER_MS = 10_000;
@@ -36,9 +40,14 @@ export class SchemaRefused extends Error {
 
 /**
  * Registers the schemas of `topics` under FULL_TRANSITIVE and returns a codec for each.
+ * Readers log to `log` what they leave out; it is standard error when absent.
  * @throws SchemaRefused when a schema can't read, or be read by, every registered version.
  */
-export async function openCodecs(url: string, topics: readonly Topic[]): Promise<Codecs> {
+export async function openCodecs(
+  url: string,
+  topics: readonly Topic[],
+  log: Pick<Logger, 'warn'> = openLog({ level: 'warn' }),
+): Promise<Codecs> {
   const { host, auth } = endpoint(url);
   const registry = new SchemaRegistry({ host, retry: { retries: 3 }, ...(auth && { auth }) });
   const client: SchemaRegistryClient = {
@@ -57,12 +66,32 @@ export async function openCodecs(url: string, topics: readonly Topic[]): Promise
       if (!codec) throw new Error(`No codec was opened for ${topic.name}.`);
       return codec as Codec<V>;
     },
+    leftOut: leftOutLog(log),
   };
 }
 
 /** The codec of each topic. */
 export interface Codecs {
   of<V>(topic: Topic<V>): Codec<V>;
+  /** Logs a record that a reader leaves out because its bytes are foreign; only once, however often it is read. */
+  leftOut(record: RawRecord, poison: Poison): void;
+}
+
+/** How many records of a partition are logged: a foreign program must not fill the log's disk. */
+const MAX_LOGGED = 20;
+
+/** `Codecs.leftOut` with this log. */
+export function leftOutLog(log: Pick<Logger, 'warn'>): Codecs['leftOut'] {
+  /** By partition. A partition is read in order, so a lower offset was met before. */
+  const met = new Map<string, { next: number; logged: number }>();
+  return ({ topic, partition, offset }, { code, message }) => {
+    const place = `${topic}/${String(partition)}`;
+    const { next, logged } = met.get(place) ?? { next: 0, logged: 0 };
+    if (offset < next || logged > MAX_LOGGED) return;
+    met.set(place, { next: offset + 1, logged: logged + 1 });
+    if (logged < MAX_LOGGED) log.warn({ code, topic, partition, offset, reason: message }, 'foreign record left out');
+    else log.warn({ topic, partition }, 'and more foreign records');
+  };
 }
 
 /** The id of a topic's schema, if its subject already has it. Sets the subject to FULL_TRANSITIVE. */

@@ -3,15 +3,15 @@ import type { KafkaConsumer, Message, TopicPartitionOffset } from 'node-rdkafka'
 import type { Topic } from '../stream/topic.ts';
 import { librdkafkaReaderConfig } from './kafka-clients.ts';
 import { connectConsumer, consume, disconnect, patience, rawRecord } from './rdkafka.ts';
-import { decodeRecord } from './read-topic.ts';
+import { decodeRecords } from './read-topic.ts';
 import type { Source, TopicRecord } from './read-topic.ts';
 import { openWatermarks } from './watermarks.ts';
 
 /** A reader that has reached the end of its topic each time `catchUp` returns. */
 export interface TopicView {
   /**
-   * Hands every record that was committed before the call to `onRecords`, in order within each partition. Waits for open
-   * transactions. @throws Transient when records are missing and nothing arrives for half a minute.
+   * Hands every record that was committed before the call to `onRecords`, in order within each partition, decoded as `decodeRecords` does.
+   * Waits for open transactions. @throws Transient when records are missing and nothing arrives for half a minute. @throws Poison
    */
   catchUp(): Promise<void>;
   close(): Promise<void>;
@@ -59,7 +59,7 @@ export async function openView<V>(
 
   async function take(messages: readonly Message[]): Promise<void> {
     await codec.prepare(messages.map(({ value }) => value));
-    onRecords(messages.map((message) => decodeRecord(codec, rawRecord(message))));
+    onRecords([...decodeRecords(codecs, typedTopic, messages.map(rawRecord))]);
   }
 
   async function leave(): Promise<void> {

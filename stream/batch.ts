@@ -4,6 +4,7 @@
  */
 import type { DeadLetter } from '../schemas/types.ts';
 import { partitionOf } from './partition.ts';
+import { at, placeOf } from './place.ts';
 import { Poison } from './poison.ts';
 import type { Emission, Input, LogRecord, Processor, Table } from './processor.ts';
 import type { Topic } from './topic.ts';
@@ -140,8 +141,8 @@ export function runBatch<T>(
    * hour ahead of its clock (`message.timestamp.after.max.ms`, KIP-937 and KIP-1030), and an event may claim a later time.
    */
   function write(emissions: readonly Emission[], { partition, traceparent, timestamp: latest }: RawRecord): void {
-    for (const { topic, key, value, timestamp: at } of emissions) {
-      const timestamp = Math.min(at, latest);
+    for (const { topic, key, value, timestamp: wanted } of emissions) {
+      const timestamp = Math.min(wanted, latest);
       if (topic.name === processor.table.name) tableOf(partition).set(key, value as T | null, timestamp, traceparent);
       else {
         const bytes = value === null ? null : codecs.of(topic).encode(value);
@@ -154,7 +155,7 @@ export function runBatch<T>(
     try {
       process(raw);
     } catch (error) {
-      if (!(error instanceof Poison)) throw error;
+      if (!(error instanceof Poison)) throw at(placeOf(raw), error);
       poisoned.push([raw, error]);
       const letter = deadLetter(processor.name, raw, error);
       outgoing.push({
@@ -197,6 +198,16 @@ function inputOf<T>(processor: Processor<T>, topic: string): Input<T> {
   return input;
 }
 
+/** Names the table entry at fault: the record that needs it becomes the dead letter. */
+function entryIn<T>(topic: string, key: string, decode: () => T): T {
+  try {
+    return decode();
+  } catch (error) {
+    if (!(error instanceof Poison)) throw error;
+    throw new Poison(error.code, `Its entry ${key} in ${topic} can't be read: ${error.message}`);
+  }
+}
+
 interface StagedTable<T> extends Table<T> {
   set(key: string, value: T | null, timestamp: number, traceparent: string | null): void;
   /** The latest entry of each key that was set. */
@@ -229,7 +240,7 @@ function stageTable<T>(
       if (newest?.key === key) return newest.value ?? undefined;
       const entry = entries.get(key);
       const bytes = entry ? entry.value : state.get(key);
-      return bytes ? codec.decode(bytes) : undefined;
+      return bytes ? entryIn(topic, key, () => codec.decode(bytes)) : undefined;
     },
     set(key, value, timestamp, traceparent) {
       if (newest?.key !== key) encodeNewest();

@@ -1,5 +1,6 @@
 /** A projection as a value: a topic, a Postgres table, and the row that each record stands for. No I/O. */
 import type { RawRecord } from './batch.ts';
+import { at, placeOf } from './place.ts';
 import { Poison } from './poison.ts';
 import type { Topic } from './topic.ts';
 
@@ -70,7 +71,7 @@ export function foldBatch<V, R>(
       const key = storable(value === undefined ? recordKey : (projection.keyOf?.(value, offset) ?? recordKey));
       rows.set(key, { column: projection.key, key, offset, row: cells && folding.keep(cells, record) });
     } catch (error) {
-      if (!(error instanceof Poison)) throw error;
+      if (!(error instanceof Poison)) throw at(placeOf(record), error);
       folding.onPoison(record, error);
     }
   }

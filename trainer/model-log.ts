@@ -10,6 +10,7 @@ import { emptyLog, firstModel, foldLog } from '../policy/model-log.ts';
 import type { Appended, ModelLog } from '../policy/model-log.ts';
 import { fencedWrite } from '../runtime/fenced-write.ts';
 import type { EncodedRecord } from '../runtime/fenced-write.ts';
+import { oneAtATime } from '../runtime/one-at-a-time.ts';
 import { Transient } from '../runtime/rdkafka.ts';
 import { valuesOf } from '../runtime/read-topic.ts';
 import type { Codecs } from '../runtime/schema-registry.ts';
@@ -51,7 +52,7 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
     partitions: 1,
     onRecords: (records) => (log = foldLog(log, { models: valuesOf(records) })),
   });
-  let busy: Promise<unknown> = Promise.resolve();
+  const exclusively = oneAtATime(); // calls share the views
 
   async function read(): Promise<ModelLog> {
     await runs.catchUp();
@@ -62,13 +63,6 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
   async function tryAppend(decide: (log: ModelLog) => Appended): Promise<ModelLog> {
     await fencedWrite(kafka, TRANSACTIONAL_ID, async () => encode(codecs, decide(await read())));
     return read();
-  }
-
-  /** Runs one call at a time, because they share the views. */
-  function exclusively<T>(work: () => Promise<T>): Promise<T> {
-    const result = busy.then(work);
-    busy = result.catch(() => undefined);
-    return result;
   }
 
   /**
@@ -88,11 +82,11 @@ export async function openModelLog(kafka: KafkaConfig, codecs: Codecs): Promise<
   const port: ModelLogPort = {
     read: () => exclusively(() => patiently(READ_ATTEMPTS, read)),
     append: (decide) => exclusively(() => patiently(ATTEMPTS, () => tryAppend(decide))),
-    async close() {
-      await busy;
-      await runs.close();
-      await models.close();
-    },
+    close: () =>
+      exclusively(async () => {
+        await runs.close();
+        await models.close();
+      }),
   };
   try {
     if ((await port.read()).models.size === 0)

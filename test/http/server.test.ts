@@ -254,7 +254,7 @@ describe('POST', () => {
       assert.equal(response.statusCode, 400);
       const [problem, ...others] = response.json<Refused>().problems;
       assert.deepEqual([problem?.field, others], ['entities', []]);
-      assert.match(problem?.message ?? '', /^There are (2000000|201); at most 200 are kept\.$/);
+      assert.match(problem?.message ?? '', /^There are (2000000|201); at most 200 are allowed\.$/);
     }
   });
 

@@ -103,6 +103,6 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
       assert.deepEqual([code, out], [1, 'Sent 0 again.\n']);
       assert.match(err, /^1 were not sent\. .* of internal topics run `samvad rebuild`/);
     }
-    assert.equal((await samvad('dead-letters', 'replay', '--code', 'late')).code, 0);
+    assert.equal((await samvad('dead-letters', 'replay', '--code', 'too-large')).code, 0);
   });
 });

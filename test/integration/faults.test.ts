@@ -9,7 +9,9 @@ import { startComponents } from '../../app/components.ts';
 import { artifactsOf } from '../../app/environment.ts';
 import { startHttp } from '../../app/http.ts';
 import { standBy } from '../../app/stand-by.ts';
+import { whatIf } from '../../operations/what-if.ts';
 import { blankStanding, register, setTraffic } from '../../policy/model-log.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
 import { SpoolFull } from '../../producers/spool.ts';
 import { keepToCluster } from '../../runtime/cluster.ts';
 import { kafkajsClient, librdkafkaConfig } from '../../runtime/kafka-clients.ts';
@@ -17,10 +19,12 @@ import { call, connectProducer, disconnect } from '../../runtime/rdkafka.ts';
 import { readTopic } from '../../runtime/read-topic.ts';
 import { partitionOf } from '../../stream/partition.ts';
 import { PARTITIONS, topics } from '../../topology.ts';
+import { readPolicyInForce } from '../../trainer/adopted-policy.ts';
 import { hashOf } from '../../trainer/artifacts.ts';
 import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { train } from '../../trainer/learning/train.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
+import { openCounts } from '../../trainer/trainer.ts';
 import { review, sentConversation } from '../fixtures.ts';
 import { quick, samples } from '../trainer/samples.ts';
 import { deadLettersIn } from './letters.ts';
@@ -166,5 +170,35 @@ describe('faults behind the API', { timeout: 600_000 }, () => {
     } finally {
       await rescorer.stop();
     }
+  });
+
+  it('foreign records in the topics that services and commands read are left out by them', async () => {
+    const { stack, caughtUp } = started();
+    const { servers, codecs } = stack.prepared;
+    const writer = await connectProducer(librdkafkaConfig(servers.kafka, 'faults'));
+    const { modelEvents, trainingRuns, approvedSampleCounts, adoptedPolicies, deadLetters } = topics;
+    for (const { name } of [modelEvents, trainingRuns, approvedSampleCounts, adoptedPolicies, deadLetters])
+      writer.produce(name, 0, Buffer.from('{"a":1}'), 'foreign');
+    const event = codecs.of(topics.conversationEvents).encode({
+      ...{ conversation_id: 'foreign', captured: null, reviewed: null, erased: null, policy: null },
+    });
+    event[event.length - 1] = 0x7e; // a branch of a union that does not exist
+    writer.produce(topics.conversationEvents.name, 0, event, 'foreign');
+    await call('sending', (done) => writer.flush(30_000, (error) => done(error, undefined)));
+    await disconnect(writer);
+    await caughtUp();
+    const log = await openModelLog(servers.kafka, codecs);
+    assert.ok((await log.read()).models.size > 0);
+    await log.close();
+    const counts = await openCounts({ kafka: servers.kafka, codecs });
+    await counts.read();
+    await counts.close();
+    assert.equal((await readPolicyInForce(servers.kafka, codecs)).version, defaultPolicy.version);
+    const options = { policy: defaultPolicy, secondsPerAnswer: 20, examples: 1 };
+    assert.ok((await whatIf(stack.prepared, options)).conversations > 0);
+    const letters = (await deadLettersIn(stack.prepared)).filter(
+      ({ topic }) => topic === topics.conversationEvents.name,
+    );
+    assert.ok(letters.some(({ component, code }) => component === 'confidence-router' && code === 'bad-avro'));
   });
 });

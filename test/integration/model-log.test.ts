@@ -137,4 +137,30 @@ describe('the model log on real servers', () => {
       /model_versions_one_production/,
     );
   });
+
+  it('a record that Postgres refuses ends its projection with an error that names it', async () => {
+    const { servers, codecs } = stack.prepared;
+    const log = await open();
+    const [event] = register(await log.read(), nextVersion(await log.read()), blankStanding(act.at), act);
+    await log.close();
+    assert.ok(event);
+    await components.stop();
+    const failing = await startComponents(['model-versions'], stack.prepared);
+    const writer = await connectProducer(librdkafkaConfig(servers.kafka, 'foreign'));
+    const value = codecs.of(topics.modelEvents).encode({ ...event, version: 'ghost-1' });
+    writer.produce(topics.modelEvents.name, 0, value, 'ghost-1');
+    await call('flushing', (done) => writer.flush(5000, (error) => done(error, undefined)));
+    await disconnect(writer);
+    const place = /^model-versions, rows from nlu\.model-events\/0@\d+: new row for relation/;
+    const refused = (error: unknown) =>
+      error instanceof Error && place.test(error.message) && 'code' in error && error.code === '23514';
+    await assert.rejects(failing.failed, refused);
+    await assert.rejects(failing.stop(), refused);
+    const [projection, { kafka }] = [modelVersions, servers];
+    const { pool } = stack.prepared;
+    await assert.rejects(
+      rebuildProjection({ projection, kafka, codec: codecs.of(projection.topic), pool }),
+      /^error: model-versions, rows from nlu\.model-events: new row for relation/,
+    );
+  });
 });

@@ -120,6 +120,16 @@ describe('a policy on real servers', () => {
     assert.deepEqual((await policyInForce(pool)).policy, first.policy);
   });
 
+  it('is adopted one after another when a process is asked for several at once', async () => {
+    const versions = ['together-1', 'together-2', 'together-3'];
+    const outcomes = versions.map((version) =>
+      adoptPolicy(stack.prepared, { ...adoption, policy: { ...strict, version } }),
+    );
+    assert.deepEqual(await Promise.all(outcomes), ['in force', 'in force', 'in force']);
+    const history = (await policyHistory(stack.prepared.pool)).map(({ policy }) => policy.version);
+    assert.deepEqual(history.slice(-3).sort(), versions);
+  });
+
   it('has its language tags in canonical case, however it was sent', async () => {
     const { servers, codecs, pool } = stack.prepared;
     const thresholds = { trust: 0.96, doubt: 0.8 };

@@ -49,6 +49,11 @@ describe('a conversation from JSON', () => {
     });
   });
 
+  it('may have its time in lower case, as RFC 3339 allows', () => {
+    const created_at = '2026-10-05t09:30:00z';
+    assert.equal(conversationFrom({ ...conversation, created_at }).created_at, Date.UTC(2026, 9, 5, 9, 30));
+  });
+
   it('may have null where a field may be absent', () => {
     const nulls = { user_id: null, entities: null, routing_target: null, nlu_confidence: null };
     assert.equal(conversationFrom({ ...conversation, ...nulls }).nlu_confidence, null);

@@ -4,6 +4,7 @@ import os from 'node:os';
 import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { gzipSync } from 'node:zlib';
 import { sendTraffic } from '../../cli/demo.ts';
 import { untilDrained } from '../../cli/ingest.ts';
 import { erase } from '../../operations/erasure.ts';
@@ -38,6 +39,16 @@ async function fileOf(content: string | Buffer): Promise<string> {
 }
 
 describe('ingest of a file', () => {
+  it('reads a compressed one, and refuses it when it is cut off', async () => {
+    const packed = gzipSync(`${line('c-1')}\n${line('c-2')}\n`);
+    const file = path.join(folder, 'packed.jsonl.gz');
+    await writeFile(file, packed);
+    const { accepted, rejected } = await ingestJsonl({ file, kind: 'conversation', producer: memoryProducer() });
+    assert.deepEqual([accepted, rejected], [2, 0]);
+    await writeFile(file, packed.subarray(0, 60));
+    await assert.rejects(ingestJsonl({ file, kind: 'conversation', producer: memoryProducer() }), UnreadableFile);
+  });
+
   it('sends every good line, and reports each bad one with its number', async () => {
     const bytes = Buffer.concat([
       Buffer.from(`\ufeff${line('c-1')}\r\n`),

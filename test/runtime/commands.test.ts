@@ -8,12 +8,19 @@ import path from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { demoCommand } from '../../cli/demo.ts';
+import { tableRow } from '../../cli/dead-letters.ts';
 import { explain } from '../../cli/explain.ts';
+import { reportRefusals } from '../../cli/ingest.ts';
 import { promoteCommand, rollbackCommand } from '../../cli/models.ts';
+import { render } from '../../cli/replay.ts';
+import { defaultPolicy } from '../../policy/routing.ts';
+import { startWhatIf } from '../../policy/what-if.ts';
 import { InputError } from '../../producers/inputs.ts';
 import { UnreadableFile } from '../../producers/jsonl.ts';
 import { NotPermitted, RecordTooLarge } from '../../producers/kafka-link.ts';
 import { SpoolFull, SpoolUnwritable } from '../../producers/spool.ts';
+import type { PlacedDeadLetter } from '../../runtime/dead-letters.ts';
+import { conversation } from '../fixtures.ts';
 
 const bin = path.join(import.meta.dirname, '..', '..', 'bin', 'samvad.js');
 
@@ -65,6 +72,64 @@ describe('a command that fails', () => {
       assert.equal(explain(error), error.message);
     });
 
+  it('shows the control characters of a file that it quotes', () => {
+    assert.equal(
+      explain(new InputError([{ field: 'a\u001b[2J', message: 'It is\u0007 \u009b.' }])),
+      'a␛[2J: It is␇ �.',
+    );
+  });
+
+  it('shows the control characters of messages and dead letters that it lists', () => {
+    const example = {
+      ...{ conversation_id: 'c-1', nlu_confidence: 0.5, nlu_module: 'food', nlu_intent: 'track_order', language: 'en' },
+      user_message: 'where\u001b[2J',
+    };
+    const tally = startWhatIf({ policy: defaultPolicy, secondsPerAnswer: 20, examples: 1 });
+    tally.add(
+      conversation({ ...example, nlu_confidence: 0.1 }),
+      { ...defaultPolicy, thresholds: { trust: 0, doubt: 0 } },
+      undefined,
+    );
+    assert.match(render(tally.report()), /where␛\[2J/);
+    const letter = { id: '3/17', code: 'bad-avro', topic: 't', partition: 0, offset: 1, message: 'It is \u001b[2J\nx' };
+    assert.equal(tableRow({ ...letter, traceparent: null, replayed: null } as PlacedDeadLetter).at(-1), 'It is ␛[2J x');
+  });
+
+  it('shows the control characters in the lines that ingest refuses', (t) => {
+    const said: unknown[] = [];
+    t.mock.method(process.stderr, 'write', (text: unknown) => said.push(text) > 0);
+    const refusal = { line: 3, problems: [{ field: '\u001b[31m', message: 'It is not a field.' }] };
+    reportRefusals('x.jsonl', { lines: 3, accepted: 2, rejected: 1, refusals: [refusal] });
+    t.mock.restoreAll();
+    assert.deepEqual(said, ['x.jsonl:3: ␛[31m: It is not a field.\n']);
+  });
+
+  for (const [args, why] of [
+    [['topology', '--acls', '--mermaid'], /'--mermaid' cannot be used with option '--acls'/],
+    [['topology', '--acls', '--json'], /'--acls' cannot be used with option '--json'/],
+    [['train', '--resume', 'a', '--cancel', 'b'], /'--cancel <run>' cannot be used with option '--resume <run>'/],
+    [['accuracy', '--from', '2026-11-02', '--to', '2026-11-01'], /^--from 2026-11-02 is after --to 2026-11-01\.\n$/],
+    [['dead-letters', 'replay', '--code', 'nope'], /'nope' is invalid\. Allowed choices are bad-frame, .*erased/],
+    [['dead-letters', 'replay', '3/17', '--code', 'erased'], /^Name one letter or a code, not both/],
+    [['export', '--output', ''], /^The name of the output is empty; give it with --output\.\n$/],
+    [['export', '--manifest', '/tmp'], /^\/tmp can't be read: EISDIR: [^\n]+\.\n$/],
+    [['run', '__proto__'], /^There is no component __proto__\. There are: intake, /m],
+    [['token', 'new', 'a b', 'read'], /^The name a b is not valid: at most 64 letters/],
+    [['token', 'new', 'a', 'read,write'], /^There is no role write; the roles are ingest, /],
+    [
+      ['token', 'new', 'a', 'read', '--file', '/nowhere/tokens'],
+      /^\/nowhere\/tokens can't be used: ENOENT: [^\n]+\.\n$/,
+    ],
+    [['token', 'new', 'a', 'read', '--file', '/tmp'], /^\/tmp can't be used: EISDIR: [^\n]+\.\n$/],
+  ] as const)
+    it(`refuses at once what can not be meant: ${args.join(' ')}`, async () => {
+      const nowhere = { KAFKA_BROKERS: '127.0.0.1:1', SCHEMA_REGISTRY_URL: 'http://127.0.0.1:1' };
+      const env = { ...process.env, ...nowhere, DATABASE_URL: 'postgres://127.0.0.1:1/none' };
+      const { code, out, err } = await samvadIn(env, ...args);
+      assert.deepEqual([code, out], [1, ''], err);
+      assert.match(err, why);
+    });
+
   it('prints the stack trace of a bug', () => {
     assert.match(explain(new TypeError('x is not a function')), /^TypeError: x is not a function\n +at /);
   });
@@ -82,10 +147,16 @@ async function python(program: string, args: readonly string[], env = process.en
 describe('train-router', () => {
   for (const [args, why] of [
     [['--register'], /^Not running and not configured: Kafka /],
-    [['--output', '/nowhere/router.onnx'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
-    [['--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
-    [['--output', '/tmp'], /^EISDIR: [^\n]+ '\/tmp'\n$/],
-    [['--output', '/dev/null', '--report', '/nowhere/report.html'], /^ENOENT: [^\n]+ '\/nowhere'\n$/],
+    [
+      ['--output', '/nowhere/router.onnx'],
+      /^\/nowhere\/router\.onnx can't be written: ENOENT: [^\n]+ '\/nowhere'\.\n$/,
+    ],
+    [['--report', '/nowhere/report.html'], /^\/nowhere\/report\.html can't be written: ENOENT: /],
+    [['--output', '/tmp'], /^\/tmp can't be written: EISDIR: [^\n]+ '\/tmp'\.\n$/],
+    [
+      ['--output', '/dev/null', '--report', '/nowhere/report.html'],
+      /^\/nowhere\/report\.html can't be written: ENOENT: /,
+    ],
   ] as const)
     it(`checks what it needs at its end before it trains: ${args.join(' ')}`, async () => {
       const { code, err } = await samvadIn(

@@ -58,6 +58,15 @@ describe('codec', () => {
     bytes[bytes.indexOf('track_order')] = 0xff;
     assert.equal(await poison(bytes), 'bad-utf8');
   });
+  it('refuses what avsc can not decode in an internal topic too', () => {
+    const own = createCodec(topics.approvedSampleCounts, 9, undefined);
+    const events = createCodec(topics.conversationEvents, 9, undefined);
+    for (const decode of [
+      () => events.decode(frame(9, Buffer.from([0x02, 0x61, 0x7e]))), // there is no branch 63
+      () => own.decode(frame(9, Buffer.alloc(20, 0xff))), // a number of more than ten bytes
+    ])
+      assert.throws(decode, (error) => error instanceof Poison && error.code === 'bad-avro');
+  });
   it('refuses an array that claims 1e9 items before it allocates them', () => {
     const claim = avsc.Type.forSchema('long').toBuffer(1e9);
     const own = createCodec({ ...topics.conversations, schema: 'IntakeEntry', external: true }, 9, undefined);

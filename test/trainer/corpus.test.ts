@@ -79,4 +79,12 @@ describe('a corpus', () => {
     await assert.rejects(readCorpus(path.join(folder, 'none.jsonl')), /none\.jsonl can't be read/);
     await assert.rejects(readCorpus(await fileOf('c.jsonl.gz', 'no gzip')), /c\.jsonl\.gz can't be read/);
   });
+
+  it('is refused when its compressed bytes are cut off, without an error that nobody catches', async () => {
+    const packed = gzipSync(lines.repeat(20));
+    for (let length = 1; length < 60; length++) {
+      const file = await fileOf('cut.jsonl.gz', packed.subarray(0, length));
+      await assert.rejects(readCorpus(file), (error) => error instanceof CorpusError && /cut/.test(error.message));
+    }
+  });
 });

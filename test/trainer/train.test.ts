@@ -155,7 +155,7 @@ describe('train', () => {
   });
 
   const bad: readonly (readonly [string, readonly Sample[], RegExp])[] = [
-    ['no rows', [], /no training rows/],
+    ['no rows', [], /no training rows: every text is empty, left out, or reserved/],
     ['one class', samples(10, 1, ['ride/fare']), /ride\/fare; a classifier needs at least two/],
     ['texts without words', samples(4).map((row) => ({ ...row, text: ' ' })), /has a word/],
   ];

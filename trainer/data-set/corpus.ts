@@ -1,9 +1,8 @@
 /** Reads labelled texts from a file with one JSON object per line: an export of this program or another corpus. */
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import path from 'node:path';
-import { createGunzip } from 'node:zlib';
 import { redactText } from '../../policy/redaction.ts';
+import { bytesOfFile } from '../../producers/file-bytes.ts';
 import { linesOf } from '../../producers/lines.ts';
 import type { Line } from '../../producers/lines.ts';
 import { reasonOf } from '../../runtime/reason.ts';
@@ -76,10 +75,7 @@ export async function readCorpus(file: string): Promise<Corpus> {
 }
 
 function linesOfFile(file: string): AsyncIterable<Line> {
-  const bytes = createReadStream(file);
-  // `compose` instead of `pipe`, which would not forward errors of the file.
-  const chunks = file.endsWith('.gz') ? (bytes.compose(createGunzip()) as AsyncIterable<Uint8Array>) : bytes;
-  return unreadable(file, linesOf(chunks as AsyncIterable<Uint8Array>));
+  return unreadable(file, linesOf(bytesOfFile(file)));
 }
 
 async function* unreadable(file: string, lines: AsyncIterable<Line>): AsyncGenerator<Line> {

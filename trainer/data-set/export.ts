@@ -55,10 +55,11 @@ export async function writeExport(
 /**
  * Checks whether an export may be written to `output`. A folder is replaced as a whole, so that nothing of an earlier
  * export stays; so it must not hold anything but an export.
- * @throws ExportRefused when a folder, a device or a pipe stands in place of a file, a file in place of a folder, the
+ * @throws ExportRefused when `output` is empty, a folder, a device or a pipe stands in place of a file, a file in place of a folder, the
  * folder holds other files, or it can't be replaced: the current folder, or a mount point.
  */
 export async function checkPlace(format: FormatName, output: string): Promise<void> {
+  if (output === '') throw new ExportRefused('The name of the output is empty; give it with --output.');
   const found = await stat(output).catch(unlessMissing);
   if (!found) return;
   if (format === 'jsonl') {

@@ -280,7 +280,10 @@ export async function train(input: TrainingInput, control: TrainingControl = {})
 function checkRows(rows: readonly Sample[], epochs: number): void {
   if (!Number.isInteger(epochs) || epochs < 1 || epochs > MAX_EPOCHS)
     throw new TrainingError(`epochs is ${epochs}; it must be a whole number from 1 to ${MAX_EPOCHS}.`);
-  if (rows.length === 0) throw new TrainingError('There are no training rows. Approve some conversations first.');
+  if (rows.length === 0)
+    throw new TrainingError(
+      'There are no training rows: every text is empty, left out, or reserved for testing and calibration.',
+    );
   const names = new Set(rows.map(labelName));
   if (names.size < 2)
     throw new TrainingError(
