@@ -72,7 +72,7 @@ export function erasures(
   if (!last) return [];
   const erased = { conversation_id, approved: null, withdrawn: null, erased_at };
   const leaves = last.stands ? withdrawn(last, 'erased', erased_at) : null;
-  return [...Array<SampleEvent>(last.events - 1).fill(erased), { ...erased, withdrawn: leaves }];
+  return [...Array.from({ length: last.events - 1 }, () => erased), { ...erased, withdrawn: leaves }];
 }
 
 function withdrawal(

@@ -57,7 +57,8 @@ function compile(node: Node, named: Map<string, Walk>): Walk {
     return walk;
   };
   switch (node.type) {
-    case 'record': {
+    case 'record':
+    case 'error': {
       const fields: Walk[] = [];
       const walk = register((c) => {
         free(c);
@@ -90,7 +91,7 @@ function compile(node: Node, named: Map<string, Walk>): Walk {
       });
     }
     default:
-      return compile(node.type, named);
+      throw new Poison('unreadable-schema', `The schema has a type ${node.type} that can't be checked.`);
   }
 }
 
@@ -131,7 +132,8 @@ function reference(name: string, named: Map<string, Walk>): Walk {
 function blocks(item: Walk): Walk {
   return (c) => {
     for (let count = long(c); count !== 0; count = long(c)) {
-      if (count < 0) long(c); // a negative count is followed by the block's size in bytes
+      const size = count < 0 ? long(c) : undefined; // a negative count is followed by the block's size in bytes
+      const start = c.at;
       const n = Math.abs(count);
       if (n > c.bytes.length - c.at)
         throw new Poison(
@@ -147,6 +149,9 @@ function blocks(item: Walk): Walk {
             'The schema has items that take no bytes; their number can not be checked.',
           );
       }
+      // avsc believes the size where it skips a field that our schema lacks: a negative one would take it back, again and again.
+      if (size !== undefined && size !== c.at - start)
+        throw new Poison('bad-avro', `A block claims ${String(size)} bytes and has ${String(c.at - start)}.`);
     }
   };
 }

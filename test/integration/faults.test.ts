@@ -24,7 +24,7 @@ import { hashOf } from '../../trainer/artifacts.ts';
 import { writeModel } from '../../trainer/learning/onnx-writer.ts';
 import { train } from '../../trainer/learning/train.ts';
 import { openModelLog } from '../../trainer/model-log.ts';
-import { openCounts } from '../../trainer/trainer.ts';
+import { openCounts } from '../../trainer/sample-counts.ts';
 import { review, sentConversation } from '../fixtures.ts';
 import { quick, samples } from '../trainer/samples.ts';
 import { deadLettersIn } from './letters.ts';

@@ -163,6 +163,41 @@ describe('codec', () => {
     assert.equal(await poison(record(...hi, ...seven, ...yes, ...seven, 4, 0xff, 0xff)), 'bad-utf8');
     assert.equal(await poison(record(...hi, ...seven, 2, ...seven, ...hi)), 'bad-avro');
   });
+  it('refuses a block whose size in bytes is not true, which would take avsc back for ever', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    for (const [id, type, item] of [
+      [26, { type: 'array', items: 'string' }, [2, 0x61]],
+      [27, { type: 'map', values: 'int' }, [2, 0x61, 8]],
+    ] as const) {
+      registered.set(id, JSON.stringify({ ...base, fields: [...base.fields, { name: 'more', type }] }));
+      const sized = (size: number) =>
+        frame(
+          id,
+          Buffer.concat([good.subarray(5), Buffer.from([1, size >= 0 ? 2 * size : -2 * size - 1, ...item, 0])]),
+        );
+      for (const size of [-2, -1, 0, item.length - 1, item.length + 1])
+        assert.equal(await poison(sized(size)), 'bad-avro', `${type.type} ${String(size)}`);
+      await codec.prepare([sized(item.length)]);
+      assert.equal(codec.decode(sized(item.length)).user_message, conversation().user_message);
+    }
+  });
+  it('checks an Avro error as a record, whatever else has that name', async () => {
+    const base = JSON.parse(schemas.ConversationCaptured) as { fields: object[] };
+    const fields = [
+      { name: 'pad', type: ['null', { type: 'fixed', name: 'error', namespace: '', size: 6 }] },
+      {
+        name: 'trap',
+        type: { type: 'error', name: 'Trap', fields: [{ name: 'xs', type: { type: 'array', items: 'long' } }] },
+      },
+    ];
+    registered.set(28, JSON.stringify({ ...base, fields: [...base.fields, ...fields] }));
+    const claim = avsc.Type.forSchema('long').toBuffer(30_000_000);
+    const bytes = Buffer.concat([claim, Buffer.alloc(6 - claim.length)]);
+    assert.equal(await poison(frame(28, Buffer.concat([good.subarray(5), Buffer.from([0]), bytes]))), 'bad-avro');
+    const sound = frame(28, Buffer.concat([good.subarray(5), Buffer.from([0, 4, 10, 12, 0])]));
+    await codec.prepare([sound]);
+    assert.equal(codec.decode(sound).user_message, conversation().user_message);
+  });
   it('refuses a schema that is not a conversation', async () => {
     registered.set(11, '"string"');
     assert.equal(await poison(frame(11, avsc.Type.forSchema('string').toBuffer('hi'))), 'unreadable-schema');
