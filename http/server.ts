@@ -145,7 +145,16 @@ function frame(
     // The router measures ids as validation does: in decoded UTF-16 code units.
     routerOptions: { maxParamLength: MAX_ID },
     frameworkErrors: (error, request, reply) => void refuse(error, request, reply),
-    ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
+    ajv: {
+      customOptions: {
+        coerceTypes: 'array',
+        removeAdditional: false,
+        // Otherwise Ajv would check every item of a list that is too long, and report a million problems.
+        allErrors: false,
+        // Otherwise Ajv would not compare `Infinity` in a query with minimum and maximum.
+        strictNumbers: false,
+      },
+    },
   }) as FastifyInstance;
   // A foreign page may send text/plain without a preflight request, and no route needs it.
   app.removeContentTypeParser('text/plain');

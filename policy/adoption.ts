@@ -6,7 +6,7 @@ import { idProblems, languageProblems, nameProblems, reasonProblems, timeProblem
 import type { Problem } from './validation.ts';
 
 /** Every captured event carries its policy, so a policy must stay small. */
-const MAX_EXCEPTIONS = 50;
+export const MAX_EXCEPTIONS = 50;
 
 /** The problems of an adoption; empty when it is valid. `arrivedAtMs` is when the log received it. */
 export function policyProblems(adopted: PolicyAdopted, arrivedAtMs: number): readonly Problem[] {
