@@ -1,7 +1,7 @@
 /** Every error response as problem details (RFC 9457), with a sentence for the caller. */
 import { STATUS_CODES } from 'node:http';
 import { mayPass } from '../runtime/may-pass.ts';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
 import type { Problem } from '../policy/validation.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
 import { SpoolFull, SpoolUnwritable } from '../producers/spool.ts';
@@ -112,10 +112,7 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   }
   if (error.validation) {
     const where = error.validationContext ?? 'request';
-    const problems = error.validation.map(({ instancePath, message, params }) => ({
-      field: fieldOf(where, instancePath, params['missingProperty'] ?? params['additionalProperty']),
-      message: `It ${message ?? 'is invalid'}.`,
-    }));
+    const problems = error.validation.map((mistake) => fieldProblem(where, mistake));
     return new HttpProblem(400, `The ${where} does not match the description of the API.`, {
       type: 'invalid-request',
       problems,
@@ -147,10 +144,18 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
 /** The message of pg-pool when no connection became free in time; the error has no code. */
 const NO_CONNECTION_FREE = 'timeout exceeded when trying to connect';
 
-function fieldOf(where: string, path: string, property: unknown): string {
-  const names = path.split('/').filter((name) => name !== '');
-  if (typeof property === 'string') names.push(property);
-  return names.length === 0 ? where : names.join('.');
+function fieldProblem(where: string, { instancePath, message, params }: FastifySchemaValidationError): Problem {
+  const names = instancePath.split('/').filter((name) => name !== '');
+  const { missingProperty: missing, additionalProperty: unknown } = params;
+  const field = (...more: string[]) => [...names, ...more].join('.') || where;
+  if (typeof unknown === 'string')
+    return { field: field(unknownName(unknown)), message: `It is not a field of ${names.length === 0 ? `the ${where}` : field()}.` };
+  return { field: field(...(typeof missing === 'string' ? [missing] : [])), message: `It ${message ?? 'is invalid'}.` };
+}
+
+/** The name of an unknown field in a problem: cut if it is long, and visible if it is empty. */
+export function unknownName(name: string): string {
+  return name === '' ? '""' : name.slice(0, 40);
 }
 
 /**

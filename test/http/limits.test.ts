@@ -51,6 +51,23 @@ describe('a body with very many mistakes', () => {
   });
 });
 
+it('an unknown field is named in a sentence, be its name empty or long', async () => {
+  for (const [name, shown] of [
+    ['colour', 'colour'],
+    ['', '""'],
+    ['x'.repeat(100_000), 'x'.repeat(40)],
+  ] as const) {
+    const body = { session: 's', join: { lead: 'l', ids: ['i'], [name]: 1 } };
+    assert.deepEqual((await refusal('/v1/review-queue/next', JSON.stringify(body))).problems, [
+      { field: `join.${shown}`, message: 'It is not a field of join.' },
+    ]);
+    assert.deepEqual(
+      (await refusal('/v1/review-queue/release', JSON.stringify({ session: 's', [name]: 1 }))).problems,
+      [{ field: shown, message: 'It is not a field of the body.' }],
+    );
+  }
+});
+
 describe('a number without an end', () => {
   it('is refused by every query of the API that takes a whole number', async () => {
     const app = server();
