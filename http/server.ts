@@ -20,7 +20,7 @@ import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { IngestDeps } from './ingest.ts';
-import { readJson } from './json-body.ts';
+import { readJson, refuseEncoded } from './json-body.ts';
 import { kpiRoutes } from './kpis.ts';
 import type { KpiDeps } from './kpis.ts';
 import { labelStudioRoutes } from './label-studio.ts';
@@ -139,6 +139,7 @@ function frame(
 ): FastifyInstance {
   const app = fastify({
     serverFactory: (listener) => new DrainingServer(listener),
+    clientErrorHandler: () => {}, // the server answers malformed requests itself
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),
@@ -159,6 +160,7 @@ function frame(
   // A foreign page may send text/plain without a preflight request, and no route needs it.
   app.removeContentTypeParser('text/plain');
   readJson(app, 'error');
+  refuseEncoded(app);
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
   app.setNotFoundHandler(otherwise);
   // Response schemas only describe; the returned object is sent unchanged.
