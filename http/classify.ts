@@ -11,7 +11,7 @@ import type { Tracing } from '../runtime/tracing.ts';
 import type { Classifier, Question } from '../serving/classifier.ts';
 import { parseTraceparent } from '../stream/trace.ts';
 import { refusals } from './openapi.ts';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem, unknownName } from './problem.ts';
 import type { FieldProblem } from './problem.ts';
 import { traceHeader, traceOf } from './traced.ts';
 
@@ -29,6 +29,8 @@ const MAX_TEXT = 131_072;
 const MAX_BODY_BYTES = 16 * 1024 * 1024;
 const MAX_REQUESTS_A_MINUTE = 120_000;
 const MAX_PROBLEMS = 100;
+/** The most unknown fields that are named of a text. */
+const MAX_UNKNOWN = 10;
 /** "Undetermined" in BCP 47. */
 const NO_LANGUAGE = 'und';
 const FIELDS = new Set(['text', 'language', 'conversation_id']);
@@ -105,8 +107,8 @@ function questionsOf(body: unknown): readonly Question[] {
   const problems: FieldProblem[] = [];
   const questions = items.map((item, i) => {
     const found = problemsOf(item);
-    if (problems.length < MAX_PROBLEMS)
-      problems.push(...(Array.isArray(body) ? found.map((problem) => ({ line: i + 1, ...problem })) : found));
+    for (const problem of found.slice(0, MAX_PROBLEMS - problems.length))
+      problems.push(Array.isArray(body) ? { line: i + 1, ...problem } : problem);
     const { text, language, conversation_id: id } = (item ?? {}) as Record<string, string | undefined>;
     return { text: text ?? '', language: language ?? NO_LANGUAGE, conversationId: id ?? null };
   });
@@ -130,9 +132,10 @@ function problemsOf(item: unknown): readonly Problem[] {
     ...textProblems(text),
     ...stringProblems('language', language, languageProblems),
     ...stringProblems('conversation_id', id, idProblems),
-    ...Object.keys(item).flatMap((field) =>
-      FIELDS.has(field) ? [] : [{ field: field.slice(0, 40), message: `The fields are ${[...FIELDS].join(', ')}.` }],
-    ),
+    ...Object.keys(item)
+      .filter((field) => !FIELDS.has(field))
+      .slice(0, MAX_UNKNOWN)
+      .map((field) => ({ field: unknownName(field), message: `The fields are ${[...FIELDS].join(', ')}.` })),
   ];
 }
 

@@ -1,7 +1,8 @@
-/** An HTTP server that closes without waiting for idle connections. */
+/** An HTTP server that closes without waiting for idle connections, and explains what it can't read. */
 import { Server } from 'node:http';
 import type { IncomingMessage, RequestListener } from 'node:http';
 import type { Socket } from 'node:net';
+import { explainMalformed, withHost } from './malformed.ts';
 
 /**
  * Load balancers usually keep idle connections for at most 60 s. They must be the ones to close, so the server waits
@@ -20,7 +21,8 @@ export class DrainingServer extends Server {
   readonly #unused = new Set<Socket>();
 
   constructor(listener: RequestListener) {
-    super({ keepAliveTimeout: KEEP_ALIVE_MS }, listener);
+    super({ keepAliveTimeout: KEEP_ALIVE_MS, requireHostHeader: false }, withHost(listener));
+    explainMalformed(this);
     this.on('connection', (socket: Socket) => {
       this.#unused.add(socket);
       socket.once('close', () => this.#unused.delete(socket));

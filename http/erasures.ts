@@ -1,9 +1,10 @@
 /** `/v1/erasures`: erases conversations and lists erasures. */
 import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
 import { erase, NothingToErase } from '../operations/erasure.ts';
 import type { ErasureDeps, ErasureSubject } from '../operations/erasure.ts';
-import { MAX_ID } from '../policy/validation.ts';
-import { InputError } from '../producers/inputs.ts';
+import { idProblems, MAX_ID } from '../policy/validation.ts';
+import { InputError, notA, orNull, parse, text } from '../producers/inputs.ts';
 import { refusals } from './openapi.ts';
 import { HttpProblem } from './problem.ts';
 
@@ -11,12 +12,11 @@ const tags = ['operate'];
 const id = { type: 'string', minLength: 1, maxLength: MAX_ID } as const;
 const SHOWN = 100;
 
-interface ErasureBody {
-  readonly conversation_id?: string;
-  readonly user_id?: string;
-  readonly reason: string;
-  readonly requested_by?: string;
-}
+/** Checked in code: the API's schemas coerce types, and an erasure by mistake can't be undone. */
+const bodyShape = z.strictObject(
+  { conversation_id: orNull(text), user_id: orNull(text), reason: text, requested_by: orNull(text) },
+  { error: notA('a JSON object') },
+);
 
 /** Adds the routes. */
 export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
@@ -33,7 +33,7 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
       return rows;
     },
   );
-  app.post<{ Body: ErasureBody }>(
+  app.post<{ Body: unknown }>(
     '/v1/erasures',
     {
       config: { role: 'operate' },
@@ -60,28 +60,34 @@ export function erasureRoutes(app: FastifyInstance, deps: ErasureDeps): void {
         },
         response: refusals(400, 404, 410, 503),
       },
+      validatorCompiler: () => () => true,
     },
     async ({ body, caller }, reply) => {
-      const grounds = { reason: body.reason, requested_by: caller?.name ?? body.requested_by ?? '' };
-      const done = await erase(deps, subjectOf(body), grounds).catch((error: unknown) => {
-        if (error instanceof NothingToErase)
-          throw new HttpProblem(error.why === 'erased' ? 410 : 404, error.message, { type: error.why });
-        if (error instanceof InputError)
-          throw new HttpProblem(400, 'The request is not valid; nothing was erased.', {
-            type: 'invalid-request',
-            problems: error.problems,
-          });
-        throw error;
-      });
-      return reply.code(done.outcome === 'erased' ? 200 : 202).send(done);
+      try {
+        const { reason, requested_by, ...subject } = parse('request', bodyShape, body);
+        const grounds = { reason, requested_by: caller?.name ?? requested_by ?? '' };
+        const done = await erase(deps, subjectOf(subject), grounds);
+        return await reply.code(done.outcome === 'erased' ? 200 : 202).send(done);
+      } catch (error) {
+        throw refusal(error);
+      }
     },
   );
 }
 
-function subjectOf({ conversation_id, user_id }: ErasureBody): ErasureSubject {
-  if (conversation_id !== undefined && user_id === undefined) return { conversation_id };
-  if (user_id !== undefined && conversation_id === undefined) return { user_id };
-  throw new HttpProblem(400, 'Say what to erase: either conversation_id or user_id.', {
-    type: 'invalid-request',
-  });
+function refusal(error: unknown): unknown {
+  if (error instanceof NothingToErase)
+    return new HttpProblem(error.why === 'erased' ? 410 : 404, error.message, { type: error.why });
+  if (!(error instanceof InputError)) return error;
+  const { problems } = error;
+  return new HttpProblem(400, 'The request is not valid; nothing was erased.', { type: 'invalid-request', problems });
+}
+
+function subjectOf({ conversation_id, user_id }: Record<'conversation_id' | 'user_id', string | null>): ErasureSubject {
+  if (conversation_id !== null && user_id === null) return { conversation_id };
+  if (conversation_id !== null || user_id === null)
+    throw new HttpProblem(400, 'Say what to erase: either conversation_id or user_id.', { type: 'invalid-request' });
+  const problems = idProblems('user_id', user_id);
+  if (problems.length > 0) throw new InputError(problems);
+  return { user_id };
 }

@@ -1,6 +1,6 @@
-/** Parses JSON bodies. */
+/** Parses JSON bodies, and refuses encoded ones. */
 import type { FastifyInstance } from 'fastify';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem, shorten } from './problem.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -14,6 +14,17 @@ export function readJson(app: FastifyInstance, poisoning: 'error' | 'ignore'): v
   app.removeContentTypeParser('application/json');
   app.addContentTypeParser<Buffer>('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     void parse(request, textOf(body), done); // calls done
+  });
+}
+
+/** Refuses compressed bodies, which no parser of this server reads. */
+export function refuseEncoded(app: FastifyInstance): void {
+  app.addHook('preParsing', async (request, reply) => {
+    const encoding = request.headers['content-encoding'];
+    if (encoding === undefined || encoding.toLowerCase() === 'identity') return;
+    reply.header('accept-encoding', 'identity');
+    const detail = `The server does not read Content-Encoding: ${shorten(encoding)}; send the body as it is, without that header.`;
+    throw new HttpProblem(415, detail);
   });
 }
 

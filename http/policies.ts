@@ -4,12 +4,13 @@ import { DAY_MS } from '../kpi/day.ts';
 import { adoptPolicy, policyHistory } from '../operations/policy.ts';
 import type { PolicyDeps } from '../operations/policy.ts';
 import { whatIf } from '../operations/what-if.ts';
+import { MAX_EXCEPTIONS } from '../policy/adoption.ts';
 import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
 import type { RoutingPolicy } from '../schemas/types.ts';
 import { refusals } from './openapi.ts';
-import { HttpProblem } from './problem.ts';
+import { HttpProblem, shorten } from './problem.ts';
 
 /** The dependencies of the routes. */
 export interface PoliciesDeps {
@@ -52,7 +53,7 @@ export function policiesRoutes(app: FastifyInstance, { policies }: PoliciesDeps)
     async ({ body }) => {
       const { policy: proposed, days } = fieldsOf(body);
       if (days !== undefined && !(typeof days === 'number' && days > 0))
-        throw new HttpProblem(400, `days is ${JSON.stringify(days)}; it must be a number above 0.`);
+        throw new HttpProblem(400, `days is ${shorten(JSON.stringify(days))}; it must be a number above 0.`);
       const policy = read(proposed);
       const from = days && { from: Date.now() - days * DAY_MS };
       return whatIf(policies, { policy, secondsPerAnswer: SECONDS_PER_ANSWER, examples: 3, ...from });
@@ -104,10 +105,19 @@ function text(value: unknown): string {
 
 function read(json: unknown): RoutingPolicy {
   try {
+    refuseManyExceptions(json);
     return parsePolicy(json);
   } catch (error) {
     throw error instanceof InputError ? refused(error) : error;
   }
+}
+
+/** Refuses before any exception is checked: a million problems take seconds. @throws InputError */
+function refuseManyExceptions(json: unknown): void {
+  const { exceptions } = (json ?? {}) as { readonly exceptions?: unknown };
+  if (!Array.isArray(exceptions) || exceptions.length <= MAX_EXCEPTIONS) return;
+  const message = `There are ${exceptions.length}; at most ${MAX_EXCEPTIONS} are allowed.`;
+  throw new InputError([{ field: 'exceptions', message }]);
 }
 
 function refused({ problems }: InputError): HttpProblem {

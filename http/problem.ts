@@ -1,7 +1,8 @@
 /** Every error response as problem details (RFC 9457), with a sentence for the caller. */
 import { STATUS_CODES } from 'node:http';
 import { mayPass } from '../runtime/may-pass.ts';
-import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyError, FastifyReply, FastifyRequest, FastifySchemaValidationError } from 'fastify';
+import { MAX_ID } from '../policy/validation.ts';
 import type { Problem } from '../policy/validation.ts';
 import { NotPermitted, RecordTooLarge } from '../producers/kafka-link.ts';
 import { SpoolFull, SpoolUnwritable } from '../producers/spool.ts';
@@ -65,19 +66,24 @@ export function notFound(request: FastifyRequest, reply: FastifyReply): FastifyR
   return sendProblem(reply, new HttpProblem(404, `There is no ${request.method} ${pathOf(request)}.`));
 }
 
-function sendProblem(reply: FastifyReply, { status, message, details }: HttpProblem): FastifyReply {
-  const { type, problems, retryAfterSeconds } = details;
+function sendProblem(reply: FastifyReply, problem: HttpProblem): FastifyReply {
+  const { retryAfterSeconds } = problem.details;
   if (retryAfterSeconds !== undefined) reply.header('retry-after', String(retryAfterSeconds));
-  return reply
-    .code(status)
-    .type('application/problem+json; charset=utf-8')
-    .send({
-      type: type === undefined ? 'about:blank' : `urn:samvad:problem:${type}`,
-      title: type === undefined ? (STATUS_CODES[status] ?? 'Error') : PROBLEM_TYPES[type],
-      status,
-      detail: message,
-      ...(problems && { problems }),
-    });
+  return reply.code(problem.status).type(PROBLEM_JSON).send(documentOf(problem));
+}
+
+/** The content type of a problem. */
+export const PROBLEM_JSON = 'application/problem+json; charset=utf-8';
+
+/** The body of an answer that reports the problem. */
+export function documentOf({ status, message, details: { type, problems } }: HttpProblem): object {
+  return {
+    type: type === undefined ? 'about:blank' : `urn:samvad:problem:${type}`,
+    title: type === undefined ? (STATUS_CODES[status] ?? 'Error') : PROBLEM_TYPES[type],
+    status,
+    detail: message,
+    ...(problems && { problems }),
+  };
 }
 
 /** The status for each reason why answers are refused. */
@@ -112,17 +118,17 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   }
   if (error.validation) {
     const where = error.validationContext ?? 'request';
-    const problems = error.validation.map(({ instancePath, message, params }) => ({
-      field: fieldOf(where, instancePath, params['missingProperty'] ?? params['additionalProperty']),
-      message: `It ${message ?? 'is invalid'}.`,
-    }));
+    const problems = error.validation.map((mistake) => fieldProblem(where, mistake));
     return new HttpProblem(400, `The ${where} does not match the description of the API.`, {
       type: 'invalid-request',
       problems,
     });
   }
   const status = error.statusCode ?? 500;
-  if (status >= 400 && status < 500) return new HttpProblem(status, `${error.message.replace(/\.$/, '')}.`);
+  if (status >= 400 && status < 500) {
+    const detail = PATH_REFUSED[error.code] ?? `${shorten(error.message.replace(/\.$/, ''))}.`;
+    return new HttpProblem(status, detail);
+  }
   if (error.code === '57014') {
     const detail =
       'This takes the database too long; ask for less, for example with another filter or fewer days. If a table is being rebuilt, wait.';
@@ -144,13 +150,30 @@ function problemOf(error: FastifyError | HttpProblem, request: FastifyRequest): 
   return new HttpProblem(500, `The server failed; its log has the reason under ${request.id}.`);
 }
 
+/** Sentences for errors of Fastify whose own message quotes the whole path. */
+const PATH_REFUSED: Readonly<Record<string, string>> = {
+  FST_ERR_BAD_URL: 'The path has a percent sign that does not stand for a part of a UTF-8 character.',
+  FST_ERR_MAX_PARAM_LENGTH: `A part of the path has more than ${MAX_ID} characters, and no id is that long.`,
+};
+
 /** The message of pg-pool when no connection became free in time; the error has no code. */
 const NO_CONNECTION_FREE = 'timeout exceeded when trying to connect';
 
-function fieldOf(where: string, path: string, property: unknown): string {
-  const names = path.split('/').filter((name) => name !== '');
-  if (typeof property === 'string') names.push(property);
-  return names.length === 0 ? where : names.join('.');
+function fieldProblem(where: string, { instancePath, message, params }: FastifySchemaValidationError): Problem {
+  const names = instancePath.split('/').filter((name) => name !== '');
+  const { missingProperty: missing, additionalProperty: unknown } = params;
+  const field = (...more: string[]) => [...names, ...more].join('.') || where;
+  if (typeof unknown === 'string')
+    return {
+      field: field(unknownName(unknown)),
+      message: `It is not a field of ${names.length === 0 ? `the ${where}` : field()}.`,
+    };
+  return { field: field(...(typeof missing === 'string' ? [missing] : [])), message: `It ${message ?? 'is invalid'}.` };
+}
+
+/** The name of an unknown field in a problem: cut if it is long, and visible if it is empty. */
+export function unknownName(name: string): string {
+  return name === '' ? '""' : name.slice(0, 40);
 }
 
 /**

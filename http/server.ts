@@ -20,7 +20,7 @@ import { healthRoutes, livenessRoutes } from './health.ts';
 import type { HealthDeps } from './health.ts';
 import { ingestRoutes } from './ingest.ts';
 import type { IngestDeps } from './ingest.ts';
-import { readJson } from './json-body.ts';
+import { readJson, refuseEncoded } from './json-body.ts';
 import { kpiRoutes } from './kpis.ts';
 import type { KpiDeps } from './kpis.ts';
 import { labelStudioRoutes } from './label-studio.ts';
@@ -139,17 +139,28 @@ function frame(
 ): FastifyInstance {
   const app = fastify({
     serverFactory: (listener) => new DrainingServer(listener),
+    clientErrorHandler: () => {}, // the server answers malformed requests itself
     bodyLimit: MAX_BODY_BYTES,
     logController: new LogController({ disableRequestLogging: true }),
     ...(log && { loggerInstance: log }),
     // The router measures ids as validation does: in decoded UTF-16 code units.
     routerOptions: { maxParamLength: MAX_ID },
     frameworkErrors: (error, request, reply) => void refuse(error, request, reply),
-    ajv: { customOptions: { allErrors: true, coerceTypes: 'array', removeAdditional: false } },
+    ajv: {
+      customOptions: {
+        coerceTypes: 'array',
+        removeAdditional: false,
+        // Otherwise Ajv would check every item of a list that is too long, and report a million problems.
+        allErrors: false,
+        // Otherwise Ajv would not compare `Infinity` in a query with minimum and maximum.
+        strictNumbers: false,
+      },
+    },
   }) as FastifyInstance;
   // A foreign page may send text/plain without a preflight request, and no route needs it.
   app.removeContentTypeParser('text/plain');
   readJson(app, 'error');
+  refuseEncoded(app);
   app.setErrorHandler((error: FastifyError, request, reply) => refuse(error, request, reply));
   app.setNotFoundHandler(otherwise);
   // Response schemas only describe; the returned object is sent unchanged.

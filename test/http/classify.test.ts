@@ -42,4 +42,27 @@ describe('POST /v1/classify', () => {
       const problem = { field: 'body', message: 'It is not an object with the field text.' };
       assert.deepEqual(problems, [line === undefined ? problem : { line, ...problem }]);
     });
+
+  it('names at most ten unknown fields of a text, and 100 problems of a request', async () => {
+    const app = fastify();
+    app.addSchema({ $id: 'Problem' });
+    app.setErrorHandler(refuse);
+    const classifier = { classify: () => Promise.reject(new Error('nothing is to be answered')) };
+    classifyRoutes(app, { classifier, policy: () => defaultPolicy });
+    const fields = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`k${i}`, 1]));
+    const refused = async (payload: object) => {
+      const answer = await app.inject({ method: 'POST', url: '/v1/classify', payload });
+      assert.equal(answer.statusCode, 400, answer.body);
+      return answer.json<{ problems: { line?: number; field: string }[] }>().problems;
+    };
+    const one = await refused({ text: 'a', ...fields(150_000) });
+    assert.deepEqual(
+      one.map(({ field }) => field),
+      Object.keys(fields(10)),
+    );
+    const many = await refused(Array.from({ length: 300 }, () => ({ text: 7, ...fields(300) })));
+    assert.deepEqual([many.length, many.at(-1)?.line], [100, 10]);
+    assert.deepEqual((await refused({ text: 'a', '': 1 }))[0]?.field, '""');
+    await app.close();
+  });
 });

@@ -324,6 +324,26 @@ describe('POST', () => {
     });
   }
 
+  it('refuses a compressed body, and names the header', async () => {
+    const producer = memoryProducer();
+    const app = server({ producer });
+    const send = (encoding: string) =>
+      app.inject({
+        method: 'POST',
+        url: '/v1/conversations',
+        payload: conversation,
+        headers: { 'content-encoding': encoding },
+      });
+    for (const encoding of ['gzip', 'br, gzip', 'x'.repeat(10_000)]) {
+      const response = await send(encoding);
+      assert.equal(response.statusCode, 415);
+      assert.equal(response.headers['accept-encoding'], 'identity');
+      assert.match(response.json<Refused>().detail, /^The server does not read Content-Encoding: .{1,300}\.$/);
+    }
+    assert.deepEqual(producer.events, []);
+    assert.equal((await send('Identity')).statusCode, 202);
+  });
+
   for (const [refusal, type] of [
     [new SpoolFull('The spool is full.', 30), 'urn:samvad:problem:spool-full'],
     [new SpoolUnwritable("The spool can't be written: EROFS.", 30), 'about:blank'],
@@ -448,13 +468,13 @@ describe('GET', () => {
   it('answers an id that is too long, and a malformed address, with problem details', async () => {
     const app = server();
     for (const [url, status] of [
-      [`/v1/conversations/${'x'.repeat(201)}`, 414],
-      ['/v1/conversations/%ff', 400],
+      [`/v1/conversations/${'x'.repeat(9000)}`, 414],
+      [`/v1/conversations/%ff${'x'.repeat(9000)}`, 400],
     ] as const) {
       const response = await app.inject(url);
       assert.equal(response.statusCode, status);
       assert.equal(response.headers['content-type'], 'application/problem+json; charset=utf-8');
-      assert.match(response.json<Refused>().detail, /\.$/);
+      assert.match(response.json<Refused>().detail, /^(The path|A part of the path) has [^x]{1,100}\.$/);
     }
   });
 
