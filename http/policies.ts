@@ -4,7 +4,6 @@ import { DAY_MS } from '../kpi/day.ts';
 import { adoptPolicy, policyHistory } from '../operations/policy.ts';
 import type { PolicyDeps } from '../operations/policy.ts';
 import { whatIf } from '../operations/what-if.ts';
-import { MAX_EXCEPTIONS } from '../policy/adoption.ts';
 import { SECONDS_PER_ANSWER } from '../policy/kpis.ts';
 import { InputError } from '../producers/inputs.ts';
 import { parsePolicy, policyJsonSchema } from '../producers/policy-input.ts';
@@ -105,19 +104,10 @@ function text(value: unknown): string {
 
 function read(json: unknown): RoutingPolicy {
   try {
-    refuseManyExceptions(json);
     return parsePolicy(json);
   } catch (error) {
     throw error instanceof InputError ? refused(error) : error;
   }
-}
-
-/** Refuses before any exception is checked: a million problems take seconds. @throws InputError */
-function refuseManyExceptions(json: unknown): void {
-  const { exceptions } = (json ?? {}) as { readonly exceptions?: unknown };
-  if (!Array.isArray(exceptions) || exceptions.length <= MAX_EXCEPTIONS) return;
-  const message = `There are ${exceptions.length}; at most ${MAX_EXCEPTIONS} are allowed.`;
-  throw new InputError([{ field: 'exceptions', message }]);
 }
 
 function refused({ problems }: InputError): HttpProblem {

@@ -35,14 +35,12 @@ describe('a body with very many mistakes', () => {
   ] as const)
     it(`at ${url} is refused for the length of its list, and no item of it is checked`, async () => {
       const { problems } = await refusal(url, payload);
+      const ofList = problems.filter((problem) => problem.field.startsWith(field));
       assert.deepEqual(
-        problems.map((problem) => problem.field),
+        ofList.map((problem) => problem.field),
         [field],
       );
-      assert.match(
-        problems[0]?.message ?? '',
-        /^It must NOT have more than \d+ items\.$|^There are 100000; at most 50 /,
-      );
+      assert.match(ofList[0]?.message ?? '', /^It must NOT have more than \d+ items\.$|^There are 100000; at most 50 /);
     });
 
   it('has few of its unknown fields named', async () => {
