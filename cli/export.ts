@@ -72,7 +72,6 @@ export function exportCommand(): Command {
     .option('--json', 'print the manifest as JSON')
     .action(async (options: Options) => {
       await checkPlace(options.format, options.output);
-      if (options.manifest !== undefined) await manifestIn(options.manifest); // refused before servers are contacted
       const prepared = await findLog();
       const stopping = new AbortController();
       void untilStopped().then(() => stopping.abort(new Error('interrupted')));
