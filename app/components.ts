@@ -132,8 +132,10 @@ function startWhenReady(names: readonly string[], ground: StandBy): RunningCompo
     started,
     failed,
     async stop() {
-      await Promise.all(components.map((component) => component.stop()));
+      // All of them, whatever one says: Node does not end while a consumer of another leaves its group, which needs this thread.
+      const ends = await Promise.allSettled(components.map((component) => component.stop()));
       for (const close of closers) await close();
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
     },
     stats: () => Object.fromEntries(components.map((component) => [component.name, { ...component.stats() }])),
     states: () => Object.fromEntries(components.map((component) => [component.name, component.state()])),

@@ -148,11 +148,20 @@ export async function disconnect(client: KafkaConsumer | Producer): Promise<void
   const closed = new Promise<void>((resolve) => {
     client.disconnect(() => resolve());
   });
-  await within(CLOSE_MS, closed, () => new Error('A Kafka client did not close within 20 s.'));
+  await within(CLOSE_MS, closed, () => {
+    giveUp(client);
+    return new Error('A Kafka client did not close within 20 s.');
+  });
 }
 
-/** Producers with a call that never returned. They stay referenced, because the call still runs in them. */
+/** Clients with a call that never returned. They stay referenced, because the call still runs in them. */
 const lost = new Set<KafkaConsumer | Producer>();
+
+/** At exit Node waits for its thread pool, and the call of a lost client still occupies a thread: only a signal ends the process. */
+function giveUp(client: KafkaConsumer | Producer): void {
+  if (lost.size === 0) process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
+  lost.add(client);
+}
 
 /**
  * Adds `offsets` of `consumer`'s group to the producer's transaction.
@@ -171,9 +180,7 @@ export async function sendOffsets(
     producer.sendOffsetsToTransaction(offsets, consumer, CALL_MS, (error) => done(error, undefined)),
   );
   await within(2 * CALL_MS, sent, () => {
-    // At exit Node waits for its thread pool, and the call still occupies a thread.
-    if (lost.size === 0) process.once('exit', () => process.kill(process.pid, 'SIGKILL'));
-    lost.add(producer);
+    giveUp(producer);
     return new Transient(`${what} failed: the client gave no answer for ${(2 * CALL_MS) / 1000} s`);
   });
 }
