@@ -55,12 +55,6 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
     assert.deepEqual(await samvad('--version'), { code: 0, out: `${codeVersion}\n`, err: '' });
   });
 
-  it('say which manifest of an export can not be read', async () => {
-    const { code, err } = await samvad('export', '--manifest', stack.home);
-    assert.equal(code, 1);
-    assert.match(err, new RegExp(`^${stack.home} can't be read: EISDIR: `));
-  });
-
   it('print JSON with --json', async () => {
     const json = async (...args: readonly string[]) => {
       const { code, out, err } = await samvad(...args, '--json');
@@ -110,5 +104,12 @@ describe('commands while no component runs', { timeout: 300_000 }, () => {
       assert.match(err, /^1 were not sent\. .* of internal topics run `samvad rebuild`/);
     }
     assert.equal((await samvad('dead-letters', 'replay', '--code', 'too-large')).code, 0);
+  });
+
+  // Last, because it leaves a job in the log that no projection reads here.
+  it('say which manifest of an export can not be read', async () => {
+    const { code, err } = await samvad('export', '--manifest', stack.home);
+    assert.equal(code, 1);
+    assert.match(err, new RegExp(`^${stack.home} can't be read: EISDIR: `));
   });
 });
